@@ -1,0 +1,1 @@
+"""What a model is. Pure: no network, no processes, no Textual."""

@@ -1,0 +1,117 @@
+"""What one asks of a model: messages, and how to sample the reply. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from spnl_tui.errors import RequestError
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat request."""
+
+    role: Role
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            # mistral.rs takes any role silently, and the chat template then does as it likes.
+            raise RequestError(
+                "Unknown role", f"{self.role!r} is not one of {', '.join(ROLES)}.", "Use one of these three."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A constraint on the reply, as mistral.rs takes it."""
+
+    kind: Literal["json_schema", "regex", "lark"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen, and when to stop.
+
+    mistral.rs accepts nonsense silently (a negative temperature, `top_p=2`), so the values are checked
+    here, when the object is made. `None` leaves a value to the engine, which then does not apply it.
+
+    Raises:
+        RequestError: a value is outside its range.
+    """
+
+    temperature: float = 0.6
+    """0 is greedy; up to 2."""
+    top_p: float | None = None
+    """Nucleus sampling: keep the most likely tokens whose probabilities add up to this, in (0, 1]."""
+    top_k: int | None = None
+    """Keep this many of the most likely tokens, 1 or more."""
+    min_p: float | None = None
+    """Drop tokens less likely than this share of the most likely one, in [0, 1)."""
+    repetition_penalty: float | None = None
+    """Divides the logits of tokens seen before, in (0, 2]; 1 does nothing."""
+    frequency_penalty: float | None = None
+    """Subtracted from a token's logit for each time it was seen, in [-2, 2]."""
+    presence_penalty: float | None = None
+    """Subtracted once from the logit of each token that was seen, in [-2, 2]."""
+    max_tokens: int = 2048
+    """The longest reply in tokens, 1 or more."""
+    stop: tuple[str, ...] = ()
+    """The reply ends before any of these."""
+    seed: int | None = None
+    """Makes a sampled reply repeatable on this machine, with this model and engine version."""
+
+    def __post_init__(self) -> None:
+        _in_range("temperature", self.temperature, 0.0, 2.0)
+        _in_range("top_p", self.top_p, 0.0, 1.0, open_low=True)
+        _in_range("min_p", self.min_p, 0.0, 1.0, open_high=True)
+        _in_range("repetition_penalty", self.repetition_penalty, 0.0, 2.0, open_low=True)
+        _in_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
+        _in_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
+        _at_least("top_k", self.top_k, 1)
+        _at_least("max_tokens", self.max_tokens, 1)
+        _at_least("seed", self.seed, 0)
+        if not isinstance(self.stop, tuple) or not all(isinstance(s, str) and s for s in self.stop):
+            raise RequestError("stop is wrong", "Each stop sequence is a text of one character or more.")
+
+
+def _in_range(
+    name: str,
+    value: float | None,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    if value is None:
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if (
+        number
+        and (low < value if open_low else low <= value)
+        and (value < high if open_high else value <= high)
+    ):
+        return
+    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    raise RequestError(
+        f"{name} is out of range",
+        f"{name} is {value!r}; it must lie in {interval}.",
+        f"Set {name} within {interval}.",
+    )
+
+
+def _at_least(name: str, value: int | None, low: int) -> None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= low):
+        return
+    raise RequestError(
+        f"{name} is out of range",
+        f"{name} is {value!r}; it must be a whole number of {low} or more.",
+        f"Set {name} to {low} or more.",
+    )

@@ -1,0 +1,1 @@
+"""Span queries: fan out, judge, combine."""

@@ -1,0 +1,1 @@
+"""The Textual interface: one screen, its panes, and their messages."""

@@ -1,0 +1,46 @@
+"""Every test has directories of its own, no configuration of the user's, and no network but loopback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.paths import Paths
+from tests.support.starter import starter_file
+
+# HF_* variables are read when huggingface_hub is imported, so they are set before anything imports it.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+for _name in [name for name in os.environ if name.startswith(("MISTRALRS_", "SPNL_"))]:
+    del os.environ[_name]
+
+
+@pytest.fixture(autouse=True)
+def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name, folder in {
+        "XDG_CONFIG_HOME": ".config",
+        "XDG_DATA_HOME": ".local/share",
+        "XDG_STATE_HOME": ".local/state",
+        "XDG_CACHE_HOME": ".cache",
+        "HF_HOME": ".cache/huggingface",
+    }.items():
+        monkeypatch.setenv(name, str(home / folder))
+    for name in ("HF_TOKEN", "MISTRALRS_HF_TOKEN", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """spnl-chat's directories, below the test's own."""
+    return Paths.below(tmp_path / "spnl")
+
+
+@pytest.fixture(scope="session")
+def starter_gguf() -> Path:
+    """The real SmolLM2-135M-Instruct as GGUF (Q4_1)."""
+    return starter_file()
