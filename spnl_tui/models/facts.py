@@ -37,6 +37,8 @@ class ModelFacts:
     architecture: str
     """GGUF: `general.architecture` ("llama"); safetensors: config.json's class ("LlamaForCausalLM")."""
     name: str | None
+    basename: str | None
+    """Of the family, without size or version, where the header tells it apart."""
     file_type: str | None
     """What the file as a whole was quantized to, by its own word: "Q4_K_M"."""
     file_bytes: int
@@ -62,6 +64,8 @@ class ModelFacts:
     tensors: tuple[TensorGroup, ...]
     tokenizer: str | None
     """GGUF: "gpt2" or "llama"; safetensors: the tokenizer's file name."""
+    pre_tokenizer: str | None
+    """GGUF: which regular expressions split text before byte-pair encoding: "llama-bpe"."""
     chat_template: str | None
 
     @property

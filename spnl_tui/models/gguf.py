@@ -37,20 +37,21 @@ TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
     # ggml.h and ggml-common.h: number → name, elements of a block, bytes of a block.
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
     7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
+    11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8),
+    28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
 }  # fmt: skip
 
 FILE_TYPES: Mapping[int, str] = {
     # llama.h, enum llama_ftype: what the file as a whole was quantized to.
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
     12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
-    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S",
-    27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4",
+    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
+    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16",
+    36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4",
 }  # fmt: skip
 
 # Metadata value types: number → struct format. 8 is a string, 9 an array.
@@ -76,6 +77,7 @@ _KEPT_TEXTS = frozenset(
     {
         "general.architecture",
         "general.name",
+        "general.basename",
         "tokenizer.ggml.model",
         "tokenizer.ggml.pre",
         "tokenizer.chat_template",
@@ -366,11 +368,13 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
     count: Counter[tuple[TensorRole, str, int]] = sum((h.tensor_count for h in headers), Counter())
     template = values.get("tokenizer.chat_template")
     kind = values.get("tokenizer.ggml.model")
-    title = values.get("general.name")
+    title, basename = values.get("general.name"), values.get("general.basename")
+    pre = values.get("tokenizer.ggml.pre")
     return ModelFacts(
         format="gguf",
         architecture=clean(architecture, 60),
         name=clean(title, 200) if isinstance(title, str) else None,
+        basename=clean(basename, 200) if isinstance(basename, str) else None,
         file_type=FILE_TYPES.get(values.get("general.file_type", -1)),
         file_bytes=file_bytes,
         parameters=sum(total.values()),
@@ -396,5 +400,6 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
             for (role, label, row), elements in sorted(total.items())
         ),
         tokenizer=clean(kind, 60) if isinstance(kind, str) else None,
+        pre_tokenizer=clean(pre, 60) if isinstance(pre, str) else None,
         chat_template=template if isinstance(template, str) and template.strip() else None,
     )

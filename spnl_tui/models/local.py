@@ -91,7 +91,7 @@ def _with_shards(path: Path) -> tuple[str, ...]:
     if missing is not None:
         raise ModelFileError(
             "Shards are missing",
-            f"{path.parent} has {len(present)} of the {count} shards of {match['stem']}; {missing} is not there.",
+            f"{path.parent} has {len(present)} of {count} shards of {match['stem']}, not number {missing}.",
             "Pull the model again, or put the missing shards beside it.",
         )
     return tuple(present[number] for number in sorted(present))

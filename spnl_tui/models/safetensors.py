@@ -64,6 +64,7 @@ def read_directory_facts(directory: Path) -> ModelFacts:
         format="safetensors",
         architecture=clean(str(architecture or "unknown"), 60),
         name=None,
+        basename=None,
         file_type=_file_type(quantization, groups),
         file_bytes=sum(file.stat().st_size for file in files),
         parameters=sum(elements for _, elements, _ in groups.values()),
@@ -85,6 +86,7 @@ def read_directory_facts(directory: Path) -> ModelFacts:
             for (role, label, row), (count, elements, stored) in sorted(groups.items())
         ),
         tokenizer=next((n for n in ("tokenizer.json", "tekken.json") if (directory / n).is_file()), None),
+        pre_tokenizer=None,
         chat_template=_chat_template(directory),
     )
 
