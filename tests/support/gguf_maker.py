@@ -2,9 +2,9 @@
 
     make_gguf(tmp_path / "q.gguf", architecture="qwen3", matrix="Q4_K", template=CHATML)
 
-The weights are noise of a sane size, so replies are nonsense, but every number is finite. Quantized blocks are
-random bits between small scales: no quantizer is needed. One 64 KiB pattern is repeated, so that a model of a
-gigabyte is written in seconds.
+The weights are noise of a sane size, so replies are nonsense, but every number is finite. Quantized blocks
+are random bits between small scales: no quantizer is needed. A pattern of 512 blocks is repeated, so that a
+model of a gigabyte is written in seconds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any, BinaryIO
 from spnl_tui.models.gguf import FILE_TYPES, TENSOR_TYPES
 
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 ARCHITECTURES = (
-    "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3", "smollm3",
-    "starcoder2",
+    "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3",
+    "smollm3", "starcoder2",
 )  # fmt: skip
 """What can be made. "mistral" and "mixtral" are "llama" in the header, as in the wild."""
 
@@ -323,8 +324,10 @@ def _text(text: str) -> bytes:
     return struct.pack("<Q", len(data)) + data
 
 
-_CODES = {"u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"), "i32": (5, "i"),
-          "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"), "f64": (12, "d")}  # fmt: skip
+_CODES = {
+    "u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"), "i32": (5, "i"),
+    "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"), "f64": (12, "d"),
+}  # fmt: skip
 
 
 def _typed(value: Any) -> bytes:
