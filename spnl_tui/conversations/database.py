@@ -39,6 +39,7 @@ class Database:
     def __init__(self, path: Path, lock: int) -> None:
         self._path = path
         self._lock = lock
+        self._closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._writing = connect(path)
@@ -115,8 +116,10 @@ class Database:
         return await self._run(self._reader, self._reading, "BEGIN", work)
 
     async def close(self) -> None:
-        """Finish the work that was asked for and close the file."""
-        await asyncio.to_thread(self._close)
+        """Finish the work that was asked for and close the file. Work that is asked for later is refused."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._reading.interrupt()
@@ -133,6 +136,8 @@ class Database:
         begin: str,
         work: Callable[[sqlite3.Connection], T],
     ) -> T:
+        if self._closed:
+            raise StoreError("Conversations are closed", f"{self._path} was closed already.")
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, transact, connection, work, begin)
         except sqlite3.Error as error:

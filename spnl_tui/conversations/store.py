@@ -40,8 +40,8 @@ class Store:
 
     async def close(self) -> None:
         """Forget for good what was deleted, and close the file."""
-        conversations = [(id,) for id in self._deleted_conversations]
-        turns = [(id,) for id in self._deleted_turns]
+        conversations, self._deleted_conversations = [(id,) for id in self._deleted_conversations], set()
+        turns, self._deleted_turns = [(id,) for id in self._deleted_turns], set()
 
         def purge(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM turn WHERE id = ? AND deleted = 1", turns)

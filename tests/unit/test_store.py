@@ -7,7 +7,6 @@ import dataclasses
 import os
 import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from spnl_tui.conversations.search import SearchFilter, SearchHit, match_express
 from spnl_tui.conversations.store import INTERRUPTED, Store
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -45,6 +45,13 @@ def talk(*said: str, model: str = "smollm2:135m", title: str = "") -> Conversati
         if turn.role == "assistant":
             conversation.finish(turn.id, "stop", provenance=Provenance(model=model))
     return conversation
+
+
+def stored_texts(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT text FROM turn").fetchall()
+    connection.close()
+    return [text for (text,) in rows]
 
 
 def full() -> Conversation:
@@ -186,16 +193,15 @@ async def test_a_cancelled_save_is_carried_out(store: Store) -> None:
     assert (await store.load(conversation.id)).title == "after it"
 
 
-async def test_the_recorder_saves_while_the_reply_streams_and_at_its_end(store: Store) -> None:
+async def test_the_recorder_saves_while_the_reply_streams_and_at_its_end(store: Store, path: Path) -> None:
     conversation = talk("q")
+    await store.add(conversation)
     reply = conversation.add_turn("assistant")
     recorder = ReplyRecorder(store, conversation, reply.id, interval_s=0.01)
     conversation.append(reply.id, "half")
     recorder.changed()
     # Nothing more comes, and still it is saved.
-    while not (await store.find(conversation.id)):
-        await asyncio.sleep(0.005)
-    assert (await store.load(conversation.id))[reply.id].text == "half"
+    await wait_until(lambda: "half" in stored_texts(path))
     conversation.append(reply.id, " and whole")
     recorder.changed()
     conversation.finish(reply.id, "stop")
@@ -209,10 +215,9 @@ async def test_the_recorder_tells_that_a_save_failed(store: Store) -> None:
     conversation = Conversation.of(conversation, owner.turns())
     recorder = ReplyRecorder(store, conversation, owner.path()[0].id, interval_s=0)
     recorder.changed()
+    await wait_until(lambda: recorder._saving is not None and recorder._saving.done())
     with pytest.raises(StoreError, match="another conversation"):
-        while True:
-            await asyncio.sleep(0.005)
-            recorder.changed()
+        recorder.changed()
     with pytest.raises(StoreError, match="another conversation"):
         await recorder.finish()
 
@@ -434,9 +439,11 @@ async def test_only_its_owner_can_read_the_file(path: Path) -> None:
         os.umask(before)
 
 
-async def test_a_file_that_is_no_store_is_set_aside_unharmed(path: Path) -> None:
+async def test_a_file_that_is_no_store_is_set_aside_unharmed(path: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious, but no database " * 500)
     path.parent.mkdir()
-    path.write_bytes(b"precious, but no database " * 500)
+    precious.rename(path)
     store = await Store.open(path)
     assert store.problem is not None
     (aside,) = path.parent.glob("*.aside-*")
@@ -460,20 +467,33 @@ async def filled(path: Path, turns: int = 200) -> Conversation:
     return conversation
 
 
-@pytest.mark.parametrize("damage", ["truncated", "schema", "dropped table"])
-async def test_a_damaged_store_is_set_aside(path: Path, damage: str) -> None:
-    await filled(path)
+def overwrite(path: Path, page: int, pages: int, page_size: int = 4096) -> None:
+    with path.open("r+b") as file:
+        file.seek(page * page_size)
+        file.write(b"\xff" * pages * page_size)
+
+
+def execute(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.close()
+
+
+def damage_file(path: Path, damage: str) -> bytes:
+    """Damage the file, and return what it then is."""
     if damage == "truncated":
         os.truncate(path, path.stat().st_size // 2)
     elif damage == "schema":
-        with path.open("r+b") as file:
-            file.seek(100)
-            file.write(b"\xff" * 3000)
+        overwrite(path, 1, 30, 100)
     else:
-        connection = sqlite3.connect(path)
-        connection.execute("DROP TABLE turn")
-        connection.close()
-    before = path.read_bytes()
+        execute(path, "DROP TABLE turn")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "schema", "dropped table"])
+async def test_a_damaged_store_is_set_aside(path: Path, damage: str) -> None:
+    await filled(path)
+    before = damage_file(path, damage)
     store = await Store.open(path)
     assert store.problem is not None
     (aside,) = path.parent.glob("*.aside-*")
@@ -484,27 +504,21 @@ async def test_a_damaged_store_is_set_aside(path: Path, damage: str) -> None:
 
 async def test_a_newer_store_is_set_aside_and_can_be_put_back(path: Path) -> None:
     conversation = await filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+    execute(path, "PRAGMA user_version = 99")
     store = await Store.open(path)
     assert store.problem is not None
     assert "newer version" in store.problem.message
     await store.close()
     (aside,) = path.parent.glob("*.aside-*")
     aside.rename(path)
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.close()
+    execute(path, f"PRAGMA user_version = {len(MIGRATIONS)}")
     store = await Store.open(path)
     assert await store.load(conversation.id) == conversation
     await store.close()
 
 
 async def test_a_newer_store_in_use_is_left_alone(path: Path, store: Store) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+    execute(path, "PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="another version"):
         await Store.open(path)
     assert not list(path.parent.glob("*.aside-*"))
@@ -512,11 +526,7 @@ async def test_a_newer_store_in_use_is_left_alone(path: Path, store: Store) -> N
 
 async def test_damage_found_later_is_a_store_error(path: Path) -> None:
     conversation = await filled(path, 2000)
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        for page in range(30, size // 4096):
-            file.seek(page * 4096)
-            file.write(b"\xff" * 4096)
+    overwrite(path, 30, 100)
     store = await Store.open(path)
     if store.problem is None:
         with pytest.raises(StoreError, match="could not be read"):
@@ -588,17 +598,17 @@ asyncio.run(main())
 
 async def test_two_programs_write_at_once(path: Path) -> None:
     programs = [
-        subprocess.Popen(
-            [sys.executable, "-c", OTHER_PROGRAM, str(path), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", OTHER_PROGRAM, str(path), name),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         for name in ("one", "two")
     ]
     for program in programs:
-        out, _ = await asyncio.to_thread(program.communicate, b"\n", 60)
-        assert out == b"open\n"
-        assert program.returncode == 0
+        out, _ = await program.communicate(b"\n")
+        assert (out, program.returncode) == (b"open\n", 0)
     store = await Store.open(path)
     assert len((await store.list(limit=100)).items) == 80
     await store.close()
