@@ -91,7 +91,7 @@ async def test_what_was_saved_survives_fifty_kills(tmp_path: Path) -> None:
         for conversation, turn, role, length in await killed_session(program, chance.uniform(0, 0.15)):
             saved[conversation, turn] = role, length
         check_integrity(path)
-    await program.communicate()
+    await program.communicate(b"")
     store = await Store.open(path)
     assert store.problem is None
     loaded = {id: await store.load(id) for id in {conversation for conversation, _ in saved}}
