@@ -40,8 +40,8 @@ GGUF_TOKENIZERS = frozenset({"gpt2", "llama", "replit", "gemma", "gemma4"})
 
 PRE_TOKENIZERS = frozenset({
     "llama3", "llama-v3", "llama-bpe", "lfm2", "pixtral", "dbrx", "qwen2", "deepseek-r1-qwen", "qwen35",
-    "gpt-2", "phi-2", "starcoder", "smollm", "glm4", "chatglm-bpe", "deepseek-llm", "deepseek-coder", "deepseek-v3",
-    "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
+    "gpt-2", "phi-2", "starcoder", "smollm", "glm4", "chatglm-bpe", "deepseek-llm", "deepseek-coder",
+    "deepseek-v3", "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
 })  # fmt: skip
 """For the "gpt2" tokenizer; any other is refused rather than guessed."""
 
