@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.service import Engine
+    from spnl_tui.engine.service import Engine, Planner
 
 
 class Services:
@@ -59,7 +60,7 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
     engine = settings.engine
     budget = engine.memory_budget_gb
     return Engine(
-        planner(settings),
+        load_planner(settings),
         paths,
         max_concurrent=engine.max_concurrent,
         keep_warm_s=engine.keep_warm_minutes * 60,
@@ -67,13 +68,29 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
     )
 
 
-def planner(settings: Settings):  # STUB
-    from spnl_tui.engine.load_plan import LoadPlan
+def load_planner(settings: Settings) -> Planner:
+    """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+    from spnl_tui.models.local import read_local_facts
+    from spnl_tui.models.machine import read_machine
 
-    return lambda model: LoadPlan(
-        in_situ_quantization="Q8_0",
-        environment={"MISTRALRS_CPU_KV_F32": "1", "RAYON_NUM_THREADS": "2"},
+    engine = settings.engine
+    overrides = LoadOverrides(
+        device=engine.device,
+        dtype=engine.dtype,
+        in_situ_quantization=engine.in_situ_quantization,
+        threads=engine.threads,
+        prefix_cache=engine.prefix_cache,
+        paged_attention=engine.paged_attention,
+        flash_attention=engine.flash_attention,
+        max_concurrent=engine.max_concurrent,
+        context=settings.context.length,
     )
+
+    def plan(model: LocalModel) -> LoadPlan:
+        return plan_load(read_local_facts(model), read_machine(), overrides)
+
+    return plan
 
 
 def start_log(file: Path) -> None:
