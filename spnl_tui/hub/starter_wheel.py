@@ -238,12 +238,14 @@ def _largest_file(folder: Path) -> int:
     return largest
 
 
-# Where pip and uv say why they failed; the first pattern found anywhere in the log tells most. pip ends an
-# unreachable index with "no matching distribution": the true cause is in its retries.
+# Where pip and uv say why they failed. The first pattern that is found tells most, and the last line with it:
+# pip ends an unreachable index with "no matching distribution", and the true cause is in its retries; uv goes
+# from the general to the cause.
 _CAUSES = (
     re.compile(r"""connection broken by '(?:\w+\(['"]?(?:<[^>]*>: )?)?(.*?)['")]*: /"""),
+    re.compile(r"^(?:Caused by|cause): (.*)"),
     re.compile(r"(?i:error): (.*)"),
-    re.compile(r"(?:Caused by|×):? (.*)"),
+    re.compile(r"╰─▶ (.*)"),
 )
 
 
@@ -252,6 +254,6 @@ def _reason(log: str) -> str:
     lines = [
         " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in log.splitlines()
     ]
-    matches = (match[1] for cause in _CAUSES for line in lines if (match := cause.search(line)))
+    matches = (match[1] for cause in _CAUSES for line in reversed(lines) if (match := cause.search(line)))
     text = next(matches, "") or next((line for line in reversed(lines) if line), "")
     return text if len(text) <= 160 else f"{text[:159]}…"
