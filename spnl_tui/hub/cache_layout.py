@@ -135,7 +135,7 @@ class RepositoryCache:
     def drop_part(self, part: Path) -> bool:
         """Delete a part file, unless someone is writing it."""
         try:
-            with self.locked(part.name.split(".")[0], timeout=1):
+            with self.locked(part.name.split(".")[0], timeout=0.2):
                 part.unlink(missing_ok=True)
         except LockTaken:
             return False

@@ -127,7 +127,7 @@ class Transfer:
                     with self._cache.locked(self.file.etag, timeout=0.25):
                         return self._run_alone()
                 except LockTaken:
-                    self._enter("waiting", "another program is pulling it")
+                    self._enter("waiting", "another pull is writing it")
                     with suppress(OSError):  # the other may just have finished
                         self.done = self._part.stat().st_size
         except OSError as error:
