@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -313,7 +313,7 @@ async def pull(
     cache: Path | None = None,
     options: PullOptions | None = None,
     rate: RateLimit | None = None,
-) -> AsyncIterator[PullEvent]:
+) -> AsyncGenerator[PullEvent, None]:
     """Pull, and tell how it goes, at most ten times a second. The last event is PullFinished.
 
     What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what
