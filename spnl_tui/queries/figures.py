@@ -61,7 +61,7 @@ def time_table(replies: Iterable[NodeFinished]) -> list[str]:
     prompt and reply are in tokens; load, queue, prefill and TTFT in seconds; ITL in milliseconds per token.
     """
     replies = sorted(replies, key=lambda reply: (reply.path, reply.candidate))
-    rows = [_HEADINGS]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for reply in replies:
         one = Figures.of([reply])
         rows.append(_row(".".join(map(str, (*reply.path, reply.candidate + 1))), one))
