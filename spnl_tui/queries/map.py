@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ async def map_lines(
     journal: Path | None = None,
     ordered: bool = True,
     parallel: int = DEFAULT_PARALLEL,
-) -> AsyncIterator[LineEvent]:
+) -> AsyncGenerator[LineEvent, None]:
     """Ask about each line, as one user message. Yields one event for each line.
 
     In the order of the lines, or, not `ordered`, as they are done. Lines are taken as they are needed,
@@ -84,18 +84,17 @@ async def map_lines(
     """
     fill_template(template, "")
     sampling = sampling or Sampling()
-    with contextlib.ExitStack() as stack:
-        kept = (
-            stack.enter_context(open_journal(journal, map_key(template, model.name, sampling)))
-            if journal
-            else None
-        )
+    async with contextlib.AsyncExitStack() as stack:
+        kept = None
+        if journal:
+            kept = stack.enter_context(open_journal(journal, map_key(template, model.name, sampling)))
         job = _Job(template, engine, model, sampling, kept)
+        each = await stack.enter_async_context(contextlib.aclosing(_each(lines)))
+        events = await stack.enter_async_context(contextlib.aclosing(_window(job, each, ordered, parallel)))
         complete = True
-        async with contextlib.aclosing(_window(job, _each(lines), ordered, parallel)) as events:
-            async for event in events:
-                complete = complete and isinstance(event, LineFinished)
-                yield event
+        async for event in events:
+            complete = complete and isinstance(event, LineFinished)
+            yield event
         if kept and complete:
             kept.remove()
 
@@ -130,39 +129,42 @@ class _Job:
 
 async def _window(
     job: _Job, lines: AsyncIterator[str], ordered: bool, parallel: int
-) -> AsyncIterator[LineEvent]:
+) -> AsyncGenerator[LineEvent, None]:
     """At most `parallel` lines under way, in the order of the lines or as they are done."""
     tasks: deque[asyncio.Task[LineEvent]] = deque()
-    index = 0
+    reading: asyncio.Task[str | None] | None = None
+    index, more = 0, True
     try:
-        exhausted = False
-        while tasks or not exhausted:
-            while not exhausted and len(tasks) < parallel:
-                try:
-                    line = await anext(lines)
-                except StopAsyncIteration:
-                    exhausted = True
+        while more or tasks:
+            if more and not reading and len(tasks) < parallel:
+                reading = asyncio.create_task(_next(lines))
+            awaited = [*([tasks[0]] if ordered and tasks else tasks), *([reading] if reading else [])]
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if reading and reading.done():
+                line, reading = reading.result(), None
+                if line is None:
+                    more = False
                 else:
                     tasks.append(asyncio.create_task(job.line(index, line)))
                     index += 1
-            if not tasks:
-                return
-            if ordered:
-                await asyncio.wait([tasks[0]])
-            else:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            ready = [task for task in tasks if task.done()] if not ordered else [tasks[0]]
-            for task in ready:
+            for task in [task for task in tasks if task.done()]:
+                if ordered and task is not tasks[0]:
+                    break
                 tasks.remove(task)
                 yield task.result()
     finally:
-        for task in tasks:
+        left = [*tasks, *([reading] if reading else [])]
+        for task in left:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if left:
+            await asyncio.wait(left)
 
 
-async def _each(lines: Iterable[str] | AsyncIterator[str]) -> AsyncIterator[str]:
+async def _next(lines: AsyncIterator[str]) -> str | None:
+    return await anext(lines, None)
+
+
+async def _each(lines: Iterable[str] | AsyncIterator[str]) -> AsyncGenerator[str, None]:
     """The lines without their ends."""
     if isinstance(lines, Iterable):
         for line in lines:

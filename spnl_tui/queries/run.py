@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ async def run_query(
     directory: Path | None = None,
     parallel: int = DEFAULT_PARALLEL,
     stop: asyncio.Event | None = None,
-) -> AsyncIterator[QueryEvent]:
+) -> AsyncGenerator[QueryEvent, None]:
     """Run the query. Yields what happens, and at the end one QueryFinished.
 
     A Generate is asked once its whole input is there: messages as they stand, and inner replies as
