@@ -154,8 +154,8 @@ async def _window(
                 yield task.result()
     finally:
         left = [*tasks, *([reading] if reading else [])]
-        for task in left:
-            task.cancel()
+        for unfinished in left:
+            unfinished.cancel()
         if left:
             await asyncio.wait(left)
 
