@@ -1,0 +1,206 @@
+"""Everything that a key can do: one table that yields bindings, palette entries and the help screen.
+
+The ids are the names by which a user changes keys in the configuration (`[keys]`), so they must not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+
+Place = Literal["screen", "prompt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One thing that the user can do."""
+
+    id: str
+    """The name in the configuration."""
+    keys: str
+    """The default keys, separated by commas."""
+    action: str
+    label: str
+    """One or two words, for the footer."""
+    help: str
+    """One sentence, for the palette, the help screen and the tooltip."""
+    group: str
+    """The heading in the help screen."""
+    place: Place = "screen"
+    footer: bool = False
+    palette: bool = True
+
+    def binding(self) -> Binding:
+        """The command as Textual's binding.
+
+        They have priority, since the prompt has the focus almost always and would take some of these keys.
+        """
+        return Binding(
+            self.keys,
+            self.action,
+            self.label,
+            show=self.footer,
+            priority=True,
+            id=self.id,
+            tooltip=self.help,
+        )
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        id="prompt.send",
+        keys="enter",
+        action="submit",
+        label="Send",
+        help="Send the prompt.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="prompt.newline",
+        keys="ctrl+j,shift+enter,alt+enter",
+        action="newline",
+        label="New line",
+        help="Begin a new line in the prompt.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="prompt.earlier",
+        keys="up",
+        action="earlier",
+        label="Earlier prompt",
+        help="On the first line: bring back an earlier prompt.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="prompt.later",
+        keys="down",
+        action="later",
+        label="Later prompt",
+        help="On the last line: go on to a later prompt, and to what was being typed.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="reply.stop",
+        keys="escape",
+        action="stop",
+        label="Stop",
+        help="Stop the reply and keep what has come.",
+        group="Reply",
+        footer=True,
+    ),
+    Command(
+        id="reply.regenerate",
+        keys="ctrl+r",
+        action="regenerate",
+        label="Again",
+        help="Reply again to the last prompt.",
+        group="Reply",
+        footer=True,
+    ),
+    Command(
+        id="reply.copy",
+        keys="ctrl+y",
+        action="copy_reply",
+        label="Copy",
+        help="Copy the last reply to the clipboard.",
+        group="Reply",
+        footer=True,
+    ),
+    Command(
+        id="reply.copy_code",
+        keys="ctrl+b",
+        action="copy_code",
+        label="Copy code",
+        help="Copy a code block of the last reply to the clipboard.",
+        group="Reply",
+        footer=True,
+    ),
+    Command(
+        id="reply.thinking",
+        keys="ctrl+t",
+        action="toggle_thinking",
+        label="Thinking",
+        help="Show or hide what the model thought before it answered.",
+        group="Reply",
+    ),
+    Command(
+        id="conversation.new",
+        keys="ctrl+n",
+        action="new_conversation",
+        label="New",
+        help="Begin a new conversation.",
+        group="Conversation",
+        footer=True,
+    ),
+    Command(
+        id="conversation.page_up",
+        keys="pageup",
+        action="page_up",
+        label="Page up",
+        help="Scroll the conversation up by a page.",
+        group="Conversation",
+        palette=False,
+    ),
+    Command(
+        id="conversation.page_down",
+        keys="pagedown",
+        action="page_down",
+        label="Page down",
+        help="Scroll the conversation down by a page.",
+        group="Conversation",
+        palette=False,
+    ),
+    Command(
+        id="conversation.follow",
+        keys="end,ctrl+end",
+        action="follow",
+        label="Follow",
+        help="At the end of a line: go to the end of the conversation and follow the reply.",
+        group="Conversation",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="app.help",
+        keys="f1",
+        action="help",
+        label="Help",
+        help="Show all keys.",
+        group="Program",
+        footer=True,
+    ),
+    Command(
+        id="app.palette",
+        keys="ctrl+p",
+        action="palette",
+        label="Commands",
+        help="Search all commands.",
+        group="Program",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="app.quit",
+        keys="ctrl+q",
+        action="app.quit",
+        label="Quit",
+        help="Quit the program.",
+        group="Program",
+        footer=True,
+    ),
+)
+
+
+def bindings(place: Place) -> list[Binding]:
+    """The bindings of the screen, or of the prompt."""
+    return [command.binding() for command in COMMANDS if command.place == place]
