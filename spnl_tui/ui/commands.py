@@ -50,7 +50,7 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
-        id="prompt.send",
+        id="chat.send",
         keys="enter",
         action="submit",
         label="Send",
@@ -60,7 +60,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="prompt.newline",
+        id="chat.newline",
         keys="ctrl+j,shift+enter,alt+enter",
         action="newline",
         label="New line",
@@ -70,7 +70,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="prompt.earlier",
+        id="chat.earlier",
         keys="up",
         action="earlier",
         label="Earlier prompt",
@@ -80,7 +80,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="prompt.later",
+        id="chat.later",
         keys="down",
         action="later",
         label="Later prompt",
@@ -90,7 +90,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="reply.stop",
+        id="chat.stop",
         keys="escape",
         action="stop",
         label="Stop",
@@ -99,7 +99,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=True,
     ),
     Command(
-        id="reply.regenerate",
+        id="chat.regenerate",
         keys="ctrl+r",
         action="regenerate",
         label="Again",
@@ -108,7 +108,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=True,
     ),
     Command(
-        id="reply.copy",
+        id="chat.copy",
         keys="ctrl+y",
         action="copy_reply",
         label="Copy",
@@ -117,7 +117,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=True,
     ),
     Command(
-        id="reply.copy_code",
+        id="chat.copy_code",
         keys="ctrl+b",
         action="copy_code",
         label="Copy code",
@@ -126,7 +126,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=True,
     ),
     Command(
-        id="reply.thinking",
+        id="chat.thinking",
         keys="ctrl+t",
         action="toggle_thinking",
         label="Thinking",
@@ -134,7 +134,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Reply",
     ),
     Command(
-        id="conversation.new",
+        id="chat.new",
         keys="ctrl+n",
         action="new_conversation",
         label="New",
@@ -143,7 +143,7 @@ COMMANDS: tuple[Command, ...] = (
         footer=True,
     ),
     Command(
-        id="conversation.page_up",
+        id="chat.page_up",
         keys="pageup",
         action="page_up",
         label="Page up",
@@ -152,7 +152,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="conversation.page_down",
+        id="chat.page_down",
         keys="pagedown",
         action="page_down",
         label="Page down",
@@ -161,7 +161,7 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
-        id="conversation.follow",
+        id="chat.follow",
         keys="end,ctrl+end",
         action="follow",
         label="Follow",

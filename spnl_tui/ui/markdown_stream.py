@@ -86,17 +86,6 @@ def _start(token: Token) -> int:
     return token.map[0]
 
 
-def split(source: str) -> list[Piece]:
-    """A whole text as pieces, the same as would come from feeding it bit by bit."""
-    splitter = MarkdownSplitter()
-    pieces = []
-    for line in source.splitlines(keepends=True):
-        pieces += splitter.feed(line)
-    if splitter.tail.strip():
-        pieces.append(Piece(splitter.tail))
-    return pieces
-
-
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
     """A fenced or indented code block."""
