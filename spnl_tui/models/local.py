@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Format = Literal["gguf", "safetensors"]
+from spnl_tui.errors import ModelFileError
+from spnl_tui.models.facts import Format, ModelFacts
+from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.safetensors import read_directory_facts
+
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +27,104 @@ class LocalModel:
     format: Format
     directory: Path
     files: tuple[str, ...] = ()
+
+
+def resolve_local(path: Path, name: str | None = None) -> LocalModel:
+    """The model at this path: a GGUF, one shard of one, or a directory that holds a GGUF or safetensors.
+
+    Headers are read and checked (a fraction of a second for the largest), so that a file which is cut short
+    is refused here and not by the engine. `name` is the absolute path if not given.
+
+    Raises:
+        ModelFileError: there is no model, more than one, or a broken one.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        model = _in_directory(path, name or str(path))
+    elif path.is_file():
+        model = _in_file(path, name or str(path))
+    elif path.exists():
+        raise ModelFileError(
+            "Not a model", f"{path} is neither a file nor a directory.", "Choose a .gguf file."
+        )
+    else:
+        raise ModelFileError("No such model file", f"{path} does not exist.", "Check the path.")
+    read_local_facts(model)
+    return model
+
+
+def read_local_facts(model: LocalModel) -> ModelFacts:
+    """Facts of a model on this disk.
+
+    Raises:
+        ModelFileError: a file cannot be read, or is not what it should be.
+    """
+    if model.format == "gguf":
+        return read_file_facts(*(model.directory / file for file in model.files))
+    return read_directory_facts(model.directory)
+
+
+def _in_file(path: Path, name: str) -> LocalModel:
+    if path.suffix.lower() == ".safetensors":
+        if not (path.parent / "config.json").is_file():
+            raise ModelFileError(
+                "Weights without a model",
+                f"{path.name} has no config.json beside it.",
+                "Choose a directory that holds the whole model.",
+            )
+        return LocalModel(name, "safetensors", path.parent)
+    return LocalModel(name, "gguf", path.parent, _with_shards(path))
+
+
+def _with_shards(path: Path) -> tuple[str, ...]:
+    """The names of all shards that belong with this file, in order; its own alone if it is no shard."""
+    match = _SHARD.fullmatch(path.name)
+    if not match:
+        return (path.name,)
+    count = int(match["count"])
+    present: dict[int, str] = {}
+    for file in path.parent.iterdir():
+        other = _SHARD.fullmatch(file.name)
+        if other and other["stem"] == match["stem"] and other["count"] == match["count"]:
+            present[int(other["number"])] = file.name
+    missing = next((n for n in range(1, count + 1) if n not in present), None)
+    if missing is not None:
+        raise ModelFileError(
+            "Shards are missing",
+            f"{path.parent} has {len(present)} of {count} shards of {match['stem']}, not number {missing}.",
+            "Pull the model again, or put the missing shards beside it.",
+        )
+    return tuple(present[number] for number in sorted(present))
+
+
+def _in_directory(path: Path, name: str) -> LocalModel:
+    try:
+        files = sorted(path.iterdir())
+    except OSError as error:
+        raise ModelFileError(
+            "The directory cannot be read", f"{path}: {error.strerror or error}.", "Check its permissions."
+        ) from error
+    # A projector (mmproj) belongs to a model that sees, and is none by itself.
+    ggufs = [
+        f for f in files if f.suffix.lower() == ".gguf" and "mmproj" not in f.name.lower() and f.is_file()
+    ]
+    if not ggufs:
+        if (path / "config.json").is_file() and any(f.suffix == ".safetensors" for f in files):
+            return LocalModel(name, "safetensors", path)
+        raise ModelFileError(
+            "No model here",
+            f"{path} has neither a .gguf file nor a config.json with *.safetensors.",
+            "Choose another directory, or pull the model.",
+        )
+    models: dict[str, list[Path]] = defaultdict(list)
+    for file in ggufs:
+        match = _SHARD.fullmatch(file.name)
+        models[f"{match['stem']} (in {int(match['count'])} shards)" if match else file.name].append(file)
+    if len(models) > 1:
+        names = list(models)
+        raise ModelFileError(
+            "Several models here",
+            f"{path} has {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}.",
+            "Name the file that you want.",
+        )
+    return LocalModel(name, "gguf", path, _with_shards(ggufs[0]))

@@ -1,0 +1,353 @@
+"""Makes real GGUFs: small, random, and such that mistral.rs loads them and streams from them.
+
+    make_gguf(tmp_path / "q.gguf", architecture="qwen3", matrix="Q4_K", template=CHATML)
+
+The weights are noise of a sane size, so replies are nonsense, but every number is finite. Quantized blocks
+are random bits between small scales: no quantizer is needed. A pattern of 512 blocks is repeated, so that a
+model of a gigabyte is written in seconds.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from spnl_tui.models.gguf import FILE_TYPES, TENSOR_TYPES
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ARCHITECTURES = (
+    "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3",
+    "smollm3", "starcoder2",
+)  # fmt: skip
+"""What can be made. "mistral" and "mixtral" are "llama" in the header, as in the wild."""
+
+_NUMBERS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
+_ALIGNMENT = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class GgufSpec:
+    """The shape of a made model."""
+
+    architecture: str = "llama"
+    layers: int = 2
+    width: int = 256
+    feed_forward: int = 512
+    heads: int = 4
+    kv_heads: int = 2
+    head_width: int | None = None
+    """width / heads if None."""
+    vocabulary: int = 512
+    """320 or more."""
+    context: int = 2048
+    matrix: str = "Q8_0"
+    """Tensor type of the layers' matrices."""
+    down: str | None = None
+    """Of ffn_down, which Q4_K_M and its kind keep finer; as `matrix` if None."""
+    embedding: str = "Q8_0"
+    output: str | None = None
+    """A separate output matrix of this type; tied to the embedding if None."""
+    experts: int = 0
+    experts_used: int = 2
+    sliding_window: int | None = None
+    tokenizer: str = "gpt2"
+    """"gpt2" (byte-level BPE), "llama" (SentencePiece), or any other text for what is not known."""
+    pre_tokenizer: str = "smollm"
+    template: str | None = CHATML
+    name: str = "Made for tests"
+    file_type: str | None = None
+    seed: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """More values, or others: replaces what the maker would write; None leaves a key out."""
+
+
+def make_gguf(path: Path, spec: GgufSpec | None = None, **changes: Any) -> Path:
+    """Write the model, and return its path. `changes` are fields of GgufSpec."""
+    spec = spec or GgufSpec(**changes)
+    write_gguf(path, metadata_of(spec), list(_tensors(spec)), spec.seed)
+    return path
+
+
+def make_sharded_gguf(directory: Path, stem: str, shards: int, **changes: Any) -> list[Path]:
+    """Write the model as `stem-00001-of-0000N.gguf` and so on, as llama.cpp's gguf-split does."""
+    spec = GgufSpec(**changes)
+    tensors = list(_tensors(spec))
+    size = -(-len(tensors) // shards)
+    paths = []
+    for number in range(shards):
+        split = {
+            "split.no": ("u16", number),
+            "split.count": ("u16", shards),
+            "split.tensors.count": ("i32", len(tensors)),
+        }
+        path = directory / f"{stem}-{number + 1:05}-of-{shards:05}.gguf"
+        part = tensors[number * size : (number + 1) * size]
+        write_gguf(path, {**(metadata_of(spec) if number == 0 else {}), **split}, part, spec.seed)
+        paths.append(path)
+    return paths
+
+
+def header_architecture(architecture: str) -> str:
+    """What `general.architecture` says for one of ARCHITECTURES."""
+    return "llama" if architecture in ("mistral", "mixtral") else architecture
+
+
+def metadata_of(spec: GgufSpec) -> dict[str, Any]:
+    """The metadata: str, int (u32), float (f32), bool, lists of these, or ("u16", value)."""
+    arch = header_architecture(spec.architecture)
+    head = spec.head_width or spec.width // spec.heads
+    window = spec.sliding_window
+    if window is None and spec.architecture in ("mistral", "gemma2", "gemma3"):
+        window = 512
+    values: dict[str, Any] = {
+        "general.architecture": arch,
+        "general.name": spec.name,
+        f"{arch}.context_length": spec.context,
+        f"{arch}.embedding_length": spec.width,
+        f"{arch}.block_count": spec.layers,
+        f"{arch}.feed_forward_length": spec.feed_forward,
+        f"{arch}.attention.head_count": spec.heads,
+        f"{arch}.attention.head_count_kv": spec.kv_heads,
+        f"{arch}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{arch}.rope.freq_base": 10000.0,
+        f"{arch}.rope.dimension_count": head,
+        f"{arch}.attention.key_length": head,
+        f"{arch}.attention.value_length": head,
+    }
+    if spec.architecture == "starcoder2":
+        values[f"{arch}.attention.layer_norm_epsilon"] = 1e-5
+    if window:
+        values[f"{arch}.attention.sliding_window"] = window
+    if spec.experts:
+        values[f"{arch}.expert_count"] = spec.experts
+        values[f"{arch}.expert_used_count"] = spec.experts_used
+        values[f"{arch}.expert_feed_forward_length"] = spec.feed_forward
+    if spec.file_type:
+        values["general.file_type"] = {name: number for number, name in FILE_TYPES.items()}[spec.file_type]
+    values.update(_tokenizer(spec))
+    if spec.template is not None:
+        values["tokenizer.chat_template"] = spec.template
+    values.update(spec.metadata)
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
+    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+    if spec.tokenizer == "llama":
+        plain = [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", *"abcdefghijklmnopqrstuvwxyz"]
+        kinds = [6] * 256 + [1] * 27
+    else:
+        plain, kinds = list(_byte_letters()), [1] * 256
+    tokens, kinds = special + plain, [3] * len(special) + kinds
+    tokens += [f"tok{number}" for number in range(spec.vocabulary - len(tokens))]
+    kinds += [1] * (spec.vocabulary - len(kinds))
+    values: dict[str, Any] = {
+        "tokenizer.ggml.model": spec.tokenizer,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [("i32", kind) for kind in kinds],
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 4,
+    }
+    if spec.tokenizer == "llama":
+        values["tokenizer.ggml.scores"] = [-float(number) for number in range(len(tokens))]
+    else:
+        values["tokenizer.ggml.pre"] = spec.pre_tokenizer
+        # "Ġt" would be the first merge of any real vocabulary; it needs its result among the tokens.
+        tokens[-1] = "th"
+        values["tokenizer.ggml.merges"] = ["t h"]
+    return values
+
+
+def _byte_letters() -> Iterator[str]:
+    """GPT-2's letters for the 256 bytes: printable ones stand for themselves."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = iter(range(256, 512))
+    return (chr(byte) if byte in printable else chr(next(spare)) for byte in range(256))
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor: its shape as GGUF has it (the row first), and its type. `fill` makes all values this."""
+
+    name: str
+    shape: Sequence[int]
+    type: str
+    fill: float | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        _, block, block_bytes = TENSOR_TYPES[_NUMBERS[self.type]]
+        elements = 1
+        for dimension in self.shape:
+            elements *= dimension
+        return elements // block * block_bytes
+
+
+def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
+    kind, width, ff = spec.architecture, spec.width, spec.feed_forward
+    head = spec.head_width or width // spec.heads
+    q, kv = head * spec.heads, head * spec.kv_heads
+    matrix, down = spec.matrix, spec.down or spec.matrix
+    # Gemma's converter stores norms with one added, so that one is the neutral value for all.
+    yield Tensor("token_embd.weight", (width, spec.vocabulary), spec.embedding)
+    yield Tensor("output_norm.weight", (width,), "F32", 1.0)
+    if kind == "starcoder2":
+        yield Tensor("output_norm.bias", (width,), "F32", 0.0)
+    if spec.output:
+        yield Tensor("output.weight", (width, spec.vocabulary), spec.output)
+    for layer in range(spec.layers):
+        p = f"blk.{layer}."
+        yield Tensor(p + "attn_norm.weight", (width,), "F32", 1.0)
+        yield Tensor(p + "ffn_norm.weight", (width,), "F32", 1.0)
+        if kind in ("gemma2", "gemma3"):
+            yield Tensor(p + "post_attention_norm.weight", (width,), "F32", 1.0)
+            yield Tensor(p + "post_ffw_norm.weight", (width,), "F32", 1.0)
+        if kind in ("qwen3", "qwen3moe", "gemma3"):
+            yield Tensor(p + "attn_q_norm.weight", (head,), "F32", 1.0)
+            yield Tensor(p + "attn_k_norm.weight", (head,), "F32", 1.0)
+        if kind == "phi3":
+            yield Tensor(p + "attn_qkv.weight", (width, q + 2 * kv), matrix)
+        else:
+            for name, rows in (("q", q), ("k", kv), ("v", kv)):
+                yield Tensor(p + f"attn_{name}.weight", (width, rows), matrix)
+                if kind in ("qwen2", "starcoder2"):
+                    yield Tensor(p + f"attn_{name}.bias", (rows,), "F32", 0.0)
+        yield Tensor(p + "attn_output.weight", (q, width), matrix)
+        if kind == "starcoder2":
+            for name in ("attn_norm", "ffn_norm", "attn_output", "ffn_down"):
+                yield Tensor(p + name + ".bias", (width,), "F32", 0.0)
+            yield Tensor(p + "ffn_up.bias", (ff,), "F32", 0.0)
+        if spec.experts:
+            yield Tensor(p + "ffn_gate_inp.weight", (width, spec.experts), "F32")
+            yield Tensor(p + "ffn_gate_exps.weight", (width, ff, spec.experts), matrix)
+            yield Tensor(p + "ffn_up_exps.weight", (width, ff, spec.experts), matrix)
+            yield Tensor(p + "ffn_down_exps.weight", (ff, width, spec.experts), down)
+            continue
+        if kind not in ("phi3", "starcoder2"):
+            yield Tensor(p + "ffn_gate.weight", (width, ff), matrix)
+        yield Tensor(p + "ffn_up.weight", (width, 2 * ff if kind == "phi3" else ff), matrix)
+        yield Tensor(p + "ffn_down.weight", (ff, width), down)
+
+
+def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor], seed: int = 0) -> None:
+    """Write any GGUF, sensible or not."""
+    randomness = random.Random(seed)
+    with path.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+        for key, value in metadata.items():
+            file.write(_text(key) + _typed(value))
+        offset = 0
+        for tensor in tensors:
+            file.write(_text(tensor.name) + struct.pack("<I", len(tensor.shape)))
+            file.write(struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape))
+            file.write(struct.pack("<IQ", _NUMBERS[tensor.type], offset))
+            offset += -(-tensor.size // _ALIGNMENT) * _ALIGNMENT
+        file.write(bytes(-file.tell() % _ALIGNMENT))
+        patterns: dict[str, bytes] = {}
+        for tensor in tensors:
+            _write_data(file, tensor, patterns, randomness)
+            file.write(bytes(-tensor.size % _ALIGNMENT))
+
+
+def _write_data(
+    file: BinaryIO, tensor: Tensor, patterns: dict[str, bytes], randomness: random.Random
+) -> None:
+    size = tensor.size
+    if tensor.fill is not None:
+        file.write(struct.pack("<f", tensor.fill) * (size // 4))
+        return
+    pattern = patterns.get(tensor.type)
+    if pattern is None:
+        block = _block(tensor.type, randomness)
+        pattern = patterns[tensor.type] = b"".join(islice(block, 512))
+    # Begin each tensor elsewhere in the pattern, at a block, so that no two are the same.
+    step = TENSOR_TYPES[_NUMBERS[tensor.type]][2]
+    start = randomness.randrange(len(pattern) // step) * step
+    rotated = pattern[start:] + pattern[:start]
+    whole, rest = divmod(size, len(rotated))
+    for _ in range(whole):
+        file.write(rotated)
+    file.write(rotated[:rest])
+
+
+def _block(type: str, randomness: random.Random) -> Iterator[bytes]:
+    """Blocks of this type without end: values between about -0.05 and 0.05."""
+    size = TENSOR_TYPES[_NUMBERS[type]][2]
+    bits = randomness.randbytes
+
+    def half(value: float) -> bytes:
+        return struct.pack("<e", value)
+
+    while True:
+        match type:
+            case "F32":
+                yield struct.pack("<f", randomness.uniform(-0.05, 0.05))
+            case "F16":
+                yield half(randomness.uniform(-0.05, 0.05))
+            case "BF16":
+                yield struct.pack("<f", randomness.uniform(-0.05, 0.05))[2:]
+            case "Q4_0" | "Q5_0":
+                yield half(0.05 / (8 if type == "Q4_0" else 16)) + bits(size - 2)
+            case "Q4_1" | "Q5_1":
+                yield half(0.1 / (15 if type == "Q4_1" else 31)) + half(-0.05) + bits(size - 4)
+            case "Q8_0":
+                yield half(0.05 / 127) + bits(size - 2)
+            case "Q2_K":
+                # Scale and minimum share a byte of four bits each: 8 × (q - 1.5) around zero.
+                yield bytes([0xC8] * 16) + bits(64) + half(0.05 / 12) + half(0.05 / 12)
+            case "Q3_K":
+                yield bits(size - 2) + half(0.05 / 128)
+            case "Q4_K" | "Q5_K":
+                # All scales and minima 32: the twelve packed bytes of 6-bit fields.
+                scales = bytes([0x20] * 8 + [0x00] * 4)
+                top = 15 if type == "Q4_K" else 31
+                yield half(0.1 / 32 / top) + half(0.05 / 32) + scales + bits(size - 16)
+            case "Q6_K":
+                yield bits(192) + bytes([32] * 16) + half(0.05 / 32 / 32)
+            case _:
+                yield bits(size)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    return struct.pack("<Q", len(data)) + data
+
+
+_CODES = {
+    "u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"), "i32": (5, "i"),
+    "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"), "f64": (12, "d"),
+}  # fmt: skip
+
+
+def _typed(value: Any) -> bytes:
+    kind, body = _value(value)
+    return struct.pack("<I", kind) + body
+
+
+def _value(value: Any) -> tuple[int, bytes]:
+    if isinstance(value, tuple):
+        number, code = _CODES[value[0]]
+        return number, struct.pack("<" + code, value[1])
+    if isinstance(value, bool):
+        return 7, struct.pack("<?", value)
+    if isinstance(value, int):
+        return 4, struct.pack("<I", value)
+    if isinstance(value, float):
+        return 6, struct.pack("<f", value)
+    if isinstance(value, str):
+        return 8, _text(value)
+    items = [_value(item) for item in value]
+    return 9, struct.pack("<IQ", items[0][0] if items else 4, len(items)) + b"".join(
+        body for _, body in items
+    )
