@@ -5,12 +5,13 @@ The ids are the names by which a user changes keys in the configuration (`[keys]
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from textual.binding import Binding
 
-Place = Literal["screen", "prompt"]
+Place = Literal["app", "screen", "prompt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="up",
         action="earlier",
         label="Earlier prompt",
-        help="On the first line: bring back an earlier prompt.",
+        help="Bring back an earlier prompt (on the first line).",
         group="Prompt",
         place="prompt",
         palette=False,
@@ -84,7 +85,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="down",
         action="later",
         label="Later prompt",
-        help="On the last line: go on to a later prompt, and to what was being typed.",
+        help="Go on to a later prompt (on the last line).",
         group="Prompt",
         place="prompt",
         palette=False,
@@ -112,7 +113,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="ctrl+y",
         action="copy_reply",
         label="Copy",
-        help="Copy the last reply to the clipboard.",
+        help="Copy the last reply.",
         group="Reply",
         footer=True,
     ),
@@ -121,7 +122,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="ctrl+b",
         action="copy_code",
         label="Copy code",
-        help="Copy a code block of the last reply to the clipboard.",
+        help="Copy a code block of the last reply.",
         group="Reply",
         footer=True,
     ),
@@ -130,7 +131,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="ctrl+t",
         action="toggle_thinking",
         label="Thinking",
-        help="Show or hide what the model thought before it answered.",
+        help="Show or hide what the model thought.",
         group="Reply",
     ),
     Command(
@@ -165,10 +166,18 @@ COMMANDS: tuple[Command, ...] = (
         keys="end,ctrl+end",
         action="follow",
         label="Follow",
-        help="At the end of a line: go to the end of the conversation and follow the reply.",
+        help="Follow the reply (at the end of a line).",
         group="Conversation",
         place="prompt",
         palette=False,
+    ),
+    Command(
+        id="chat.get_starter",
+        keys="ctrl+g",
+        action="get_starter",
+        label="Get starter",
+        help="Get the starter model (94 MB).",
+        group="Conversation",
     ),
     Command(
         id="app.help",
@@ -177,25 +186,37 @@ COMMANDS: tuple[Command, ...] = (
         label="Help",
         help="Show all keys.",
         group="Program",
+        place="app",
         footer=True,
     ),
     Command(
         id="app.palette",
         keys="ctrl+p",
-        action="palette",
+        action="command_palette",
         label="Commands",
         help="Search all commands.",
         group="Program",
+        place="app",
         footer=True,
         palette=False,
     ),
     Command(
+        id="app.theme",
+        keys="f3",
+        action="change_theme",
+        label="Theme",
+        help="Choose another theme.",
+        group="Program",
+        place="app",
+    ),
+    Command(
         id="app.quit",
         keys="ctrl+q",
-        action="app.quit",
+        action="quit",
         label="Quit",
         help="Quit the program.",
         group="Program",
+        place="app",
         footer=True,
     ),
 )
@@ -204,3 +225,8 @@ COMMANDS: tuple[Command, ...] = (
 def bindings(place: Place) -> list[Binding]:
     """The bindings of the screen, or of the prompt."""
     return [command.binding() for command in COMMANDS if command.place == place]
+
+
+def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of a command, as the user has set them."""
+    return tuple(key.strip() for key in keymap.get(command.id, command.keys).split(",") if key.strip())

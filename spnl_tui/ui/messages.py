@@ -1,18 +1,17 @@
-"""What happens in the interface. Requests go up as imperative messages, facts as past-tense ones."""
+"""What happens in the interface. Panes ask and tell upwards; the screen decides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from textual.message import Message
 
-ReplyStatus = Literal["complete", "length", "stopped", "failed"]
+from spnl_tui.conversations.conversation import FinishReason
 
 
 @dataclass
 class PromptSubmitted(Message):
-    """The user sent this prompt."""
+    """The user pressed the key that sends. The text may be blank."""
 
     text: str
 
@@ -24,24 +23,14 @@ class FollowRequested(Message):
 
 @dataclass
 class ReplyBegan(Message):
-    """The engine was asked for a reply."""
+    """The engine was asked for a reply to this prompt."""
 
     prompt: str
 
 
 @dataclass
 class ReplyEnded(Message):
-    """The reply is as complete as it gets, and stands in the conversation."""
+    """The reply is as complete as it gets, and stands in the conversation and on the screen."""
 
-    status: ReplyStatus
+    finish_reason: FinishReason
     text: str
-
-
-@dataclass
-class GetStarter(Message):
-    """The user wants the starter model."""
-
-
-@dataclass
-class OlderTurnsWanted(Message):
-    """The user scrolled to the first turn that is shown."""

@@ -37,6 +37,12 @@ class Prompt(TextArea):
         self._history = list(prompts)
         self._position = None
 
+    def remember(self, prompt: str) -> None:
+        """Add what was sent to the history."""
+        if self._history[-1:] != [prompt]:
+            self._history.append(prompt)
+        self._position = None
+
     def take(self) -> str:
         """Empty the prompt for the next one, and say what it held."""
         text = self.text
@@ -52,9 +58,8 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
 
     def action_submit(self) -> None:
-        """Send the prompt, unless it is blank."""
-        if self.text.strip():
-            self.post_message(PromptSubmitted(self.text.strip()))
+        """Send the prompt."""
+        self.post_message(PromptSubmitted(self.text.strip()))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""

@@ -116,10 +116,6 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._column.mount_all(widgets, before=0 if self._column.children else None)
 
     def _widget(self, turn: Turn) -> Widget:
-        widget: Widget
         if turn.role == "assistant":
-            widget = Reply(turn, markdown=self._markdown, show_thinking=self._show_thinking)
-        else:
-            widget = UserTurn(turn.text)
-        widget.name = turn.id
-        return widget
+            return Reply(turn, markdown=self._markdown, show_thinking=self._show_thinking)
+        return UserTurn(turn)

@@ -15,8 +15,8 @@ from spnl_tui.ui.widgets.reply_text import ReplyText
 class UserTurn(Static):
     """A prompt, as it was written."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(Content(plain(text)), markup=False)
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(Content(plain(turn.text)), markup=False, name=turn.id)
 
 
 class Thinking(Vertical):
@@ -67,7 +67,7 @@ class Reply(Vertical):
     """A reply: thinking, text, and a note when it did not end by itself."""
 
     def __init__(self, turn: Turn, *, markdown: bool = True, show_thinking: bool = False) -> None:
-        super().__init__()
+        super().__init__(name=turn.id)
         self._turn = turn
         self._markdown = markdown
         self._show_thinking = show_thinking
