@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.theme import Theme
 
+from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
+from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands import COMMANDS, bindings
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.toasts import tell
 
 CLOSE_TIMEOUT_S = 2.0
+_STYLES = Path(__file__).parent / "ui"
 
 
 class SpnlChat(App[None], inherit_bindings=False):
@@ -23,18 +29,40 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     TITLE = "spnl-chat"
     # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
-    CSS_PATH: ClassVar = ["ui/main_screen.tcss", "ui/chat_pane.tcss"]
+    CSS_PATH: ClassVar = [_STYLES / "main_screen.tcss", _STYLES / "chat_pane.tcss"]
     BINDINGS = [
         *bindings("app"),
         # Not in the table: it is the habit of terminals, and means what it can at the moment.
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True),
     ]
 
-    def __init__(self, settings: Settings, services: Services) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        *,
+        themes: Iterable[Theme] = (),
+        problems: Iterable[SpnlError] = (),
+    ) -> None:
+        """`problems` are mistakes that were found on the way here, to be shown once the screen stands."""
         super().__init__()
         self._settings = settings
         self._services = services
+        self._problems = list(problems)
+        for theme in themes:
+            self.register_theme(theme)
+        wanted = settings.interface.theme
+        if wanted in self.available_themes:
+            self.theme = wanted
+        else:
+            near = did_you_mean(wanted, self.available_themes)
+            self._problems.append(settings.mistake("interface.theme", f"There is no theme {wanted!r}.", near))
         self.set_keymap(settings.keys)
+
+    def on_mount(self) -> None:
+        """Tell what went wrong on the way here."""
+        for error in self._problems:
+            tell(self, error)
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""

@@ -42,16 +42,12 @@ def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, s
     The least important figures are dropped first, then the model's name is shortened.
     """
     state = _state(activity, elapsed_s)
-    # Most important first; the order in which they stand is another.
-    by_importance = [text for text in (_context(activity), _speed(activity), _tokens(activity)) if text]
-    ttft = f"TTFT {activity.ttft_s:.1f} s" if activity.ttft_s is not None else ""
-    if ttft:
-        by_importance.append(ttft)
-    shown = [text for text in (_tokens(activity), _speed(activity), ttft, _context(activity)) if text]
-
+    tokens, ttft, context = _tokens(activity), _ttft(activity), _context(activity)
+    shown = [part for part in (tokens, ttft, context) if part]
+    least_important_first = [part for part in (ttft, tokens, context) if part]
     model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
     while shown and len(_left(model, state)) + 3 + len(" · ".join(shown)) > width:
-        shown.remove(by_importance.pop())
+        shown.remove(least_important_first.pop(0))
     room = width - len(_left("", state)) - 3
     if len(_left(model, state)) > width:
         model = model[: max(0, room - 1)] + "…" if room > 4 else ""
@@ -81,22 +77,21 @@ def _state(activity: Activity, elapsed_s: int) -> str:
 def _tokens(activity: Activity) -> str:
     if not activity.tokens:
         return ""
-    return f"{activity.tokens:,} token{'' if activity.tokens == 1 else 's'}"
+    amount = f"{activity.tokens:,} token{'' if activity.tokens == 1 else 's'}"
+    rate = activity.tokens_per_s
+    return f"{amount} at {rate:.{0 if rate >= 100 else 1}f}/s" if rate else amount
 
 
-def _speed(activity: Activity) -> str:
-    if activity.tokens_per_s is None:
-        return ""
-    digits = 0 if activity.tokens_per_s >= 100 else 1
-    return f"{activity.tokens_per_s:.{digits}f} tokens/s"
+def _ttft(activity: Activity) -> str:
+    return f"TTFT {activity.ttft_s:.1f} s" if activity.ttft_s is not None else ""
 
 
 def _context(activity: Activity) -> str:
     if not activity.context_length:
         return ""
     if activity.context_used is None:
-        return f"context {short(activity.context_length)}"
-    return f"context {short(activity.context_used)}/{short(activity.context_length)}"
+        return f"ctx {short(activity.context_length)}"
+    return f"ctx {short(activity.context_used)}/{short(activity.context_length)}"
 
 
 def short(tokens: int) -> str:

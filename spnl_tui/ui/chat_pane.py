@@ -21,7 +21,8 @@ class ChatPane(Vertical):
         self.prompt = Prompt()
 
     def compose(self) -> ComposeResult:
-        yield self.welcome
+        with Vertical(id="welcome-box"):
+            yield self.welcome
         yield self.transcript
         with Vertical(id="prompt-box"):
             yield self.prompt
@@ -32,5 +33,5 @@ class ChatPane(Vertical):
 
     def show_welcome(self, shown: bool) -> None:
         """Show the welcome, or the conversation."""
-        self.welcome.display = shown
+        self.query_one("#welcome-box").display = shown
         self.transcript.display = not shown

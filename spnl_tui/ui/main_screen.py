@@ -24,6 +24,7 @@ from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import bindings
 from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 from spnl_tui.ui.services import Progress, Services
+from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.turns import Reply
 
@@ -102,7 +103,7 @@ class MainScreen(Screen[None]):
                         self.activity = replace(self.activity, state="idle", context_length=event.context_length)
                     case protocol.RequestFailed():
                         self.activity = replace(self.activity, state="idle")
-                        self._tell(SpnlError(event.title, event.message, event.hint))
+                        tell(self, SpnlError(event.title, event.message, event.hint))
                     case _:
                         pass
 
@@ -225,7 +226,7 @@ class MainScreen(Screen[None]):
         try:
             await self._services.keeper.save(conversation)
         except SpnlError as error:
-            self._tell(error)
+            tell(self, error)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -236,8 +237,10 @@ class MainScreen(Screen[None]):
                 return self._run is not None
             case "regenerate":
                 return self._run is None and self._last_reply() is not None
-            case "copy_reply" | "toggle_thinking":
-                return self._last_reply() is not None
+            case "copy_reply":
+                return bool((last := self._last_reply()) and last.text)
+            case "toggle_thinking":
+                return bool((last := self._last_reply()) and last.reasoning) or self._run is not None
             case "copy_code":
                 last = self._last_reply()
                 return last is not None and ("```" in last.text or "~~~" in last.text)
@@ -333,10 +336,6 @@ class MainScreen(Screen[None]):
     def _copy(self, text: str, what: str) -> None:
         self.app.copy_to_clipboard(text)
         self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
-
-    def _tell(self, error: SpnlError) -> None:
-        text = "\n".join(filter(None, (error.message, error.hint)))
-        self.notify(plain(text), title=plain(error.title), severity="error", markup=False, timeout=10)
 
 
 def _provenance(model: LocalModel, conversation: Conversation, reply: ReplySoFar) -> Provenance:

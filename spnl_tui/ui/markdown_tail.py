@@ -33,7 +33,7 @@ def tail_content(source: str) -> Content:
             case "heading_close":
                 style = ""
             case "list_item_open":
-                markers.append(f"{token.info}. " if token.info else "• ")
+                markers.append(f" {token.info}. " if token.info else "• ")
             case "list_item_close":
                 markers.pop()
             case "inline":
