@@ -144,7 +144,6 @@ class MainScreen(Screen[None]):
             if self._model is None:
                 self._get_starter()
             return
-        self.chat.prompt.take()
         if self._model is None or self._run is not None:
             self._queued = f"{self._queued}\n\n{message.text}".strip()
             await self.chat.transcript.show_queued(plain(self._queued))
