@@ -85,8 +85,8 @@ class TokenMeter:
     ) -> ContextPlan | None:
         """What to send for a reply to the last of these turns; None while the model is not loaded.
 
-        Turns that the last reply among them did without stay left out, and its summary stands for them. After an answer to
-        "ask" or "summarize", plan again with the ids of what that plan left out, and the summary.
+        Turns that the last reply among them did without stay left out, and its summary stands for them. When
+        a plan says "ask" or "summarize", plan again with the ids of what it left out, and the summary.
         """
         if left_out is None:
             last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
