@@ -68,6 +68,12 @@ def test_what_was_left_out_before_stays_left_out_until_all_fits() -> None:
     assert ids(larger.sent) == ids(turns)
 
 
+def test_a_reply_goes_with_its_prompt() -> None:
+    turns, tokens = branch(60, 5, 20, 20, 20)
+    plan = plan_context(turns, tokens, Budget(100, 10), overhead=NONE)
+    assert ids(plan.sent) == ["2", "3", "4"]
+
+
 def test_pinned_turns_are_sent_and_the_marker_comes_after_what_is_left_out() -> None:
     turns, tokens = branch(20, 20, 20, 20, 20, 20, 20, pinned=[1])
     plan = plan_context(turns, tokens, Budget(120, 10), overhead=NONE)

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -183,12 +184,15 @@ async def test_an_automatic_title_never_replaces_the_users(store: Store) -> None
 
 
 async def test_a_cancelled_save_is_carried_out(store: Store) -> None:
-    conversation = talk("q")
+    conversation, busy = talk("q"), threading.Event()
+    before = asyncio.create_task(store._database.write(lambda _: busy.wait(20)))
     saving = asyncio.create_task(store.add(conversation))
     await asyncio.sleep(0)
-    saving.cancel()
+    saving.cancel()  # it waits for the one before it
+    busy.set()
     with pytest.raises(asyncio.CancelledError):
         await saving
+    await before
     await store.rename(conversation.id, "after it")
     assert (await store.load(conversation.id)).title == "after it"
 
@@ -443,6 +447,8 @@ def test_a_snippet_is_cut_from_where_the_words_are() -> None:
 async def test_only_its_owner_can_read_the_file(path: Path) -> None:
     before = os.umask(0)
     try:
+        await (await Store.open(path)).close()
+        os.chmod(path, 0o644)
         store = await Store.open(path)
         await store.add(talk("q"))
         for file in path.parent.iterdir():
