@@ -186,3 +186,8 @@ def test_an_installed_wheel_has_the_themes(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split() == [str(tmp_path / "site" / "spnl_tui" / "themes"), str(len(BUILTIN)), "0"]
+
+
+def test_the_documentation_tells_every_theme() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    assert [theme.name for theme in BUILTIN if f"`{theme.name}`" not in text] == []
