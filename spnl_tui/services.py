@@ -6,6 +6,7 @@ engine without requests has no process, and what a command does not need is not 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import logging.handlers
 from functools import cached_property
@@ -13,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.service import Engine
+    from spnl_tui.engine.service import Engine, Planner
+    from spnl_tui.hub.starter import Starter
 
 
 class Services:
@@ -31,6 +34,34 @@ class Services:
     def engine(self) -> Engine:
         """Who runs the models."""
         return make_engine(self.settings, self.paths)
+
+    @cached_property
+    def starter(self) -> Starter:
+        """The model for a machine that has none."""
+        from spnl_tui.hub.starter import Starter
+        from spnl_tui.hub.starter_hub import HubSource
+        from spnl_tui.hub.starter_wheel import WheelSource
+
+        folder = self.paths.data / "models" / "starter"
+        return Starter(folder, (HubSource(), WheelSource(folder)))
+
+    async def find_model(self, name: str | None = None) -> LocalModel | None:
+        """The model of this reference, or of the settings, or what is here; None: it must be pulled first.
+
+        Raises:
+            ModelReferenceError: the text names no model.
+            ModelFileError: there is something else at the path, or a broken model.
+        """
+        from spnl_tui.models.local import resolve_local
+        from spnl_tui.models.reference import ModelReference
+
+        wanted = name or self.settings.model.default
+        reference = ModelReference.parse(wanted) if wanted else None
+        if reference is None or reference.is_starter:
+            return await asyncio.to_thread(self.starter.locate)
+        if reference.path is not None:
+            return await asyncio.to_thread(resolve_local, reference.path)
+        return None
 
     async def close(self) -> None:
         """End what was started, within two seconds."""
@@ -59,7 +90,7 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
     engine = settings.engine
     budget = engine.memory_budget_gb
     return Engine(
-        planner(settings),
+        load_planner(settings),
         paths,
         max_concurrent=engine.max_concurrent,
         keep_warm_s=engine.keep_warm_minutes * 60,
@@ -67,13 +98,29 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
     )
 
 
-def planner(settings: Settings):  # STUB
-    from spnl_tui.engine.load_plan import LoadPlan
+def load_planner(settings: Settings) -> Planner:
+    """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+    from spnl_tui.models.local import read_local_facts
+    from spnl_tui.models.machine import read_machine
 
-    return lambda model: LoadPlan(
-        in_situ_quantization="Q8_0",
-        environment={"MISTRALRS_CPU_KV_F32": "1", "RAYON_NUM_THREADS": "2"},
+    engine = settings.engine
+    overrides = LoadOverrides(
+        device=engine.device,
+        dtype=engine.dtype,
+        in_situ_quantization=engine.in_situ_quantization,
+        threads=engine.threads,
+        prefix_cache=engine.prefix_cache,
+        paged_attention=engine.paged_attention,
+        flash_attention=engine.flash_attention,
+        max_concurrent=engine.max_concurrent,
+        context=settings.context.length,
     )
+
+    def plan(model: LocalModel) -> LoadPlan:
+        return plan_load(read_local_facts(model), read_machine(), overrides)
+
+    return plan
 
 
 def start_log(file: Path) -> None:

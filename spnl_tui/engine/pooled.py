@@ -26,6 +26,10 @@ CANCEL_BOUND_S = 2.0
 """The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
 
 
+_GROWTH = 1.15
+"""The estimate is right within 15 %: what is beyond that is growth."""
+
+
 class _Load:
     """One load, which any number of requests follow from its beginning."""
 
@@ -99,6 +103,10 @@ class PooledModel:
             return 0
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
+
+    def has_grown(self) -> bool:
+        """Whether the runner holds more memory than the plan foresaw, context and all."""
+        return self.memory_bytes() > self.plan.memory.total * _GROWTH
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +267,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=plan.chat_template,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
         discard=discard,
     )
 

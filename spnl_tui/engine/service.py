@@ -19,6 +19,7 @@ from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 
@@ -259,7 +260,7 @@ class Engine:
         self._waiting -= 1
         if admission is not None:
             admission.release()
-            if not self._closed and _has_grown(pooled):
+            if not self._closed and pooled.has_grown():
                 self._later(partial(self._renew, pooled, admission))
 
     def _admission(self, pooled: PooledModel) -> asyncio.Semaphore:
@@ -289,7 +290,7 @@ class Engine:
         Raises:
             SpnlError: it does not fit even so.
         """
-        need = wanted.plan.memory_bytes
+        need = wanted.plan.memory.peak
         while need > (free := self._free_memory()):
             idle = [p for p in self._pool.values() if p is not wanted and p.state == "idle"]
             if not idle:
@@ -313,7 +314,7 @@ class Engine:
     async def _renew(self, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
         # On a CPU the prefix cache is never evicted: only a new process gives that memory back.
         async with admission:
-            if pooled.state == "idle" and _has_grown(pooled):
+            if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
                 await pooled.renew()
 
@@ -366,10 +367,6 @@ async def _merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGe
             await asyncio.gather(*tasks)
 
 
-def _has_grown(pooled: PooledModel) -> bool:
-    return pooled.memory_bytes() > pooled.plan.memory_limit_bytes
-
-
 def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
     return wire.RequestFailed(
         id=0, kind="load", title=error.title, message=error.message, hint=error.hint, candidate=candidate
@@ -377,9 +374,7 @@ def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
 
 
 def _available_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return read_machine().memory_available
 
 
 def _gigabytes(size: int) -> str:

@@ -21,7 +21,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine
 from spnl_tui.settings import Settings
 from tests.support.engines import chat, text_of
-from tests.support.waiting import is_running
+from tests.support.waiting import is_running, wait_until
 
 GREEDY = Sampling(temperature=0, max_tokens=64)
 CAPITAL = "What is the capital of France?"
@@ -199,8 +199,7 @@ async def test_kill_9_during_a_load_is_told_and_the_next_prompt_loads_again(
 async def test_a_runner_can_be_ended_while_it_loads(engine: Engine, model: LocalModel) -> None:
     await engine.unload(model)
     request = asyncio.create_task(chat(engine, model, CAPITAL, sampling=GREEDY))
-    while not (engine.loaded() and engine.loaded()[0].pid):
-        await asyncio.sleep(0.01)
+    await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
     pid = engine.loaded()[0].pid
     await engine.unload(model)
     assert pid is not None

@@ -16,7 +16,7 @@ from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from tests.support.engines import chat, fake_engine, fake_model, text_of
+from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
 from tests.support.waiting import is_running, wait_until
 
 GREEDY = Sampling(temperature=0)
@@ -85,7 +85,7 @@ async def test_completions_are_answered_in_the_order_of_the_inputs(paths: Paths)
 
 
 async def test_an_accelerator_serves_side_by_side(paths: Paths) -> None:
-    plan = LoadPlan(device="cuda", max_sequences=4)
+    plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "tokens=4 delay=0.05", n=3)
         chunks = [e.candidate for e in events if isinstance(e, wire.ReplyChunk)]
@@ -186,13 +186,11 @@ async def test_cancelling_a_queued_request_lets_the_others_through(paths: Paths)
 
 
 async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> None:
-    free = 250
-
     def plan(model: object) -> LoadPlan:
-        return LoadPlan(device="cpu", memory_bytes=100)
+        return fake_plan(memory=100)
 
     def available() -> int:
-        return free - 100 * len(engine.loaded())
+        return 250 - 100 * len(engine.loaded())
 
     async with fake_engine(paths, plan, available_memory=available) as engine:
         a, b, c = (fake_model(name) for name in "abc")
@@ -202,7 +200,7 @@ async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> No
 
 
 async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) -> None:
-    plan = LoadPlan(device="cpu", memory_bytes=10**15)
+    plan = fake_plan(memory=10**15)
     async with fake_engine(paths, lambda model: plan) as engine:
         end = (await chat(engine, MODEL, "hello"))[-1]
         assert isinstance(end, wire.RequestFailed)
@@ -211,7 +209,7 @@ async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) ->
 
 
 async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> None:
-    plan = LoadPlan(device="cpu", memory_limit_bytes=1)
+    plan = fake_plan(memory=1)
     async with fake_engine(paths, lambda model: plan) as engine:
         first = text_of(await chat(engine, MODEL, "hello"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "idle")
@@ -235,7 +233,7 @@ async def test_a_seed_starts_a_fresh_runner_with_a_state_of_its_own(
 
 
 async def test_a_seed_on_an_accelerator_is_refused_with_the_reason(paths: Paths) -> None:
-    plan = LoadPlan(device="cuda", max_sequences=4)
+    plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "hello", sampling=Sampling(temperature=1.0, seed=1))
         assert isinstance(events[-1], wire.RequestFailed)

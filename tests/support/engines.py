@@ -12,6 +12,7 @@ from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 
@@ -23,14 +24,30 @@ def fake_model(kind: str = "good") -> LocalModel:
     return LocalModel(f"fake/{kind}", "gguf", Path("/models", kind), ("model.gguf",))
 
 
+def fake_plan(memory: int = 0, **options: Any) -> LoadPlan:
+    """A plan for the fake runner, which takes this much memory (bytes)."""
+    return LoadPlan(
+        **{
+            "device": "cpu",
+            "dtype": "auto",
+            "threads": 1,
+            "in_situ_quantization": None,
+            "prefix_cache": 16,
+            "paged_attention": False,
+            "max_sequences": 1,
+            "context": 4096,
+            "memory": MemoryEstimate(memory or 10**9, 0, 0, memory or 1),
+            **options,
+        }
+    )
+
+
 @asynccontextmanager
 async def fake_engine(
     paths: Paths, plan: Callable[[LocalModel], LoadPlan] | None = None, **options: Any
 ) -> AsyncIterator[Engine]:
     """An engine whose runners are real processes without a real model."""
-    engine = Engine(
-        plan or (lambda model: LoadPlan(device="cpu")), paths, runner_command=FAKE_RUNNER, **options
-    )
+    engine = Engine(plan or (lambda model: fake_plan()), paths, runner_command=FAKE_RUNNER, **options)
     try:
         yield engine
     finally:
