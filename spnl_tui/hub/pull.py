@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,7 +303,7 @@ class Pull:
             f"It is not there at {self.request.revision}.",
             f"Look at {self._hub.page(revision.repo)}/tree/{self.request.revision}.",
         )
-        raise with_nearest(error, path, list(revision.files))
+        raise with_nearest(error, path, revision.files)
 
 
 async def pull(
@@ -313,7 +313,7 @@ async def pull(
     cache: Path | None = None,
     options: PullOptions | None = None,
     rate: RateLimit | None = None,
-) -> AsyncIterator[PullEvent]:
+) -> AsyncGenerator[PullEvent]:
     """Pull, and tell how it goes, at most ten times a second. The last event is PullFinished.
 
     What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what

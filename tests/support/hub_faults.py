@@ -44,12 +44,15 @@ class Fault:
     hits: int = 0
 
     def matches(self, where: Where, method: str, path: str) -> bool:
+        """Whether this request is one for the fault; what concerns a body happens only to a file's."""
+        of_any_request = self.kind in ("status", "hang_before_headers")
+        file_sent = method == "GET" and (where == "cdn" or "/resolve-cache/" in path)
         return (
             self.where in ("any", where)
             and self.method in ("", method)
             and self.path in path
             and self.times != 0
-            and not (self.kind not in ("status", "hang_before_headers") and method == "HEAD")
+            and (of_any_request or file_sent)
         )
 
 
