@@ -313,7 +313,7 @@ async def pull(
     cache: Path | None = None,
     options: PullOptions | None = None,
     rate: RateLimit | None = None,
-) -> AsyncGenerator[PullEvent]:
+) -> AsyncGenerator[PullEvent, None]:
     """Pull, and tell how it goes, at most ten times a second. The last event is PullFinished.
 
     What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what
