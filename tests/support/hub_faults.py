@@ -75,6 +75,11 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
+    def clear_for(self, path: str) -> None:
+        """From now on all goes well with this file."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if fault.path != path]
+
     def take(self, where: Where, method: str, path: str) -> Fault | None:
         """The fault for this request, now spent once."""
         with self._lock:
