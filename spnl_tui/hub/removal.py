@@ -58,11 +58,12 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
     if entry.commit is None:
         return RemovalPlan(entry, (), paths, entry.size_bytes, ())
     repository = entry.directory.parent.parent
-    current = set(refs_of(repository).values()) | {entry.commit}
+    refs = refs_of(repository)
+    current = {*refs.values(), entry.commit}
     own = {os.path.realpath(path) for path in paths}
     going: list[Path] = []
     needed: dict[str, set[str]] = {}
-    for snapshot in snapshots_of(repository):
+    for snapshot in snapshots_of(repository, refs):
         goes = snapshot == entry.directory or (not entry.reference.revision and snapshot.name not in current)
         for path in _linked_to(snapshot, own):
             if goes and (snapshot != entry.directory or path in paths):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal
 
 from spnl_tui.models.facts import Format
@@ -121,20 +122,18 @@ def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
 
 def refs_of(repository: Path) -> dict[str, str]:
     """Branches and tags of a cached repository, and the commits they stood for."""
-    root = repository / "refs"
     found = {}
-    for path in _files_below(root):
-        name = os.path.relpath(path, root)
-        with open(path, encoding="ascii", errors="replace") as file:
+    for name in _files_below(repository / "refs"):
+        with open(repository / "refs" / name, encoding="ascii", errors="replace") as file:
             found[name] = file.read(80).strip()
     return found
 
 
-def snapshots_of(repository: Path) -> list[Path]:
+def snapshots_of(repository: Path, refs: Mapping[str, str]) -> list[Path]:
     """The snapshots of a cached repository: that of `main` first, then the newest."""
-    main = refs_of(repository).get("main")
-    folders = list(_folders(repository / "snapshots"))
-    folders.sort(key=lambda f: (f.name != main, -f.stat().st_mtime))
+    folders = _folders(repository / "snapshots")
+    if len(folders) > 1:
+        folders.sort(key=lambda f: (f.name != refs.get("main"), -f.stat().st_mtime))
     return [Path(folder.path) for folder in folders]
 
 
@@ -142,22 +141,31 @@ def _scan_repository(folder: Path, repository: str) -> Iterator[LibraryEntry]:
     refs = refs_of(folder)
     named = {commit: ref for ref, commit in refs.items() if ref != "main"}
     seen: dict[str, set[tuple[str, ...]]] = {}
-    for snapshot in snapshots_of(folder):
+    for snapshot in snapshots_of(folder, refs):
         commit = snapshot.name
         for entry in _models_in(snapshot, repository, "cache", deep=True):
-            files = tuple(os.path.realpath(snapshot / file) for file in entry.files)
+            contents = tuple(_content(path) for path in entry.paths)
             others = seen.setdefault(entry.label, set())
-            if others and files not in others:
+            if others and contents not in others:
                 reference = replace(entry.reference, revision=named.get(commit, commit[:12]))
                 yield replace(entry, reference=reference, commit=commit)
             elif not others:
                 yield replace(entry, commit=commit)
-            others.add(files)
+            others.add(contents)
+
+
+def _content(path: Path) -> str:
+    """The blob that a link in a snapshot leads to; the path itself where there are no links."""
+    try:
+        return os.path.basename(os.readlink(path))
+    except OSError:
+        return str(path)
 
 
 def _scan_revision(folder: Path, repository: str, revision: str) -> Iterator[LibraryEntry]:
-    commit = refs_of(folder).get(revision, revision)
-    for snapshot in snapshots_of(folder):
+    refs = refs_of(folder)
+    commit = refs.get(revision, revision)
+    for snapshot in snapshots_of(folder, refs):
         if snapshot.name == commit or (len(revision) >= 7 and snapshot.name.startswith(revision)):
             for entry in _models_in(snapshot, repository, "cache", deep=True):
                 reference = replace(entry.reference, revision=revision)
@@ -168,27 +176,33 @@ def _models_in(
     directory: Path, repository: str | None, origin: Origin, *, deep: bool
 ) -> Iterator[LibraryEntry]:
     """The models whose files lie in this directory, and with `deep` below it."""
-    files = _model_files(directory, deep)
-    stats = {file: os.stat(directory / file) for file in files}
-    ggufs = quantizations_of(ModelFile(file, stats[file].st_size) for file in files if _is(file, ".gguf"))
+    names = list(_files_below(directory) if deep else (e.name for e in _entries(directory)))
+    stats = _stats_of(directory, (name for name in names if _is(name, ".gguf", ".safetensors")))
+    ggufs = quantizations_of(
+        ModelFile(name, stat.st_size) for name, stat in stats.items() if _is(name, ".gguf")
+    )
 
-    def entry(reference: ModelReference, label: str, format: Format, names: tuple[str, ...]) -> LibraryEntry:
+    def entry(reference: ModelReference, label: str, format: Format, files: tuple[str, ...]) -> LibraryEntry:
+        used = max(max(stats[file].st_atime, stats[file].st_mtime) for file in files)
         return LibraryEntry(
             reference=reference,
             label=label,
             format=format,
             directory=directory,
-            files=names,
-            size_bytes=sum(stats[name].st_size for name in names),
-            used=_latest(stats[name] for name in names),
+            files=files,
+            size_bytes=sum(stats[file].st_size for file in files),
+            used=datetime.fromtimestamp(used, UTC),
             origin=origin,
         )
 
     for quantization in ggufs:
-        names = tuple(file.path for file in quantization.files)
-        yield entry(_reference(directory, repository, quantization), quantization.label, "gguf", names)
-    if weights := _whole_weights(files):
-        rest = [file for file in files if "/" not in file and not _is(file, ".gguf", ".safetensors")]
+        files = tuple(file.path for file in quantization.files)
+        yield entry(_reference(directory, repository, quantization), quantization.label, "gguf", files)
+    if weights := _whole_weights(names, stats):
+        stats |= _stats_of(
+            directory, (n for n in names if "/" not in n and _is(n, ".json", ".jinja", ".model"))
+        )
+        rest = (name for name in stats if not _is(name, ".gguf", ".safetensors"))
         reference = ModelReference(repository=repository) if repository else ModelReference(path=directory)
         yield entry(reference, SAFETENSORS, "safetensors", (*weights, *rest))
 
@@ -199,32 +213,30 @@ def _reference(directory: Path, repository: str | None, quantization: Quantizati
     return ModelReference(path=directory / quantization.files[0].path)
 
 
-def _model_files(directory: Path, deep: bool) -> list[str]:
-    """Paths below the directory of what may belong to a model. Links to nothing are left out."""
-    paths = _files_below(directory) if deep else (e.path for e in _entries(directory) if e.is_file())
-    wanted = (".gguf", ".safetensors", ".json", ".jinja", ".model")
-    return sorted(os.path.relpath(path, directory) for path in paths if _is(path, *wanted))
-
-
-def _whole_weights(files: Iterable[str]) -> list[str]:
+def _whole_weights(names: Iterable[str], present: Iterable[str]) -> list[str]:
     """The weights of a safetensors model whose configuration and shards are all there; else none."""
-    top = [file for file in files if "/" not in file]
-    weights = [file for file in top if _is(file, ".safetensors") and not file.startswith("consolidated")]
-    if "config.json" not in top or "adapter_config.json" in top:
+    if "config.json" not in names or "adapter_config.json" in names:
         return []
-    shards = [match for file in weights if (match := _SHARD_OF.search(file))]
-    if shards and len(shards) != int(shards[0][2]):
-        return []
-    return weights
+    weights = [
+        n for n in present if "/" not in n and _is(n, ".safetensors") and not n.startswith("consolidated")
+    ]
+    shards = [match for name in weights if (match := _SHARD_OF.search(name))]
+    return weights if not shards or len(shards) == int(shards[0][2]) else []
 
 
 def _is(path: str, *suffixes: str) -> bool:
     return path.lower().endswith(suffixes)
 
 
-def _latest(stats: Iterable[os.stat_result]) -> datetime | None:
-    seconds = max((max(stat.st_atime, stat.st_mtime) for stat in stats), default=None)
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+    """Of those that are files; links to nothing are left out."""
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = os.stat(os.path.join(directory, name))
+        except FileNotFoundError:
+            continue
+    return {name: stat for name, stat in found.items() if S_ISREG(stat.st_mode)}
 
 
 def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
@@ -239,10 +251,10 @@ def _folders(directory: Path) -> list[os.DirEntry[str]]:
     return sorted((entry for entry in _entries(directory) if entry.is_dir()), key=lambda entry: entry.name)
 
 
-def _files_below(directory: Path | str) -> Iterator[str]:
-    """Files that can be opened, links included; hidden folders are not entered, nor are linked ones."""
+def _files_below(directory: Path | str, prefix: str = "") -> Iterator[str]:
+    """Relative paths of files and links; hidden folders are not entered, nor are linked ones."""
     for entry in _entries(directory):
-        if entry.is_file():
-            yield entry.path
-        elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-            yield from _files_below(entry.path)
+        if not entry.is_dir(follow_symlinks=False):
+            yield prefix + entry.name
+        elif not entry.name.startswith("."):
+            yield from _files_below(entry.path, f"{prefix}{entry.name}/")
