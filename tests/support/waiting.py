@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psutil
 
 
-async def wait_until(predicate: Callable[[], object], what: str = "", timeout: float = 20.0) -> None:
+async def wait_until(predicate: Callable[[], object], timeout: float = 20.0, what: str = "") -> None:
     """Return as soon as the predicate holds.
 
     Raises:
