@@ -86,15 +86,15 @@ class Library:
         Raises:
             ModelReferenceError: several files here could be meant.
         """
-        if reference.repository is not None:
-            repository, revision = reference.repository, reference.revision
-            entries = await asyncio.to_thread(self._of_repository, repository, revision)
-            return _choose(entries, reference.quantization)
-        entries = list((await self.listing()).entries)
-        if reference.path is None:
-            return next((entry for entry in entries if entry.reference == reference), None)
-        at = [e for e in entries if e.directory == reference.path or reference.path in e.paths]
-        return _choose(at, reference.quantization)
+        return _choose(await self._candidates(reference), reference.quantization)
+
+    async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
+        """Every entry that this means: without a quantization all that there are, by label."""
+        entries = await self._candidates(reference)
+        if reference.quantization is not None:
+            chosen = _choose(entries, reference.quantization)
+            entries = [chosen] if chosen else []
+        return tuple(sorted(entries, key=lambda entry: entry.label))
 
     async def cached_labels(self, repository: str) -> frozenset[str]:
         """The quantizations of this repository that are here, for `choose`."""
@@ -148,6 +148,15 @@ class Library:
     async def close(self) -> None:
         """Let all deleted files go for good, those too that a program that died has left."""
         await asyncio.to_thread(self._purge_all)
+
+    async def _candidates(self, reference: ModelReference) -> list[LibraryEntry]:
+        """What the reference could mean, its quantization aside; the likeliest first."""
+        if reference.repository is not None:
+            return await asyncio.to_thread(self._of_repository, reference.repository, reference.revision)
+        entries = (await self.listing()).entries
+        if reference.path is None:
+            return [entry for entry in entries if entry.reference == reference]
+        return [e for e in entries if e.directory == reference.path or reference.path in e.paths]
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────
 

@@ -15,6 +15,7 @@ from spnl_tui.errors import HubError, ModelFileError
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.client import (
     GatedError,
+    HubClient,
     NotFoundError,
     OfflineError,
     RateLimitError,
@@ -193,6 +194,18 @@ async def test_facts_where_ranges_are_ignored(hub: LoopbackHub, catalog: Catalog
     hub.faults.add("ignore_range", where="cdn", times=None)
     details = await catalog.details("acme/Tiny-GGUF")
     assert (await catalog.facts(details, details.quantizations[0])).architecture
+
+
+@pytest.mark.parametrize("fault", [None, "ignore_range"])
+async def test_ranges(hub: LoopbackHub, fault: str | None) -> None:
+    hub.add_repo("acme/Tiny-GGUF", {"sub/t #1.gguf": bytes(range(200))})
+    client = HubClient(hub.endpoint, token=lambda: None, timeout=5)
+    for start, stop in ((0, 10), (50, 60), (190, 300), (200, 300)):
+        if fault:
+            hub.faults.add(fault, where="cdn")  # type: ignore[arg-type]
+        got = await client.get_range("acme/Tiny-GGUF", "main", "sub/t #1.gguf", start, stop)
+        assert got == bytes(range(200))[start:stop]
+    await client.close()
 
 
 async def test_facts_of_what_is_no_gguf(hub: LoopbackHub, catalog: Catalog) -> None:
