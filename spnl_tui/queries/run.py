@@ -60,7 +60,8 @@ async def run_query(
     may run at once, those that begin alike start one after the other, so that the engine's prefix
     cache serves them. A part that fails does not end those beside it, only what needs its reply.
 
-    `defaults` fills in for what the query leaves open. Paths in the query are relative to `directory`
+    `defaults` fills in for what the query leaves open; of its seed, every request gets one of its own,
+    counted on in written order. Paths in the query are relative to `directory`
     (the current one). Setting `stop` ends the query in order: what is running is cancelled and comes as
     NodeFinished ("cancelled"), then QueryFinished. Leaving the iterator (`aclosing`) ends it at once.
     Either way nothing is running afterwards.
@@ -118,6 +119,17 @@ def _speaks(query: Query) -> bool:
     return any(isinstance(node, (Message, Generate, Repeat, Map)) for _, node in walk(query))
 
 
+def _seed_offsets(query: Query) -> dict[NodePath, int]:
+    """What to add to the seed of each node that asks, in written order."""
+    offsets: dict[NodePath, int] = {}
+    offset = 0
+    for path, node in walk(query):
+        if isinstance(node, (Generate, Repeat, Map)):
+            offsets[path] = offset
+            offset += len(node.inputs) if isinstance(node, Map) else 1
+    return offsets
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What a node gives to the request around it."""
@@ -133,6 +145,7 @@ class _Run:
     engine: ChatEngine
     models: dict[str, LocalModel]
     defaults: Sampling
+    seed_offsets: dict[NodePath, int]
     admission: asyncio.Semaphore
     events: asyncio.Queue[QueryEvent | None] = field(default_factory=asyncio.Queue)
     """Not bounded: what is in it at most is what the engine generates while its reader is busy."""
@@ -151,7 +164,7 @@ class _Run:
                     generate.place,
                     "Give it at least one (user …).",
                 )
-        return cls(engine, local, defaults, asyncio.Semaphore(parallel))
+        return cls(engine, local, defaults, _seed_offsets(query), asyncio.Semaphore(parallel))
 
     def emit(self, event: QueryEvent) -> None:
         self.events.put_nowait(event)
@@ -227,6 +240,9 @@ class _Run:
         candidate: int = 0,
     ) -> _Outcome:
         sampling = sampling_of(node, self.defaults)
+        if sampling.seed is not None:
+            # Requests with one seed would have one reply. The offset depends on the query, not on timing.
+            sampling = replace(sampling, seed=sampling.seed + self.seed_offsets[path] + candidate)
         async with self.admission:
             if isinstance(node, Generate):
                 self.emit(NodeStarted(path=path, model=node.model, candidates=n))
