@@ -95,8 +95,7 @@ class Deletion:
     reattached: tuple[tuple[str, str | None], ...]
     """Turns that went to another parent, as (id, the parent before)."""
     chosen: dict[str | None, str]
-    order: dict[str | None, tuple[str, ...]]
-    """The children, before, of every turn that lost or won some."""
+    """The choices before."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -127,7 +126,7 @@ class Conversation:
 
     @classmethod
     def of(cls, details: Conversation, turns: Iterable[Turn]) -> Conversation:
-        """The conversation with these details and turns, siblings in the order given.
+        """The conversation with these details and turns, siblings in the order of their time.
 
         A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that whatever is in
         a damaged file can still be seen.
@@ -149,7 +148,9 @@ class Conversation:
         for turn in by_id.values():
             tree._turns[turn.id] = turn
             tree._children.setdefault(turn.parent, []).append(turn.id)
-        tree.chosen = {p: c for p, c in tree.chosen.items() if c in tree._children.get(p, ())}
+        for parent_id in tree._children:
+            tree._sort(parent_id)
+        tree._choose_again(details.chosen)
         return tree
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
@@ -225,17 +226,12 @@ class Conversation:
             parent = branch[-1].id if branch else None
         if parent is not None and parent not in self._turns:
             raise KeyError(parent)
-        older = [self._turns[t].created_at for t in self._children.get(parent, ())[-1:]]
-        if parent is not None:
-            older.append(self._turns[parent].created_at)
+        created_at = time.time()
+        if siblings := self._children.get(parent):
+            # Siblings are in the order of their time, even when the clock is set back.
+            created_at = max(created_at, self._turns[siblings[-1]].created_at + 1e-6)
         turn = Turn(
-            id=new_id(),
-            parent=parent,
-            role=role,
-            text=text,
-            provenance=provenance,
-            # Turns stay in order by time even when the clock is set back.
-            created_at=max(time.time(), *older) if older else time.time(),
+            id=new_id(), parent=parent, role=role, text=text, provenance=provenance, created_at=created_at
         )
         self._insert(turn)
         self.select(turn.id)
@@ -269,10 +265,7 @@ class Conversation:
     def select(self, turn_id: str) -> None:
         """Make the active branch run through this turn; below it, it runs as it last did."""
         for turn in self.path_to(turn_id):
-            if self._children[turn.parent][-1] == turn.id:
-                self.chosen.pop(turn.parent, None)
-            else:
-                self.chosen[turn.parent] = turn.id
+            self._choose(turn.parent, turn.id)
 
     def branch_from(self, turn_id: str, text: str) -> Turn:
         """Edit a turn: a sibling with the new text is added and chosen, and the old one stays.
@@ -294,24 +287,29 @@ class Conversation:
 
     def fork(self, turn_id: str) -> Conversation:
         """A conversation of its own with the branch that ends in this turn. Its turns have new ids."""
-        branch = self.path_to(turn_id)
-        ids: dict[str | None, str | None] = {None: None} | {turn.id: new_id() for turn in branch}
-        copies = []
-        for turn in branch:
-            provenance = turn.provenance
-            if provenance is not None and provenance.left_out:
-                left_out = tuple(new for old in provenance.left_out if (new := ids.get(old)))
-                provenance = dataclasses.replace(provenance, left_out=left_out)
-            copies.append(
-                dataclasses.replace(
-                    turn, id=ids[turn.id] or "", parent=ids[turn.parent], provenance=provenance
-                )
-            )
         now = time.time()
         details = dataclasses.replace(
-            self, id=new_id(), pinned=False, archived=False, created_at=now, updated_at=now, chosen={}
+            self, pinned=False, archived=False, created_at=now, updated_at=now, chosen={}
         )
-        return Conversation.of(details, copies)
+        return details._with_new_ids(self.path_to(turn_id))
+
+    def copy(self) -> Conversation:
+        """The same conversation with new ids throughout."""
+        return self._with_new_ids(tuple(self.turns()))
+
+    def _with_new_ids(self, turns: tuple[Turn, ...]) -> Conversation:
+        ids: dict[str | None, str] = {turn.id: new_id() for turn in turns}
+        copies = []
+        for turn in turns:
+            provenance = turn.provenance
+            if provenance is not None and provenance.left_out:
+                left_out = tuple(ids[old] for old in provenance.left_out if old in ids)
+                provenance = dataclasses.replace(provenance, left_out=left_out)
+            copies.append(
+                dataclasses.replace(turn, id=ids[turn.id], parent=ids.get(turn.parent), provenance=provenance)
+            )
+        chosen = {ids.get(parent): ids[child] for parent, child in self.chosen.items()}
+        return Conversation.of(dataclasses.replace(self, id=new_id(), chosen=chosen), copies)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
@@ -324,21 +322,16 @@ class Conversation:
             removed=(turn,),
             reattached=tuple((child.id, turn_id) for child in children),
             chosen=dict(self.chosen),
-            order={turn.parent: tuple(self._children[turn.parent])}
-            | ({turn_id: tuple(c.id for c in children)} if children else {}),
         )
-        on_branch = self._chosen_child(turn.parent) == turn_id
-        heir = self._chosen_child(turn_id)
-        siblings = self._children[turn.parent]
-        place = siblings.index(turn_id)
-        siblings[place : place + 1] = [child.id for child in children]
+        chosen = self._chosen_child(turn.parent)
+        if chosen == turn_id:
+            chosen = self._chosen_child(turn_id)
+        self._remove(turn)
         for child in children:
             self._turns[child.id] = dataclasses.replace(child, parent=turn.parent)
-        self._forget(turn)
-        if on_branch:
-            self.chosen.pop(turn.parent, None)
-            if heir is not None:
-                self.select(heir)
+            self._children[turn.parent].append(child.id)
+        self._sort(turn.parent)
+        self._choose(turn.parent, chosen)
         self.updated_at = time.time()
         return deletion
 
@@ -353,13 +346,11 @@ class Conversation:
             removed=tuple(removed),
             reattached=(),
             chosen=dict(self.chosen),
-            order={turn.parent: tuple(self._children[turn.parent])},
         )
-        self._children[turn.parent].remove(turn_id)
-        for gone in removed:
-            self._forget(gone)
-        if self.chosen.get(turn.parent) == turn_id:
-            del self.chosen[turn.parent]
+        chosen = self._chosen_child(turn.parent)
+        for gone in reversed(removed):
+            self._remove(gone)
+        self._choose(turn.parent, None if chosen == turn_id else chosen)
         self.updated_at = time.time()
         return deletion
 
@@ -371,19 +362,13 @@ class Conversation:
         first = deletion.removed[0]
         if first.parent is not None and first.parent not in self._turns:
             raise KeyError(first.parent)
-        for turn_id, _ in deletion.reattached:
-            if (turn := self._turns.get(turn_id)) is not None:
-                self._children[turn.parent].remove(turn_id)
         for turn in deletion.removed:
             self._insert(turn)
         for turn_id, parent in deletion.reattached:
-            if (turn := self._turns.get(turn_id)) is not None:
-                self._insert(dataclasses.replace(turn, parent=parent))
-        for parent, before in deletion.order.items():
-            place = {turn_id: index for index, turn_id in enumerate(before)}
-            self._children[parent].sort(key=lambda turn_id: place.get(turn_id, len(place)))
-        self.chosen = {p: c for p, c in deletion.chosen.items() if c in self._children.get(p, ())}
-        self.updated_at = time.time()
+            if (child := self._turns.get(turn_id)) is not None:
+                self._children[child.parent].remove(turn_id)
+                self._insert(dataclasses.replace(child, parent=parent))
+        self._choose_again(deletion.chosen)
 
     # ── the tree itself ──────────────────────────────────────────────────────────────────────────
 
@@ -391,13 +376,32 @@ class Conversation:
         children = self._children.get(parent)
         return self.chosen.get(parent, children[-1]) if children else None
 
+    def _choose(self, parent: str | None, child: str | None) -> None:
+        """Choose this child of `parent`; None, or the newest, is the choice that need not be kept."""
+        if child is None or self._children[parent][-1] == child:
+            self.chosen.pop(parent, None)
+        else:
+            self.chosen[parent] = child
+
+    def _choose_again(self, chosen: dict[str | None, str]) -> None:
+        """Make these choices, as far as the turns are still there."""
+        self.chosen = {}
+        for parent, child in chosen.items():
+            if child in self._children.get(parent, ()):
+                self._choose(parent, child)
+
+    def _sort(self, parent: str | None) -> None:
+        self._children[parent].sort(key=lambda turn_id: (self._turns[turn_id].created_at, turn_id))
+
     def _insert(self, turn: Turn) -> None:
         self._turns[turn.id] = turn
         self._children.setdefault(turn.parent, []).append(turn.id)
+        self._sort(turn.parent)
         self.updated_at = time.time()
 
-    def _forget(self, turn: Turn) -> None:
+    def _remove(self, turn: Turn) -> None:
         del self._turns[turn.id]
+        self._children[turn.parent].remove(turn.id)
         self._children.pop(turn.id, None)
         self.chosen.pop(turn.id, None)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 
 import psutil
 
@@ -15,12 +16,18 @@ from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
 
+Work = Callable[[], Awaitable[None]]
+"""What is still to be done, later."""
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
 FINAL = (wire.ReplyFinished, wire.RequestFailed)
 _LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
 
 CANCEL_BOUND_S = 2.0
 """The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
+
+
+_GROWTH = 1.15
+"""The estimate is right within 15 %: what is beyond that is growth."""
 
 
 class _Load:
@@ -39,7 +46,7 @@ class _Load:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def follow(self) -> AsyncIterator[wire.Event]:
+    async def follow(self) -> AsyncGenerator[wire.Event, None]:
         position = 0
         while True:
             for event in self._events[position:]:
@@ -79,7 +86,7 @@ class PooledModel:
 
     @property
     def state(self) -> str:
-        """"loading", "busy", "idle", or "unloaded"."""
+        """ "loading", "busy", "idle", or "unloaded"."""
         if self._load is not None and not self._load.ended:
             return "loading"
         if self.pid is None:
@@ -97,9 +104,13 @@ class PooledModel:
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
+    def has_grown(self) -> bool:
+        """Whether the runner holds more memory than the plan foresaw, context and all."""
+        return self.memory_bytes() > self.plan.memory.total * _GROWTH
+
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, *, seed_discard: int | None = None) -> AsyncIterator[wire.Event]:
+    async def load(self, *, seed_discard: int | None = None) -> AsyncGenerator[wire.Event, None]:
         """Have the model loaded: nothing if it is, else the events of the load from its beginning.
 
         With `seed_discard` the random numbers must stand exactly there: a process that has drawn others
@@ -151,9 +162,9 @@ class PooledModel:
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
-    async def serve(self, make: Callable[[int], wire.Command], on_abandoned: Callable[[Awaitable[None]], None]) -> (
-        AsyncIterator[wire.Event]
-    ):
+    async def serve(
+        self, make: Callable[[int], wire.Command], on_abandoned: Callable[[Work], None]
+    ) -> AsyncGenerator[wire.Event, None]:
         """Send one command to the loaded runner and yield its events up to the final one.
 
         If the caller leaves before that, `on_abandoned` is given what must still be done, and done
@@ -185,10 +196,10 @@ class PooledModel:
             if finished:
                 process.unsubscribe(command_id)
             else:
-                on_abandoned(self._abandon(process, command_id, events, decoding=decoding))
+                on_abandoned(partial(self._abandon, process, command_id, events, decoding))
 
     async def _abandon(
-        self, process: RunnerProcess, command_id: int, events: asyncio.Queue[wire.Event], *, decoding: bool
+        self, process: RunnerProcess, command_id: int, events: asyncio.Queue[wire.Event], decoding: bool
     ) -> None:
         """Free the runner of a request that nobody waits for.
 
@@ -238,7 +249,9 @@ class PooledModel:
         if load is not None:
             await asyncio.gather(load, return_exceptions=True)
         if self._load is not None and not self._load.ended:
-            self._load.add(_failed(0, "load", "The load was stopped", self.model.name, "Send again to load it."))
+            self._load.add(
+                _failed(0, "load", "The load was stopped", self.model.name, "Send again to load it.")
+            )
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
@@ -254,7 +267,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=plan.chat_template,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
         discard=discard,
     )
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
+from spnl_tui.engine.stops import StopFilter
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _MODEL = "default"
 _WRITES_PER_SECOND = 30
-
 
 
 class Wire:
@@ -130,7 +130,8 @@ class Runner:
                     )
                 )
             choice, usage = response.choices[0], response.usage
-            text = choice.text
+            stops = StopFilter(command.sampling.stop)
+            text = stops.feed(choice.text) + stops.rest()
             seconds = time.monotonic() - started
             self._out.send(wire.ReplyChunk(id=command.id, text=text, tokens=usage.completion_tokens))
             decode = usage.total_completion_time_sec
@@ -187,12 +188,13 @@ class Runner:
         tokens = sent = 0
         usage: Any = None
         reason: wire.FinishReason = "stop"
+        stops = StopFilter(sampling.stop)
         for chunk in stream:
             if request_id in self._cancelled:
                 reason = "cancelled"
                 break
             choice = chunk.choices[0]
-            text += choice.delta.content or ""
+            text += stops.feed(choice.delta.content or "")
             whole += choice.delta.content or ""
             reasoning += choice.delta.reasoning_content or ""
             tokens += 1
@@ -206,6 +208,9 @@ class Runner:
                 self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
                 text = reasoning = ""
                 written, sent = now, tokens
+            if stops.stopped:
+                break
+        text += stops.rest()
         del stream  # dropping it is what stops the decoding
         ended = time.monotonic()
         if reason != "cancelled":
@@ -395,7 +400,6 @@ def _sampling_arguments(sampling: Sampling) -> dict[str, Any]:
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": sampling.presence_penalty,
         "max_tokens": sampling.max_tokens,
-        "stop_seqs": list(sampling.stop) or None,
     }
 
 

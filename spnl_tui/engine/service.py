@@ -7,17 +7,19 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel
+from spnl_tui.engine.pooled import FINAL, PooledModel, Work
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 
@@ -183,13 +185,13 @@ class Engine:
                         yield event
             return
         if sampling.seed is not None and sampling.temperature > 0:
-            error = SpnlError(
+            refusal = SpnlError(
                 "The seed cannot be honoured",
                 "On this device requests share one stream of random numbers.",
                 "Leave the seed out, use temperature 0, or run on the CPU.",
             )
             for candidate in range(len(makers)):
-                yield _failure(error, candidate)
+                yield _failure(refusal, candidate)
             return
         streams = [self._request(pooled, make, candidate, None) for candidate, make in enumerate(makers)]
         async with aclosing(_merge(streams)) as merged:
@@ -202,7 +204,7 @@ class Engine:
         asked = time.monotonic()
         admission = self._admission(pooled)
         admitted = False
-        abandoned: list[Awaitable[None]] = []
+        abandoned: list[Work] = []
         pooled.requests += 1
         self._waiting += 1
         try:
@@ -229,8 +231,11 @@ class Engine:
                         event = dataclasses.replace(event, candidate=candidate)
                     yield event
         finally:
-            # Leaving must not wait: the next request does, until the runner is free again.
-            self._later(self._release(pooled, admission if admitted else None, abandoned))
+            if abandoned:
+                # Leaving must not wait: the next request does, until the runner is free again.
+                self._later(partial(self._let_go_after, abandoned[0], pooled, admission))
+            else:
+                self._let_go(pooled, admission if admitted else None)
 
     async def _load_for(self, pooled: PooledModel, seed: int | None) -> AsyncGenerator[wire.Event, None]:
         if pooled.state == "unloaded":
@@ -244,18 +249,19 @@ class Engine:
             async for event in events:
                 yield event
 
-    async def _release(
-        self, pooled: PooledModel, admission: asyncio.Semaphore | None, abandoned: list[Awaitable[None]]
-    ) -> None:
+    async def _let_go_after(self, rest: Work, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
         try:
-            for rest in abandoned:
-                await rest
+            await rest()
         finally:
-            pooled.requests -= 1
-            self._waiting -= 1
-            if admission is not None:
-                admission.release()
-        await self._renew_if_grown(pooled)
+            self._let_go(pooled, admission)
+
+    def _let_go(self, pooled: PooledModel, admission: asyncio.Semaphore | None) -> None:
+        pooled.requests -= 1
+        self._waiting -= 1
+        if admission is not None:
+            admission.release()
+            if not self._closed and pooled.has_grown():
+                self._later(partial(self._renew, pooled, admission))
 
     def _admission(self, pooled: PooledModel) -> asyncio.Semaphore:
         if pooled.plan.max_sequences == 1:
@@ -270,9 +276,7 @@ class Engine:
         if (pooled := self._pool.get(model)) is None:
             plan = await asyncio.to_thread(self._planner, model)
             # Another request may have planned meanwhile.
-            pooled = self._pool.setdefault(
-                model, PooledModel(model, plan, self._spawn, self._launches.next)
-            )
+            pooled = self._pool.setdefault(model, PooledModel(model, plan, self._spawn, self._launches.next))
         if self._housekeeper is None:
             self._housekeeper = asyncio.create_task(self._keep_house())
         return pooled
@@ -286,7 +290,7 @@ class Engine:
         Raises:
             SpnlError: it does not fit even so.
         """
-        need = wanted.plan.memory_bytes
+        need = wanted.plan.memory.peak
         while need > (free := self._free_memory()):
             idle = [p for p in self._pool.values() if p is not wanted and p.state == "idle"]
             if not idle:
@@ -307,11 +311,12 @@ class Engine:
             free = min(free, self._memory_budget - used)
         return free
 
-    async def _renew_if_grown(self, pooled: PooledModel) -> None:
+    async def _renew(self, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
         # On a CPU the prefix cache is never evicted: only a new process gives that memory back.
-        if pooled.state == "idle" and pooled.memory_bytes() > pooled.plan.memory_limit_bytes:
-            log.info("renewing the runner of %s: it has grown to %s", pooled.model.name, pooled.memory_bytes())
-            await pooled.renew()
+        async with admission:
+            if pooled.state == "idle" and pooled.has_grown():
+                log.info("renewing the runner of %s", pooled.model.name)
+                await pooled.renew()
 
     async def _keep_house(self) -> None:
         while True:
@@ -321,9 +326,9 @@ class Engine:
                     log.info("unloading %s: not used for a while", pooled.model.name)
                     await pooled.end()
 
-    def _later(self, work: Awaitable[None]) -> None:
+    def _later(self, work: Work) -> None:
         async def run() -> None:
-            await work
+            await work()
 
         task = asyncio.create_task(run())
         self._background.add(task)
@@ -369,12 +374,8 @@ def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
 
 
 def _available_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return read_machine().memory_available
 
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
-
-

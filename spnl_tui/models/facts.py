@@ -61,6 +61,8 @@ class ModelFacts:
     experts_used: int
     sliding_window: int | None
     vocabulary: int | None
+    merges: int | None
+    """Of a byte-pair tokenizer."""
     tensors: tuple[TensorGroup, ...]
     tokenizer: str | None
     """GGUF: "gpt2" or "llama"; safetensors: the tokenizer's file name."""

@@ -395,6 +395,7 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         experts_used=number("expert_used_count") or 0,
         sliding_window=number("attention.sliding_window") or None,
         vocabulary=arrays.get("tokenizer.ggml.tokens") or number("vocab_size"),
+        merges=arrays.get("tokenizer.ggml.merges"),
         tensors=tuple(
             TensorGroup(role, label, row, count[role, label, row], elements, stored[role, label, row])
             for (role, label, row), elements in sorted(total.items())

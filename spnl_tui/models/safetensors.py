@@ -81,6 +81,7 @@ def read_directory_facts(directory: Path) -> ModelFacts:
         experts_used=number("num_experts_per_tok") or 0,
         sliding_window=number("sliding_window") if text.get("use_sliding_window", True) else None,
         vocabulary=number("vocab_size"),
+        merges=None,
         tensors=tuple(
             TensorGroup(role, label, row, count, elements, stored)
             for (role, label, row), (count, elements, stored) in sorted(groups.items())

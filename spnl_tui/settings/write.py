@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from spnl_tui.errors import SettingsError
@@ -47,6 +46,8 @@ def write_setting(file: Path, name: str, value: bool | int | float | str | list[
 
 
 def _replace(file: Path, text: str) -> None:
+    import tempfile  # Pulls in random and shutil: only when something is written.
+
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     new = Path(name)

@@ -40,7 +40,9 @@ def load(command: wire.Load) -> None:
     if kind == "dying":
         os._exit(3)
     if kind == "refused":
-        send(wire.RequestFailed(id=command.id, kind="load", title="Refused", message="as asked", hint="do not"))
+        send(
+            wire.RequestFailed(id=command.id, kind="load", title="Refused", message="as asked", hint="do not")
+        )
         return
     print(f"discard={command.discard}", file=sys.stderr, flush=True)
     send(wire.ModelLoaded(id=command.id, seconds=0.01, context_length=4096))

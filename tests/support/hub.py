@@ -7,8 +7,8 @@
         hub.faults.add("rst_in_body", path="tiny", after=1000)
 
 Tests take it as the fixture `hub`. The CDN is a server of its own on another port, hence another origin: as
-with the real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY` serves a
-directory of repositories (org/name/files) until it is killed, and prints its endpoint first.
+with the real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY`
+serves a directory of repositories (org/name/files) until it is killed, and prints its endpoint first.
 """
 
 from __future__ import annotations

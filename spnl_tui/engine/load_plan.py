@@ -1,0 +1,148 @@
+"""How a model is best loaded on this machine: a pure function, and a plan that explains itself.
+
+mistral.rs as it comes takes what is stored and all threads it finds. Three choices cost a user most when they
+are wrong: a stored format without a fast CPU kernel (4 to 7 times slower), more threads than usable cores
+(20 times), and 16-bit keys and values on a CPU (other replies than the model's own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.machine import Device, Machine
+from spnl_tui.models.memory import MemoryEstimate, estimate_memory
+from spnl_tui.models.support import choose_in_situ
+
+Dtype = Literal["auto", "f16", "bf16", "f32"]
+DEFAULT_CONTEXT = 8192
+"""Tokens, where neither the user nor the model says less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOverrides:
+    """What the user decided; the rest is the plan's. The names are those of the settings' engine table."""
+
+    device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
+    dtype: Dtype = "auto"
+    in_situ_quantization: str = "auto"
+    """"auto", "none", or one of mistral.rs's names: "Q8_0", "Q4K", "8"."""
+    threads: int | None = None
+    prefix_cache: int = 16
+    paged_attention: bool | None = None
+    flash_attention: bool | None = None
+    """Decided when mistral.rs is built: a wish that the plan can only answer."""
+    max_concurrent: int = 4
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """How to start a runner, and what to tell it. `reasons` say why, one short clause for each choice."""
+
+    device: Device
+    dtype: Dtype
+    threads: int
+    in_situ_quantization: str | None
+    prefix_cache: int
+    paged_attention: bool
+    max_sequences: int
+    context: int
+    memory: MemoryEstimate
+    completion_only: bool = False
+    """The model carries no chat template: it continues texts, and does not chat."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """For the runner process. mistral.rs reads these when it starts."""
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [
+            self.device.upper() if self.device == "cpu" else self.device,
+            f"{self.threads} thread{'s' if self.threads != 1 else ''}",
+            f"quantized to {self.in_situ_quantization} while loading"
+            if self.in_situ_quantization
+            else "as stored",
+            f"{self.context:,} tokens of context",
+            f"about {self.memory.total / 1e9:.1f} GB",
+        ]
+        return ", ".join(parts) + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
+
+
+def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | None = None) -> LoadPlan:
+    """The best way to load this model on this machine that respects what the user decided."""
+    wish = overrides or LoadOverrides()
+    reasons: list[str] = []
+    device = _device(machine, wish, reasons)
+    on_cpu = device == "cpu"
+    in_situ = _in_situ(facts, on_cpu, wish, reasons)
+    threads = _threads(machine, on_cpu, wish, reasons)
+    context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+    if facts.context_length and context > facts.context_length:
+        reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
+        context = facts.context_length
+    if wish.flash_attention and on_cpu:
+        reasons.append("flash attention is for GPUs")
+    paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
+    if wish.paged_attention and on_cpu:
+        reasons.append("paged attention is for GPUs")
+    environment = {"RAYON_NUM_THREADS": str(threads)}
+    if on_cpu:
+        # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
+        environment["MISTRALRS_CPU_KV_F32"] = "1"
+    return LoadPlan(
+        device=device,
+        dtype=wish.dtype,
+        threads=threads,
+        in_situ_quantization=in_situ,
+        prefix_cache=wish.prefix_cache,
+        paged_attention=paged,
+        # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
+        max_sequences=1 if on_cpu else wish.max_concurrent,
+        context=context,
+        memory=estimate_memory(
+            facts,
+            in_situ,
+            context,
+            kv_element_bytes=4 if on_cpu else 2,
+            prefix_cache=wish.prefix_cache > 0,
+        ),
+        completion_only=facts.chat_template is None,
+        environment=environment,
+        reasons=tuple(reasons),
+    )
+
+
+def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device:
+    present = {gpu.device for gpu in machine.gpus}
+    if wish.device == "auto":
+        return machine.gpus[0].device if machine.gpus else "cpu"
+    if wish.device != "cpu" and wish.device not in present:
+        reasons.append(f"no {wish.device} device was found")
+        return "cpu"
+    return wish.device
+
+
+def _in_situ(facts: ModelFacts, on_cpu: bool, wish: LoadOverrides, reasons: list[str]) -> str | None:
+    if wish.in_situ_quantization == "none":
+        return None
+    if wish.in_situ_quantization != "auto":
+        return wish.in_situ_quantization
+    if not on_cpu:
+        return None
+    choice, why = choose_in_situ(facts)
+    if choice is not None:
+        reasons.append(why)
+    return choice
+
+
+def _threads(machine: Machine, on_cpu: bool, wish: LoadOverrides, reasons: list[str]) -> int:
+    if wish.threads is not None:
+        if wish.threads > machine.cores and on_cpu:
+            # The engine's threads spin at barriers: one without a core holds up all the others.
+            reasons.append(f"threads cut to the {machine.cores} usable cores")
+        return min(wish.threads, machine.cores)
+    threads = machine.physical_cores
+    # With cores to spare, the interface has one of its own. Of two it gets none: a thread less costs more.
+    return threads - 1 if threads == machine.cores > 2 else threads

@@ -1,0 +1,160 @@
+"""What this machine has to give: cores, memory, graphics processors. Reading only; nothing is started here.
+
+In a container the machine's own figures are too high: a thread more than the quota allows makes decoding
+twenty times slower, and a byte more than the limit ends the process. So the affinity mask and the control
+group's quota and limit (versions 1 and 2) are what counts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+Device = Literal["cpu", "cuda", "metal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A graphics processor that mistral.rs could use. On Apple's chips the memory is the machine's own."""
+
+    name: str
+    device: Literal["cuda", "metal"]
+    memory_total: int
+    memory_available: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine, or the part of it that this process may use. Memory in bytes."""
+
+    cores: int
+    """Logical processors that may be used, 1 or more: affinity mask and quota."""
+    physical_cores: int
+    """The same, where two hardware threads of one core count once."""
+    memory_total: int
+    memory_available: int
+    """What can be had without swapping or being ended: free and reclaimable memory, within the limit."""
+    gpus: tuple[Gpu, ...] = ()
+    processor: str = ""
+    """The processor's name: a calibration holds for one."""
+
+
+def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
+    """This machine, now. Takes about a millisecond; call it again when the answer matters.
+
+    `gpus` come from engine/devices.py, since finding them starts a process. `root` is for tests.
+    """
+    allowed = sorted(_affinity())
+    quota = _cpu_quota(root)
+    cores = max(1, min(len(allowed), int(quota) if quota else len(allowed)))
+    memory = psutil.virtual_memory()
+    total, available = int(memory.total), int(memory.available)
+    for limit, used in _memory_limits(root):
+        if limit < memory.total:
+            total, available = min(total, limit), min(available, max(0, limit - used))
+    return Machine(
+        cores=cores,
+        physical_cores=max(1, min(cores, _physical_cores(allowed, root))),
+        memory_total=total,
+        memory_available=available,
+        gpus=gpus,
+        processor=_processor(root),
+    )
+
+
+def _affinity() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _physical_cores(allowed: list[int], root: Path) -> int:
+    """Cores behind these logical processors."""
+    cores = {
+        _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        for cpu in allowed
+    }
+    if sys.platform == "darwin":
+        # No affinity there, and no sysfs; Apple's chips have one thread for each core.
+        return psutil.cpu_count(logical=False) or len(allowed)
+    return len(cores)
+
+
+def _cpu_quota(root: Path) -> float | None:
+    """Processors' worth of time that the control groups grant; None if they set no quota."""
+    quotas = []
+    for group in _groups(root, "cpu"):
+        # Version 2: "200000 100000" or "max 100000". Version 1: two files, -1 for no quota.
+        words = (_read(group / "cpu.max") or "").split()
+        if len(words) != 2:
+            words = [
+                _read(group / "cpu.cfs_quota_us") or "max",
+                _read(group / "cpu.cfs_period_us") or "0",
+            ]
+        if words[0].isdigit() and words[1].isdigit() and int(words[1]):
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use, in bytes, of every control group that this process is in and that has a limit."""
+    for group in _groups(root, "memory"):
+        for limit_name, usage_name, reclaimable in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, usage = _read(group / limit_name), _read(group / usage_name)
+            if limit and limit.isdigit() and usage and usage.isdigit():
+                # Mapped and cached files count as used until someone needs the room.
+                cache = _fields(_read(group / "memory.stat") or "").get(reclaimable, 0)
+                yield int(limit), max(0, int(usage) - cache)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The directories of this process's control groups for one controller, from its own up to the root.
+
+    Inside a container the path in /proc/self/cgroup may be the host's, and not exist below the mount: the
+    mount's root is then the container's own group, so it is always among them.
+    """
+    mount = root / "sys/fs/cgroup"
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            tops = [mount, mount / "unified"]
+        elif controller in controllers.split(","):
+            tops = [mount / controllers, mount / controller]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..", ".")]
+        for top in tops:
+            for depth in range(len(parts), -1, -1):
+                group = top.joinpath(*parts[:depth])
+                if group.is_dir():
+                    yield group
+
+
+def _processor(root: Path) -> str:
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return os.uname().machine
+
+
+def _fields(text: str) -> Mapping[str, int]:
+    pairs = (line.split() for line in text.splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _read(path: Path) -> str | None:
+    """The text of a small file; None where the system has no such file or does not show it to us."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return None

@@ -1,0 +1,110 @@
+"""How much memory a loaded model takes on a CPU, from its tensors. The rule was measured, type by type.
+
+mistral.rs copies every tensor out of the mapped file, widens floats to 32 bits, and makes a second,
+rearranged copy of the types that have a fast kernel for it (support.KERNELS). The mapped file itself is not
+counted: the system takes it back when memory is short. docs/models.md sets the rule against real loads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spnl_tui.models.facts import ModelFacts, TensorGroup
+from spnl_tui.models.support import KERNELS, Kernel, after_in_situ, quantizable
+
+_PROGRAM = 45_000_000
+"""The runner without any model, and its buffers."""
+_PER_TOKEN = 1050
+"""For every token of the vocabulary: the tokenizer, the metadata, the grammar engine's trie."""
+_PER_MERGE = 350
+_CACHE_STEP = 512
+"""mistral.rs grows a KV cache by this many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Anonymous memory of a runner, in bytes."""
+
+    weights: int
+    """After any in-situ quantization, with the copies for fast kernels."""
+    overhead: int
+    """The program, the tokenizer, working buffers."""
+    kv_cache: int | None
+    """Keys and values of the context, twice: of the request under way, and as the prefix cache keeps it.
+    None if the header does not say enough."""
+    loading: int
+    """The most that loading may take for a moment, without the KV cache: an upper bound, since how far
+    in-situ quantization lags behind reading depends on the machine."""
+
+    @property
+    def total(self) -> int:
+        """With the context full."""
+        return self.weights + self.overhead + (self.kv_cache or 0)
+
+    @property
+    def peak(self) -> int:
+        """What must be free for the model to load and to serve its context."""
+        return max(self.total, self.loading)
+
+
+def estimate_memory(
+    facts: ModelFacts,
+    in_situ: str | None,
+    context: int,
+    *,
+    kv_element_bytes: int = 4,
+    prefix_cache: bool = True,
+) -> MemoryEstimate:
+    """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens."""
+    head = next((group for group in facts.tensors if group.role == "output"), None)
+    tied = (
+        next((group for group in facts.tensors if group.role == "embedding"), None) if head is None else None
+    )
+    weights = stored = 0.0
+    largest = 0
+    for group in facts.tensors:
+        kernel = _kernel(group, group.type)
+        stored += group.elements * kernel.bytes_per_element
+        if group.role == "embedding":
+            weights += group.elements * kernel.bytes_per_element
+        else:
+            weights += _resident(group, after_in_situ(group, in_situ))
+            if in_situ and quantizable(group):
+                largest = max(largest, group.elements // group.count)
+    if tied is not None:
+        if in_situ is None:
+            # The embedding's own tensor serves as output matrix: only the rearranged copy comes on top.
+            weights += (
+                _resident(_as_output(tied), tied.type)
+                - tied.elements * _kernel(tied, tied.type).bytes_per_element
+            )
+        else:
+            weights += _resident(_as_output(tied), after_in_situ(_as_output(tied), in_situ))
+    overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (facts.merges or 0)
+    loading = weights + overhead
+    if in_situ is not None:
+        # Stored tensors waiting, quantized ones done, and one as 32-bit floats on its way for each thread.
+        loading = max(loading, stored + weights + overhead + 2 * 4 * largest)
+    kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
+    if kv_cache is not None and prefix_cache:
+        kv_cache *= 2
+    return MemoryEstimate(int(weights), overhead, kv_cache, int(loading))
+
+
+def _resident(group: TensorGroup, type: str) -> float:
+    kernel = _kernel(group, type)
+    # The output matrix is only ever multiplied by one row, for which Q6_K needs no second copy.
+    rearranged = group.row % 256 == 0 and not (group.role == "output" and type == "Q6_K")
+    return group.elements * (kernel.bytes_per_element + (kernel.repacked if rearranged else 0.0))
+
+
+def _kernel(group: TensorGroup, type: str) -> Kernel:
+    if group.role == "vector":
+        return KERNELS["F32"]
+    # What mistral.rs cannot load is counted as it is stored.
+    return KERNELS.get(type) or Kernel(group.bytes / group.elements)
+
+
+def _as_output(group: TensorGroup) -> TensorGroup:
+    return TensorGroup("output", group.type, group.row, group.count, group.elements, group.bytes)

@@ -1,0 +1,127 @@
+"""What mistral.rs can load, and what it does with each tensor type on a CPU. Facts of mistralrs 0.9.
+
+Read in its source (gguf/normal_registry.rs, gguf/gguf_tokenizer.rs, mistralrs-quant/src/gguf) and measured by
+loading made models; docs/models.md has the figures, and `python -m benchmarks.verdicts` repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spnl_tui.models.facts import ModelFacts, TensorGroup
+
+GGUF_ARCHITECTURES = frozenset({
+    "llama", "mistral3", "gemma", "gemma2", "gemma3", "phi2", "phi3", "qwen2", "qwen3", "qwen3moe",
+    "starcoder2", "glm4", "smollm3", "gpt-oss", "lfm2",
+})  # fmt: skip
+"""Loaded and streamed from, with made models or real ones."""
+
+GGUF_ARCHITECTURES_UNPROVEN = frozenset({
+    "phimoe", "qwen3next", "qwen35", "qwen35moe", "deepseek2", "glm4moe", "granite", "granitemoe",
+    "granitehybrid", "hunyuan-dense", "hunyuan-moe", "lfm2moe",
+})  # fmt: skip
+"""mistral.rs has a loader for them; some load and fail at the first request (granite, deepseek2)."""
+
+SAFETENSORS_ARCHITECTURES = frozenset({
+    "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
+    "PhiForCausalLM", "Phi3ForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM",
+    "Starcoder2ForCausalLM", "SmolLM3ForCausalLM", "Glm4ForCausalLM", "Lfm2ForCausalLM", "GptOssForCausalLM",
+})  # fmt: skip
+
+SAFETENSORS_ARCHITECTURES_UNPROVEN = frozenset({
+    "PhiMoEForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "GraniteMoeHybridForCausalLM",
+    "Glm4MoeForCausalLM", "Glm4MoeLiteForCausalLM", "Qwen3NextForCausalLM", "HunYuanDenseV1ForCausalLM",
+    "HunYuanMoEV1ForCausalLM", "Lfm2MoeForCausalLM", "Qwen3_5ForCausalLM",
+    "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration",
+})  # fmt: skip
+
+GGUF_TOKENIZERS = frozenset({"gpt2", "llama", "replit", "gemma", "gemma4"})
+
+PRE_TOKENIZERS = frozenset({
+    "llama3", "llama-v3", "llama-bpe", "lfm2", "pixtral", "dbrx", "qwen2", "deepseek-r1-qwen", "qwen35",
+    "gpt-2", "phi-2", "starcoder", "smollm", "glm4", "chatglm-bpe", "deepseek-llm", "deepseek-coder",
+    "deepseek-v3", "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
+})  # fmt: skip
+"""For the "gpt2" tokenizer; any other is refused rather than guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How a matrix of one type is kept and computed on a CPU."""
+
+    bytes_per_element: float
+    """As stored."""
+    repacked: float = 0.0
+    """Bytes per element of the second, rearranged copy that fast kernels use; made at the first prompt, only
+    where the row is a multiple of 256."""
+    fast: bool = True
+
+
+KERNELS: Mapping[str, Kernel] = {
+    "Q2_K": Kernel(84 / 256),
+    "Q3_K": Kernel(110 / 256),
+    "Q4_K": Kernel(144 / 256, repacked=192 / 256),
+    "Q5_K": Kernel(176 / 256),
+    "Q6_K": Kernel(210 / 256, repacked=320 / 256),
+    "Q8_K": Kernel(292 / 256),
+    "Q4_0": Kernel(18 / 32),
+    "Q8_0": Kernel(34 / 32, repacked=34 / 32),
+    "Q4_1": Kernel(20 / 32, fast=False),
+    "Q5_0": Kernel(22 / 32, fast=False),
+    "Q5_1": Kernel(24 / 32, fast=False),
+    "Q8_1": Kernel(36 / 32, fast=False),
+    # Without a quantized kernel everything is computed, and kept, in 32 bits.
+    "F32": Kernel(4.0, fast=False),
+    "F16": Kernel(4.0, fast=False),
+    "BF16": Kernel(4.0, fast=False),
+}
+
+IN_SITU_TYPES: Mapping[str, str] = {
+    "2": "Q2_K", "3": "Q3_K", "4": "Q4_K", "5": "Q5_K", "6": "Q6_K", "8": "Q8_0",
+    "Q2K": "Q2_K", "Q3K": "Q3_K", "Q4K": "Q4_K", "Q5K": "Q5_K", "Q6K": "Q6_K", "Q8K": "Q8_K",
+    "Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q5_0": "Q5_0", "Q5_1": "Q5_1", "Q8_0": "Q8_0", "Q8_1": "Q8_1",
+}  # fmt: skip
+"""mistral.rs's names for in-situ quantization → the tensor type that comes of it on a CPU."""
+
+
+def quantizable(group: TensorGroup) -> bool:
+    """Whether in-situ quantization touches these tensors: matrices and the output, not the embedding."""
+    return group.role in ("matrix", "experts", "output")
+
+
+def after_in_situ(group: TensorGroup, in_situ: str | None) -> str:
+    """The type that these tensors have once loaded.
+
+    A K-quant needs rows that are multiples of 256; candle silently takes a simpler format where they are not
+    (utils/isq.rs), and leaves what fits neither as it is.
+    """
+    wanted = IN_SITU_TYPES.get(in_situ or "")
+    if wanted is None or not quantizable(group):
+        return group.type
+    if wanted.endswith("_K") and group.row % 256:
+        wanted = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q4_1", "Q5_K": "Q5_0", "Q6_K": "Q5_1"}.get(
+            wanted, "Q8_0"
+        )
+    return wanted if group.row % 32 == 0 else group.type
+
+
+def choose_in_situ(facts: ModelFacts) -> tuple[str | None, str]:
+    """Which in-situ quantization a CPU wants for this model, and why, in a few words.
+
+    Nothing, where most of the weights have a fast kernel as they are stored. Else the fast format nearest
+    above the stored precision: fewer bits would cost quality that the user chose to pay for.
+    """
+    matrices = [group for group in facts.tensors if group.role in ("matrix", "experts")]
+    total = sum(group.elements for group in matrices) or 1
+    slow = [group for group in matrices if group.type in KERNELS and not KERNELS[group.type].fast]
+    if sum(group.elements for group in slow) < 0.1 * total:
+        return None, "stored in a format that is fast here"
+    names = "/".join(sorted({group.type for group in slow}))
+    bits = 8 * sum(group.bytes for group in slow) / sum(group.elements for group in slow)
+    narrow = sum(group.elements for group in matrices if group.row % 256) > 0.1 * total
+    if narrow:
+        return "Q8_0", f"{names} has no fast kernel, and the rows are not multiples of 256"
+    if bits <= 6.6:
+        return "Q6K", f"{names} has no fast kernel"
+    return "Q8_0", f"{names} has no fast kernel"
