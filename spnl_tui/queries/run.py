@@ -114,9 +114,15 @@ def _surface(query: Query) -> frozenset[NodePath]:
     return frozenset(surface)
 
 
-def _speaks(query: Query) -> bool:
-    """Whether any message comes out of it."""
-    return any(isinstance(node, (Message, Generate, Repeat, Map)) for _, node in walk(query))
+def _speaks(node: Query) -> bool:
+    """Whether a message comes from this very node."""
+    match node:
+        case Message():
+            return node.content != ""
+        case Map():
+            return bool(node.inputs)
+        case _:
+            return isinstance(node, (Generate, Repeat))
 
 
 def _seed_offsets(query: Query) -> dict[NodePath, int]:
@@ -158,11 +164,18 @@ class _Run:
         local = {name: await resolve(name) for name in models(query)}
         for _, node in walk(query):
             generate = node.generate if isinstance(node, Repeat) else node
-            if isinstance(generate, Generate) and not _speaks(generate.input):
+            match generate:
+                case Generate(model=model, input=given):
+                    silent = not any(_speaks(part) for _, part in walk(given))
+                case Map(model=model, inputs=inputs):
+                    silent = "" in inputs
+                case _:
+                    continue
+            if silent:
                 raise QuerySyntaxError(
-                    f"found nothing to ask {generate.model}; expected a message",
+                    f"found nothing to ask {model}; expected a message that is not empty",
                     generate.place,
-                    "Give it at least one (user …).",
+                    'Give it a text, such as (user "Hello").',
                 )
         return cls(engine, local, defaults, _seed_offsets(query), asyncio.Semaphore(parallel))
 

@@ -32,9 +32,17 @@ from spnl_tui.queries.tree import Query
 from tests.support.query_engine import QueryEngine, resolve
 from tests.support.query_trees import FOLDABLE
 
-USER, SYSTEM, ASSISTANT = (
-    lambda text, role=role: Message(role, text) for role in ("user", "system", "assistant")
-)
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+def system(text: str) -> Message:
+    return Message("system", text)
+
+
+def assistant(text: str) -> Message:
+    return Message("assistant", text)
 
 
 async def events_of(query: str | Query, engine: QueryEngine, **options: object) -> list[QueryEvent]:
@@ -63,12 +71,12 @@ async def test_inner_replies_become_assistant_messages_in_written_order() -> Non
         engine,
     )
     assert engine.asked[-1].messages == (
-        SYSTEM("judge"),
-        ASSISTANT("<user:a>"),
-        ASSISTANT("<user:b>"),
-        ASSISTANT("<user:c>#0"),
-        ASSISTANT("<user:c>#1"),
-        USER("pick"),
+        system("judge"),
+        assistant("<user:a>"),
+        assistant("<user:b>"),
+        assistant("<user:c>#0"),
+        assistant("<user:c>#1"),
+        user("pick"),
     )
     assert engine.asked[-1].sampling == Sampling(temperature=0.0, max_tokens=9)
     assert len(result.replies) == 1, "what only went into another request is no result"
@@ -114,8 +122,9 @@ async def test_plus_runs_at_once_up_to_the_bound_and_cross_in_order() -> None:
 async def test_equal_prefixes_start_beside_each_other_and_results_keep_their_order() -> None:
     engine = QueryEngine()
     result = await finish(
-        """(plus (g "m" (cross (system "s") "1")) (g "m" (cross (system "t") "2")) (g "k" (cross (system "s") "3"))
-                 (g "m" (cross (system "s") "4")) (g "k" (cross (system "s") "5")))""",
+        """(plus (g "m" (cross (system "s") "1")) (g "m" (cross (system "t") "2"))
+                 (g "k" (cross (system "s") "3")) (g "m" (cross (system "s") "4"))
+                 (g "k" (cross (system "s") "5")))""",
         engine,
         parallel=1,
     )
@@ -126,7 +135,7 @@ async def test_equal_prefixes_start_beside_each_other_and_results_keep_their_ord
 async def test_a_map_asks_each_input_as_a_user_message() -> None:
     engine = QueryEngine()
     events = await events_of('(map "m" (list "a" "b") 0.0 5)', engine)
-    assert [asked.messages for asked in engine.asked] == [(USER("a"),), (USER("b"),)]
+    assert [asked.messages for asked in engine.asked] == [(user("a"),), (user("b"),)]
     assert events[0] == NodeStarted(path=(), model="m", candidates=2)
     assert {e.candidate for e in events if isinstance(e, NodeFinished)} == {0, 1}
 
@@ -136,7 +145,8 @@ async def test_events_of_one_node_come_in_order_and_add_up() -> None:
     events = await events_of('(seq (print "go") (g "m" "hello"))', engine)
     assert events[0] == NodePrinted(path=(0,), text="go")
     assert [type(event) for event in events] == [
-        NodePrinted, NodeStarted, NodeProgressed, NodeProgressed, NodeChunk, NodeChunk, NodeFinished, QueryFinished,
+        NodePrinted, NodeStarted, NodeProgressed, NodeProgressed, NodeChunk, NodeChunk, NodeFinished,
+        QueryFinished,
     ]  # fmt: skip
     chunks = "".join(event.text for event in events if isinstance(event, NodeChunk))
     finished = events[-2]
@@ -174,7 +184,7 @@ async def test_a_failure_does_not_end_what_runs_beside_it_but_what_needs_it() ->
     assert isinstance(result, QueryFinished)
     assert not result.complete
     assert result.texts == ("<user:b>",)
-    assert not any(asked.messages == (USER("c"),) for asked in engine.asked), "in order: not after a failure"
+    assert not any(asked.messages == (user("c"),) for asked in engine.asked), "in order: not after a failure"
 
 
 async def test_a_candidate_that_fails_leaves_the_others() -> None:
@@ -196,7 +206,7 @@ async def test_nothing_runs_when_a_model_or_a_file_is_missing(tmp_path: Path) ->
     engine = QueryEngine()
     with pytest.raises(ModelReferenceError):
         await events_of('(par (g "m" "a") (g "missing" "b"))', engine)
-    with pytest.raises(QuerySyntaxError, match=r"line 1, column 30[\s\S]*nowhere.txt"):
+    with pytest.raises(QuerySyntaxError, match=r"line 1, column 31[\s\S]*nowhere.txt"):
         await events_of('(par (g "m" "a") (g "m" (user (file "nowhere.txt"))))', engine, directory=tmp_path)
     with pytest.raises(QuerySyntaxError, match="nothing to ask m"):
         await events_of('(seq (g "m" "a") (g "m" (seq (print "x"))))', engine)
@@ -209,9 +219,9 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
     engine = QueryEngine()
     await finish('(g "m" (with "Why?" "a.txt"))', engine, directory=tmp_path)
     assert engine.asked[0].messages == (
-        USER("from disk\n"),
-        USER("Please answer this question:"),
-        USER("Why?"),
+        user("from disk\n"),
+        user("Please answer this question:"),
+        user("Why?"),
     )
     with pytest.raises(QuerySyntaxError, match="not text in UTF-8"):
         await events_of('(g "m" (file "b.txt"))', engine, directory=tmp_path)
@@ -220,7 +230,7 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
 async def test_an_empty_reply_is_no_message_of_the_request_around_it() -> None:
     engine = QueryEngine(reply=lambda messages: "" if messages[-1].content == "a" else "x")
     result = await finish('(seq (g "m" (cross (g "m" "a") "b")) (g "m" (g "m" "a")))', engine)
-    assert engine.asked[1].messages == (USER("b"),)
+    assert engine.asked[1].messages == (user("b"),)
     assert not result.complete, "the second has nothing to ask"
     assert result.texts == ("x",)
 
@@ -256,7 +266,7 @@ async def test_stopping_at_any_node_delivers_what_is_finished_and_leaves_nothing
     assert isinstance(result, QueryFinished)
     assert not result.complete
     assert engine.running == 0
-    assert not any(asked.messages == (USER("never"),) for asked in engine.asked)
+    assert not any(asked.messages == (user("never"),) for asked in engine.asked)
     cancelled = [
         event for event in events if isinstance(event, NodeFinished) and event.finish_reason == "cancelled"
     ]
