@@ -67,7 +67,7 @@ async def test_ordered_results_do_not_wait_for_the_next_line() -> None:
 
 async def test_no_more_lines_are_under_way_than_allowed() -> None:
     engine = QueryEngine()
-    reader = asyncio.create_task(collect(["HANG"] * 20, engine, parallel=3))
+    reader = asyncio.create_task(collect(["HANG"] * 20, engine, template="{}", parallel=3))
     for _ in range(200):  # turns of the loop: more than enough for a fourth to start, if it could
         await asyncio.sleep(0)
     assert len(engine.asked) == engine.running == 3
