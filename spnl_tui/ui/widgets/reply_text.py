@@ -70,7 +70,10 @@ class ReplyText(Vertical):
         from textual.widgets import Markdown
 
         return Markdown(
-            piece.source, parser_factory=parser, open_links=False, classes="-continues" if piece.continues else ""
+            piece.source,
+            parser_factory=parser,
+            open_links=False,
+            classes="-continues" if piece.continues else "",
         )
 
     async def _show_tail(self) -> None:
