@@ -35,7 +35,7 @@ class MainScreen(Screen[None]):
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
 
-    activity: reactive[Activity] = reactive(Activity())
+    activity: reactive[Activity] = reactive(Activity(), repaint=False)
 
     def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__()

@@ -28,17 +28,19 @@ class Prose(Widget):
     def show(self, source: str) -> None:
         """Show this instead."""
         self._blocks = parse(source)
-        self._width = 0
-        self.refresh(layout=True)
+        self._changed(layout(self._blocks, self._width) if self._width else [])
 
     def append(self, source: str, *, continues: bool) -> None:
         """Show this text below: whole blocks, or (`continues`) a part of a block whose rest will follow."""
         added = parse(source, continues=continues)
         self._blocks += added
         self.source_lines += source.count("\n")
-        if self._width:
-            self._lines += layout(added, self._width)
-        self.refresh(layout=True)
+        self._changed(self._lines + layout(added, self._width) if self._width else [])
+
+    def _changed(self, lines: list[Content]) -> None:
+        # A layout moves and paints the whole conversation. Most additions only make the last line longer.
+        self.refresh(layout=not self._width or len(lines) != len(self._lines))
+        self._lines = lines
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The lines that the text takes at this width."""
