@@ -37,7 +37,15 @@ def reply_tokens(count: int = 3000) -> list[str]:
     paragraphs = [f"## Part {n}\n\n{sentence * 4}\n\n" for n in range(1, 7)]
     fence = "```python\n" + "".join(f"value_{n} = compute({n})  # line\n" for n in range(100)) + "```\n\n"
     items = "".join(f"{n}. **Item {n}** with a few words about it\n" for n in range(1, 101)) + "\n"
-    text = paragraphs[0] + paragraphs[1] + fence + paragraphs[2] + paragraphs[3] + items + "".join(paragraphs[4:])
+    text = (
+        paragraphs[0]
+        + paragraphs[1]
+        + fence
+        + paragraphs[2]
+        + paragraphs[3]
+        + items
+        + "".join(paragraphs[4:])
+    )
     while len(text) < 4 * count:
         text += f"{sentence * 3}\n\n"
     text = text[: 4 * count]
@@ -255,7 +263,9 @@ def _drain(fd: int, output: list[bytes]) -> None:
 
 def main() -> None:
     """Measure all, print a table."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--quick", action="store_true", help="a reply of 1,000 tokens, and no naive run")
     arguments.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = arguments.parse_args()

@@ -102,9 +102,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
         for row in rows[start_row : start_row + 5_000]:
             last = max(last + 1, int(row[-1]))
             batch.append((last, *row[:-1]))
-        connection.executemany(
-            "INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, '', ?, '')", batch
-        )
+        connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, '', ?, '')", batch)
         connection.execute("COMMIT")
         connection.execute("BEGIN")
         print(f"\r{start_row + len(batch):>9,} of {len(rows):,} turns", end="", file=sys.stderr)
@@ -129,7 +127,9 @@ async def timed(name: str, work: Callable[[], Awaitable[object]], runs: int = 7)
 def _size(result: object) -> str:
     for name in ("hits", "items"):
         if hasattr(result, name):
-            return f"{len(getattr(result, name))} {name}{' of more' if getattr(result, 'more', False) else ''}"
+            return (
+                f"{len(getattr(result, name))} {name}{' of more' if getattr(result, 'more', False) else ''}"
+            )
     return f"{len(result)} turns" if hasattr(result, "__len__") else ""
 
 
@@ -186,7 +186,9 @@ async def measure(path: Path) -> None:
         await timed(f"search: {name}", lambda typed=typed, where=where: store.search(typed, where))  # type: ignore[misc]
     await store.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{'peak memory of this process':<58} {peak / (1024 if sys.platform != 'darwin' else 1024**2):8.0f} MB")
+    print(
+        f"{'peak memory of this process':<58} {peak / (1024 if sys.platform != 'darwin' else 1024**2):8.0f} MB"
+    )
 
 
 async def begin(path: Path) -> None:
@@ -196,7 +198,9 @@ async def begin(path: Path) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--conversations", type=int, default=10_000)
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--file", type=Path)

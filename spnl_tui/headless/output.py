@@ -36,9 +36,9 @@ def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
 class Transient:
     """One line on a terminal's standard error that goes when something else is to be shown."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
         self._stream = stream or sys.stderr
-        self._on = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._on = on and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = False
 
     def show(self, text: str) -> None:

@@ -36,14 +36,16 @@ class Command:
     def binding(self) -> Binding:
         """The command as Textual's binding.
 
-        They have priority, since the prompt has the focus almost always and would take some of these keys.
+        Those of the screen have priority, since the prompt has the focus almost always and would take some of
+        these keys. Those of the prompt have not: a priority binding is acted on before the keys that were
+        typed ahead of it have reached the prompt, and Enter would send half of what was typed.
         """
         return Binding(
             self.keys,
             self.action,
             self.label,
             show=self.footer,
-            priority=True,
+            priority=self.place != "prompt",
             id=self.id,
             tooltip=self.help,
         )

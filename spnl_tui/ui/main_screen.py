@@ -97,10 +97,18 @@ class MainScreen(Screen[None]):
                     continue  # a reply tells what happens to its own model
                 match event:
                     case protocol.LoadProgressed():
-                        since = self.activity.since if self.activity.state == "loading" else self._services.clock()
-                        self.activity = replace(self.activity, state="loading", stage=event.stage, since=since)
+                        since = (
+                            self.activity.since
+                            if self.activity.state == "loading"
+                            else self._services.clock()
+                        )
+                        self.activity = replace(
+                            self.activity, state="loading", stage=event.stage, since=since
+                        )
                     case protocol.ModelLoaded():
-                        self.activity = replace(self.activity, state="idle", context_length=event.context_length)
+                        self.activity = replace(
+                            self.activity, state="idle", context_length=event.context_length
+                        )
                     case protocol.RequestFailed():
                         self.activity = replace(self.activity, state="idle")
                         tell(self, SpnlError(event.title, event.message, event.hint))
@@ -136,7 +144,6 @@ class MainScreen(Screen[None]):
             if self._model is None:
                 self._get_starter()
             return
-        self.chat.prompt.take()
         if self._model is None or self._run is not None:
             self._queued = f"{self._queued}\n\n{message.text}".strip()
             await self.chat.transcript.show_queued(plain(self._queued))

@@ -63,7 +63,9 @@ class Code:
             self._highlighted = _highlight(self.code, self.language)
         inner = max(1, width - 4)
         return [
-            Content.assemble("  ", line, " " * (width - 2 - line.cell_length)).stylize_before(_CODE_BACKGROUND)
+            Content.assemble("  ", line, " " * (width - 2 - line.cell_length)).stylize_before(
+                _CODE_BACKGROUND
+            )
             for source_line in self._highlighted.split("\n", allow_blank=True)
             for line in (source_line.fold(inner) or [_EMPTY])
         ]
@@ -178,7 +180,9 @@ def _place(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator[Plac
             yield Placed(Rule(), first, rest, rest)
         case "table":
             rows = tuple(
-                tuple(_inline(cell) for cell in row.children) for part in node.children for row in part.children
+                tuple(_inline(cell) for cell in row.children)
+                for part in node.children
+                for row in part.children
             )
             yield Placed(Table(rows), first, rest, rest)
         case _:
@@ -194,7 +198,9 @@ def _place_list(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator
     ordered = node.type == "ordered_list"
     start = int(node.attrs.get("start", 1)) if ordered else 0
     size = len(f"{start + len(node.children) - 1}. ") if ordered else 2
-    tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
+    tight = all(
+        child.hidden for item in node.children for child in item.children if child.type == "paragraph"
+    )
     blocks: list[Placed] = []
     for number, item in enumerate(node.children, start):
         marker = Content.styled(f"{number}. ".rjust(size) if ordered else "• ", "$text-primary")

@@ -70,7 +70,9 @@ class MarkdownSplitter:
         else:
             cut = start
             if last.type in _LISTS:
-                items = [_span(token)[0] for token in tokens if token.type == "list_item_open" and token.level == 1]
+                items = [
+                    _span(token)[0] for token in tokens if token.type == "list_item_open" and token.level == 1
+                ]
                 items = [line for line in items if line >= start]
                 if len(items) > _ITEMS_TOGETHER:
                     cut = items[-1]

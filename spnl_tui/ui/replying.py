@@ -57,7 +57,10 @@ class ReplyRun:
     """Follows one request. `draw` is called at a bearable pace, and never after `run` has returned."""
 
     def __init__(
-        self, activity: Activity, clock: Callable[[], float], draw: Callable[[ReplySoFar, Activity], Awaitable[None]]
+        self,
+        activity: Activity,
+        clock: Callable[[], float],
+        draw: Callable[[ReplySoFar, Activity], Awaitable[None]],
     ) -> None:
         self.so_far = ReplySoFar()
         self.activity = activity
@@ -134,7 +137,10 @@ class ReplyRun:
         rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
         used = self.activity.total + chunk.tokens if self.activity.total else None
         self.activity = replace(
-            self.activity, tokens=chunk.tokens, tokens_per_s=rate, context_used=used or self.activity.context_used
+            self.activity,
+            tokens=chunk.tokens,
+            tokens_per_s=rate,
+            context_used=used or self.activity.context_used,
         )
 
     def _take_end(self, end: protocol.ReplyFinished) -> None:

@@ -58,8 +58,8 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
 
     def action_submit(self) -> None:
-        """Send the prompt."""
-        self.post_message(PromptSubmitted(self.text.strip()))
+        """Send the prompt, and empty it at once: what is typed from here on is the next one."""
+        self.post_message(PromptSubmitted(self.take().strip()))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""
@@ -101,6 +101,18 @@ class Prompt(TextArea):
             self.post_message(FollowRequested())
         else:
             self.move_cursor(end)
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Here and now, in the order in which keys were typed. As an ordinary binding the key would go to the
+        # text area first, which takes Enter for itself.
+        if event.is_printable:
+            return
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self:
+            event.stop()
+            event.prevent_default()
+            if active.enabled:
+                await self.run_action(active.binding.action)
 
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.

@@ -55,7 +55,9 @@ class Thinking(Vertical):
     def _refresh_head(self) -> None:
         words = len(self._text.split())
         self._head.update(
-            Content(f"{'▸' if self.folded else '▾'} {'Thought' if self._done else 'Thinking'}, {words:,} words")
+            Content(
+                f"{'▸' if self.folded else '▾'} {'Thought' if self._done else 'Thinking'}, {words:,} words"
+            )
         )
 
     def on_click(self) -> None:

@@ -59,7 +59,10 @@ class Welcome(Static):
                 ("━" * full, "$primary"),
                 ("━" * (_BAR - full), "$foreground 20%"),
                 f" {share:4.0%}\n",
-                (f"{plain(progress.stage)}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB", "dim"),
+                (
+                    f"{plain(progress.stage)}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB",
+                    "dim",
+                ),
             )
         )
 
