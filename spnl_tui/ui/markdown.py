@@ -7,10 +7,10 @@ lines, which one widget can show. What a link, an image or HTML would do is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from textual.content import Content
 
@@ -142,12 +142,17 @@ def layout(blocks: Iterable[Placed], width: int) -> list[Content]:
     return lines
 
 
-def parse(source: str, *, continues: bool = False) -> list[Placed]:
-    """The blocks of a Markdown text. `continues`: its last list or code goes on in another text."""
+def parse(
+    source: str, *, continues: bool = False, references: Mapping[str, Any] | None = None
+) -> list[Placed]:
+    """The blocks of a Markdown text.
+
+    `continues`: its last list or code goes on in another text. `references`: links that another text defines.
+    """
     from markdown_it.tree import SyntaxTreeNode
 
     blocks: list[Placed] = []
-    for node in SyntaxTreeNode(parser().parse(source)).children:
+    for node in SyntaxTreeNode(parser().parse(source, {"references": dict(references or {})})).children:
         blocks += _place(node, _EMPTY, _EMPTY)
     if continues and blocks and not _is_loose(source):
         blocks[-1] = replace(blocks[-1], gap=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -51,7 +51,7 @@ class MarkdownSplitter:
         # An unfinished line may still turn out as something else: "#" is a heading, "#5" is not.
         complete = self.tail[: self.tail.rindex("\n") + 1]
         unfinished = self.tail[len(complete) :]
-        lines = complete.splitlines(keepends=True)
+        lines = _lines(complete)
         tokens = _block_parser().parse(complete)
         blocks = [token for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
         if not blocks:
@@ -81,6 +81,11 @@ class MarkdownSplitter:
         return [piece for piece in pieces if piece.source.strip()]
 
 
+def _lines(text: str) -> list[str]:
+    # Not splitlines: to Markdown, U+2028 and its like do not end a line.
+    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
+
+
 def _span(token: Token) -> tuple[int, int]:
     assert token.map is not None
     return token.map[0], token.map[1]
@@ -92,16 +97,19 @@ def _is_closed(fence: Token, lines: list[str]) -> bool:
     return end - 1 > start and len(closing) >= len(fence.markup) and not closing.strip(fence.markup[0])
 
 
-def whole_blocks(source: str, least_lines: int) -> list[str]:
-    """The text cut between top-level blocks, into parts of at least so many lines."""
-    lines = source.splitlines(keepends=True)
-    tokens = _block_parser().parse(source)
+def whole_blocks(source: str, least_lines: int) -> tuple[list[str], dict[str, Any]]:
+    """The text cut between top-level blocks, into parts of at least so many lines; and its link references,
+    which one part may define and another use."""
+    lines = _lines(source)
+    environment: dict[str, Any] = {}
+    tokens = _block_parser().parse(source, environment)
     starts = [_span(token)[0] for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
     cuts = [0]
     for start in starts:
         if start - cuts[-1] >= least_lines:
             cuts.append(start)
-    return ["".join(lines[a:b]) for a, b in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
+    parts = ["".join(lines[a:b]) for a, b in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
+    return parts, environment.get("references", {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Size
@@ -18,9 +21,9 @@ _LINES_TOGETHER = 40
 class Prose(Widget):
     """Rendered Markdown, in one widget however long it is."""
 
-    def __init__(self, source: str = "", *, classes: str | None = None) -> None:
-        super().__init__(classes=classes)
-        self._blocks: list[Placed] = parse(source) if source else []
+    def __init__(self, source: str = "", references: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._blocks: list[Placed] = parse(source, references=references) if source else []
         self._lines: list[Content] = []
         self._width = 0
         self.source_lines = source.count("\n")
@@ -104,5 +107,5 @@ class ReplyText(Vertical):
             return
         with self.app.batch_update():
             await self.remove_children()
-            # Parsed as one text, so that link references and numbers are right, whatever the pieces looked like.
-            await self.mount_all(Prose(part) for part in whole_blocks(source, _LINES_TOGETHER))
+            parts, references = whole_blocks(source, _LINES_TOGETHER)
+            await self.mount_all(Prose(part, references) for part in parts)
