@@ -14,7 +14,7 @@ from typing import Literal
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.machine import Device, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
-from spnl_tui.models.support import choose_in_situ
+from spnl_tui.models.support import choose_in_situ, missing_config
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
@@ -53,6 +53,8 @@ class LoadPlan:
     memory: MemoryEstimate
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the runner process. mistral.rs reads these when it starts."""
+    config: Mapping[str, object] | None = None
+    """What must stand in config.json in the directory that mistral.rs is given, for it to load the model."""
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -107,6 +109,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
             prefix_cache=wish.prefix_cache > 0,
         ),
         environment=environment,
+        config=missing_config(facts),
         reasons=tuple(reasons),
     )
 

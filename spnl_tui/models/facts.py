@@ -60,6 +60,8 @@ class ModelFacts:
     experts: int
     experts_used: int
     sliding_window: int | None
+    norm_epsilon: float | None
+    rope_base: float | None
     vocabulary: int | None
     merges: int | None
     """Of a byte-pair tokenizer."""

@@ -6,6 +6,7 @@ loading made models; docs/models.md has the figures, and `python -m benchmarks.v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,46 @@ PRE_TOKENIZERS = frozenset({
     "deepseek-v3", "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
 })  # fmt: skip
 """For the "gpt2" tokenizer; any other is refused rather than guessed."""
+
+
+GGUF_ARCHITECTURES_WITH_PROJECTOR = frozenset({
+    "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen2vl", "qwen3vl", "qwen3vlmoe",
+})  # fmt: skip
+"""Loaded only together with a projector (mmproj), even for text alone."""
+
+
+def missing_config(facts: ModelFacts) -> dict[str, object] | None:
+    """What config.json must say beside this GGUF for mistral.rs to load it; None if it needs none.
+
+    A Mistral model stored as "llama" does not say whether its attention is windowed, and mistral.rs refuses
+    to guess (normal_registry.rs). Those that state no window, version 0.2 and later, have none.
+    """
+    first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
+    if (
+        facts.format != "gguf"
+        or facts.architecture != "llama"
+        or facts.experts
+        or facts.sliding_window
+        or first_word.lower() != "mistral"
+    ):
+        return None
+    return {
+        "architectures": ["MistralForCausalLM"],
+        "model_type": "mistral",
+        "hidden_act": "silu",
+        "hidden_size": facts.embedding_width,
+        "intermediate_size": facts.feed_forward_width,
+        "vocab_size": facts.vocabulary,
+        "num_hidden_layers": facts.layers,
+        "num_attention_heads": facts.heads,
+        "num_key_value_heads": facts.kv_heads,
+        "head_dim": facts.key_width,
+        "rms_norm_eps": facts.norm_epsilon,
+        "rope_theta": facts.rope_base or 10_000.0,
+        "max_position_embeddings": facts.context_length,
+        "sliding_window": None,
+        "tie_word_embeddings": all(group.role != "output" for group in facts.tensors),
+    }
 
 
 @dataclass(frozen=True, slots=True)
