@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from spnl_tui.paths import Paths
+from tests.support.hub import LoopbackHub
 from tests.support.starter import starter_file
 
 # HF_* variables are read when huggingface_hub is imported, so they are set before anything imports it.
@@ -44,3 +46,15 @@ def paths(tmp_path: Path) -> Paths:
 def starter_gguf() -> Path:
     """The real SmolLM2-135M-Instruct as GGUF (Q4_1)."""
     return starter_file()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """An empty Hugging Face hub on 127.0.0.1; `hub.add_repo(...)` fills it.
+
+    huggingface_hub reads HF_ENDPOINT when it is imported, so the variable is for child processes: within the
+    test, pass `hub.endpoint` on.
+    """
+    with LoopbackHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        yield hub

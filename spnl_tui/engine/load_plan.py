@@ -52,6 +52,8 @@ class LoadPlan:
     max_sequences: int
     context: int
     memory: MemoryEstimate
+    completion_only: bool = False
+    """The model carries no chat template: it continues texts, and does not chat."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the runner process. mistral.rs reads these when it starts."""
     config: Mapping[str, object] | None = None
@@ -109,6 +111,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
             kv_element_bytes=4 if on_cpu else 2,
             prefix_cache=wish.prefix_cache > 0,
         ),
+        completion_only=facts.chat_template is None,
         environment=environment,
         config=missing_config(facts),
         reasons=tuple(reasons),

@@ -26,6 +26,12 @@ FinishReason = Literal["stop", "length", "cancelled"]
 ErrorKind = Literal["load", "request", "context", "template", "internal"]
 
 
+RAW_TEMPLATE = "{{ messages[0]['content'] }}"
+"""A chat template that passes one message through: it lets a base model stream a completion.
+
+mistral.rs streams chat requests only; its CompletionRequest answers in one piece."""
+
+
 class ProtocolError(Exception):
     """A line on the wire is not a known command or event."""
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
-from spnl_tui.engine.protocol import Event
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.pooled import FINAL, PooledModel, Work
+from spnl_tui.engine.process import RUNNER, RunnerProcess
+from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
+from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.paths import Paths
+
+log = logging.getLogger(__name__)
+
+Planner = Callable[[LocalModel], LoadPlan]
+"""Reads the model's header and this machine, and plans the load. Called in a thread. Raises SpnlError."""
+
+_CLOSE_BOUND_S = 2.0
+_HOUSEKEEPING_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +42,48 @@ class LoadedModel:
     """"loading", "idle" or "busy"."""
     memory_bytes: int
     context_length: int | None
+    plan: LoadPlan
 
 
 class Engine:
     """Loads models on demand, each in a runner process of its own, and serves requests on them.
 
     Every request is an async iterator of events. It ends after one ReplyFinished or RequestFailed for each
-    candidate; it never raises for what happens in a runner. Leaving it early (`aclosing`) cancels.
+    candidate; it never raises for what happens in a runner. Leaving it early (`aclosing`) cancels, and
+    returns at once: what must be done before the next request goes on in the background.
+
+    On a CPU one request runs at a time, over all models: two that share the cores are each more than
+    twice as slow. They are let in in the order in which they came.
     """
+
+    def __init__(
+        self,
+        planner: Planner,
+        paths: Paths,
+        *,
+        max_concurrent: int = 4,
+        keep_warm_s: float = 1800.0,
+        memory_budget: int | None = None,
+        available_memory: Callable[[], int] | None = None,
+        runner_command: Sequence[str] = RUNNER,
+    ) -> None:
+        """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free."""
+        self._planner = planner
+        self._launches = LaunchCounter(paths.state / "launches")
+        self._max_concurrent = max_concurrent
+        self._keep_warm_s = keep_warm_s
+        self._memory_budget = memory_budget
+        self._available_memory = available_memory or _available_memory
+        self._runner_command = runner_command
+        self._pool: dict[LocalModel, PooledModel] = {}
+        self._cpu = asyncio.Semaphore(1)
+        self._accelerators: dict[LocalModel, asyncio.Semaphore] = {}
+        self._waiting = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self._housekeeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     def generate_chat(
         self,
@@ -38,36 +94,288 @@ class Engine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
-        candidate one ReplyFinished or RequestFailed; `candidate` tells which.
+        candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates share their prefill.
         """
-        raise NotImplementedError
+        request = tuple(messages)
+
+        def chat(command_id: int) -> wire.Command:
+            return wire.Chat(
+                id=command_id, messages=request, sampling=sampling, thinking=thinking, grammar=grammar
+            )
+
+        return self._fan_out(model, [chat] * n, sampling)
 
     def generate_completion(
         self, model: LocalModel, inputs: Sequence[str], sampling: Sampling, *, grammar: Grammar | None = None
-    ) -> AsyncIterator[Event]:
-        """Answer each input by itself; `candidate` is its index. Results come in the order of the inputs."""
-        raise NotImplementedError
+    ) -> AsyncGenerator[wire.Event, None]:
+        """Answer each input by itself; `candidate` is its index. On a CPU they come one after the other."""
 
-    def load(self, model: LocalModel) -> AsyncIterator[Event]:
-        """Load the model ahead of any request: LoadProgressed…, then ModelLoaded or RequestFailed."""
-        raise NotImplementedError
+        def complete(text: str) -> Callable[[int], wire.Command]:
+            return lambda command_id: wire.Complete(
+                id=command_id, prompt=text, sampling=sampling, grammar=grammar
+            )
+
+        return self._fan_out(model, [complete(text) for text in inputs], sampling)
+
+    async def load(self, model: LocalModel) -> AsyncGenerator[wire.Event, None]:
+        """Load the model ahead of any request: LoadProgressed…, ModelLoaded or RequestFailed; or nothing."""
+        try:
+            pooled = await self._pooled(model)
+            await self._make_room(pooled)
+        except SpnlError as error:
+            yield _failure(error)
+            return
+        async with aclosing(pooled.load()) as events:
+            async for event in events:
+                yield event
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Token counts by the model's own tokenizer; None while the model is not loaded, or busy."""
-        raise NotImplementedError
+        """Token counts by the model's own tokenizer; None while the model is not loaded."""
+        pooled = self._pool.get(model)
+        return None if pooled is None else await pooled.count_tokens(tuple(texts))
+
+    # ── the pool ──────────────────────────────────────────────────────────────────────────────────
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading, most recently used first."""
-        raise NotImplementedError
+        pooled = sorted(self._pool.values(), key=lambda p: p.last_used, reverse=True)
+        return tuple(
+            LoadedModel(p.model, p.pid, p.state, p.memory_bytes(), p.context_length, p.plan)
+            for p in pooled
+            if p.state != "unloaded"
+        )
 
     async def unload(self, model: LocalModel) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
-        raise NotImplementedError
+        if (pooled := self._pool.get(model)) is not None:
+            await pooled.end()
 
     async def close(self) -> None:
         """End every runner, within two seconds."""
-        raise NotImplementedError
+        self._closed = True
+        tasks = [*self._background, *([self._housekeeper] if self._housekeeper else [])]
+        for task in tasks:
+            task.cancel()
+        ends = [asyncio.create_task(pooled.end()) for pooled in self._pool.values()]
+        if tasks or ends:
+            await asyncio.wait([*tasks, *ends], timeout=_CLOSE_BOUND_S)
+
+    # ── one request ───────────────────────────────────────────────────────────────────────────────
+
+    async def _fan_out(
+        self, model: LocalModel, makers: Sequence[Callable[[int], wire.Command]], sampling: Sampling
+    ) -> AsyncGenerator[wire.Event, None]:
+        try:
+            pooled = await self._pooled(model)
+        except SpnlError as error:
+            for candidate in range(len(makers)):
+                yield _failure(error, candidate)
+            return
+        if pooled.plan.max_sequences == 1:
+            # One after the other, each queued anew: another conversation gets its turn in between.
+            for candidate, make in enumerate(makers):
+                # Only the first can start from the seed's state; the others go on from there.
+                seed = sampling.seed if candidate == 0 and sampling.temperature > 0 else None
+                async with aclosing(self._request(pooled, make, candidate, seed)) as events:
+                    async for event in events:
+                        yield event
+            return
+        if sampling.seed is not None and sampling.temperature > 0:
+            refusal = SpnlError(
+                "The seed cannot be honoured",
+                "On this device requests share one stream of random numbers.",
+                "Leave the seed out, use temperature 0, or run on the CPU.",
+            )
+            for candidate in range(len(makers)):
+                yield _failure(refusal, candidate)
+            return
+        streams = [self._request(pooled, make, candidate, None) for candidate, make in enumerate(makers)]
+        async with aclosing(_merge(streams)) as merged:
+            async for event in merged:
+                yield event
+
+    async def _request(
+        self, pooled: PooledModel, make: Callable[[int], wire.Command], candidate: int, seed: int | None
+    ) -> AsyncGenerator[wire.Event, None]:
+        asked = time.monotonic()
+        admission = self._admission(pooled)
+        admitted = False
+        abandoned: list[Work] = []
+        pooled.requests += 1
+        self._waiting += 1
+        try:
+            if admission.locked():
+                yield wire.RequestQueued(id=0, ahead=self._waiting - 1)
+            await admission.acquire()
+            admitted = True
+            let_in = time.monotonic()
+            async with aclosing(self._load_for(pooled, seed)) as loading:
+                async for event in loading:
+                    if isinstance(event, wire.RequestFailed):
+                        yield dataclasses.replace(event, candidate=candidate)
+                        return
+                    yield event
+            loaded = time.monotonic()
+            async with aclosing(pooled.serve(make, abandoned.append)) as events:
+                async for event in events:
+                    if isinstance(event, wire.ReplyFinished):
+                        timing = dataclasses.replace(
+                            event.timing, load_s=loaded - let_in, queue_s=let_in - asked
+                        )
+                        event = dataclasses.replace(event, timing=timing)
+                    if candidate and isinstance(event, (wire.ReplyChunk, *FINAL)):
+                        event = dataclasses.replace(event, candidate=candidate)
+                    yield event
+        finally:
+            if abandoned:
+                # Leaving must not wait: the next request does, until the runner is free again.
+                self._later(partial(self._let_go_after, abandoned[0], pooled, admission))
+            else:
+                self._let_go(pooled, admission if admitted else None)
+
+    async def _load_for(self, pooled: PooledModel, seed: int | None) -> AsyncGenerator[wire.Event, None]:
+        if pooled.state == "unloaded":
+            try:
+                await self._make_room(pooled)
+            except SpnlError as error:
+                yield _failure(error)
+                return
+        discard = None if seed is None else discard_for_seed(seed)
+        async with aclosing(pooled.load(seed_discard=discard)) as events:
+            async for event in events:
+                yield event
+
+    async def _let_go_after(self, rest: Work, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
+        try:
+            await rest()
+        finally:
+            self._let_go(pooled, admission)
+
+    def _let_go(self, pooled: PooledModel, admission: asyncio.Semaphore | None) -> None:
+        pooled.requests -= 1
+        self._waiting -= 1
+        if admission is not None:
+            admission.release()
+            if not self._closed and pooled.has_grown():
+                self._later(partial(self._renew, pooled, admission))
+
+    def _admission(self, pooled: PooledModel) -> asyncio.Semaphore:
+        if pooled.plan.max_sequences == 1:
+            return self._cpu
+        return self._accelerators.setdefault(pooled.model, asyncio.Semaphore(self._max_concurrent))
+
+    # ── memory ────────────────────────────────────────────────────────────────────────────────────
+
+    async def _pooled(self, model: LocalModel) -> PooledModel:
+        if self._closed:
+            raise SpnlError("The engine is closed")
+        if (pooled := self._pool.get(model)) is None:
+            plan = await asyncio.to_thread(self._planner, model)
+            # Another request may have planned meanwhile.
+            pooled = self._pool.setdefault(model, PooledModel(model, plan, self._spawn, self._launches.next))
+        if self._housekeeper is None:
+            self._housekeeper = asyncio.create_task(self._keep_house())
+        return pooled
+
+    async def _spawn(self, environment: dict[str, str]) -> RunnerProcess:
+        return await RunnerProcess.spawn(environment, self._runner_command)
+
+    async def _make_room(self, wanted: PooledModel) -> None:
+        """Unload idle models, the least recently used first, until this one fits.
+
+        Raises:
+            SpnlError: it does not fit even so.
+        """
+        need = wanted.plan.memory.peak
+        while need > (free := self._free_memory()):
+            idle = [p for p in self._pool.values() if p is not wanted and p.state == "idle"]
+            if not idle:
+                busy = [p.model.name for p in self._pool.values() if p is not wanted and p.pid is not None]
+                raise SpnlError(
+                    "Not enough memory for this model",
+                    f"{wanted.model.name} needs about {_gigabytes(need)}; {_gigabytes(free)} is free.",
+                    f"Wait for {', '.join(busy)} to finish."
+                    if busy
+                    else "Choose a smaller quantization, or close other programs.",
+                )
+            await min(idle, key=lambda p: p.last_used).end()
+
+    def _free_memory(self) -> int:
+        free = self._available_memory()
+        if self._memory_budget is not None:
+            used = sum(p.memory_bytes() for p in self._pool.values())
+            free = min(free, self._memory_budget - used)
+        return free
+
+    async def _renew(self, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
+        # On a CPU the prefix cache is never evicted: only a new process gives that memory back.
+        async with admission:
+            if pooled.state == "idle" and pooled.has_grown():
+                log.info("renewing the runner of %s", pooled.model.name)
+                await pooled.renew()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            for pooled in list(self._pool.values()):
+                if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
+                    log.info("unloading %s: not used for a while", pooled.model.name)
+                    await pooled.end()
+
+    def _later(self, work: Work) -> None:
+        async def run() -> None:
+            await work()
+
+        task = asyncio.create_task(run())
+        self._background.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("in the background: %r", error, exc_info=error)
+
+
+async def _merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGenerator[wire.Event, None]:
+    """The events of all streams as they come."""
+    queue: asyncio.Queue[wire.Event | None] = asyncio.Queue()
+
+    async def pump(stream: AsyncGenerator[wire.Event, None]) -> None:
+        try:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
+
+    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
+    try:
+        running = len(tasks)
+        while running:
+            if (event := await queue.get()) is None:
+                running -= 1
+            else:
+                yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+
+
+def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
+    return wire.RequestFailed(
+        id=0, kind="load", title=error.title, message=error.message, hint=error.hint, candidate=candidate
+    )
+
+
+def _available_memory() -> int:
+    return read_machine().memory_available
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

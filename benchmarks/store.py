@@ -1,0 +1,219 @@
+"""How the store of conversations holds up: 10,000 conversations with 1,000,000 turns.
+
+    python -m benchmarks.store [--conversations N] [--turns N] [--file PATH]
+
+Makes the store (some minutes; a FILE that exists is used again), then measures it. Times are the median, and
+in brackets the worst, of several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from spnl_tui.conversations.conversation import new_id
+from spnl_tui.conversations.database import connect
+from spnl_tui.conversations.search import SearchFilter
+from spnl_tui.conversations.store import ListFilter, Store
+
+YEAR_S = 365 * 86_400
+LONG = 5_000
+"""Turns of the longest conversation."""
+MODELS = ("smollm2:135m", "qwen3:1.7b", "llama3.2:3b", "gemma3:4b")
+PROVENANCE = (
+    '{"model":"%s","file_sha256":"%064x","load_plan":"{\\"device\\":\\"cpu\\",\\"threads\\":8}",'
+    '"sampling":{"temperature":0.7,"top_p":0.9},"prompt_tokens":900,"completion_tokens":200,"ttft_s":0.41,'
+    '"itl_s":0.021,"decode_tokens_per_s":47.0,"started_at":1700000000.0}'
+)
+
+
+def make_words(chance: random.Random, count: int = 60_000) -> list[str]:
+    """Made-up words, the first ones being the most frequent ones."""
+    syllables = [c + v for c in "bcdfghklmnprstvwz" for v in "aeiou"] + ["an", "er", "in", "on", "st"]
+    words: dict[str, None] = {}
+    while len(words) < count:
+        length = min(1 + len(words) // 60, chance.choice((2, 3, 3, 4)))
+        words["".join(chance.choices(syllables, k=length))] = None
+    return list(words)
+
+
+def make_text(chance: random.Random, words: list[str], count: int = 2_000_000) -> str:
+    """A long text in which the n-th word stands about 1/n as often as the first one (Zipf's law)."""
+    weights = [1 / rank for rank in range(1, len(words) + 1)]
+    return " ".join(chance.choices(words, weights, k=count))
+
+
+def make_store(path: Path, conversations: int, turns: int) -> None:
+    """Fill a store that was just begun, in the order of time, as a user would over three years."""
+    chance = random.Random(1)
+    text = make_text(chance, make_words(chance))
+    now = time.time()
+    starts = sorted(now - chance.random() * 3 * YEAR_S for _ in range(conversations))
+    average = max(2, (turns - LONG) // (conversations - 1))
+    rows = []
+    connection = connect(path)
+    connection.execute("BEGIN")
+    made = 0
+    for number, start in enumerate(starts, 1):
+        length = LONG if number == conversations // 2 else min(average, turns - made)
+        model = chance.choice(MODELS)
+        where = chance.randrange(len(text) - 100)
+        title = text[where : where + 40].partition(" ")[2]
+        connection.execute(
+            "INSERT INTO conversation VALUES (?, ?, ?, ?, ?, 0, 0, 1, ?, ?, '{}', '[]', '')",
+            (number, new_id(), start, start + 30 * length, int(number % 500 == 0), title, model),
+        )
+        if number % 10 == 0:
+            connection.execute("INSERT INTO tag VALUES (?, 0, ?)", (number, f"tag{number % 7}"))
+        parent = None
+        for index in range(length):
+            reply = index % 2
+            where, size = chance.randrange(len(text) - 2000), chance.randrange(100, 1000 if reply else 200)
+            id = new_id()
+            created_at = start + 30 * index
+            rows.append(
+                (
+                    id,
+                    number,
+                    parent,
+                    "assistant" if reply else "user",
+                    created_at,
+                    "stop" if reply else None,
+                    model,
+                    PROVENANCE % (model, number) if reply else None,
+                    text[where : where + size],
+                    created_at * 1000,
+                )
+            )
+            parent = id
+        made += length
+    rows.sort(key=lambda row: row[-1])
+    last = 0
+    for start_row in range(0, len(rows), 5_000):
+        batch = []
+        for row in rows[start_row : start_row + 5_000]:
+            last = max(last + 1, int(row[-1]))
+            batch.append((last, *row[:-1]))
+        connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, '', ?, '')", batch)
+        connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        print(f"\r{start_row + len(batch):>9,} of {len(rows):,} turns", end="", file=sys.stderr)
+    connection.execute("COMMIT")
+    connection.close()
+    print(file=sys.stderr)
+
+
+async def timed(name: str, work: Callable[[], Awaitable[object]], runs: int = 7) -> float:
+    """Print how long `work` takes. Returns the median, in seconds."""
+    times = []
+    result = None
+    for _ in range(runs):
+        began = time.perf_counter()
+        result = await work()
+        times.append(time.perf_counter() - began)
+    median = statistics.median(times)
+    print(f"{name:<58} {1000 * median:8.1f} ms ({1000 * max(times):.1f})  {_size(result)}", flush=True)
+    return median
+
+
+def _size(result: object) -> str:
+    for name in ("hits", "items"):
+        if hasattr(result, name):
+            return (
+                f"{len(getattr(result, name))} {name}{' of more' if getattr(result, 'more', False) else ''}"
+            )
+    return f"{len(result)} turns" if hasattr(result, "__len__") else ""
+
+
+async def measure(path: Path) -> None:
+    """Print the figures of this store."""
+
+    async def start(file: Path) -> Store:
+        store = await Store.open(file)
+        await store.list()
+        return store
+
+    async def start_and_close(file: Path) -> None:
+        await (await start(file)).close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty.db"
+        await start_and_close(empty)
+        fresh = await timed("open and list: an empty store", lambda: start_and_close(empty), 21)
+    full = await timed("open and list: this store", lambda: start_and_close(path), 21)
+    print(f"{'this ÷ empty':<58} {full / fresh:8.2f}")
+
+    store = await Store.open(path)
+    long = await store._column(
+        "SELECT id FROM conversation JOIN turn ON conversation = conversation.key "
+        "GROUP BY conversation ORDER BY count(*) DESC LIMIT 1"
+    )
+    await timed("first page of the list", store.list)
+    await timed("first page of one tag", lambda: store.list(ListFilter(tag="tag3")))
+    await timed("first page of one model", lambda: store.list(ListFilter(model=MODELS[1])))
+    await timed("load the longest conversation", lambda: store.load(long[0]))
+
+    chance = random.Random(1)
+    words = make_words(chance)
+    old = SearchFilter(until=time.time() - 2 * YEAR_S)
+    for name, typed, where in (
+        ("the most frequent word", words[0], None),
+        ("a frequent word", words[20], None),
+        ("a word of every thousandth turn", words[3_000], None),
+        ("a rare word", words[50_000], None),
+        ("two frequent words", f"{words[0]} {words[1]}", None),
+        ("a frequent and a rare word", f"{words[0]} {words[50_000]}", None),
+        ("five frequent words", " ".join(words[5:10]), None),
+        ("a phrase of frequent words", f'"{words[0]} {words[1]} {words[2]}"', None),
+        ("a beginning of two letters", words[500][:2], None),
+        ("a beginning of three letters", words[500][:3], None),
+        ("a beginning of four letters", words[500][:4], None),
+        ("a frequent word but not another", f"{words[0]} -{words[1]}", None),
+        ("no such word", "xyzzyx", None),
+        ("a frequent word, one model", words[0], SearchFilter(model=MODELS[1])),
+        ("a frequent word, no such model", words[0], SearchFilter(model="nobody")),
+        ("a frequent word, two years ago", words[0], old),
+        ("a rare word, two years ago", words[50_000], old),
+    ):
+        await timed(f"search: {name}", lambda typed=typed, where=where: store.search(typed, where))  # type: ignore[misc]
+    await store.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        f"{'peak memory of this process':<58} {peak / (1024 if sys.platform != 'darwin' else 1024**2):8.0f} MB"
+    )
+
+
+async def begin(path: Path) -> None:
+    """An empty store in this file."""
+    await (await Store.open(path)).close()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--conversations", type=int, default=10_000)
+    parser.add_argument("--turns", type=int, default=1_000_000)
+    parser.add_argument("--file", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.file or Path(folder) / "conversations.db"
+        if not path.exists():
+            began = time.perf_counter()
+            asyncio.run(begin(path))
+            make_store(path, options.conversations, options.turns)
+            print(f"made in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
+        asyncio.run(measure(path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""`python -m spnl_tui`, and the command `spnl-chat`."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line."""
+    from spnl_tui.cli import cli
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

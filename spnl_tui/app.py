@@ -1,0 +1,151 @@
+"""The terminal interface, put together: settings and services in, an orderly exit out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.theme import Theme
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.starter import Starter as HubStarter
+from spnl_tui.hub.starter import StarterReady
+from spnl_tui.models.local import LocalModel
+from spnl_tui.services import Services
+from spnl_tui.settings import Settings
+from spnl_tui.settings.nearest import did_you_mean
+from spnl_tui.ui.commands import COMMANDS, bindings
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.services import Progress
+from spnl_tui.ui.services import Services as InterfaceServices
+from spnl_tui.ui.toasts import tell
+
+CLOSE_TIMEOUT_S = 2.0
+_STYLES = Path(__file__).parent / "ui"
+
+
+class SpnlChat(App[None], inherit_bindings=False):
+    """The application. It owns the services, and closes them when it ends."""
+
+    TITLE = "spnl-chat"
+    # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
+    CSS_PATH: ClassVar = [_STYLES / "main_screen.tcss", _STYLES / "chat_pane.tcss"]
+    BINDINGS = [
+        *bindings("app"),
+        # Not in the table: it is the habit of terminals, and means what it can at the moment.
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True),
+    ]
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: InterfaceServices,
+        *,
+        themes: Iterable[Theme] = (),
+        problems: Iterable[SpnlError] = (),
+    ) -> None:
+        """`problems` are mistakes that were found on the way here, to be shown once the screen stands."""
+        super().__init__()
+        self._settings = settings
+        self._services = services
+        self._problems = list(problems)
+        for theme in themes:
+            self.register_theme(theme)
+        wanted = settings.interface.theme
+        if wanted in self.available_themes:
+            self.theme = wanted
+        else:
+            near = did_you_mean(wanted, self.available_themes)
+            self._problems.append(settings.mistake("interface.theme", f"There is no theme {wanted!r}.", near))
+        self.set_keymap(settings.keys)
+
+    def on_mount(self) -> None:
+        """Tell what went wrong on the way here."""
+        for error in self._problems:
+            tell(self, error)
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The one screen."""
+        return MainScreen(self._services, self._settings)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command table, as far as it applies, for the palette."""
+        for command in COMMANDS:
+            if not command.palette:
+                continue
+            owner = self if command.place == "app" else screen
+            if not hasattr(owner, f"action_{command.action}") or not owner.check_action(command.action, ()):
+                continue
+
+            async def run(owner: App[Any] | Screen[Any] = owner, action: str = command.action) -> None:
+                await owner.run_action(action)
+
+            yield SystemCommand(command.label, command.help, run)
+
+    def action_help(self) -> None:
+        """Show or hide the keys."""
+        from spnl_tui.ui.help_screen import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        else:
+            self.push_screen(HelpScreen(self._settings.keys))
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: stop the reply if there is one, else say how to leave."""
+        if isinstance(self.screen, MainScreen) and self.screen.check_action("stop", ()):
+            self.screen.action_stop()
+        else:
+            self.action_help_quit()
+
+    async def on_unmount(self) -> None:
+        """Close the services, but do not wait for ever: the user wants the terminal back."""
+        closing = [
+            asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)
+        ]
+        done, late = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT_S)
+        for task in late:
+            task.cancel()
+        for task in done:
+            if (error := task.exception()) is not None:
+                self.log.error(error)
+
+
+class _StarterForInterface:
+    """The starter model as the welcome wants it."""
+
+    def __init__(self, starter: HubStarter) -> None:
+        self._starter = starter
+
+    async def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
+        async with aclosing(self._starter.fetch()) as events:
+            async for event in events:
+                if isinstance(event, StarterReady):
+                    yield event.model
+                else:
+                    yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
+
+
+def run_app(services: Services) -> int:
+    """Open the interface, and return the exit code when the user leaves it."""
+    from spnl_tui.themes import builtin_directory, load_themes
+
+    themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
+    app = SpnlChat(
+        services.settings,
+        InterfaceServices(
+            engine=services.engine,
+            first_model=services.find_model,
+            starter=_StarterForInterface(services.starter),
+        ),
+        themes=themes,
+        problems=failures,
+    )
+    app.run(mouse=services.settings.interface.mouse)
+    return app.return_code or 0

@@ -1,0 +1,160 @@
+"""The argument parser and nothing else: every command calls a service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from spnl_tui.errors import SpnlError
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Cli(click.Group):
+    """The group, whose SpnlErrors are shown as title, message and hint, with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpnlError as error:
+            from spnl_tui.headless.output import FAILED, show_error
+
+            show_error(error)
+            ctx.exit(FAILED)
+
+
+def _sampling_options(command: _Command) -> _Command:
+    for option in (
+        click.option("-t", "--temperature", type=float, help="0 is greedy; up to 2."),
+        click.option("-l", "--max-tokens", type=int, help="The longest reply, in tokens."),
+        click.option("--top-p", type=float, help="Nucleus sampling, in (0, 1]."),
+        click.option("--top-k", type=int, help="Keep this many of the likeliest tokens."),
+        click.option("--min-p", type=float, help="Drop tokens less likely than this share of the best."),
+        click.option("--repetition-penalty", type=float, help="In (0, 2]; 1 does nothing."),
+        click.option("--frequency-penalty", type=float, help="In [-2, 2]."),
+        click.option("--stop", multiple=True, help="End the reply before this text; may be repeated."),
+        click.option("--seed", type=int, help="Make a sampled reply repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Cli, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spnl-chat", prog_name="spnl-chat")
+@click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
+@click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
+@click.option("--theme", help="The theme of the interface.")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, model: str | None, theme: str | None) -> None:
+    """Chat with language models that run on this machine.
+
+    Without a command the interface opens. Settings come from the configuration file, then the environment,
+    then these flags.
+    """
+    ctx.obj = {"config": config, "flags": {"model.default": model, "interface.theme": theme}}
+    if ctx.invoked_subcommand is None:
+        from spnl_tui.app import run_app
+
+        ctx.exit(run_app(_services(ctx)))
+
+
+@cli.command()
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@click.option("-s", "--system", help="The system prompt.")
+@_sampling_options
+@click.option("-n", "count", type=click.IntRange(1, 64), default=1, help="How many replies to give.")
+@click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
+@click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    prompt: str | None,
+    model: str | None,
+    system: str | None,
+    count: int,
+    no_stream: bool,
+    time_: bool,
+    json_: bool,
+    **sampling: Any,
+) -> None:
+    """Ask one PROMPT and print the reply.
+
+    "-" reads the prompt from standard input. Text that is piped in follows the prompt.
+    """
+    from spnl_tui.headless import ask, output, pulling
+
+    piped = None if sys.stdin.isatty() else sys.stdin.read()
+    if prompt == "-":
+        prompt, piped = None, sys.stdin.read() if piped is None else piped
+    if not (prompt and prompt.strip()) and not (piped and piped.strip()):
+        raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
+    sampling["stop"] = list(sampling["stop"]) or None
+    services = _services(
+        ctx,
+        {
+            "model.default": model,
+            "chat.system_prompt": system,
+            "engine.stream": False if no_stream else None,
+            **{f"sampling.{name}": value for name, value in sampling.items()},
+        },
+    )
+    settings = services.settings
+    request = ask.Request(
+        prompt=ask.read_prompt(prompt, piped),
+        system=settings.chat.system_prompt,
+        sampling=settings.sampling,
+        n=count,
+        thinking=settings.chat.thinking,
+        stream=settings.engine.stream,
+        json=json_,
+        time=time_,
+    )
+
+    async def main() -> int:
+        async with services:
+            return await ask.ask(services.engine, await pulling.model_for(services), request)
+
+    ctx.exit(output.run(main()))
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object for each event.")
+@click.pass_context
+def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) -> None:
+    """Pull each MODEL to this machine and print where it is."""
+    from spnl_tui.headless import output, pulling
+
+    services = _services(ctx)
+
+    async def main() -> int:
+        async with services:
+            return await pulling.pull(services, models, quiet=quiet, json_lines=json_)
+
+    ctx.exit(output.run(main()))
+
+
+def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Any:
+    from spnl_tui.paths import Paths
+    from spnl_tui.services import make_services
+    from spnl_tui.settings import load_settings
+
+    paths = Paths.for_user()
+    config = ctx.obj["config"]
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    settings = load_settings(
+        config or paths.config / "config.toml",
+        environ=os.environ,
+        flags={**ctx.obj["flags"], **given},
+        must_exist=config is not None,
+    )
+    return make_services(settings, paths)

@@ -1,0 +1,282 @@
+"""The SQLite file below the store: opening it safely, and work on it in threads of its own.
+
+All programs that have a store open hold a shared lock on the file beside it, NAME.lock. One that can lock it
+alone, while it opens, knows that nobody else writes: only then are migrations applied, files set aside, and
+the leftovers of a program that was killed cleared up. The system releases the lock of a process that ends in
+whatever way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from spnl_tui.conversations.schema import APPLICATION_ID, MIGRATIONS
+from spnl_tui.errors import StoreError
+
+T = TypeVar("T")
+Migrations = tuple[tuple[str, ...], ...]
+
+BUSY_TIMEOUT_S = 10.0
+"""How long one program waits for another's write."""
+_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Database:
+    """One open SQLite file: a connection that writes and one that reads, each in its own thread.
+
+    `work` passed to `read` or `write` runs in that thread within one transaction. Every sqlite3.Error
+    becomes a StoreError.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self._path = path
+        self._lock = lock
+        self._closed = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._writing = connect(path)
+        self._reading = connect(path)
+        self._reading.execute("PRAGMA query_only = ON")
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clear_up: Callable[[sqlite3.Connection], None],
+        migrations: Migrations = MIGRATIONS,
+    ) -> tuple[Database, StoreError | None]:
+        """Open or create the file. Blocking.
+
+        A file that is damaged, or of a newer version, is renamed, and a new one takes its place: the error
+        that comes with the database then says so. `clear_up` runs in a transaction if no other program has
+        the file open.
+
+        Raises:
+            StoreError: there can be no store here at all.
+        """
+        problem = None
+        lock = -1
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            alone = _lock(lock)
+            if reason := _unusable(path, len(migrations)):
+                if not alone:
+                    raise StoreError(
+                        "Conversations are in use by another version",
+                        f"{path} {reason}, and another program has it open.",
+                        "End the other program and start again.",
+                    )
+                problem = _set_aside(path, reason)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+            connection = connect(path)
+            try:
+                if alone:
+                    _migrate(connection, path, migrations)
+                    transact(connection, clear_up)
+                elif _version(connection) < len(migrations):
+                    raise StoreError(
+                        "Conversations are in use by an older version",
+                        f"{path} must be brought up to date, and another program has it open.",
+                        "End the other program and start again.",
+                    )
+            finally:
+                connection.close()
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            return cls(path, lock), problem
+        except BaseException as error:
+            if lock >= 0:
+                os.close(lock)
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error, path) from error
+            if isinstance(error, OSError):
+                raise StoreError(
+                    "Conversations cannot be stored",
+                    f"{path} cannot be opened: {error.strerror or error}.",
+                    "Check that the directory can be written to and that the disk is not full.",
+                ) from error
+            raise
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a transaction that writes. It is carried out even if the caller is cancelled."""
+        return await asyncio.shield(self._run(self._writer, self._writing, "BEGIN IMMEDIATE", work))
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a transaction that sees one state of the file throughout."""
+        return await self._run(self._reader, self._reading, "BEGIN", work)
+
+    async def close(self) -> None:
+        """Finish the work that was asked for and close the file. Work that is asked for later is refused."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reading.interrupt()
+        self._reader.shutdown()
+        self._writer.shutdown()
+        self._reading.close()
+        self._writing.close()
+        os.close(self._lock)
+
+    async def _run(
+        self,
+        thread: ThreadPoolExecutor,
+        connection: sqlite3.Connection,
+        begin: str,
+        work: Callable[[sqlite3.Connection], T],
+    ) -> T:
+        if self._closed:
+            raise StoreError("Conversations are closed", f"{self._path} was closed already.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, transact, connection, work, begin)
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with the settings that the store relies on."""
+    # Made in one thread and used in another, but never in two at once.
+    connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # A commit is on the disk when it returns, so what was typed survives a power cut, too.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    return connection
+
+
+def transact(
+    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], begin: str = "BEGIN IMMEDIATE"
+) -> T:
+    """Run `work` in a transaction, and undo it if it fails."""
+    connection.execute(begin)
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error in the user's words."""
+    hints = {
+        "SQLITE_FULL": "The disk is full: make room and try again.",
+        "SQLITE_BUSY": "Another program is writing to it: try again.",
+        "SQLITE_READONLY": "The file cannot be written to: check its permissions.",
+        "SQLITE_CORRUPT": "Start again: the damaged file is then set aside and a new one is begun.",
+        "SQLITE_NOTADB": "Start again: the damaged file is then set aside and a new one is begun.",
+    }
+    name: str = getattr(error, "sqlite_errorname", "")
+    hint = next((text for code, text in hints.items() if name.startswith(code)), "")
+    return StoreError("The conversations could not be read or written", f"{path}: {error}.", hint)
+
+
+def _lock(lock: int) -> bool:
+    """Lock the file, alone if nobody else has. Returns whether that is so."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Waits only for a program that is just opening the store.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return False
+    return True
+
+
+def _unusable(path: Path, newest: int) -> str:
+    """Why this file cannot be used, as the end of a sentence, or nothing.
+
+    Takes the same time for any size; damage in the midst of the file shows only when it is read.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return ""
+    try:
+        connection = sqlite3.connect(path, BUSY_TIMEOUT_S)
+        try:
+            version = _version(connection)
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            if version > newest:
+                return f"was written by a newer version (format {version}, this program knows {newest})"
+            if tables and application != APPLICATION_ID:
+                return "is not a store of conversations"
+            if version:
+                connection.execute("SELECT * FROM conversation LIMIT 1").fetchall()
+                connection.execute("SELECT * FROM turn ORDER BY key DESC LIMIT 1").fetchall()
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            size = connection.execute("PRAGMA page_size").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        # A table that is not there is SQLITE_ERROR; a lock or a full disk is no damage.
+        if error.sqlite_errorcode & 0xFF not in _DAMAGE:
+            raise
+        return f"is damaged ({error})"
+    wal = path.with_name(f"{path.name}-wal")
+    if pages * size > path.stat().st_size and not (wal.exists() and wal.stat().st_size):
+        return "is damaged (the end of the file is missing)"
+    return ""
+
+
+def _set_aside(path: Path, reason: str) -> StoreError:
+    """Rename the file, and what SQLite keeps beside it. Returns what to tell the user."""
+    stem = f"{path.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside, number = path.with_name(stem), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{stem}-{number}")
+    for suffix in ("-wal", "-shm", ""):
+        file = path.with_name(path.name + suffix)
+        if file.exists():
+            file.rename(aside.with_name(aside.name + suffix))
+    return StoreError(
+        "The stored conversations cannot be used",
+        f"{path} {reason}. It was set aside, unchanged, as {aside.name}, and a new store was begun.",
+        f"To use it again, close spnl-chat and rename {aside.name} back to {path.name}.",
+    )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
+    """Apply the migrations that this file lacks, each in one transaction, after a copy of the file."""
+    for number in range(_version(connection), len(migrations)):
+        if number:
+            _back_up(connection, path.with_name(f"{path.name}.version-{number}"))
+
+        def apply(connection: sqlite3.Connection, number: int = number) -> None:
+            for statement in migrations[number]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+
+        transact(connection, apply)
+
+
+def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    partial = copy.with_name(f"{copy.name}.part")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    target = sqlite3.connect(partial)
+    try:
+        connection.backup(target)
+    finally:
+        target.close()
+    partial.rename(copy)

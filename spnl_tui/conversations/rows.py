@@ -1,0 +1,271 @@
+"""Conversations, turns and the list as rows of the store's tables, and back.
+
+These run in the store's threads, inside a transaction that the store has begun.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.records import from_plain, to_json, well_formed
+from spnl_tui.errors import StoreError
+from spnl_tui.models.request import Sampling
+
+Cursor = tuple[int, float, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSummary:
+    """One line of the list of conversations."""
+
+    id: str
+    title: str
+    title_is_automatic: bool
+    model: str
+    tags: tuple[str, ...]
+    pinned: bool
+    archived: bool
+    created_at: float
+    updated_at: float
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the list; `next` is what to ask for the following part with, None at the end."""
+
+    items: tuple[ConversationSummary, ...]
+    next: Cursor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilter:
+    """Which conversations to list. Times are of the last change: `since` is included, `until` is not."""
+
+    archived: bool = False
+    """Whether to list the archived conversations, or else the others."""
+    tag: str | None = None
+    model: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+def details_row(conversation: Conversation) -> dict[str, Any]:
+    """The row of a conversation."""
+    return {
+        "id": conversation.id,
+        "created_at": conversation.created_at,
+        "updated_at": conversation.updated_at,
+        "pinned": int(conversation.pinned),
+        "archived": int(conversation.archived),
+        "title_is_automatic": int(conversation.title_is_automatic),
+        "title": well_formed(conversation.title),
+        "model": well_formed(conversation.model),
+        "sampling": to_json(conversation.sampling),
+        # As pairs, since the root is chosen for, too, and has no id.
+        "chosen": json.dumps(list(conversation.chosen.items())),
+        "system_prompt": well_formed(conversation.system_prompt),
+    }
+
+
+def save_details(connection: sqlite3.Connection, details: dict[str, Any], tags: tuple[str, ...]) -> int:
+    columns = list(details)
+    key: int = connection.execute(
+        f"""
+        INSERT INTO conversation ({", ".join(columns)}) VALUES ({", ".join(f":{c}" for c in columns)})
+        ON CONFLICT (id) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in columns if c != "id")}
+        RETURNING key
+        """,
+        details,
+    ).fetchall()[0][0]
+    save_tags(connection, key, tags)
+    return key
+
+
+def save_tags(connection: sqlite3.Connection, key: int, tags: tuple[str, ...]) -> None:
+    connection.execute("DELETE FROM tag WHERE conversation = ?", (key,))
+    connection.executemany(
+        "INSERT INTO tag (conversation, position, name) VALUES (?, ?, ?)",
+        [(key, position, well_formed(name)) for position, name in enumerate(dict.fromkeys(tags))],
+    )
+
+
+def save_turn(
+    connection: sqlite3.Connection, conversation: int, model: str, turn: Turn, after: int = 0
+) -> int:
+    """Insert or update the turn. Returns the key of a new one, to pass as `after` with the next one."""
+    values = {
+        "id": turn.id,
+        "conversation": conversation,
+        "parent": turn.parent,
+        "role": turn.role,
+        "created_at": turn.created_at,
+        "finish_reason": turn.finish_reason,
+        "pinned": int(turn.pinned),
+        # Of a prompt, the model that it was first meant for.
+        "model": well_formed((turn.provenance.model if turn.provenance else "") or model),
+        "provenance": well_formed(to_json(turn.provenance)) if turn.provenance else None,
+        "error": well_formed(turn.error),
+        "text": well_formed(turn.text),
+        "reasoning": well_formed(turn.reasoning),
+    }
+    stored = connection.execute("SELECT conversation FROM turn WHERE id = :id", values).fetchone()
+    if stored is not None:
+        if stored[0] != conversation:
+            raise StoreError("A turn cannot be saved", f"{turn.id} belongs to another conversation.")
+        connection.execute(
+            """
+            UPDATE turn SET parent = :parent, finish_reason = :finish_reason, pinned = :pinned,
+                model = CASE WHEN :provenance IS NULL THEN model ELSE :model END,
+                provenance = :provenance, error = :error, text = :text, reasoning = :reasoning
+            WHERE id = :id
+            """,
+            values,
+        )
+        return after
+    key = values["key"] = _free_key(connection, max(int(turn.created_at * 1000), after + 1))
+    connection.execute(
+        f"INSERT INTO turn ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})", values
+    )
+    return key
+
+
+def taken(connection: sqlite3.Connection, conversation: str, turns: list[str]) -> bool:
+    """Whether any of these ids is in the store."""
+    if connection.execute("SELECT 1 FROM conversation WHERE id = ?", (conversation,)).fetchone():
+        return True
+    ids = json.dumps(turns)
+    query = "SELECT 1 FROM json_each(?) AS wanted JOIN turn ON turn.id = wanted.value LIMIT 1"
+    return connection.execute(query, (ids,)).fetchone() is not None
+
+
+def _free_key(connection: sqlite3.Connection, key: int) -> int:
+    step = 1
+    while connection.execute("SELECT 1 FROM turn WHERE key = ?", (key,)).fetchone():
+        key += step
+        step *= 2
+    return key
+
+
+def key_of(connection: sqlite3.Connection, id: str) -> int:
+    row = connection.execute("SELECT key FROM conversation WHERE id = ? AND deleted = 0", (id,)).fetchone()
+    if row is None:
+        raise StoreError("No such conversation", f"There is no conversation {id!r} in the store.")
+    key: int = row[0]
+    return key
+
+
+def load(connection: sqlite3.Connection, id: str) -> Conversation:
+    key = key_of(connection, id)
+    row = connection.execute(
+        """
+        SELECT title, title_is_automatic, system_prompt, sampling, model, pinned, archived, created_at,
+            updated_at, chosen
+        FROM conversation WHERE key = ?
+        """,
+        (key,),
+    ).fetchone()
+    tags = connection.execute("SELECT name FROM tag WHERE conversation = ? ORDER BY position", (key,))
+    turns = connection.execute(
+        """
+        SELECT id, parent, role, text, reasoning, finish_reason, error, provenance, created_at, pinned
+        FROM turn WHERE conversation = ? AND deleted = 0
+        """,
+        (key,),
+    )
+    try:
+        details = Conversation(
+            id=id,
+            title=row[0],
+            title_is_automatic=bool(row[1]),
+            system_prompt=row[2],
+            sampling=from_plain(Sampling, json.loads(row[3])),
+            model=row[4],
+            tags=tuple(name for (name,) in tags),
+            pinned=bool(row[5]),
+            archived=bool(row[6]),
+            created_at=row[7],
+            updated_at=row[8],
+            chosen=dict(json.loads(row[9])),
+        )
+        return Conversation.of(details, (_turn(*turn) for turn in turns))
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            "A conversation cannot be read", f"The stored conversation {id}: {error}."
+        ) from error
+
+
+def _turn(
+    id: str,
+    parent: str | None,
+    role: Any,
+    text: str,
+    reasoning: str,
+    finish_reason: Any,
+    error: str,
+    provenance: str | None,
+    created_at: float,
+    pinned: int,
+) -> Turn:
+    return Turn(
+        id=id,
+        parent=parent,
+        role=role,
+        text=text,
+        reasoning=reasoning,
+        finish_reason=finish_reason,
+        error=error,
+        provenance=from_plain(Provenance, json.loads(provenance)) if provenance else None,
+        created_at=created_at,
+        pinned=bool(pinned),
+    )
+
+
+def list_page(connection: sqlite3.Connection, where: ListFilter, after: Cursor | None, limit: int) -> Page:
+    conditions = ["c.deleted = 0", "c.archived = :archived"]
+    values: dict[str, Any] = {"archived": int(where.archived), "limit": limit + 1}
+    if after is not None:
+        conditions.append("(c.pinned, c.updated_at, c.key) < (:pinned, :updated_at, :key)")
+        values |= zip(("pinned", "updated_at", "key"), after, strict=True)
+    for name, condition in {
+        "tag": "EXISTS (SELECT 1 FROM tag WHERE tag.conversation = c.key AND tag.name = :tag)",
+        "model": "c.model = :model",
+        "since": "c.updated_at >= :since",
+        "until": "c.updated_at < :until",
+    }.items():
+        if getattr(where, name) is not None:
+            conditions.append(condition)
+            values[name] = getattr(where, name)
+    rows = connection.execute(
+        f"""
+        SELECT c.key, c.id, c.title, c.title_is_automatic, c.model, c.pinned, c.archived, c.created_at,
+            c.updated_at,
+            (SELECT json_group_array(name) FROM
+                (SELECT name FROM tag WHERE tag.conversation = c.key ORDER BY position)),
+            (SELECT count(*) FROM turn WHERE turn.conversation = c.key AND turn.deleted = 0)
+        FROM conversation AS c WHERE {" AND ".join(conditions)}
+        ORDER BY c.pinned DESC, c.updated_at DESC, c.key DESC LIMIT :limit
+        """,
+        values,
+    ).fetchall()
+    items = tuple(
+        ConversationSummary(
+            id=row[1],
+            title=row[2],
+            title_is_automatic=bool(row[3]),
+            model=row[4],
+            pinned=bool(row[5]),
+            archived=bool(row[6]),
+            created_at=row[7],
+            updated_at=row[8],
+            tags=tuple(json.loads(row[9])),
+            turns=row[10],
+        )
+        for row in rows[:limit]
+    )
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(items, (last[5], last[8], last[0]) if last else None)

@@ -1,0 +1,132 @@
+"""The tables of the store, as migrations: `PRAGMA user_version` counts those that were applied.
+
+A migration that was released is never edited; a change is another migration at the end.
+
+`turn.key` is the time of the turn in milliseconds, moved on where it is taken. So it sorts by time, also for
+imported turns, and a filter by date is a range of row ids, which full-text search applies before it looks at
+any turn. Long columns come last, so that reading the short ones does not walk through them.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x73706E6C
+""""spnl", in the header of the file (https://www.sqlite.org/fileformat.html#application_id)."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        """
+        CREATE TABLE conversation (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            pinned INTEGER NOT NULL,
+            archived INTEGER NOT NULL,
+            deleted INTEGER NOT NULL DEFAULT 0,
+            title_is_automatic INTEGER NOT NULL,
+            title TEXT NOT NULL,
+            model TEXT NOT NULL,
+            sampling TEXT NOT NULL,
+            chosen TEXT NOT NULL,
+            system_prompt TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE INDEX conversation_list
+            ON conversation (deleted, archived, pinned DESC, updated_at DESC, key DESC)
+        """,
+        """
+        CREATE TABLE tag (
+            conversation INTEGER NOT NULL REFERENCES conversation (key) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            PRIMARY KEY (conversation, position)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX tag_name ON tag (name)",
+        """
+        CREATE TABLE turn (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            conversation INTEGER NOT NULL REFERENCES conversation (key) ON DELETE CASCADE,
+            parent TEXT,
+            role TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            finish_reason TEXT,
+            pinned INTEGER NOT NULL,
+            deleted INTEGER NOT NULL DEFAULT 0,
+            model TEXT NOT NULL,
+            provenance TEXT,
+            error TEXT NOT NULL,
+            text TEXT NOT NULL,
+            reasoning TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX turn_conversation ON turn (conversation, deleted)",
+        """
+        CREATE INDEX turn_streaming ON turn (key)
+            WHERE role = 'assistant' AND finish_reason IS NULL
+        """,
+        "CREATE INDEX turn_deleted ON turn (key) WHERE deleted = 1",
+        "CREATE INDEX conversation_deleted ON conversation (key) WHERE deleted = 1",
+        # Searched: the titles, and the turns with the model that they were written by or for. The texts
+        # themselves stay in their tables (https://www.sqlite.org/fts5.html#external_content_tables).
+        """
+        CREATE VIRTUAL TABLE title_index USING fts5 (
+            title, content = 'conversation', content_rowid = 'key',
+            tokenize = 'unicode61 remove_diacritics 2'
+        )
+        """,
+        """
+        CREATE TRIGGER title_inserted AFTER INSERT ON conversation BEGIN
+            INSERT INTO title_index (rowid, title) VALUES (new.key, new.title);
+        END
+        """,
+        """
+        CREATE TRIGGER title_deleted AFTER DELETE ON conversation BEGIN
+            INSERT INTO title_index (title_index, rowid, title) VALUES ('delete', old.key, old.title);
+        END
+        """,
+        """
+        CREATE TRIGGER title_updated AFTER UPDATE OF title ON conversation WHEN old.title <> new.title BEGIN
+            INSERT INTO title_index (title_index, rowid, title) VALUES ('delete', old.key, old.title);
+            INSERT INTO title_index (rowid, title) VALUES (new.key, new.title);
+        END
+        """,
+        # The first letters of a word may be all that is typed yet. Without an index of two and three letters
+        # such a search takes half a second in a million turns; longer beginnings stand for few words.
+        """
+        CREATE VIRTUAL TABLE turn_index USING fts5 (
+            text, model, content = 'turn', content_rowid = 'key',
+            tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+        )
+        """,
+        # A reply is indexed when it ends: to index it anew every second while it grows would cost far more.
+        """
+        CREATE TRIGGER turn_text_inserted AFTER INSERT ON turn
+        WHEN new.role <> 'assistant' OR new.finish_reason IS NOT NULL BEGIN
+            INSERT INTO turn_index (rowid, text, model) VALUES (new.key, new.text, new.model);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_text_deleted AFTER DELETE ON turn
+        WHEN old.role <> 'assistant' OR old.finish_reason IS NOT NULL BEGIN
+            INSERT INTO turn_index (turn_index, rowid, text, model)
+            VALUES ('delete', old.key, old.text, old.model);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_text_updated AFTER UPDATE OF text, model, finish_reason ON turn
+        WHEN old.text <> new.text OR old.model <> new.model
+            OR (old.finish_reason IS NULL) <> (new.finish_reason IS NULL) BEGIN
+            INSERT INTO turn_index (turn_index, rowid, text, model)
+            SELECT 'delete', old.key, old.text, old.model
+            WHERE old.role <> 'assistant' OR old.finish_reason IS NOT NULL;
+            INSERT INTO turn_index (rowid, text, model)
+            SELECT new.key, new.text, new.model
+            WHERE new.role <> 'assistant' OR new.finish_reason IS NOT NULL;
+        END
+        """,
+    ),
+)

@@ -1,0 +1,276 @@
+"""One model of the pool: its runner process over time, and one request after the other on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+
+import psutil
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.errors import RunnerError
+from spnl_tui.models.local import LocalModel
+
+Work = Callable[[], Awaitable[None]]
+"""What is still to be done, later."""
+Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
+FINAL = (wire.ReplyFinished, wire.RequestFailed)
+_LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
+
+CANCEL_BOUND_S = 2.0
+"""The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
+
+
+_GROWTH = 1.15
+"""The estimate is right within 15 %: what is beyond that is growth."""
+
+
+class _Load:
+    """One load, which any number of requests follow from its beginning."""
+
+    def __init__(self) -> None:
+        self._events: list[wire.Event] = []
+        self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._events) and isinstance(self._events[-1], _LOAD_ENDED)
+
+    def add(self, event: wire.Event) -> None:
+        self._events.append(event)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def follow(self) -> AsyncGenerator[wire.Event, None]:
+        position = 0
+        while True:
+            for event in self._events[position:]:
+                position += 1
+                yield event
+                if isinstance(event, _LOAD_ENDED):
+                    return
+            if position == len(self._events):
+                await self._changed.wait()
+
+
+class PooledModel:
+    """A model, and the process that runs it, if one does now.
+
+    `discard` says for each new process how many sampled tokens it throws away (see `protocol.Load`).
+    """
+
+    def __init__(self, model: LocalModel, plan: LoadPlan, spawn: Spawn, discard: Callable[[], int]) -> None:
+        self.model = model
+        self.plan = plan
+        self.last_used = time.monotonic()
+        self.context_length: int | None = None
+        self.requests = 0
+        """Requests that wait for this model or run on it: it is idle at 0."""
+        self._spawn = spawn
+        self._discard = discard
+        self._process: RunnerProcess | None = None
+        self._load: _Load | None = None
+        self._load_task: asyncio.Task[None] | None = None
+        self._load_s = 0.0
+        self._seed_ready: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The runner's process id, None if there is none."""
+        return self._process.pid if self._process and self._process.ended is None else None
+
+    @property
+    def state(self) -> str:
+        """ "loading", "busy", "idle", or "unloaded"."""
+        if self._load is not None and not self._load.ended:
+            return "loading"
+        if self.pid is None:
+            return "unloaded"
+        return "busy" if self.requests else "idle"
+
+    def memory_bytes(self) -> int:
+        """The runner's resident memory that the system cannot reclaim: 0 if there is none."""
+        if (pid := self.pid) is None:
+            return 0
+        try:
+            memory = psutil.Process(pid).memory_info()
+        except psutil.Error:  # it ended between the two lines
+            return 0
+        # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
+        return int(memory.rss - getattr(memory, "shared", 0))
+
+    def has_grown(self) -> bool:
+        """Whether the runner holds more memory than the plan foresaw, context and all."""
+        return self.memory_bytes() > self.plan.memory.total * _GROWTH
+
+    # ── loading ───────────────────────────────────────────────────────────────────────────────────
+
+    async def load(self, *, seed_discard: int | None = None) -> AsyncGenerator[wire.Event, None]:
+        """Have the model loaded: nothing if it is, else the events of the load from its beginning.
+
+        With `seed_discard` the random numbers must stand exactly there: a process that has drawn others
+        is replaced.
+        """
+        if seed_discard is not None and self._seed_ready != seed_discard:
+            await self.end()
+        if self.pid is None and (self._load is None or self._load.ended):
+            self._load = _Load()
+            self._load_task = asyncio.create_task(self._run_load(self._load, seed_discard))
+        if self._load is not None and not self._load.ended:
+            async for event in self._load.follow():
+                yield event
+
+    async def _run_load(self, load: _Load, seed_discard: int | None) -> None:
+        discard = self._discard() if seed_discard is None else seed_discard
+        load.add(wire.LoadProgressed(id=0, stage="starting the runner"))
+        try:
+            process = await self._spawn(dict(self.plan.environment))
+        except RunnerError as error:
+            load.add(_failed(0, "load", error.title, error.message, error.hint))
+            return
+        self._process = process
+        command_id = process.next_id()
+        events = process.subscribe(command_id)
+        await process.send(load_command(command_id, self.model, self.plan, discard))
+        while True:
+            event = await events.get()
+            if isinstance(event, wire.RunnerEnded):
+                event = _failed(
+                    command_id,
+                    "load",
+                    "The runner ended while loading",
+                    f"{self.model.name}: {event.reason}.",
+                    "Try again; if memory ran out, choose a smaller quantization.",
+                )
+            if isinstance(event, _LOAD_ENDED):
+                break
+            load.add(event)
+        process.unsubscribe(command_id)
+        if isinstance(event, wire.ModelLoaded):
+            self.context_length = event.context_length
+            self._load_s = event.seconds
+            self._seed_ready = discard
+            self.last_used = time.monotonic()
+        else:
+            await process.end()
+        load.add(event)
+
+    # ── requests ──────────────────────────────────────────────────────────────────────────────────
+
+    async def serve(
+        self, make: Callable[[int], wire.Command], on_abandoned: Callable[[Work], None]
+    ) -> AsyncGenerator[wire.Event, None]:
+        """Send one command to the loaded runner and yield its events up to the final one.
+
+        If the caller leaves before that, `on_abandoned` is given what must still be done, and done
+        before the next request: to stop the engine, softly or by ending the process.
+        """
+        process = self._process
+        assert process is not None, "load() comes first"
+        self._seed_ready = None
+        command_id = process.next_id()
+        events = process.subscribe(command_id)
+        decoding = finished = False
+        try:
+            await process.send(make(command_id))
+            while not finished:
+                event = await events.get()
+                if isinstance(event, wire.RunnerEnded):
+                    event = _failed(
+                        command_id,
+                        "internal",
+                        "The runner ended",
+                        f"{self.model.name}: {event.reason}.",
+                        "Send again: a new runner starts by itself.",
+                    )
+                decoding = decoding or isinstance(event, wire.ReplyChunk)
+                finished = isinstance(event, FINAL)
+                yield event
+        finally:
+            self.last_used = time.monotonic()
+            if finished:
+                process.unsubscribe(command_id)
+            else:
+                on_abandoned(partial(self._abandon, process, command_id, events, decoding))
+
+    async def _abandon(
+        self, process: RunnerProcess, command_id: int, events: asyncio.Queue[wire.Event], decoding: bool
+    ) -> None:
+        """Free the runner of a request that nobody waits for.
+
+        In decode the runner drops the stream at once. In prefill it can only be ended, unless the step
+        that it is in ends soon: whatever comes first within the bound.
+        """
+        await process.send(wire.Cancel(id=process.next_id(), target=command_id))
+        patience = CANCEL_BOUND_S if decoding else max(0.1, CANCEL_BOUND_S - self._load_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
+                    pass
+                process.unsubscribe(command_id)
+                return
+        await process.end()
+        # Still wanted: whoever stopped a prompt is about to send another.
+        async for _ in self.load():
+            pass
+
+    async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
+        """Token counts, None while there is no loaded runner to ask."""
+        process = self._process
+        if process is None or self.state not in ("idle", "busy"):
+            return None
+        command_id = process.next_id()
+        events = process.subscribe(command_id)
+        try:
+            await process.send(wire.Tokenize(id=command_id, texts=texts))
+            event = await events.get()
+            return event.counts if isinstance(event, wire.Tokenized) else None
+        finally:
+            process.unsubscribe(command_id)
+
+    async def renew(self) -> None:
+        """Replace the process by a new one, to be rid of memory that only its end gives back."""
+        await self.end()
+        async for _ in self.load():
+            pass
+
+    async def end(self) -> None:
+        """End the process, loading or not. Whoever follows the load or a request sees it fail."""
+        process, load = self._process, self._load_task
+        if process is not None and process.ended is None:
+            await process.end()
+        elif load is not None and not load.done():
+            load.cancel()
+        if load is not None:
+            await asyncio.gather(load, return_exceptions=True)
+        if self._load is not None and not self._load.ended:
+            self._load.add(
+                _failed(0, "load", "The load was stopped", self.model.name, "Send again to load it.")
+            )
+
+
+def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
+    """The command that loads this model by this plan."""
+    return wire.Load(
+        id=command_id,
+        format=model.format,
+        directory=str(model.directory),
+        files=model.files,
+        in_situ_quantization=plan.in_situ_quantization,
+        dtype=plan.dtype,
+        device=plan.device,
+        max_sequences=plan.max_sequences,
+        prefix_cache=plan.prefix_cache,
+        paged_attention=plan.paged_attention,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
+        discard=discard,
+    )
+
+
+def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:
+    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)

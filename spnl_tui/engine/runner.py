@@ -1,0 +1,462 @@
+"""The child program: one loaded mistral.rs pipeline, spoken to in JSON lines. The only importer of mistralrs.
+
+    python -m spnl_tui.engine.runner PARENT_PID
+
+Commands come in on standard input, events go out on standard output, and whatever mistral.rs prints goes
+to standard error, which the parent keeps in its log. One thread reads commands, so that a Cancel is seen
+while the engine works; each request is served on a thread of its own. Closing standard input ends the
+process at once, and so does SIGTERM, whatever the process is doing: there is no state to save here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
+from spnl_tui.engine.stops import StopFilter
+from spnl_tui.models.request import Grammar, Message, Sampling
+
+if TYPE_CHECKING:
+    import mistralrs
+
+_MODEL = "default"
+_WRITES_PER_SECOND = 30
+
+
+class Wire:
+    """The way out: one event a line, from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def send(self, event: wire.Event) -> None:
+        """Write the event. Ends the process if nobody reads any more."""
+        data = memoryview(wire.encode(event))
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            except BrokenPipeError:
+                os._exit(1)
+
+
+class _PromptTooLong(Exception):
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(tokens, limit)
+        self.tokens = tokens
+        self.limit = limit
+
+
+class Runner:
+    """The pipeline and the requests on it."""
+
+    def __init__(self, out: Wire) -> None:
+        self._out = out
+        self._pipeline: mistralrs.Runner | None = None
+        # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
+        self._pipeline_lock = threading.Lock()
+        self._cancelled: set[int] = set()
+        self._raw = False
+        self._stepped_prefill = True
+        self._prefixes = PrefixMemory()
+
+    # ── commands ──────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, command: wire.Load) -> None:
+        """Load the model, and move its random numbers on. Holds the GIL for the whole load."""
+        started = time.monotonic()
+        self._out.send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
+        try:
+            self._pipeline = _make_pipeline(command)
+        except BaseException as error:  # a panic in Rust is no Exception
+            self._fail(command.id, "load", "The model could not be loaded", error)
+            return
+        self._raw = command.chat_template == wire.RAW_TEMPLATE
+        # With paged attention blocks are shared and prefill is quick: steps would only cost.
+        self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
+        if command.discard:
+            self._out.send(wire.LoadProgressed(id=command.id, stage="warming up"))
+            self._discard(command.discard)
+        self._out.send(
+            wire.ModelLoaded(
+                id=command.id,
+                seconds=time.monotonic() - started,
+                context_length=self._pipeline.max_sequence_length(),
+            )
+        )
+
+    def chat(self, command: wire.Chat) -> None:
+        """Stream the reply."""
+        try:
+            if self._raw:
+                raise ValueError("This model does not have a chat template")
+            self._reply(command.id, command.messages, command.sampling, command.thinking, command.grammar)
+        except BaseException as error:
+            self._fail_request(command.id, error, command.messages)
+        finally:
+            self._cancelled.discard(command.id)
+
+    def complete(self, command: wire.Complete) -> None:
+        """Continue the text: streamed where the model was loaded raw, else in one piece."""
+        import mistralrs
+
+        messages = (Message("user", command.prompt),)
+        try:
+            if self._raw:
+                self._reply(command.id, messages, command.sampling, None, command.grammar)
+                return
+            started = time.monotonic()
+            pipeline = self._loaded()
+            with self._pipeline_lock:
+                response = pipeline.send_completion_request(
+                    mistralrs.CompletionRequest(
+                        prompt=command.prompt,
+                        model=_MODEL,
+                        **_sampling_arguments(command.sampling),
+                        **_grammar_arguments(command.grammar),
+                    )
+                )
+            choice, usage = response.choices[0], response.usage
+            stops = StopFilter(command.sampling.stop)
+            text = stops.feed(choice.text) + stops.rest()
+            seconds = time.monotonic() - started
+            self._out.send(wire.ReplyChunk(id=command.id, text=text, tokens=usage.completion_tokens))
+            decode = usage.total_completion_time_sec
+            self._out.send(
+                wire.ReplyFinished(
+                    id=command.id,
+                    finish_reason="length" if choice.finish_reason == "length" else "stop",
+                    usage=wire.Usage(
+                        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+                    ),
+                    timing=wire.Timing(
+                        prefill_s=usage.total_prompt_time_sec,
+                        ttft_s=seconds,
+                        itl_s=decode / (usage.completion_tokens - 1) if usage.completion_tokens > 1 else None,
+                        decode_tokens_per_s=usage.avg_compl_tok_per_sec or None,
+                    ),
+                )
+            )
+        except BaseException as error:
+            self._fail_request(command.id, error, messages)
+        finally:
+            self._cancelled.discard(command.id)
+
+    def tokenize(self, command: wire.Tokenize) -> None:
+        """Count tokens. Takes milliseconds also while a reply streams."""
+        try:
+            self._out.send(wire.Tokenized(id=command.id, counts=tuple(map(self._count, command.texts))))
+        except BaseException as error:
+            self._fail(command.id, "request", "The tokens could not be counted", error)
+
+    def cancel(self, command: wire.Cancel) -> None:
+        """Mark the request; its thread sees the mark before the next chunk or prefill step."""
+        self._cancelled.add(command.target)
+
+    # ── the one streaming path ────────────────────────────────────────────────────────────────────
+
+    def _reply(
+        self,
+        request_id: int,
+        messages: tuple[Message, ...],
+        sampling: Sampling,
+        thinking: bool | None,
+        grammar: Grammar | None,
+    ) -> None:
+        started = time.monotonic()
+        for _ in self._prefill(request_id, messages):
+            if request_id in self._cancelled:
+                self._out.send(wire.ReplyFinished(id=request_id, finish_reason="cancelled"))
+                return
+        stream = self._stream(messages, sampling, thinking, grammar)
+        first: float | None = None
+        written = 0.0
+        text = reasoning = whole = ""
+        tokens = sent = 0
+        usage: Any = None
+        reason: wire.FinishReason = "stop"
+        stops = StopFilter(sampling.stop)
+        for chunk in stream:
+            if request_id in self._cancelled:
+                reason = "cancelled"
+                break
+            choice = chunk.choices[0]
+            text += stops.feed(choice.delta.content or "")
+            whole += choice.delta.content or ""
+            reasoning += choice.delta.reasoning_content or ""
+            tokens += 1
+            now = time.monotonic()
+            if first is None and (text or reasoning):
+                first = now
+            usage = chunk.usage or usage
+            if choice.finish_reason == "length":
+                reason = "length"
+            if (text or reasoning) and now - written >= 1 / _WRITES_PER_SECOND:
+                self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
+                text = reasoning = ""
+                written, sent = now, tokens
+            if stops.stopped:
+                break
+        text += stops.rest()
+        del stream  # dropping it is what stops the decoding
+        ended = time.monotonic()
+        if reason != "cancelled":
+            self._prefixes.remember((*messages, Message("assistant", whole)))
+        if text or reasoning or sent < tokens:
+            self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
+        completed = usage.completion_tokens if usage else tokens
+        decode_s = ended - first if first is not None else 0.0
+        self._out.send(
+            wire.ReplyFinished(
+                id=request_id,
+                finish_reason=reason,
+                usage=wire.Usage(
+                    prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed
+                ),
+                timing=wire.Timing(
+                    prefill_s=first - started if first is not None else None,
+                    ttft_s=first - started if first is not None else None,
+                    itl_s=decode_s / (completed - 1) if completed > 1 else None,
+                    decode_tokens_per_s=(completed - 1) / decode_s if completed > 1 and decode_s else None,
+                ),
+            )
+        )
+
+    def _prefill(self, request_id: int, messages: tuple[Message, ...]) -> Iterator[None]:
+        """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
+
+        A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
+        each with one token of reply, cost about the same in all and do both.
+        """
+        counts = [self._count(message.content) for message in messages]
+        total = sum(counts)
+        limit = self._loaded().max_sequence_length()
+        if limit is not None and total >= limit:
+            # Said before the first step: the engine would say it only after the last.
+            raise _PromptTooLong(total, limit)
+        self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
+        if self._stepped_prefill:
+            known = self._prefixes.known(messages)
+            for done, prefix in prefill_steps(messages, counts, known):
+                yield
+                for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
+                    pass
+                self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+        yield
+
+    def _stream(
+        self,
+        messages: tuple[Message, ...],
+        sampling: Sampling,
+        thinking: bool | None,
+        grammar: Grammar | None,
+        *,
+        ignore_eos: bool = False,
+    ) -> Iterator[Any]:
+        import mistralrs
+
+        request = mistralrs.ChatCompletionRequest(
+            messages=[{"role": message.role, "content": message.content} for message in messages],
+            model=_MODEL,
+            stream=True,
+            enable_thinking=thinking,
+            ignore_eos=ignore_eos,
+            **_sampling_arguments(sampling),
+            **_grammar_arguments(grammar),
+        )
+        pipeline = self._loaded()
+        with self._pipeline_lock:
+            return pipeline.send_chat_completion_request(request)  # type: ignore[return-value]  # a stream
+
+    def _discard(self, tokens: int) -> None:
+        sampling = Sampling(temperature=1.0, max_tokens=tokens)
+        try:
+            # One draw a token: exactly this many, so a reply that would end early must not.
+            for _ in self._stream((Message("user", "Hi"),), sampling, None, None, ignore_eos=True):
+                pass
+        except ValueError:
+            # A model without a chat template refuses messages. It will refuse the user's too, with
+            # this reason, and in completion mode it is loaded with a template of ours.
+            return
+
+    def _count(self, text: str) -> int:
+        pipeline = self._loaded()
+        with self._pipeline_lock:
+            return len(pipeline.tokenize_text(text, False, None))
+
+    def _loaded(self) -> mistralrs.Runner:
+        if self._pipeline is None:
+            raise RuntimeError("no model is loaded")
+        return self._pipeline
+
+    # ── failures ──────────────────────────────────────────────────────────────────────────────────
+
+    def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
+        reason = str(error)
+        if "Prompt sequence length is greater than" in reason:
+            # The template's own tokens made it too long.
+            tokens = sum(self._count(message.content) for message in messages)
+            error = _PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
+        if isinstance(error, _PromptTooLong):
+            self._out.send(
+                wire.RequestFailed(
+                    id=request_id,
+                    kind="context",
+                    title="The prompt is longer than the context",
+                    message=f"It has about {error.tokens:,} tokens; the model reads {error.limit:,}.",
+                    hint="Shorten it, start a new conversation, or choose a model with a longer context.",
+                )
+            )
+        elif "does not have a chat template" in reason:
+            self._out.send(
+                wire.RequestFailed(
+                    id=request_id,
+                    kind="template",
+                    title="This model cannot chat",
+                    message="It is a base model: it carries no chat template.",
+                    hint="Choose an instruct model (its name often ends in -Instruct, -it or -Chat).",
+                )
+            )
+        elif "Invalid grammar" in reason:
+            self._fail(request_id, "request", "The reply format is not valid", error)
+        else:
+            self._fail(request_id, "internal", "The engine could not serve the request", error)
+
+    def _fail(self, request_id: int, kind: wire.ErrorKind, title: str, error: BaseException) -> None:
+        print(f"{title}: {error!r}", file=sys.stderr, flush=True)
+        self._out.send(
+            wire.RequestFailed(
+                id=request_id,
+                kind=kind,
+                title=title,
+                message=_first_line(error),
+                hint="The log has the details.",
+            )
+        )
+
+
+def _make_pipeline(command: wire.Load) -> mistralrs.Runner:
+    import mistralrs
+
+    dtypes = {
+        "auto": mistralrs.ModelDType.Auto,
+        "f16": mistralrs.ModelDType.F16,
+        "bf16": mistralrs.ModelDType.BF16,
+        "f32": mistralrs.ModelDType.F32,
+    }
+    arguments: dict[str, Any] = {
+        "max_seqs": command.max_sequences,
+        "prefix_cache_n": command.prefix_cache,
+        "token_source": "none",
+        "in_situ_quant": command.in_situ_quantization,
+        "no_paged_attn": command.paged_attention is False,
+        "paged_attn": command.paged_attention is True,
+    }
+    with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:
+        if command.chat_template is not None:
+            template = Path(folder) / "template.jinja"
+            template.write_text(command.chat_template, encoding="utf-8")
+            arguments["jinja_explicit"] = str(template)
+        if command.format == "safetensors":
+            which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
+        else:
+            # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
+            # shown a directory that holds nothing but links to the shards.
+            links = Path(folder) / "model"
+            links.mkdir()
+            names = []
+            for file in command.files:
+                source = Path(command.directory, file).resolve()
+                names.append(Path(file).name)
+                (links / names[-1]).symlink_to(source)
+            which = mistralrs.Which.GGUF(
+                quantized_model_id=str(links),
+                quantized_filename=names if len(names) > 1 else names[0],
+                dtype=dtypes[command.dtype],
+            )
+        return mistralrs.Runner(which=which, **arguments)
+
+
+def _sampling_arguments(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "temperature": float(sampling.temperature),
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "max_tokens": sampling.max_tokens,
+    }
+
+
+def _grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
+    return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to end this process with its parent, however that ends.
+
+    Elsewhere the end of standard input does it, which waits for a load to finish: a load holds the GIL.
+    """
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG is 1: prctl(2).
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+
+def main() -> None:
+    """Serve commands until standard input ends or Shutdown comes."""
+    _die_with_parent(int(sys.argv[1]))
+    # The terminal's Ctrl-C goes to the whole process group; what it means is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The wire keeps the real standard output; everything that prints, mistral.rs first, gets stderr.
+    out = Wire(os.dup(1))
+    os.dup2(2, 1)
+    import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log
+
+    out.send(wire.RunnerStarted(id=0, pid=os.getpid(), engine_version=version("mistralrs")))
+    runner = Runner(out)
+    for line in sys.stdin.buffer:
+        command = wire.decode(line)
+        match command:
+            case wire.Load():
+                # On this thread: nothing else can run during a load anyway.
+                runner.load(command)
+            case wire.Chat():
+                threading.Thread(target=runner.chat, args=(command,), daemon=True).start()
+            case wire.Complete():
+                threading.Thread(target=runner.complete, args=(command,), daemon=True).start()
+            case wire.Tokenize():
+                runner.tokenize(command)
+            case wire.Cancel():
+                runner.cancel(command)
+            case wire.Shutdown():
+                break
+            case _:
+                raise wire.ProtocolError(f"{json.dumps(type(command).__name__)} is no command")
+    # No clean-up by the interpreter: it would wait for the engine's threads.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

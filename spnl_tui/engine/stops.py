@@ -1,0 +1,46 @@
+"""Stop sequences, matched in the text. Pure, standard library only: the runner uses it.
+
+mistral.rs compares them with tokens: it overlooks "Paris" where the model says " Paris".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StopFilter:
+    """Lets text through up to the first stop sequence.
+
+    What could be the beginning of one is held back until more text decides it.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+        """Whether a stop sequence has come: the reply is over."""
+
+    def feed(self, text: str) -> str:
+        """The part of the text so far that can be shown now."""
+        if not self._stops:
+            return text
+        self._held += text
+        positions = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if positions:
+            self.stopped = True
+            shown, self._held = self._held[: min(positions)], ""
+            return shown
+        keep = max(_overlap(self._held, stop) for stop in self._stops)
+        cut = len(self._held) - keep
+        shown, self._held = self._held[:cut], self._held[cut:]
+        return shown
+
+    def rest(self) -> str:
+        """What was held back and turned out to be no stop sequence: call it at the end."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of the text that is a beginning of the stop sequence."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,1 @@
+"""The commands that need no screen: each calls the same services as the interface."""

@@ -1,0 +1,193 @@
+"""`spnl-chat run PROMPT`: one prompt, its reply, and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.service import Engine
+from spnl_tui.errors import RequestError
+from spnl_tui.headless.output import FAILED, OK, Transient, colour, show_error
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.text import plain
+
+
+@dataclass(slots=True)
+class Reply:
+    """One reply as it grows."""
+
+    text: str = ""
+    reasoning: str = ""
+    finished: wire.ReplyFinished | None = None
+    failed: wire.RequestFailed | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The reply as `--json` prints it."""
+        end = self.finished
+        assert end is not None
+        return {
+            "reply": self.text,
+            "reasoning": self.reasoning,
+            "finish_reason": end.finish_reason,
+            "usage": dataclasses.asdict(end.usage),
+            "timing": {
+                name: None if value is None else round(value, 6)
+                for name, value in dataclasses.asdict(end.timing).items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `spnl-chat run` was asked for."""
+
+    prompt: str
+    system: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    n: int = 1
+    thinking: bool | None = None
+    stream: bool = True
+    json: bool = False
+    time: bool = False
+
+    def messages(self) -> list[Message]:
+        """The messages of the chat request."""
+        system = [Message("system", self.system)] if self.system else []
+        return [*system, Message("user", self.prompt)]
+
+
+async def ask(engine: Engine, model: LocalModel, request: Request) -> int:
+    """Print the reply, or n of them; returns the exit code."""
+    replies = [Reply() for _ in range(request.n)]
+    printer = _Printer(request)
+    events = engine.generate_chat(
+        model, request.messages(), request.sampling, n=request.n, thinking=request.thinking
+    )
+    try:
+        async with aclosing(events):
+            async for event in events:
+                printer.progress(event)
+                if isinstance(event, wire.ReplyChunk):
+                    reply = replies[event.candidate]
+                    reply.text += event.text
+                    reply.reasoning += event.reasoning
+                    printer.chunk(event)
+                elif isinstance(event, wire.ReplyFinished):
+                    replies[event.candidate].finished = event
+                    printer.finished(event, replies[event.candidate])
+                elif isinstance(event, wire.RequestFailed):
+                    replies[event.candidate].failed = event
+    finally:
+        printer.end()
+    for failed in dict.fromkeys(reply.failed for reply in replies):
+        if failed is not None:
+            show_error(RequestError(failed.title, failed.message, failed.hint))
+    done = [reply for reply in replies if reply.finished is not None]
+    if request.json and len(done) == len(replies):
+        print(json.dumps(_document(model, request, replies), ensure_ascii=False))
+    if request.time:
+        _show_times(done)
+    return OK if len(done) == len(replies) else FAILED
+
+
+def read_prompt(argument: str | None, piped: str | None) -> str:
+    """The prompt: what was typed, and after it what was piped in.
+
+    Raises:
+        RequestError: there is neither.
+    """
+    parts = [part for part in (argument, piped.rstrip("\n") if piped else None) if part and part.strip()]
+    if not parts:
+        raise RequestError("There is no prompt", "", 'Give one: spnl-chat run "Why is the sky blue?"')
+    return "\n\n".join(parts)
+
+
+class _Printer:
+    """Shows a reply as it comes: its text on standard output, the rest on a terminal's standard error."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._status = Transient()
+        self._candidate: int | None = None
+        self._open_line = False
+        self._thinking = False
+
+    def progress(self, event: wire.Event) -> None:
+        match event:
+            case wire.RequestQueued(ahead=ahead):
+                self._status.show(f"waiting for {ahead} other request{'s' if ahead > 1 else ''}…")
+            case wire.LoadProgressed(stage=stage):
+                self._status.show(f"loading: {stage}…")
+            case wire.PrefillProgressed(done=done, total=total) if total > 500:
+                self._status.show(f"reading the prompt: {done:,} of {total:,} tokens…")
+
+    def chunk(self, event: wire.ReplyChunk) -> None:
+        if self._request.json:
+            return
+        if event.reasoning and colour(sys.stderr):
+            self._status.clear()
+            self._thinking = True
+            sys.stderr.write(f"\x1b[2m{plain(event.reasoning)}\x1b[0m")
+            sys.stderr.flush()
+        if event.text and self._request.stream:
+            self._write(event.candidate, event.text)
+
+    def finished(self, event: wire.ReplyFinished, reply: Reply) -> None:
+        if not self._request.json and not self._request.stream:
+            self._write(event.candidate, reply.text)
+        if self._request.n > 1:
+            self._close_line()
+
+    def end(self) -> None:
+        self._status.clear()
+        self._close_line()
+
+    def _write(self, candidate: int, text: str) -> None:
+        self._status.clear()
+        if self._thinking:
+            sys.stderr.write("\n\n")
+            self._thinking = False
+        if self._request.n > 1 and candidate != self._candidate:
+            sys.stdout.write(f"{'' if self._candidate is None else chr(10)}── {candidate + 1} ──\n")
+            self._candidate = candidate
+        sys.stdout.write(plain(text))
+        sys.stdout.flush()
+        self._open_line = not text.endswith("\n")
+
+    def _close_line(self) -> None:
+        if self._open_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._open_line = False
+
+
+def _document(model: LocalModel, request: Request, replies: Sequence[Reply]) -> dict[str, Any]:
+    if request.n == 1:
+        return {"model": model.name, **replies[0].as_dict()}
+    return {"model": model.name, "replies": [reply.as_dict() for reply in replies]}
+
+
+def _show_times(replies: Sequence[Reply]) -> None:
+    for reply in replies:
+        assert reply.finished is not None
+        timing, usage = reply.finished.timing, reply.finished.usage
+        figures = (
+            ("load", timing.load_s, 1, "s"),
+            ("queue", timing.queue_s, 1, "s"),
+            ("prefill", timing.prefill_s, 1, "s"),
+            ("TTFT", timing.ttft_s, 1, "s"),
+            ("ITL", timing.itl_s, 1000, "ms"),
+            ("decode", timing.decode_tokens_per_s, 1, "tokens/s"),
+        )
+        parts = [
+            f"{name} {value * scale:.2f} {unit}" for name, value, scale, unit in figures if value is not None
+        ]
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens")
+        print(" · ".join(parts), file=sys.stderr)

@@ -1,0 +1,92 @@
+"""Standard output for results, standard error for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import TextIO
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.text import first_line, plain
+
+OK, FAILED, USAGE = 0, 1, 2
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, what the shell reports of a program that the signal ends
+
+
+def colour(stream: TextIO) -> bool:
+    """Whether this stream may get colour codes: a terminal, and no NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
+    """What happened, why, and what to do: at most four lines, without control characters."""
+    stream = stream or sys.stderr
+    start, end = ("\x1b[1;31m", "\x1b[0m") if colour(stream) else ("", "")
+    lines = [f"{start}Error:{end} {first_line(error.title, 200)}"]
+    message = [line for line in plain(error.message).splitlines() if line.strip()]
+    lines += [f"  {line.strip()}" for line in message[:2]]
+    if error.hint:
+        lines.append(f"  {first_line(error.hint, 400)}")
+    print("\n".join(lines), file=stream, flush=True)
+
+
+class Transient:
+    """One line on a terminal's standard error that goes when something else is to be shown."""
+
+    def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
+        self._stream = stream or sys.stderr
+        self._on = on and self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Replace the line. Nothing happens where there is no terminal."""
+        if self._on:
+            self._stream.write(f"\r\x1b[K{first_line(text, 100)}")
+            self._stream.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._shown = False
+
+
+def run(main: Coroutine[None, None, int]) -> int:
+    """Run a command to its end and return its exit code.
+
+    A SpnlError is shown and is exit code 1. Ctrl-C cancels the command, which then cleans up, and is 130;
+    so is SIGTERM, as 143. A closed standard output ends the command quietly.
+    """
+    try:
+        return asyncio.run(_interruptible(main))
+    except SpnlError as error:
+        show_error(error)
+        return FAILED
+    except BrokenPipeError:
+        # Or the interpreter complains once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+
+
+async def _interruptible(main: Coroutine[None, None, int]) -> int:
+    task = asyncio.ensure_future(main)
+    caught: list[int] = []
+
+    def stop(number: int) -> None:
+        caught.append(number)
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        return 128 + caught[0]

@@ -1,0 +1,154 @@
+"""One repository in the Hugging Face cache, in the layout that huggingface_hub has given it.
+
+    <cache>/models--acme--Tiny-GGUF/blobs/<etag>             the content, named by its hash
+                                   /blobs/<etag>.<key>.part  what has been pulled of it so far
+                                   /snapshots/<commit>/<path>  a relative link to the blob
+                                   /refs/<revision>          the commit that a branch or tag stood for
+            .locks/models--acme--Tiny-GGUF/<etag>.lock       who writes the blob
+
+The part files are ours. `key` stands for the revision and the path that were asked for, so that a part is
+found again when that path has come to hold something else.
+Source: huggingface_hub/file_download.py, and its guide "Understand caching".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from spnl_tui.errors import PullError
+from spnl_tui.hub.access import RemoteFile
+
+
+def default_cache() -> Path:
+    """Where huggingface_hub keeps its cache on this machine (HF_HUB_CACHE, HF_HOME)."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+class LockTaken(Exception):
+    """Another program, or another pull, is writing this blob."""
+
+
+class RepositoryCache:
+    """The places of one repository in a cache directory. Making one touches nothing."""
+
+    def __init__(self, cache: Path, repo: str) -> None:
+        folder = "--".join(["models", *repo.split("/")])
+        self.root = cache / folder
+        self.blobs = self.root / "blobs"
+        self.snapshots = self.root / "snapshots"
+        self._refs = self.root / "refs"
+        self._locks = cache / ".locks" / folder
+
+    @classmethod
+    def spelled_alike(cls, cache: Path, repo: str) -> list[RepositoryCache]:
+        """The repositories in the cache whose name differs in case only: the hub decides on the spelling."""
+        wanted = cls(cache, repo).root.name.lower()
+        found = [path.name for path in cache.glob("models--*") if path.name.lower() == wanted]
+        return [cls(cache, name.removeprefix("models--").replace("--", "/")) for name in found]
+
+    def blob(self, file: RemoteFile) -> Path:
+        """Where the whole and proven file lies."""
+        return self.blobs / file.etag
+
+    def part(self, file: RemoteFile, revision: str) -> Path:
+        """Where the file grows."""
+        return self.blobs / f"{file.etag}.{_key(revision, file.path)}.part"
+
+    def parts(self, path: str, revision: str) -> list[Path]:
+        """All part files for this path of this revision, whatever content they were to hold."""
+        return sorted(self.blobs.glob(f"*.{_key(revision, path)}.part"))
+
+    def pointer(self, commit: str, path: str) -> Path:
+        """Where the file is found by its name.
+
+        Raises:
+            PullError: the name would lead out of the snapshot, or cannot be shown.
+        """
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or not path.isprintable() or "\\" in path or not path:
+            raise PullError("A file has an unusable name", f"The repository names it {path!r}.")
+        return self.snapshots.joinpath(commit, *pure.parts)
+
+    @contextlib.contextmanager
+    def locked(self, etag: str, timeout: float) -> Iterator[None]:
+        """Hold the blob's lock, the same that huggingface_hub takes. The system frees it when we die.
+
+        Raises:
+            LockTaken: someone else held it all the time. `timeout` is in seconds.
+        """
+        from huggingface_hub.utils import WeakFileLock
+
+        path = self._locks / f"{etag}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(WeakFileLock(path, timeout=timeout))
+            except TimeoutError as error:
+                raise LockTaken(etag) from error
+            yield
+
+    def prepare(self, commit: str) -> None:
+        """Make the directories. huggingface_hub takes a repository without snapshots for a broken one."""
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        (self.snapshots / commit).mkdir(parents=True, exist_ok=True)
+
+    def link(self, commit: str, file: RemoteFile) -> Path:
+        """Let the blob be found by its name in the snapshot; gives that path."""
+        pointer = self.pointer(commit, file.path)
+        blob = self.blob(file)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        target = os.path.relpath(blob, pointer.parent)
+        if pointer.is_symlink() and os.readlink(pointer) == target:
+            return pointer
+        temporary = pointer.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            os.symlink(target, temporary)
+        except OSError:
+            # A file system without links (exFAT): huggingface_hub then moves the blob to its name, too.
+            os.replace(blob, pointer)
+        else:
+            os.replace(temporary, pointer)
+        return pointer
+
+    def find(self, commit: str, file: RemoteFile) -> Path | None:
+        """The whole file, if it is there: by its hash, or as a real file by its name."""
+        blob, pointer = self.blob(file), self.pointer(commit, file.path)
+        return next((p for p in (blob, pointer) if p.is_file() and p.stat().st_size == file.size), None)
+
+    def remember_revision(self, revision: str, commit: str) -> None:
+        """Write down which commit a branch or tag stood for, so that it is found without the network."""
+        if revision == commit:
+            return
+        ref = self._refs / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}.tmp")
+        temporary.write_text(commit)
+        os.replace(temporary, ref)
+
+    def drop_part(self, part: Path) -> bool:
+        """Delete a part file, unless someone is writing it."""
+        try:
+            with self.locked(part.name.split(".")[0], timeout=0.2):
+                part.unlink(missing_ok=True)
+        except LockTaken:
+            return False
+        return True
+
+    def tidy(self) -> None:
+        """Remove the directories that have nothing in them any more."""
+        folders = [path for path in (self.snapshots, self.blobs, self._refs) if path.is_dir()]
+        nested = [p for folder in folders for p in sorted(folder.rglob("*"), reverse=True) if p.is_dir()]
+        for folder in (*nested, *folders, self.root, self._locks):
+            with contextlib.suppress(OSError):  # not empty, or not there: both are as they should be
+                folder.rmdir()
+
+
+def _key(revision: str, path: str) -> str:
+    return hashlib.sha256(f"{revision}\n{path}".encode()).hexdigest()[:8]

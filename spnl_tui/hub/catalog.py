@@ -1,0 +1,297 @@
+"""The catalog: what Hugging Face has. Search, the details of a repository, the header of a remote file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from spnl_tui.errors import HubError, ModelFileError
+from spnl_tui.hub.client import HubClient, TokenProvider, find_token
+from spnl_tui.models.facts import Format, ModelFacts, clean
+from spnl_tui.models.gguf import MAX_HEADER_BYTES, Source, read_facts
+from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
+
+Sort = Literal["trending", "downloads", "likes", "updated"]
+SORTS: Mapping[Sort, str] = {
+    "trending": "trendingScore",
+    "downloads": "downloads",
+    "likes": "likes",
+    "updated": "lastModified",
+}
+PAGE = 30
+_WANTED = (
+    "downloads", "likes", "lastModified", "gated", "private", "tags", "pipeline_tag", "gguf", "safetensors",
+)  # fmt: skip
+_FIRST_BYTES = 2 << 20
+_AT_ONCE = 4
+"""Shards whose headers are read at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What the hub tells of a repository in a list. Text is free of control characters."""
+
+    repository: str
+    """As the hub spells it."""
+    downloads: int
+    """In the last 30 days."""
+    likes: int
+    updated: datetime | None
+    gated: bool
+    private: bool
+    license: str | None
+    pipeline: str | None
+    """What it is for: "text-generation"."""
+    architecture: str | None
+    parameters: int | None
+    context_length: int | None
+    tags: tuple[str, ...]
+    base_models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Some results, and the token of the page after them."""
+
+    cards: tuple[Card, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryDetails:
+    """A repository at one commit."""
+
+    card: Card
+    commit: str
+    """The full hash: what a pull should ask for."""
+    files: tuple[ModelFile, ...]
+    quantizations: tuple[Quantization, ...]
+    """Of its GGUF files, smallest first; empty for a safetensors repository."""
+
+    @property
+    def repository(self) -> str:
+        """The canonical id."""
+        return self.card.repository
+
+    @property
+    def format(self) -> Format | None:
+        """What mistral.rs can load of it; GGUF if both."""
+        if self.quantizations:
+            return "gguf"
+        return "safetensors" if self.safetensors_files else None
+
+    @property
+    def safetensors_files(self) -> tuple[ModelFile, ...]:
+        """What a safetensors model needs: weights, configuration and tokenizer, from the top folder only.
+
+        Empty if there are no weights. `consolidated.safetensors` are the same weights once more, in another
+        layout, and are left out where the usual ones are there.
+        """
+        top = [file for file in self.files if "/" not in file.path]
+        weights = [file for file in top if file.path.endswith(".safetensors")]
+        usual = [file for file in weights if not file.path.startswith("consolidated")] or weights
+        names = {file.path for file in top}
+        if not usual or "config.json" not in names:
+            return ()
+        rest = [f for f in top if f.path.endswith((".json", ".jinja")) or f.path == "tokenizer.model"]
+        return (*usual, *rest)
+
+
+class Catalog:
+    """See the module. Every method may be cancelled at any time; every one is limited in time.
+
+    All raise HubError (or a subclass of client.py) when the hub refuses, fails or cannot be reached.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        token: TokenProvider = find_token,
+        timeout: float = 15.0,
+    ) -> None:
+        self._client = HubClient(endpoint, token=token, timeout=timeout)
+
+    async def search(
+        self,
+        text: str = "",
+        *,
+        format: Format = "gguf",
+        sort: Sort = "trending",
+        page: str | None = None,
+        limit: int = PAGE,
+    ) -> SearchPage:
+        """Repositories whose name holds the text, best first. `page` is the `next` of the page before."""
+        if page is not None:
+            answer = await self._client.get_json(page)
+        else:
+            params: dict[str, str | int | tuple[str, ...]] = {
+                "filter": format,
+                "sort": SORTS[sort],
+                "limit": limit,
+                "expand": _WANTED,
+            }
+            if text.strip():
+                params["search"] = text.strip()
+            answer = await self._client.get_json("/api/models", params)
+        items = answer.data if isinstance(answer.data, list) else []
+        return SearchPage(tuple(_card(item) for item in items if isinstance(item, dict)), answer.next)
+
+    async def details(self, repository: str, revision: str | None = None) -> RepositoryDetails:
+        """The repository at this revision (main if None), with the size and the hash of every file."""
+        path = f"/api/models/{quote(repository)}"
+        if revision:
+            path += f"/revision/{quote(revision, safe='')}"
+        data = (await self._client.get_json(path, {"blobs": "true"})).data
+        if not isinstance(data, dict) or not isinstance(data.get("sha"), str):
+            raise HubError(
+                "The hub's answer makes no sense", f"{repository} has no commit.", "Try again later."
+            )
+        listed = data.get("siblings")
+        files = tuple(
+            _file(item)
+            for item in (listed if isinstance(listed, list) else [])
+            if isinstance(item, dict) and isinstance(item.get("rfilename"), str)
+        )
+        return RepositoryDetails(
+            card=_card(data), commit=data["sha"], files=files, quantizations=quantizations_of(files)
+        )
+
+    async def facts(self, details: RepositoryDetails, quantization: Quantization) -> ModelFacts:
+        """What the GGUF header says, from the first megabytes of each shard; the files are never pulled.
+
+        Raises:
+            ModelFileError: a header is damaged.
+        """
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def head(file: ModelFile) -> Source:
+            async with gate:
+                return await self._head(details, file)
+
+        tasks = [asyncio.create_task(head(file)) for file in quantization.files]
+        try:
+            sources = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return await asyncio.to_thread(read_facts, *sources)
+
+    async def close(self) -> None:
+        """End the session with the hub."""
+        await self._client.close()
+
+    async def _head(self, details: RepositoryDetails, file: ModelFile) -> Source:
+        """As much of the file as its header takes, found by trying: twice as much each time."""
+        size = file.size_bytes
+        if size is None:
+            raise HubError("Unknown size", f"The hub does not tell the size of {clean(file.path, 100)}.")
+        held = bytearray()
+
+        def read(offset: int, length: int) -> bytes:
+            if offset + length > len(held):
+                raise _MoreNeeded(offset + length)
+            return bytes(held[offset : offset + length])
+
+        source = Source(file.path, size, read)
+        wanted = _FIRST_BYTES
+        while True:
+            stop = min(wanted, size)
+            more = await self._client.get_range(
+                details.repository, details.commit, file.path, len(held), stop
+            )
+            held += more
+            if len(held) < stop:
+                raise HubError(
+                    "The file ends too early",
+                    f"{clean(file.path, 100)} has {len(held):,} bytes where the hub says {size:,}.",
+                    "Try again later.",
+                )
+            try:
+                await asyncio.to_thread(_try_header, source)
+            except _MoreNeeded as need:
+                if stop == size or stop >= 2 * MAX_HEADER_BYTES:
+                    raise ModelFileError(
+                        "The GGUF header is damaged", f"{clean(file.path, 100)} has no end to it."
+                    ) from None
+                wanted = max(2 * stop, need.stop)
+            else:
+                return source
+
+
+class _MoreNeeded(Exception):
+    """The header goes on after what is here."""
+
+    def __init__(self, stop: int) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+
+def _try_header(source: Source) -> None:
+    try:
+        read_facts(source)
+    except ModelFileError as error:
+        # One shard by itself is not a whole model, which is none of its header's fault.
+        if error.title != "Shards are missing":
+            raise
+
+
+def _file(item: Mapping[str, Any]) -> ModelFile:
+    lfs = item.get("lfs")
+    lfs = lfs if isinstance(lfs, dict) else {}
+    sha256 = lfs.get("sha256")
+    return ModelFile(
+        path=item["rfilename"],
+        size_bytes=_number(lfs.get("size")) or _number(item.get("size")),
+        sha256=sha256 if isinstance(sha256, str) else None,
+    )
+
+
+def _card(data: Mapping[str, Any]) -> Card:
+    tags = tuple(clean(tag, 80) for tag in _list(data.get("tags")) if isinstance(tag, str))
+    header, weights, card = (_dict(data.get(key)) for key in ("gguf", "safetensors", "cardData"))
+    named = [tag.removeprefix("base_model:") for tag in tags if tag.startswith("base_model:")]
+    licenses = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
+    return Card(
+        repository=clean(str(data.get("id") or data.get("modelId") or ""), 200),
+        downloads=_number(data.get("downloads")) or 0,
+        likes=_number(data.get("likes")) or 0,
+        updated=_time(data.get("lastModified")),
+        gated=bool(data.get("gated")),
+        private=bool(data.get("private")),
+        license=_text(card.get("license_name")) or _text(card.get("license")) or next(iter(licenses), None),
+        pipeline=_text(data.get("pipeline_tag")),
+        architecture=_text(header.get("architecture")),
+        parameters=_number(header.get("total")) or _number(weights.get("total")),
+        context_length=_number(header.get("context_length")),
+        tags=tags,
+        # Tags say it twice: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
+        base_models=tuple(dict.fromkeys(name for name in named if ":" not in name)),
+    )
+
+
+def _text(value: object) -> str | None:
+    return clean(value, 60) if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,119 @@
+"""One pull in the queue: what the pane sees of it, and what the service keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.downloads_file import Remembered, RememberedState, as_tuple
+from spnl_tui.hub.pull import DiskFullError, Pull, PullFinished, PullRequest
+
+DownloadState = Literal[
+    "waiting", "connecting", "pulling", "stalled", "verifying", "paused", "done", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """One pull in the queue, as it is now. Sizes are in bytes, over all its files."""
+
+    id: str
+    name: str
+    """What the user calls it; plain text."""
+    request: PullRequest
+    state: DownloadState
+    words: str
+    """The state in words: "stalled (no bytes for 6 s) – retrying in 4 s"."""
+    done: int
+    total: int | None
+    bytes_per_s: float | None = None
+    eta_s: float | None = None
+    note: str = ""
+    """The last thing worth saying of it: "x.gguf starts over: it did not match its hash"."""
+    error: SpnlError | None = None
+    """Why it failed, or paused by itself."""
+    finished: PullFinished | None = None
+    left_over: bool = False
+    """It was under way when the program ended, and waits for `go_on`."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it runs, or will by itself."""
+        return self.state not in ("paused", "done", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadsChanged:
+    """The whole queue in its order, and which pulls have ended (done or failed) since the last event."""
+
+    downloads: tuple[Download, ...]
+    ended: tuple[Download, ...] = ()
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the service keeps of one pull. Only the service changes it."""
+
+    id: str
+    name: str
+    request: PullRequest
+    state: Literal["under way", "paused", "failed", "done"] = "under way"
+    done: int = 0
+    total: int | None = None
+    note: str = ""
+    error: SpnlError | None = None
+    finished: PullFinished | None = None
+    left_over: bool = False
+    pull: Pull | None = None
+
+
+def snapshot(entry: Entry) -> Download:
+    """The pull as it is now."""
+    speed = eta = None
+    state: DownloadState
+    if entry.state == "under way" and entry.pull is not None:
+        progress = entry.pull.progress()
+        state, words = progress.stage, progress.words
+        if state == "done":  # the service has still to learn of it
+            state = words = "verifying"
+        speed, eta = progress.bytes_per_s, progress.eta_s
+    elif entry.state == "under way":
+        state = words = "waiting"
+    else:
+        state = words = entry.state
+        if entry.error is not None:
+            words = f"{state}: {entry.error.title}"
+            if isinstance(entry.error, DiskFullError):
+                words = f"{words}, {entry.error.message.rstrip('.')}"
+        elif entry.left_over:
+            words = "paused: the program ended"
+    return Download(
+        id=entry.id,
+        name=entry.name,
+        request=entry.request,
+        state=state,
+        words=words,
+        done=entry.done,
+        total=entry.total,
+        bytes_per_s=speed,
+        eta_s=eta,
+        note=entry.note,
+        error=entry.error,
+        finished=entry.finished,
+        left_over=entry.left_over,
+    )
+
+
+def remembered(entry: Entry) -> Remembered:
+    """The pull as the next run should find it."""
+    state: RememberedState = "under way" if entry.left_over or entry.state == "done" else entry.state
+    return Remembered(
+        id=entry.id,
+        name=entry.name,
+        request=entry.request,
+        state=state,
+        done=entry.done,
+        total=entry.total,
+        error=as_tuple(entry.error),
+    )

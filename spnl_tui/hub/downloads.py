@@ -1,0 +1,355 @@
+"""The queue of pulls: side by side up to a limit, paused, resumed, reordered, cancelled, and remembered.
+
+downloads = Downloads(paths.state / "downloads.json")
+downloads.restore()                       # what the last run left; `go_on()` resumes it
+id = downloads.add(PullRequest(...), name="qwen3:1.7b")
+async for event in downloads.events():    # at most ten a second, with all pulls in each
+    ...
+await downloads.close()                   # at most two seconds; what has come is kept
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spnl_tui.errors import PullError, SpnlError
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.download import Download, DownloadsChanged, Entry, remembered, snapshot
+from spnl_tui.hub.downloads_file import DownloadsFile
+from spnl_tui.hub.pull import (
+    DiskFullError,
+    Pull,
+    PullFinished,
+    PullOptions,
+    PullRequest,
+    RateLimit,
+    drop_parts,
+)
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL_S = 0.1
+
+
+@dataclass(slots=True)
+class _Cancelled:
+    entry: Entry
+    index: int
+    drop: bool
+    timer: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Subscriber:
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: list[Download] = field(default_factory=list)
+
+
+class Downloads:
+    """The queue service. All methods belong to one event loop; the pulls run in threads of their own.
+
+    `limit` is how many pulls run side by side; each brings `options.connections` files at a time. `rate`
+    may be shared and changed at any time. In a queue a pull never gives up for lack of a network, unless
+    `options` say so: it stays stalled, with the next try in sight.
+    """
+
+    def __init__(
+        self,
+        state_file: Path,
+        *,
+        hub: HubAccess | None = None,
+        cache: Path | None = None,
+        options: PullOptions | None = None,
+        rate: RateLimit | None = None,
+        limit: int = 2,
+        undo_s: float = 10.0,
+    ) -> None:
+        self.rate = rate or RateLimit()
+        self.notice = ""
+        """Why the queue is not remembered, or was not, if so; plain text."""
+        self._file = DownloadsFile(state_file)
+        self._hub = hub or HubAccess()
+        self._cache = cache
+        self._options = options or PullOptions(patience_s=None)
+        self._limit = limit
+        self._undo_s = undo_s
+        self._entries: list[Entry] = []
+        self._cancelled: list[_Cancelled] = []
+        self._dropping: list[PullRequest] = []
+        self._subscribers: set[_Subscriber] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # ── what there is ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def items(self) -> tuple[Download, ...]:
+        """All pulls, in their order."""
+        return tuple(snapshot(entry) for entry in self._entries)
+
+    @property
+    def under_way(self) -> int:
+        """How many pulls run or wait for their turn: what quitting would interrupt."""
+        return sum(entry.state == "under way" for entry in self._entries)
+
+    async def events(self) -> AsyncIterator[DownloadsChanged]:
+        """The queue now, and again whenever it has changed, at most ten times a second; ends with `close`."""
+        subscriber = _Subscriber()
+        subscriber.changed.set()
+        self._subscribers.add(subscriber)
+        try:
+            while True:
+                await subscriber.changed.wait()
+                subscriber.changed.clear()
+                ended = tuple(subscriber.ended)
+                subscriber.ended.clear()
+                if self._closed:
+                    return
+                yield DownloadsChanged(downloads=self.items, ended=ended)
+                await asyncio.sleep(_INTERVAL_S)
+        finally:
+            self._subscribers.discard(subscriber)
+
+    # ── what one can do ──────────────────────────────────────────────────────────────────────────
+
+    def restore(self) -> tuple[Download, ...]:
+        """Read what the last run left, before anything else is done.
+
+        Gives the pulls that were under way; they stay paused until `go_on`.
+        """
+        known, self._dropping, self.notice = self._file.open()
+        self._entries = [
+            Entry(
+                item.id,
+                item.name,
+                item.request,
+                state="paused" if item.state == "under way" else item.state,
+                done=item.done,
+                total=item.total,
+                error=PullError(*item.error) if item.error else None,
+                left_over=item.state == "under way",
+            )
+            for item in known
+        ]
+        for request in self._dropping:
+            self._spawn(self._drop(request))
+        self._changed()
+        return tuple(item for item in self.items if item.left_over)
+
+    def go_on(self) -> None:
+        """Resume all that was under way when the program ended."""
+        for entry in self._entries:
+            if entry.left_over:
+                self._resume(entry)
+        self._changed()
+
+    def add(self, request: PullRequest, name: str) -> str:
+        """Put a pull at the end of the queue, and give its id. One that is there already is resumed."""
+        for cancelled in [c for c in self._cancelled if c.entry.request == request]:
+            self._cancelled.remove(cancelled)  # its part is wanted again
+        entry = next((entry for entry in self._entries if entry.request == request), None)
+        if entry is None:
+            entry = Entry(uuid.uuid4().hex[:12], name, request)
+            self._entries.append(entry)
+        else:
+            self._resume(entry)
+        self._changed()
+        return entry.id
+
+    def pause(self, id: str) -> None:
+        """Stop a pull for now. What has come is kept."""
+        entry = self._entry(id)
+        if entry.state == "under way":
+            entry.state = "paused"
+            self._stop(entry)
+            self._changed()
+
+    def resume(self, id: str) -> None:
+        """Let a paused or failed pull go on, when its turn comes."""
+        entry = self._entry(id)
+        if entry.state in ("paused", "failed"):
+            self._resume(entry)
+            self._changed()
+
+    def move(self, id: str, index: int) -> None:
+        """Move a pull to another place in the queue; the first are the first to run."""
+        entry = self._entry(id)
+        self._entries.remove(entry)
+        self._entries.insert(max(0, index), entry)
+        self._changed()
+
+    def cancel(self, id: str, *, keep_part: bool = False) -> None:
+        """Take a pull out of the queue, for good unless `undo_cancel` comes in time.
+
+        The part is deleted after `undo_s` seconds or when the program ends, unless it is to be kept. Of a
+        pull that is done, only the line goes: its files stay.
+        """
+        entry = self._entry(id)
+        cancelled = _Cancelled(entry, self._entries.index(entry), drop=not keep_part)
+        cancelled.timer = self._spawn(self._forget(cancelled))
+        self._cancelled.append(cancelled)
+        self._entries.remove(entry)
+        self._stop(entry)
+        self._changed()
+
+    def undo_cancel(self) -> str | None:
+        """Put the pull that was cancelled last back in its place, as it was. None if it is too late."""
+        if not self._cancelled:
+            return None
+        cancelled = self._cancelled.pop()
+        self._entries.insert(cancelled.index, cancelled.entry)
+        self._changed()
+        return cancelled.entry.id
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many pulls run side by side. Those that run already do so to their end."""
+        self._limit = limit
+        self._changed()
+
+    async def close(self) -> None:
+        """Stop all, keep what has come, and remember it. Takes at most two seconds."""
+        if self._closed:
+            return
+        self._closed = True
+        for entry in self._entries:
+            self._stop(entry)
+        for cancelled in self._cancelled:
+            if cancelled.timer is not None:
+                cancelled.timer.cancel()
+            if cancelled.drop:
+                self._dropping.append(cancelled.entry.request)
+        self._cancelled.clear()
+        self._save()
+        # First the pulls end, and with them their locks; then what was cancelled can be deleted.
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+        if drops := [asyncio.create_task(self._drop(request)) for request in self._dropping]:
+            await asyncio.wait(drops, timeout=0.7)
+        for task in (*self._tasks, *drops):
+            task.cancel()
+        self._file.close()
+        self._tell()
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────
+
+    def _entry(self, id: str) -> Entry:
+        return next(entry for entry in self._entries if entry.id == id)
+
+    def _resume(self, entry: Entry) -> None:
+        if entry.state != "under way":
+            entry.state, entry.error, entry.note = "under way", None, ""
+        entry.left_over = False
+
+    def _stop(self, entry: Entry) -> None:
+        if entry.pull is not None:
+            entry.pull.stop()
+            entry.pull = None
+
+    def _changed(self) -> None:
+        """Whatever was done: start what may run now, remember, and tell."""
+        running = sum(entry.pull is not None for entry in self._entries)
+        for entry in self._entries:
+            if running >= self._limit or self._closed:
+                break
+            if entry.state == "under way" and entry.pull is None:
+                entry.pull = Pull(
+                    entry.request, hub=self._hub, cache=self._cache, options=self._options, rate=self.rate
+                )
+                entry.pull.start()
+                self._spawn(self._follow(entry, entry.pull))
+                running += 1
+        if running and (self._ticker is None or self._ticker.done()):
+            self._ticker = self._spawn(self._tick())
+        self._save()
+        self._tell()
+
+    def _tell(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.changed.set()
+
+    def _save(self) -> None:
+        # A kilobyte without fsync takes a tenth of a millisecond: not worth a thread, and order is kept.
+        try:
+            self._file.save(
+                [remembered(entry) for entry in self._entries if entry.state != "done"],
+                [*self._dropping, *(c.entry.request for c in self._cancelled if c.drop)],
+            )
+        except OSError as error:
+            self.notice = f"The list of pulls cannot be kept: {error.strerror}."
+            _log.warning("cannot write the list of pulls", exc_info=True)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _follow(self, entry: Entry, pull: Pull) -> None:
+        """Wait for the end of a pull, and write down what became of it."""
+        error: SpnlError | None = None
+        finished: PullFinished | None = None
+        try:
+            finished = await pull.wait()
+        except SpnlError as why:
+            error = why
+        except Exception as why:
+            _log.exception("a pull failed in an unforeseen way")
+            error = PullError("The pull failed in an unforeseen way", f"{why!r}", "The log has the details.")
+        if entry.pull is not pull:
+            return  # paused, cancelled or begun anew: what this one came to does not matter
+        self._read_progress(entry)
+        entry.pull = None
+        entry.error, entry.finished = error, finished
+        if finished is not None:
+            entry.state = "done"
+        elif isinstance(error, DiskFullError):
+            entry.state = "paused"
+        else:
+            entry.state = "failed"
+        for subscriber in self._subscribers:
+            subscriber.ended.append(snapshot(entry))
+        self._changed()
+
+    async def _tick(self) -> None:
+        """While something runs, look ten times a second whether there is something to tell."""
+        before: tuple[Download, ...] = ()
+        while any(entry.pull is not None for entry in self._entries):
+            for entry in self._entries:
+                self._read_progress(entry)
+            if (now := self.items) != before:
+                before = now
+                self._tell()
+            await asyncio.sleep(_INTERVAL_S)
+
+    def _read_progress(self, entry: Entry) -> None:
+        if entry.pull is None:
+            return
+        progress = entry.pull.progress()
+        if progress.total is not None:
+            entry.done, entry.total = progress.done, progress.total
+        for note in entry.pull.take_notes():
+            entry.note = note
+
+    async def _forget(self, cancelled: _Cancelled) -> None:
+        """After a while it is too late to undo."""
+        await asyncio.sleep(self._undo_s)
+        if cancelled in self._cancelled:
+            self._cancelled.remove(cancelled)
+            if cancelled.drop:
+                self._dropping.append(cancelled.entry.request)
+                await self._drop(cancelled.entry.request)
+
+    async def _drop(self, request: PullRequest) -> None:
+        """Delete the parts of a pull that is not wanted any more; what cannot be deleted now is tried again
+        by the next run."""
+        wanted = any(entry.request == request for entry in self._entries)
+        dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        if dropped and request in self._dropping:
+            self._dropping.remove(request)
+            self._save()

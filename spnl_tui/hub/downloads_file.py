@@ -1,0 +1,137 @@
+"""The queue of pulls on disk, so that it outlives the program.
+
+`downloads.json` holds {"version": 1, "downloads": [...], "dropping": [...]}: the pulls in their order, and
+those whose parts are still to be deleted. It is written whole, in one rename, whenever a pull enters, leaves
+or changes its state; how far each is comes from the part files, not from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.pull import PullRequest
+
+RememberedState = Literal["under way", "paused", "failed"]
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """One pull as the file knows it. `done` and `total` are in bytes, and only for show."""
+
+    id: str
+    name: str
+    request: PullRequest
+    state: RememberedState = "under way"
+    done: int = 0
+    total: int | None = None
+    error: tuple[str, str, str] | None = None
+    """Title, message and hint of what made it stop."""
+
+
+class DownloadsFile:
+    """The file, and the lock that makes one program its owner: a second one does without."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = contextlib.ExitStack()
+        self.owned = False
+
+    def open(self) -> tuple[list[Remembered], list[PullRequest], str]:
+        """Become the owner, and read: the pulls, what is still to be dropped, and what went wrong or "".
+
+        A file that cannot be understood is moved aside, not overwritten.
+        """
+        from huggingface_hub.utils import WeakFileLock
+
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._held.enter_context(WeakFileLock(f"{self._path}.lock", timeout=0.05))
+        except TimeoutError:
+            return [], [], "Another spnl-chat keeps the list of pulls; those begun here are not remembered."
+        except OSError as error:
+            return [], [], f"The list of pulls cannot be kept: {error.strerror}."
+        self.owned = True
+        try:
+            data = json.loads(self._path.read_bytes())
+            pulls = [_read(item) for item in data["downloads"]]
+            return pulls, [_read_request(item) for item in data["dropping"]], ""
+        except FileNotFoundError:
+            return [], [], ""
+        except (OSError, ValueError, KeyError, TypeError):
+            aside = self._path.with_suffix(".broken")
+            with contextlib.suppress(OSError):
+                os.replace(self._path, aside)
+            return [], [], f"The list of pulls could not be read and was moved to {aside}."
+
+    def save(self, pulls: Sequence[Remembered], dropping: Sequence[PullRequest]) -> None:
+        """Replace what the file says, if it is ours.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self.owned:
+            return
+        data = {
+            "version": _VERSION,
+            "downloads": [_write(pull) for pull in pulls],
+            "dropping": [_write_request(request) for request in dropping],
+        }
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(data, indent=1))
+        os.replace(temporary, self._path)
+
+    def close(self) -> None:
+        """Let another program be the owner."""
+        self.owned = False
+        self._held.close()
+
+
+def as_tuple(error: SpnlError | None) -> tuple[str, str, str] | None:
+    """The error as the file keeps it."""
+    return None if error is None else (error.title, error.message, error.hint)
+
+
+def _write_request(request: PullRequest) -> dict[str, Any]:
+    return {"repo": request.repo, "files": list(request.files), "revision": request.revision}
+
+
+def _read_request(item: dict[str, Any]) -> PullRequest:
+    repo, files, revision = item["repo"], item["files"], item["revision"]
+    if not all(isinstance(text, str) for text in (repo, revision, *files)):
+        raise TypeError("not a request")
+    return PullRequest(repo, tuple(files), revision)
+
+
+def _write(pull: Remembered) -> dict[str, Any]:
+    return {
+        "id": pull.id,
+        "name": pull.name,
+        **_write_request(pull.request),
+        "state": pull.state,
+        "done": pull.done,
+        "total": pull.total,
+        "error": pull.error,
+    }
+
+
+def _read(item: dict[str, Any]) -> Remembered:
+    if item["state"] not in get_args(RememberedState):
+        raise ValueError(item["state"])
+    error = item["error"]
+    return Remembered(
+        id=str(item["id"]),
+        name=str(item["name"]),
+        request=_read_request(item),
+        state=item["state"],
+        done=int(item["done"]),
+        total=None if item["total"] is None else int(item["total"]),
+        error=None if error is None else (str(error[0]), str(error[1]), str(error[2])),
+    )

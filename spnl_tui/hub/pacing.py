@@ -1,0 +1,92 @@
+"""How fast, how often and how long a pull tries."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from spnl_tui.errors import HubError
+
+
+class Stopped(Exception):
+    """The pull was told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullOptions:
+    """How a pull behaves. Seconds and bytes."""
+
+    connections: int = 4
+    """How many files of one model come at a time."""
+    stall_s: float = 6.0
+    """No bytes for this long is a stall: the connection is given up and made anew."""
+    connect_s: float = 10.0
+    """How long to wait for a connection, and for an answer of the hub's API."""
+    backoff_s: float = 1.0
+    """The pause before the first retry; it doubles each time that nothing has come."""
+    backoff_max_s: float = 30.0
+    patience_s: float | None = 900.0
+    """Without a single byte for this long, the pull fails; None never gives up."""
+    reserve: int = 256_000_000
+    """Bytes that a pull leaves free on the disk."""
+
+
+class RateLimit:
+    """How many bytes a second all pulls that share this may take together; None is no limit."""
+
+    def __init__(self, bytes_per_s: float | None = None) -> None:
+        self.bytes_per_s = bytes_per_s
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def take(self, count: int, stop: threading.Event) -> None:
+        """Account for bytes that have come, and wait as long as they were too early."""
+        if not (rate := self.bytes_per_s):
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + count / rate
+            wait = self._free_at - now
+        # Short waits are left to add up: sleeping costs more than it evens out.
+        if wait > 0.01:
+            stop.wait(wait)
+
+
+class Backoff:
+    """Pauses between tries: longer and longer while nothing comes, and at an end when patience is."""
+
+    def __init__(self, options: PullOptions, stop: threading.Event) -> None:
+        self._options = options
+        self._stop = stop
+        self.retry_at: float | None = None
+        self.progressed()
+
+    def progressed(self) -> None:
+        """Something came: all is forgiven."""
+        self._failures = 0
+        self._last_good = time.monotonic()
+
+    def wait(self, why: str, wait_s: float | None) -> None:
+        """Wait before the next try.
+
+        Raises:
+            HubError: it has been too long.
+            Stopped: while waiting.
+        """
+        options = self._options
+        pause = min(options.backoff_s * 2**self._failures, options.backoff_max_s)
+        # A server that asks for more than the longest pause knows why; asking for an hour is a mistake.
+        pause = max(pause, min(wait_s, 300.0)) if wait_s is not None else pause
+        self._failures = min(self._failures + 1, 16)
+        if options.patience_s is not None and time.monotonic() + pause - self._last_good > options.patience_s:
+            raise HubError(
+                "Hugging Face cannot be reached" if why.startswith("no connection") else "The pull got stuck",
+                f"Nothing has come for {options.patience_s:.0f} s; the last try ended with: {why}.",
+                "Pull again to go on where it stopped.",
+            )
+        self.retry_at = time.monotonic() + pause
+        stopped = self._stop.wait(pause)
+        self.retry_at = None
+        if stopped:
+            raise Stopped

@@ -1,0 +1,367 @@
+"""Pulls: the files of a repository, from the hub into the Hugging Face cache, whatever happens.
+
+async for event in pull(PullRequest("acme/Tiny-GGUF", files=("tiny-Q4_K_M.gguf",))):
+    ...                       # PullProgressed, PullNoted, and at the end PullFinished
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.errors import HubError, SpnlError
+from spnl_tui.hub.access import (
+    HubAccess,
+    RemoteFile,
+    RemoteRevision,
+    neighbours,
+    read_revision,
+    refusal,
+    retry_after,
+    with_nearest,
+)
+from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
+from spnl_tui.hub.progress import (
+    PullEvent,
+    PullFinished,
+    PullNoted,
+    PullProgressed,
+    Speedometer,
+    Stage,
+)
+from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error, in_words
+
+__all__ = [
+    "DiskFullError",
+    "Pull",
+    "PullEvent",
+    "PullFinished",
+    "PullNoted",
+    "PullOptions",
+    "PullProgressed",
+    "PullRequest",
+    "RateLimit",
+    "drop_parts",
+    "pull",
+]
+
+_INTERVAL_S = 0.1
+_QUIET_S = 2.0
+"""No bytes for this long is shown, although it is not yet a stall."""
+
+# While several files come at once, the pull is in the first of these stages that any of them is in.
+_BUSIEST: tuple[Stage, ...] = ("pulling", "verifying", "stalled", "connecting", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What to pull: files of a repository at a branch, a tag or a commit."""
+
+    repo: str
+    files: tuple[str, ...]
+    revision: str = "main"
+
+
+class Pull:
+    """One pull, in threads of its own. `start` it, ask for its `progress` now and then, `wait` for its end.
+
+    The threads are daemons and never keep the program from ending; what has come by then is kept.
+    """
+
+    def __init__(
+        self,
+        request: PullRequest,
+        *,
+        hub: HubAccess | None = None,
+        cache: Path | None = None,
+        options: PullOptions | None = None,
+        rate: RateLimit | None = None,
+    ) -> None:
+        self.request = request
+        self._hub = hub or HubAccess()
+        self._cache = cache
+        self._options = options or PullOptions()
+        self._rate = rate or RateLimit()
+        self._stop = threading.Event()
+        self._over = threading.Event()
+        self._backoff = Backoff(self._options, self._stop)
+        self._speed = Speedometer()
+        self._transfers: tuple[Transfer, ...] = ()
+        self._notes: deque[str] = deque()
+        self._trouble = ""
+        self._result: PullFinished | None = None
+        self._error: Exception | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    # ── for the owner ────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Begin."""
+        threading.Thread(target=self._run, name=f"pull {self.request.repo}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tell the threads to stop. Returns at once; they end within moments, at worst with a timeout."""
+        self._stop.set()
+        for transfer in self._transfers:
+            transfer.abort()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._over.is_set()
+
+    async def wait(self) -> PullFinished | None:
+        """Wait until it has ended. None means that it was stopped.
+
+        Raises:
+            HubError: the hub refuses, or cannot be reached for too long.
+            PullError: the disk is full (DiskFullError) or cannot be written, or the content cannot be proven.
+        """
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        self._listeners.append(tell)
+        if not self._over.is_set():
+            await ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def take_notes(self) -> list[str]:
+        """What was worth saying since the last call."""
+        return [self._notes.popleft() for _ in range(len(self._notes))]
+
+    def progress(self) -> PullProgressed:
+        """How far it is. Cheap; the speed is right if it is called some times a second."""
+        now = time.monotonic()
+        transfers = self._transfers
+        if self._result is not None:
+            total = sum(t.file.size for t in transfers)
+            return PullProgressed(stage="done", done=total, total=total)
+        if not transfers:
+            return PullProgressed(
+                stage="stalled" if self._trouble else "connecting",
+                done=0,
+                total=None,
+                detail=self._trouble,
+                retry_in_s=_until(self._backoff.retry_at, now),
+            )
+        done, total = sum(t.done for t in transfers), sum(t.file.size for t in transfers)
+        self._speed.add(now, sum(t.fetched for t in transfers))
+        by_stage = {t.stage: t for t in reversed(transfers)}
+        shown = next((by_stage[stage] for stage in _BUSIEST if stage in by_stage), transfers[-1])
+        detail = shown.detail
+        speed = self._speed.bytes_per_s if shown.stage == "pulling" else None
+        if shown.stage == "pulling" and shown.last_byte_at is not None:
+            quiet = now - max(t.last_byte_at or 0.0 for t in transfers)
+            detail = f"no bytes for {quiet:.0f} s" if quiet > _QUIET_S else ""
+        return PullProgressed(
+            stage="verifying" if shown.stage == "done" else shown.stage,
+            done=done,
+            total=total,
+            bytes_per_s=speed,
+            eta_s=(total - done) / speed if speed else None,
+            detail=detail,
+            retry_in_s=_until(shown.retry_at, now) if shown.stage == "stalled" else None,
+        )
+
+    # ── in the thread ────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            self._result = self._pull()
+        except Stopped:
+            pass
+        except Exception as error:  # handed to whoever waits, bugs included
+            self._error = error
+        finally:
+            self._over.set()
+            for tell in self._listeners:
+                tell()
+
+    def _pull(self) -> PullFinished:
+        request = self.request
+        root = self._cache if self._cache is not None else default_cache()
+        revision = self._read_revision()
+        cache = RepositoryCache(root, revision.repo)
+        transfers = tuple(
+            Transfer(
+                self._file(revision, path),
+                revision,
+                request.revision,
+                hub=self._hub,
+                cache=cache,
+                options=self._options,
+                rate=self._rate,
+                stop=self._stop,
+                note=self._notes.append,
+            )
+            for path in dict.fromkeys(request.files)
+        )
+        for transfer in transfers:
+            cache.pointer(revision.commit, transfer.file.path)  # refuses names that lead astray
+        missing = sum(transfer.missing() for transfer in transfers)
+        self._transfers = transfers
+        try:
+            check_space(cache.root, missing, self._options.reserve)
+            cache.prepare(revision.commit)
+            paths = self._run_side_by_side(transfers)
+            cache.remember_revision(request.revision, revision.commit)
+        except OSError as error:
+            raise disk_error(error, cache.root, missing) from error
+        return PullFinished(
+            repo=revision.repo,
+            commit=revision.commit,
+            snapshot=cache.snapshots / revision.commit,
+            files=tuple(paths[path] for path in request.files),
+            fetched=sum(transfer.fetched for transfer in transfers),
+        )
+
+    def _run_side_by_side(self, transfers: tuple[Transfer, ...]) -> dict[str, Path]:
+        """Run the transfers, some at a time. The first that fails stops the others."""
+        waiting = deque(transfers)
+        paths: dict[str, Path] = {}
+        errors: list[Exception] = []
+
+        def work() -> None:
+            try:
+                while waiting:
+                    transfer = waiting.popleft()
+                    paths[transfer.file.path] = transfer.run()
+            except IndexError:  # another thread took the last one
+                pass
+            except Exception as error:  # raised again below, in the thread that answers for it
+                errors.append(error)
+                self.stop()
+
+        threads = [
+            threading.Thread(target=work, name=f"pull {self.request.repo} {n}", daemon=True)
+            for n in range(min(self._options.connections, len(transfers)))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+        return paths
+
+    def _read_revision(self) -> RemoteRevision:
+        """Ask the hub what to pull, until it answers."""
+        import httpx2
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+        request, timeout = self.request, self._options.connect_s
+        while True:
+            wait_s = None
+            try:
+                return read_revision(self._hub, request.repo, request.revision, timeout=timeout)
+            except HFValidationError as error:
+                raise HubError(
+                    f"{request.repo} is no repository name", "It must look like owner/name."
+                ) from error
+            except OfflineModeIsEnabled as error:
+                raise HubError(
+                    "Pulls are switched off",
+                    "HF_HUB_OFFLINE tells huggingface_hub not to use the network.",
+                    "Unset HF_HUB_OFFLINE to pull.",
+                ) from error
+            except HfHubHTTPError as error:
+                answer = error.response
+                final = refusal(self._hub, request.repo, answer.status_code, answer.headers, request.revision)
+                if final is not None:
+                    if answer.headers.get("X-Error-Code") == "RepoNotFound":
+                        names = neighbours(self._hub, request.repo, timeout=timeout)
+                        final = with_nearest(final, request.repo, names)
+                    raise final from error
+                why, wait_s = f"the hub answered {answer.status_code}", retry_after(answer.headers)
+            except httpx2.TransportError as error:
+                why = in_words(error, timeout)
+            except (ValueError, KeyError, TypeError):
+                # A network that wants a login answers everything with a page of its own.
+                why = "the answer is not the hub's"
+            self._trouble = why
+            self._backoff.wait(why, wait_s)
+            self._trouble = ""
+
+    def _file(self, revision: RemoteRevision, path: str) -> RemoteFile:
+        if (file := revision.files.get(path)) is not None:
+            return file
+        error = HubError(
+            f"{revision.repo} has no file {path}",
+            f"It is not there at {self.request.revision}.",
+            f"Look at {self._hub.page(revision.repo)}/tree/{self.request.revision}.",
+        )
+        raise with_nearest(error, path, list(revision.files))
+
+
+async def pull(
+    request: PullRequest,
+    *,
+    hub: HubAccess | None = None,
+    cache: Path | None = None,
+    options: PullOptions | None = None,
+    rate: RateLimit | None = None,
+) -> AsyncGenerator[PullEvent, None]:
+    """Pull, and tell how it goes, at most ten times a second. The last event is PullFinished.
+
+    What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what
+    has come; the next pull of the same files goes on from there. `cache` None is huggingface_hub's own.
+
+    Raises:
+        HubError: the hub refuses, or cannot be reached for `options.patience_s`.
+        PullError: the disk is full (DiskFullError) or cannot be written, or the content cannot be proven.
+    """
+    one = Pull(request, hub=hub, cache=cache, options=options, rate=rate)
+    one.start()
+    try:
+        last: PullProgressed | None = None
+        over = False
+        while not over:
+            over = one.over
+            for text in one.take_notes():
+                yield PullNoted(text=text)
+            progress = one.progress()
+            if progress != last:
+                yield progress
+                last = progress
+            if not over:
+                await asyncio.sleep(_INTERVAL_S)
+        if finished := await one.wait():
+            yield finished
+    finally:
+        one.stop()
+        # Enough, unless a thread waits for an answer: it then ends by itself, with a timeout.
+        with suppress(TimeoutError, SpnlError):
+            await asyncio.wait_for(one.wait(), 1)
+
+
+def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
+    """Delete what has come of a pull that is not to go on. Whole files stay. Blocks: for threads.
+
+    False if a part is being written by another program, and was left.
+    """
+    root = cache if cache is not None else default_cache()
+    dropped = True
+    for repository in RepositoryCache.spelled_alike(root, request.repo):
+        for path in request.files:
+            for part in repository.parts(path, request.revision):
+                dropped = repository.drop_part(part) and dropped
+        repository.tidy()
+    return dropped
+
+
+def _until(moment: float | None, now: float) -> float | None:
+    """Whole seconds from now, so that a countdown changes once a second."""
+    return None if moment is None else math.ceil(max(0.0, moment - now))

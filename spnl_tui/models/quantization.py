@@ -1,0 +1,246 @@
+"""Quantizations: what the files of a repository are, and which one to take.
+
+A GGUF repository holds the same model many times over, told apart by nothing but file names. A quantization
+is one of them: a label and its file, or its shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels are
+those of llama.cpp (`llama-quantize --help`) and of unsloth's dynamic ones (`UD-Q4_K_XL`), upper case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from spnl_tui.errors import ModelReferenceError
+
+DEFAULT_ORDER = ("Q4_K_M", "Q8_0", "Q5_K_M")
+"""What SPNL looks for, in this order."""
+
+_KIND = (
+    r"(?:UD-)?(?:"
+    r"IQ[1-8]_(?:XXS|XS|S|M|L|XL|NL|KSS|KS|KT|K)(?:_L|_XL)?"  # importance quants; K… are ik_llama.cpp's
+    r"|Q[2-8]_K(?:_(?:XXS|XS|S|M|L|XL|XXL))?"  # K-quants and their mixes
+    r"|Q[1-8]_[01](?:_(?:4_4|4_8|8_8|XL|L))?"  # legacy quants, also re-packed for ARM
+    r"|TQ[12]_0|MXFP4(?:_MOE)?|NVFP4"
+    r"|BF16|FP?(?:16|32)"
+    r"|Q[2-8]"
+    r")"
+)
+_LABEL_AT_END = re.compile(
+    rf"(?:^|[-._ ])(?:i1-)?({_KIND}(?:-{_KIND})?)(?:[-._ ](?:imat|imatrix|\d+(?:\.\d+)?bpw))?$",
+    re.IGNORECASE,
+)
+_SHARD = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})$")
+_FLOATS = {"BF16": 16.0, "F16": 16.0, "F32": 32.0}
+
+# Bits for each weight of the main tensor type: 8 × bytes of a block / weights in it (ggml-common.h).
+_BITS = {
+    **_FLOATS,
+    "IQ1_S": 1.5625,
+    "IQ1_M": 1.75,
+    "TQ1_0": 1.6875,
+    "IQ2_XXS": 2.0625,
+    "TQ2_0": 2.0625,
+    "IQ2_XS": 2.3125,
+    "IQ2_S": 2.5625,
+    "IQ2_M": 2.5625,
+    "Q2_K": 2.625,
+    "IQ3_XXS": 3.0625,
+    "IQ3_XS": 3.4375,
+    "IQ3_S": 3.4375,
+    "IQ3_M": 3.4375,
+    "Q3_K": 3.4375,
+    "IQ4_XS": 4.25,
+    "MXFP4": 4.25,
+    "IQ4_NL": 4.5,
+    "NVFP4": 4.5,
+    "Q4_0": 4.5,
+    "Q4_K": 4.5,
+    "Q4_1": 5.0,
+    "Q5_0": 5.5,
+    "Q5_K": 5.5,
+    "Q5_1": 6.0,
+    "Q6_K": 6.5625,
+    "Q8_0": 8.5,
+    "Q8_K": 9.125,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of a model, by its path inside the repository or directory."""
+
+    path: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """One quantization: its label, unique among those of its repository, and its files, shards in order."""
+
+    label: str
+    files: tuple[ModelFile, ...]
+    kind: str
+    """The label that the file name carries: the same as `label` unless two files share it; may be empty."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of all files together; None if that of any is unknown."""
+        sizes = [file.size_bytes for file in self.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def bits_per_weight(self, parameters: int | None) -> float | None:
+        """Bits that the files spend on each of so many weights, everything included; None if not known."""
+        if not parameters or self.size_bytes is None:
+            return nominal_bits(self.kind)
+        return self.size_bytes * 8 / parameters
+
+
+def normalize_label(label: str) -> str:
+    """The usual spelling: upper case, FP16 as F16, without the mark `i1-` for an importance matrix."""
+    upper = label.upper().removeprefix("I1-")
+    return re.sub(r"(?<![A-Z0-9])FP(16|32)(?![A-Z0-9])", r"F\1", upper)
+
+
+def label_of_file(path: str) -> str | None:
+    """The quantization that a file's name tells, or else the name of its folder; None if neither does."""
+    pure = PurePosixPath(path)
+    for name in (_stem(pure), *reversed(pure.parts[:-1])):
+        if match := _LABEL_AT_END.search(name):
+            return normalize_label(match[1])
+    return None
+
+
+def nominal_bits(label: str) -> float | None:
+    """Bits for each weight of the label's main tensor type, for comparing labels; None if unknown."""
+    plain = label.removeprefix("UD-").partition("-")[0]
+    while plain:
+        if plain in _BITS:
+            return _BITS[plain]
+        plain = plain.rpartition("_")[0]
+    return None
+
+
+def is_float(label: str) -> bool:
+    """Whether this is a float format, which mistral.rs has no fast kernel for on a CPU."""
+    return label in _FLOATS
+
+
+def is_model_file(path: str) -> bool:
+    """Whether this is a GGUF with a model's weights: no vision projector, draft head or importance matrix.
+
+    Raw splits (`.gguf.part1of2`, `.gguf-split-a`) are not GGUFs before someone joins them, so no.
+    """
+    pure = PurePosixPath(path)
+    if pure.suffix.lower() != ".gguf" or any(part.upper() == "MTP" for part in pure.parts[:-1]):
+        return False
+    words = re.split(r"[-._ ]+", _stem(pure).lower())
+    return not (
+        "mmproj" in words
+        or words[0] in ("mtp", "imatrix")
+        or words[-1] == "imatrix"
+        or words[:2] == ["ggml", "vocab"]
+    )
+
+
+def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
+    """The quantizations among these files, smallest first as far as sizes are known.
+
+    Shards are one quantization; one whose shards are not all there is left out, since it cannot be loaded.
+    Where a repository holds several models, labels repeat, and each file is labelled by its whole name.
+    """
+    groups: dict[tuple[PurePosixPath, int], list[tuple[int, ModelFile]]] = {}
+    for file in files:
+        if is_model_file(file.path):
+            path = PurePosixPath(file.path)
+            shard = _SHARD.match(path.stem)
+            index, total = (int(shard["index"]), int(shard["total"])) if shard else (1, 1)
+            groups.setdefault((path.with_name(_stem(path)), total), []).append((index, file))
+    whole: list[tuple[PurePosixPath, str, tuple[ModelFile, ...]]] = []
+    for (path, total), parts in groups.items():
+        parts.sort(key=lambda part: part[0])
+        if [index for index, _ in parts] == list(range(1, total + 1)):
+            kind = label_of_file(parts[0][1].path) or ""
+            whole.append((path, kind, tuple(file for _, file in parts)))
+    kinds = Counter(kind for _, kind, _ in whole)
+    names = Counter(path.name for path, _, _ in whole)
+
+    def label(path: PurePosixPath, kind: str) -> str:
+        if kind and kinds[kind] == 1:
+            return kind
+        return path.name if names[path.name] == 1 else str(path)
+
+    found = [Quantization(label(path, kind), shards, kind) for path, kind, shards in whole]
+    return tuple(sorted(found, key=lambda q: (*_rank(q), q.label)))
+
+
+def choose(
+    quantizations: Sequence[Quantization],
+    *,
+    named: str | None = None,
+    cached: Collection[str] = (),
+    suits: Callable[[Quantization], bool] = lambda _: True,
+) -> Quantization:
+    """The quantization to take.
+
+    What the user `named` always wins. Else the first of DEFAULT_ORDER that suits, then the best that suits
+    (the most bits, floats after all others); in both, what is `cached` (labels) before what would have to be
+    pulled. If none suits, the one that would have been taken had that not mattered: its verdict tells why.
+
+    Raises:
+        ModelReferenceError: there is none, none of that name, or several of it.
+    """
+    if not quantizations:
+        raise ModelReferenceError(
+            "No GGUF here", "There is no GGUF file with a model's weights.", "Choose another repository."
+        )
+    if named is not None:
+        return _named(quantizations, named)
+    here = [q for q in quantizations if q.label in cached]
+    for pool in (here, quantizations):
+        suitable = [q for q in pool if suits(q)]
+        if suitable:
+            return _preferred(suitable) or max(suitable, key=_quality)
+    pool = here or quantizations
+    return _preferred(pool) or min(pool, key=_rank)
+
+
+def _named(quantizations: Sequence[Quantization], named: str) -> Quantization:
+    wanted = normalize_label(named)
+    same = [q for q in quantizations if normalize_label(q.label) == wanted]
+    same = same or [q for q in quantizations if q.kind == wanted]
+    if len(same) == 1:
+        return same[0]
+    labels = ", ".join(q.label for q in (same or quantizations)[:12])
+    if same:
+        raise ModelReferenceError(f"Which {wanted}?", f"{len(same)} files are {wanted}.", f"One of {labels}.")
+    raise ModelReferenceError(f"No {wanted} here", f"No file is {wanted}.", f"There are {labels}.")
+
+
+def _preferred(quantizations: Sequence[Quantization]) -> Quantization | None:
+    matches = (q for kind in DEFAULT_ORDER for q in quantizations if q.kind == kind)
+    return next(matches, None)
+
+
+def _quality(quantization: Quantization) -> tuple[bool, float, float]:
+    bits, size = _rank(quantization)
+    return (not is_float(quantization.kind), bits, size)
+
+
+_MIXES = {"XXS": 0, "XS": 1, "S": 2, "NL": 2, "M": 3, "L": 4, "XL": 5, "XXL": 6}
+
+
+def _rank(quantization: Quantization) -> tuple[float, float]:
+    """Orders by quality: bits of the main type, then bytes, or else the letters of the mix."""
+    mix = _MIXES.get(quantization.kind.rpartition("_")[2], 2)
+    size = quantization.size_bytes
+    return (nominal_bits(quantization.kind) or 0.0, float(mix if size is None else size))
+
+
+def _stem(path: PurePosixPath) -> str:
+    """The file's name without suffix and shard number."""
+    shard = _SHARD.match(path.stem)
+    return shard["stem"] if shard else path.stem

@@ -1,0 +1,237 @@
+"""References: the one way to name a model, in flags, configuration, interface and queries.
+
+    starter                          the small model that comes with the program
+    qwen3:1.7b                       a pretty name: family and size (pretty_names.py)
+    phi4                             a family of one size
+    ORG/NAME                         a repository on Hugging Face
+    ./x.gguf  ../dir  ~/x  /x        a file, or a directory that holds a model
+    …:QUANT                          of all but the starter: the quantization, as in `qwen3:1.7b:Q8_0`
+    …@REVISION                       of names and repositories: a branch, tag or commit, last
+
+`mistralrs/` and `local/` before any of them say what is true anyway, and are dropped. Addresses copied from
+the browser (`https://huggingface.co/…`, `hf.co/…`, `hf://…`) are taken too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os.path
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from spnl_tui.errors import ModelReferenceError
+from spnl_tui.models.pretty_names import PRETTY_NAMES, pretty_name_of, sizes_of
+from spnl_tui.models.quantization import label_of_file, normalize_label
+
+STARTER = "starter"
+
+_DROPPED_PREFIXES = ("mistralrs/", "local/")
+_OTHER_BACKENDS = ("ollama", "openai", "gemini")
+"""SPNL's names for backends that are services. Here models run on this machine."""
+_OPENAI_SERVICE = re.compile(r"(chatgpt|gpt-\d|o\d)", re.IGNORECASE)
+"""What OpenAI serves but never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
+
+_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://", re.IGNORECASE)
+_SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_LONGEST_ID = 96
+"""Of `ORG/NAME`, by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model, named. Exactly one of `repository`, `path` and `is_starter` says which.
+
+    `str()` gives the canonical text, which parses to an equal reference. The case of a repository is the
+    user's, unless a pretty name has it: only the hub knows the rest (`Catalog.details`).
+    """
+
+    repository: str | None = None
+    """`ORG/NAME` on Hugging Face."""
+    quantization: str | None = None
+    """A label in its usual spelling, `Q4_K_M`; None leaves the choice to `quantization.choose`."""
+    revision: str | None = None
+    """A branch, tag or commit; None means `main`."""
+    path: Path | None = None
+    """An absolute path of a file or a directory."""
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether this is the model that comes with the program."""
+        return self.repository is None and self.path is None
+
+    @property
+    def pretty(self) -> str:
+        """The shortest text that means the same, for the screen."""
+        name = self.repository and pretty_name_of(self.repository)
+        return self._text(name) if name else str(self)
+
+    def __str__(self) -> str:
+        return self._text(self.repository or (str(self.path) if self.path else STARTER))
+
+    def _text(self, name: str) -> str:
+        quantization = f":{self.quantization}" if self.quantization else ""
+        return f"{name}{quantization}{f'@{self.revision}' if self.revision else ''}"
+
+    def with_quantization(self, label: str | None) -> ModelReference:
+        """The same model in another quantization, or (None) in whichever suits."""
+        return replace(self, quantization=label and normalize_label(label))
+
+    def with_repository(self, repository: str) -> ModelReference:
+        """The same reference with the repository as the hub spells it."""
+        return replace(self, repository=repository)
+
+    @classmethod
+    def parse(cls, text: str) -> ModelReference:
+        """The reference that this text means. Reads no file and asks no network.
+
+        Raises:
+            ModelReferenceError: the text is malformed, ambiguous or an unknown name; the hint says what could
+                have been meant.
+        """
+        given = text.strip()
+        if not given or any(ord(character) < 32 for character in given):
+            raise ModelReferenceError(
+                "No model named",
+                f"{given!r} names no model.",
+                "Name one as qwen3:1.7b, ORG/NAME or ./file.gguf.",
+            )
+        rest = given
+        if prefix := next((p for p in _DROPPED_PREFIXES if rest.lower().startswith(p)), None):
+            rest = rest[len(prefix) :]
+        if address := _ADDRESS.match(rest):
+            return _from_address(given, rest[address.end() :])
+        if _is_path(rest):
+            return _from_path(rest)
+        _refuse_other_backends(given, rest)
+        name, _, revision = rest.partition("@")
+        if "@" in rest and not _REVISION.fullmatch(revision):
+            hint = "The quantization comes before the revision: ORG/NAME:QUANT@REVISION."
+            _malformed(given, f"{revision!r} is not a revision.", hint)
+        found = _from_repository(given, name) if "/" in name else _from_pretty_name(given, name)
+        if revision and found.is_starter:
+            _malformed(given, "The starter has no revisions.", "Say just starter.")
+        return replace(found, revision=revision or None)
+
+
+def _malformed(given: str, why: str, hint: str) -> NoReturn:
+    raise ModelReferenceError("Not a model reference", f"{given!r}: {why}", hint)
+
+
+def _is_path(text: str) -> bool:
+    if text in (".", "..", "~") or text.startswith(("/", "./", "../", "~/", "~")):
+        return True
+    # Repositories may end in "GGUF", but hardly in the very suffix of the files inside them.
+    return text.endswith(".gguf") and text.count("/") != 2
+
+
+def _from_path(text: str) -> ModelReference:
+    head, colon, label = text.rpartition(":")
+    # A file may have a colon in its name; only what is surely a label is taken for one.
+    if colon and head and label_of_file(f"{label}.gguf") == normalize_label(label):
+        text, quantization = head, normalize_label(label)
+    else:
+        quantization = None
+    return ModelReference(path=Path(os.path.abspath(os.path.expanduser(text))), quantization=quantization)
+
+
+def _from_address(given: str, rest: str) -> ModelReference:
+    """`ORG/NAME`, `ORG/NAME:QUANT`, `ORG/NAME/tree/REVISION`, `ORG/NAME/blob/REVISION/FILE.gguf`."""
+    parts = rest.split("?")[0].split("#")[0].rstrip("/").split("/")
+    if len(parts) < 2:
+        _malformed(given, "no repository in this address.", "Copy the address of a model's page.")
+    reference = ModelReference.parse("/".join(parts[:2]))
+    if len(parts) >= 4 and parts[2] in ("tree", "blob", "resolve"):
+        revision = parts[3] if parts[3] != "main" else None
+        label = label_of_file(parts[-1]) if parts[-1].lower().endswith(".gguf") else None
+        return replace(reference, revision=revision, quantization=label or reference.quantization)
+    return reference
+
+
+def _refuse_other_backends(given: str, text: str) -> None:
+    backend, _, rest = text.partition("/")
+    if backend.lower() not in _OTHER_BACKENDS or not rest:
+        return
+    # openai/gpt-oss-20b is a repository of OpenAI's: only what can be nothing else is refused.
+    service = (
+        "/" in rest
+        or rest.lower() in PRETTY_NAMES
+        or (backend.lower() == "openai" and _OPENAI_SERVICE.match(rest) and "oss" not in rest.lower())
+        or (backend.lower() == "ollama")
+        or (backend.lower() == "gemini" and rest.lower().startswith("gemini"))
+    )
+    if not service:
+        return
+    name = rest.lower()
+    close = name if name in PRETTY_NAMES or "/" in rest else _nearest(name)
+    raise ModelReferenceError(
+        f"{backend} models do not run here",
+        f"{given!r} names the backend {backend!r}; spnl-chat runs models on this machine only.",
+        f"Try {close}." if close else "Name a model as qwen3:1.7b, ORG/NAME or ./file.gguf.",
+    )
+
+
+def _from_repository(given: str, name: str) -> ModelReference:
+    repository, colon, label = name.partition(":")
+    segments = repository.split("/")
+    if len(segments) != 2:
+        hint = f"A file or directory is written ./{repository}; a repository is ORG/NAME."
+        _malformed(given, "a repository has one slash.", hint)
+    wrong = next((s for s in segments if not _SEGMENT.fullmatch(s) or ".." in s or "--" in s), None)
+    if wrong is not None or len(repository) > _LONGEST_ID:
+        why = f"{wrong!r} cannot be part of a repository's name." if wrong is not None else "it is too long."
+        hint = "Names have letters, digits, dots, dashes and underscores: ORG/NAME, ORG/NAME:Q4_K_M."
+        _malformed(given, why, hint)
+    known = pretty_name_of(repository)
+    return ModelReference(
+        repository=PRETTY_NAMES[known] if known else repository,
+        quantization=_label(given, label) if colon else None,
+    )
+
+
+def _from_pretty_name(given: str, name: str) -> ModelReference:
+    family, *rest = name.lower().split(":")
+    if family == STARTER:
+        if rest:
+            _malformed(given, "the starter has one quantization.", "Say just starter.")
+        return ModelReference()
+    if rest and f"{family}:{rest[0]}" in PRETTY_NAMES:
+        repository, rest = PRETTY_NAMES[f"{family}:{rest[0]}"], rest[1:]
+    elif len(sizes := sizes_of(family)) == 1 and (not rest or label_of_file(f"{rest[0]}.gguf")):
+        repository = PRETTY_NAMES[f"{family}:{sizes[0]}"]
+    elif sizes:
+        what = f"{family} has no size {rest[0]!r}" if rest else f"{family} comes in several sizes"
+        names = ", ".join(f"{family}:{size}" for size in sizes)
+        raise ModelReferenceError(f"Which {family}?", f"{given!r}: {what}.", f"One of {names}.")
+    else:
+        close = _nearest(name.lower())
+        raise ModelReferenceError(
+            "Unknown model",
+            f"{given!r} is not a name that spnl-chat knows.",
+            f"Did you mean {close}?" if close else "Search for it, or name its repository: ORG/NAME.",
+        )
+    if len(rest) > 1:
+        _malformed(given, "too many colons.", "The most there is: FAMILY:SIZE:QUANT@REVISION.")
+    return ModelReference(repository=repository, quantization=_label(given, rest[0]) if rest else None)
+
+
+def _label(given: str, label: str) -> str:
+    if not _LABEL.fullmatch(label):
+        _malformed(given, f"{label!r} is not a quantization.", "Quantizations look like Q4_K_M or Q8_0.")
+    return normalize_label(label)
+
+
+def _nearest(name: str) -> str:
+    """Up to three known names like this one, as words; empty if none is like it."""
+    family = name.partition(":")[0]
+    close = difflib.get_close_matches(name, [*PRETTY_NAMES, STARTER], n=3, cutoff=0.6)
+    if not close:
+        families = {known.partition(":")[0] for known in PRETTY_NAMES}
+        alike = difflib.get_close_matches(family, families, n=3, cutoff=0.6)
+        close = [f"{name}:{sizes_of(name)[0]}" for name in alike]
+    if len(close) < 2:
+        return "".join(close)
+    return f"{', '.join(close[:-1])} or {close[-1]}"

@@ -1,0 +1,168 @@
+"""One request to the engine, with all of its candidates: where a query and a map meet the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import Sequence as Messages
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeAlias
+
+from spnl_tui.engine.protocol import (
+    Event,
+    FinishReason,
+    LoadProgressed,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+    Timing,
+    Usage,
+)
+from spnl_tui.errors import SpnlError
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodeProgressed, QueryEvent, Stage
+from spnl_tui.queries.tree import NodePath
+
+
+class ChatEngine(Protocol):
+    """The part of `spnl_tui.engine.service.Engine` that queries use."""
+
+    def generate_chat(
+        self, model: LocalModel, messages: Messages[Message], sampling: Sampling, *, n: int = 1
+    ) -> AsyncIterator[Event]:
+        """Reply n times to one list of messages; leaving the iterator cancels."""
+        ...
+
+
+Resolve: TypeAlias = Callable[[str], Awaitable[LocalModel]]
+"""The model of that name on this disk. Raises SpnlError if there is none."""
+
+
+@asynccontextmanager
+async def leaving(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+    """Leave the iterator for certain at the end of the block, which is what cancels its request."""
+    try:
+        yield events
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
+
+
+async def ask(
+    engine: ChatEngine,
+    model: LocalModel,
+    messages: Messages[Message],
+    sampling: Sampling,
+    emit: Callable[[QueryEvent], None],
+    *,
+    path: NodePath = (),
+    n: int = 1,
+    candidate: int = 0,
+) -> list[NodeFinished | None]:
+    """Ask for n replies, numbered from `candidate`, and emit what happens. None stands for a failed one.
+
+    When it is cancelled, what had come of each reply is emitted as finished ("cancelled"), and the
+    engine's iterator is left, before the cancellation goes on.
+    """
+    replies = [_Reply() for _ in range(n)]
+    try:
+        async with leaving(engine.generate_chat(model, messages, sampling, n=n)) as events:
+            async for event in events:
+                _take(event, replies, emit, path, candidate, model.name)
+    except asyncio.CancelledError:
+        for index, reply in enumerate(replies):
+            if not reply.done:
+                emit(reply.finished(path, candidate + index, model.name, "cancelled", Usage(), Timing()))
+        raise
+    except SpnlError as error:
+        # The engine refuses what it can tell to be wrong before it starts.
+        for index, reply in enumerate(replies):
+            if not reply.done:
+                emit(reply.failed(path, candidate + index, error.title, error.message, error.hint))
+    for index, reply in enumerate(replies):
+        if not reply.done:
+            emit(reply.failed(path, candidate + index, "No reply", "The engine ended without one."))
+    return [reply.outcome for reply in replies]
+
+
+class _Reply:
+    """What has come of one reply."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.done = False
+        self.outcome: NodeFinished | None = None
+
+    def finished(
+        self, path: NodePath, candidate: int, model: str, reason: FinishReason, usage: Usage, timing: Timing
+    ) -> NodeFinished:
+        self.done = True
+        finished = NodeFinished(
+            path=path,
+            candidate=candidate,
+            model=model,
+            text="".join(self.text),
+            reasoning="".join(self.reasoning),
+            finish_reason=reason,
+            usage=usage,
+            timing=timing,
+        )
+        if reason != "cancelled":
+            self.outcome = finished
+        return finished
+
+    def failed(self, path: NodePath, candidate: int, title: str, message: str, hint: str = "") -> NodeFailed:
+        self.done = True
+        text = "".join(self.text)
+        return NodeFailed(path=path, candidate=candidate, title=title, message=message, hint=hint, text=text)
+
+
+def _take(
+    event: Event,
+    replies: list[_Reply],
+    emit: Callable[[QueryEvent], None],
+    path: NodePath,
+    first: int,
+    model: str,
+) -> None:
+    """Turn an event of the engine into one of the query."""
+
+    def progressed(stage: Stage, done: int = 0, total: int = 0, detail: str = "") -> None:
+        # The engine asks for candidates one after the other: these are about the next without any text.
+        waiting = next((i for i, reply in enumerate(replies) if not reply.done and not reply.text), 0)
+        emit(
+            NodeProgressed(
+                path=path, candidate=first + waiting, stage=stage, done=done, total=total, detail=detail
+            )
+        )
+
+    match event:
+        case RequestQueued():
+            progressed("queued", total=event.ahead)
+        case LoadProgressed():
+            progressed("loading", detail=event.stage)
+        case PrefillProgressed():
+            progressed("prefill", event.done, event.total)
+        case ReplyChunk():
+            reply, candidate = replies[event.candidate], first + event.candidate
+            reply.text.append(event.text)
+            reply.reasoning.append(event.reasoning)
+            emit(
+                NodeChunk(
+                    path=path,
+                    candidate=candidate,
+                    text=event.text,
+                    reasoning=event.reasoning,
+                    tokens=event.tokens,
+                )
+            )
+        case ReplyFinished():
+            reply, candidate = replies[event.candidate], first + event.candidate
+            emit(reply.finished(path, candidate, model, event.finish_reason, event.usage, event.timing))
+        case RequestFailed():
+            reply, candidate = replies[event.candidate], first + event.candidate
+            emit(reply.failed(path, candidate, event.title, event.message, event.hint))

@@ -1,0 +1,54 @@
+"""The queries that come with the program: SPNL's builtins, as query files to read and to learn from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from spnl_tui.errors import QueryError
+from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.source import Parameters, nearest
+from spnl_tui.queries.tree import Query
+
+BUILTINS = ("email", "email2", "bulkmap", "gsm8k")
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A query file of the package. Its first comment describes it."""
+
+    name: str
+    source: str
+
+    @property
+    def description(self) -> str:
+        """What it does, in a sentence or two."""
+        lines = re.match(r"(?:;.*\n)*", self.source)
+        assert lines is not None
+        return " ".join(line.lstrip("; ") for line in lines[0].splitlines())
+
+    def query(self, *, model: str, n: int = 5, temperature: float = 0.5, max_tokens: int = 100) -> Query:
+        """The query with these values in it. The defaults are SPNL's.
+
+        Raises:
+            QuerySyntaxError: a value is out of range.
+        """
+        values: Parameters = {"model": model, "n": n, "temperature": temperature, "max_tokens": max_tokens}
+        return read_lisp(self.source, values)
+
+
+def builtins() -> tuple[Builtin, ...]:
+    """All of them."""
+    return tuple(builtin(name) for name in BUILTINS)
+
+
+def builtin(name: str) -> Builtin:
+    """The builtin of that name.
+
+    Raises:
+        QueryError: there is none.
+    """
+    if name not in BUILTINS:
+        raise QueryError("Unknown builtin", f"There is no builtin {name!r}.", nearest(name, BUILTINS))
+    return Builtin(name, (resources.files(__name__) / f"{name}.lisp").read_text(encoding="utf-8"))

@@ -1,0 +1,15 @@
+; Like email, but every candidate is told how to write, and knows who applies for what.
+(g {model}
+   (seq
+      (system "You judge introductory emails. Give each candidate a score from 0 to 100; specifics such as the names of people and companies make an email better. List the top 3, best first, each with its score and its full text.")
+      (print "Writing {n} candidate emails")
+      (plus
+         (repeat {n}
+            (g {model}
+               (cross
+                  (system "You write introductory emails for job applications. Mind the specifics of the application, and use at most {max_tokens} characters.")
+                  (user "I am Robin, a data scientist with ten years of experience. I need an introductory email to apply for a position in the research department of a large computer company."))
+               {temperature} {max_tokens})))
+      (print "Choosing the best of them")
+      (user "Score these candidates, and list the top 3."))
+   {temperature} {max_tokens})

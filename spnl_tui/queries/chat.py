@@ -1,0 +1,58 @@
+"""A chat as a query, and a query as a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Messages
+
+from spnl_tui.errors import QueryError
+from spnl_tui.models.request import Message as ChatMessage
+from spnl_tui.models.request import Sampling
+from spnl_tui.queries.tree import Cross, File, Generate, Map, Message, Query, Repeat, asks, walk
+
+
+def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling: Sampling) -> Generate:
+    """The query that asks for the last reply of a chat again.
+
+    Replies at the very end are left out, since they are what the query asks for. Of the sampling, a
+    query holds the temperature and max_tokens.
+
+    Raises:
+        QueryError: nobody has asked anything in it yet.
+    """
+    asked = list(messages)
+    while asked and asked[-1].role == "assistant":
+        asked.pop()
+    if not any(message.role == "user" for message in asked):
+        raise QueryError("Nothing to export", "The conversation has no prompt yet.", "Send a prompt first.")
+    parts = tuple(Message(message.role, message.content) for message in asked)
+    return Generate(
+        model, parts[0] if len(parts) == 1 else Cross(parts), sampling.temperature, sampling.max_tokens
+    )
+
+
+def query_to_messages(query: Query) -> tuple[Generate, tuple[ChatMessage, ...]]:
+    """The one request of a query, and its messages. The query's files must have been read.
+
+    Raises:
+        QueryError: it makes several requests, or none, so that no chat says the same.
+    """
+    requests = [node for _, node in walk(query) if isinstance(node, (Generate, Repeat, Map))]
+    if len(requests) != 1 or isinstance(requests[0], Map) or asks(_generate(requests[0]).input):
+        raise QueryError(
+            "Not a chat",
+            f"The query asks {len(requests)} times; a chat opens from a query that asks once.",
+            "Run it with spnl-chat run instead.",
+        )
+    generate = _generate(requests[0])
+    messages: list[ChatMessage] = []
+    for _, node in walk(generate.input):
+        if isinstance(node, Message):
+            if isinstance(node.content, File):
+                raise QueryError("A file is not read", f"{node.content.path} is still to be read.")
+            messages.append(ChatMessage(node.role, node.content))
+    return generate, tuple(messages)
+
+
+def _generate(node: Generate | Repeat | Map) -> Generate:
+    assert not isinstance(node, Map)
+    return node.generate if isinstance(node, Repeat) else node

@@ -1,0 +1,307 @@
+"""SPNL's Lisp, read at run time.
+
+    (g MODEL INPUT [TEMPERATURE [MAX_TOKENS]])
+    (generate (model MODEL) (input INPUT) [(temperature T)] [(max_tokens N)])    the first design's form
+    (repeat N (g …))   (repeat N MODEL INPUT [TEMPERATURE [MAX_TOKENS]])
+    (map MODEL (list TEXT…) [TEMPERATURE [MAX_TOKENS]])
+    (cross …) (plus …) (seq …) (par …)
+    (user TEXT) (system TEXT) (assistant TEXT) (print TEXT)        TEXT is "…" or (file "path")
+
+A text by itself is a user message. `{name}` stands for a parameter, in texts and by itself; it is
+replaced after the text has been read into words, so that a value can never become query. Comments run
+from `;` to the end of the line. docs/queries.md has the whole language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Names
+
+from spnl_tui.models.request import Role
+from spnl_tui.queries.expressions import Expression, List, Literal, Word, head, read_expression, what
+from spnl_tui.queries.source import (
+    Found,
+    Parameters,
+    QuerySyntaxError,
+    Source,
+    check_count,
+    check_model,
+    check_temperature,
+    excerpt,
+    nearest,
+)
+from spnl_tui.queries.tree import (
+    MAX_SIZE,
+    MAX_TOKENS,
+    Cross,
+    File,
+    Generate,
+    Map,
+    Message,
+    Parallel,
+    Plus,
+    Print,
+    Query,
+    Repeat,
+    Sequence,
+    check_limits,
+)
+
+_COMBINER = (
+    "You combine what other assistants have answered. "
+    "Reply with the result alone: no markdown, no explanations."
+)
+_KEYS = ("model", "input", "inputs", "temperature", "max_tokens")
+
+
+def read_lisp(text: str, parameters: Parameters | None = None) -> Query:
+    """The query that `text` holds, with `{name}` replaced by the value of that parameter.
+
+    Raises:
+        QuerySyntaxError: the text is not one query; says where, and what was expected.
+    """
+    query = _Builder().query(read_expression(Source(text), parameters or {}))
+    check_limits(query)
+    return query
+
+
+class _Builder:
+    """Turns lists into nodes: one method for each form."""
+
+    def __init__(self) -> None:
+        self.forms: dict[str, Callable[[List], Query]] = {
+            "g": self.generate,
+            "generate": self.generate,
+            "cross": lambda form: Cross(self.children(form), place=form.place),
+            "plus": lambda form: Plus(self.children(form), place=form.place),
+            "seq": lambda form: Sequence(self.children(form), place=form.place),
+            "par": lambda form: Parallel(self.children(form), place=form.place),
+            "repeat": self.repeat,
+            "map": self.map,
+            "user": lambda form: self.message(form, "user"),
+            "system": lambda form: self.message(form, "system"),
+            "assistant": lambda form: self.message(form, "assistant"),
+            "print": self.print,
+            "file": lambda form: Message("user", self.file(form), place=form.place),
+            "with": self.with_files,
+            "extract": self.extract,
+            "combine": self.combine,
+        }
+
+    def query(self, expression: Expression) -> Query:
+        match expression:
+            case Literal(str(text)):
+                return Message("user", text, place=expression.place)
+            case List((Word(name), *_)):
+                if name in self.forms:
+                    return self.forms[name](expression)
+                place = expression.items[0].place
+                if name == "take":
+                    raise QuerySyntaxError(
+                        "found (take …); expected it within cross, plus, seq or par", place
+                    )
+                raise QuerySyntaxError(
+                    f"found {excerpt(name)}; expected the name of a form", place, nearest(name, self.forms)
+                )
+            case List(items):
+                found = what(items[0]) if items else "()"
+                raise QuerySyntaxError(
+                    f"found {found}; expected the name of a form",
+                    items[0].place if items else expression.place,
+                    f"Known here: {', '.join(self.forms)}.",
+                )
+        raise QuerySyntaxError(
+            f"found {what(expression)}; expected a query",
+            expression.place,
+            "A query is a (form …) or a text in quotes.",
+        )
+
+    def children(self, form: List) -> tuple[Query, ...]:
+        """The queries in a group. `(take n …)` stands for the first n of its own."""
+        parts: list[Query] = []
+        for item in form.items[1:]:
+            match item:
+                case List((Word("take"), *_)):
+                    self.arguments(item, "how many to take, then queries", 1, None)
+                    count = check_count(
+                        self.value(item.items[1]), "how many", 0, MAX_SIZE, item.items[1].place
+                    )
+                    parts += [self.query(part) for part in item.items[2:]][:count]
+                case _:
+                    parts.append(self.query(item))
+        return tuple(parts)
+
+    def generate(self, form: List) -> Generate:
+        values = self.settings(form, "input")
+        return Generate(
+            self.model(values["model"]),
+            self.query(values["input"]),
+            self.temperature(values.get("temperature")),
+            self.max_tokens(values.get("max_tokens")),
+            place=form.place,
+        )
+
+    def map(self, form: List) -> Map:
+        values = self.settings(form, "inputs")
+        inputs = values["inputs"]
+        if not isinstance(inputs, List) or head(inputs.items) not in ("list", "inputs"):
+            raise QuerySyntaxError(f"found {what(inputs)}; expected (list TEXT …)", inputs.place)
+        return Map(
+            self.model(values["model"]),
+            tuple(self.text(item) for item in inputs.items[1:]),
+            self.temperature(values.get("temperature")),
+            self.max_tokens(values.get("max_tokens")),
+            place=form.place,
+        )
+
+    def settings(self, form: List, second: str) -> dict[str, Expression]:
+        """The values of a generate or map, by name, whether they came in order or as (name value)."""
+        names = ("model", second, "temperature", "max_tokens")
+        name = head(form.items)
+        if len(form.items) > 1 and isinstance(form.items[1], List) and head(form.items[1].items) in _KEYS:
+            values = self.keyed(form, names)
+        else:
+            self.arguments(form, "model, " + second + ", temperature and max_tokens", 2, 4)
+            values = dict(zip(names, form.items[1:], strict=False))
+        for needed in names[:2]:
+            if needed not in values:
+                raise QuerySyntaxError(
+                    f"found no {needed}; expected ({needed} …) in this ({name} …)", form.end
+                )
+        return values
+
+    def keyed(self, form: List, names: Names[str]) -> dict[str, Expression]:
+        values: dict[str, Expression] = {}
+        for item in form.items[1:]:
+            if not isinstance(item, List) or not item.items or not isinstance(item.items[0], Word):
+                raise QuerySyntaxError(
+                    f"found {what(item)}; expected (name value)",
+                    item.place,
+                    f"Names here: {', '.join(names)}.",
+                )
+            key = item.items[0].name.replace("-", "_")
+            if key not in names:
+                raise QuerySyntaxError(
+                    f"found {what(item.items[0])}; expected one of {', '.join(names)}",
+                    item.items[0].place,
+                    nearest(key, names),
+                )
+            if key in values:
+                raise QuerySyntaxError(f"found a second ({key} …)", item.place, "Keep one of them.")
+            if key == "inputs":
+                values[key] = item
+                continue
+            self.arguments(item, "one value", 1, 1)
+            values[key] = item.items[1]
+        return values
+
+    def repeat(self, form: List) -> Repeat:
+        self.arguments(form, "how many times, and a (g …)", 2, 5)
+        n = check_count(self.value(form.items[1]), "how many times", 1, MAX_SIZE, form.items[1].place)
+        if len(form.items) > 3:  # SPNL's short form: (repeat n model input temperature max_tokens)
+            return Repeat(n, self.generate(List(form.items[1:], form.place, form.end)), place=form.place)
+        query = self.query(form.items[2])
+        if not isinstance(query, Generate):
+            raise QuerySyntaxError(
+                f"found {what(form.items[2])}; expected the (g …) to repeat", form.items[2].place
+            )
+        return Repeat(n, query, place=form.place)
+
+    def message(self, form: List, role: Role) -> Message:
+        self.arguments(form, "one text", 1, 1)
+        match form.items[1]:
+            case List((Word("file"), *_)) as inner:
+                return Message(role, self.file(inner), place=form.place)
+        return Message(role, self.text(form.items[1]), place=form.place)
+
+    def print(self, form: List) -> Print:
+        self.arguments(form, "one text", 1, 1)
+        return Print(self.text(form.items[1]), place=form.place)
+
+    def file(self, form: List) -> File:
+        self.arguments(form, "the path of a file", 1, 1)
+        return File(self.path(form.items[1]), place=form.place)
+
+    def with_files(self, form: List) -> Cross:
+        """`(with INPUT FILE…)`: SPNL's question about documents; here with all of their text."""
+        self.arguments(form, "a query, then files", 2, None)
+        files: list[Query] = []
+        for item in form.items[2:]:
+            inner = isinstance(item, List) and head(item.items) == "file"
+            file = (
+                self.file(item)
+                if inner and isinstance(item, List)
+                else File(self.path(item), place=item.place)
+            )
+            files.append(Message("user", file, place=item.place))
+        return Cross(
+            (
+                Plus(tuple(files), place=form.place),
+                Message("user", "Please answer this question:", place=form.place),
+                self.query(form.items[1]),
+            ),
+            place=form.place,
+        )
+
+    def extract(self, form: List) -> Generate:
+        """`(extract MODEL N BODY)`: ask for the N final answers in the replies of BODY."""
+        self.arguments(form, "model, how many answers, and a query", 3, 3)
+        n = check_count(self.value(form.items[2]), "how many answers", 1, MAX_SIZE, form.items[2].place)
+        answers = "final answer" if n == 1 else f"{n} final answers"
+        return self.ask_about(form, f"Extract the {answers} from this, each as short as can be.")
+
+    def combine(self, form: List) -> Generate:
+        """`(combine MODEL BODY)`: ask for the replies of BODY as one list."""
+        self.arguments(form, "model and a query", 2, 2)
+        return self.ask_about(form, "Combine these answers into one flat JSON array, in the same order.")
+
+    def ask_about(self, form: List, request: str) -> Generate:
+        place = form.place
+        parts = (
+            Message("system", _COMBINER, place=place),
+            self.query(form.items[-1]),
+            Message("user", request, place=place),
+        )
+        return Generate(self.model(form.items[1]), Cross(parts, place=place), place=place)
+
+    # ── values ──
+
+    def arguments(self, form: List, expected: str, low: int, high: int | None) -> None:
+        """Refuse a form with too few or too many arguments."""
+        count = len(form.items) - 1
+        name = head(form.items)
+        if count < low:
+            raise QuerySyntaxError(f"found the end of ({name} …); expected {expected}", form.end)
+        if high is not None and count > high:
+            extra = form.items[high + 1]
+            raise QuerySyntaxError(
+                f"found {what(extra)}; expected ) after {expected} in ({name} …)", extra.place
+            )
+
+    def value(self, expression: Expression) -> object:
+        return expression.value if isinstance(expression, Literal) else Found(what(expression))
+
+    def text(self, expression: Expression) -> str:
+        if isinstance(expression, Literal):
+            return expression.value if isinstance(expression.value, str) else str(expression.value)
+        raise QuerySyntaxError(
+            f"found {what(expression)}; expected a text in quotes", expression.place, 'For example "Hello".'
+        )
+
+    def path(self, expression: Expression) -> str:
+        path = self.text(expression)
+        if not path or "\0" in path:
+            raise QuerySyntaxError(f"found {what(expression)}; expected the path of a file", expression.place)
+        return path
+
+    def model(self, expression: Expression) -> str:
+        return check_model(self.value(expression), expression.place)
+
+    def temperature(self, expression: Expression | None) -> float | None:
+        return None if expression is None else check_temperature(self.value(expression), expression.place)
+
+    def max_tokens(self, expression: Expression | None) -> int | None:
+        if expression is None:
+            return None
+        # SPNL writes 0 for "no limit of its own".
+        return check_count(self.value(expression), "max_tokens", 0, MAX_TOKENS, expression.place) or None

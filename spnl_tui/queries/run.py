@@ -1,0 +1,262 @@
+"""Runs span queries: what can be asked at once is asked at once, within the engine's own admission."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message as ChatMessage
+from spnl_tui.models.request import Sampling
+from spnl_tui.queries.asking import ChatEngine, Resolve, ask
+from spnl_tui.queries.events import (
+    NodeFailed,
+    NodeFinished,
+    NodePrinted,
+    NodeStarted,
+    QueryEvent,
+    QueryFinished,
+)
+from spnl_tui.queries.files import read_files
+from spnl_tui.queries.prefixes import by_prefix
+from spnl_tui.queries.source import QuerySyntaxError
+from spnl_tui.queries.tree import (
+    Cross,
+    Generate,
+    Map,
+    Message,
+    NodePath,
+    Parallel,
+    Plus,
+    Print,
+    Query,
+    Repeat,
+    Sequence,
+    models,
+    walk,
+)
+
+DEFAULT_PARALLEL = 16
+"""Requests that a query has at the engine at once. The engine runs as many of them at a time as it can."""
+
+
+async def run_query(
+    query: Query,
+    engine: ChatEngine,
+    resolve: Resolve,
+    *,
+    defaults: Sampling | None = None,
+    directory: Path | None = None,
+    parallel: int = DEFAULT_PARALLEL,
+    stop: asyncio.Event | None = None,
+) -> AsyncGenerator[QueryEvent, None]:
+    """Run the query. Yields what happens, and at the end one QueryFinished.
+
+    A Generate is asked once its whole input is there: messages as they stand, and inner replies as
+    assistant messages, in the order in which the query was written, whichever came first. Where parts
+    may run at once, those that begin alike start one after the other, so that the engine's prefix
+    cache serves them. A part that fails does not end those beside it, only what needs its reply.
+
+    `defaults` fills in for what the query leaves open. Paths in the query are relative to `directory`
+    (the current one). Setting `stop` ends the query in order: what is running is cancelled and comes as
+    NodeFinished ("cancelled"), then QueryFinished. Leaving the iterator (`aclosing`) ends it at once.
+    Either way nothing is running afterwards.
+
+    Raises:
+        QuerySyntaxError: the query has no sense, or a file of it cannot be read.
+        SpnlError: `resolve` does not know a model of the query. In both cases nothing was run.
+    """
+    started = time.monotonic()
+    query = await read_files(query, directory or Path())
+    run = await _Run.prepare(query, engine, resolve, defaults or Sampling(), parallel)
+    work = asyncio.create_task(run.evaluate(query, ()))
+    work.add_done_callback(lambda _: run.events.put_nowait(None))
+    stopper = asyncio.create_task(_cancel_at(stop, work)) if stop else None
+    finished: dict[tuple[NodePath, int], NodeFinished] = {}
+    surface = _surface(query)
+    try:
+        while (event := await run.events.get()) is not None:
+            if (
+                isinstance(event, NodeFinished)
+                and event.path in surface
+                and event.finish_reason != "cancelled"
+            ):
+                finished[event.path, event.candidate] = event
+            yield event
+        yield QueryFinished(
+            replies=tuple(finished[key] for key in sorted(finished)),
+            complete=not work.cancelled() and work.result().complete,
+            seconds=time.monotonic() - started,
+        )
+    finally:
+        tasks = [task for task in (work, stopper) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _cancel_at(stop: asyncio.Event, work: asyncio.Task[_Outcome]) -> None:
+    await stop.wait()
+    work.cancel()
+
+
+def _surface(query: Query) -> frozenset[NodePath]:
+    """The paths of the nodes whose replies are results, not input of another request."""
+    asking = [path for path, node in walk(query) if isinstance(node, (Generate, Repeat, Map))]
+    surface: set[NodePath] = set()
+    for path in asking:  # outer before inner
+        if not any(path[:length] in surface for length in range(len(path))):
+            surface.add(path)
+    return frozenset(surface)
+
+
+def _speaks(query: Query) -> bool:
+    """Whether any message comes out of it."""
+    return any(isinstance(node, (Message, Generate, Repeat, Map)) for _, node in walk(query))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a node gives to the request around it."""
+
+    messages: tuple[ChatMessage, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of one query."""
+
+    engine: ChatEngine
+    models: dict[str, LocalModel]
+    defaults: Sampling
+    admission: asyncio.Semaphore
+    events: asyncio.Queue[QueryEvent | None] = field(default_factory=asyncio.Queue)
+    """Not bounded: what is in it at most is what the engine generates while its reader is busy."""
+
+    @classmethod
+    async def prepare(
+        cls, query: Query, engine: ChatEngine, resolve: Resolve, defaults: Sampling, parallel: int
+    ) -> _Run:
+        """Everything that can fail before the first request."""
+        local = {name: await resolve(name) for name in models(query)}
+        for _, node in walk(query):
+            generate = node.generate if isinstance(node, Repeat) else node
+            if isinstance(generate, Generate) and not _speaks(generate.input):
+                raise QuerySyntaxError(
+                    f"found nothing to ask {generate.model}; expected a message",
+                    generate.place,
+                    "Give it at least one (user …).",
+                )
+        return cls(engine, local, defaults, asyncio.Semaphore(parallel))
+
+    def emit(self, event: QueryEvent) -> None:
+        self.events.put_nowait(event)
+
+    async def evaluate(self, node: Query, path: NodePath) -> _Outcome:
+        """Run the node, and all that it needs."""
+        match node:
+            case Message(role, str(content)):
+                return _Outcome((ChatMessage(role, content),))
+            case Print(text):
+                self.emit(NodePrinted(path=path, text=text))
+                return _Outcome()
+            case Cross() | Sequence():
+                return await self.in_order(node, path)
+            case Plus() | Parallel():
+                return await self.at_once(node, path)
+            case Generate():
+                return await self.generate(node, 1, path)
+            case Repeat():
+                return await self.generate(node.generate, node.n, path)
+            case Map():
+                return await self.map(node, path)
+        raise AssertionError(node)
+
+    async def in_order(self, node: Cross | Sequence, path: NodePath) -> _Outcome:
+        messages: list[ChatMessage] = []
+        for index, child in enumerate(node.children):
+            outcome = await self.evaluate(child, (*path, index))
+            messages.extend(outcome.messages)
+            if not outcome.complete:
+                return _Outcome(tuple(messages), complete=False)
+        return _Outcome(tuple(messages))
+
+    async def at_once(self, node: Plus | Parallel, path: NodePath) -> _Outcome:
+        async with asyncio.TaskGroup() as group:
+            # Tasks start in the order in which they are made.
+            tasks = {
+                index: group.create_task(self.evaluate(node.children[index], (*path, index)))
+                for index in by_prefix(node.children)
+            }
+        return _joined([tasks[index].result() for index in range(len(node.children))])
+
+    async def generate(self, node: Generate, n: int, path: NodePath) -> _Outcome:
+        given = await self.evaluate(node.input, (*path, 0))
+        messages = tuple(message for message in given.messages if message.content)
+        if not given.complete or not messages:
+            message = (
+                "There is nothing to ask: every message is empty."
+                if given.complete
+                else "A part of its input has failed."
+            )
+            for candidate in range(n):
+                self.emit(NodeFailed(path=path, candidate=candidate, title="Not asked", message=message))
+            return _Outcome(complete=False)
+        return await self.ask(node, messages, path, n=n)
+
+    async def map(self, node: Map, path: NodePath) -> _Outcome:
+        self.emit(NodeStarted(path=path, model=node.model, candidates=len(node.inputs)))
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self.ask(node, (ChatMessage("user", text),), path, candidate=index))
+                for index, text in enumerate(node.inputs)
+            ]
+        return _joined([task.result() for task in tasks])
+
+    async def ask(
+        self,
+        node: Generate | Map,
+        messages: tuple[ChatMessage, ...],
+        path: NodePath,
+        *,
+        n: int = 1,
+        candidate: int = 0,
+    ) -> _Outcome:
+        sampling = sampling_of(node, self.defaults)
+        async with self.admission:
+            if isinstance(node, Generate):
+                self.emit(NodeStarted(path=path, model=node.model, candidates=n))
+            replies = await ask(
+                self.engine,
+                self.models[node.model],
+                messages,
+                sampling,
+                self.emit,
+                path=path,
+                n=n,
+                candidate=candidate,
+            )
+        return _Outcome(
+            tuple(ChatMessage("assistant", reply.text) for reply in replies if reply),
+            complete=all(replies),
+        )
+
+
+def sampling_of(node: Generate | Map, defaults: Sampling) -> Sampling:
+    """The sampling of a node: its own values, and the defaults for the others."""
+    return replace(
+        defaults,
+        temperature=defaults.temperature if node.temperature is None else node.temperature,
+        max_tokens=defaults.max_tokens if node.max_tokens is None else node.max_tokens,
+    )
+
+
+def _joined(outcomes: list[_Outcome]) -> _Outcome:
+    return _Outcome(
+        tuple(message for outcome in outcomes for message in outcome.messages),
+        all(outcome.complete for outcome in outcomes),
+    )

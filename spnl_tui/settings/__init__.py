@@ -1,0 +1,36 @@
+"""What the user may choose: defaults < config.toml < environment < command line, in one frozen object.
+
+`schema` says what there is, `load` reads it from its four sources, `write` changes one setting in the
+user's file, `example` prints config.example.toml from the schema.
+"""
+
+from spnl_tui.settings.load import ENVIRONMENT, load_settings
+from spnl_tui.settings.schema import (
+    ChatSettings,
+    ContextSettings,
+    EngineSettings,
+    HubSettings,
+    InterfaceSettings,
+    ModelSettings,
+    Origin,
+    Persona,
+    PullSettings,
+    Settings,
+)
+from spnl_tui.settings.write import write_setting
+
+__all__ = [
+    "ENVIRONMENT",
+    "ChatSettings",
+    "ContextSettings",
+    "EngineSettings",
+    "HubSettings",
+    "InterfaceSettings",
+    "ModelSettings",
+    "Origin",
+    "Persona",
+    "PullSettings",
+    "Settings",
+    "load_settings",
+    "write_setting",
+]

@@ -1,0 +1,135 @@
+"""A value from TOML, a variable or a flag, as the type that a setting has."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+import unicodedata
+from pathlib import Path
+from typing import Any, Literal
+
+from spnl_tui.settings.nearest import did_you_mean
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    Path: "a path in quotes",
+}
+
+_MODIFIERS = frozenset({"ctrl", "alt", "shift", "super", "meta", "hyper"})
+_KEY_NAME = re.compile(r"[a-z0-9]|[a-z][a-z0-9_]+|[A-Z]|upper_[a-z]", re.ASCII)
+# Textual names these keys otherwise than Unicode names the character.
+_TEXTUAL_NAMES = {
+    "solidus": "slash",
+    "reverse_solidus": "backslash",
+    "commercial_at": "at",
+    "hyphen_minus": "minus",
+    "plus_sign": "plus",
+    "low_line": "underscore",
+}  # fmt: skip
+
+
+class Unfit(Exception):
+    """The value does not have the setting's type. `str()` says what is wanted."""
+
+    def __init__(self, wanted: str, hint: str = "") -> None:
+        super().__init__(wanted)
+        self.hint = hint
+
+
+def hints_of(cls: type) -> dict[str, Any]:
+    """The types of a dataclass' fields."""
+    return typing.get_type_hints(cls)
+
+
+def convert(hint: Any, value: Any, folder: Path) -> Any:
+    """`value`, checked against a field's type. A relative path starts at `folder`.
+
+    Raises:
+        Unfit: it has another type, or is none of the choices.
+    """
+    kind = _without_none(hint)
+    if typing.get_origin(kind) is Literal:
+        return _choice(typing.get_args(kind), value)
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise Unfit("it must be a list of texts.", 'Write it as ["one", "two"].')
+    if kind is Path and isinstance(value, (str, Path)) and str(value):
+        return folder / Path(value).expanduser()
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # By type and not by isinstance: true is no number.
+    if type(value) is kind:
+        return value
+    raise Unfit(f"it must be {_WORDS[kind]}.")
+
+
+def from_text(hint: Any, text: str) -> Any:
+    """What an environment variable says, as the type of the field that it sets.
+
+    Raises:
+        Unfit: the text cannot be read as that type.
+    """
+    kind = _without_none(hint)
+    if kind is bool:
+        if (folded := text.casefold()) in _YES | _NO:
+            return folded in _YES
+        raise Unfit(f"{text!r} is neither true nor false.", "Use 1, true, yes, on or 0, false, no, off.")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise Unfit(f"{text!r} is not {_WORDS[kind]}.") from None
+    if typing.get_origin(kind) is Literal:
+        return _choice(typing.get_args(kind), text)
+    return Path(text) if kind is Path else text
+
+
+def _without_none(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        (hint,) = (option for option in typing.get_args(hint) if option is not types.NoneType)
+    return hint
+
+
+def _choice(choices: tuple[str, ...], value: Any) -> str:
+    by_folded = {choice.casefold(): choice for choice in choices}
+    if isinstance(value, str) and value.casefold() in by_folded:
+        return by_folded[value.casefold()]
+    near = did_you_mean(value, choices) if isinstance(value, str) else ""
+    raise Unfit(f"it must be one of {', '.join(choices)}.", near)
+
+
+def normal_keys(value: Any) -> str:
+    """Keys of one binding in Textual's names: "ctrl+s, ?" → "ctrl+s,question_mark".
+
+    Raises:
+        Unfit: it is not keys separated by commas.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise Unfit("it must be keys in quotes.", 'Write keys as "ctrl+s" or "ctrl+s,f2".')
+    return ",".join(_normal_key(key.strip()) for key in value.split(","))
+
+
+def _normal_key(text: str) -> str:
+    *modifiers, key = text.split("+") if text != "+" else (text,)
+    if len(key) == 1 and not key.isalnum():
+        name = re.sub("[ -]", "_", unicodedata.name(key, "").lower())
+        key = _TEXTUAL_NAMES.get(name, name)
+    wrong = [modifier for modifier in modifiers if modifier not in _MODIFIERS]
+    if wrong:
+        raise Unfit(
+            f"{text!r}: {wrong[0]!r} is not a modifier.",
+            did_you_mean(wrong[0], _MODIFIERS) or f"Modifiers are {', '.join(sorted(_MODIFIERS))}.",
+        )
+    if not _KEY_NAME.fullmatch(key):
+        raise Unfit(
+            f"{text!r} is not a key.",
+            "Keys are named as in ctrl+s, shift+f5, escape, pageup, comma; run `textual keys` to see names.",
+        )
+    return "+".join((*modifiers, key))

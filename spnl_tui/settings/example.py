@@ -1,0 +1,121 @@
+"""config.example.toml, made from the schema: `python -m spnl_tui.settings.example > config.example.toml`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from spnl_tui.settings.schema import SECTIONS, Persona
+
+_HEAD = """\
+# Every setting of spnl-chat, at its default. Copy what you change to config.toml in the configuration
+# directory (`spnl-chat doctor` names it; on Linux it is ~/.config/spnl-chat), or name a file with --config.
+# The environment outranks this file, and flags outrank both. What has no default is shown as `#name = …`.
+# Made by: python -m spnl_tui.settings.example
+"""
+
+_TAIL = """
+# Keys, by the id of a binding (the help panel lists the ids); commas separate several keys.
+[keys]
+#"chat.new" = "ctrl+n"
+#"chat.copy" = "ctrl+y,f8"
+
+# Personas: as many tables as you like, each with a name of its own.
+#[personas.translator]
+{persona}
+#[personas.translator.sampling]
+#temperature = 0.2
+"""
+
+# What a setting without a default may look like.
+_SAMPLES: dict[str, Any] = {
+    "default": "starter",
+    "top_p": 0.95,
+    "top_k": 40,
+    "min_p": 0.05,
+    "repetition_penalty": 1.1,
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
+    "seed": 1,
+    "threads": 4,
+    "paged_attention": True,
+    "flash_attention": True,
+    "memory_budget_gb": 8.0,
+    "thinking": True,
+    "length": 8192,
+    "rate_limit_mb": 10.0,
+    "model_cache_dir": "~/models",
+    "description": "English to French",
+    "system_prompt": "Translate what I write into French. Say nothing else.",
+    "model": "starter",
+}
+
+
+def example() -> str:
+    """The text of config.example.toml."""
+    parts = [_HEAD]
+    for name, cls in SECTIONS.items():
+        parts.append(f"\n# {_summary(cls)}\n[{name}]\n")
+        parts += [_entry(field_name, default, doc) for field_name, default, doc in documented(cls)]
+    persona = [
+        _comment(doc) + f"#{name} = {_toml(_SAMPLES[name])}"
+        for name, _, doc in documented(Persona)
+        if name != "sampling"
+    ]
+    parts.append(_TAIL.format(persona="\n".join(persona)))
+    return "".join(parts)
+
+
+def documented(cls: type) -> list[tuple[str, Any, str]]:
+    """Name, default and docstring of each field of a settings class, but for secrets."""
+    docs = _field_docs(cls)
+    return [
+        (item.name, None if item.default is MISSING else item.default, docs[item.name])
+        for item in fields(cls)
+        if not item.metadata.get("secret")
+    ]
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """The docstring below each field; Python itself throws them away."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        statement.target.id: " ".join(after.value.value.split())
+        for statement, after in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and isinstance(after.value.value, str)
+    }
+
+
+def _summary(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _entry(name: str, default: Any, doc: str) -> str:
+    setting = f"#{name} = {_toml(_SAMPLES[name])}" if default is None else f"{name} = {_toml(default)}"
+    return f"{_comment(doc)}{setting}\n"
+
+
+def _comment(doc: str) -> str:
+    return "".join(f"# {line}\n" for line in textwrap.wrap(doc, 98))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    # A JSON scalar is a TOML scalar.
+    return json.dumps(value.as_posix() if isinstance(value, Path) else value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example())

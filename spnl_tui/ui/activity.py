@@ -1,0 +1,105 @@
+"""What the model is doing, and how the status line says it. Pure: no Textual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["no model", "idle", "loading", "queued", "prefill", "replying", "getting"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """The state of the chat at one moment. Times are seconds, amounts are tokens."""
+
+    model: str = ""
+    state: State = "idle"
+    since: float = 0.0
+    """When the state began, on the clock of the screen."""
+    stage: str = ""
+    """What a load is doing."""
+    ahead: int = 0
+    """Requests before this one in the queue."""
+    done: int = 0
+    total: int = 0
+    """Prefill: tokens read so far, of how many."""
+    tokens: int = 0
+    """Tokens of the reply."""
+    tokens_per_s: float | None = None
+    ttft_s: float | None = None
+    context_used: int | None = None
+    context_length: int | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on whose time the user may want to see."""
+        return self.state in ("loading", "queued", "prefill", "replying", "getting")
+
+
+def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, str]:
+    """The left part (model and state) and the right part (figures), which together fit into `width` cells.
+
+    The least important figures are dropped first, then the model's name is shortened.
+    """
+    state = _state(activity, elapsed_s)
+    tokens, ttft, context = _tokens(activity), _ttft(activity), _context(activity)
+    shown = [part for part in (tokens, ttft, context) if part]
+    least_important_first = [part for part in (ttft, tokens, context) if part]
+    model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
+    while shown and len(_left(model, state)) + 3 + len(" · ".join(shown)) > width:
+        shown.remove(least_important_first.pop(0))
+    room = width - len(_left("", state)) - 3
+    if len(_left(model, state)) > width:
+        model = model[: max(0, room - 1)] + "…" if room > 4 else ""
+    return _left(model, state)[:width], " · ".join(shown)
+
+
+def _left(model: str, state: str) -> str:
+    return " · ".join(part for part in (model, state) if part)
+
+
+def _state(activity: Activity, elapsed_s: int) -> str:
+    elapsed = f" {elapsed_s} s" if elapsed_s else ""
+    match activity.state:
+        case "loading":
+            return f"loading: {activity.stage}{elapsed}" if activity.stage else f"loading{elapsed}"
+        case "queued":
+            return f"queued, {activity.ahead} before it" if activity.ahead else "queued"
+        case "prefill":
+            amount = f" {activity.done:,}/{activity.total:,}" if activity.total else ""
+            return f"reading the prompt{amount}{elapsed}"
+        case "getting":
+            return f"getting the model{elapsed}"
+        case state:
+            return state
+
+
+def _tokens(activity: Activity) -> str:
+    if not activity.tokens:
+        return ""
+    amount = f"{activity.tokens:,} token{'' if activity.tokens == 1 else 's'}"
+    rate = activity.tokens_per_s
+    return f"{amount} at {rate:.{0 if rate >= 100 else 1}f}/s" if rate else amount
+
+
+def _ttft(activity: Activity) -> str:
+    return f"TTFT {activity.ttft_s:.1f} s" if activity.ttft_s is not None else ""
+
+
+def _context(activity: Activity) -> str:
+    if not activity.context_length:
+        return ""
+    if activity.context_used is None:
+        return f"ctx {short(activity.context_length)}"
+    return f"ctx {short(activity.context_used)}/{short(activity.context_length)}"
+
+
+def short(tokens: int) -> str:
+    """A number of tokens in at most five characters: 950, 8.2k, 131k, 1.0M."""
+    if tokens < 1_000:
+        return str(tokens)
+    if tokens < 99_950:
+        return f"{tokens / 1_000:.1f}".removesuffix(".0") + "k"
+    if tokens < 999_500:
+        return f"{tokens / 1_000:.0f}k"
+    return f"{tokens / 1_000_000:.1f}M"

@@ -1,0 +1,160 @@
+"""One reply, from the request to its end: the engine's events on one side, the screen on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from spnl_tui.conversations.conversation import FinishReason
+from spnl_tui.engine import protocol
+from spnl_tui.engine.protocol import Event
+from spnl_tui.ui.activity import Activity
+
+_SHORTEST_GAP_S = 0.05
+_LONGEST_GAP_S = 0.5
+_DRAWING_SHARE = 1 / 10
+"""Of a core. Drawing competes with decoding, whose threads spin on every core."""
+
+
+class Pace:
+    """Says when to draw next: seldom enough that drawing stays below its share of a core.
+
+    What counts is all the processor time of this thread since the last drawing, since Textual lays out and
+    paints after the call that changed something has returned.
+    """
+
+    def __init__(self) -> None:
+        self._drawn_at = float("-inf")
+        self._cpu_at = 0.0
+
+    def drawing(self) -> None:
+        """A drawing begins now."""
+        self._drawn_at = time.monotonic()
+        self._cpu_at = time.thread_time()
+
+    def wait_s(self) -> float:
+        """Seconds until the next drawing is due; 0 and less: now."""
+        spent = time.thread_time() - self._cpu_at
+        gap = min(max(_SHORTEST_GAP_S, spent / _DRAWING_SHARE), _LONGEST_GAP_S)
+        return self._drawn_at + gap - time.monotonic()
+
+
+@dataclass(slots=True)
+class ReplySoFar:
+    """What one request has brought."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: FinishReason | None = None
+    error: str = ""
+    usage: protocol.Usage | None = None
+    timing: protocol.Timing | None = None
+
+
+class ReplyRun:
+    """Follows one request. `draw` is called at a bearable pace, and never after `run` has returned."""
+
+    def __init__(
+        self,
+        activity: Activity,
+        clock: Callable[[], float],
+        draw: Callable[[ReplySoFar, Activity], Awaitable[None]],
+    ) -> None:
+        self.so_far = ReplySoFar()
+        self.activity = activity
+        self._clock = clock
+        self._draw = draw
+        self._stop = asyncio.Event()
+        self._asked_at = clock()
+        self._first_chunk_at: float | None = None
+
+    def stop(self) -> None:
+        """End at once, with what has come."""
+        self._stop.set()
+
+    async def run(self, events: AsyncIterator[Event]) -> ReplySoFar:
+        """Follow the events to their end, or until `stop`. Whoever opened `events` closes them."""
+        pace = Pace()
+        dirty = False
+        stopped = asyncio.ensure_future(self._stop.wait())
+        pending: asyncio.Future[Event] | None = None
+        try:
+            while self.so_far.finish_reason is None:
+                pending = pending or asyncio.ensure_future(anext(events))
+                if dirty and pace.wait_s() <= 0:
+                    dirty = False
+                    pace.drawing()
+                    await self._draw(self.so_far, self.activity)
+                timeout = max(0.0, pace.wait_s()) if dirty else None
+                await asyncio.wait({pending, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.done():
+                    self.so_far.finish_reason = "cancelled"
+                elif pending.done():
+                    try:
+                        self._take(pending.result())
+                    except StopAsyncIteration:
+                        self.so_far.finish_reason = "cancelled"
+                    pending = None
+                    dirty = True
+        finally:
+            stopped.cancel()
+            if pending is not None:
+                pending.cancel()
+        self.activity = replace(self.activity, state="idle", stage="", since=self._clock())
+        return self.so_far
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case protocol.RequestQueued():
+                self._enter("queued", ahead=event.ahead)
+            case protocol.LoadProgressed():
+                self._enter("loading", stage=event.stage)
+            case protocol.ModelLoaded():
+                self.activity = replace(self.activity, context_length=event.context_length)
+            case protocol.PrefillProgressed():
+                self._enter("prefill", done=event.done, total=event.total)
+            case protocol.ReplyChunk():
+                self._take_chunk(event)
+            case protocol.ReplyFinished():
+                self._take_end(event)
+            case protocol.RequestFailed():
+                self.so_far.finish_reason = "failed"
+                self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
+            case _:
+                pass  # the other events answer other commands
+
+    def _take_chunk(self, chunk: protocol.ReplyChunk) -> None:
+        now = self._clock()
+        if self._first_chunk_at is None:
+            self._first_chunk_at = now
+            self._enter("replying", ttft_s=now - self._asked_at)
+            self._first_tokens = chunk.tokens
+        self.so_far.text += chunk.text
+        self.so_far.reasoning += chunk.reasoning
+        decoding = now - self._first_chunk_at
+        rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
+        used = self.activity.total + chunk.tokens if self.activity.total else None
+        self.activity = replace(
+            self.activity,
+            tokens=chunk.tokens,
+            tokens_per_s=rate,
+            context_used=used or self.activity.context_used,
+        )
+
+    def _take_end(self, end: protocol.ReplyFinished) -> None:
+        self.so_far.finish_reason = end.finish_reason
+        self.so_far.usage, self.so_far.timing = end.usage, end.timing
+        used = end.usage.prompt_tokens + end.usage.completion_tokens
+        self.activity = replace(
+            self.activity,
+            tokens=end.usage.completion_tokens or self.activity.tokens,
+            tokens_per_s=end.timing.decode_tokens_per_s or self.activity.tokens_per_s,
+            ttft_s=end.timing.ttft_s if end.timing.ttft_s is not None else self.activity.ttft_s,
+            context_used=used or self.activity.context_used,
+        )
+
+    def _enter(self, state: str, **figures: object) -> None:
+        since = self.activity.since if self.activity.state == state else self._clock()
+        self.activity = replace(self.activity, state=state, since=since, **figures)  # type: ignore[arg-type]

@@ -1,0 +1,86 @@
+"""What the interface is given to work with. `app.py` and the tests put it together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.engine.protocol import Event
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
+
+
+class ChatEngine(Protocol):
+    """The part of `engine.service.Engine` that a chat needs."""
+
+    def generate_chat(
+        self,
+        model: LocalModel,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        thinking: bool | None = None,
+    ) -> AsyncIterator[Event]:
+        """Reply once; see Engine."""
+
+    def load(self, model: LocalModel) -> AsyncIterator[Event]:
+        """Load ahead of any request; see Engine."""
+
+    async def close(self) -> None:
+        """End every runner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something has come."""
+
+    stage: str
+    """In words for the user."""
+    done: int = 0
+    total: int | None = None
+    """Bytes; None where it is not known."""
+
+
+class Starter(Protocol):
+    """Where the starter model comes from."""
+
+    def get(self) -> AsyncIterator[Progress | LocalModel]:
+        """Progress, and at last the model.
+
+        Raises:
+            SpnlError: it could not be had.
+        """
+
+
+class Keeper(Protocol):
+    """Where conversations are kept."""
+
+    async def save(self, conversation: Conversation) -> None:
+        """Keep the conversation as it now is.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+
+
+async def _no_model() -> LocalModel | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that the interface asks others to do."""
+
+    engine: ChatEngine
+    first_model: Callable[[], Awaitable[LocalModel | None]] = _no_model
+    """The model to start with: what the settings name, or what is on this machine; None: there is none.
+    May raise SpnlError."""
+    starter: Starter | None = None
+    keeper: Keeper | None = None
+    close: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """What to close at the end, besides the engine."""
+    clock: Callable[[], float] = field(default=time.monotonic)
+    """Seconds; for elapsed times on the screen."""

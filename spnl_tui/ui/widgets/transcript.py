@@ -1,0 +1,121 @@
+"""The conversation on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from spnl_tui.conversations.conversation import Turn
+from spnl_tui.ui.widgets.turns import Reply, UserTurn
+
+_FIRST_LINES = 100
+"""Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
+_MORE_LINES = 150
+"""Lines to mount when the user scrolls up to the first one."""
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """Turns, the latest at the bottom, which stays in view unless the user scrolls up.
+
+    Of a long conversation only the end is mounted; the rest comes when the user scrolls to it.
+    """
+
+    def __init__(self, *, markdown: bool = True, show_thinking: bool = False) -> None:
+        super().__init__()
+        self._markdown = markdown
+        self._show_thinking = show_thinking
+        self._column = Vertical(classes="column")
+        self._older: list[Turn] = []
+        self._loading_older = False
+        self._queued: Static | None = None
+
+    def on_mount(self) -> None:
+        """Mount the column, and stick to the bottom."""
+        self.mount(self._column)
+        self.anchor()
+
+    async def show(self, turns: Sequence[Turn]) -> None:
+        """Show this conversation in place of the one before."""
+        self._queued = None
+        self._older = list(turns)
+        with self.app.batch_update():
+            await self._column.remove_children()
+            await self._mount_older(_FIRST_LINES)
+        self.follow()
+
+    async def add(self, turn: Turn) -> Widget:
+        """Add a turn at the end."""
+        widget = self._widget(turn)
+        await self._column.mount(widget, before=self._queued)
+        return widget
+
+    async def remove_from(self, turn_id: str) -> None:
+        """Take this turn and what follows it off the screen."""
+        widgets = list(self._column.children)
+        for place, widget in enumerate(widgets):
+            if widget.name == turn_id:
+                await self._column.remove_children(widgets[place:])
+                return
+
+    async def show_queued(self, text: str) -> None:
+        """A prompt that waits for the reply to end; an empty one clears it."""
+        if self._queued is not None:
+            await self._queued.remove()
+            self._queued = None
+        if text:
+            hint = Content.assemble((text, "dim"), ("\nsent when this reply ends", "dim italic"))
+            self._queued = Static(hint, markup=False, classes="queued")
+            await self._column.mount(self._queued)
+
+    def follow(self) -> None:
+        """Go to the end, and stay there as it grows."""
+        self.anchor()
+
+    @property
+    def following(self) -> bool:
+        """Whether the end is kept in view."""
+        return self._anchored and not self._anchor_released
+
+    def last_reply(self) -> Reply | None:
+        """The reply at the bottom."""
+        return next((w for w in reversed(self._column.children) if isinstance(w, Reply)), None)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """At the top, mount what came before."""
+        super().watch_scroll_y(old_value, new_value)
+        if new_value < 2 and new_value < old_value and self._older and not self._loading_older:
+            self._loading_older = True
+            self.run_worker(self._extend_upwards())
+
+    async def _extend_upwards(self) -> None:
+        try:
+            height = self._column.size.height
+            await self._mount_older(_MORE_LINES)
+            # Only when the new turns have been laid out is their height known.
+            self.call_after_refresh(self._keep_place, height)
+        finally:
+            self._loading_older = False
+
+    def _keep_place(self, height_before: int) -> None:
+        self.scroll_to(y=self.scroll_y + self._column.size.height - height_before, animate=False)
+
+    async def _mount_older(self, lines: int) -> None:
+        """Mount turns from the end of those that are not mounted, about as many lines as asked for."""
+        width = max(40, min(self.size.width, 110))
+        chosen: list[Turn] = []
+        while self._older and (lines > 0 or self._older[-1].role == "assistant"):
+            turn = self._older.pop()
+            chosen.append(turn)
+            lines -= 2 + turn.text.count("\n") + len(turn.text) // width
+        if chosen:
+            widgets = [self._widget(turn) for turn in reversed(chosen)]
+            await self._column.mount_all(widgets, before=0 if self._column.children else None)
+
+    def _widget(self, turn: Turn) -> Widget:
+        if turn.role == "assistant":
+            return Reply(turn, markdown=self._markdown, show_thinking=self._show_thinking)
+        return UserTurn(turn)

@@ -1,0 +1,133 @@
+"""What was said: the user's turns, and replies with their thinking, text and note."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from spnl_tui.conversations.conversation import Turn
+from spnl_tui.text import plain
+from spnl_tui.ui.widgets.reply_text import ReplyText
+
+
+class UserTurn(Static):
+    """A prompt, as it was written."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(Content(plain(turn.text)), markup=False, name=turn.id)
+
+
+class Thinking(Vertical):
+    """What a reasoning model thought. Folded it is one line."""
+
+    def __init__(self, *, folded: bool) -> None:
+        super().__init__()
+        self._head = Static(markup=False, classes="thinking--head")
+        self._body = Static(markup=False, classes="thinking--body")
+        self._text = ""
+        self._done = False
+        self.folded = folded
+        self._body.display = not folded
+
+    def compose(self) -> ComposeResult:
+        yield self._head
+        yield self._body
+
+    def show(self, text: str, *, done: bool) -> None:
+        """The thoughts so far."""
+        if text == self._text and done == self._done:
+            return
+        self._text, self._done = text, done
+        self._refresh_head()
+        if not self.folded:
+            self._body.update(Content(self._text))
+
+    def fold(self, folded: bool) -> None:
+        """Show one line, or everything."""
+        self.folded = folded
+        self._body.display = not folded
+        self._refresh_head()
+        if not folded:
+            self._body.update(Content(self._text))
+
+    def _refresh_head(self) -> None:
+        words = len(self._text.split())
+        self._head.update(
+            Content(
+                f"{'▸' if self.folded else '▾'} {'Thought' if self._done else 'Thinking'}, {words:,} words"
+            )
+        )
+
+    def on_click(self) -> None:
+        """With a mouse, the line is what one clicks."""
+        self.fold(not self.folded)
+
+
+class Reply(Vertical):
+    """A reply: thinking, text, and a note when it did not end by itself."""
+
+    def __init__(self, turn: Turn, *, markdown: bool = True, show_thinking: bool = False) -> None:
+        super().__init__(name=turn.id)
+        self._turn = turn
+        self._markdown = markdown
+        self._show_thinking = show_thinking
+        self._text = ReplyText(markdown=markdown)
+        self._thinking: Thinking | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self._text
+
+    async def on_mount(self) -> None:
+        """A reply that is already there is shown at once."""
+        if not self._turn.streaming:
+            await self.finish(self._turn)
+
+    async def show(self, turn: Turn) -> None:
+        """Show what has come so far: a longer text, or more thinking, than before."""
+        self._turn = turn
+        if turn.reasoning:
+            answering = bool(turn.text.strip())
+            if self._thinking is None:
+                self._thinking = Thinking(folded=not self._show_thinking and answering)
+                await self.mount(self._thinking, before=self._text)
+            elif answering and not self._thinking._done and not self._show_thinking:
+                # What was interesting while there was nothing else now stands in the answer's way.
+                self._thinking.fold(True)
+            self._thinking.show(plain(turn.reasoning), done=answering or not turn.streaming)
+        if turn.text:
+            await self._text.show(plain(turn.text))
+
+    async def finish(self, turn: Turn, note: Content | None = None) -> None:
+        """Show the whole reply for good, and what there is to say about its end."""
+        await self.show(turn)
+        await self._text.finish()
+        note = note or end_note(turn)
+        if note:
+            kind = "-failed" if turn.finish_reason == "failed" else "-quiet"
+            await self.mount(Static(note, markup=False, classes=f"note {kind}"))
+
+    def toggle_thinking(self) -> None:
+        """Fold or unfold the thinking, if there is some."""
+        if self._thinking is not None:
+            self._thinking.fold(not self._thinking.folded)
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that is shown."""
+        return self._turn
+
+
+def end_note(turn: Turn) -> Content | None:
+    """What to say below a reply that did not come to its own end."""
+    match turn.finish_reason:
+        case "cancelled":
+            return Content("stopped")
+        case "length":
+            return Content("cut off: the reply reached its greatest length")
+        case "failed":
+            title, _, rest = plain(turn.error or "The reply failed").partition("\n")
+            return Content.assemble((title, "bold"), *([f"\n{rest}"] if rest else []))
+        case _:
+            return None

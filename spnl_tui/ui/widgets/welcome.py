@@ -1,0 +1,84 @@
+"""What stands in place of a conversation before there is one."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.text import plain
+from spnl_tui.ui.services import Progress
+
+_BAR = 32
+
+
+class Welcome(Static):
+    """Offers the first model, shows how it comes, and then says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+
+    def offer(self, *, starter: bool, error: SpnlError | None = None) -> None:
+        """There is no model: say how to get one."""
+        parts: list[tuple[str, str]] = []
+        if error is not None:
+            parts += [(plain(error.title), "bold $text-error"), (f"\n{plain(error.message)}", "")]
+            if error.hint:
+                parts.append((f"\n{plain(error.hint)}", "$text-muted"))
+            parts.append(("\n\n", ""))
+        if starter:
+            parts += [
+                ("Talk to a language model on this machine\n\n", "bold"),
+                ("There is no model here yet. A good one to start with:\n\n", ""),
+                ("  SmolLM2-135M-Instruct", "bold $text-primary"),
+                ("   94 MB, Apache-2.0\n\n", ""),
+                ("Press ", ""),
+                ("Enter", "bold"),
+                (" to get it. No account is needed.", ""),
+            ]
+        else:
+            parts += [
+                ("There is no model here yet\n\n", "bold"),
+                ("Start the program with ", ""),
+                ("-m FILE.gguf", "bold"),
+                (" to talk to a model that you have.", ""),
+            ]
+        self.update(Content.assemble(*parts))
+
+    def progress(self, progress: Progress) -> None:
+        """The model is on its way."""
+        head = ("Getting SmolLM2-135M-Instruct\n\n", "bold")
+        if not progress.total:
+            self.update(Content.assemble(head, f"{plain(progress.stage)}…"))
+            return
+        share = min(1.0, progress.done / progress.total)
+        full = round(_BAR * share)
+        self.update(
+            Content.assemble(
+                head,
+                ("━" * full, "$primary"),
+                ("━" * (_BAR - full), "$foreground 20%"),
+                f" {share:4.0%}\n",
+                (
+                    f"{plain(progress.stage)}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB",
+                    "dim",
+                ),
+            )
+        )
+
+    def ready(self, model: str) -> None:
+        """There is a model, and nothing has been said."""
+        self.update(
+            Content.assemble(
+                ("What would you like to know?\n\n", "bold"),
+                (plain(model), "$text-primary"),
+                " answers on this machine; nothing leaves it.\n\n",
+                *_key("Enter", "sends"),
+                *_key("Ctrl+J", "begins a new line"),
+                *_key("F1", "shows all keys"),
+            )
+        )
+
+
+def _key(key: str, does: str) -> tuple[tuple[str, str], str]:
+    return (f"{key:>7}", "bold"), f"  {does}\n"

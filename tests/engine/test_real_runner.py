@@ -1,0 +1,207 @@
+"""The real runner with the real model: nothing is faked here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.service import Engine
+from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.paths import Paths
+from spnl_tui.services import make_engine
+from spnl_tui.settings import Settings
+from tests.support.engines import chat, text_of
+from tests.support.waiting import is_running, wait_until
+
+GREEDY = Sampling(temperature=0, max_tokens=64)
+CAPITAL = "What is the capital of France?"
+# About 3,000 tokens, no two sentences alike.
+LONG = " ".join(f"Sentence number {n} speaks of ship {n * 7} and of port {n * 13}." for n in range(150))
+
+# The engine is shared by the tests of this file: a load for each would take longer than the tests.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def model(starter_gguf: Path) -> LocalModel:
+    return resolve_local(starter_gguf, "starter")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    engine = make_engine(Settings(), Paths.below(tmp_path_factory.mktemp("spnl")))
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def test_it_knows_the_capital_of_france(engine: Engine, model: LocalModel) -> None:
+    events = await chat(engine, model, CAPITAL, sampling=GREEDY)
+    assert "Paris" in text_of(events)
+    end = events[-1]
+    assert isinstance(end, wire.ReplyFinished)
+    assert end.finish_reason == "stop"
+    assert end.usage.prompt_tokens > 20
+    assert end.timing.ttft_s is not None
+    assert end.timing.decode_tokens_per_s is not None
+
+
+async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: LocalModel) -> None:
+    messages = [
+        Message("user", CAPITAL),
+        Message("assistant", "The capital of France is Paris."),
+        Message("user", "Name that city once more, in one word."),
+    ]
+    async with aclosing(engine.generate_chat(model, messages, GREEDY)) as events:
+        assert "Paris" in text_of([event async for event in events])
+
+
+async def test_greedy_replies_repeat(engine: Engine, model: LocalModel) -> None:
+    first, second = [await chat(engine, model, "Say a word about rain.", sampling=GREEDY) for _ in range(2)]
+    assert text_of(first) == text_of(second) != ""
+
+
+async def test_a_seed_repeats_and_another_does_not(engine: Engine, model: LocalModel) -> None:
+    def sampled(seed: int | None) -> Sampling:
+        return Sampling(temperature=1.0, max_tokens=24, seed=seed)
+
+    prompt = "Write a line about the sea."
+    texts = [text_of(await chat(engine, model, prompt, sampling=sampled(seed))) for seed in (7, 7, 8, None)]
+    assert texts[0] == texts[1]
+    assert len(set(texts)) == 3
+
+
+async def test_max_tokens_ends_with_length(engine: Engine, model: LocalModel) -> None:
+    events = await chat(engine, model, "Tell me a story.", sampling=Sampling(temperature=0, max_tokens=5))
+    assert isinstance(events[-1], wire.ReplyFinished)
+    assert events[-1].finish_reason == "length"
+    assert events[-1].usage.completion_tokens == 5
+
+
+async def test_a_stop_sequence_ends_the_reply_before_it(engine: Engine, model: LocalModel) -> None:
+    sampling = Sampling(temperature=0, max_tokens=64, stop=("Paris",))
+    assert "Paris" not in text_of(await chat(engine, model, CAPITAL, sampling=sampling))
+
+
+async def test_a_grammar_holds(engine: Engine, model: LocalModel) -> None:
+    events = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "(Rome|Oslo)"))
+    assert text_of(events) in ("Rome", "Oslo")
+    bad = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "("))
+    assert isinstance(bad[-1], wire.RequestFailed)
+    assert bad[-1].kind == "request"
+
+
+async def test_a_prompt_beyond_the_context_is_refused_with_both_lengths(
+    engine: Engine, model: LocalModel
+) -> None:
+    end = (await chat(engine, model, "word " * 9000, sampling=GREEDY))[-1]
+    assert isinstance(end, wire.RequestFailed)
+    assert end.kind == "context"
+    assert "9,00" in end.message
+    assert "8,192" in end.message
+
+
+async def test_completion_continues_the_text(engine: Engine, model: LocalModel) -> None:
+    inputs = ["The capital of France is", "Two and two make"]
+    async with aclosing(engine.generate_completion(model, inputs, GREEDY)) as stream:
+        events = [event async for event in stream]
+    assert "Paris" in text_of(events, 0)
+    assert [e.candidate for e in events if isinstance(e, wire.ReplyFinished)] == [0, 1]
+
+
+async def test_tokens_are_counted_by_the_models_own_tokenizer(engine: Engine, model: LocalModel) -> None:
+    await chat(engine, model, CAPITAL, sampling=GREEDY)
+    assert await engine.count_tokens(model, ["", "Hello world"]) == (0, 2)
+
+
+async def test_stopping_a_reply_frees_the_runner_at_once(engine: Engine, model: LocalModel) -> None:
+    await chat(engine, model, CAPITAL, sampling=GREEDY)
+    pid = engine.loaded()[0].pid
+    long = Sampling(temperature=1.0, max_tokens=2000)
+    async with aclosing(engine.generate_chat(model, [Message("user", "Count to 1000.")], long)) as events:
+        async for event in events:
+            if isinstance(event, wire.ReplyChunk) and event.tokens > 5:
+                break
+    assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
+    assert engine.loaded()[0].pid == pid
+
+
+async def test_stopping_in_prefill_keeps_the_next_prompt_within_its_bound(
+    engine: Engine, model: LocalModel
+) -> None:
+    await chat(engine, model, CAPITAL, sampling=GREEDY)
+    steps: list[int] = []
+    async with aclosing(engine.generate_chat(model, [Message("user", LONG)], GREEDY)) as events:
+        async for event in events:
+            if isinstance(event, wire.PrefillProgressed):
+                steps.append(event.total)
+                break
+        left = time.monotonic()
+    free_after = time.monotonic() - left
+    assert steps[0] > 2500
+    assert free_after < 1  # the caller never waits; the real bound is microseconds of work
+    assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
+
+
+async def test_a_long_prefill_shows_its_progress(engine: Engine, model: LocalModel) -> None:
+    prompt = LONG[: len(LONG) // 3]
+    events = await chat(engine, model, prompt, sampling=Sampling(temperature=0, max_tokens=2))
+    done = [e.done for e in events if isinstance(e, wire.PrefillProgressed)]
+    assert done[0] == 0
+    assert len(done) >= 2
+    assert done == sorted(done)
+
+
+async def test_kill_9_in_mid_reply_leaves_the_part_and_the_next_prompt_works(
+    engine: Engine, model: LocalModel
+) -> None:
+    long = Sampling(temperature=0, max_tokens=2000)
+    text = ""
+    async with aclosing(engine.generate_chat(model, [Message("user", "Tell a long story.")], long)) as events:
+        async for event in events:
+            if isinstance(event, wire.ReplyChunk):
+                if not text:
+                    pid = engine.loaded()[0].pid
+                    assert pid is not None
+                    os.kill(pid, signal.SIGKILL)
+                text += event.text
+    assert isinstance(event, wire.RequestFailed)
+    assert text
+    assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
+
+
+async def test_kill_9_during_a_load_is_told_and_the_next_prompt_loads_again(
+    engine: Engine, model: LocalModel
+) -> None:
+    await engine.unload(model)
+    async with aclosing(engine.generate_chat(model, [Message("user", CAPITAL)], GREEDY)) as events:
+        async for event in events:
+            if isinstance(event, wire.LoadProgressed) and event.stage == "reading the weights":
+                pid = engine.loaded()[0].pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+    assert isinstance(event, wire.RequestFailed)
+    assert event.kind == "load"
+    assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
+
+
+async def test_a_runner_can_be_ended_while_it_loads(engine: Engine, model: LocalModel) -> None:
+    await engine.unload(model)
+    request = asyncio.create_task(chat(engine, model, CAPITAL, sampling=GREEDY))
+    await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+    pid = engine.loaded()[0].pid
+    await engine.unload(model)
+    assert pid is not None
+    assert not is_running(pid)
+    assert isinstance((await request)[-1], wire.RequestFailed)

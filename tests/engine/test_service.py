@@ -1,0 +1,270 @@
+"""The engine service over real child processes that speak the real protocol, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import time
+from contextlib import aclosing
+
+import pytest
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.service import Engine
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.paths import Paths
+from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
+from tests.support.waiting import is_running, wait_until
+
+GREEDY = Sampling(temperature=0)
+MODEL = fake_model()
+
+
+def kinds(events: list[wire.Event]) -> list[str]:
+    """The events' names, repeats joined."""
+    names = [type(event).__name__ for event in events]
+    return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]
+
+
+async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        events = await chat(engine, MODEL, "hello")
+        assert kinds(events) == [
+            "LoadProgressed",
+            "ModelLoaded",
+            "PrefillProgressed",
+            "ReplyChunk",
+            "ReplyFinished",
+        ]
+        assert len(text_of(events).split()) == 5
+        end = events[-1]
+        assert isinstance(end, wire.ReplyFinished)
+        assert end.timing.load_s is not None
+        assert end.timing.queue_s is not None
+        # The second finds it loaded.
+        assert kinds(await chat(engine, MODEL, "hello"))[0] == "PrefillProgressed"
+
+
+async def test_two_requests_for_one_model_make_one_load(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        first, second = await asyncio.gather(chat(engine, MODEL, "a"), chat(engine, MODEL, "b"))
+        assert text_of(first).split()[0] == text_of(second).split()[0]  # one process gave both
+        assert kinds(second)[0] == "RequestQueued"
+
+
+async def test_requests_are_served_in_the_order_in_which_they_came(paths: Paths) -> None:
+    order: list[int] = []
+    async with fake_engine(paths) as engine:
+
+        async def ask(number: int) -> None:
+            await chat(engine, MODEL, "tokens=3 delay=0.01")
+            order.append(number)
+
+        await asyncio.gather(*(ask(number) for number in range(6)))
+    assert order == sorted(order)
+
+
+async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        events = await chat(engine, MODEL, "hello", n=3)
+        ends = [e.candidate for e in events if isinstance(e, wire.ReplyFinished)]
+        assert ends == [0, 1, 2]
+        assert all(text_of(events, candidate) for candidate in range(3))
+
+
+async def test_completions_are_answered_in_the_order_of_the_inputs(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        stream = engine.generate_completion(MODEL, [f"tokens={n + 1}" for n in range(8)], GREEDY)
+        async with aclosing(stream):
+            events = [event async for event in stream]
+        ends = [e for e in events if isinstance(e, wire.ReplyFinished)]
+        assert [(e.candidate, e.usage.completion_tokens) for e in ends] == [(n, n + 1) for n in range(8)]
+
+
+async def test_an_accelerator_serves_side_by_side(paths: Paths) -> None:
+    plan = fake_plan(device="cuda", max_sequences=4)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        events = await chat(engine, MODEL, "tokens=4 delay=0.05", n=3)
+        chunks = [e.candidate for e in events if isinstance(e, wire.ReplyChunk)]
+        assert chunks != sorted(chunks)  # interleaved
+        assert sorted(e.candidate for e in events if isinstance(e, wire.ReplyFinished)) == [0, 1, 2]
+
+
+async def test_leaving_the_iterator_stops_the_reply_and_keeps_the_runner(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        stream = engine.generate_chat(MODEL, [Message("user", "tokens=10000 delay=0.01")], GREEDY)
+        async with aclosing(stream):
+            async for event in stream:
+                if isinstance(event, wire.ReplyChunk):
+                    break
+        pid = engine.loaded()[0].pid
+        assert text_of(await chat(engine, MODEL, "hello")).split()[0] == f"word-{pid}"
+
+
+async def test_a_prefill_that_does_not_stop_is_ended_and_the_model_comes_back(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        stream = engine.generate_chat(MODEL, [Message("user", "prefill=30")], GREEDY)
+        async with aclosing(stream):
+            async for event in stream:
+                if isinstance(event, wire.PrefillProgressed):
+                    break
+            old = engine.loaded()[0].pid
+            started = time.monotonic()
+        assert time.monotonic() - started < 1  # the caller is free at once
+        events = await chat(engine, MODEL, "hello")
+        assert text_of(events).split()[0] != f"word-{old}"
+        assert old is not None
+        assert not is_running(old)
+
+
+@pytest.mark.parametrize(("how", "reason"), [("die", "as asked"), ("garbage", "protocol")])
+async def test_a_runner_that_dies_is_an_event_and_the_next_prompt_works(
+    paths: Paths, how: str, reason: str
+) -> None:
+    async with fake_engine(paths) as engine:
+        events = await chat(engine, MODEL, f"tokens=50 delay=0.01 {how}")
+        end = events[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert reason in end.message
+        assert text_of(events)  # what came before is kept
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+
+
+async def test_kill_9_in_mid_reply_is_an_event_too(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        stream = engine.generate_chat(MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
+        async with aclosing(stream):
+            async for event in stream:
+                if isinstance(event, wire.ReplyChunk) and event.tokens == 3:
+                    pid = engine.loaded()[0].pid
+                    assert pid is not None
+                    os.kill(pid, signal.SIGKILL)
+        assert isinstance(event, wire.RequestFailed)
+        assert "killed" in event.message
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"), [("refused", "Refused"), ("dying", "The runner ended while loading")]
+)
+async def test_a_load_that_fails_says_why(paths: Paths, kind: str, title: str) -> None:
+    async with fake_engine(paths) as engine:
+        events = await chat(engine, fake_model(kind), "hello")
+        end = events[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert end.title == title
+        assert engine.loaded() == ()
+
+
+async def test_a_load_can_be_ended(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(paths) as engine:
+        request = asyncio.create_task(chat(engine, slow, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        pid = engine.loaded()[0].pid
+        await engine.unload(slow)
+        end = (await request)[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert pid is not None
+        assert not is_running(pid)
+
+
+async def test_cancelling_a_queued_request_lets_the_others_through(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        first = asyncio.create_task(chat(engine, MODEL, "tokens=30 delay=0.01"))
+        second = asyncio.create_task(chat(engine, MODEL, "hello"))
+        third = asyncio.create_task(chat(engine, MODEL, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        second.cancel()
+        assert isinstance((await first)[-1], wire.ReplyFinished)
+        assert isinstance((await third)[-1], wire.ReplyFinished)
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+
+async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> None:
+    def plan(model: object) -> LoadPlan:
+        return fake_plan(memory=100)
+
+    def available() -> int:
+        return 250 - 100 * len(engine.loaded())
+
+    async with fake_engine(paths, plan, available_memory=available) as engine:
+        a, b, c = (fake_model(name) for name in "abc")
+        for model in (a, b, a, c):
+            assert isinstance((await chat(engine, model, "hello"))[-1], wire.ReplyFinished)
+        assert {loaded.model for loaded in engine.loaded()} == {a, c}
+
+
+async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) -> None:
+    plan = fake_plan(memory=10**15)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        end = (await chat(engine, MODEL, "hello"))[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert end.title == "Not enough memory for this model"
+        assert engine.loaded() == ()
+
+
+async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> None:
+    plan = fake_plan(memory=1)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        first = text_of(await chat(engine, MODEL, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "idle")
+        await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
+
+
+async def test_a_seed_starts_a_fresh_runner_with_a_state_of_its_own(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sampled = Sampling(temperature=1.0, seed=42)
+    async with fake_engine(paths) as engine:
+        for _ in range(2):
+            await chat(engine, MODEL, "hello", sampling=sampled)
+        await chat(engine, MODEL, "hello", sampling=dataclasses.replace(sampled, seed=43))
+    discards = [
+        record.message.split("discard=")[1] for record in caplog.records if "discard=" in record.message
+    ]
+    assert len(discards) == 3
+    assert discards[0] == discards[1] != discards[2]
+
+
+async def test_a_seed_on_an_accelerator_is_refused_with_the_reason(paths: Paths) -> None:
+    plan = fake_plan(device="cuda", max_sequences=4)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        events = await chat(engine, MODEL, "hello", sampling=Sampling(temperature=1.0, seed=1))
+        assert isinstance(events[-1], wire.RequestFailed)
+        assert "seed" in events[-1].title
+
+
+async def test_tokens_are_counted_while_a_reply_streams(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        assert await engine.count_tokens(MODEL, ["a b c"]) is None  # not loaded
+        stream = engine.generate_chat(MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
+        async with aclosing(stream):
+            async for event in stream:
+                if isinstance(event, wire.ReplyChunk):
+                    break
+            assert await engine.count_tokens(MODEL, ["a b c", ""]) == (3, 0)
+
+
+async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        tasks = [
+            asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01")),
+            asyncio.create_task(_drain(engine)),
+        ]
+        await wait_until(lambda: len([m for m in engine.loaded() if m.pid]) == 2)
+        pids = [loaded.pid for loaded in engine.loaded()]
+        await engine.close()
+        assert not any(pid and is_running(pid) for pid in pids)
+        await asyncio.wait(tasks, timeout=5)
+        assert all(task.done() for task in tasks)
+
+
+async def _drain(engine: Engine) -> None:
+    async for _ in engine.load(fake_model("slow")):
+        pass

@@ -1,0 +1,102 @@
+"""A runner without an engine: a real child process that speaks the real protocol. Standard library only.
+
+What it does is said in the last message, by words:
+
+    tokens=N      reply with N words (default 5)
+    delay=S       S seconds between chunks (default 0)
+    prefill=S     S seconds of prefill, deaf to cancelling, as the real one is
+    die           end without a word after the third chunk
+    garbage       write a line that is not the protocol after the third chunk
+    fail          answer RequestFailed
+
+A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
+Replies say which process gave them: "word-PID".
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from spnl_tui.engine import protocol as wire
+
+_out = threading.Lock()
+_cancelled: set[int] = set()
+
+
+def send(event: wire.Event) -> None:
+    with _out:
+        os.write(1, wire.encode(event))
+
+
+def load(command: wire.Load) -> None:
+    kind = Path(command.directory).name
+    send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
+    if kind == "slow":
+        time.sleep(30)
+    if kind == "dying":
+        os._exit(3)
+    if kind == "refused":
+        send(
+            wire.RequestFailed(id=command.id, kind="load", title="Refused", message="as asked", hint="do not")
+        )
+        return
+    print(f"discard={command.discard}", file=sys.stderr, flush=True)
+    send(wire.ModelLoaded(id=command.id, seconds=0.01, context_length=4096))
+
+
+def reply(command_id: int, text: str) -> None:
+    options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
+    total = sum(map(len, text.split()))
+    send(wire.PrefillProgressed(id=command_id, done=0, total=total))
+    time.sleep(float(options.get("prefill", 0)))
+    if "fail" in text.split():
+        send(wire.RequestFailed(id=command_id, kind="request", title="Failed", message="as asked", hint=""))
+        return
+    count = int(options.get("tokens", 5))
+    for number in range(count):
+        if command_id in _cancelled:
+            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
+            return
+        if number == 3 and "die" in text.split():
+            print("thread panicked: as asked", file=sys.stderr, flush=True)
+            os._exit(4)
+        if number == 3 and "garbage" in text.split():
+            with _out:
+                os.write(1, b"INFO this is not the protocol\n")
+        send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
+        time.sleep(float(options.get("delay", 0)))
+    send(
+        wire.ReplyFinished(
+            id=command_id,
+            finish_reason="stop",
+            usage=wire.Usage(prompt_tokens=total, completion_tokens=count),
+            timing=wire.Timing(prefill_s=0.01, ttft_s=0.01, itl_s=0.01, decode_tokens_per_s=100.0),
+        )
+    )
+
+
+def main() -> None:
+    send(wire.RunnerStarted(id=0, pid=os.getpid(), engine_version="fake"))
+    for line in sys.stdin.buffer:
+        match wire.decode(line):
+            case wire.Load() as command:
+                load(command)
+            case wire.Chat(id=command_id, messages=messages):
+                threading.Thread(target=reply, args=(command_id, messages[-1].content), daemon=True).start()
+            case wire.Complete(id=command_id, prompt=prompt):
+                threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()
+            case wire.Tokenize(id=command_id, texts=texts):
+                send(wire.Tokenized(id=command_id, counts=tuple(len(text.split()) for text in texts)))
+            case wire.Cancel(target=target):
+                _cancelled.add(target)
+            case _:
+                break
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What can go wrong between a hub and its clients, to be injected into the loopback hub.
+
+hub.faults.add("rst_in_body", path="model.gguf", after=1_000_000)      # once
+hub.faults.add("status", status=500, times=None)                       # for ever
+hub.faults.add("status", status=429, retry_after="1", where="hub", method="HEAD")
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+FaultKind = Literal[
+    "status",  # answer with `status`, and `retry_after` and `error_code` as headers
+    "hang_before_headers",  # accept the request, say nothing
+    "hang_in_body",  # `after` bytes of the body, then silence
+    "fin_in_body",  # `after` bytes, then the connection is closed properly
+    "rst_in_body",  # `after` bytes, then it is reset
+    "ignore_range",  # 200 and the whole file, whatever was asked for
+    "short",  # `after` bytes, and a Content-Length that says this is all
+    "wrong_content",  # the right length, one byte of it wrong (the one at `after`)
+    "slow",  # `rate` bytes a second
+]
+Where = Literal["hub", "cdn", "any"]
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """One thing to go wrong, for the next `times` matching requests after `skip` others."""
+
+    kind: FaultKind
+    path: str = ""
+    """A part of the request's path; on the CDN, of the name of the file that is served."""
+    where: Where = "any"
+    method: str = ""
+    times: int | None = 1
+    skip: int = 0
+    after: int = 0
+    status: int = 500
+    error_code: str = ""
+    retry_after: str | None = None
+    rate: int = 1_000_000
+    hits: int = 0
+
+    def matches(self, where: Where, method: str, path: str) -> bool:
+        return (
+            self.where in ("any", where)
+            and self.method in ("", method)
+            and self.path in path
+            and self.times != 0
+            and not (self.kind not in ("status", "hang_before_headers") and method == "HEAD")
+        )
+
+
+class Faults:
+    """The faults that wait for their request. The first that matches is the one that happens."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, kind: FaultKind, **fields: object) -> Fault:
+        """Arrange for one more fault; see `Fault` for the fields. Its `hits` tell how often it happened."""
+        fault = Fault(kind=kind, **fields)  # type: ignore[arg-type]
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """From now on all goes well."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, where: Where, method: str, path: str) -> Fault | None:
+        """The fault for this request, now spent once."""
+        with self._lock:
+            for fault in self._faults:
+                if not fault.matches(where, method, path):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                if fault.times is not None:
+                    fault.times -= 1
+                fault.hits += 1
+                return fault
+        return None

@@ -1,0 +1,195 @@
+"""The tree of turns: branching, walking, deleting and undoing, and what the model is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spnl_tui.conversations.conversation import Conversation, Deletion, Provenance, Turn
+from spnl_tui.models.request import Message
+
+
+def texts(turns: tuple[Turn, ...]) -> list[str]:
+    return [turn.text for turn in turns]
+
+
+def talk(*said: str) -> Conversation:
+    conversation = Conversation()
+    for index, text in enumerate(said):
+        turn = conversation.add_turn("assistant" if index % 2 else "user", text)
+        if turn.role == "assistant":
+            conversation.finish(turn.id, "stop")
+    return conversation
+
+
+def test_turns_follow_each_other_on_the_active_branch() -> None:
+    conversation = talk("q1", "a1", "q2")
+    assert texts(conversation.path()) == ["q1", "a1", "q2"]
+    assert [turn.parent for turn in conversation.path()] == [None, *(t.id for t in conversation.path()[:-1])]
+
+
+def test_a_reply_streams_until_it_is_finished() -> None:
+    conversation = talk("q")
+    reply = conversation.add_turn("assistant")
+    assert reply.streaming
+    conversation.append(reply.id, "Hel")
+    conversation.append(reply.id, "lo", reasoning="hm")
+    reply = conversation.finish(reply.id, "cancelled", provenance=Provenance(model="m"))
+    assert (reply.text, reply.reasoning, reply.finish_reason, reply.streaming) == (
+        "Hello",
+        "hm",
+        "cancelled",
+        False,
+    )
+    assert conversation[reply.id] == reply
+
+
+def test_editing_keeps_the_old_branch_and_walking_back_shows_it_whole() -> None:
+    conversation = talk("q1", "a1", "q2", "a2")
+    first = conversation.path()[0]
+    edited = conversation.branch_from(first.id, "q1'")
+    assert texts(conversation.path()) == ["q1'"]
+    assert texts(conversation.siblings(edited.id)) == ["q1", "q1'"]
+    conversation.select(first.id)
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
+    conversation.select(edited.id)
+    assert texts(conversation.path()) == ["q1'"]
+
+
+def test_a_fork_in_the_road_is_remembered_when_one_comes_back_to_it() -> None:
+    conversation = talk("q1", "a1", "q2", "a2")
+    second = conversation.path()[3]
+    conversation.regenerate(second.id)
+    conversation.select(second.id)
+    conversation.branch_from(conversation.path()[0].id, "other")
+    conversation.select(second.parent or "")
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
+
+
+def test_regenerating_adds_a_chosen_empty_sibling() -> None:
+    conversation = talk("q", "a")
+    again = conversation.regenerate(conversation.path()[1].id)
+    assert again.streaming
+    assert texts(conversation.siblings(again.id)) == ["a", ""]
+    assert conversation.path()[-1] == again
+    with pytest.raises(ValueError, match="reply"):
+        conversation.regenerate(conversation.path()[0].id)
+
+
+def test_an_edited_reply_is_not_attributed_to_the_model() -> None:
+    conversation = talk("q")
+    reply = conversation.add_turn("assistant", "wrong", provenance=Provenance(model="m"))
+    conversation.finish(reply.id, "length")
+    edited = conversation.branch_from(reply.id, "right")
+    assert (edited.provenance, edited.finish_reason) == (None, "length")
+
+
+def test_messages_join_turns_of_one_role_and_leave_empty_ones_out() -> None:
+    conversation = talk("q1")
+    conversation.system_prompt = "Be brief."
+    failed = conversation.add_turn("assistant")
+    conversation.finish(failed.id, "failed", error="no memory")
+    conversation.add_turn("user", "q2")
+    partial = conversation.add_turn("assistant", "half an ans")
+    conversation.finish(partial.id, "cancelled")
+    assert conversation.messages() == (
+        Message("system", "Be brief."),
+        Message("user", "q1\n\nq2"),
+        Message("assistant", "half an ans"),
+    )
+
+
+def test_a_fork_is_a_conversation_of_its_own() -> None:
+    conversation = talk("q1", "a1", "q2", "a2")
+    branch = conversation.path()
+    conversation.update_turn(
+        dataclasses.replace(branch[1], provenance=Provenance(left_out=(branch[0].id, "elsewhere")))
+    )
+    fork = conversation.fork(branch[1].id)
+    assert texts(fork.path()) == ["q1", "a1"]
+    assert fork.id != conversation.id
+    assert not {turn.id for turn in fork.turns()} & {turn.id for turn in conversation.turns()}
+    provenance = fork.path()[1].provenance
+    assert provenance is not None
+    assert provenance.left_out == (fork.path()[0].id,)
+    fork.add_turn("user", "only here")
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
+
+
+def test_a_deleted_turn_hands_its_place_to_what_followed_it() -> None:
+    conversation = talk("q1", "a1", "q2", "a2")
+    deletion = conversation.delete_turn(conversation.path()[1].id)
+    assert texts(conversation.path()) == ["q1", "q2", "a2"]
+    conversation.restore(deletion)
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
+
+
+def test_a_deleted_branch_comes_back_whole() -> None:
+    conversation = talk("q1", "a1", "q2", "a2")
+    again = conversation.regenerate(conversation.path()[1].id)
+    conversation.append(again.id, "a1'")
+    conversation.select(conversation.siblings(again.id)[0].id)
+    deletion = conversation.delete_branch(conversation.path()[1].id)
+    assert texts(conversation.path()) == ["q1", "a1'"]
+    conversation.restore(deletion)
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
+    assert texts(conversation.siblings(again.id)) == ["a1", "a1'"]
+
+
+def test_what_was_said_after_a_deletion_survives_its_undoing() -> None:
+    conversation = talk("q1", "a1", "q2")
+    deletion = conversation.delete_turn(conversation.path()[1].id)
+    conversation.add_turn("assistant", "new")
+    conversation.restore(deletion)
+    assert texts(conversation.path()) == ["q1", "a1", "q2", "new"]
+
+
+def test_undoing_below_something_deleted_is_refused() -> None:
+    conversation = talk("q1", "a1", "q2")
+    inner = conversation.delete_branch(conversation.path()[2].id)
+    conversation.delete_branch(conversation.path()[1].id)
+    with pytest.raises(KeyError):
+        conversation.restore(inner)
+
+
+def test_orphans_and_rings_can_still_be_seen() -> None:
+    turns = [
+        Turn(id="orphan", parent="nowhere", role="user"),
+        Turn(id="a", parent="c", role="user"),
+        Turn(id="b", parent="a", role="user"),
+        Turn(id="c", parent="b", role="user"),
+        Turn(id="self", parent="self", role="user"),
+    ]
+    conversation = Conversation.of(Conversation(chosen={"a": "nothing"}), turns)
+    assert {turn.id for turn in conversation.turns()} == {"orphan", "a", "b", "c", "self"}
+    for turn in turns:
+        conversation.select(turn.id)
+        assert turn.id in {t.id for t in conversation.path()}
+
+
+@given(st.data())
+def test_any_deletions_undone_in_the_opposite_order_leave_the_tree_as_it_was(data: st.DataObject) -> None:
+    conversation = Conversation()
+    for number in range(data.draw(st.integers(1, 12))):
+        parent = data.draw(st.sampled_from([None, *(turn.id for turn in conversation.turns())]))
+        conversation.add_turn("user", str(number), parent=parent)
+    before = (list(conversation.turns()), conversation.path(), dict(conversation.chosen))
+    deletions: list[Deletion] = []
+    while len(conversation) and data.draw(st.booleans()):
+        turn = data.draw(st.sampled_from(list(conversation.turns())))
+        delete = data.draw(st.sampled_from([conversation.delete_turn, conversation.delete_branch]))
+        deletions.append(delete(turn.id))
+        assert set(conversation.path()) <= set(conversation.turns())
+    for deletion in reversed(deletions):
+        conversation.restore(deletion)
+    assert (list(conversation.turns()), conversation.path(), conversation.chosen) == before
+
+
+def test_a_branch_of_thousands_of_turns_is_no_trouble() -> None:
+    conversation = talk(*["said"] * 5000)
+    assert len(conversation.path()) == len(list(conversation.turns())) == 5000
+    conversation.delete_branch(conversation.path()[1].id)
+    assert len(conversation) == 1

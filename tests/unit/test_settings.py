@@ -1,0 +1,287 @@
+"""Settings: what outranks what, and what a mistake tells."""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+import textual.keys
+
+from spnl_tui.errors import SettingsError
+from spnl_tui.models.request import Sampling
+from spnl_tui.settings import ENVIRONMENT, Settings, load_settings, write_setting
+from spnl_tui.settings.convert import normal_keys
+from spnl_tui.settings.example import documented, example
+from spnl_tui.settings.schema import SECTIONS, Persona
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def refused(file: Path, text: str = "", **sources: object) -> SettingsError:
+    if text:
+        file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file, **sources)  # type: ignore[arg-type]  # typed by name only
+    return caught.value
+
+
+# ── sources ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_any_source_everything_is_at_its_default(file: Path) -> None:
+    assert load_settings(file) == Settings()
+    assert load_settings(file).origins == {}
+
+
+def test_each_source_outranks_the_one_before(file: Path) -> None:
+    file.write_text('[model]\ndefault = "from-file"\n[sampling]\ntemperature = 0.1\ntop_k = 5\n')
+    environ = {"SPNL_MODEL": "from-environment"}
+
+    assert load_settings(file).model.default == "from-file"
+    assert load_settings(file, environ=environ).model.default == "from-environment"
+    settings = load_settings(
+        file,
+        environ=environ,
+        flags={"model.default": "from-flag", "sampling.temperature": 1, "sampling.seed": None},
+    )
+    assert settings.model.default == "from-flag"
+    assert settings.sampling == Sampling(temperature=1.0, top_k=5)
+
+
+def test_every_environment_name_of_spnl_works(file: Path, tmp_path: Path) -> None:
+    settings = load_settings(
+        file,
+        environ={
+            "SPNL_MODEL": "starter",
+            "SPNL_NUM_PARALLEL": "3",
+            "MISTRALRS_DEVICE": "CPU",
+            "MISTRALRS_DTYPE": "f32",
+            "MISTRALRS_ISQ": "q4k",
+            "MISTRALRS_PAGED_ATTN": "0",
+            "MISTRALRS_FLASH_ATTN": "true",
+            "MISTRALRS_PREFIX_CACHE_N": "0",
+            "MISTRALRS_MAX_CONCURRENT": "9",
+            "MISTRALRS_NO_STREAM": "1",
+            "MISTRALRS_MODEL_CACHE_DIR": str(tmp_path / "models"),
+            "MISTRALRS_HF_TOKEN": "hf_secret",
+        },
+    )
+    assert set(settings.origins) == set(ENVIRONMENT.values())
+    assert settings.model.default == "starter"
+    engine = settings.engine
+    assert (engine.device, engine.dtype, engine.in_situ_quantization) == ("cpu", "f32", "Q4K")
+    assert (engine.paged_attention, engine.flash_attention) == (False, True)
+    assert (engine.num_parallel, engine.prefix_cache, engine.max_concurrent) == (3, 0, 9)
+    assert engine.stream is False
+    assert settings.hub.model_cache_dir == tmp_path / "models"
+    assert settings.hub.token == "hf_secret"
+    assert "hf_secret" not in repr(settings)
+
+
+def test_no_stream_off_and_empty_variables_change_nothing(file: Path) -> None:
+    environ = {"MISTRALRS_NO_STREAM": "0", "SPNL_MODEL": "", "MISTRALRS_DTYPE": " "}
+    assert load_settings(file, environ=environ) == Settings()
+
+
+def test_the_environment_of_the_process_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPNL_MODEL", "from-environment")
+    assert load_settings(file).model.default is None
+
+
+def test_paths_start_at_home_or_at_the_file(file: Path, tmp_path: Path) -> None:
+    file.write_text('hub.model_cache_dir = "models"')
+    assert load_settings(file).hub.model_cache_dir == tmp_path / "models"
+    file.write_text('hub.model_cache_dir = "~/models"')
+    assert load_settings(file).hub.model_cache_dir == tmp_path / "home" / "models"
+    settings = load_settings(file, environ={"MISTRALRS_MODEL_CACHE_DIR": "models"})
+    assert settings.hub.model_cache_dir == Path.cwd() / "models"
+
+
+def test_a_persona_stands_between_the_settings_and_the_flags(file: Path) -> None:
+    file.write_text(
+        "[sampling]\ntop_k = 5\ntemperature = 0.1\n"
+        "[personas.poet]\nsystem_prompt = 'Rhyme.'\nsampling = {temperature = 1.2, max_tokens = 99}\n"
+        "[personas.plain]\n"
+    )
+    settings = load_settings(file, flags={"sampling.max_tokens": 7})
+    assert settings.personas["poet"] == Persona(
+        system_prompt="Rhyme.", sampling=Sampling(top_k=5, temperature=1.2, max_tokens=7)
+    )
+    assert settings.personas["plain"].sampling == settings.sampling
+
+
+def test_origins_tell_where_a_value_comes_from(file: Path) -> None:
+    file.write_text("# mine\n\n[sampling]\nstop = [\n  'a',\n]\ntop_p = 0.5 # here\n")
+    settings = load_settings(file, environ={"SPNL_MODEL": "m"}, flags={"sampling.seed": 1})
+    assert str(settings.origins["sampling.stop"]) == f"{file}, line 4"
+    assert str(settings.origins["sampling.top_p"]) == f"{file}, line 7"
+    assert str(settings.origins["model.default"]) == "environment variable SPNL_MODEL"
+    assert str(settings.origins["sampling.seed"]) == "command line, sampling.seed"
+
+
+# ── mistakes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ("[sampling]\n\ntemprature = 1\n", 3, "sampling.temprature", "temperature"),
+        ("[samplin]\ntop_k = 1\n", 1, "section samplin", "sampling"),
+        ("temperature = 1\n", 1, "setting temperature", "[sampling] temperature"),
+        ("[engine]\ntemprature = 1\n", 2, "engine.temprature", "[sampling] temperature"),
+        ("sampling = 3\n", 1, "sampling is 3", "[sampling]"),
+        ("[sampling]\ntop_k = 'x'\n", 2, "a whole number", ""),
+        ("[sampling]\ntop_k = 1.0\n", 2, "a whole number", ""),
+        ("[sampling]\ntemperature = true\n", 2, "a number", ""),
+        ("[sampling]\nstop = 'x'\n", 2, "a list of texts", '["one", "two"]'),
+        ("[sampling]\nstop = ['']\n", 2, "one character or more", ""),
+        ("[sampling]\ntemperature = 3\n", 2, "[0, 2]", "within"),
+        ("[engine]\nthreads = 0\n", 2, "1 or more", ""),
+        ("[engine]\nkeep_warm_minutes = nan\n", 2, "0 or more", ""),
+        ("[pulls]\nrate_limit_mb = 0\n", 2, "more than 0", "leave it out"),
+        ("[engine]\ndtype = 'f61'\n", 2, "auto, f16, bf16, f32", "f16"),
+        ("[engine]\nin_situ_quantization = 'Q4_K'\n", 2, "must be one of", "Q4"),
+        ("[hub]\ntoken = 'hf_x'\n", 2, "not read from files", "MISTRALRS_HF_TOKEN"),
+        ("a = '''\n[sampling]\ntop_k = 0\n'''\n[sampling]\ntop_k = 0\n", 1, "setting a", ""),
+        (
+            "[chat]\nsystem_prompt = '''\n[sampling]\ntop_k = 0\n'''\n[sampling]\ntop_k = 0\n",
+            7,
+            "1 or more",
+            "",
+        ),
+        ("[personas.a]\nmodle = 'x'\n", 2, "personas.a.modle", "model"),
+        ("[personas.a.sampling]\ntop_k = 0\n", 2, "1 or more", ""),
+        ("[personas]\na = 1\n", 2, "personas.a is 1", "[personas.a]"),
+        ("[keys]\nquit = 3\n", 2, "keys in quotes", "ctrl+s"),
+        ("[keys]\nquit = 'ctl+q'\n", 2, "not a modifier", "ctrl"),
+        ("[keys]\nquit = 'ctrl+'\n", 2, "not a key", ""),
+    ],
+)
+def test_a_mistake_names_file_line_and_the_nearest_valid_name(
+    file: Path, text: str, line: int, message: str, hint: str
+) -> None:
+    error = refused(file, text)
+    assert f"{file}, line {line}:" in error.message
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_a_syntax_error_names_file_and_line(file: Path) -> None:
+    error = refused(file, "[model]\ndefault = starter\n")
+    assert str(file) in error.message
+    assert "line 2" in error.message
+
+
+def test_an_unreadable_file_is_a_clear_error(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"\xff\xfe")
+    assert "UTF-8" in refused(file).hint
+    assert str(tmp_path) in refused(tmp_path).message
+    assert "no file" in refused(tmp_path / "none.toml", must_exist=True).message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("MISTRALRS_DTYPE", "f61", "f16"),
+        ("MISTRALRS_DEVICE", "gpu", ""),
+        ("MISTRALRS_NO_STREAM", "maybe", "1, true"),
+        ("MISTRALRS_MAX_CONCURRENT", "four", ""),
+        ("SPNL_NUM_PARALLEL", "0", "1 or more"),
+    ],
+)
+def test_a_bad_variable_is_named(file: Path, variable: str, value: str, hint: str) -> None:
+    error = refused(file, environ={variable: value})
+    assert variable in error.message
+    assert hint in error.hint
+
+
+def test_a_bad_flag_is_named(file: Path) -> None:
+    assert "sampling.temperature" in refused(file, flags={"sampling.temperature": 3.0}).message
+    assert "sampling.temperature" in refused(file, flags={"sampling.temprature": 0}).hint
+
+
+def test_the_token_is_not_shown_in_an_error(file: Path) -> None:
+    assert "42" not in str(refused(file, flags={"hub.token": 42}))
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_keys_are_given_as_textual_names_them(file: Path) -> None:
+    file.write_text('[keys]\n"chat.send" = "ctrl+s, F2"\nchat.new = "?"\n'.replace("F2", "f2"))
+    assert load_settings(file).keys == {"chat.send": "ctrl+s,f2", "chat.new": "question_mark"}
+
+
+@pytest.mark.parametrize("character", [c for c in map(chr, range(33, 127)) if c != ","])
+def test_a_character_has_the_name_that_textual_gives_it(character: str) -> None:
+    assert normal_keys(character) == textual.keys._character_to_key(character)
+
+
+def test_an_unknown_binding_is_named_with_its_line(file: Path) -> None:
+    file.write_text("[keys]\nquit = 'ctrl+q'\nchat.snd = 'ctrl+s'\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file).check_keys(["quit", "chat.send"])
+    assert f"{file}, line 3: " in caught.value.message
+    assert "chat.send" in caught.value.hint
+    load_settings(file).check_keys(["quit", "chat.snd"])
+
+
+# ── the example, and writing ─────────────────────────────────────────────────────────────────────
+
+
+def test_the_example_is_the_one_made_from_the_schema() -> None:
+    assert EXAMPLE.read_text() == example(), "run: python -m spnl_tui.settings.example > config.example.toml"
+
+
+def test_the_example_gives_exactly_the_defaults() -> None:
+    assert load_settings(EXAMPLE) == Settings()
+
+
+def test_the_example_lists_every_setting_and_each_can_be_uncommented(file: Path) -> None:
+    text = re.sub(r"(?m)^#(?=\S)", "", EXAMPLE.read_text())
+    file.write_text(text)
+    load_settings(file)
+    document = tomllib.loads(text)
+    for section, cls in SECTIONS.items():
+        assert list(document[section]) == [name for name, _, _ in documented(cls)]
+
+
+def test_writing_one_setting_keeps_the_rest_with_its_comments(file: Path) -> None:
+    before = "# mine\n[sampling]   # hot\ntop_k = 5\n\n[interface]\nmouse = false # no mouse\n"
+    file.write_text(before)
+    file.chmod(0o640)
+    write_setting(file, "interface.theme", "nord")
+    assert file.read_text() == before + 'theme = "nord"\n'
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    write_setting(file, "interface.theme", None)
+    assert file.read_text() == before
+    assert list(file.parent.glob(".config*")) == []
+
+
+def test_writing_makes_the_file_and_goes_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "config.toml"
+    link.symlink_to(tmp_path / "dotfiles" / "spnl.toml")
+    write_setting(link, "sampling.temperature", 0.2)
+    assert link.is_symlink()
+    assert load_settings(link).sampling.temperature == 0.2
+
+
+def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path) -> None:
+    file.write_text("[interface\n")
+    with pytest.raises(SettingsError):
+        write_setting(file, "interface.theme", "nord")
+    assert file.read_text() == "[interface\n"
+
+    file.write_text("[interface]\n")
+    for name, value in {"interface.theme": 3, "interface.them": "nord", "hub.token": "hf_x"}.items():
+        with pytest.raises(SettingsError):
+            write_setting(file, name, value)
+    assert file.read_text() == "[interface]\n"
