@@ -1,4 +1,4 @@
-"""What may import what, proven in fresh interpreters through sys.modules. The contracts are in pyproject.toml."""
+"""What may import what, proven in fresh interpreters; the contracts are in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["engine.service", "hub.downloads", "hub.catalog", "hub.library", "conversations.store", "queries.run", "cli"],
+    [
+        "engine.service",
+        "hub.downloads",
+        "hub.catalog",
+        "hub.library",
+        "conversations.store",
+        "queries.run",
+        "services",
+        "cli",
+    ],
 )
 def test_nothing_below_the_interface_imports_textual_or_the_engine(module: str) -> None:
     loaded = modules_after(f"import spnl_tui.{module}")
@@ -29,7 +38,7 @@ def test_models_are_pure() -> None:
     loaded = modules_after(
         "import spnl_tui.models.fit, spnl_tui.models.gguf, spnl_tui.models.local, spnl_tui.models.reference"
     )
-    assert not loaded & {"asyncio", "subprocess", "socket", "textual", "huggingface_hub", "sqlite3"}
+    assert not loaded & {"asyncio", "httpx2", "textual", "huggingface_hub", "sqlite3"}
 
 
 def test_the_wire_needs_the_standard_library_alone() -> None:
