@@ -3,8 +3,8 @@
     python -m benchmarks.pull [--mb N] [--rounds N] [--rate MB/s]
 
 A hub on 127.0.0.1, in a process of its own, serves one file. curl and a pull (with its check of the SHA-256
-and the fsync) fetch it in turn, as fast as the loopback goes and at the rate of a fast line. curl also fetches
-it in four ranges at once: that shows what parallel ranges of one file would bring.
+and the fsync) fetch it in turn, as fast as the loopback goes and at the rate of a fast line. curl also
+fetches it in four ranges at once: that shows what parallel ranges of one file would bring.
 """
 
 from __future__ import annotations

@@ -200,6 +200,7 @@ async def test_asking_again_for_a_cancelled_pull_saves_its_part(
         queue.cancel(id)
         hub.faults.clear()
         again = queue.add(_request(0), "zero")
+        assert queue.undo_cancel() is None, "it would be there twice"
         await wait_until(lambda: _get(queue, again).state == "done")
         assert _get(queue, again).finished.fetched == SIZE - BLOCK
         assert queue.add(_request(0), "zero") == again
