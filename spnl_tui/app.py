@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -69,6 +70,13 @@ class SpnlChat(App[None], inherit_bindings=False):
         """Tell what went wrong on the way here."""
         for error in self._problems:
             tell(self, error)
+
+    def on_ready(self) -> None:
+        """The program is in memory: leave it out of every garbage collection.
+
+        A full collection walks all modules and stylesheets, some 50 ms, in which no key is answered.
+        """
+        gc.freeze()
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""

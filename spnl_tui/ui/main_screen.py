@@ -35,7 +35,7 @@ class MainScreen(Screen[None]):
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
 
-    activity: reactive[Activity] = reactive(Activity(), bindings=True)
+    activity: reactive[Activity] = reactive(Activity(), repaint=False)
 
     def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__()
@@ -180,6 +180,7 @@ class MainScreen(Screen[None]):
         self._run = run = ReplyRun(activity, self._services.clock, draw)
         self.activity = activity
         path = conversation.path_to(turn.id)[:-1]
+        self.refresh_bindings()
         self.post_message(messages.ReplyBegan(path[-1].text if path else ""))
         events = self._services.engine.generate_chat(
             model,

@@ -14,8 +14,9 @@ from spnl_tui.ui.activity import Activity
 
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
-_DRAWING_SHARE = 1 / 10
-"""Of a core. Drawing competes with decoding, whose threads spin on every core."""
+_DRAWING_SHARE = 1 / 12
+"""Of a core. Drawing competes with decoding, whose threads spin on every core. (All that the interface does in a
+reply, its beginning and its end too, then stays below a tenth.)"""
 
 
 class Pace:
