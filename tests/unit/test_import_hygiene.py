@@ -1,4 +1,4 @@
-"""What may import what, proven in fresh interpreters through sys.modules; the contracts are in pyproject.toml."""
+"""What may import what, proven in fresh interpreters; the contracts are in pyproject.toml."""
 
 from __future__ import annotations
 
