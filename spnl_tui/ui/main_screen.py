@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -188,22 +187,32 @@ class MainScreen(Screen[None]):
             conversation.sampling,
             thinking=self._settings.chat.thinking,
         )
-        async with aclosing(events):  # type: ignore[type-var]
-            so_far = await run.run(events)
-            # The screen is free before the engine is told: ending a prefill takes it a while.
-            conversation.append(turn.id, so_far.text, so_far.reasoning)
-            done = conversation.finish(
-                turn.id,
-                so_far.finish_reason or "cancelled",
-                provenance=_provenance(model, conversation, so_far),
-                error=so_far.error,
-            )
-            self._run = None
-            self.activity = run.activity
-            await widget.finish(done)
-            self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
-            self.refresh_bindings()
+        async with aclosing(events):
+            try:
+                await run.run(events)
+                # The screen is free before the engine is told: ending a prefill takes it a while.
+                await self._finish_reply(conversation, turn, widget, run)
+            finally:
+                await run.close()
         await self._keep(conversation)
+
+    async def _finish_reply(
+        self, conversation: Conversation, turn: Turn, widget: Reply, run: ReplyRun
+    ) -> None:
+        so_far = run.so_far
+        conversation.append(turn.id, so_far.text, so_far.reasoning)
+        done = conversation.finish(
+            turn.id,
+            so_far.finish_reason or "cancelled",
+            provenance=_provenance(conversation, so_far),
+            error=so_far.error,
+        )
+        self._run = None
+        self.activity = run.activity
+        await widget.finish(done)
+        run.ended.set()
+        self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
+        self.refresh_bindings()
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -297,10 +306,12 @@ class MainScreen(Screen[None]):
         if (reply := self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
+    @work(group="conversation", exclusive=True)
     async def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made is stopped, and kept where it belongs."""
-        self.action_stop()
-        await asyncio.sleep(0)
+        if self._run is not None:
+            self._run.stop()
+            await self._run.ended.wait()
         self.conversation = self._blank()
         self._set_title("")
         await self.chat.transcript.show(())
@@ -346,10 +357,10 @@ class MainScreen(Screen[None]):
         self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
 
 
-def _provenance(model: LocalModel, conversation: Conversation, reply: ReplySoFar) -> Provenance:
+def _provenance(conversation: Conversation, reply: ReplySoFar) -> Provenance:
     timing = reply.timing or protocol.Timing()
     return Provenance(
-        model=model.name,
+        model=conversation.model,
         sampling=conversation.sampling,
         system_prompt=conversation.system_prompt,
         prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
