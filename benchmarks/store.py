@@ -127,39 +127,39 @@ async def timed(name: str, work: Callable[[], Awaitable[object]], runs: int = 7)
 def _size(result: object) -> str:
     for name in ("hits", "items"):
         if hasattr(result, name):
-            return (
-                f"{len(getattr(result, name))} {name}{' of more' if getattr(result, 'more', False) else ''}"
-            )
+            return f"{len(getattr(result, name))}{'+' if getattr(result, 'more', False) else ''} {name}"
     return f"{len(result)} turns" if hasattr(result, "__len__") else ""
+
+
+def find_longest(path: Path) -> str:
+    """The id of the conversation with the most turns."""
+    connection = connect(path)
+    (id,) = connection.execute(
+        """
+        SELECT c.id FROM turn AS t JOIN conversation AS c ON c.key = t.conversation
+        GROUP BY t.conversation ORDER BY count(*) DESC LIMIT 1
+        """
+    ).fetchone()
+    connection.close()
+    return str(id)
 
 
 async def measure(path: Path) -> None:
     """Print the figures of this store."""
 
-    async def start(file: Path) -> Store:
-        store = await Store.open(file)
-        await store.list()
-        return store
-
-    async def start_and_close(file: Path) -> None:
-        await (await start(file)).close()
-
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.db"
-        await start_and_close(empty)
-        fresh = await timed("open and list: an empty store", lambda: start_and_close(empty), 21)
-    full = await timed("open and list: this store", lambda: start_and_close(path), 21)
+        await open_and_close(empty)
+        fresh = await timed("open and close an empty store", lambda: open_and_close(empty), 21)
+    full = await timed("open and close this store", lambda: open_and_close(path), 21)
     print(f"{'this ÷ empty':<58} {full / fresh:8.2f}")
 
     store = await Store.open(path)
-    long = await store._column(
-        "SELECT id FROM conversation JOIN turn ON conversation = conversation.key "
-        "GROUP BY conversation ORDER BY count(*) DESC LIMIT 1"
-    )
+    longest = find_longest(path)
     await timed("first page of the list", store.list)
     await timed("first page of one tag", lambda: store.list(ListFilter(tag="tag3")))
     await timed("first page of one model", lambda: store.list(ListFilter(model=MODELS[1])))
-    await timed("load the longest conversation", lambda: store.load(long[0]))
+    await timed("load the longest conversation", lambda: store.load(longest))
 
     chance = random.Random(1)
     words = make_words(chance)
@@ -172,6 +172,7 @@ async def measure(path: Path) -> None:
         ("two frequent words", f"{words[0]} {words[1]}", None),
         ("a frequent and a rare word", f"{words[0]} {words[50_000]}", None),
         ("five frequent words", " ".join(words[5:10]), None),
+        ("a phrase that hardly stands anywhere", f'"{words[9]} {words[700]} {words[3]}"', None),
         ("a phrase of frequent words", f'"{words[0]} {words[1]} {words[2]}"', None),
         ("a beginning of two letters", words[500][:2], None),
         ("a beginning of three letters", words[500][:3], None),
@@ -185,14 +186,15 @@ async def measure(path: Path) -> None:
     ):
         await timed(f"search: {name}", lambda typed=typed, where=where: store.search(typed, where))  # type: ignore[misc]
     await store.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        f"{'peak memory of this process':<58} {peak / (1024 if sys.platform != 'darwin' else 1024**2):8.0f} MB"
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1024**2 if sys.platform == "darwin" else 1024
     )
+    print(f"{'peak memory of this process':<58} {peak:8.0f} MB")
 
 
-async def begin(path: Path) -> None:
-    """An empty store in this file."""
+async def open_and_close(path: Path) -> None:
+    """Open the store in this file, or begin it, and close it."""
     await (await Store.open(path)).close()
 
 
@@ -209,7 +211,7 @@ def main() -> None:
         path = options.file or Path(folder) / "conversations.db"
         if not path.exists():
             began = time.perf_counter()
-            asyncio.run(begin(path))
+            asyncio.run(open_and_close(path))
             make_store(path, options.conversations, options.turns)
             print(f"made in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
         asyncio.run(measure(path))

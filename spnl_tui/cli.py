@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,13 +132,89 @@ def run(
 @click.pass_context
 def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) -> None:
     """Pull each MODEL to this machine and print where it is."""
-    from spnl_tui.headless import output, pulling
+    from spnl_tui.headless import pulling
+
+    _run(ctx, lambda s: pulling.pull(s, models, quiet=quiet, json_lines=json_))
+
+
+_json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+@cli.command()
+@click.argument("text", default="")
+@click.option("--format", "format_", type=click.Choice(["gguf", "safetensors"]), default="gguf")
+@click.option("--sort", type=click.Choice(["trending", "downloads", "likes", "updated"]), default="trending")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, help="How many to show.")
+@_json_option
+@click.pass_context
+def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int, json_: bool) -> None:
+    """Search Hugging Face for TEXT."""
+    from spnl_tui.headless import browsing
+
+    _run(ctx, lambda s: browsing.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_))
+
+
+@cli.command()
+@click.argument("model")
+@_json_option
+@click.pass_context
+def show(ctx: click.Context, /, model: str, json_: bool) -> None:
+    """Show MODEL and its quantizations: what they are, and whether they run and fit here."""
+    from spnl_tui.headless import browsing
+    from spnl_tui.models.reference import ModelReference
+
+    reference = ModelReference.parse(model)
+    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, json_=json_))
+
+
+@cli.command("list")
+@_json_option
+@click.pass_context
+def list_(ctx: click.Context, /, json_: bool) -> None:
+    """List the models on this machine."""
+    from spnl_tui.headless import browsing
+
+    _run(ctx, lambda s: browsing.list_models(s.library, json_=json_))
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_json_option
+@click.pass_context
+def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -> None:
+    """Delete each MODEL from this machine; MODEL:QUANTIZATION deletes one."""
+    from spnl_tui.headless import browsing
+    from spnl_tui.models.reference import ModelReference
+
+    references = [ModelReference.parse(model) for model in models]
+
+    def confirm(question: str) -> bool:
+        return yes or click.confirm(question, err=True)
+
+    _run(ctx, lambda s: browsing.remove(s.library, references, confirm=confirm, json_=json_))
+
+
+@cli.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@_json_option
+@click.pass_context
+def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
+    """Take the model at PATH into the library, where it lies: nothing is copied."""
+    from spnl_tui.headless import browsing
+
+    _run(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
+
+
+def _run(ctx: click.Context, command: Callable[[Any], Coroutine[None, None, int]]) -> None:
+    """Run a command on the services, close them, and exit with its code."""
+    from spnl_tui.headless import output
 
     services = _services(ctx)
 
     async def main() -> int:
         async with services:
-            return await pulling.pull(services, models, quiet=quiet, json_lines=json_)
+            return await command(services)
 
     ctx.exit(output.run(main()))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sqlite3
+import unicodedata
 from dataclasses import dataclass
 
 from spnl_tui.models.request import Role
@@ -11,10 +13,13 @@ from spnl_tui.models.request import Role
 CANDIDATES = 1000
 """Ranked are this many of the newest turns that match: a word that stands in half of a million turns has no
 best hit, and to rank them all would take seconds."""
-_OPEN, _CLOSE = "\x02", "\x03"
-_SNIPPET_TOKENS = 24
+_SNIPPET = 160
+"""Characters of a turn that are shown."""
 _RANKED_CHARACTERS = 4000
 """How much of a turn is looked at to rank it."""
+_TYPED_CHARACTERS = 1000
+"""How much of what was typed is looked for."""
+_FOREVER = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,65 +62,110 @@ class SearchFilter:
     """Whether archived conversations are searched, too."""
 
 
-def match_expression(typed: str) -> str:
-    """What was typed as an FTS5 query (https://www.sqlite.org/fts5.html#full_text_query_syntax), or nothing.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What was typed, as FTS5 and as regular expressions understand it."""
 
-    Every word must be there; "words in quotes" must follow each other; -word must not be there. The last
-    word may be the beginning of one, since it may still be being typed. Nothing else has a meaning.
-    """
-    wanted, unwanted = [], []
-    tokens = re.findall(r'(-?)(?:"([^"]*)"?|(\S+))', typed)
-    for index, (minus, phrase, word) in enumerate(tokens):
-        words = _words(phrase or word)
-        if not words:
-            continue
-        term = f'"{" ".join(words)}"'
-        if minus:
-            unwanted.append(term)
-        else:
-            beginning = index == len(tokens) - 1 and word and len(words[-1]) >= 2 and word[-1].isalnum()
-            wanted.append(f"{term} *" if beginning else term)
-    if not wanted:
-        return ""
-    return " NOT ".join([f"({' AND '.join(wanted)})", *unwanted])
+    match: str
+    """An FTS5 expression (https://www.sqlite.org/fts5.html#full_text_query_syntax)."""
+    words: tuple[str, ...]
+    """The wanted words, folded."""
+    pattern: re.Pattern[str]
+    """Finds the wanted words and phrases in a folded text."""
+
+    @classmethod
+    def parse(cls, typed: str) -> Query | None:
+        """The query for what the user typed, None if there is nothing to look for.
+
+        Every word must be there; "words in quotes" must follow each other; -word must not be there. The last
+        word may be the beginning of one, since it may still be being typed. Nothing else has a meaning.
+        """
+        wanted, unwanted, patterns, all_words = [], [], [], []
+        tokens = re.findall(r'(-?)(?:"([^"]*)"?|(\S+))', typed[:_TYPED_CHARACTERS])
+        for index, (minus, phrase, word) in enumerate(tokens):
+            words = _words(phrase or word)
+            if not words:
+                continue
+            term = f'"{" ".join(words)}"'
+            if minus:
+                unwanted.append(term)
+                continue
+            begun = index == len(tokens) - 1 and len(words[-1]) >= 2 and word[-1:].isalnum()
+            wanted.append(f"{term} *" if begun else term)
+            folded = [fold(word) for word in words]
+            all_words += folded
+            patterns.append(r"[\W_]+".join(map(re.escape, folded)) + (r"[^\W_]*" if begun else ""))
+        if not wanted:
+            return None
+        return cls(
+            match=" NOT ".join([f"({' AND '.join(wanted)})", *unwanted]),
+            words=tuple(dict.fromkeys(all_words)),
+            pattern=re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])"),
+        )
 
 
-def spans(marked: str) -> tuple[Span, ...]:
-    """The spans of a text in which FTS5 has marked the words that were looked for."""
-    found = []
-    hit = False
-    for piece in re.split(f"([{_OPEN}{_CLOSE}])", marked):
-        if piece in (_OPEN, _CLOSE):
-            hit = piece == _OPEN
-        elif piece:
-            found.append(Span(piece, hit))
-    return tuple(found)
+def fold(text: str) -> str:
+    """The text in small letters without accents, character by character: positions stay the same."""
+    if text.isascii():
+        return text.lower()
+    return text.translate({ord(char): unicodedata.normalize("NFD", char)[0].lower()[0] for char in set(text)})
+
+
+def snippet(text: str, pattern: re.Pattern[str]) -> tuple[Span, ...]:
+    """The part of the text, in one line, that has the most of what the pattern finds."""
+    hits = [match.span() for match in itertools.islice(pattern.finditer(fold(text)), 200)]
+    # Begin at the hit that has the most hits, different ones first of all, close behind it.
+    best = max(
+        range(len(hits)),
+        key=lambda n: (len({text[a:b] for a, b in hits[n : n + 20] if b < hits[n][0] + _SNIPPET}), -n),
+        default=None,
+    )
+    start = max(0, hits[best][0] - _SNIPPET // 4) if best is not None else 0
+    if best is not None and (space := re.compile(r"\s").search(text, start, hits[best][0])) and start:
+        start = space.end()
+    end = (
+        len(text)
+        if len(text) <= start + _SNIPPET
+        else text.rfind(" ", start + _SNIPPET // 2, start + _SNIPPET)
+    )
+    end = end if end > 0 else start + _SNIPPET
+    found = [Span("…")] if start else []
+    at = start
+    for a, b in hits:
+        if start <= a and b <= end:
+            found += [Span(_one_line(text[at:a])), Span(_one_line(text[a:b]), True)]
+            at = b
+    found += [Span(_one_line(text[at:end])), Span("…" if end < len(text) else "")]
+    return tuple(span for span in found if span.text)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
 
 
 def search(connection: sqlite3.Connection, typed: str, where: SearchFilter, limit: int) -> SearchResult:
     """The best `limit` hits for what was typed."""
-    match = match_expression(typed)
-    if not match:
+    query = Query.parse(typed)
+    if query is None:
         return SearchResult()
-    titles = _search_titles(connection, match, where, limit)
-    turns, more = _search_turns(connection, match, where, limit)
+    titles = _search_titles(connection, query, where, limit)
+    turns, more = _search_turns(connection, query, where, limit)
     return SearchResult((*titles, *turns)[:limit], more or len(titles) + len(turns) > limit)
 
 
 def _search_titles(
-    connection: sqlite3.Connection, match: str, where: SearchFilter, limit: int
+    connection: sqlite3.Connection, query: Query, where: SearchFilter, limit: int
 ) -> list[SearchHit]:
     rows = connection.execute(
-        f"""
-        SELECT c.id, c.title, c.model, c.created_at,
-               snippet(title_index, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS})
+        """
+        SELECT c.id, c.title, c.model, c.created_at
         FROM title_index JOIN conversation AS c ON c.key = title_index.rowid
         WHERE title_index MATCH :match AND c.deleted = 0 AND c.archived <= :archived
           AND (:model IS NULL OR c.model = :model)
           AND c.updated_at >= :since AND c.created_at < :until
         ORDER BY rank LIMIT :limit
         """,
-        _parameters(match, where, limit),
+        _parameters(query.match, where, limit),
     )
     return [
         SearchHit(
@@ -125,43 +175,41 @@ def _search_titles(
             role=None,
             model=model,
             created_at=created_at,
-            snippet=spans(snippet),
+            snippet=snippet(title, query.pattern),
         )
-        for id, title, model, created_at, snippet in rows
+        for id, title, model, created_at in rows
     ]
 
 
 def _search_turns(
-    connection: sqlite3.Connection, match: str, where: SearchFilter, limit: int
+    connection: sqlite3.Connection, query: Query, where: SearchFilter, limit: int
 ) -> tuple[list[SearchHit], bool]:
-    query = f"{{text}} : ({match})"
+    match = f"{{text}} : ({query.match})"
     if where.model is not None:
         # The model's name is indexed like a text, so that the index itself can leave the others out.
-        query = f'({query}) AND {{model}} : "{" ".join(_words(where.model))}"'
+        match = f'({match}) AND {{model}} : "{" ".join(_words(where.model))}"'
     candidates = connection.execute(
         f"""
         SELECT t.key, substr(t.text, 1, {_RANKED_CHARACTERS})
         FROM turn_index CROSS JOIN turn AS t ON t.key = turn_index.rowid
             CROSS JOIN conversation AS c ON c.key = t.conversation
         WHERE turn_index MATCH :match
-          AND turn_index.rowid >= :since * 1000 AND turn_index.rowid < :until * 1000
+          AND turn_index.rowid >= :since_key AND turn_index.rowid <= :until_key
+          AND t.created_at >= :since AND t.created_at < :until
           AND t.deleted = 0 AND c.deleted = 0 AND c.archived <= :archived
           AND (:model IS NULL OR t.model = :model)
         ORDER BY turn_index.rowid DESC LIMIT {CANDIDATES + 1}
         """,
-        _parameters(query, where, limit),
+        _parameters(match, where, limit),
     ).fetchall()
     hits = []
-    for key in _best(candidates[:CANDIDATES], match, limit):
+    for key in _best(candidates[:CANDIDATES], query.words, limit):
         row = connection.execute(
-            f"""
-            SELECT c.id, c.title, t.id, t.role, t.model, t.created_at,
-                snippet(turn_index, 0, '{_OPEN}', '{_CLOSE}', '…', {_SNIPPET_TOKENS})
-            FROM turn_index JOIN turn AS t ON t.key = turn_index.rowid
-                JOIN conversation AS c ON c.key = t.conversation
-            WHERE turn_index MATCH ? AND turn_index.rowid = ?
+            """
+            SELECT c.id, c.title, t.id, t.role, t.model, t.created_at, t.text
+            FROM turn AS t JOIN conversation AS c ON c.key = t.conversation WHERE t.key = ?
             """,
-            (query, key),
+            (key,),
         ).fetchone()
         hits.append(
             SearchHit(
@@ -171,24 +219,23 @@ def _search_turns(
                 role=row[3],
                 model=row[4],
                 created_at=row[5],
-                snippet=spans(row[6]),
+                snippet=snippet(row[6], query.pattern),
             )
         )
     return hits, len(candidates) > limit
 
 
-def _best(candidates: list[tuple[int, str]], match: str, limit: int) -> list[int]:
+def _best(candidates: list[tuple[int, str]], words: tuple[str, ...], limit: int) -> list[int]:
     """The keys of the best turns, of equally good ones the newest first.
 
     Ranked by BM25 (Robertson and Zaragoza, 2009, k1 = 1.2, b = 0.75) without its inverse document
     frequencies: FTS5's own bm25() reads every entry of every word to count them, 130 ms for one that stands
     in most of a million turns, and since every hit has all the words they would change little.
     """
-    words = _words(match.partition(" NOT ")[0].replace(" AND ", " ").casefold())
     mean = sum(len(text) for _, text in candidates) / max(1, len(candidates)) or 1.0
     scores = {}
     for key, text in candidates:
-        folded = text.casefold()
+        folded = text.lower()
         weight = 1.2 * (0.25 + 0.75 * len(text) / mean)
         scores[key] = sum(count / (count + weight) for word in words if (count := folded.count(word)))
     return sorted(scores, key=lambda key: -scores[key])[:limit]
@@ -200,11 +247,17 @@ def _words(text: str) -> list[str]:
 
 
 def _parameters(match: str, where: SearchFilter, limit: int) -> dict[str, object]:
+    since = max(0.0, where.since if where.since is not None else 0.0)
+    until = min(_FOREVER, where.until if where.until is not None else _FOREVER)
     return {
         "match": match,
         "model": where.model,
         "archived": int(where.archived),
-        "since": where.since if where.since is not None else 0.0,
-        "until": where.until if where.until is not None else 1e14,
+        "since": since,
+        "until": until,
+        # Whole numbers: FTS5 goes through the entire index for a bound of another type. A key may be a
+        # little above the time of its turn, if the time was taken.
+        "since_key": int(since * 1000),
+        "until_key": int((until + 60) * 1000),
         "limit": limit,
     }

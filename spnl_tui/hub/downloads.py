@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,7 +98,7 @@ class Downloads:
         """How many pulls run or wait for their turn: what quitting would interrupt."""
         return sum(entry.state == "under way" for entry in self._entries)
 
-    async def events(self) -> AsyncIterator[DownloadsChanged]:
+    async def events(self) -> AsyncGenerator[DownloadsChanged, None]:
         """The queue now, and again whenever it has changed, at most ten times a second; ends with `close`."""
         subscriber = _Subscriber()
         subscriber.changed.set()

@@ -303,7 +303,7 @@ class Pull:
             f"It is not there at {self.request.revision}.",
             f"Look at {self._hub.page(revision.repo)}/tree/{self.request.revision}.",
         )
-        raise with_nearest(error, path, list(revision.files))
+        raise with_nearest(error, path, revision.files)
 
 
 async def pull(

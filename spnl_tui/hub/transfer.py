@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from spnl_tui.errors import PullError
+from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, in_bytes, refusal, retry_after
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
@@ -327,7 +327,11 @@ def _new_digest(file: RemoteFile) -> Any:
 
 
 def in_words(error: httpx2.TransportError, timeout: float) -> str:
-    """What became of a request that was given so many seconds."""
+    """What became of a request that was given so many seconds, if trying again may help.
+
+    Raises:
+        HubError: it will not.
+    """
     import httpx2
 
     match error:
@@ -337,6 +341,12 @@ def in_words(error: httpx2.TransportError, timeout: float) -> str:
             return "no connection to the hub"
         case httpx2.RemoteProtocolError():
             return "the connection closed early"
+        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
+            raise HubError(
+                "The hub cannot be asked",
+                "The address of the hub or the token is malformed.",
+                "Check HF_ENDPOINT and HF_TOKEN.",
+            ) from None  # the cause may hold the token
         case _:
             return "the connection broke"
 

@@ -17,7 +17,6 @@ from textual.content import Content
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
-
     from textual.highlight import HighlightTheme
 
 _EMPTY = Content("")
@@ -257,7 +256,7 @@ def _code_theme() -> type[HighlightTheme]:
     class CodeTheme(HighlightTheme):
         """Textual's, without its underlines."""
 
-        STYLES = {  # noqa: RUF012
+        STYLES = {
             **HighlightTheme.STYLES,
             Token.Name.Function: "$text-warning",
             Token.Name.Function.Magic: "$text-warning",

@@ -39,7 +39,11 @@ def test_the_least_important_is_dropped_first() -> None:
         (Activity(state="no model"), 0, "no model"),
         (Activity(model="m", state="loading", stage="reading"), 4, "m · loading: reading 4 s"),
         (Activity(model="m", state="queued", ahead=2), 0, "m · queued, 2 before it"),
-        (Activity(model="m", state="prefill", done=512, total=3000), 7, "m · reading the prompt 512/3,000 7 s"),
+        (
+            Activity(model="m", state="prefill", done=512, total=3000),
+            7,
+            "m · reading the prompt 512/3,000 7 s",
+        ),
         (Activity(model="m", state="idle"), 0, "m · idle"),
     ],
 )
@@ -49,13 +53,23 @@ def test_states(activity: Activity, elapsed: int, left: str) -> None:
 
 @given(st.integers(1, 200), st.text(max_size=60), st.integers(0, 10**6))
 def test_it_always_fits(width: int, model: str, tokens: int) -> None:
-    left, right = status_parts(Activity(model=model, state="replying", tokens=tokens, context_length=4096), 12, width)
+    left, right = status_parts(
+        Activity(model=model, state="replying", tokens=tokens, context_length=4096), 12, width
+    )
     assert len(left) + len(right) + (3 if right else 0) <= width
 
 
 @pytest.mark.parametrize(
     ("tokens", "text"),
-    [(0, "0"), (950, "950"), (8192, "8.2k"), (8000, "8k"), (131072, "131k"), (99_960, "100k"), (10**6, "1.0M")],
+    [
+        (0, "0"),
+        (950, "950"),
+        (8192, "8.2k"),
+        (8000, "8k"),
+        (131072, "131k"),
+        (99_960, "100k"),
+        (10**6, "1.0M"),
+    ],
 )
 def test_short_numbers(tokens: int, text: str) -> None:
     assert short(tokens) == text

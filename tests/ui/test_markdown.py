@@ -114,7 +114,19 @@ def test_long_blocks_come_in_pieces_with_a_short_tail(source: str) -> None:
 
 markdown_text = st.lists(
     st.sampled_from(
-        ["# h\n", "para\n", "\n", "- a\n", "  - b\n", "1. x\n", "```\n", "    code\n", "> q\n", "---\n", "===\n"]
+        [
+            "# h\n",
+            "para\n",
+            "\n",
+            "- a\n",
+            "  - b\n",
+            "1. x\n",
+            "```\n",
+            "    code\n",
+            "> q\n",
+            "---\n",
+            "===\n",
+        ]
         + ["| a | b |\n", "|---|---|\n", "[r]: /u\n", "**b", "`c`", "~~~\n", "<b>\n", "\t", "é\u2028"]
     ),
     max_size=40,

@@ -18,7 +18,7 @@ from spnl_tui.conversations.database import Database, connect
 from spnl_tui.conversations.recorder import ReplyRecorder
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.schema import MIGRATIONS
-from spnl_tui.conversations.search import SearchFilter, SearchHit, match_expression
+from spnl_tui.conversations.search import Query, SearchFilter, SearchHit, snippet
 from spnl_tui.conversations.store import INTERRUPTED, Store
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
@@ -419,8 +419,22 @@ async def test_a_reply_is_found_as_it_ended_and_an_edited_turn_as_it_is(store: S
     assert len((await store.search("other")).hits) == 1
 
 
-def test_an_expression_is_made_of_quoted_words_only() -> None:
-    assert match_expression('say "hello there" -now wor') == '("say" AND "hello there" AND "wor" *) NOT "now"'
+def test_a_query_is_made_of_quoted_words_only() -> None:
+    query = Query.parse('say "hello there" -now wor')
+    assert query is not None
+    assert query.match == '("say" AND "hello there" AND "wor" *) NOT "now"'
+
+
+def test_a_snippet_is_cut_from_where_the_words_are() -> None:
+    query = Query.parse("crème zebra")
+    assert query is not None
+    text = "zebra " + "filler\n" * 100 + "a Creme for\ta ZEBRA here " + "filler " * 100
+    spans = snippet(text, query.pattern)
+    shown = "".join(f"<{span.text}>" if span.hit else span.text for span in spans)
+    assert "a <Creme> for a <ZEBRA> here filler" in shown
+    assert shown.startswith("…")
+    assert shown.endswith("…")
+    assert len(shown) < 200
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────
@@ -525,8 +539,8 @@ async def test_a_newer_store_in_use_is_left_alone(path: Path, store: Store) -> N
 
 
 async def test_damage_found_later_is_a_store_error(path: Path) -> None:
-    conversation = await filled(path, 2000)
-    overwrite(path, 30, 100)
+    conversation = await filled(path, 600)
+    overwrite(path, 30, 60)
     store = await Store.open(path)
     if store.problem is None:
         with pytest.raises(StoreError, match="could not be read"):
