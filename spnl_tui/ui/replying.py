@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from spnl_tui.conversations.conversation import FinishReason
 from spnl_tui.engine import protocol
@@ -15,8 +16,8 @@ from spnl_tui.ui.activity import Activity
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
 _DRAWING_SHARE = 1 / 12
-"""Of a core. Drawing competes with decoding, whose threads spin on every core. (All that the interface does in a
-reply, its beginning and its end too, then stays below a tenth.)"""
+"""Of a core. Drawing competes with decoding, whose threads spin on every core. With the beginning and the end
+of a reply, all that the interface does then stays below a tenth."""
 
 
 class Pace:
@@ -91,9 +92,8 @@ class ReplyRun:
                     pace.drawing()
                     await self._draw(self.so_far, self.activity)
                 timeout = max(0.0, pace.wait_s()) if dirty else None
-                await asyncio.wait(
-                    {self._pending, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-                )
+                either: set[asyncio.Future[Any]] = {self._pending, stopped}
+                await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     self.so_far.finish_reason = "cancelled"
                 elif self._pending.done():

@@ -19,7 +19,7 @@ from spnl_tui.settings import Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Progress, Services, Starter
+from spnl_tui.ui.services import Keeper, Progress, Services, Starter
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.transcript import Transcript
 from tests.support.scripted_engine import MODEL, ScriptedEngine
@@ -28,7 +28,7 @@ from tests.support.scripted_engine import MODEL, ScriptedEngine
 async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
     """Return once it is true; fail when it stays false."""
     async with asyncio.timeout(timeout):
-        while not predicate():
+        while not predicate():  # noqa: ASYNC110 - any state of the interface, none of which is an event
             await asyncio.sleep(0.01)
 
 
@@ -104,6 +104,7 @@ def make_app(
     starter: Starter | None = None,
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
+    keeper: Keeper | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock."""
 
@@ -113,7 +114,9 @@ def make_app(
         return model
 
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
-    services = Services(engine=engine, first_model=first_model, starter=starter, clock=lambda: 0.0)
+    services = Services(
+        engine=engine, first_model=first_model, starter=starter, keeper=keeper, clock=lambda: 0.0
+    )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"
     return app

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from textual import events
 
+from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
@@ -166,7 +167,12 @@ async def test_keys_are_answered_during_a_load_and_a_prompt_waits_for_it() -> No
 
 
 async def test_keys_are_answered_during_a_long_reply() -> None:
-    text = "".join(f"{n}. **item** number {n}\n" for n in range(1, 400)) + "\n```python\n" + "x = 1\n" * 200 + "```\n"
+    text = (
+        "".join(f"{n}. **item** number {n}\n" for n in range(1, 400))
+        + "\n```python\n"
+        + "x = 1\n" * 200
+        + "```\n"
+    )
     hold = asyncio.Event()
     script = reply(text, pieces=500)
     slowly = [step for event in script[:-1] for step in (event, 0.002)]
@@ -185,12 +191,14 @@ async def test_keys_are_answered_during_a_long_reply() -> None:
 async def test_the_end_is_followed_unless_the_user_scrolls_up() -> None:
     first, second = asyncio.Event(), asyncio.Event()
     para = "word " * 40 + "\n\n"
-    chunks = [event for event in reply(para * 40, pieces=4)]
+    chunks = reply(para * 40, pieces=4)
     script = [*chunks[:3], first, chunks[3], second, *chunks[4:]]
     async with chat(ScriptedEngine([script])) as it:
         await it.ask("Go", wait=False)
         transcript = it.transcript
-        await wait_until(lambda: transcript.max_scroll_y > 30 and transcript.scroll_y == transcript.max_scroll_y)
+        await wait_until(
+            lambda: transcript.max_scroll_y > 30 and transcript.scroll_y == transcript.max_scroll_y
+        )
         await it.press("pageup")
         place = transcript.scroll_y
         assert place < transcript.max_scroll_y
@@ -384,6 +392,44 @@ async def test_an_unknown_theme_is_reported() -> None:
     async with chat(settings=Settings(interface=InterfaceSettings(theme="spnl-drak"))) as it:
         (toast,) = it.app._notifications
         assert "spnl-dark" in toast.message
+
+
+class Kept:
+    """Remembers what it is given to keep, or refuses it."""
+
+    def __init__(self, error: StoreError | None = None) -> None:
+        self.turns: list[tuple[str, str, str | None]] = []
+        self.error = error
+
+    async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        self.turns.append((turn.role, turn.text, turn.finish_reason))
+
+
+async def test_what_is_said_is_kept_even_when_the_program_ends_in_between() -> None:
+    hold = asyncio.Event()
+    kept = Kept()
+    async with chat(ScriptedEngine([reply("One."), held("Tw", hold)]), keeper=kept) as it:
+        await it.ask("First")
+        await wait_until(lambda: len(kept.turns) == 2)
+        await it.ask("Second", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press("ctrl+q")
+    assert kept.turns == [
+        ("user", "First", None),
+        ("assistant", "One.", "stop"),
+        ("user", "Second", None),
+        ("assistant", "Tw", "cancelled"),
+    ]
+
+
+async def test_a_store_that_cannot_be_written_is_told_and_the_chat_goes_on() -> None:
+    async with chat(keeper=Kept(StoreError("The disk is full"))) as it:
+        await it.ask("First")
+        await wait_until(lambda: "The disk is full" in [toast.title for toast in it.app._notifications])
+        assert it.turns == [("user", "First"), ("assistant", "Yes.")]
 
 
 async def test_quitting_in_a_reply_closes_the_engine() -> None:

@@ -1,4 +1,4 @@
-"""Pictures of every main state at a small and a large terminal. For layout only; behaviour is in test_chat.py.
+"""Pictures of every main state at a small and a large terminal. For layout only: test_chat.py has the rest.
 
 After a change that is meant: `pytest tests/ui/test_snapshots.py --snapshot-update`, and look at the pictures.
 """
@@ -125,7 +125,9 @@ def test_replying(snap_compare: Any, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("theme", ["spnl-dark", "spnl-light"])
 @both_sizes
 def test_finished(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
-    engine = ScriptedEngine([reply("Hello! What can I do?"), reply(ANSWER, pieces=10, reasoning="Paris, then.")])
+    engine = ScriptedEngine(
+        [reply("Hello! What can I do?"), reply(ANSWER, pieces=10, reasoning="Paris, then.")]
+    )
     settings = Settings(interface=InterfaceSettings(theme=theme))
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
