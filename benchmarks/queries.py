@@ -155,7 +155,7 @@ def main() -> None:
     )
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--items", type=int, default=110, help="length of the long prompt; each is ten tokens")
+    parser.add_argument("--items", type=int, default=110, help="length of the long prompt, ten tokens each")
     options = parser.parse_args()
     print(f"Python {sys.version.split()[0]}")
     asyncio.run(overhead())

@@ -96,11 +96,15 @@ async def test_an_interrupted_map_goes_on_where_it_was_and_computes_no_line_twic
     with journal.open("a") as stream:
         stream.write('{"line": "torn')  # as a killed program leaves it
     second = QueryEngine(shuffle=2)
-    events_again = await collect(lines, second, template="{}", journal=journal)
-    assert [event.line for event in events_again] == lines
-    assert len(second.asked) == 50 - kept, "none computed twice"
-    assert [event.resumed for event in events_again if isinstance(event, LineFinished)].count(True) == kept
-    assert events_again[:25] == [LineFinished(e.index, e.line, e.reply, True) for e in seen]  # type: ignore[union-attr]
+    async with aclosing(map_lines("{}", lines, second, model, journal=journal, parallel=4)) as events:
+        again = [await anext(events) for _ in range(40)]
+    assert again[:25] == [LineFinished(e.index, e.line, e.reply, True) for e in seen]  # type: ignore[union-attr]
+    kept_then = journal.read_text().count('"line"')
+    third = QueryEngine(shuffle=3)
+    whole = await collect(lines, third, template="{}", journal=journal)
+    assert [event.line for event in whole] == lines
+    assert len(third.asked) == 50 - kept_then, "none computed twice"
+    assert sum(isinstance(event, LineFinished) and event.resumed for event in whole) == kept_then
     assert not journal.exists(), "complete: the next run begins anew"
 
 
