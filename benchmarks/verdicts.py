@@ -2,8 +2,8 @@
 
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
-Models of noise in every tensor type, the starter, and any models named, each loaded by its plan into a runner of
-its own. The machine is calibrated right before; do nothing else on it meanwhile.
+Models of noise in every tensor type, the starter, and any models named, each loaded by its plan into a runner
+of its own. The machine is calibrated right before; do nothing else on it meanwhile.
 """
 
 from __future__ import annotations
