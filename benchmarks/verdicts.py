@@ -128,7 +128,7 @@ def _anonymous(pid: int) -> int:
 
 _SHAPE: dict[str, Any] = {
     "layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "kv_heads": 2, "vocabulary": 32768,
-    "embedding": "Q4_0", "metadata": {"tokenizer.ggml.eos_token_id": 32767},
+    "embedding": "Q4_0", "template": None, "metadata": {"tokenizer.ggml.eos_token_id": 32767},
 }  # fmt: skip
 _TYPES = (
     "Q2_K",

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _TYPES = ("Q8_0", "Q4_K", "F16")
 """Measured; the others follow by their ratio to Q8_0, which differs little between machines."""
 _TOKENS = 24
-_REPEATS = 3
+_REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
 
 
