@@ -1,4 +1,4 @@
-"""Which graphics processors mistral.rs could use. The system is asked: only a runner may import mistral.rs."""
+"""Which graphics processors mistral.rs could use. The system is asked: only a runner imports mistral.rs."""
 
 from __future__ import annotations
 
