@@ -144,9 +144,12 @@ class RepositoryCache:
 
     def tidy(self) -> None:
         """Remove the directories that have nothing in them any more."""
-        folders = [path for path in (self.snapshots, self.blobs, self._refs) if path.is_dir()]
-        nested = [p for folder in folders for p in sorted(folder.rglob("*"), reverse=True) if p.is_dir()]
-        for folder in (*nested, *folders, self.root, self._locks):
+        inside = [
+            Path(folder)
+            for top in (self.snapshots, self.blobs, self._refs)
+            for folder, _, _ in os.walk(top, topdown=False)
+        ]
+        for folder in (*inside, self.root, self._locks):
             with contextlib.suppress(OSError):  # not empty, or not there: both are as they should be
                 folder.rmdir()
 

@@ -19,7 +19,7 @@ from spnl_tui.hub.downloads import Download, Downloads, DownloadsChanged
 from spnl_tui.hub.pull import PullOptions, PullRequest, RateLimit
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
-from tests.support.pulls import QUICK, assert_sound, blobs, leftovers, part_files
+from tests.support.pulls import QUICK, assert_sound, leftovers, part_files, part_size
 from tests.support.waiting import wait_until
 
 SIZE = 4 * BLOCK
@@ -297,7 +297,7 @@ asyncio.run(main())
 """
     state = tmp_path / "state" / "downloads.json"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, state, hub.endpoint, cache)
-    await wait_until(lambda: sum(path.stat().st_size for path in blobs(cache)) == BLOCK)
+    await wait_until(lambda: part_size(cache) == BLOCK)
     process.kill()
     await process.wait()
     hub.faults.clear()

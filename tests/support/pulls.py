@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -52,7 +54,18 @@ async def run_pull(
 
 def part_files(root: Path) -> list[Path]:
     """All that a dropped pull must not leave: every file but those of the locks."""
-    return [path for path in root.rglob("*") if ".locks" not in path.parts and not path.is_dir()]
+    # os.walk, unlike rglob, does not mind that directories disappear meanwhile.
+    found = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
+    return [path for path in found if ".locks" not in path.parts]
+
+
+def part_size(cache: Path) -> int:
+    """How many bytes lie in part files; may be asked while these come and go."""
+    size = 0
+    for path in part_files(cache):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size if path.suffix == ".part" else 0
+    return size
 
 
 def notes(events: Sequence[PullEvent]) -> list[str]:
