@@ -100,11 +100,10 @@ async def test_two_programs_share_one_pull(hub: LoopbackHub, cache: Path) -> Non
 async def test_the_second_program_takes_over_when_the_first_is_killed(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(8 * BLOCK)})
     hub.faults.add("hang_in_body", after=2 * BLOCK)
-    options = replace(QUICK, stall_s=30)
     with _child(hub, cache) as process:
         await wait_until(lambda: part_size(cache) >= BLOCK)
         events: list[PullEvent] = []
-        second = asyncio.create_task(run_pull(hub, cache, options=options, events=events))
+        second = asyncio.create_task(run_pull(hub, cache, events=events))
         await wait_until(lambda: "waiting" in stages(events))
         process.kill()
         process.wait()
@@ -151,7 +150,7 @@ def _disturb(hub: LoopbackHub, file: str, size: int, chance: random.Random) -> N
 
 async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHub, tmp_path: Path) -> None:
     chance = random.Random(20)
-    options = replace(QUICK, stall_s=0.15, patience_s=5)
+    options = replace(QUICK, stall_s=0.2, patience_s=20)
     outcomes = []
 
     async def one(number: int) -> None:
