@@ -65,6 +65,10 @@ class RepositoryCache:
         """All part files for this path of this revision, whatever content they were to hold."""
         return sorted(self.blobs.glob(f"*.{_key(revision, path)}.part"))
 
+    def parts_of(self, file: RemoteFile) -> list[Path]:
+        """All part files for this content, whatever revision and path they were asked for by."""
+        return sorted(self.blobs.glob(f"{file.etag}.*.part"))
+
     def pointer(self, commit: str, path: str) -> Path:
         """Where the file is found by its name.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import hf_hub_download
 
 from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub import transfer
@@ -247,6 +248,21 @@ async def test_a_whole_and_right_part_is_only_checked(hub: LoopbackHub, cache: P
     finished = await run_pull(hub, cache)
     assert (finished.fetched, hub.sent(FILE)) == (0, sent)
     assert_sound(cache)
+
+
+async def test_a_part_is_of_use_to_another_revision(hub: LoopbackHub, cache: Path) -> None:
+    await _break_off(hub, cache)
+    by_commit = PullRequest(REPO, (FILE,), hub.repositories[REPO].head)
+    assert (await run_pull(hub, cache, by_commit)).fetched == SIZE - BLOCK
+    assert leftovers(cache) == []
+
+
+async def test_a_part_is_removed_when_another_tool_was_faster(hub: LoopbackHub, cache: Path) -> None:
+    await _break_off(hub, cache)
+    await asyncio.to_thread(hf_hub_download, REPO, FILE, cache_dir=cache, endpoint=hub.endpoint, token=False)
+    assert leftovers(cache) != []
+    assert (await run_pull(hub, cache)).fetched == 0
+    assert leftovers(cache) == []
 
 
 # ── final refusals ───────────────────────────────────────────────────────────────────────────────
