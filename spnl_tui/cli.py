@@ -220,7 +220,7 @@ def show(ctx: click.Context, /, model: str, json_: bool) -> None:
     from spnl_tui.models.reference import ModelReference
 
     reference = ModelReference.parse(model)
-    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, json_=json_))
+    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, s.judge, json_=json_))
 
 
 @cli.command("list")
