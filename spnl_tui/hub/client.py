@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from spnl_tui.errors import HubError
+from spnl_tui.hub.access import retry_after
 from spnl_tui.models.facts import clean
 
 if TYPE_CHECKING:
@@ -256,8 +257,8 @@ def _refusal(error: Any, repository: str) -> HubError:
             "Log in again with `hf auth login`, or correct HF_TOKEN or MISTRALRS_HF_TOKEN.",
         )
     if status == 429:
-        wait = _seconds(error.response.headers.get("Retry-After"))
-        when = f"in {wait:.0f} s" if wait is not None else "in a few minutes"
+        wait = retry_after(error.response.headers)
+        when = f"in {wait:.0f} s" if wait else "a little later"
         return RateLimitError(
             "Too many requests",
             f"Hugging Face asks to try again {when}.",
@@ -276,8 +277,3 @@ def _refusal(error: Any, repository: str) -> HubError:
         f"Status {status}{f': {said}' if said else ''}.",
         "Check the name and your token.",
     )
-
-
-def _seconds(header: str | None) -> float | None:
-    # Retry-After may also be a date; the hub sends seconds.
-    return float(header) if header and header.strip().isdigit() else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,7 +98,7 @@ class Downloads:
         """How many pulls run or wait for their turn: what quitting would interrupt."""
         return sum(entry.state == "under way" for entry in self._entries)
 
-    async def events(self) -> AsyncIterator[DownloadsChanged]:
+    async def events(self) -> AsyncGenerator[DownloadsChanged, None]:
         """The queue now, and again whenever it has changed, at most ten times a second; ends with `close`."""
         subscriber = _Subscriber()
         subscriber.changed.set()
@@ -349,7 +349,11 @@ class Downloads:
         """Delete the parts of a pull that is not wanted any more; what cannot be deleted now is tried again
         by the next run."""
         wanted = any(entry.request == request for entry in self._entries)
-        dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        try:
+            dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        except OSError:
+            _log.warning("cannot delete the part of %s", request.repo, exc_info=True)
+            return
         if dropped and request in self._dropping:
             self._dropping.remove(request)
             self._save()

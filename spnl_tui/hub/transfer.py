@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from spnl_tui.errors import PullError
+from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, in_bytes, refusal, retry_after
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
@@ -136,8 +136,10 @@ class Transfer:
     def _run_alone(self) -> Path:
         commit = self._revision.commit
         if self._cache.find(commit, self.file) is None:
-            self._drop_stale_parts()
+            self._settle_parts()
             self._fetch_and_prove()
+        for part in self._cache.parts_of(self.file):
+            part.unlink()  # another tool was faster
         pointer = self._cache.pointer(commit, self.file.path)
         if self._cache.blob(self.file).exists():
             pointer = self._cache.link(commit, self.file)
@@ -145,10 +147,17 @@ class Transfer:
         self._enter("done")
         return pointer
 
-    def _drop_stale_parts(self) -> None:
+    def _settle_parts(self) -> None:
+        """Of what was pulled before, under whatever name, keep what is of use."""
         for part in self._cache.parts(self.file.path, self._asked):
             if part != self._part and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
+        # The same content may have been asked for by another revision or path. We hold its lock.
+        for part in self._cache.parts_of(self.file):
+            if part != self._part and not self._part.exists():
+                os.replace(part, self._part)
+            elif part != self._part:
+                part.unlink()
 
     # ── from the first byte to the proof ─────────────────────────────────────────────────────────
 
@@ -161,7 +170,9 @@ class Transfer:
                 whole_fetches += self.done == 0
                 self._fetch(part)
                 self._enter("verifying")
-                if self._digest.hexdigest() == self.file.etag:
+                # The size is looked at as well: where locks have no effect, another may have cut it.
+                whole = os.fstat(part.fileno()).st_size == self.file.size
+                if whole and self._digest.hexdigest() == self.file.etag:
                     break
                 self._start_over(part, "it did not match its hash" if whole_fetches < 2 else "")
                 if whole_fetches == 2:
@@ -246,6 +257,7 @@ class Transfer:
             self._enter("pulling")
             if stream := response.extensions.get("network_stream"):
                 self._socket = stream.get_extra_info("socket")
+            self._check_stop()  # `abort` may have come just before there was a socket
             try:
                 for block in response.iter_raw():
                     self._check_stop()
@@ -327,7 +339,11 @@ def _new_digest(file: RemoteFile) -> Any:
 
 
 def in_words(error: httpx2.TransportError, timeout: float) -> str:
-    """What became of a request that was given so many seconds."""
+    """What became of a request that was given so many seconds, if trying again may help.
+
+    Raises:
+        HubError: it will not.
+    """
     import httpx2
 
     match error:
@@ -337,6 +353,12 @@ def in_words(error: httpx2.TransportError, timeout: float) -> str:
             return "no connection to the hub"
         case httpx2.RemoteProtocolError():
             return "the connection closed early"
+        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
+            raise HubError(
+                "The hub cannot be asked",
+                "The address of the hub or the token is malformed.",
+                "Check HF_ENDPOINT and HF_TOKEN.",
+            ) from None  # the cause may hold the token
         case _:
             return "the connection broke"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Format = Literal["gguf", "safetensors"]
@@ -24,6 +24,10 @@ class TensorGroup:
     count: int
     elements: int
     bytes: int
+
+    def as_output(self) -> TensorGroup:
+        """An embedding in its second part, as the output matrix that is tied to it."""
+        return replace(self, role="output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,8 @@ class ModelFacts:
     experts: int
     experts_used: int
     sliding_window: int | None
+    norm_epsilon: float | None
+    rope_base: float | None
     vocabulary: int | None
     merges: int | None
     """Of a byte-pair tokenizer."""

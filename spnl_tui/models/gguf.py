@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
@@ -113,26 +113,23 @@ def read_file_facts(*files: Path) -> ModelFacts:
     Raises:
         ModelFileError: the file cannot be read, or is not a whole and sound GGUF.
     """
-    with contextlib.ExitStack() as stack:
-        sources = []
-        for file in files:
-            try:
-                stream = stack.enter_context(file.open("rb"))
-                size = stream.seek(0, 2)
-            except OSError as error:
-                raise ModelFileError(
-                    "The model file cannot be read",
-                    f"{file}: {error.strerror or error}.",
-                    "Check the path and its permissions.",
-                ) from error
+    try:
+        with contextlib.ExitStack() as stack:
+            return read_facts(*(_file_source(file, stack.enter_context(file.open("rb"))) for file in files))
+    except OSError as error:
+        raise ModelFileError(
+            "The model file cannot be read",
+            f"{error.filename or files[0]}: {error.strerror or error}.",
+            "Check the path and its permissions.",
+        ) from error
 
-            def read(offset: int, length: int, stream: Any = stream) -> bytes:
-                stream.seek(offset)
-                data: bytes = stream.read(length)
-                return data
 
-            sources.append(Source(str(file), size, read))
-        return read_facts(*sources)
+def _file_source(file: Path, stream: BinaryIO) -> Source:
+    def read(offset: int, length: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(length)
+
+    return Source(str(file), stream.seek(0, 2), read)
 
 
 def read_facts(*sources: Source) -> ModelFacts:
@@ -356,6 +353,10 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
             )
         return value
 
+    def real(key: str) -> float | None:
+        value = values.get(f"{architecture}.{key}")
+        return value if isinstance(value, float) else None
+
     layers = number("block_count", _MAX_LAYERS)
     heads, width = number("attention.head_count"), number("embedding_length")
     kv_heads = number("attention.head_count_kv")
@@ -394,6 +395,8 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         experts=number("expert_count") or 0,
         experts_used=number("expert_used_count") or 0,
         sliding_window=number("attention.sliding_window") or None,
+        norm_epsilon=real("attention.layer_norm_rms_epsilon"),
+        rope_base=real("rope.freq_base"),
         vocabulary=arrays.get("tokenizer.ggml.tokens") or number("vocab_size"),
         merges=arrays.get("tokenizer.ggml.merges"),
         tensors=tuple(

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from spnl_tui.models.facts import ModelFacts, TensorGroup
 from spnl_tui.models.support import KERNELS, Kernel, after_in_situ, quantizable
 
-_PROGRAM = 45_000_000
+_PROGRAM = 58_000_000
 """The runner without any model, and its buffers."""
 _PER_TOKEN = 1050
 """For every token of the vocabulary: the tokenizer, the metadata, the grammar engine's trie."""
 _PER_MERGE = 350
+_LEFT_OVER = 0.12
+"""What in-situ quantization leaves behind in the allocator, as a share of what it made; 0 to 0.3 was seen."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 
@@ -57,54 +59,50 @@ def estimate_memory(
     prefix_cache: bool = True,
 ) -> MemoryEstimate:
     """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens."""
-    head = next((group for group in facts.tensors if group.role == "output"), None)
-    tied = (
-        next((group for group in facts.tensors if group.role == "embedding"), None) if head is None else None
-    )
-    weights = stored = 0.0
+    tied = all(group.role != "output" for group in facts.tensors)
+    weights = stored = plain = made = 0.0
     largest = 0
     for group in facts.tensors:
-        kernel = _kernel(group, group.type)
-        stored += group.elements * kernel.bytes_per_element
-        if group.role == "embedding":
-            weights += group.elements * kernel.bytes_per_element
+        kept = group.elements * _kernel(group, group.type).bytes_per_element
+        stored += kept
+        if group.role != "embedding":
+            weights += _resident(group, in_situ)
         else:
-            weights += _resident(group, after_in_situ(group, in_situ))
-            if in_situ and quantizable(group):
-                largest = max(largest, group.elements // group.count)
-    if tied is not None:
-        if in_situ is None:
-            # The embedding's own tensor serves as output matrix: only the rearranged copy comes on top.
-            weights += (
-                _resident(_as_output(tied), tied.type)
-                - tied.elements * _kernel(tied, tied.type).bytes_per_element
+            weights += kept
+            if tied:
+                # As it is stored one copy serves both ends; the rearranged one comes on top of it.
+                weights += _resident(group.as_output(), in_situ) - (kept if in_situ is None else 0)
+        if in_situ and (quantizable(group) or (tied and group.role == "embedding")):
+            made += _resident(group.as_output(), in_situ)
+            plain += (
+                group.elements * _kernel(group, after_in_situ(group.as_output(), in_situ)).bytes_per_element
             )
-        else:
-            weights += _resident(_as_output(tied), after_in_situ(_as_output(tied), in_situ))
+            largest = max(largest, 4 * group.elements // group.count)
     overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (facts.merges or 0)
+    # Experts are widened to 32 bits for every pass, one tensor at a time.
+    overhead += max((4 * g.elements // g.count for g in facts.tensors if g.role == "experts"), default=0)
     loading = weights + overhead
     if in_situ is not None:
-        # Stored tensors waiting, quantized ones done, and one as 32-bit floats on its way for each thread.
-        loading = max(loading, stored + weights + overhead + 2 * 4 * largest)
+        weights += _LEFT_OVER * made
+        loading = max(loading, stored + plain + largest + overhead)
     kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
     if kv_cache is not None and prefix_cache:
         kv_cache *= 2
     return MemoryEstimate(int(weights), overhead, kv_cache, int(loading))
 
 
-def _resident(group: TensorGroup, type: str) -> float:
+def _resident(group: TensorGroup, in_situ: str | None) -> float:
+    """Bytes of these tensors once they are loaded, with any second copy."""
+    type = after_in_situ(group, in_situ)
     kernel = _kernel(group, type)
-    # The output matrix is only ever multiplied by one row, for which Q6_K needs no second copy.
-    rearranged = group.row % 256 == 0 and not (group.role == "output" and type == "Q6_K")
-    return group.elements * (kernel.bytes_per_element + (kernel.repacked if rearranged else 0.0))
+    # An output matrix is only ever multiplied by one row, for which Q6_K as stored needs no second copy.
+    spared = group.role == "output" and type == "Q6_K" and in_situ is None
+    rearranged = 0.0 if spared or group.role == "experts" or group.row % 256 else kernel.repacked
+    return group.elements * (kernel.bytes_per_element + rearranged)
 
 
 def _kernel(group: TensorGroup, type: str) -> Kernel:
     if group.role == "vector":
         return KERNELS["F32"]
     # What mistral.rs cannot load is counted as it is stored.
-    return KERNELS.get(type) or Kernel(group.bytes / group.elements)
-
-
-def _as_output(group: TensorGroup) -> TensorGroup:
-    return TensorGroup("output", group.type, group.row, group.count, group.elements, group.bytes)
+    return KERNELS.get(type) or Kernel(group.bytes / group.elements, 1.0, 1.0)

@@ -80,6 +80,8 @@ def read_directory_facts(directory: Path) -> ModelFacts:
         experts=number("num_local_experts", "num_experts", "n_routed_experts") or 0,
         experts_used=number("num_experts_per_tok") or 0,
         sliding_window=number("sliding_window") if text.get("use_sliding_window", True) else None,
+        norm_epsilon=None,
+        rope_base=None,
         vocabulary=number("vocab_size"),
         merges=None,
         tensors=tuple(

@@ -6,6 +6,7 @@ loading made models; docs/models.md has the figures, and `python -m benchmarks.v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,36 +47,81 @@ PRE_TOKENIZERS = frozenset({
 """For the "gpt2" tokenizer; any other is refused rather than guessed."""
 
 
+GGUF_ARCHITECTURES_WITH_PROJECTOR = frozenset({
+    "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen2vl", "qwen3vl", "qwen3vlmoe",
+})  # fmt: skip
+"""Loaded only together with a projector (mmproj), even for text alone."""
+
+
+def missing_config(facts: ModelFacts) -> dict[str, object] | None:
+    """What config.json must say beside this GGUF for mistral.rs to load it; None if it needs none.
+
+    A Mistral model stored as "llama" does not say whether its attention is windowed, and mistral.rs refuses
+    to guess (normal_registry.rs). Those that state no window, version 0.2 and later, have none. And as a
+    Llama it would take the width of a head for the embedding's share, which Mistral Nemo's is not.
+    """
+    first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
+    own_head_width = facts.key_width != (facts.embedding_width or 0) / (facts.heads or 1)
+    plain_llama = facts.format == "gguf" and facts.architecture == "llama" and not facts.experts
+    if not plain_llama or facts.sliding_window or not (first_word.lower() == "mistral" or own_head_width):
+        return None
+    return {
+        "architectures": ["MistralForCausalLM"],
+        "model_type": "mistral",
+        "hidden_act": "silu",
+        "hidden_size": facts.embedding_width,
+        "intermediate_size": facts.feed_forward_width,
+        "vocab_size": facts.vocabulary,
+        "num_hidden_layers": facts.layers,
+        "num_attention_heads": facts.heads,
+        "num_key_value_heads": facts.kv_heads,
+        "head_dim": facts.key_width,
+        "rms_norm_eps": facts.norm_epsilon,
+        "rope_theta": facts.rope_base or 10_000.0,
+        "max_position_embeddings": facts.context_length,
+        "sliding_window": None,
+        "tie_word_embeddings": all(group.role != "output" for group in facts.tensors),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """How a matrix of one type is kept and computed on a CPU."""
+    """How a matrix of one type is kept and computed on a CPU. Costs are ratios to Q8_0."""
 
     bytes_per_element: float
-    """As stored."""
+    """As it is kept: quantized as stored, floats widened to 32 bits."""
+    decode: float
+    """Work for each weight when one token is computed."""
+    prefill: float
+    """Work for each weight and token when a prompt is computed."""
     repacked: float = 0.0
-    """Bytes per element of the second, rearranged copy that fast kernels use; made at the first prompt, only
-    where the row is a multiple of 256."""
-    fast: bool = True
+    """Bytes per element of the second copy, rearranged for speed; only of rows that are multiples of 256."""
 
 
 KERNELS: Mapping[str, Kernel] = {
-    "Q2_K": Kernel(84 / 256),
-    "Q3_K": Kernel(110 / 256),
-    "Q4_K": Kernel(144 / 256, repacked=192 / 256),
-    "Q5_K": Kernel(176 / 256),
-    "Q6_K": Kernel(210 / 256, repacked=320 / 256),
-    "Q8_K": Kernel(292 / 256),
-    "Q4_0": Kernel(18 / 32),
-    "Q8_0": Kernel(34 / 32, repacked=34 / 32),
-    "Q4_1": Kernel(20 / 32, fast=False),
-    "Q5_0": Kernel(22 / 32, fast=False),
-    "Q5_1": Kernel(24 / 32, fast=False),
-    "Q8_1": Kernel(36 / 32, fast=False),
-    # Without a quantized kernel everything is computed, and kept, in 32 bits.
-    "F32": Kernel(4.0, fast=False),
-    "F16": Kernel(4.0, fast=False),
-    "BF16": Kernel(4.0, fast=False),
+    "Q2_K": Kernel(84 / 256, 0.45, 2.3),
+    "Q3_K": Kernel(110 / 256, 0.55, 3.0),
+    "Q4_K": Kernel(144 / 256, 0.85, 0.73, repacked=192 / 256),
+    "Q5_K": Kernel(176 / 256, 0.62, 3.1),
+    "Q6_K": Kernel(210 / 256, 0.70, 0.78, repacked=320 / 256),
+    "Q8_K": Kernel(292 / 256, 0.60, 2.5),
+    "Q8_0": Kernel(34 / 32, 1.0, 1.0, repacked=34 / 32),
+    "Q4_0": Kernel(18 / 32, 1.4, 8.5),
+    "Q4_1": Kernel(20 / 32, 6.8, 42.0),
+    "Q5_0": Kernel(22 / 32, 8.7, 54.0),
+    "Q5_1": Kernel(24 / 32, 8.7, 54.0),
+    "Q8_1": Kernel(36 / 32, 7.5, 45.0),
+    "F32": Kernel(4.0, 1.9, 1.6),
+    "F16": Kernel(4.0, 1.9, 1.6),
+    "BF16": Kernel(4.0, 1.9, 1.6),
 }
+
+EXPERTS_UNPACK, EXPERTS_GATHER = 16.0, 12.0
+"""On a CPU no kernel multiplies stacked experts as they are stored: every pass widens all of a layer's
+experts to 32 bits, and copies the used ones for each token. Work for each weight; decoding floats is 1."""
+
+NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
+"""How much slower Q8_0 is where rows are not multiples of 256, and no rearranged copy can be made."""
 
 IN_SITU_TYPES: Mapping[str, str] = {
     "2": "Q2_K", "3": "Q3_K", "4": "Q4_K", "5": "Q5_K", "6": "Q6_K", "8": "Q8_0",
@@ -83,6 +129,9 @@ IN_SITU_TYPES: Mapping[str, str] = {
     "Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q5_0": "Q5_0", "Q5_1": "Q5_1", "Q8_0": "Q8_0", "Q8_1": "Q8_1",
 }  # fmt: skip
 """mistral.rs's names for in-situ quantization → the tensor type that comes of it on a CPU."""
+
+
+_SIMPLER = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q4_1", "Q5_K": "Q5_0", "Q6_K": "Q5_1", "Q8_K": "Q8_1"}
 
 
 def quantizable(group: TensorGroup) -> bool:
@@ -100,28 +149,5 @@ def after_in_situ(group: TensorGroup, in_situ: str | None) -> str:
     if wanted is None or not quantizable(group):
         return group.type
     if wanted.endswith("_K") and group.row % 256:
-        wanted = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q4_1", "Q5_K": "Q5_0", "Q6_K": "Q5_1"}.get(
-            wanted, "Q8_0"
-        )
+        wanted = _SIMPLER[wanted]
     return wanted if group.row % 32 == 0 else group.type
-
-
-def choose_in_situ(facts: ModelFacts) -> tuple[str | None, str]:
-    """Which in-situ quantization a CPU wants for this model, and why, in a few words.
-
-    Nothing, where most of the weights have a fast kernel as they are stored. Else the fast format nearest
-    above the stored precision: fewer bits would cost quality that the user chose to pay for.
-    """
-    matrices = [group for group in facts.tensors if group.role in ("matrix", "experts")]
-    total = sum(group.elements for group in matrices) or 1
-    slow = [group for group in matrices if group.type in KERNELS and not KERNELS[group.type].fast]
-    if sum(group.elements for group in slow) < 0.1 * total:
-        return None, "stored in a format that is fast here"
-    names = "/".join(sorted({group.type for group in slow}))
-    bits = 8 * sum(group.bytes for group in slow) / sum(group.elements for group in slow)
-    narrow = sum(group.elements for group in matrices if group.row % 256) > 0.1 * total
-    if narrow:
-        return "Q8_0", f"{names} has no fast kernel, and the rows are not multiples of 256"
-    if bits <= 6.6:
-        return "Q6K", f"{names} has no fast kernel"
-    return "Q8_0", f"{names} has no fast kernel"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from collections.abc import Sequence as Messages
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from typing import Protocol, TypeAlias
 
 from spnl_tui.engine.protocol import (
@@ -32,23 +32,13 @@ class ChatEngine(Protocol):
 
     def generate_chat(
         self, model: LocalModel, messages: Messages[Message], sampling: Sampling, *, n: int = 1
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Reply n times to one list of messages; leaving the iterator cancels."""
         ...
 
 
 Resolve: TypeAlias = Callable[[str], Awaitable[LocalModel]]
 """The model of that name on this disk. Raises SpnlError if there is none."""
-
-
-@asynccontextmanager
-async def leaving(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
-    """Leave the iterator for certain at the end of the block, which is what cancels its request."""
-    try:
-        yield events
-    finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
 
 
 async def ask(
@@ -69,7 +59,7 @@ async def ask(
     """
     replies = [_Reply() for _ in range(n)]
     try:
-        async with leaving(engine.generate_chat(model, messages, sampling, n=n)) as events:
+        async with aclosing(engine.generate_chat(model, messages, sampling, n=n)) as events:
             async for event in events:
                 _take(event, replies, emit, path, candidate, model.name)
     except asyncio.CancelledError:

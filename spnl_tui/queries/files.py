@@ -36,12 +36,13 @@ async def read_files(query: Query, directory: Path) -> Query:
 
 
 def _read(file: File, directory: Path) -> str:
-    path = directory / Path(file.path).expanduser()
+    path = directory / file.path
     try:
+        path = directory / Path(file.path).expanduser()
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that there is not
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise QuerySyntaxError(
             f"{path} cannot be read: {reason}.", file.place, f"A relative path starts from {directory}."
         ) from error

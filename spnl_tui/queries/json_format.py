@@ -117,7 +117,8 @@ class _Builder:
 
     def repeat(self, value: Located) -> Repeat:
         fields = _fields(value, ("n", "g", "generate", "query"), ("n",))
-        n = check_count(self.number(fields.pop("n")), "how many times", 1, MAX_SIZE, value.place)
+        times = fields.pop("n")
+        n = check_count(self.number(times), "how many times", 1, MAX_SIZE, times.place)
         if len(fields) != 1:
             raise QuerySyntaxError(f'found {len(fields)} queries to repeat; expected one "g"', value.place)
         [(key, inner)] = fields.items()

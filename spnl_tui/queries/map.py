@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnl_tui.errors import QueryError
@@ -118,7 +118,12 @@ class _Job:
                 failures.append(event)
 
         prompt = Message("user", fill_template(self.template, line))
-        [reply] = await ask(self.engine, self.model, (prompt,), self.sampling, emit, candidate=index)
+        sampling = self.sampling
+        if sampling.seed is not None:
+            sampling = replace(
+                sampling, seed=sampling.seed + index
+            )  # equal lines may differ in their replies
+        [reply] = await ask(self.engine, self.model, (prompt,), sampling, emit, candidate=index)
         if reply is None:
             return LineFailed(index, line, failures[0])
         if self.journal:

@@ -60,7 +60,8 @@ async def run_query(
     may run at once, those that begin alike start one after the other, so that the engine's prefix
     cache serves them. A part that fails does not end those beside it, only what needs its reply.
 
-    `defaults` fills in for what the query leaves open. Paths in the query are relative to `directory`
+    `defaults` fills in for what the query leaves open; of its seed, every request gets one of its own,
+    counted on in written order. Paths in the query are relative to `directory`
     (the current one). Setting `stop` ends the query in order: what is running is cancelled and comes as
     NodeFinished ("cancelled"), then QueryFinished. Leaving the iterator (`aclosing`) ends it at once.
     Either way nothing is running afterwards.
@@ -113,9 +114,26 @@ def _surface(query: Query) -> frozenset[NodePath]:
     return frozenset(surface)
 
 
-def _speaks(query: Query) -> bool:
-    """Whether any message comes out of it."""
-    return any(isinstance(node, (Message, Generate, Repeat, Map)) for _, node in walk(query))
+def _speaks(node: Query) -> bool:
+    """Whether a message comes from this very node."""
+    match node:
+        case Message():
+            return node.content != ""
+        case Map():
+            return bool(node.inputs)
+        case _:
+            return isinstance(node, (Generate, Repeat))
+
+
+def _seed_offsets(query: Query) -> dict[NodePath, int]:
+    """What to add to the seed of each node that asks, in written order."""
+    offsets: dict[NodePath, int] = {}
+    offset = 0
+    for path, node in walk(query):
+        if isinstance(node, (Generate, Repeat, Map)):
+            offsets[path] = offset
+            offset += len(node.inputs) if isinstance(node, Map) else 1
+    return offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +151,7 @@ class _Run:
     engine: ChatEngine
     models: dict[str, LocalModel]
     defaults: Sampling
+    seed_offsets: dict[NodePath, int]
     admission: asyncio.Semaphore
     events: asyncio.Queue[QueryEvent | None] = field(default_factory=asyncio.Queue)
     """Not bounded: what is in it at most is what the engine generates while its reader is busy."""
@@ -145,13 +164,20 @@ class _Run:
         local = {name: await resolve(name) for name in models(query)}
         for _, node in walk(query):
             generate = node.generate if isinstance(node, Repeat) else node
-            if isinstance(generate, Generate) and not _speaks(generate.input):
+            match generate:
+                case Generate(model=model, input=given):
+                    silent = not any(_speaks(part) for _, part in walk(given))
+                case Map(model=model, inputs=inputs):
+                    silent = "" in inputs
+                case _:
+                    continue
+            if silent:
                 raise QuerySyntaxError(
-                    f"found nothing to ask {generate.model}; expected a message",
+                    f"found nothing to ask {model}; expected a message that is not empty",
                     generate.place,
-                    "Give it at least one (user …).",
+                    'Give it a text, such as (user "Hello").',
                 )
-        return cls(engine, local, defaults, asyncio.Semaphore(parallel))
+        return cls(engine, local, defaults, _seed_offsets(query), asyncio.Semaphore(parallel))
 
     def emit(self, event: QueryEvent) -> None:
         self.events.put_nowait(event)
@@ -227,6 +253,9 @@ class _Run:
         candidate: int = 0,
     ) -> _Outcome:
         sampling = sampling_of(node, self.defaults)
+        if sampling.seed is not None:
+            # Requests with one seed would have one reply. The offset depends on the query, not on timing.
+            sampling = replace(sampling, seed=sampling.seed + self.seed_offsets[path] + candidate)
         async with self.admission:
             if isinstance(node, Generate):
                 self.emit(NodeStarted(path=path, model=node.model, candidates=n))

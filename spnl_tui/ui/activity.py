@@ -36,22 +36,37 @@ class Activity:
         return self.state in ("loading", "queued", "prefill", "replying", "getting")
 
 
+_SHORT_NAME = 20
+"""A model's name may be shortened to this for the sake of the figures."""
+
+
 def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, str]:
     """The left part (model and state) and the right part (figures), which together fit into `width` cells.
 
-    The least important figures are dropped first, then the model's name is shortened.
+    What does not fit is left out: first the time to the first token, then the end of a long model name, then
+    the other figures.
     """
     state = _state(activity, elapsed_s)
-    tokens, ttft, context = _tokens(activity), _ttft(activity), _context(activity)
-    shown = [part for part in (tokens, ttft, context) if part]
-    least_important_first = [part for part in (ttft, tokens, context) if part]
     model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
-    while shown and len(_left(model, state)) + 3 + len(" · ".join(shown)) > width:
-        shown.remove(least_important_first.pop(0))
-    room = width - len(_left("", state)) - 3
-    if len(_left(model, state)) > width:
-        model = model[: max(0, room - 1)] + "…" if room > 4 else ""
-    return _left(model, state)[:width], " · ".join(shown)
+    figures = [_tokens(activity), _ttft(activity), _context(activity)]
+    short_model = _shortened(model, _SHORT_NAME)
+    for name, shown in (
+        (model, figures),
+        (model, [figures[0], figures[2]]),
+        (short_model, [figures[0], figures[2]]),
+        (short_model, [figures[2]]),
+        (short_model, []),
+    ):
+        left, right = _left(name, state), " · ".join(filter(None, shown))
+        if len(left) + len(right) + (3 if right else 0) <= width:
+            return left, right
+    return _left(_shortened(model, width - len(state) - 3), state)[:width], ""
+
+
+def _shortened(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    return text[: length - 1] + "…" if length > 1 else ""
 
 
 def _left(model: str, state: str) -> str:

@@ -1,8 +1,8 @@
 """Cuts Markdown that is still growing into finished pieces and an open tail. Pure: no Textual.
 
-Rendering a whole reply anew for every token costs more and more. In CommonMark a block is closed for good
-when the next one on its level begins (spec 0.31, "Phase 1: block structure"), so each piece need be rendered
-only once, from its complete source. Long lists are cut between their items.
+In CommonMark a block is closed for good when the next one on its level begins (spec 0.31, "Phase 1: block
+structure"), so each need be parsed in full only once. Long lists are cut between their items, long code
+between its lines. A piece may look a little different by itself; the finished reply is parsed anew, whole.
 """
 
 from __future__ import annotations
@@ -17,24 +17,16 @@ if TYPE_CHECKING:
 
 _LISTS = ("bullet_list_open", "ordered_list_open")
 _ITEMS_TOGETHER = 5
-"""List items for one piece: fewer make more widgets, more make the user wait for the good view."""
+_CODE_LINES_TOGETHER = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Markdown that is finished: some whole blocks, or some whole items of a list."""
+    """Markdown that is finished: some whole blocks, items of a list, or lines of code in a fence."""
 
     source: str
     continues: bool = False
-    """The next piece is more of the same list."""
-
-
-@cache
-def parser() -> MarkdownIt:
-    """The parser of replies. Making one takes milliseconds, so there is one for all."""
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("gfm-like")
+    """The next piece is more of the same list or code."""
 
 
 @cache
@@ -50,8 +42,6 @@ class MarkdownSplitter:
 
     def __init__(self) -> None:
         self.tail = ""
-        self.has_references = False
-        """The text defines link references (`[name]: url`), which change blocks that came before."""
 
     def feed(self, chunk: str) -> list[Piece]:
         """The pieces that this chunk finishes, in their order."""
@@ -59,31 +49,67 @@ class MarkdownSplitter:
         if "\n" not in chunk:
             return []
         # An unfinished line may still turn out as something else: "#" is a heading, "#5" is not.
-        lines = self.tail[: self.tail.rindex("\n") + 1].splitlines(keepends=True)
-        environment: dict[str, Any] = {}
-        tokens = _block_parser().parse("".join(lines), environment)
-        self.has_references = self.has_references or bool(environment.get("references"))
-
-        pieces = []
-        cut = 0
+        complete = self.tail[: self.tail.rindex("\n") + 1]
+        unfinished = self.tail[len(complete) :]
+        lines = _lines(complete)
+        tokens = _block_parser().parse(complete)
         blocks = [token for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
-        if blocks and (start := _start(blocks[-1])) > 0:
-            pieces.append(Piece("".join(lines[:start])))
+        if not blocks:
+            return []
+
+        last = blocks[-1]
+        start, end = _span(last)
+        pieces = [Piece("".join(lines[:start]))] if start else []
+        if last.type == "fence" and _is_closed(last, lines):
+            pieces.append(Piece("".join(lines[start:end])))
+            self.tail = "".join(lines[end:]) + unfinished
+        elif last.type == "fence" and end - start > _CODE_LINES_TOGETHER:
+            fence = lines[start]
+            pieces.append(Piece("".join((*lines[start:end], last.markup, "\n")), continues=True))
+            self.tail = fence + unfinished
+        else:
             cut = start
-        if blocks and blocks[-1].type in _LISTS:
-            items = [token for token in tokens if token.type == "list_item_open" and token.level == 1]
-            # Only the items of the last block: an earlier list has been cut off with its block.
-            items = [item for item in items if _start(item) >= cut]
-            if len(items) > _ITEMS_TOGETHER:
-                pieces.append(Piece("".join(lines[cut : _start(items[-1])]), continues=True))
-                cut = _start(items[-1])
-        self.tail = self.tail[sum(map(len, lines[:cut])) :]
+            if last.type in _LISTS:
+                items = [
+                    _span(token)[0] for token in tokens if token.type == "list_item_open" and token.level == 1
+                ]
+                items = [line for line in items if line >= start]
+                if len(items) > _ITEMS_TOGETHER:
+                    cut = items[-1]
+                    pieces.append(Piece("".join(lines[start:cut]), continues=True))
+            self.tail = "".join(lines[cut:]) + unfinished
         return [piece for piece in pieces if piece.source.strip()]
 
 
-def _start(token: Token) -> int:
+def _lines(text: str) -> list[str]:
+    # Not splitlines: to Markdown, U+2028 and its like do not end a line.
+    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
+
+
+def _span(token: Token) -> tuple[int, int]:
     assert token.map is not None
-    return token.map[0]
+    return token.map[0], token.map[1]
+
+
+def _is_closed(fence: Token, lines: list[str]) -> bool:
+    start, end = _span(fence)
+    closing = lines[end - 1].strip()
+    return end - 1 > start and len(closing) >= len(fence.markup) and not closing.strip(fence.markup[0])
+
+
+def whole_blocks(source: str, least_lines: int) -> tuple[list[str], dict[str, Any]]:
+    """The text cut between top-level blocks, into parts of at least so many lines; and its link references,
+    which one part may define and another use."""
+    lines = _lines(source)
+    environment: dict[str, Any] = {}
+    tokens = _block_parser().parse(source, environment)
+    starts = [_span(token)[0] for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
+    cuts = [0]
+    for start in starts:
+        if start - cuts[-1] >= least_lines:
+            cuts.append(start)
+    parts = ["".join(lines[a:b]) for a, b in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
+    return parts, environment.get("references", {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,15 @@ class Fault:
     hits: int = 0
 
     def matches(self, where: Where, method: str, path: str) -> bool:
+        """Whether this request is one for the fault; what concerns a body happens only to a file's."""
+        of_any_request = self.kind in ("status", "hang_before_headers")
+        file_sent = method == "GET" and (where == "cdn" or "/resolve-cache/" in path)
         return (
             self.where in ("any", where)
             and self.method in ("", method)
             and self.path in path
             and self.times != 0
-            and not (self.kind not in ("status", "hang_before_headers") and method == "HEAD")
+            and (of_any_request or file_sent)
         )
 
 
@@ -71,6 +74,11 @@ class Faults:
         """From now on all goes well."""
         with self._lock:
             self._faults.clear()
+
+    def clear_for(self, path: str) -> None:
+        """From now on all goes well with this file."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if fault.path != path]
 
     def take(self, where: Where, method: str, path: str) -> Fault | None:
         """The fault for this request, now spent once."""

@@ -165,3 +165,14 @@ def test_any_text_is_a_reference_or_a_reference_error(text: str) -> None:
     except ModelReferenceError:
         return
     assert parse(str(reference)) == reference
+
+
+def test_the_documentation_has_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "references.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.splitlines() if line.startswith("| `") and "](https://huggingface.co/" in line
+    ]
+    assert rows == [
+        f"| `{name}` | [{repository}](https://huggingface.co/{repository}) |"
+        for name, repository in PRETTY_NAMES.items()
+    ]

@@ -285,3 +285,11 @@ def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path
         with pytest.raises(SettingsError):
             write_setting(file, name, value)
     assert file.read_text() == "[interface]\n"
+
+
+# ── docs/configuration.md ────────────────────────────────────────────────────────────────────────
+
+
+def test_the_documentation_tells_every_variable() -> None:
+    text = (EXAMPLE.parent / "docs" / "configuration.md").read_text()
+    assert re.findall(r"(?m)^\| `([A-Z_]+)` \|", text) == list(ENVIRONMENT)

@@ -22,7 +22,7 @@ from spnl_tui.hub.starter import Starter, StarterProgressed, StarterReady
 from spnl_tui.hub.starter_hub import FILE, REPOSITORY, HubSource
 from spnl_tui.hub.starter_wheel import SMOLLM2, Installer, WheelFile, WheelSource, find_installer
 from tests.support.hub import LoopbackHub
-from tests.support.waiting import wait_until
+from tests.support.waiting import is_running, wait_until
 
 CONTENT = b"GGUF" + os.urandom(300_000)
 WHEEL = WheelFile(
@@ -223,15 +223,8 @@ async def test_leaving_kills_the_installer_and_all_its_children(folder: Path, tm
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    def gone(pid: str) -> bool:
-        try:
-            state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        return state == "Z"  # Its parent is dead too; the system's init has not come to it yet.
-
-    for pid in pids.read_text().split():
-        await wait_until(lambda pid=pid: gone(pid))  # type: ignore[misc]  # a default binds the loop's value
+    for pid in map(int, pids.read_text().split()):
+        await wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]  # binds the loop's value
     assert left_behind(folder) == ["fetch.lock"]
 
 

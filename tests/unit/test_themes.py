@@ -87,6 +87,16 @@ def test_text_is_legible_on_colored_blocks(theme: Theme) -> None:
     assert contrast(css["block-cursor-foreground"], Color.parse(css["block-cursor-background"])) >= 4.5
 
 
+@by_name
+def test_selected_text_is_legible(theme: Theme) -> None:
+    css = {**theme.to_color_system().generate(), **theme.variables}
+    least = 7.0 if theme.name.startswith("contrast") else 4.5
+    for ground in ("background", "surface", "panel"):
+        for selection in ("input-selection-background", "screen-selection-background"):
+            selected = Color.parse(css[ground]) + Color.parse(css[selection])
+            assert contrast(css["foreground"], selected) >= least
+
+
 async def test_textual_can_put_on_every_theme() -> None:
     class Gallery(App[None]):
         def compose(self) -> ComposeResult:
@@ -186,3 +196,8 @@ def test_an_installed_wheel_has_the_themes(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split() == [str(tmp_path / "site" / "spnl_tui" / "themes"), str(len(BUILTIN)), "0"]
+
+
+def test_the_documentation_tells_every_theme() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    assert [theme.name for theme in BUILTIN if f"`{theme.name}`" not in text] == []

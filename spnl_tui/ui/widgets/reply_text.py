@@ -1,29 +1,69 @@
-"""The text of a reply while it grows: finished blocks as Markdown, the open end cheaply."""
+"""The text of a reply while it grows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.ui.markdown_stream import MarkdownSplitter, Piece, parser
-from spnl_tui.ui.markdown_tail import tail_content
+from spnl_tui.ui.markdown import Placed, layout, parse
+from spnl_tui.ui.markdown_stream import MarkdownSplitter, whole_blocks
 
-if TYPE_CHECKING:
-    from textual.widgets import Markdown
+_LINES_TOGETHER = 40
+"""Lines of source for one widget: many widgets make layouts slow, large ones make drawing slow."""
 
-_CODE_LINES = 25
-"""Lines of an open code block for one widget: only the last one is drawn anew."""
+
+class Prose(Widget):
+    """Rendered Markdown, in one widget however long it is."""
+
+    def __init__(self, source: str = "", references: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._blocks: list[Placed] = parse(source, references=references) if source else []
+        self._lines: list[Content] = []
+        self._width = 0
+        self.source_lines = source.count("\n")
+
+    def show(self, source: str) -> None:
+        """Show this instead."""
+        self._blocks = parse(source)
+        self._changed(layout(self._blocks, self._width) if self._width else [])
+
+    def append(self, source: str, *, continues: bool) -> None:
+        """Show this text below: whole blocks, or (`continues`) a part of a block whose rest will follow."""
+        added = parse(source, continues=continues)
+        self._blocks += added
+        self.source_lines += source.count("\n")
+        self._changed(self._lines + layout(added, self._width) if self._width else [])
+
+    def _changed(self, lines: list[Content]) -> None:
+        # A layout moves and paints the whole conversation. Most additions only make the last line longer.
+        self.refresh(layout=not self._width or len(lines) != len(self._lines))
+        self._lines = lines
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The lines that the text takes at this width."""
+        return len(self._laid_out(width))
+
+    def render(self) -> Content:
+        """The lines, joined."""
+        return Content("\n").join(self._laid_out(self.size.width))
+
+    def _laid_out(self, width: int) -> list[Content]:
+        if width != self._width:
+            self._lines = layout(self._blocks, width)
+            self._width = width
+        return self._lines
 
 
 class ReplyText(Vertical):
     """Shows a growing text at a cost that does not grow with it.
 
-    Textual's Markdown builds its last top-level block anew for each addition, which for a long list takes
-    more than half a second. Here a block becomes Markdown once, when it is complete; what follows
-    the last complete block is drawn as plain content.
+    What is finished is parsed and laid out once; only the open end is done again for each addition.
     """
 
     def __init__(self, *, markdown: bool = True) -> None:
@@ -31,8 +71,10 @@ class ReplyText(Vertical):
         self._as_markdown = markdown
         self._source = ""
         self._splitter = MarkdownSplitter()
-        self._tail: list[Static] = []
-        self._finished = False
+        self._finished: Prose | None = None
+        """The last widget with finished blocks."""
+        self._tail: Prose | None = None
+        self._raw: Static | None = None
 
     async def show(self, source: str) -> None:
         """Show `source`, which begins with what was shown before."""
@@ -40,64 +82,30 @@ class ReplyText(Vertical):
         self._source = source
         if not added:
             return
-        pieces = self._splitter.feed(added) if self._as_markdown else []
-        if pieces:
-            with self.app.batch_update():
-                await self._remove_tail()
-                await self.mount_all(self._markdown(piece) for piece in pieces)
-                await self._show_tail()
-        else:
-            await self._show_tail()
-
-    async def finish(self) -> None:
-        """Render what is still open. Afterwards the text is as if it had been rendered whole."""
-        if self._finished or not self._as_markdown:
+        if not self._as_markdown:
+            if self._raw is None:
+                self._raw = Static(markup=False)
+                await self.mount(self._raw)
+            self._raw.update(Content(source))
             return
-        self._finished = True
+        for piece in self._splitter.feed(added):
+            if self._finished is None or self._finished.source_lines >= _LINES_TOGETHER:
+                self._finished = Prose()
+                await self.mount(self._finished, before=self._tail)
+            self._finished.append(piece.source, continues=piece.continues)
+        if self._tail is None:
+            self._tail = Prose()
+            await self.mount(self._tail)
+        self._tail.show(self._splitter.tail)
+
+    async def show_whole(self, source: str) -> None:
+        """Show this text, which is all there will be."""
+        self._source = source
+        if not self._as_markdown:
+            await self.remove_children()
+            await self.mount(Static(Content(source), markup=False))
+            return
         with self.app.batch_update():
-            if self._splitter.has_references:
-                # A reference at the end changes links in blocks that are shown already.
-                await self.remove_children()
-                await self.mount(self._markdown(Piece(self._source)))
-            else:
-                await self._remove_tail()
-                if self._splitter.tail.strip():
-                    await self.mount(self._markdown(Piece(self._splitter.tail)))
-        self._splitter.tail = ""
-
-    def _markdown(self, piece: Piece) -> Markdown:
-        # Not at the top: the first paint does not need the parser, and it takes a tenth of a second.
-        from textual.widgets import Markdown
-
-        return Markdown(
-            piece.source,
-            parser_factory=parser,
-            open_links=False,
-            classes="-continues" if piece.continues else "",
-        )
-
-    async def _show_tail(self) -> None:
-        tail = self._splitter.tail if self._as_markdown else self._source
-        if tail.lstrip().startswith(("```", "~~~")) and self._as_markdown:
-            lines = tail.lstrip().splitlines()[1:]
-            await self._show_code(lines)
-        else:
-            widget = await self._tail_widget(0, code=False)
-            widget.update(tail_content(tail) if self._as_markdown else Content(tail))
-
-    async def _show_code(self, lines: list[str]) -> None:
-        for number in range(max(0, len(self._tail) - 1), max(1, -(-len(lines) // _CODE_LINES))):
-            part = lines[number * _CODE_LINES : (number + 1) * _CODE_LINES]
-            (await self._tail_widget(number, code=True)).update(Content("\n".join(part)))
-
-    async def _tail_widget(self, number: int, *, code: bool) -> Static:
-        if number == len(self._tail):
-            self._tail.append(Static(markup=False, classes="tail"))
-            await self.mount(self._tail[number])
-        self._tail[number].set_class(code, "-code")
-        return self._tail[number]
-
-    async def _remove_tail(self) -> None:
-        for widget in self._tail:
-            await widget.remove()
-        self._tail = []
+            await self.remove_children()
+            parts, references = whole_blocks(source, _LINES_TOGETHER)
+            await self.mount_all(Prose(part, references) for part in parts)

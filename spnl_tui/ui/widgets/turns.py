@@ -87,6 +87,13 @@ class Reply(Vertical):
     async def show(self, turn: Turn) -> None:
         """Show what has come so far: a longer text, or more thinking, than before."""
         self._turn = turn
+        if not self.is_attached:
+            return  # another conversation is shown by now
+        await self._show_thinking_of(turn)
+        if turn.text:
+            await self._text.show(plain(turn.text))
+
+    async def _show_thinking_of(self, turn: Turn) -> None:
         if turn.reasoning:
             answering = bool(turn.text.strip())
             if self._thinking is None:
@@ -96,13 +103,15 @@ class Reply(Vertical):
                 # What was interesting while there was nothing else now stands in the answer's way.
                 self._thinking.fold(True)
             self._thinking.show(plain(turn.reasoning), done=answering or not turn.streaming)
-        if turn.text:
-            await self._text.show(plain(turn.text))
 
     async def finish(self, turn: Turn, note: Content | None = None) -> None:
         """Show the whole reply for good, and what there is to say about its end."""
-        await self.show(turn)
-        await self._text.finish()
+        self._turn = turn
+        if not self.is_attached:
+            return
+        await self._show_thinking_of(turn)
+        if turn.text:
+            await self._text.show_whole(plain(turn.text))
         note = note or end_note(turn)
         if note:
             kind = "-failed" if turn.finish_reason == "failed" else "-quiet"

@@ -1,0 +1,168 @@
+"""What a remote model's headers say, from the first bytes of its files by HTTP Range. Nothing is pulled."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from spnl_tui.errors import HubError, ModelFileError
+from spnl_tui.hub.client import HubClient
+from spnl_tui.models.facts import ModelFacts, clean
+from spnl_tui.models.gguf import MAX_HEADER_BYTES, Source, read_facts
+from spnl_tui.models.quantization import ModelFile
+from spnl_tui.models.safetensors import MAX_HEADER_BYTES as MAX_SAFETENSORS_HEADER
+from spnl_tui.models.safetensors import read_directory_facts
+
+_FIRST_GGUF = 2 << 20
+_FIRST_SAFETENSORS = 128 << 10
+_AT_ONCE = 4
+"""Files whose headers are read at the same time."""
+_MAX_JSON = 16 << 20
+_READ_WHOLE = frozenset(
+    {
+        "config.json",
+        "tokenizer_config.json",
+        "chat_template.json",
+        "chat_template.jinja",
+        "model.safetensors.index.json",
+    }
+)
+_T = TypeVar("_T")
+
+
+async def gguf_facts(
+    client: HubClient, repository: str, commit: str, files: Sequence[ModelFile]
+) -> ModelFacts:
+    """Facts of a GGUF; of a sharded one, give every shard in order.
+
+    Raises:
+        HubError: the hub refuses, fails or cannot be reached.
+        ModelFileError: a header is damaged.
+    """
+    sources = await _each(files, lambda file: _gguf_head(client, repository, commit, file))
+    return await asyncio.to_thread(read_facts, *sources)
+
+
+async def safetensors_facts(
+    client: HubClient, repository: str, commit: str, files: Sequence[ModelFile]
+) -> ModelFacts:
+    """Facts of a safetensors model, of which these are the files.
+
+    They are laid out in a temporary directory, each with its true size and nothing in it but its header: a
+    sparse file takes no room, and the reader of local models can read it.
+
+    Raises:
+        HubError: the hub refuses, fails or cannot be reached.
+        ModelFileError: a header is damaged.
+    """
+    heads = await _each(files, lambda file: _safetensors_head(client, repository, commit, file))
+
+    def read() -> ModelFacts:
+        with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:
+            for file, head in zip(files, heads, strict=True):
+                with open(Path(folder, file.path), "wb") as stream:
+                    stream.write(head)
+                    stream.truncate(_size(file))
+            try:
+                return read_directory_facts(Path(folder))
+            except ModelFileError as error:
+                message = error.message.replace(f"{folder}/", "").replace(folder, repository)
+                raise ModelFileError(error.title, message, "Choose another repository.") from None
+
+    return await asyncio.to_thread(read)
+
+
+async def _each(files: Sequence[ModelFile], read: Callable[[ModelFile], Awaitable[_T]]) -> Sequence[_T]:
+    """The results for all files, a few at once. If one fails or we are cancelled, the others are, too."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(file: ModelFile) -> _T:
+        async with gate:
+            return await read(file)
+
+    tasks = [asyncio.create_task(one(file)) for file in files]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _gguf_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> Source:
+    """As much of the file as its header takes, found by trying: twice as much each time."""
+    size = _size(file)
+    held = bytearray()
+
+    def read(offset: int, length: int) -> bytes:
+        if offset + length > len(held):
+            raise _MoreNeeded(offset + length)
+        return bytes(held[offset : offset + length])
+
+    source = Source(file.path, size, read)
+    wanted = _FIRST_GGUF
+    while True:
+        stop = min(wanted, size)
+        held += await _range(client, repository, commit, file, len(held), stop)
+        try:
+            await asyncio.to_thread(_try_header, source)
+        except _MoreNeeded as need:
+            if stop == size or stop >= 2 * MAX_HEADER_BYTES:
+                name = clean(file.path, 100)
+                raise ModelFileError("The GGUF header is damaged", f"{name} has no end to it.") from None
+            wanted = max(2 * stop, need.stop)
+        else:
+            return source
+
+
+class _MoreNeeded(Exception):
+    """The header goes on after what is here."""
+
+    def __init__(self, stop: int) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+
+def _try_header(source: Source) -> None:
+    try:
+        read_facts(source)
+    except ModelFileError as error:
+        # One shard by itself is not a whole model, which is none of its header's fault.
+        if error.title != "Shards are missing":
+            raise
+
+
+async def _safetensors_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> bytes:
+    """The header of a weight file, the whole of a small JSON file, nothing of any other."""
+    size = _size(file)
+    if not file.path.endswith(".safetensors"):
+        small = file.path in _READ_WHOLE and size <= _MAX_JSON
+        return await _range(client, repository, commit, file, 0, size) if small and size else b""
+    head = await _range(client, repository, commit, file, 0, min(_FIRST_SAFETENSORS, size))
+    # The format: eight bytes that hold the length of the JSON after them.
+    end = min(8 + int.from_bytes(head[:8], "little"), 8 + MAX_SAFETENSORS_HEADER, size)
+    if end > len(head):
+        head += await _range(client, repository, commit, file, len(head), end)
+    return head[:end]
+
+
+async def _range(
+    client: HubClient, repository: str, commit: str, file: ModelFile, start: int, stop: int
+) -> bytes:
+    """Exactly these bytes of the file."""
+    data = await client.get_range(repository, commit, file.path, start, stop)
+    if len(data) < stop - start:
+        raise HubError(
+            "The file ends too early",
+            f"{clean(file.path, 100)} has fewer than the {_size(file):,} bytes that the hub tells of.",
+            "Try again later.",
+        )
+    return data
+
+
+def _size(file: ModelFile) -> int:
+    if file.size_bytes is None:
+        raise HubError("Unknown size", f"The hub does not tell the size of {clean(file.path, 100)}.")
+    return file.size_bytes

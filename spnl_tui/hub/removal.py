@@ -1,0 +1,200 @@
+"""Deleting models so that it can be undone: files wait aside in a folder beside their own, then go.
+
+A folder aside is on the same file system, so nothing is copied. Its name holds our process id: what a program
+that died has left is swept up by the next one. Blocking, for threads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.errors import StoreError
+from spnl_tui.hub.scan import LibraryEntry, refs_of, snapshots_of
+
+_ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalPlan:
+    """What deleting a model would do. Nothing has happened yet."""
+
+    entry: LibraryEntry
+    links: tuple[Path, ...]
+    """Links in snapshots, which go."""
+    contents: tuple[Path, ...]
+    """Files, which go; what they hold is `frees_bytes`."""
+    frees_bytes: int
+    kept_for: tuple[str, ...]
+    """Revisions that keep some of the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A deletion that can still be undone."""
+
+    plan: RemovalPlan
+    aside: Path
+    moved: tuple[tuple[Path, Path], ...]
+    """Where each file was, and where it waits."""
+    links: tuple[tuple[Path, str], ...]
+    """The links that were, and what they pointed at."""
+
+
+def plan_removal(entry: LibraryEntry) -> RemovalPlan:
+    """What would go with this entry.
+
+    In a cache, the links to its files go from its own snapshot and, if the entry has no revision of its own,
+    from superseded ones, which no branch or tag means any more. A blob that is linked from elsewhere stays.
+    """
+    paths = entry.paths
+    if entry.origin == "imported":
+        return RemovalPlan(entry, (), (), 0, ())
+    if entry.commit is None:
+        return RemovalPlan(entry, (), paths, entry.size_bytes, ())
+    repository = entry.directory.parent.parent
+    refs = refs_of(repository)
+    current = {*refs.values(), entry.commit}
+    own = {os.path.realpath(path) for path in paths}
+    going: list[Path] = []
+    needed: dict[str, set[str]] = {}
+    for snapshot in snapshots_of(repository, refs):
+        goes = snapshot == entry.directory or (not entry.reference.revision and snapshot.name not in current)
+        for path in _linked_to(snapshot, own):
+            if goes and (snapshot != entry.directory or path in paths):
+                going.append(path)
+            else:
+                needed.setdefault(os.path.realpath(path), set()).add(snapshot.name[:12])
+    # A cache on a file system without links has the file itself in the snapshot.
+    links = [path for path in going if path.is_symlink()]
+    contents = {os.path.realpath(path) for path in going} - set(needed)
+    return RemovalPlan(
+        entry,
+        links=tuple(links),
+        contents=tuple(sorted(Path(path) for path in contents)),
+        frees_bytes=sum(os.stat(path).st_size for path in contents),
+        kept_for=tuple(sorted(set().union(*needed.values()))) if needed else (),
+    )
+
+
+def remove(plan: RemovalPlan) -> Removal:
+    """Do it: files are moved aside, links are unlinked.
+
+    Raises:
+        StoreError: a file cannot be moved; those before it are put back.
+    """
+    anchor = plan.entry.directory.parent.parent if plan.entry.commit else plan.entry.directory
+    aside = anchor / f".removed-by-spnl-chat-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    moved: list[tuple[Path, Path]] = []
+    links: list[tuple[Path, str]] = []
+    try:
+        for link in plan.links:
+            links.append((link, os.readlink(link)))
+            link.unlink()
+        if plan.contents:
+            aside.mkdir(parents=True)
+        for number, path in enumerate(plan.contents):
+            waits = aside / f"{number}-{path.name}"
+            os.rename(path, waits)
+            moved.append((path, waits))
+    except OSError as error:
+        _put_back(moved, links)
+        raise StoreError(
+            "The model cannot be deleted",
+            f"{error.filename or plan.entry.directory}: {error.strerror or error}.",
+            "Check the permissions of its folder.",
+        ) from error
+    return Removal(plan, aside, tuple(moved), tuple(links))
+
+
+def restore(removal: Removal) -> None:
+    """Undo a deletion. What has come to lie in a file's place meanwhile stays.
+
+    Raises:
+        StoreError: a file cannot be moved back, or has gone for good.
+    """
+    gone = next((waits for _, waits in removal.moved if not waits.exists()), None)
+    try:
+        if gone is not None:
+            raise FileNotFoundError(2, "It has gone for good", str(gone))
+        _put_back(removal.moved, removal.links)
+        shutil.rmtree(removal.aside, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(
+            "The deletion cannot be undone",
+            f"{error.filename}: {error.strerror or error}.",
+            "Pull the model again.",
+        ) from error
+
+
+def purge(removal: Removal) -> None:
+    """Let the files go for good, and the folders that are empty without them."""
+    shutil.rmtree(removal.aside, ignore_errors=True)
+    entry = removal.plan.entry
+    below = {link.parent for link, _ in removal.links} | {path.parent for path, _ in removal.moved}
+    top = removal.aside.parent
+    for folder in sorted(below, key=lambda path: -len(path.parts)):
+        while folder != top and top in folder.parents and _is_empty(folder):
+            folder.rmdir()
+            folder = folder.parent
+    if entry.commit and not _has_content(top):
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def sweep(roots: Iterable[Path]) -> None:
+    """Purge what programs that have ended without it left aside in these caches and folders."""
+    for root in roots:
+        for folder in _asides(root):
+            if not _is_running(int(folder.name.split("-")[4])):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_back(moved: Iterable[tuple[Path, Path]], links: Iterable[tuple[Path, str]]) -> None:
+    for path, waits in moved:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(waits, path)
+    for link, target in links:
+        if not link.is_symlink() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+def _linked_to(snapshot: Path, targets: set[str]) -> Iterator[Path]:
+    for folder, _, names in os.walk(snapshot):
+        for name in names:
+            if os.path.realpath(path := os.path.join(folder, name)) in targets:
+                yield Path(path)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _has_content(repository: Path) -> bool:
+    """Whether a cached repository still has a file in a snapshot, or one that is being pulled."""
+    folders = (repository / "snapshots", repository / "blobs")
+    return any(names for folder in folders for _, _, names in os.walk(folder)) or any(_asides(repository))
+
+
+def _asides(root: Path) -> Iterator[Path]:
+    """Folders aside here and below, as deep as `remove` puts them."""
+    for pattern in ("", "*/", "*/*/", "*/*/*/"):
+        yield from (
+            path for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*") if _ASIDE.fullmatch(path.name)
+        )
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,260 @@
+"""What lies on this disk: Hugging Face caches and plain folders, read by names and sizes alone.
+
+No header is opened: 200 repositories take a few hundredths of a second. Blocking, for threads.
+
+The layout of a cache is huggingface_hub's (its guide "Understand caching"): a repository has `blobs/`, named
+by hash, `snapshots/<commit>/` with links to them, and `refs/<branch or tag>` that hold a commit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+from typing import Literal
+
+from spnl_tui.models.facts import Format
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
+from spnl_tui.models.reference import ModelReference
+
+Origin = Literal["cache", "folder", "imported", "starter"]
+SAFETENSORS = "safetensors"
+"""The label of a model that is not quantized into files."""
+_SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
+_DEPTH = 3
+"""How far below a plain folder models are looked for: ORG/NAME/FOLDER."""
+_FOLDER_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryEntry:
+    """One model on this machine, in one quantization."""
+
+    reference: ModelReference
+    """With its quantization; what finds this very entry again."""
+    label: str
+    """The quantization, or "safetensors"."""
+    format: Format
+    directory: Path
+    files: tuple[str, ...]
+    """Relative to `directory`: the shards in order, or everything that a safetensors model consists of."""
+    size_bytes: int
+    used: datetime | None
+    """When a file was last read or written, as far as the file system keeps account of it."""
+    origin: Origin
+    commit: str | None = None
+    """Of a cache: the snapshot that this is in."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, by their absolute paths."""
+        return tuple(self.directory / file for file in self.files)
+
+    @property
+    def model(self) -> LocalModel:
+        """What the engine is given to load."""
+        files = self.files if self.format == "gguf" else ()
+        return LocalModel(str(self.reference), self.format, self.directory, files)
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.reference.pretty
+
+
+def scan_cache(cache: Path, repository: str | None = None, revision: str | None = None) -> list[LibraryEntry]:
+    """Every complete model in a Hugging Face cache, or of one repository there, whatever its case.
+
+    Where snapshots hold the same files, the entry is that of `main`, else of the newest. Those that hold
+    others under the same label are entries of their own, with their revision. With `revision` (a branch, a
+    tag, or seven digits of a commit and more), only that snapshot is looked at.
+
+    Raises:
+        OSError: the cache is there and cannot be read.
+    """
+    wanted = f"models--{repository.replace('/', '--')}".casefold() if repository else None
+    entries: list[LibraryEntry] = []
+    for folder in _folders(cache):
+        parts = folder.name.split("--")
+        if parts[0] == "models" and len(parts) == 3 and wanted in (None, folder.name.casefold()):
+            name = f"{parts[1]}/{parts[2]}"
+            if revision is None:
+                entries += _scan_repository(Path(folder.path), name)
+            else:
+                entries += _scan_revision(Path(folder.path), name, revision)
+    return entries
+
+
+def scan_folder(root: Path, origin: Origin = "folder") -> list[LibraryEntry]:
+    """Every complete model in a plain folder and below it; what lies in ORG/NAME goes by that name.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    entries: list[LibraryEntry] = []
+    pending = [(root, 0)]
+    while pending:
+        folder, depth = pending.pop()
+        inside = str(folder.relative_to(root))
+        repository = inside if _FOLDER_REPOSITORY.fullmatch(inside) else None
+        entries += _models_in(folder, repository, origin, deep=False)
+        if depth < _DEPTH:
+            below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
+            pending += [(Path(f.path), depth + 1) for f in below]
+    return entries
+
+
+def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
+    """The models in this very directory, or the one that this file belongs to.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    if path.is_dir():
+        return list(_models_in(path, None, origin, deep=False))
+    return [entry for entry in _models_in(path.parent, None, origin, deep=False) if path.name in entry.files]
+
+
+def refs_of(repository: Path) -> dict[str, str]:
+    """Branches and tags of a cached repository, and the commits they stood for."""
+    found = {}
+    for name in _files_below(repository / "refs"):
+        with open(repository / "refs" / name, encoding="ascii", errors="replace") as file:
+            found[name] = file.read(80).strip()
+    return found
+
+
+def snapshots_of(repository: Path, refs: Mapping[str, str]) -> list[Path]:
+    """The snapshots of a cached repository: that of `main` first, then the newest."""
+    folders = _folders(repository / "snapshots")
+    if len(folders) > 1:
+        folders.sort(key=lambda f: (f.name != refs.get("main"), -f.stat().st_mtime))
+    return [Path(folder.path) for folder in folders]
+
+
+def _scan_repository(folder: Path, repository: str) -> Iterator[LibraryEntry]:
+    refs = refs_of(folder)
+    named = {commit: ref for ref, commit in refs.items() if ref != "main"}
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for snapshot in snapshots_of(folder, refs):
+        commit = snapshot.name
+        for entry in _models_in(snapshot, repository, "cache", deep=True):
+            contents = tuple(_content(path) for path in entry.paths)
+            others = seen.setdefault(entry.label, set())
+            if others and contents not in others:
+                reference = replace(entry.reference, revision=named.get(commit, commit[:12]))
+                yield replace(entry, reference=reference, commit=commit)
+            elif not others:
+                yield replace(entry, commit=commit)
+            others.add(contents)
+
+
+def _content(path: Path) -> str:
+    """The blob that a link in a snapshot leads to; the path itself where there are no links."""
+    try:
+        return os.path.basename(os.readlink(path))
+    except OSError:
+        return str(path)
+
+
+def _scan_revision(folder: Path, repository: str, revision: str) -> Iterator[LibraryEntry]:
+    refs = refs_of(folder)
+    commit = refs.get(revision, revision)
+    for snapshot in snapshots_of(folder, refs):
+        if snapshot.name == commit or (len(revision) >= 7 and snapshot.name.startswith(revision)):
+            for entry in _models_in(snapshot, repository, "cache", deep=True):
+                reference = replace(entry.reference, revision=revision)
+                yield replace(entry, reference=reference, commit=snapshot.name)
+
+
+def _models_in(
+    directory: Path, repository: str | None, origin: Origin, *, deep: bool
+) -> Iterator[LibraryEntry]:
+    """The models whose files lie in this directory, and with `deep` below it."""
+    names = list(_files_below(directory) if deep else (e.name for e in _entries(directory)))
+    stats = _stats_of(directory, (name for name in names if _is(name, ".gguf", ".safetensors")))
+    ggufs = quantizations_of(
+        ModelFile(name, stat.st_size) for name, stat in stats.items() if _is(name, ".gguf")
+    )
+
+    def entry(reference: ModelReference, label: str, format: Format, files: tuple[str, ...]) -> LibraryEntry:
+        used = max(max(stats[file].st_atime, stats[file].st_mtime) for file in files)
+        return LibraryEntry(
+            reference=reference,
+            label=label,
+            format=format,
+            directory=directory,
+            files=files,
+            size_bytes=sum(stats[file].st_size for file in files),
+            used=datetime.fromtimestamp(used, UTC),
+            origin=origin,
+        )
+
+    for quantization in ggufs:
+        files = tuple(file.path for file in quantization.files)
+        yield entry(_reference(directory, repository, quantization), quantization.label, "gguf", files)
+    if weights := _whole_weights(names, stats):
+        stats |= _stats_of(
+            directory, (n for n in names if "/" not in n and _is(n, ".json", ".jinja", ".model"))
+        )
+        rest = (name for name in stats if not _is(name, ".gguf", ".safetensors"))
+        reference = ModelReference(repository=repository) if repository else ModelReference(path=directory)
+        yield entry(reference, SAFETENSORS, "safetensors", (*weights, *rest))
+
+
+def _reference(directory: Path, repository: str | None, quantization: Quantization) -> ModelReference:
+    if repository:
+        return ModelReference(repository=repository, quantization=quantization.label)
+    return ModelReference(path=directory / quantization.files[0].path)
+
+
+def _whole_weights(names: Iterable[str], present: Iterable[str]) -> list[str]:
+    """The weights of a safetensors model whose configuration and shards are all there; else none."""
+    if "config.json" not in names or "adapter_config.json" in names:
+        return []
+    weights = [
+        n for n in present if "/" not in n and _is(n, ".safetensors") and not n.startswith("consolidated")
+    ]
+    shards = [match for name in weights if (match := _SHARD_OF.search(name))]
+    return weights if not shards or len(shards) == int(shards[0][2]) else []
+
+
+def _is(path: str, *suffixes: str) -> bool:
+    return path.lower().endswith(suffixes)
+
+
+def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+    """Of those that are files; links to nothing are left out."""
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = os.stat(os.path.join(directory, name))
+        except FileNotFoundError:
+            continue
+    return {name: stat for name, stat in found.items() if S_ISREG(stat.st_mode)}
+
+
+def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _folders(directory: Path) -> list[os.DirEntry[str]]:
+    return sorted((entry for entry in _entries(directory) if entry.is_dir()), key=lambda entry: entry.name)
+
+
+def _files_below(directory: Path | str, prefix: str = "") -> Iterator[str]:
+    """Relative paths of files and links; hidden folders are not entered, nor are linked ones."""
+    for entry in _entries(directory):
+        if not entry.is_dir(follow_symlinks=False):
+            yield prefix + entry.name
+        elif not entry.name.startswith("."):
+            yield from _files_below(entry.path, f"{prefix}{entry.name}/")

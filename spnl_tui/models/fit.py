@@ -1,0 +1,311 @@
+"""The verdict on a model before it is pulled: does it run, does it fit, how fast will it be; and why.
+
+Pure: what the machine has (machine.py) and how fast it was once measured to be (Calibration) are passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.in_situ import choose_in_situ
+from spnl_tui.models.machine import Gpu, Machine
+from spnl_tui.models.memory import MemoryEstimate, estimate_memory
+from spnl_tui.models.support import (
+    EXPERTS_GATHER,
+    EXPERTS_UNPACK,
+    GGUF_ARCHITECTURES,
+    GGUF_ARCHITECTURES_UNPROVEN,
+    GGUF_ARCHITECTURES_WITH_PROJECTOR,
+    GGUF_TOKENIZERS,
+    KERNELS,
+    NARROW_DECODE,
+    NARROW_PREFILL,
+    PRE_TOKENIZERS,
+    SAFETENSORS_ARCHITECTURES,
+    SAFETENSORS_ARCHITECTURES_UNPROVEN,
+    after_in_situ,
+)
+
+Level = Literal["yes", "maybe", "no"]
+_ORDER: tuple[Level, ...] = ("no", "maybe", "yes")
+_CUDA_OVERHEAD = 700_000_000
+"""A CUDA context with mistral.rs's kernels and buffers. Not measured here."""
+READING_SPEED = 8.0
+"""Tokens a second below which a reply comes slower than most people read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One answer, and why."""
+
+    level: Level
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Expected speed in tokens a second; None where nothing was measured yet, or the model cannot run."""
+
+    level: Level
+    words: str
+    prefill: float | None = None
+    """Reading a prompt of PROMPT tokens."""
+    decode: float | None = None
+    """Writing a reply, early in a conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is expected of a model on a machine, at a context length."""
+
+    runs: Part
+    fits: Part
+    speed: Speed
+    memory: MemoryEstimate
+    context: int
+    in_situ: str | None
+    """What the load plan would re-quantize to, on a CPU."""
+    completion_only: bool
+    """A base model: it has no chat template, and continues text instead of answering."""
+    longest_context: int | None
+    """The longest context that fits, if a shorter one does and this does not."""
+
+    @property
+    def level(self) -> Level:
+        """The worse of runs and fits: what the badge shows. Slow is not a reason against."""
+        return min(self.runs.level, self.fits.level, key=_ORDER.index)
+
+
+PROMPT = 256
+"""Tokens of the prompt that prefill speeds are given for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How fast this machine computes, measured once with the real engine (engine/calibration.py).
+
+    Costs are seconds for each weight (and token), by tensor type, with all threads that the plan uses.
+    """
+
+    decode: Mapping[str, float] = field(default_factory=dict)
+    """At least "Q8_0"."""
+    prefill: Mapping[str, float] = field(default_factory=dict)
+    layer: float = 0.0
+    """Seconds for each layer and decoded token that do not depend on its width."""
+    attention: float = 0.0
+    """Seconds for each pair of tokens, head and element of a head in a prefill."""
+    made_for: str = ""
+    """Processor, cores and engine version: another one asks for a new calibration."""
+
+    def cost(self, type: str, row: int, *, prefill: bool) -> float:
+        """Seconds for each weight of this type: as measured, else by its ratio to Q8_0."""
+        measured = self.prefill if prefill else self.decode
+        # All floats are kept in 32 bits, so one stands for all.
+        name = "F16" if type in ("F32", "BF16") else type
+        kernel = KERNELS.get(type) or KERNELS["F32"]
+        base = measured.get(name) or measured["Q8_0"] * (kernel.prefill if prefill else kernel.decode)
+        if type == "Q8_0" and row % 256:
+            base *= NARROW_PREFILL if prefill else NARROW_DECODE
+        return base
+
+
+def assess(
+    facts: ModelFacts,
+    machine: Machine,
+    context: int,
+    calibration: Calibration | None = None,
+    *,
+    in_situ: str | None = "auto",
+) -> Verdict:
+    """The verdict on this model, on this machine, with a context of so many tokens.
+
+    `in_situ` is the in-situ quantization that the user insists on, None for none.
+    """
+    gpu = max(machine.gpus, key=lambda gpu: gpu.memory_available, default=None)
+    context = min(context, facts.context_length or context)
+    chosen = in_situ
+    if in_situ == "auto":
+        chosen = None if gpu else choose_in_situ(facts, machine.memory_available, context)[0]
+    runs = _runs(facts)
+    memory = _memory(facts, gpu, chosen, context)
+    fits, longest = _fits(facts, machine, gpu, chosen, context, memory)
+    return Verdict(
+        runs=runs,
+        fits=fits,
+        speed=_speed(facts, gpu, chosen, calibration, runs),
+        memory=memory,
+        context=context,
+        in_situ=chosen,
+        completion_only=facts.chat_template is None,
+        longest_context=longest,
+    )
+
+
+# ── does it run ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _runs(facts: ModelFacts) -> Part:
+    problem = _gguf_problem(facts) if facts.format == "gguf" else _safetensors_problem(facts)
+    if problem:
+        return Part("no", problem)
+    unproven = GGUF_ARCHITECTURES_UNPROVEN | SAFETENSORS_ARCHITECTURES_UNPROVEN
+    if facts.architecture.lower() in unproven or facts.architecture in unproven:
+        return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, which was not tried")
+    if facts.chat_template is None:
+        return Part("yes", f"{facts.architecture}, a base model without chat template: it continues text")
+    return Part("yes", f"{facts.architecture}, with chat template")
+
+
+def _gguf_problem(facts: ModelFacts) -> str | None:
+    """Why mistral.rs would refuse this GGUF; the order is that of its own checks, nearly."""
+    architecture = facts.architecture.lower()
+    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
+        return f"{facts.architecture} is loaded only together with its projector"
+    if architecture not in GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN:
+        return f"mistral.rs has no loader for the architecture {facts.architecture}"
+    if not facts.tensors or all(group.role != "embedding" for group in facts.tensors):
+        return "there are no weights in it"
+    missing = [
+        name
+        for name, value in {
+            "context length": facts.context_length,
+            "embedding width": facts.embedding_width,
+            "layers": facts.layers,
+            "heads": facts.heads,
+            "vocabulary": facts.vocabulary,
+        }.items()
+        if not value
+    ]
+    if missing:
+        return f"the header does not tell: {', '.join(missing)}"
+    refused = sorted(
+        {
+            group.type
+            for group in facts.tensors
+            if group.type not in KERNELS
+            and not (group.type == "MXFP4" and group.role == "experts" and architecture == "gpt-oss")
+        }
+    )
+    if refused:
+        return f"mistral.rs cannot load {', '.join(refused)} tensors; choose a Q4_K_M or Q8_0"
+    if facts.tokenizer is None:
+        return "there is no tokenizer in it"
+    if facts.tokenizer not in GGUF_TOKENIZERS:
+        return f"mistral.rs cannot read its tokenizer, {facts.tokenizer}"
+    if facts.tokenizer == "gpt2" and facts.pre_tokenizer not in PRE_TOKENIZERS:
+        return f"mistral.rs does not know its pre-tokenizer, {facts.pre_tokenizer or 'which is not named'}"
+    return None
+
+
+def _safetensors_problem(facts: ModelFacts) -> str | None:
+    if facts.architecture not in SAFETENSORS_ARCHITECTURES | SAFETENSORS_ARCHITECTURES_UNPROVEN:
+        return f"the architecture {facts.architecture} is not supported here"
+    if facts.tokenizer is None:
+        return "there is no tokenizer.json beside the weights"
+    return None
+
+
+# ── does it fit ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _memory(facts: ModelFacts, gpu: Gpu | None, in_situ: str | None, context: int) -> MemoryEstimate:
+    if gpu is None:
+        return estimate_memory(facts, in_situ, context)
+    weights = sum(group.bytes for group in facts.tensors)
+    return MemoryEstimate(weights, _CUDA_OVERHEAD, facts.kv_cache_bytes(context, 2), weights + _CUDA_OVERHEAD)
+
+
+def _fits(
+    facts: ModelFacts,
+    machine: Machine,
+    gpu: Gpu | None,
+    in_situ: str | None,
+    context: int,
+    memory: MemoryEstimate,
+) -> tuple[Part, int | None]:
+    available = gpu.memory_available if gpu else machine.memory_available
+    where = f"of {gpu.name}" if gpu else "free"
+    parts = f"weights {_gb(memory.weights)}, program {_gb(memory.overhead)}, "
+    if memory.kv_cache is None:
+        parts += "context unknown"
+    else:
+        parts += f"{context:,} tokens of context {_gb(memory.kv_cache)}"
+    words = f"{_gb(memory.total)} of {_gb(available)} GB {where} ({parts})"
+    if memory.peak <= available * 0.95:
+        return Part("yes" if memory.kv_cache is not None else "maybe", words), None
+    if memory.total <= available * 0.95:
+        return Part("maybe", f"{words}; loading may take {_gb(memory.loading)} for a moment"), None
+    shorter = _longest_context(facts, gpu, in_situ, context, available * 0.95)
+    if shorter is None:
+        return Part("no", words), None
+    return Part("no", f"{words}; with {shorter:,} tokens of context it fits"), shorter
+
+
+def _longest_context(
+    facts: ModelFacts, gpu: Gpu | None, in_situ: str | None, context: int, available: float
+) -> int | None:
+    """The longest multiple of 512 below `context` that fits, and is worth having."""
+    empty = _memory(facts, gpu, in_situ, 0)
+    step = _memory(facts, gpu, in_situ, 512).total - empty.total
+    if step <= 0 or empty.peak > available:
+        return None
+    steps = int((available - empty.total) // step)
+    longest = min(steps * 512, context)
+    return longest if longest >= 1024 else None
+
+
+def _gb(count: float) -> str:
+    """Gigabytes (10⁹), with two figures or one decimal."""
+    return f"{count / 1e9:.1f}" if count >= 95_000_000 else f"{count / 1e9:.2f}"
+
+
+# ── how fast ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _speed(
+    facts: ModelFacts, gpu: Gpu | None, in_situ: str | None, calibration: Calibration | None, runs: Part
+) -> Speed:
+    if runs.level == "no":
+        return Speed("no", "it does not run")
+    if gpu is not None:
+        return Speed("maybe", f"on {gpu.name}; speed is not estimated for graphics processors")
+    if calibration is None:
+        return Speed("maybe", "not known yet: this machine has not been measured")
+    decode = 1 / _seconds(facts, in_situ, calibration, prefill=False)
+    prefill = 1 / _seconds(facts, in_situ, calibration, prefill=True)
+    level: Level = "yes" if decode >= READING_SPEED else "maybe" if decode >= 2 else "no"
+    return Speed(level, f"about {_round(decode)} tokens/s, prompts {_round(prefill)}", prefill, decode)
+
+
+def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:
+    """For one token of a reply, or of a prompt of PROMPT tokens."""
+    seconds = 0.0 if prefill else calibration.layer * (facts.layers or 0)
+    tied = all(group.role != "output" for group in facts.tensors)
+    for group in facts.tensors:
+        if group.role == "experts":
+            used = group.elements * (facts.experts_used / facts.experts if facts.experts else 1.0)
+            widened = calibration.cost("F32", group.row, prefill=False)
+            seconds += group.elements * EXPERTS_UNPACK * widened / (PROMPT if prefill else 1)
+            seconds += used * EXPERTS_GATHER * widened if prefill else 0.0
+        elif group.role == "matrix":
+            type = after_in_situ(group, in_situ)
+            seconds += group.elements * calibration.cost(type, group.row, prefill=prefill)
+        elif group.role == "output" or (group.role == "embedding" and tied):
+            # Only the last token of a prompt needs it.
+            type = after_in_situ(group.as_output(), in_situ)
+            seconds += (
+                group.elements * calibration.cost(type, group.row, prefill=False) / (PROMPT if prefill else 1)
+            )
+    if prefill and facts.heads and facts.key_width and facts.layers:
+        seconds += calibration.attention * facts.layers * facts.heads * facts.key_width * PROMPT / 2
+    return max(seconds, 1e-9)
+
+
+def _round(speed: float) -> str:
+    """Two figures: no estimate is better than that."""
+    if speed < 10:
+        return f"{speed:.2g}"
+    return f"{round(speed, 2 - len(str(int(speed)))):,.0f}"

@@ -1,0 +1,107 @@
+"""The whole program in a real terminal, with the real model: as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.terminal import Terminal
+from tests.support.waiting import is_running
+
+ENTER, ESCAPE, CTRL_Q, CTRL_N = "\r", "\x1b", "\x11", "\x0e"
+APP = (sys.executable, "-m", "spnl_tui")
+
+
+@pytest.fixture
+def start(starter_gguf: Path, tmp_path: Path) -> Callable[..., Terminal]:
+    """Start the interface on the real model, with greedy sampling."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'[model]\ndefault = "{starter_gguf}"\n[sampling]\ntemperature = 0\n')
+
+    def open_terminal(columns: int = 80, rows: int = 24) -> Terminal:
+        return Terminal([*APP, "--config", str(config)], columns=columns, rows=rows)
+
+    return open_terminal
+
+
+def runners(terminal: Terminal) -> list[int]:
+    """The runner processes of the program in this terminal."""
+    children = psutil.Process(terminal.process.pid).children(recursive=True)
+    return [child.pid for child in children if "spnl_tui.engine.runner" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], columns: int, rows: int) -> None:
+    with start(columns, rows) as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send("What is the capital of France?" + ENTER)
+        terminal.wait_for("The capital of France is Paris.", 120)
+        terminal.wait_for("idle", 60)
+        terminal.send("Name that city once more, in one word." + ENTER)
+        terminal.wait_for(lambda text: "idle" in text and text.count("Paris") >= 2, 120)
+        terminal.send("Write a long story about a ship and its crew." + ENTER)
+        terminal.wait_for("replying", 120)
+        terminal.send(ESCAPE)
+        terminal.wait_for("stopped", 30)
+        terminal.send(CTRL_N)
+        terminal.wait_for(lambda text: "stopped" not in text, 30)
+        terminal.send("What is the capital of France?" + ENTER)
+        terminal.wait_for(lambda text: "idle" in text and "Paris" in text, 120)
+        pids = runners(terminal)
+        assert pids
+        terminal.send(CTRL_Q)
+        assert terminal.wait_end() == 0
+        assert not any(map(is_running, pids))
+
+
+def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
+    start: Callable[..., Terminal],
+) -> None:
+    with start() as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.wait_for(lambda text: bool(runners(terminal)), 60)
+        (pid,) = runners(terminal)
+        os.kill(pid, signal.SIGSTOP)  # a load that takes as long as we like
+        terminal.send("What is the capital")
+        terminal.wait_for("What is the capital", 10)
+        terminal.send(" of France?" + ENTER)
+        terminal.wait_for(lambda text: "loading" in text and "Ask something" in text, 10)
+        terminal.send("and this is the next one")
+        terminal.wait_for("and this is the next one", 10)
+        os.kill(pid, signal.SIGCONT)
+        screen = terminal.wait_for(lambda text: "Paris" in text and "idle" in text, 120)
+        assert "and this is the next one" in screen
+
+
+def test_kill_9_of_the_runner_in_mid_reply_keeps_the_part_and_the_next_prompt_works(
+    start: Callable[..., Terminal],
+) -> None:
+    with start() as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send("Write a long story about a ship and its crew." + ENTER)
+        terminal.wait_for("replying", 120)
+        terminal.wait_for(lambda text: "10 tokens" in text or " at " in text, 60)
+        for pid in runners(terminal):
+            os.kill(pid, signal.SIGKILL)
+        terminal.wait_for("The runner ended", 30)
+        terminal.send(CTRL_N + "What is the capital of France?" + ENTER)
+        terminal.wait_for("Paris", 120)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_runner_outlives_the_program(start: Callable[..., Terminal], how: signal.Signals) -> None:
+    with start() as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send("Write a long story about a ship and its crew." + ENTER)
+        terminal.wait_for("replying", 120)
+        pids = runners(terminal)
+        assert pids
+        terminal.process.send_signal(how)
+        terminal.wait_end()
+        terminal.wait_for(lambda text: not any(map(is_running, pids)), 10)

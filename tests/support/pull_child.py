@@ -1,0 +1,15 @@
+"""A program that pulls: `python -m tests.support.pull_child ENDPOINT CACHE REPO FILE`. For killing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from spnl_tui.hub.pull import PullRequest
+from tests.support.pulls import run_pull
+
+if __name__ == "__main__":
+    endpoint, cache, repo, file = sys.argv[1:]
+    finished = asyncio.run(run_pull(endpoint, Path(cache), PullRequest(repo, (file,))))
+    print(finished.files[0], finished.fetched)

@@ -1,0 +1,59 @@
+"""What may import what, proven in fresh interpreters; the contracts are in pyproject.toml."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after this statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "engine.service",
+        "hub.downloads",
+        "hub.catalog",
+        "hub.library",
+        "conversations.store",
+        "queries.run",
+        "services",
+        "cli",
+    ],
+)
+def test_nothing_below_the_interface_imports_textual_or_the_engine(module: str) -> None:
+    loaded = modules_after(f"import spnl_tui.{module}")
+    assert "textual" not in loaded
+    assert "mistralrs" not in loaded
+
+
+def test_models_are_pure() -> None:
+    loaded = modules_after(
+        "import spnl_tui.models.fit, spnl_tui.models.gguf, spnl_tui.models.local, spnl_tui.models.reference"
+    )
+    assert not loaded & {"asyncio", "httpx2", "textual", "huggingface_hub", "sqlite3"}
+
+
+def test_the_wire_needs_the_standard_library_alone() -> None:
+    loaded = modules_after("import spnl_tui.engine.protocol, spnl_tui.engine.prefill, spnl_tui.engine.stops")
+    foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"spnl_tui"}
+    # What a .pth file of the environment loads at start is none of ours.
+    assert not foreign - {name.partition(".")[0] for name in modules_after("pass")}
+
+
+def test_the_interface_imports_nothing_heavy_before_the_first_paint() -> None:
+    loaded = modules_after("import spnl_tui.app, spnl_tui.ui.main_screen")
+    assert not loaded & {"mistralrs", "huggingface_hub", "httpx2", "tomlkit", "hf_xet"}
+
+
+def test_asking_for_help_starts_nothing() -> None:
+    code = "import sys; sys.argv = ['spnl-chat', '--help']; from spnl_tui.__main__ import main\n"
+    code += "try: main()\nexcept SystemExit: pass"
+    assert not modules_after(code) & {"asyncio", "textual", "mistralrs", "huggingface_hub"}
