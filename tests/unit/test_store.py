@@ -274,6 +274,34 @@ async def test_what_is_deleted_when_the_store_is_closed_is_gone_for_good(path: P
     connection.close()
 
 
+async def test_a_reply_that_streams_on_does_not_restore_what_the_user_deleted(store: Store) -> None:
+    conversation = talk("q")
+    await store.add(conversation)
+    reply = conversation.add_turn("assistant", "half")
+    await store.save_turn(conversation, reply)
+    await store.delete_conversation(conversation.id)
+    await store.save_turn(conversation, conversation.append(reply.id, " and whole"))
+    assert (await store.list()).items == ()
+    await store.restore_conversation(conversation.id)
+    assert (await store.load(conversation.id))[reply.id].text == "half and whole"
+
+
+@pytest.mark.parametrize("purged", [False, True])
+async def test_what_is_said_in_a_conversation_that_another_program_deleted_is_not_lost(
+    path: Path, store: Store, purged: bool
+) -> None:
+    conversation = talk("q", "a")
+    await store.add(conversation)
+    other = await Store.open(path)
+    await other.delete_conversation(conversation.id)
+    if purged:
+        await other.close()
+    await store.save_turn(conversation, conversation.add_turn("user", "still here"))
+    if not purged:
+        await other.close()
+    assert await store.load(conversation.id) == conversation
+
+
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
