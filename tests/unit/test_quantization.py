@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spnl_tui.errors import ModelReferenceError
@@ -172,6 +172,8 @@ def test_every_real_label_survives_its_journey_through_a_file_name(label: str, l
 
 
 @given(st.text(max_size=40))
+@example(".")
+@example("/")
 def test_any_file_name_is_survived(name: str) -> None:
     for quantization in named(name + ".gguf", f"{name}-00001-of-00001.gguf"):
         assert quantization.label
