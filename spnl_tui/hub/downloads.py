@@ -349,7 +349,11 @@ class Downloads:
         """Delete the parts of a pull that is not wanted any more; what cannot be deleted now is tried again
         by the next run."""
         wanted = any(entry.request == request for entry in self._entries)
-        dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        try:
+            dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        except OSError:
+            _log.warning("cannot delete the part of %s", request.repo, exc_info=True)
+            return
         if dropped and request in self._dropping:
             self._dropping.remove(request)
             self._save()
