@@ -139,7 +139,7 @@ class Transfer:
             self._settle_parts()
             self._fetch_and_prove()
         for part in self._cache.parts_of(self.file):
-            part.unlink()  # another tool was faster
+            part.unlink()  # begun under another name, or another tool was faster
         pointer = self._cache.pointer(commit, self.file.path)
         if self._cache.blob(self.file).exists():
             pointer = self._cache.link(commit, self.file)
@@ -153,11 +153,8 @@ class Transfer:
             if part != self._part and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
         # The same content may have been asked for by another revision or path. We hold its lock.
-        for part in self._cache.parts_of(self.file):
-            if part != self._part and not self._part.exists():
-                os.replace(part, self._part)
-            elif part != self._part:
-                part.unlink()
+        if not self._part.exists() and (others := self._cache.parts_of(self.file)):
+            os.replace(others[0], self._part)
 
     # ── from the first byte to the proof ─────────────────────────────────────────────────────────
 
