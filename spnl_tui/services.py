@@ -20,6 +20,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.store import Store
     from spnl_tui.engine.service import Engine, Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
@@ -40,6 +41,7 @@ class Services:
     def __init__(self, settings: Settings, paths: Paths) -> None:
         self.settings = settings
         self.paths = paths
+        self._opening: asyncio.Future[Store] | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -123,6 +125,14 @@ class Services:
             limit=self.settings.pulls.side_by_side,
         )
 
+    async def store(self) -> Store:
+        """Where conversations are kept, opened when it is first asked for."""
+        if self._opening is None:
+            from spnl_tui.conversations.store import Store
+
+            self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
+        return await asyncio.shield(self._opening)
+
     async def find_model(self, name: str | None = None) -> LocalModel | None:
         """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
 
@@ -143,6 +153,8 @@ class Services:
             for name in ("engine", "downloads", "catalog", "library")
             if name in self.__dict__  # made, since it was used
         ]
+        if self._opening is not None:
+            closing.append((await self._opening).close())
         await asyncio.gather(*closing)
 
     async def __aenter__(self) -> Services:
