@@ -262,6 +262,16 @@ def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
     _run(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
 
 
+@cli.command()
+@_json_option
+@click.pass_context
+def doctor(ctx: click.Context, /, json_: bool) -> None:
+    """Look at this machine and this installation, and say what to do about what is amiss."""
+    from spnl_tui.headless import doctor as command
+
+    _run(ctx, lambda s: command.doctor(s, json_=json_))
+
+
 @cli.group()
 def history() -> None:
     """The conversations: list, search, show, export, import, replay, rm."""

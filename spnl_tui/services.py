@@ -189,6 +189,7 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.devices import find_gpus
     from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
@@ -206,8 +207,11 @@ def load_planner(settings: Settings) -> Planner:
         context=settings.context.length,
     )
 
-    def plan(model: LocalModel) -> LoadPlan:
-        return plan_load(read_local_facts(model), read_machine(), overrides)
+    async def plan(model: LocalModel) -> LoadPlan:
+        gpus = await find_gpus()
+        return await asyncio.to_thread(
+            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
+        )
 
     return plan
 

@@ -81,7 +81,10 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     reasons: list[str] = []
     device = _device(machine, wish, reasons)
     on_cpu = device == "cpu"
-    threads = _threads(machine, on_cpu, wish, reasons)
+    threads = choose_threads(machine, wish.threads)
+    if on_cpu and wish.threads is not None and wish.threads > threads:
+        # The engine's threads spin at barriers: one without a core holds up all the others.
+        reasons.append(f"threads cut to the {machine.cores} usable cores")
     context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
@@ -153,12 +156,10 @@ def _in_situ(
     return choice
 
 
-def _threads(machine: Machine, on_cpu: bool, wish: LoadOverrides, reasons: list[str]) -> int:
-    if wish.threads is not None:
-        if wish.threads > machine.cores and on_cpu:
-            # The engine's threads spin at barriers: one without a core holds up all the others.
-            reasons.append(f"threads cut to the {machine.cores} usable cores")
-        return min(wish.threads, machine.cores)
+def choose_threads(machine: Machine, wanted: int | None = None) -> int:
+    """How many threads the engine gets: as many as are wanted and have a core, else what is fastest."""
+    if wanted is not None:
+        return min(wanted, machine.cores)
     threads = machine.physical_cores
     # With cores to spare, the interface has one of its own. Of two it gets none: a thread less costs more.
     return threads - 1 if threads == machine.cores > 2 else threads
