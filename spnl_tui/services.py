@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from spnl_tui.hub.library import Library
     from spnl_tui.hub.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
+    from spnl_tui.models.facts import ModelFacts
+    from spnl_tui.models.fit import Verdict
+
+VERDICT_CONTEXT = 8192
+"""Tokens of context that a model is judged with, if the settings name none."""
 
 
 class Services:
@@ -80,6 +85,15 @@ class Services:
             model_cache_dir=self.settings.hub.model_cache_dir,
             starter=self.starter.locate,
         )
+
+    def judge(self, facts: ModelFacts) -> Verdict:
+        """Whether a model runs and fits on this machine as it is now, with the context of the settings."""
+        from spnl_tui.models.fit import assess
+        from spnl_tui.models.machine import read_machine
+
+        in_situ: str | None = self.settings.engine.in_situ_quantization
+        context = self.settings.context.length or VERDICT_CONTEXT
+        return assess(facts, read_machine(), context, in_situ=None if in_situ == "none" else in_situ)
 
     @cached_property
     def rate(self) -> RateLimit:

@@ -73,7 +73,12 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
-        self.anchor()
+        if not self.following:
+            self.anchor()
+
+    def page(self, direction: int) -> None:
+        """Scroll by a page: up (-1) or down (1)."""
+        self.scroll_relative(y=direction * (self.scrollable_content_region.height - 1), animate=False)
 
     @property
     def following(self) -> bool:
