@@ -20,6 +20,8 @@ from spnl_tui.models.support import missing_config
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
 """Tokens, where neither the user nor the model says less."""
+LEAST_CONTEXT = 1024
+"""Tokens below which short memory does not cut the context: a chat needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,19 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
-    in_situ = _in_situ(facts, machine, on_cpu, context, wish, reasons)
+    # A long context is worth less than weights that compute fast, so those are settled first.
+    in_situ = _in_situ(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish, reasons)
+
+    def memory(context: int) -> MemoryEstimate:
+        bytes_each = 4 if on_cpu else 2
+        kept = wish.prefix_cache > 0
+        return estimate_memory(facts, in_situ, context, kv_element_bytes=bytes_each, prefix_cache=kept)
+
+    wanted, may_cut = context, on_cpu and wish.context is None
+    while may_cut and context > LEAST_CONTEXT and memory(context).total > machine.memory_available:
+        context = max(LEAST_CONTEXT, context // 2)
+    if context < wanted:
+        reasons.append(f"memory is short for more than {context:,} tokens of context")
     if wish.flash_attention and on_cpu:
         reasons.append("flash attention is for GPUs")
     paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
@@ -106,13 +120,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
-        memory=estimate_memory(
-            facts,
-            in_situ,
-            context,
-            kv_element_bytes=4 if on_cpu else 2,
-            prefix_cache=wish.prefix_cache > 0,
-        ),
+        memory=memory(context),
         completion_only=facts.chat_template is None,
         environment=environment,
         config=missing_config(facts),
