@@ -34,3 +34,8 @@ class ReplyEnded(Message):
 
     finish_reason: FinishReason
     text: str
+
+
+@dataclass
+class NewConversationRequested(Message):
+    """The user wants to begin anew."""
