@@ -302,7 +302,6 @@ class MainScreen(Screen[None]):
         if (reply := self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
-    @work(group="conversation", exclusive=True)
     def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made is stopped, and kept where it belongs."""
         # By way of the screen's own queue: a prompt that is typed right after must find the new conversation.
