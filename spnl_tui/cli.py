@@ -164,7 +164,19 @@ def show(ctx: click.Context, /, model: str, json_: bool) -> None:
     from spnl_tui.models.reference import ModelReference
 
     reference = ModelReference.parse(model)
-    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, json_=json_))
+
+    async def main(services: Any) -> int:
+        conditions = await services.conditions()
+        return await browsing.show(
+            services.catalog,
+            services.library,
+            reference,
+            conditions=conditions,
+            plan=services.plan_in_words,
+            json_=json_,
+        )
+
+    _run(ctx, main)
 
 
 @cli.command("list")

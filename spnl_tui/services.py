@@ -20,6 +20,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
+    from spnl_tui.engine.load_plan import LoadOverrides
     from spnl_tui.engine.service import Engine, Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from spnl_tui.hub.library import Library
     from spnl_tui.hub.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
+    from spnl_tui.hub.verdicts import Conditions
+    from spnl_tui.models.facts import ModelFacts
 
 
 class Services:
@@ -109,6 +112,28 @@ class Services:
             limit=self.settings.pulls.side_by_side,
         )
 
+    async def conditions(self) -> Conditions:
+        """What verdicts are given for: this machine as it is now, and what the settings want."""
+        from spnl_tui.engine.calibration import read_calibration
+        from spnl_tui.engine.load_plan import DEFAULT_CONTEXT
+        from spnl_tui.hub.verdicts import Conditions
+        from spnl_tui.models.machine import read_machine
+
+        wanted = self.settings.engine.in_situ_quantization
+        return Conditions(
+            machine=await asyncio.to_thread(read_machine),
+            context=self.settings.context.length or DEFAULT_CONTEXT,
+            calibration=await asyncio.to_thread(read_calibration, self.paths.cache / "calibration.json"),
+            in_situ=None if wanted == "none" else wanted,
+        )
+
+    def plan_in_words(self, facts: ModelFacts) -> str:
+        """How a model would be loaded now, in a line."""
+        from spnl_tui.engine.load_plan import plan_load
+        from spnl_tui.models.machine import read_machine
+
+        return str(plan_load(facts, read_machine(), load_overrides(self.settings)))
+
     async def find_model(self, name: str | None = None) -> LocalModel | None:
         """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
 
@@ -163,12 +188,24 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
-    from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+    from spnl_tui.engine.load_plan import LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
 
+    overrides = load_overrides(settings)
+
+    def plan(model: LocalModel) -> LoadPlan:
+        return plan_load(read_local_facts(model), read_machine(), overrides)
+
+    return plan
+
+
+def load_overrides(settings: Settings) -> LoadOverrides:
+    """What the settings decide of a load plan."""
+    from spnl_tui.engine.load_plan import LoadOverrides
+
     engine = settings.engine
-    overrides = LoadOverrides(
+    return LoadOverrides(
         device=engine.device,
         dtype=engine.dtype,
         in_situ_quantization=engine.in_situ_quantization,
@@ -179,11 +216,6 @@ def load_planner(settings: Settings) -> Planner:
         max_concurrent=engine.max_concurrent,
         context=settings.context.length,
     )
-
-    def plan(model: LocalModel) -> LoadPlan:
-        return plan_load(read_local_facts(model), read_machine(), overrides)
-
-    return plan
 
 
 def start_log(file: Path) -> None:

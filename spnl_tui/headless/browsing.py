@@ -6,25 +6,44 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.errors import ModelReferenceError
+from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, show_error
-from spnl_tui.headless.tables import Column, print_table
+from spnl_tui.headless.tables import print_table
 from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.removal import RemovalPlan
+from spnl_tui.hub.rows import (
+    LIBRARY_COLUMNS,
+    QUANTIZATION_COLUMNS,
+    SEARCH_COLUMNS,
+    card_lines,
+    library_row,
+    quantization_row,
+    removal_line,
+    removal_question,
+    search_row,
+)
 from spnl_tui.hub.scan import LibraryEntry
-from spnl_tui.models.facts import Format
-from spnl_tui.models.quantization import Quantization, choose
+from spnl_tui.hub.verdicts import (
+    Appraisal,
+    Conditions,
+    Headers,
+    appraise_local,
+    appraise_repository,
+    choices_of,
+    choose_default,
+)
+from spnl_tui.models.facts import Format, ModelFacts
+from spnl_tui.models.quantization import Quantization
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import plain
 
-Verdicts = Mapping[str, tuple[str, str]]
-"""By label: whether it runs and fits here, and how fast it will be, in a word or two each."""
+Planner = Callable[[ModelFacts], str]
+"""Says in a line how a model would be loaded."""
 
 
 async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, limit: int, json_: bool) -> int:
@@ -45,27 +64,52 @@ async def show(
     library: Library,
     reference: ModelReference,
     *,
+    conditions: Conditions,
+    plan: Planner,
     json_: bool,
-    verdicts: Verdicts | None = None,
 ) -> int:
-    """Print a repository's card and its quantizations, the default marked."""
+    """Print a repository's card and its quantizations with their verdicts, the default marked and planned.
+
+    Where headers cannot be read (a gated repository, a hub in trouble), the verdicts are what the hub's word
+    allows, and the reason is told.
+    """
     if reference.repository is None:
-        return await _show_local(library, reference, json_=json_)
+        return await _show_local(library, reference, conditions=conditions, plan=plan, json_=json_)
     details = await catalog.details(reference.repository, reference.revision)
     cached = await library.cached_labels(details.repository)
-    if json_:
-        _print_json(details_as_dict(details, cached, reference.quantization, verdicts or {}))
+    headers = Headers(catalog, details)
+    if not choices_of(details):
+        if json_:
+            _print_json(details_as_dict(details, cached, None, {}))
+        else:
+            _print_lines(card_lines(details))
         return OK
-    for line in card_lines(details):
-        print(line)
-    if details.quantizations:
-        default = choose(details.quantizations, named=reference.quantization, cached=cached)
-        rows = [
-            quantization_row(q, default, cached, details.card.parameters, verdicts or {})
-            for q in details.quantizations
-        ]
+    problem: SpnlError | None = None
+    try:
+        default, appraisals = await appraise_repository(
+            headers, conditions, named=reference.quantization, cached=cached
+        )
+    except (HubError, ModelFileError) as error:
+        problem, appraisals = error, headers.appraise(conditions)
+        default = choose_default(choices_of(details), appraisals, named=reference.quantization, cached=cached)
+    facts = headers.facts.get(default.label)
+    if json_:
+        planned = plan(facts) if facts else None
+        _print_json({**details_as_dict(details, cached, default, appraisals), "plan": planned})
+    else:
+        _print_lines(card_lines(details))
         print()
+        rows = [
+            quantization_row(q, default, q.label in cached, details.card.parameters, appraisals[q.label])
+            for q in choices_of(details)
+        ]
         print_table(QUANTIZATION_COLUMNS, rows)
+        _print_lines(["", f"{default.label}, with {conditions.context:,} tokens of context:"])
+        _print_lines([f"  {line}" for line in appraisals[default.label].reasons])
+        if facts and appraisals[default.label].runs.level != "no":
+            _print_lines([f"  Load: {plan(facts)}."])
+    if problem is not None:
+        show_error(problem)
     return OK
 
 
@@ -125,120 +169,32 @@ async def import_model(library: Library, path: Path, *, json_: bool) -> int:
     return OK
 
 
-async def _show_local(library: Library, reference: ModelReference, *, json_: bool) -> int:
+async def _show_local(
+    library: Library, reference: ModelReference, *, conditions: Conditions, plan: Planner, json_: bool
+) -> int:
     found = await library.matching(reference)
     if not found:
         raise ModelReferenceError(
             "The model is not on this machine", f"{reference} is not here.", "See: spnl-chat list"
         )
+    appraisals = [await appraise_local(entry.model, conditions) for entry in found]
     if json_:
-        _print_json({"models": [entry_as_dict(entry) for entry in found]})
-    else:
-        print_table(LIBRARY_COLUMNS, [library_row(entry) for entry in found])
+        models = [
+            {**entry_as_dict(entry), **appraisal_as_dict(appraisal), "plan": _planned(appraisal, plan)}
+            for entry, appraisal in zip(found, appraisals, strict=True)
+        ]
+        _print_json({"models": models})
+        return OK
+    for entry, appraisal in zip(found, appraisals, strict=True):
+        print_table(LIBRARY_COLUMNS, [library_row(entry)])
+        _print_lines([f"  {line}" for line in appraisal.reasons])
+        if appraisal.runs.level != "no":
+            _print_lines([f"  Load: {_planned(appraisal, plan)}."])
     return OK
 
 
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────
-
-SEARCH_COLUMNS = (
-    Column("MODEL", least=24),
-    Column("PARAMETERS", right=True, rank=1),
-    Column("DOWNLOADS", right=True),
-    Column("LIKES", right=True, rank=3),
-    Column("UPDATED", rank=2),
-    Column("LICENSE", least=8, rank=4),
-)
-QUANTIZATION_COLUMNS = (
-    Column(" "),
-    Column("QUANTIZATION", least=12),
-    Column("SIZE", right=True),
-    Column("BITS", right=True, rank=3),
-    Column("HERE", rank=4),
-    Column("FIT", least=8, rank=1),
-    Column("SPEED", rank=2),
-)
-LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column("LAST USED", rank=1))
-
-
-def search_row(card: Card) -> tuple[str, ...]:
-    """A search result, as a row of SEARCH_COLUMNS."""
-    gated = " (gated)" if card.gated else ""
-    return (
-        card.repository,
-        in_short(card.parameters),
-        in_short(card.downloads),
-        in_short(card.likes),
-        _date(card.updated),
-        f"{card.license or ''}{gated}".strip(),
-    )
-
-
-def quantization_row(
-    quantization: Quantization,
-    default: Quantization,
-    cached: frozenset[str],
-    parameters: int | None,
-    verdicts: Verdicts,
-) -> tuple[str, ...]:
-    """A quantization, as a row of QUANTIZATION_COLUMNS."""
-    bits = quantization.bits_per_weight(parameters)
-    fit, speed = verdicts.get(quantization.label, ("", ""))
-    return (
-        "*" if quantization == default else "",
-        quantization.label,
-        "?" if quantization.size_bytes is None else in_bytes(quantization.size_bytes),
-        "" if bits is None else f"{bits:.1f}",
-        "yes" if quantization.label in cached else "",
-        fit,
-        speed,
-    )
-
-
-def library_row(entry: LibraryEntry) -> tuple[str, ...]:
-    """A model on this machine, as a row of LIBRARY_COLUMNS."""
-    return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
-
-
-def card_lines(details: RepositoryDetails) -> list[str]:
-    """What there is to say of a repository, a line for each."""
-    card = details.card
-    weights = details.safetensors_files if details.format == "safetensors" else ()
-    sizes = [file.size_bytes or 0 for file in weights]
-    facts = [
-        (
-            "license",
-            (card.license or "not told") + (", gated: accept its conditions first" if card.gated else ""),
-        ),
-        ("for", card.pipeline),
-        ("architecture", card.architecture),
-        ("parameters", in_short(card.parameters)),
-        ("context", f"{card.context_length:,} tokens" if card.context_length else None),
-        ("made from", ", ".join(card.base_models)),
-        ("downloads", f"{card.downloads:,} in the last 30 days"),
-        ("likes", f"{card.likes:,}"),
-        ("updated", _date(card.updated)),
-        ("format", details.format or "nothing that can be loaded"),
-        ("size", in_bytes(sum(sizes)) if sizes else None),
-    ]
-    lines = [card.repository, *(f"  {name:<13}{value}" for name, value in facts if value)]
-    return [plain(line).replace("\n", " ") for line in lines]
-
-
-def removal_question(plans: Sequence[RemovalPlan]) -> str:
-    """What is asked before deleting: every model, and the size of all."""
-    names = ", ".join(plain(plan.entry.name) for plan in plans)
-    if all(plan.entry.origin == "imported" for plan in plans):
-        return f"Forget {names}? The files stay where they are."
-    return f"Delete {names} ({in_bytes(sum(plan.frees_bytes for plan in plans))})?"
-
-
-def removal_line(plan: RemovalPlan) -> str:
-    """What deleting has done."""
-    name = plain(plan.entry.name)
-    if plan.entry.origin == "imported":
-        return f"{name}: forgotten; the file stays where it is."
-    kept = f"; files that revision {', '.join(plan.kept_for)} needs stay" if plan.kept_for else ""
-    return f"{name}: deleted, {in_bytes(plan.frees_bytes)} freed{kept}."
+def _planned(appraisal: Appraisal, plan: Planner) -> str | None:
+    return plan(appraisal.facts) if appraisal.facts and appraisal.runs.level != "no" else None
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
@@ -251,10 +207,12 @@ def card_as_dict(card: Card) -> dict[str, Any]:
 
 
 def details_as_dict(
-    details: RepositoryDetails, cached: frozenset[str], named: str | None, verdicts: Verdicts
+    details: RepositoryDetails,
+    cached: frozenset[str],
+    default: Quantization | None,
+    appraisals: Mapping[str, Appraisal],
 ) -> dict[str, Any]:
     """A repository for `--json`."""
-    default = choose(details.quantizations, named=named, cached=cached) if details.quantizations else None
     return {
         **card_as_dict(details.card),
         "commit": details.commit,
@@ -267,12 +225,31 @@ def details_as_dict(
                 "bits_per_weight": q.bits_per_weight(details.card.parameters),
                 "default": q == default,
                 "cached": q.label in cached,
-                "fit": verdicts.get(q.label, (None, None))[0],
-                "speed": verdicts.get(q.label, (None, None))[1],
+                **appraisal_as_dict(appraisals[q.label]),
             }
-            for q in details.quantizations
+            for q in choices_of(details)
         ],
         "files": [dataclasses.asdict(file) for file in details.files],
+    }
+
+
+def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
+    """A verdict for `--json`: `basis` says whether it rests on the model's own header."""
+    verdict = appraisal.verdict
+    return {
+        "fit": appraisal.badge,
+        "speed": appraisal.speed_badge or None,
+        "verdict": {
+            "basis": appraisal.basis,
+            "runs": dataclasses.asdict(appraisal.runs),
+            "fits": dataclasses.asdict(appraisal.fits),
+            "speed": dataclasses.asdict(appraisal.speed),
+            "context": verdict.context if verdict else None,
+            "longest_context": verdict.longest_context if verdict else None,
+            "memory_bytes": verdict.memory.total if verdict else None,
+            "in_situ_quantization": verdict.in_situ if verdict else None,
+            "completion_only": verdict.completion_only if verdict else None,
+        },
     }
 
 
@@ -301,18 +278,9 @@ def removal_as_dict(plan: RemovalPlan) -> dict[str, Any]:
     }
 
 
-def in_short(number: int | None) -> str:
-    """A count in three digits: "135M", "1.24B", "950"; empty for None."""
-    if number is None:
-        return ""
-    for power, letter in ((9, "B"), (6, "M"), (3, "k")):
-        if number >= 999.5 * 10 ** (power - 3):
-            return f"{number / 10**power:.3g}{letter}"
-    return str(number)
-
-
-def _date(time: datetime | None) -> str:
-    return time.strftime("%Y-%m-%d") if time else ""
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(plain(line))
 
 
 def _print_json(data: object) -> None:

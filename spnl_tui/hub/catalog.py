@@ -45,6 +45,8 @@ class Card:
     architecture: str | None
     parameters: int | None
     context_length: int | None
+    has_template: bool | None
+    """Whether the hub found a chat template in a GGUF; None where it has not looked into one."""
     tags: tuple[str, ...]
     base_models: tuple[str, ...]
 
@@ -202,6 +204,7 @@ def _card(data: Mapping[str, Any]) -> Card:
         architecture=_text(header.get("architecture")),
         parameters=_number(header.get("total")) or _number(weights.get("total")),
         context_length=_number(header.get("context_length")),
+        has_template=bool(header.get("chat_template")) if _text(header.get("architecture")) else None,
         tags=tags,
         # Tags say it twice: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
         base_models=tuple(dict.fromkeys(name for name in named if ":" not in name)),

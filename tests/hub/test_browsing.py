@@ -12,6 +12,9 @@ from spnl_tui.errors import ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
+from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.models.fit import Calibration
+from spnl_tui.models.machine import Machine
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf
@@ -63,37 +66,97 @@ async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> N
     assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("tiny")
-async def test_show(
-    catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+CONDITIONS = Conditions(
+    machine=Machine(cores=4, physical_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
+    context=2048,
+    calibration=Calibration(decode={"Q8_0": 2e-10}, prefill={"Q8_0": 1e-11}),
+)
+
+
+async def show(catalog: Catalog, library: Library, name: str, *, json_: bool = False) -> int:
+    return await browsing.show(
+        catalog, library, parse(name), conditions=CONDITIONS, plan=lambda facts: "as stored", json_=json_
+    )
+
+
+@pytest.fixture
+def made(hub: LoopbackHub, tmp_path: Path) -> None:
+    """A model as it is on the hub: real headers, the same tensors in every file."""
+    shape = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
+    files = {
+        f"m-{label}.gguf": make_gguf(tmp_path / f"m-{label}.gguf", matrix=type, embedding="Q6_K", **shape)
+        for label, type in {"Q4_K_S": "Q4_K", "Q5_K_S": "Q5_K", "F16": "F16"}.items()
+    }
+    files["m-Q8_0.gguf"] = make_gguf(tmp_path / "m-Q8_0.gguf", matrix="Q8_0", embedding="Q8_0", **shape)
+    hub.add_repo(
+        "acme/Made-GGUF",
+        {**files, "m-IQ4_XS.gguf": b"i" * 7_000_000},
+        downloads=12345,
+        likes=7,
+        gguf={"total": 11_500_000, "architecture": "llama", "context_length": 2048},
+    )
+
+
+@pytest.mark.usefixtures("made")
+async def test_show_gives_a_verdict_for_each_from_one_header(
+    hub: LoopbackHub, catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add_snapshot(tmp_path / "hub", "acme/Tiny-GGUF", {"t-Q8_0.gguf": b"8"})
-    verdicts = {"Q8_0": ("fits", "~40 tokens/s")}
-    assert await browsing.show(catalog, library, parse("acme/tiny-gguf"), json_=False, verdicts=verdicts) == 0
+    add_snapshot(tmp_path / "hub", "acme/Made-GGUF", {"m-F16.gguf": b"8"})
+    assert await show(catalog, library, "acme/made-gguf") == 0
     assert capsys.readouterr().out == (
-        "acme/Tiny-GGUF\n"
-        "  license      apache-2.0, gated: accept its conditions first\n"
+        "acme/Made-GGUF\n"
+        "  license      apache-2.0\n"
         "  for          text-generation\n"
         "  architecture llama\n"
-        "  parameters   8M\n"
-        "  context      8,192 tokens\n"
+        "  parameters   11.5M\n"
+        "  context      2,048 tokens\n"
         "  downloads    12,345 in the last 30 days\n"
         "  likes        7\n"
         "  updated      2025-06-01\n"
         "  format       gguf\n"
         "\n"
-        "   QUANTIZATION     SIZE  BITS  HERE  FIT   SPEED\n"
-        "   Q4_K_M         4.0 MB   4.0\n"
-        "*  Q8_0           8.0 MB   8.0  yes   fits  ~40 tokens/s\n"
-        "   F16           16.0 MB  16.0\n"
+        "   QUANTIZATION     SIZE  BITS  HERE  FIT          SPEED\n"
+        "   IQ4_XS         7.0 MB   4.9        unsupported\n"
+        "   Q4_K_S         6.2 MB   4.3        ~fits        ~570/s\n"
+        "   Q5_K_S         7.4 MB   5.2        ~fits        ~760/s\n"
+        "   Q8_0          11.2 MB   7.8        ~fits        ~480/s\n"
+        "*  F16           19.8 MB  13.8  yes   fits         ~480/s\n"
+        "\n"
+        "F16, with 2,048 tokens of context:\n"
+        "  Runs: llama, with chat template.\n"
+        "  Fits: 0.1 of 10.0 GB free (weights 0.02, program 0.05, 2,048 tokens of context 0.03).\n"
+        "  Speed: about 480 tokens/s, prompts 11,000.\n"
+        "  Load: as stored.\n"
     )
-    await browsing.show(catalog, library, parse("acme/tiny-gguf:F16"), json_=True, verdicts=verdicts)
-    data = json.loads(capsys.readouterr().out)
-    assert [q["label"] for q in data["quantizations"] if q["default"]] == ["F16"]
-    assert [q["label"] for q in data["quantizations"] if q["cached"]] == ["Q8_0"]
-    assert data["quantizations"][1]["fit"] == "fits"
+    assert {request.path.rpartition("/")[2] for request in hub.downloads("m-")} == {"m-F16.gguf"}
     with pytest.raises(ModelReferenceError, match="No Q2_K here"):
-        await browsing.show(catalog, library, parse("acme/tiny-gguf:Q2_K"), json_=False)
+        await show(catalog, library, "acme/Made-GGUF:Q2_K")
+
+
+@pytest.mark.usefixtures("made")
+async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await show(catalog, library, "acme/made-gguf:q4_k_s", json_=True) == 0
+    data = json.loads(capsys.readouterr().out)
+    found = {q["label"]: q for q in data["quantizations"]}
+    assert [label for label, q in found.items() if q["default"]] == ["Q4_K_S"]
+    assert found["Q4_K_S"]["verdict"]["basis"] == "header"
+    assert found["Q8_0"]["verdict"]["basis"] == "estimate"
+    assert found["IQ4_XS"]["verdict"]["runs"]["level"] == "no"
+    assert found["IQ4_XS"]["speed"] is None
+    assert data["plan"] == "as stored"
+
+
+async def test_show_what_the_hub_will_not_let_us_read(
+    hub: LoopbackHub, catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"t-Q8_0.gguf": b"8" * 8000, "t-IQ2_M.gguf": b"2" * 2000}
+    hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={"total": 8000, "architecture": "llama"})
+    assert await show(catalog, library, "acme/Gated-GGUF") == 0
+    printed = capsys.readouterr()
+    assert "*  Q8_0          8.0 kB   8.0        not known" in printed.out
+    assert "   IQ2_M         2.0 kB   2.0        unsupported" in printed.out
+    assert "gated: accept its conditions first" in printed.out
+    assert "Error: acme/Gated-GGUF is gated" in printed.err
 
 
 async def test_list(library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +207,7 @@ async def test_import_then_rm_then_show(
     path = make_gguf(tmp_path / "mine.Q8_0.gguf")
     assert await browsing.import_model(library, path, json_=False) == 0
     assert capsys.readouterr().out.startswith(f"{path}  ")
-    assert await browsing.show(catalog, library, ModelReference(path=path), json_=False) == 0
+    assert await show(catalog, library, str(path)) == 0
     assert str(path) in capsys.readouterr().out
     asked: list[str] = []
     await browsing.remove(
