@@ -40,8 +40,10 @@ from spnl_tui.hub.verdicts import (
 from spnl_tui.models.facts import Format, ModelFacts
 from spnl_tui.models.quantization import Quantization
 from spnl_tui.models.reference import ModelReference
+from spnl_tui.tables import Column
 from spnl_tui.text import plain
 
+_WHY = Column("WHY", least=24, rank=5)
 Planner = Callable[[ModelFacts], str]
 """Says in a line how a model would be loaded."""
 
@@ -100,17 +102,22 @@ async def show(
         _print_lines(card_lines(details))
         print()
         rows = [
-            quantization_row(q, default, q.label in cached, details.card.parameters, appraisals[q.label])
+            (
+                *quantization_row(
+                    q, default, q.label in cached, details.card.parameters, appraisals[q.label]
+                ),
+                appraisals[q.label].why,
+            )
             for q in choices_of(details)
         ]
-        print_table(QUANTIZATION_COLUMNS, rows)
+        print_table((*QUANTIZATION_COLUMNS, _WHY), rows)
         _print_lines(["", f"{default.label}, with {conditions.context:,} tokens of context:"])
         _print_lines([f"  {line}" for line in appraisals[default.label].reasons])
         if facts and appraisals[default.label].runs.level != "no":
             _print_lines([f"  Load: {plan(facts)}."])
     if problem is not None:
         show_error(problem)
-    return OK
+    return OK if problem is None else FAILED
 
 
 async def list_models(library: Library, *, json_: bool) -> int:
@@ -173,9 +180,13 @@ async def _show_local(
     library: Library, reference: ModelReference, *, conditions: Conditions, plan: Planner, json_: bool
 ) -> int:
     found = await library.matching(reference)
+    if not found and reference.path is not None:
+        await library.resolve(reference)  # says what is wrong with the path, if that is it
     if not found:
         raise ModelReferenceError(
-            "The model is not on this machine", f"{reference} is not here.", "See: spnl-chat list"
+            "The model is not in the library",
+            f"{reference} is not here, or was not imported.",
+            "See: spnl-chat list",
         )
     appraisals = [await appraise_local(entry.model, conditions) for entry in found]
     if json_:
@@ -240,6 +251,7 @@ def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
         "fit": appraisal.badge,
         "speed": appraisal.speed_badge or None,
         "verdict": {
+            "level": appraisal.level,
             "basis": appraisal.basis,
             "runs": dataclasses.asdict(appraisal.runs),
             "fits": dataclasses.asdict(appraisal.fits),

@@ -65,7 +65,7 @@ class RepositoryDetails:
 
     card: Card
     commit: str
-    """The full hash: what a pull should ask for."""
+    """The full hash."""
     files: tuple[ModelFile, ...]
     quantizations: tuple[Quantization, ...]
     """Of its GGUF files, smallest first; empty for a safetensors repository."""

@@ -1,6 +1,6 @@
 """What to expect of every quantization of a model on this machine, before a byte of it is pulled.
 
-One header is read, by Range; the others follow from it (models/derived.py) until their own are wanted, too.
+One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted, too.
 Where none can be had, what the hub tells of the repository still rules much out.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
 from spnl_tui.hub.scan import SAFETENSORS
-from spnl_tui.models.derived import as_quantized, may_surprise
+from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.fit import READING_SPEED, Calibration, Level, Part, Speed, Verdict, assess
 from spnl_tui.models.local import LocalModel, read_local_facts
@@ -78,6 +78,11 @@ class Appraisal:
         return f"~{float(f'{self.speed.decode:.2g}'):g}/s{slow}"
 
     @property
+    def why(self) -> str:
+        """The reason that decides: why it does not run, or else how it fits."""
+        return self.runs.words if self.runs.level == "no" else self.fits.words
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """All of it in words, a sentence for each part."""
         runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
@@ -138,12 +143,20 @@ class Headers:
     def _appraise(self, quantization: Quantization, conditions: Conditions) -> Appraisal:
         if (known := self.facts.get(quantization.label)) is not None:
             return appraise(known, conditions)
-        # A repository may hold several models: what is alike in size is tried until one makes sense.
         for facts in self.facts.values():
-            derived = as_quantized(facts, quantization.kind, quantization.size_bytes)
-            if derived is not None:
-                return _estimated(appraise(derived, conditions), quantization)
+            expected = expected_facts(facts, quantization)
+            if expected is not None:
+                found = _estimated(appraise(expected, conditions), quantization)
+                if found.runs.level == "no" or _agrees(expected, facts):
+                    return found
         return from_hub(self.details.card, quantization, conditions.machine)
+
+
+def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
+    """Whether a file of this size can be the same model: a repository may hold several, of different sizes."""
+    header = known.file_bytes - sum(group.bytes for group in known.tensors)
+    tensors = expected.file_bytes - header
+    return abs(sum(group.bytes for group in expected.tensors) - tensors) < 0.12 * tensors
 
 
 def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
@@ -176,7 +189,7 @@ async def appraise_local(model: LocalModel, conditions: Conditions) -> Appraisal
 
 def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
     runs = found.runs
-    if runs.level == "yes" and may_surprise(quantization.kind):
+    if runs.level == "yes" and quantization.kind.startswith("UD-"):
         runs = Part(
             "maybe", f"{runs.words}; a dynamic mix may hold types that do not load: its header will tell"
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 Place = Literal["app", "screen", "prompt"]
 
@@ -224,7 +224,7 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
-def bindings(place: Place) -> list[Binding]:
+def bindings(place: Place) -> list[BindingType]:
     """The bindings of the screen, or of the prompt."""
     return [command.binding() for command in COMMANDS if command.place == place]
 

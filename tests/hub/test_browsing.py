@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.errors import ModelReferenceError
+from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
@@ -103,31 +103,35 @@ async def test_show_gives_a_verdict_for_each_from_one_header(
 ) -> None:
     add_snapshot(tmp_path / "hub", "acme/Made-GGUF", {"m-F16.gguf": b"8"})
     assert await show(catalog, library, "acme/made-gguf") == 0
-    assert capsys.readouterr().out == (
-        "acme/Made-GGUF\n"
-        "  license      apache-2.0\n"
-        "  for          text-generation\n"
-        "  architecture llama\n"
-        "  parameters   11.5M\n"
-        "  context      2,048 tokens\n"
-        "  downloads    12,345 in the last 30 days\n"
-        "  likes        7\n"
-        "  updated      2025-06-01\n"
-        "  format       gguf\n"
-        "\n"
-        "   QUANTIZATION     SIZE  BITS  HERE  FIT          SPEED\n"
-        "   IQ4_XS         7.0 MB   4.9        unsupported\n"
-        "   Q4_K_S         6.2 MB   4.3        ~fits        ~570/s\n"
-        "   Q5_K_S         7.4 MB   5.2        ~fits        ~760/s\n"
-        "   Q8_0          11.2 MB   7.8        ~fits        ~480/s\n"
-        "*  F16           19.8 MB  13.8  yes   fits         ~480/s\n"
-        "\n"
-        "F16, with 2,048 tokens of context:\n"
-        "  Runs: llama, with chat template.\n"
-        "  Fits: 0.1 of 10.0 GB free (weights 0.02, program 0.05, 2,048 tokens of context 0.03).\n"
-        "  Speed: about 480 tokens/s, prompts 11,000.\n"
-        "  Load: as stored.\n"
-    )
+    card, rows, about = capsys.readouterr().out.split("\n\n")
+    assert card.splitlines() == [
+        "acme/Made-GGUF",
+        "  license      apache-2.0",
+        "  for          text-generation",
+        "  architecture llama",
+        "  parameters   11.5M",
+        "  context      2,048 tokens",
+        "  downloads    12,345 in the last 30 days",
+        "  likes        7",
+        "  updated      2025-06-01",
+        "  format       gguf",
+    ]
+    assert [line[:58].rstrip() for line in rows.splitlines()] == [
+        "   QUANTIZATION     SIZE  BITS  HERE  FIT          SPEED",
+        "   IQ4_XS         7.0 MB   4.9        unsupported",
+        "   Q4_K_S         6.2 MB   4.3        ~fits        ~570/s",
+        "   Q5_K_S         7.4 MB   5.2        ~fits        ~760/s",
+        "   Q8_0          11.2 MB   7.8        ~fits        ~480/s",
+        "*  F16           19.8 MB  13.8  yes   fits         ~480/s",
+    ]
+    assert "  mistral.rs cannot load IQ4_XS tensors; choose a Q4_K_M or Q8_0\n" in rows
+    assert about.splitlines() == [
+        "F16, with 2,048 tokens of context:",
+        "  Runs: llama, with chat template.",
+        "  Fits: 0.1 of 10.0 GB free (weights 0.02, program 0.05, 2,048 tokens of context 0.03).",
+        "  Speed: about 480 tokens/s, prompts 11,000.",
+        "  Load: as stored.",
+    ]
     assert {request.path.rpartition("/")[2] for request in hub.downloads("m-")} == {"m-F16.gguf"}
     with pytest.raises(ModelReferenceError, match="No Q2_K here"):
         await show(catalog, library, "acme/Made-GGUF:Q2_K")
@@ -151,7 +155,7 @@ async def test_show_what_the_hub_will_not_let_us_read(
 ) -> None:
     files = {"t-Q8_0.gguf": b"8" * 8000, "t-IQ2_M.gguf": b"2" * 2000}
     hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={"total": 8000, "architecture": "llama"})
-    assert await show(catalog, library, "acme/Gated-GGUF") == 0
+    assert await show(catalog, library, "acme/Gated-GGUF") == 1
     printed = capsys.readouterr()
     assert "*  Q8_0          8.0 kB   8.0        not known" in printed.out
     assert "   IQ2_M         2.0 kB   2.0        unsupported" in printed.out
@@ -208,7 +212,13 @@ async def test_import_then_rm_then_show(
     assert await browsing.import_model(library, path, json_=False) == 0
     assert capsys.readouterr().out.startswith(f"{path}  ")
     assert await show(catalog, library, str(path)) == 0
-    assert str(path) in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "  Runs: llama, with chat template.\n" in shown
+    assert "  Load: as stored.\n" in shown
+    await show(catalog, library, str(path), json_=True)
+    assert json.loads(capsys.readouterr().out)["models"][0]["verdict"]["level"] == "yes"
+    with pytest.raises(ModelFileError, match="does not exist"):
+        await show(catalog, library, "/no/such.gguf")
     asked: list[str] = []
     await browsing.remove(
         library,
