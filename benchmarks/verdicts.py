@@ -2,15 +2,14 @@
 
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
-Models of noise in every tensor type, the starter, and any models named, each loaded by its plan into a runner of
-its own. The machine is calibrated right before; do nothing else on it meanwhile.
+Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a runner
+of its own. The machine is calibrated right before; do nothing else on it meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -51,24 +50,14 @@ class Measured:
 
 async def measure(model: LocalModel, plan: LoadPlan, *, repeats: int = 1) -> Measured:
     """Load the model by this plan and run it; the fastest of the repeats counts."""
-    with tempfile.TemporaryDirectory() as folder:
-        if plan.config is not None:
-            model = _beside_config(model, plan, Path(folder))
-        process = await RunnerProcess.spawn(plan.environment)
-        try:
-            async with asyncio.timeout(_LIMIT_S):
-                return await _run(process, model, plan, repeats)
-        except TimeoutError:
-            return Measured(error=f"not done after {_LIMIT_S} s")
-        finally:
-            await process.end()
-
-
-def _beside_config(model: LocalModel, plan: LoadPlan, folder: Path) -> LocalModel:
-    (folder / "config.json").write_text(json.dumps(plan.config), "utf-8")
-    for file in model.files:
-        (folder / file).symlink_to(model.directory / file)
-    return replace(model, directory=folder)
+    process = await RunnerProcess.spawn(plan.environment)
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            return await _run(process, model, plan, repeats)
+    except TimeoutError:
+        return Measured(error=f"not done after {_LIMIT_S} s")
+    finally:
+        await process.end()
 
 
 async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int) -> Measured:

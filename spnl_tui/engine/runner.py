@@ -377,6 +377,8 @@ def _make_pipeline(command: wire.Load) -> mistralrs.Runner:
             # shown a directory that holds nothing but links to the shards.
             links = Path(folder) / "model"
             links.mkdir()
+            if command.config is not None:
+                (links / "config.json").write_text(command.config, encoding="utf-8")
             names = []
             for file in command.files:
                 source = Path(command.directory, file).resolve()

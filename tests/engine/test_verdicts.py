@@ -1,4 +1,4 @@
-"""What is said of a model before it is loaded, against real loads by mistral.rs, each in a runner of its own."""
+"""What is said of a model before it is loaded, against real loads by mistral.rs in a runner each."""
 
 from __future__ import annotations
 
