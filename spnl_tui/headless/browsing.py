@@ -13,7 +13,6 @@ from typing import Any
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.headless.output import FAILED, OK, show_error
 from spnl_tui.headless.tables import Column, print_table
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.removal import RemovalPlan
@@ -21,7 +20,7 @@ from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.models.facts import Format
 from spnl_tui.models.quantization import Quantization, choose
 from spnl_tui.models.reference import ModelReference
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 
 Verdicts = Mapping[str, tuple[str, str]]
 """By label: whether it runs and fits here, and how fast it will be, in a word or two each."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from huggingface_hub.utils import WeakFileLock
+
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.pull import PullRequest
 
@@ -49,8 +51,6 @@ class DownloadsFile:
 
         A file that cannot be understood is moved aside, not overwritten.
         """
-        from huggingface_hub.utils import WeakFileLock
-
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._held.enter_context(WeakFileLock(f"{self._path}.lock", timeout=0.05))
