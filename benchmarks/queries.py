@@ -1,6 +1,6 @@
 """What span queries cost, and what they save.
 
-    python -m benchmarks.queries [--mutations N] [--model FILE.gguf]
+    python -m benchmarks.queries [--mutations N] [--model FILE.gguf [--items N]]
 
 Without a model: the scheduler's own time for each request, and damaged queries read. With one, a GGUF: four
 candidates of a long prompt against one, and sixteen ways of a plus against sixteen runs.
@@ -109,10 +109,10 @@ def mutations(count: int) -> None:
     print(f"damaged queries: {count} read, {refused} refused with a place, slowest {slowest * 1000:.1f} ms")
 
 
-async def with_model(file: Path) -> None:
+async def with_model(file: Path, items: int) -> None:
     """Print what sharing a prefix, and one run for many requests, are worth with a real model."""
     model = resolve_local(file)
-    words = " ".join(f"Item {number} costs {number * 7 % 90} coins." for number in range(110))
+    words = " ".join(f"Item {number} costs {number * 7 % 90} coins." for number in range(items))
     for n in (1, 4):
         # A beginning of its own: no run may profit from the one before.
         prompt = Said("user", f"List {n}. {words} What is the cheapest item?")
@@ -155,12 +155,13 @@ def main() -> None:
     )
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--items", type=int, default=110, help="length of the long prompt, ten tokens each")
     options = parser.parse_args()
     print(f"Python {sys.version.split()[0]}")
     asyncio.run(overhead())
     mutations(options.mutations)
     if options.model:
-        asyncio.run(with_model(options.model))
+        asyncio.run(with_model(options.model, options.items))
 
 
 if __name__ == "__main__":

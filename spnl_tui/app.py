@@ -7,7 +7,7 @@ import gc
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -15,6 +15,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 
+from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.starter import Starter as HubStarter
 from spnl_tui.hub.starter import StarterReady
@@ -27,6 +28,9 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
 from spnl_tui.ui.toasts import tell
+
+if TYPE_CHECKING:
+    from spnl_tui.conversations.store import Store
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -152,19 +156,43 @@ class _StarterForInterface:
                     yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
 
+class _Keeper:
+    """The store of conversations, opened when there is something to keep, and not before the first paint."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._opening: asyncio.Task[Store] | None = None
+
+    async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        await (await self._opening).save_turn(conversation, turn)
+
+    async def _open(self) -> Store:
+        from spnl_tui.conversations.store import Store
+
+        return await Store.open(self._file)
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            await (await self._opening).close()
+
+
 def run_app(services: Services) -> int:
     """Open the interface, and return the exit code when the user leaves it."""
     from spnl_tui.themes import builtin_directory, load_themes
 
     themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
+    keeper = _Keeper(services.paths.data / "conversations.db")
     app = SpnlChat(
         services.settings,
         InterfaceServices(
             engine=services.engine,
             first_model=services.find_model,
             starter=_StarterForInterface(services.starter),
+            keeper=keeper,
             downloads=lambda: services.downloads,
-            close=(services.close,),
+            close=(services.close, keeper.close),
         ),
         themes=themes,
         problems=failures,

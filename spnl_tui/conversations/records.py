@@ -1,6 +1,7 @@
 """Turns and conversations as plain JSON values, and back. Used by the store and by export.
 
-What is written leaves out fields that have their default. What is read is checked field by field, since
+What is written leaves out fields that are empty by default, but no other defaults: those may be others in the
+version that reads. What is read is checked field by field, since
 it may come from anyone: a value of the wrong type is a ValueError that names the field, an unknown field is
 ignored (a newer version may have written it).
 """
@@ -20,12 +21,12 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """A frozen dataclass as a dict without defaults, a tuple as a list; anything else as it is."""
+    """A frozen dataclass as a dict without its empty fields, a tuple as a list; anything else as it is."""
     if dataclasses.is_dataclass(value):
         plain = {}
         for name, default in _defaults(type(value)).items():
             item = getattr(value, name)
-            if item != default:
+            if item or item != default:
                 plain[name] = to_plain(item)
         return plain
     if isinstance(value, tuple):
@@ -68,12 +69,9 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     if hint is str and isinstance(value, str):
         return well_formed(value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
+        # A whole number stays one, so that what is written again is the same.
+        if abs(value) < 2**53 or (isinstance(value, float) and math.isfinite(value)):
+            return value
     if hint is bool and isinstance(value, bool):
         return value
     # Within 64 bits: all that SQLite holds.

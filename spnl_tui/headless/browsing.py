@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import sys
@@ -10,20 +11,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.errors import ModelReferenceError
+from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, show_error
 from spnl_tui.headless.tables import Column, print_table
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.removal import RemovalPlan
-from spnl_tui.hub.scan import LibraryEntry
-from spnl_tui.models.facts import Format
+from spnl_tui.hub.scan import SAFETENSORS, LibraryEntry
+from spnl_tui.models.facts import Format, ModelFacts
+from spnl_tui.models.fit import Verdict
+from spnl_tui.models.local import read_local_facts
 from spnl_tui.models.quantization import Quantization, choose
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import in_bytes, plain
 
-Verdicts = Mapping[str, tuple[str, str]]
-"""By label: whether it runs and fits here, and how fast it will be, in a word or two each."""
+Judge = Callable[[ModelFacts], Verdict]
+"""`fit.assess` for this machine and the context that is wanted."""
 
 
 async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, limit: int, json_: bool) -> int:
@@ -40,32 +43,72 @@ async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, lim
 
 
 async def show(
-    catalog: Catalog,
-    library: Library,
-    reference: ModelReference,
-    *,
-    json_: bool,
-    verdicts: Verdicts | None = None,
+    catalog: Catalog, library: Library, reference: ModelReference, judge: Judge, *, json_: bool
 ) -> int:
-    """Print a repository's card and its quantizations, the default marked."""
+    """Print what a model is, and of every quantization whether it runs and fits here, and how fast.
+
+    The verdict on the default comes from its header, those on the others are what is expected of their labels
+    and sizes.
+    """
     if reference.repository is None:
-        return await _show_local(library, reference, json_=json_)
+        return await _show_local(library, reference, judge, json_=json_)
     details = await catalog.details(reference.repository, reference.revision)
     cached = await library.cached_labels(details.repository)
+    exact, verdicts, problem = await _verdicts(catalog, details, reference.quantization, cached, judge)
+    default = _default(details.quantizations, reference.quantization, cached, verdicts)
     if json_:
-        _print_json(details_as_dict(details, cached, reference.quantization, verdicts or {}))
-        return OK
-    for line in card_lines(details):
-        print(line)
-    if details.quantizations:
-        default = choose(details.quantizations, named=reference.quantization, cached=cached)
-        rows = [
-            quantization_row(q, default, cached, details.card.parameters, verdicts or {})
-            for q in details.quantizations
-        ]
-        print()
-        print_table(QUANTIZATION_COLUMNS, rows)
-    return OK
+        _print_json(details_as_dict(details, default, exact, cached, verdicts))
+    else:
+        print("\n".join(card_lines(details, verdicts.get(SAFETENSORS))))
+        if details.quantizations:
+            rows = [
+                quantization_row(
+                    q, q == default, q.label in cached, details.card.parameters, verdicts.get(q.label)
+                )
+                for q in details.quantizations
+            ]
+            print()
+            print_table(QUANTIZATION_COLUMNS, rows)
+    if problem is not None:
+        show_error(problem)
+    return OK if problem is None else FAILED
+
+
+async def _verdicts(
+    catalog: Catalog,
+    details: RepositoryDetails,
+    named: str | None,
+    cached: frozenset[str],
+    judge: Judge,
+) -> tuple[Quantization | None, dict[str, Verdict], SpnlError | None]:
+    """Whose header was read, and verdicts by label; or why there are none: gated files, a damaged header."""
+    exact = choose(details.quantizations, named=named, cached=cached) if details.quantizations else None
+    try:
+        if exact is not None:
+            facts = await catalog.facts_of_all(details, exact)
+        elif details.format == "safetensors":
+            facts = {SAFETENSORS: await catalog.facts(details)}
+        else:
+            facts = {}
+    except (HubError, ModelFileError) as error:
+        return None, {}, error
+    return exact, {label: judge(known) for label, known in facts.items()}, None
+
+
+def _default(
+    quantizations: Sequence[Quantization],
+    named: str | None,
+    cached: frozenset[str],
+    verdicts: Mapping[str, Verdict],
+) -> Quantization | None:
+    if not quantizations:
+        return None
+
+    def suits(quantization: Quantization) -> bool:
+        verdict = verdicts.get(quantization.label)
+        return verdict is None or verdict.level != "no"
+
+    return choose(quantizations, named=named, cached=cached, suits=suits)
 
 
 async def list_models(library: Library, *, json_: bool) -> int:
@@ -124,16 +167,27 @@ async def import_model(library: Library, path: Path, *, json_: bool) -> int:
     return OK
 
 
-async def _show_local(library: Library, reference: ModelReference, *, json_: bool) -> int:
+async def _show_local(library: Library, reference: ModelReference, judge: Judge, *, json_: bool) -> int:
     found = await library.matching(reference)
+    if not found and reference.path is not None:
+        await library.resolve(reference)  # says what is wrong with the path, if that is it
     if not found:
         raise ModelReferenceError(
-            "The model is not on this machine", f"{reference} is not here.", "See: spnl-chat list"
+            "The model is not in the library",
+            f"{reference} is not here, or was not imported.",
+            "See: spnl-chat list",
         )
+    verdicts = [judge(await asyncio.to_thread(read_local_facts, entry.model)) for entry in found]
     if json_:
-        _print_json({"models": [entry_as_dict(entry) for entry in found]})
-    else:
-        print_table(LIBRARY_COLUMNS, [library_row(entry) for entry in found])
+        models = [
+            {**entry_as_dict(entry), "verdict": verdict_as_dict(verdict)}
+            for entry, verdict in zip(found, verdicts, strict=True)
+        ]
+        _print_json({"models": models})
+        return OK
+    for entry, verdict in zip(found, verdicts, strict=True):
+        print(f"{plain(entry.name)}  {in_bytes(entry.size_bytes)}")
+        print("\n".join(verdict_lines(verdict)))
     return OK
 
 
@@ -153,8 +207,9 @@ QUANTIZATION_COLUMNS = (
     Column("SIZE", right=True),
     Column("BITS", right=True, rank=3),
     Column("HERE", rank=4),
-    Column("FIT", least=8, rank=1),
-    Column("SPEED", rank=2),
+    Column("FIT"),
+    Column("SPEED", right=True, rank=2),
+    Column("WHY", least=20, rank=1),
 )
 LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column("LAST USED", rank=1))
 
@@ -173,24 +228,37 @@ def search_row(card: Card) -> tuple[str, ...]:
 
 
 def quantization_row(
-    quantization: Quantization,
-    default: Quantization,
-    cached: frozenset[str],
-    parameters: int | None,
-    verdicts: Verdicts,
+    quantization: Quantization, default: bool, cached: bool, parameters: int | None, verdict: Verdict | None
 ) -> tuple[str, ...]:
     """A quantization, as a row of QUANTIZATION_COLUMNS."""
     bits = quantization.bits_per_weight(parameters)
-    fit, speed = verdicts.get(quantization.label, ("", ""))
     return (
-        "*" if quantization == default else "",
+        "*" if default else "",
         quantization.label,
         "?" if quantization.size_bytes is None else in_bytes(quantization.size_bytes),
         "" if bits is None else f"{bits:.1f}",
-        "yes" if quantization.label in cached else "",
-        fit,
-        speed,
+        "yes" if cached else "",
+        verdict.level if verdict else "",
+        _speed(verdict),
+        _why(verdict) if verdict else "",
     )
+
+
+def _speed(verdict: Verdict | None) -> str:
+    """Expected tokens of a reply in a second, in two figures: no estimate is better than that."""
+    decode = verdict and verdict.speed.decode
+    return "" if not decode else f"{float(f'{decode:.2g}'):,.4g}/s"
+
+
+def _why(verdict: Verdict) -> str:
+    """The reason that decides: why it does not run, or else how it fits."""
+    return verdict.runs.words if verdict.runs.level == "no" else verdict.fits.words
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """The three answers with their reasons."""
+    parts = (("runs", verdict.runs), ("fits", verdict.fits), ("speed", verdict.speed))
+    return [f"  {name:<13}{part.level}: {part.words}" for name, part in parts]
 
 
 def library_row(entry: LibraryEntry) -> tuple[str, ...]:
@@ -198,8 +266,8 @@ def library_row(entry: LibraryEntry) -> tuple[str, ...]:
     return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
 
 
-def card_lines(details: RepositoryDetails) -> list[str]:
-    """What there is to say of a repository, a line for each."""
+def card_lines(details: RepositoryDetails, verdict: Verdict | None = None) -> list[str]:
+    """What there is to say of a repository, a line for each; with the verdict, if it has but one."""
     card = details.card
     weights = details.safetensors_files if details.format == "safetensors" else ()
     sizes = [file.size_bytes or 0 for file in weights]
@@ -220,6 +288,7 @@ def card_lines(details: RepositoryDetails) -> list[str]:
         ("size", in_bytes(sum(sizes)) if sizes else None),
     ]
     lines = [card.repository, *(f"  {name:<13}{value}" for name, value in facts if value)]
+    lines += verdict_lines(verdict) if verdict else []
     return [plain(line).replace("\n", " ") for line in lines]
 
 
@@ -250,14 +319,18 @@ def card_as_dict(card: Card) -> dict[str, Any]:
 
 
 def details_as_dict(
-    details: RepositoryDetails, cached: frozenset[str], named: str | None, verdicts: Verdicts
+    details: RepositoryDetails,
+    default: Quantization | None,
+    exact: Quantization | None,
+    cached: frozenset[str],
+    verdicts: Mapping[str, Verdict],
 ) -> dict[str, Any]:
     """A repository for `--json`."""
-    default = choose(details.quantizations, named=named, cached=cached) if details.quantizations else None
     return {
         **card_as_dict(details.card),
         "commit": details.commit,
         "format": details.format,
+        "verdict": verdict_as_dict(verdicts.get(SAFETENSORS)),
         "quantizations": [
             {
                 "label": q.label,
@@ -266,13 +339,18 @@ def details_as_dict(
                 "bits_per_weight": q.bits_per_weight(details.card.parameters),
                 "default": q == default,
                 "cached": q.label in cached,
-                "fit": verdicts.get(q.label, (None, None))[0],
-                "speed": verdicts.get(q.label, (None, None))[1],
+                "verdict": verdict_as_dict(verdicts.get(q.label)),
+                "verdict_from_header": q == exact,
             }
             for q in details.quantizations
         ],
         "files": [dataclasses.asdict(file) for file in details.files],
     }
+
+
+def verdict_as_dict(verdict: Verdict | None) -> dict[str, Any] | None:
+    """A verdict for `--json`."""
+    return None if verdict is None else {"level": verdict.level, **dataclasses.asdict(verdict)}
 
 
 def entry_as_dict(entry: LibraryEntry) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import importlib.metadata
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from spnl_tui.errors import HubError
 from spnl_tui.models.facts import clean
-from spnl_tui.settings.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -21,9 +18,11 @@ _NAME = "spnl-chat"
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(_NAME)
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return version(_NAME)
+    except PackageNotFoundError:  # run from a checkout
         return "dev"
 
 
@@ -154,6 +153,8 @@ def refusal(hub: HubAccess, repo: str, status: int, headers: Mapping[str, str], 
 
 def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
     """The error, with the nearest of the known names as its hint, if any is near."""
+    from spnl_tui.settings.nearest import did_you_mean  # errors only: not worth importing at every start
+
     question = did_you_mean(wanted, known)
     return HubError(error.title, error.message, clean(question, 200)) if question else error
 
@@ -186,6 +187,8 @@ def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """How many seconds the server asks to wait: from Retry-After (seconds or a date), or the hub's own
     RateLimit header (`"api";r=0;t=55`)."""
+    from email.utils import parsedate_to_datetime
+
     from huggingface_hub.utils import parse_ratelimit_headers
 
     value = headers.get("Retry-After", "").strip()
@@ -193,7 +196,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value)
     if value:
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
         except ValueError:
             return None
     limit = parse_ratelimit_headers(headers)

@@ -107,14 +107,15 @@ class RepositoryCache:
         target = os.path.relpath(blob, pointer.parent)
         if pointer.is_symlink() and os.readlink(pointer) == target:
             return pointer
-        temporary = pointer.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
+            os.symlink(target, pointer)  # in one step: a kill in between leaves nothing
+        except FileExistsError:
+            temporary = pointer.with_name(f".{uuid.uuid4().hex}.tmp")
             os.symlink(target, temporary)
+            os.replace(temporary, pointer)
         except OSError:
             # A file system without links (exFAT): huggingface_hub then moves the blob to its name, too.
             os.replace(blob, pointer)
-        else:
-            os.replace(temporary, pointer)
         return pointer
 
     def find(self, commit: str, file: RemoteFile) -> Path | None:

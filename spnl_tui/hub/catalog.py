@@ -11,6 +11,7 @@ from urllib.parse import quote
 from spnl_tui.errors import HubError
 from spnl_tui.hub.client import HubClient, TokenProvider, find_token
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
+from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
 from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
 
@@ -63,7 +64,7 @@ class RepositoryDetails:
 
     card: Card
     commit: str
-    """The full hash: what a pull should ask for."""
+    """The full hash."""
     files: tuple[ModelFile, ...]
     quantizations: tuple[Quantization, ...]
     """Of its GGUF files, smallest first; empty for a safetensors repository."""
@@ -168,6 +169,16 @@ class Catalog:
             files = details.safetensors_files
             return await safetensors_facts(self._client, details.repository, details.commit, files)
         return await gguf_facts(self._client, details.repository, details.commit, quantization.files)
+
+    async def facts_of_all(self, details: RepositoryDetails, exact: Quantization) -> dict[str, ModelFacts]:
+        """Facts by label: those of `exact` from its header, those of its siblings as they are expected.
+
+        Every header takes megabytes, and one tells nearly all (expected_facts.py). Labels that tell nothing
+        are left out. Raises as `facts` does.
+        """
+        known = await self.facts(details, exact)
+        expected = {q.label: expected_facts(known, q) for q in details.quantizations}
+        return {label: facts for label, facts in expected.items() if facts} | {exact.label: known}
 
     async def close(self) -> None:
         """End the session with the hub."""

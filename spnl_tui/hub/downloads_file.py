@@ -8,6 +8,7 @@ or changes its state; how far each is comes from the part files, not from here.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -53,8 +54,9 @@ class DownloadsFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._held.enter_context(WeakFileLock(f"{self._path}.lock", timeout=0.05))
-        except TimeoutError:
+            lock = self._held.enter_context(self._path.with_suffix(".lock").open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when we die
+        except BlockingIOError:
             return [], [], "Another spnl-chat keeps the list of pulls; those begun here are not remembered."
         except OSError as error:
             return [], [], f"The list of pulls cannot be kept: {error.strerror}."

@@ -14,6 +14,8 @@ from spnl_tui.models.in_situ import choose_in_situ
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
 from spnl_tui.models.support import (
+    EXPERTS_GATHER,
+    EXPERTS_UNPACK,
     GGUF_ARCHITECTURES,
     GGUF_ARCHITECTURES_UNPROVEN,
     GGUF_ARCHITECTURES_WITH_PROJECTOR,
@@ -101,11 +103,11 @@ class Calibration:
     def cost(self, type: str, row: int, *, prefill: bool) -> float:
         """Seconds for each weight of this type: as measured, else by its ratio to Q8_0."""
         measured = self.prefill if prefill else self.decode
+        # All floats are kept in 32 bits, so one stands for all.
+        name = "F16" if type in ("F32", "BF16") else type
         kernel = KERNELS.get(type) or KERNELS["F32"]
-        base = measured.get(type)
-        if base is None:
-            base = measured["Q8_0"] * (kernel.prefill if prefill else kernel.decode)
-        if kernel.repacked and row % 256:
+        base = measured.get(name) or measured["Q8_0"] * (kernel.prefill if prefill else kernel.decode)
+        if type == "Q8_0" and row % 256:
             base *= NARROW_PREFILL if prefill else NARROW_DECODE
         return base
 
@@ -280,29 +282,30 @@ def _speed(
 
 def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:
     """For one token of a reply, or of a prompt of PROMPT tokens."""
-    seconds = calibration.layer * (facts.layers or 0) * (1 / 8 if prefill else 1)
-    output = any(group.role == "output" for group in facts.tensors)
+    seconds = 0.0 if prefill else calibration.layer * (facts.layers or 0)
+    tied = all(group.role != "output" for group in facts.tensors)
     for group in facts.tensors:
-        type = after_in_situ(group, in_situ)
-        elements = float(group.elements)
-        if group.role == "experts" and facts.experts:
-            elements *= min(1.0, (facts.experts_used or 1) / facts.experts)
-        if group.role == "vector" or (group.role == "embedding" and output):
-            continue
-        if group.role in ("embedding", "output"):
-            if prefill:
-                continue  # only the last token of a prompt needs it
-            if group.role == "embedding" and in_situ:
-                type = after_in_situ(group.as_output(), in_situ)
-        seconds += elements * calibration.cost(type, group.row, prefill=prefill)
+        if group.role == "experts":
+            used = group.elements * (facts.experts_used / facts.experts if facts.experts else 1.0)
+            widened = calibration.cost("F32", group.row, prefill=False)
+            seconds += group.elements * EXPERTS_UNPACK * widened / (PROMPT if prefill else 1)
+            seconds += used * EXPERTS_GATHER * widened if prefill else 0.0
+        elif group.role == "matrix":
+            type = after_in_situ(group, in_situ)
+            seconds += group.elements * calibration.cost(type, group.row, prefill=prefill)
+        elif group.role == "output" or (group.role == "embedding" and tied):
+            # Only the last token of a prompt needs it.
+            type = after_in_situ(group.as_output(), in_situ)
+            seconds += (
+                group.elements * calibration.cost(type, group.row, prefill=False) / (PROMPT if prefill else 1)
+            )
     if prefill and facts.heads and facts.key_width and facts.layers:
         seconds += calibration.attention * facts.layers * facts.heads * facts.key_width * PROMPT / 2
-    return max(seconds, 1e-6)
+    return max(seconds, 1e-9)
 
 
 def _round(speed: float) -> str:
     """Two figures: no estimate is better than that."""
-    if speed >= 10:
-        digits = len(str(int(speed))) - 2
-        return f"{round(speed, -digits):,.0f}"
-    return f"{speed:.1f}"
+    if speed < 10:
+        return f"{speed:.2g}"
+    return f"{round(speed, 2 - len(str(int(speed)))):,.0f}"

@@ -78,6 +78,8 @@ def estimate_memory(
             )
             largest = max(largest, 4 * group.elements // group.count)
     overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (facts.merges or 0)
+    # Experts are widened to 32 bits for every pass, one tensor at a time.
+    overhead += max((4 * g.elements // g.count for g in facts.tensors if g.role == "experts"), default=0)
     loading = weights + overhead
     if in_situ is not None:
         weights += _LEFT_OVER * largest
@@ -94,7 +96,7 @@ def _resident(group: TensorGroup, in_situ: str | None) -> float:
     kernel = _kernel(group, type)
     # An output matrix is only ever multiplied by one row, for which Q6_K as stored needs no second copy.
     spared = group.role == "output" and type == "Q6_K" and in_situ is None
-    rearranged = kernel.repacked if group.row % 256 == 0 and not spared else 0.0
+    rearranged = 0.0 if spared or group.role == "experts" or group.row % 256 else kernel.repacked
     return group.elements * (kernel.bytes_per_element + rearranged)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 Place = Literal["app", "screen", "prompt", "pulls"]
 
@@ -358,7 +358,7 @@ CHAT_ACTIONS = frozenset(command.action for command in COMMANDS if command.group
 """What is done with the conversation, and only while it is seen."""
 
 
-def bindings(place: Place) -> list[Binding]:
+def bindings(place: Place) -> list[BindingType]:
     """The bindings of the screen, or of the prompt."""
     return [command.binding() for command in COMMANDS if command.place == place]
 

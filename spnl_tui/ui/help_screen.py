@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -19,7 +18,7 @@ class HelpScreen(ModalScreen[None]):
     """The table of commands, made from the one in `commands.py`."""
 
     CSS_PATH = "help_screen.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     BINDINGS = [Binding("escape,q,enter", "dismiss", "Close", show=False)]
 
     def __init__(self, keymap: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -157,7 +156,7 @@ class MainScreen(Screen[None]):
             await self._load_ahead(model)
 
     async def _load_ahead(self, model: LocalModel) -> None:
-        async with aclosing(self._services.engine.load(model)) as events:  # type: ignore[type-var]
+        async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
                 if self._run is not None or self._model != model:
                     continue  # a reply tells what happens to its own model
@@ -189,7 +188,7 @@ class MainScreen(Screen[None]):
         self._getting = True
         self.activity = Activity(state="getting", since=self._services.clock())
         try:
-            async with aclosing(starter.get()) as steps:  # type: ignore[type-var]
+            async with aclosing(starter.get()) as steps:
                 async for step in steps:
                     if isinstance(step, Progress):
                         self.chat.welcome.progress(step)
@@ -225,6 +224,8 @@ class MainScreen(Screen[None]):
         await self.chat.transcript.add(turn)
         if self.conversation.title_is_automatic and not self.conversation.title:
             self._set_title(first_line(text, 60))
+        # What the user wrote is kept whatever becomes of the reply; the reply does not wait for it.
+        self.run_worker(self._keep(self.conversation, turn), group="keep")
         self._reply(self.conversation.add_turn("assistant"))
 
     @work(group="reply")
@@ -254,22 +255,27 @@ class MainScreen(Screen[None]):
             conversation.sampling,
             thinking=self._settings.chat.thinking,
         )
-        async with aclosing(events):  # type: ignore[type-var]
-            so_far = await run.run(events)
-            # The screen is free before the engine is told: ending a prefill takes it a while.
-            conversation.append(turn.id, so_far.text, so_far.reasoning)
-            done = conversation.finish(
-                turn.id,
-                so_far.finish_reason or "cancelled",
-                provenance=_provenance(model, conversation, so_far),
-                error=so_far.error,
-            )
-            self._run = None
-            self.activity = run.activity
-            await widget.finish(done)
-            self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
-            self.refresh_bindings()
-        await self._keep(conversation)
+        async with aclosing(events):
+            try:
+                await run.run(events)
+                # The screen is free before the engine is told: ending a prefill takes it a while.
+                await self._finish_reply(conversation, turn, widget, run)
+            finally:
+                if conversation[turn.id].streaming:  # the program ends
+                    await self._keep(conversation, _end(conversation, turn, run.so_far))
+                await run.close()
+
+    async def _finish_reply(
+        self, conversation: Conversation, turn: Turn, widget: Reply, run: ReplyRun
+    ) -> None:
+        done = _end(conversation, turn, run.so_far)
+        self._run = None
+        self.activity = run.activity
+        await widget.finish(done)
+        run.ended.set()
+        self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
+        self.refresh_bindings()
+        await self._keep(conversation, done)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -294,11 +300,11 @@ class MainScreen(Screen[None]):
         if text:
             self.chat.prompt.give_back(text)
 
-    async def _keep(self, conversation: Conversation) -> None:
+    async def _keep(self, conversation: Conversation, turn: Turn) -> None:
         if self._services.keeper is None:
             return
         try:
-            await self._services.keeper.save(conversation)
+            await self._services.keeper.save_turn(conversation, turn)
         except SpnlError as error:
             tell(self, error)
 
@@ -371,10 +377,12 @@ class MainScreen(Screen[None]):
         if (reply := self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
+    @work(group="conversation", exclusive=True)
     async def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made is stopped, and kept where it belongs."""
-        self.action_stop()
-        await asyncio.sleep(0)
+        if self._run is not None:
+            self._run.stop()
+            await self._run.ended.wait()
         self.conversation = self._blank()
         self._set_title("")
         await self.chat.transcript.show(())
@@ -391,11 +399,11 @@ class MainScreen(Screen[None]):
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""
-        self.chat.transcript.scroll_page_up(animate=False)
+        self.chat.transcript.page(-1)
 
     def action_page_down(self) -> None:
         """Scroll the conversation down by a page."""
-        self.chat.transcript.scroll_page_down(animate=False)
+        self.chat.transcript.page(1)
 
     @on(messages.FollowRequested)
     def action_follow(self) -> None:
@@ -420,10 +428,21 @@ class MainScreen(Screen[None]):
         self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
 
 
-def _provenance(model: LocalModel, conversation: Conversation, reply: ReplySoFar) -> Provenance:
+def _end(conversation: Conversation, turn: Turn, reply: ReplySoFar) -> Turn:
+    """The turn with what the reply has brought; one that was broken off counts as cancelled."""
+    conversation.append(turn.id, reply.text, reply.reasoning)
+    return conversation.finish(
+        turn.id,
+        reply.finish_reason or "cancelled",
+        provenance=_provenance(conversation, reply),
+        error=reply.error,
+    )
+
+
+def _provenance(conversation: Conversation, reply: ReplySoFar) -> Provenance:
     timing = reply.timing or protocol.Timing()
     return Provenance(
-        model=model.name,
+        model=conversation.model,
         sampling=conversation.sampling,
         system_prompt=conversation.system_prompt,
         prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,

@@ -1,8 +1,8 @@
 """Markdown as lines of content, for one width. No widgets, no state.
 
-Textual's Markdown makes widgets: four for every list item. Every addition to a reply then costs a layout of
-hundreds of widgets, and a list of a hundred items half a second. Here a text becomes blocks, and blocks become
-lines, which one widget can show. What a link, an image or HTML would do is not done: a model wrote it.
+Textual's Markdown makes widgets: four for every list item. Every addition to a reply then costs a layout
+of hundreds of widgets, and a list of a hundred items half a second. Here a text becomes blocks, and blocks
+become lines, which one widget can show. What a link, an image or HTML would do is not done: a model wrote it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INLINE = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
 
 @cache
 def parser() -> MarkdownIt:
-    """The parser of replies. Importing and making it takes a tenth of a second, so it waits for the first one."""
+    """The parser of replies. To import and make it takes a tenth of a second, so it waits for the first one."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("gfm-like")
@@ -250,17 +250,13 @@ def _highlight(code: str, language: str) -> Content:
 
 @cache
 def _code_theme() -> type[HighlightTheme]:
-    from pygments.token import Token
     from textual.highlight import HighlightTheme
 
     class CodeTheme(HighlightTheme):
-        """Textual's, without its underlines."""
+        """Textual's, without its underlines, which are for links."""
 
         STYLES = {
-            **HighlightTheme.STYLES,
-            Token.Name.Function: "$text-warning",
-            Token.Name.Function.Magic: "$text-warning",
-            Token.Generic.Heading: "$text-primary",
+            token: style.replace("underline", "").strip() for token, style in HighlightTheme.STYLES.items()
         }
 
     return CodeTheme

@@ -1,8 +1,8 @@
 """Cuts Markdown that is still growing into finished pieces and an open tail. Pure: no Textual.
 
 In CommonMark a block is closed for good when the next one on its level begins (spec 0.31, "Phase 1: block
-structure"), so each need be parsed in full only once. Long lists are cut between their items, long code between
-its lines. A piece may look a little different by itself than in the whole; the finished reply is parsed anew.
+structure"), so each need be parsed in full only once. Long lists are cut between their items, long code
+between its lines. A piece may look a little different by itself; the finished reply is parsed anew, whole.
 """
 
 from __future__ import annotations

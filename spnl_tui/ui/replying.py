@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from spnl_tui.conversations.conversation import FinishReason
 from spnl_tui.engine import protocol
@@ -15,8 +16,8 @@ from spnl_tui.ui.activity import Activity
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
 _DRAWING_SHARE = 1 / 12
-"""Of a core. Drawing competes with decoding, whose threads spin on every core. (All that the interface does in a
-reply, its beginning and its end too, then stays below a tenth.)"""
+"""Of a core. Drawing competes with decoding, whose threads spin on every core. With the beginning and the end
+of a reply, all that the interface does then stays below a tenth."""
 
 
 class Pace:
@@ -65,9 +66,12 @@ class ReplyRun:
     ) -> None:
         self.so_far = ReplySoFar()
         self.activity = activity
+        self.ended = asyncio.Event()
+        """Set by the screen when the reply stands where it belongs."""
         self._clock = clock
         self._draw = draw
         self._stop = asyncio.Event()
+        self._pending: asyncio.Future[Event] | None = None
         self._asked_at = clock()
         self._first_chunk_at: float | None = None
 
@@ -76,35 +80,37 @@ class ReplyRun:
         self._stop.set()
 
     async def run(self, events: AsyncIterator[Event]) -> ReplySoFar:
-        """Follow the events to their end, or until `stop`. Whoever opened `events` closes them."""
+        """Follow the events to their end, or until `stop`, which it does not let the engine delay."""
         pace = Pace()
         dirty = False
         stopped = asyncio.ensure_future(self._stop.wait())
-        pending: asyncio.Future[Event] | None = None
         try:
             while self.so_far.finish_reason is None:
-                pending = pending or asyncio.ensure_future(anext(events))
+                self._pending = self._pending or asyncio.ensure_future(_next(events))
                 if dirty and pace.wait_s() <= 0:
                     dirty = False
                     pace.drawing()
                     await self._draw(self.so_far, self.activity)
                 timeout = max(0.0, pace.wait_s()) if dirty else None
-                await asyncio.wait({pending, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {self._pending, stopped}
+                await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     self.so_far.finish_reason = "cancelled"
-                elif pending.done():
-                    try:
-                        self._take(pending.result())
-                    except StopAsyncIteration:
-                        self.so_far.finish_reason = "cancelled"
-                    pending = None
+                elif self._pending.done():
+                    event, self._pending = self._pending.result(), None
+                    self._take(event)
                     dirty = True
         finally:
             stopped.cancel()
-            if pending is not None:
-                pending.cancel()
         self.activity = replace(self.activity, state="idle", stage="", since=self._clock())
         return self.so_far
+
+    async def close(self) -> None:
+        """Leave the engine's events, if they are not at their end; then they may be closed."""
+        if self._pending is not None:
+            self._pending.cancel()
+            await asyncio.wait({self._pending})
+            self._pending = None
 
     def _take(self, event: Event) -> None:
         match event:
@@ -159,3 +165,12 @@ class ReplyRun:
     def _enter(self, state: str, **figures: object) -> None:
         since = self.activity.since if self.activity.state == state else self._clock()
         self.activity = replace(self.activity, state=state, since=since, **figures)  # type: ignore[arg-type]
+
+
+async def _next(events: AsyncIterator[Event]) -> Event:
+    async for event in events:
+        return event
+    # The engine promises an end. Should it ever break that promise, the user must not wait for ever.
+    return protocol.RequestFailed(
+        id=0, kind="internal", title="The reply broke off", message="The engine gave no reason."
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.engine.protocol import Event
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
@@ -26,10 +26,10 @@ class ChatEngine(Protocol):
         sampling: Sampling,
         *,
         thinking: bool | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Reply once; see Engine."""
 
-    def load(self, model: LocalModel) -> AsyncIterator[Event]:
+    def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
         """Load ahead of any request; see Engine."""
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ class Progress:
 class Starter(Protocol):
     """Where the starter model comes from."""
 
-    def get(self) -> AsyncIterator[Progress | LocalModel]:
+    def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
         """Progress, and at last the model.
 
         Raises:
@@ -59,10 +59,10 @@ class Starter(Protocol):
 
 
 class Keeper(Protocol):
-    """Where conversations are kept."""
+    """Where conversations are kept; `conversations.store.Store` is one."""
 
-    async def save(self, conversation: Conversation) -> None:
-        """Keep the conversation as it now is.
+    async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
+        """Keep a turn, new or changed, and the conversation if it is new.
 
         Raises:
             StoreError: it cannot be written.

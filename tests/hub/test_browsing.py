@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spnl_tui.errors import ModelReferenceError
+from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.fit import Calibration, Verdict, assess
+from spnl_tui.models.machine import read_machine
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf
@@ -63,37 +68,86 @@ async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> N
     assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.fixture
+def real(hub: LoopbackHub, tmp_path: Path) -> None:
+    """A repository of GGUFs that are what they are called."""
+    files = {}
+    for label, types in {
+        "Q4_K_M": {"matrix": "Q4_K", "down": "Q6_K", "embedding": "Q4_K", "output": "Q6_K"},
+        "Q8_0": {"matrix": "Q8_0", "embedding": "Q8_0", "output": "Q8_0"},
+    }.items():
+        files[f"r-{label}.gguf"] = make_gguf(tmp_path / f"r-{label}.gguf", layers=4, width=512, **types)
+    files["r-IQ2_M.gguf"] = tmp_path / "r-IQ2_M.gguf"
+    files["r-IQ2_M.gguf"].write_bytes(b"GGUF" + bytes(500_000))
+    gguf = {"total": 8_000_000, "architecture": "llama", "context_length": 2048}
+    hub.add_repo("acme/Real-GGUF", files, downloads=12345, likes=7, gguf=gguf)
+
+
+def judge(facts: ModelFacts) -> Verdict:
+    """On a machine of 4 GB that was measured."""
+    machine = replace(read_machine(), memory_available=4_000_000_000, memory_total=8_000_000_000)
+    return assess(facts, machine, 2048, Calibration(decode={"Q8_0": 1e-9}, prefill={"Q8_0": 1e-10}))
+
+
+@pytest.mark.usefixtures("real")
 async def test_show(
-    catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: LoopbackHub,
+    catalog: Catalog,
+    library: Library,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    add_snapshot(tmp_path / "hub", "acme/Tiny-GGUF", {"t-Q8_0.gguf": b"8"})
-    verdicts = {"Q8_0": ("fits", "~40 tokens/s")}
-    assert await browsing.show(catalog, library, parse("acme/tiny-gguf"), json_=False, verdicts=verdicts) == 0
-    assert capsys.readouterr().out == (
-        "acme/Tiny-GGUF\n"
-        "  license      apache-2.0, gated: accept its conditions first\n"
-        "  for          text-generation\n"
-        "  architecture llama\n"
-        "  parameters   8M\n"
-        "  context      8,192 tokens\n"
-        "  downloads    12,345 in the last 30 days\n"
-        "  likes        7\n"
-        "  updated      2025-06-01\n"
-        "  format       gguf\n"
-        "\n"
-        "   QUANTIZATION     SIZE  BITS  HERE  FIT   SPEED\n"
-        "   Q4_K_M         4.0 MB   4.0\n"
-        "*  Q8_0           8.0 MB   8.0  yes   fits  ~40 tokens/s\n"
-        "   F16           16.0 MB  16.0\n"
-    )
-    await browsing.show(catalog, library, parse("acme/tiny-gguf:F16"), json_=True, verdicts=verdicts)
+    add_snapshot(tmp_path / "hub", "acme/Real-GGUF", {"r-Q8_0.gguf": b"8"})
+    assert await browsing.show(catalog, library, parse("acme/real-gguf"), judge, json_=False) == 0
+    card, _, rows = capsys.readouterr().out.partition("\n\n")
+    assert card.splitlines() == [
+        "acme/Real-GGUF",
+        "  license      apache-2.0",
+        "  for          text-generation",
+        "  architecture llama",
+        "  parameters   8M",
+        "  context      2,048 tokens",
+        "  downloads    12,345 in the last 30 days",
+        "  likes        7",
+        "  updated      2025-06-01",
+        "  format       gguf",
+    ]
+    by_label = {
+        label: line for line in rows.splitlines() for label in ("IQ2_M", "Q4_K_M", "Q8_0") if label in line
+    }
+    assert by_label["Q8_0"].startswith("*")
+    assert re.search(r" yes +yes +150/s +0.09 of 4.0 GB free", by_label["Q8_0"])
+    assert " yes " in by_label["Q4_K_M"]
+    assert " no " in by_label["IQ2_M"]
+    assert "mistral.rs cannot load IQ2_S" in by_label["IQ2_M"]
+    # One header was read, and no more.
+    assert {request.path for request in hub.downloads() if request.where == "cdn"} == {"r-Q8_0.gguf"}
+
+
+@pytest.mark.usefixtures("real")
+async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+    await browsing.show(catalog, library, parse("acme/real-gguf:q8_0"), judge, json_=True)
     data = json.loads(capsys.readouterr().out)
-    assert [q["label"] for q in data["quantizations"] if q["default"]] == ["F16"]
-    assert [q["label"] for q in data["quantizations"] if q["cached"]] == ["Q8_0"]
-    assert data["quantizations"][1]["fit"] == "fits"
+    assert [q["label"] for q in data["quantizations"] if q["default"]] == ["Q8_0"]
+    assert [q["label"] for q in data["quantizations"] if q["verdict_from_header"]] == ["Q8_0"]
+    assert {q["label"]: q["verdict"]["level"] for q in data["quantizations"]} == {
+        "IQ2_M": "no",
+        "Q4_K_M": "yes",
+        "Q8_0": "yes",
+    }
     with pytest.raises(ModelReferenceError, match="No Q2_K here"):
-        await browsing.show(catalog, library, parse("acme/tiny-gguf:Q2_K"), json_=False)
+        await browsing.show(catalog, library, parse("acme/real-gguf:Q2_K"), judge, json_=False)
+
+
+@pytest.mark.usefixtures("tiny")
+async def test_show_of_a_gated_model_tells_what_is_known(
+    catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await browsing.show(catalog, library, parse("acme/tiny-gguf"), judge, json_=False) == 1
+    shown = capsys.readouterr()
+    assert "gated: accept its conditions first" in shown.out
+    assert "*  Q4_K_M         4.0 MB   4.0" in shown.out
+    assert "acme/Tiny-GGUF is gated" in shown.err
 
 
 async def test_list(library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,8 +198,14 @@ async def test_import_then_rm_then_show(
     path = make_gguf(tmp_path / "mine.Q8_0.gguf")
     assert await browsing.import_model(library, path, json_=False) == 0
     assert capsys.readouterr().out.startswith(f"{path}  ")
-    assert await browsing.show(catalog, library, ModelReference(path=path), json_=False) == 0
-    assert str(path) in capsys.readouterr().out
+    assert await browsing.show(catalog, library, ModelReference(path=path), judge, json_=False) == 0
+    shown = capsys.readouterr().out
+    assert str(path) in shown
+    assert "  runs         yes: llama, with chat template" in shown
+    await browsing.show(catalog, library, ModelReference(path=path), judge, json_=True)
+    assert json.loads(capsys.readouterr().out)["models"][0]["verdict"]["level"] == "yes"
+    with pytest.raises(ModelFileError, match="does not exist"):
+        await browsing.show(catalog, library, parse("/no/such.gguf"), judge, json_=False)
     asked: list[str] = []
     await browsing.remove(
         library,

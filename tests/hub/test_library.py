@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from huggingface_hub import scan_cache_dir
 
 from spnl_tui.errors import ModelFileError, ModelReferenceError, StoreError
 from spnl_tui.hub import library as library_module
+from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.library import Library
+from spnl_tui.hub.progress import PullProgressed
+from spnl_tui.hub.pull import PullRequest, pull
 from spnl_tui.hub.scan import scan_cache
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf, make_sharded_gguf
 from tests.support.hf_cache import add_snapshot, commit_of
+from tests.support.hub import LoopbackHub
 
 parse = ModelReference.parse
 
@@ -592,3 +597,47 @@ async def test_the_loop_never_waits_for_the_disk(
     await library.resolve(parse("acme/T-GGUF"))
     assert threads
     assert threading.main_thread() not in threads
+
+
+# ── with pulls ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_pulled_is_here_and_what_is_deleted_can_be_pulled_again(
+    hub: LoopbackHub, library: Library, cache: Path
+) -> None:
+    names_of_shards = ("Q8_0/t-Q8_0-00001-of-00002.gguf", "Q8_0/t-Q8_0-00002-of-00002.gguf")
+    hub.add_repo("acme/T-GGUF", {name: name.encode() * 1000 for name in names_of_shards})
+    request = PullRequest("acme/t-gguf", files=names_of_shards)
+
+    async def pulled() -> None:
+        async with aclosing(pull(request, hub=HubAccess(hub.endpoint), cache=cache)) as events:
+            async for _ in events:
+                pass
+
+    await pulled()
+    assert await names(library) == ["acme/T-GGUF:Q8_0"]
+    model = await library.resolve(parse("acme/T-GGUF:Q8_0@main"))
+    assert model is not None
+    assert model.files == names_of_shards
+    entry = await library.find(parse("acme/T-GGUF"))
+    assert entry is not None
+    done = await library.remove(entry)
+    assert await names(library) == []
+    await pulled()
+    assert await names(library) == ["acme/T-GGUF:Q8_0"]
+    await library.undo(done)
+    assert await names(library) == ["acme/T-GGUF:Q8_0"]
+    assert not any("removed" in path for path in tree(cache))
+
+
+async def test_half_a_pull_is_no_model(hub: LoopbackHub, library: Library, cache: Path) -> None:
+    hub.add_repo("acme/T-GGUF", {"t-Q8_0.gguf": bytes(3_000_000)})
+    hub.faults.add("hang_in_body", where="cdn", after=1_000_000)
+    request = PullRequest("acme/T-GGUF", files=("t-Q8_0.gguf",))
+    async with aclosing(pull(request, hub=HubAccess(hub.endpoint), cache=cache)) as events:
+        async for event in events:
+            if isinstance(event, PullProgressed) and event.done >= 500_000:
+                break
+    assert any(path.endswith(".part") for path in tree(cache))
+    assert await names(library) == []
+    assert await library.resolve(parse("acme/T-GGUF")) is None

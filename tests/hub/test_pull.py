@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import traceback
 from contextlib import aclosing
 from pathlib import Path
 
@@ -116,6 +118,32 @@ async def test_a_gated_file_is_pulled_with_a_token_that_goes_to_the_hub_alone(
     assert {request.token for request in hub.requests if request.where == "hub"} == {"hf_alice"}
     assert {request.token for request in hub.requests if request.where == "cdn"} == {None}
     assert "hf_alice" not in repr(HubAccess(hub.endpoint, "hf_alice"))
+
+
+async def test_neither_the_token_nor_a_signed_link_is_logged_or_told(
+    hub: LoopbackHub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (token,) = hub.tokens  # not spelled out here: tracebacks hold the lines of this file
+    caplog.set_level(logging.DEBUG)
+    hub.add_repo(REPO, {FILE: b"GGUF"}, gated=True, granted=[token])
+    hub.faults.add("status", status=503, where="cdn")
+    events: list[PullEvent] = []
+    await run_pull(hub, cache, token=token, events=events)
+    hub.repositories[REPO].granted.clear()
+    with pytest.raises(HubError) as caught:
+        await run_pull(hub, cache / "other", token=token, events=events)
+    told = f"{events} {caught.value} {caught.value!r} {''.join(traceback.format_exception(caught.value))}"
+    assert token not in caplog.text + told
+    assert "Signature" not in told
+
+
+async def test_offline_mode_is_respected(
+    hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="Pulls are switched off"):
+        await run_pull(hub, cache)
+    assert hub.requests == []
 
 
 async def test_leaving_the_iterator_keeps_the_part_and_the_next_pull_goes_on(

@@ -81,6 +81,14 @@ async def test_survived(hub: LoopbackHub, cache: Path, name: str) -> None:
     assert finished.fetched == SIZE, "nothing that had come was fetched again"
 
 
+async def test_patience_lasts_as_long_as_something_comes(hub: LoopbackHub, cache: Path) -> None:
+    hub.faults.add("fin_in_body", after=SIZE // 12, times=None)
+    finished = await run_pull(hub, cache, options=replace(QUICK, backoff_s=0.05, patience_s=0.4))
+    # Twelve pauses, together longer than the patience.
+    assert len(hub.downloads(FILE)) // 2 >= 12
+    assert finished.fetched == SIZE
+
+
 async def test_retry_after_is_obeyed(hub: LoopbackHub, cache: Path) -> None:
     import time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -95,12 +96,51 @@ async def test_an_interrupted_map_goes_on_where_it_was_and_computes_no_line_twic
     with journal.open("a") as stream:
         stream.write('{"line": "torn')  # as a killed program leaves it
     second = QueryEngine(shuffle=2)
-    events_again = await collect(lines, second, template="{}", journal=journal)
-    assert [event.line for event in events_again] == lines
-    assert len(second.asked) == 50 - kept, "none computed twice"
-    assert [event.resumed for event in events_again if isinstance(event, LineFinished)].count(True) == kept
-    assert events_again[:25] == [LineFinished(e.index, e.line, e.reply, True) for e in seen]  # type: ignore[union-attr]
+    async with aclosing(map_lines("{}", lines, second, model, journal=journal, parallel=4)) as events:
+        again = [await anext(events) for _ in range(40)]
+    assert again[:25] == [LineFinished(e.index, e.line, e.reply, True) for e in seen]  # type: ignore[union-attr]
+    kept_then = journal.read_text().count('"line"')
+    third = QueryEngine(shuffle=3)
+    whole = await collect(lines, third, template="{}", journal=journal)
+    assert [event.line for event in whole] == lines
+    assert len(third.asked) == 50 - kept_then, "none computed twice"
+    assert sum(isinstance(event, LineFinished) and event.resumed for event in whole) == kept_then
     assert not journal.exists(), "complete: the next run begins anew"
+
+
+_CHILD = """
+import asyncio, sys
+from pathlib import Path
+from spnl_tui.queries.map import map_lines
+from tests.support.query_engine import QueryEngine, resolve
+
+async def main():
+    lines = [str(number) for number in range(50)]
+    model = await resolve("m")
+    async for event in map_lines("{}", lines, QueryEngine(), model, journal=Path(sys.argv[1]), parallel=2):
+        print(event.index, flush=True)
+        if event.index == 24:
+            sys.stdin.read()  # until the end
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_program_loses_nothing_that_it_has_shown(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", _CHILD, str(journal), **pipes)
+    assert child.stdout is not None
+    for _ in range(25):
+        assert await child.stdout.readline()
+    child.kill()
+    await child.communicate()
+    kept = journal.read_text().count('"line"')
+    engine = QueryEngine()
+    events = await collect([str(number) for number in range(50)], engine, template="{}", journal=journal)
+    assert [event.index for event in events] == list(range(50))
+    assert 25 <= kept < 50
+    assert len(engine.asked) == 50 - kept
 
 
 async def test_lines_moved_between_two_runs_keep_their_replies(tmp_path: Path) -> None:

@@ -63,14 +63,5 @@ def replies(query: Query) -> int:
 @settings(max_examples=80, deadline=None)
 async def test_a_simplified_query_has_the_same_results(query: Query) -> None:
     """With a reply that depends on the messages alone, as greedy sampling has it."""
-    engine = QueryEngine(reply=lambda messages: "|".join(m.content for m in messages) or "-")
-    plain = await run(query, engine)
-    folded = await run(simplify(query), QueryEngine(reply=engine.reply))
-    if isinstance(plain, str):
-        assert plain == folded, "refused before and after"
-    else:
-        assert [strip(text) for text in folded] == [strip(text) for text in plain]
-
-
-def strip(text: str) -> str:
-    return text.split("#")[0]
+    plain = await run(query, QueryEngine(numbered=False))
+    assert await run(simplify(query), QueryEngine(numbered=False)) == plain

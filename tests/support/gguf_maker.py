@@ -2,22 +2,18 @@
 
     make_gguf(tmp_path / "q.gguf", architecture="qwen3", matrix="Q4_K", template=CHATML)
 
-The weights are noise of a sane size, so replies are nonsense, but every number is finite. Quantized blocks
-are random bits between small scales: no quantizer is needed. A pattern of 512 blocks is repeated, so that a
-model of a gigabyte is written in seconds.
+The weights are noise (spnl_tui/models/gguf_noise.py), so replies are nonsense.
 """
 
 from __future__ import annotations
 
-import random
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from spnl_tui.models.gguf import FILE_TYPES, TENSOR_TYPES
+from spnl_tui.models.gguf import FILE_TYPES
+from spnl_tui.models.gguf_noise import Tensor, byte_letters, write_gguf
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -29,9 +25,6 @@ ARCHITECTURES = (
     "smollm3", "starcoder2",
 )  # fmt: skip
 """What can be made. "mistral" and "mixtral" are "llama" in the header, as in the wild."""
-
-_NUMBERS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
-_ALIGNMENT = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +95,7 @@ def header_architecture(architecture: str) -> str:
 
 
 def metadata_of(spec: GgufSpec) -> dict[str, Any]:
-    """The metadata: str, int (u32), float (f32), bool, lists of these, or ("u16", value)."""
+    """The metadata, as write_gguf takes it."""
     arch = header_architecture(spec.architecture)
     head = spec.head_width or spec.width // spec.heads
     window = spec.sliding_window
@@ -146,7 +139,7 @@ def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
         plain = [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", *"abcdefghijklmnopqrstuvwxyz"]
         kinds = [6] * 256 + [1] * 27
     else:
-        plain, kinds = list(_byte_letters()), [1] * 256
+        plain, kinds = list(byte_letters()), [1] * 256
     tokens, kinds = special + plain, [3] * len(special) + kinds
     tokens += [f"tok{number}" for number in range(spec.vocabulary - len(tokens))]
     kinds += [1] * (spec.vocabulary - len(kinds))
@@ -166,32 +159,6 @@ def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
         tokens[-1] = "th"
         values["tokenizer.ggml.merges"] = ["t h"]
     return values
-
-
-def _byte_letters() -> Iterator[str]:
-    """GPT-2's letters for the 256 bytes: printable ones stand for themselves."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    spare = iter(range(256, 512))
-    return (chr(byte) if byte in printable else chr(next(spare)) for byte in range(256))
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor: its shape as GGUF has it (the row first), and its type. `fill` makes all values this."""
-
-    name: str
-    shape: Sequence[int]
-    type: str
-    fill: float | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        _, block, block_bytes = TENSOR_TYPES[_NUMBERS[self.type]]
-        elements = 1
-        for dimension in self.shape:
-            elements *= dimension
-        return elements // block * block_bytes
 
 
 def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
@@ -238,116 +205,3 @@ def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
             yield Tensor(p + "ffn_gate.weight", (width, ff), matrix)
         yield Tensor(p + "ffn_up.weight", (width, 2 * ff if kind == "phi3" else ff), matrix)
         yield Tensor(p + "ffn_down.weight", (ff, width), down)
-
-
-def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor], seed: int = 0) -> None:
-    """Write any GGUF, sensible or not."""
-    randomness = random.Random(seed)
-    with path.open("wb") as file:
-        file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
-        for key, value in metadata.items():
-            file.write(_text(key) + _typed(value))
-        offset = 0
-        for tensor in tensors:
-            file.write(_text(tensor.name) + struct.pack("<I", len(tensor.shape)))
-            file.write(struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape))
-            file.write(struct.pack("<IQ", _NUMBERS[tensor.type], offset))
-            offset += -(-tensor.size // _ALIGNMENT) * _ALIGNMENT
-        file.write(bytes(-file.tell() % _ALIGNMENT))
-        patterns: dict[str, bytes] = {}
-        for tensor in tensors:
-            _write_data(file, tensor, patterns, randomness)
-            file.write(bytes(-tensor.size % _ALIGNMENT))
-
-
-def _write_data(
-    file: BinaryIO, tensor: Tensor, patterns: dict[str, bytes], randomness: random.Random
-) -> None:
-    size = tensor.size
-    if tensor.fill is not None:
-        file.write(struct.pack("<f", tensor.fill) * (size // 4))
-        return
-    pattern = patterns.get(tensor.type)
-    if pattern is None:
-        block = _block(tensor.type, randomness)
-        pattern = patterns[tensor.type] = b"".join(islice(block, 512))
-    # Begin each tensor elsewhere in the pattern, at a block, so that no two are the same.
-    step = TENSOR_TYPES[_NUMBERS[tensor.type]][2]
-    start = randomness.randrange(len(pattern) // step) * step
-    rotated = pattern[start:] + pattern[:start]
-    whole, rest = divmod(size, len(rotated))
-    for _ in range(whole):
-        file.write(rotated)
-    file.write(rotated[:rest])
-
-
-def _block(type: str, randomness: random.Random) -> Iterator[bytes]:
-    """Blocks of this type without end: values between about -0.05 and 0.05."""
-    size = TENSOR_TYPES[_NUMBERS[type]][2]
-    bits = randomness.randbytes
-
-    def half(value: float) -> bytes:
-        return struct.pack("<e", value)
-
-    while True:
-        match type:
-            case "F32":
-                yield struct.pack("<f", randomness.uniform(-0.05, 0.05))
-            case "F16":
-                yield half(randomness.uniform(-0.05, 0.05))
-            case "BF16":
-                yield struct.pack("<f", randomness.uniform(-0.05, 0.05))[2:]
-            case "Q4_0" | "Q5_0":
-                yield half(0.05 / (8 if type == "Q4_0" else 16)) + bits(size - 2)
-            case "Q4_1" | "Q5_1":
-                yield half(0.1 / (15 if type == "Q4_1" else 31)) + half(-0.05) + bits(size - 4)
-            case "Q8_0":
-                yield half(0.05 / 127) + bits(size - 2)
-            case "Q2_K":
-                # Scale and minimum share a byte of four bits each: 8 × (q - 1.5) around zero.
-                yield bytes([0xC8] * 16) + bits(64) + half(0.05 / 12) + half(0.05 / 12)
-            case "Q3_K":
-                yield bits(size - 2) + half(0.05 / 128)
-            case "Q4_K" | "Q5_K":
-                # All scales and minima 32: the twelve packed bytes of 6-bit fields.
-                scales = bytes([0x20] * 8 + [0x00] * 4)
-                top = 15 if type == "Q4_K" else 31
-                yield half(0.1 / 32 / top) + half(0.05 / 32) + scales + bits(size - 16)
-            case "Q6_K":
-                yield bits(192) + bytes([32] * 16) + half(0.05 / 32 / 32)
-            case _:
-                yield bits(size)
-
-
-def _text(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogateescape")
-    return struct.pack("<Q", len(data)) + data
-
-
-_CODES = {
-    "u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"), "i32": (5, "i"),
-    "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"), "f64": (12, "d"),
-}  # fmt: skip
-
-
-def _typed(value: Any) -> bytes:
-    kind, body = _value(value)
-    return struct.pack("<I", kind) + body
-
-
-def _value(value: Any) -> tuple[int, bytes]:
-    if isinstance(value, tuple):
-        number, code = _CODES[value[0]]
-        return number, struct.pack("<" + code, value[1])
-    if isinstance(value, bool):
-        return 7, struct.pack("<?", value)
-    if isinstance(value, int):
-        return 4, struct.pack("<I", value)
-    if isinstance(value, float):
-        return 6, struct.pack("<f", value)
-    if isinstance(value, str):
-        return 8, _text(value)
-    items = [_value(item) for item in value]
-    return 9, struct.pack("<IQ", items[0][0] if items else 4, len(items)) + b"".join(
-        body for _, body in items
-    )

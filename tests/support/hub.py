@@ -7,8 +7,9 @@
         hub.faults.add("rst_in_body", path="tiny", after=1000)
 
 Tests take it as the fixture `hub`. The CDN is a server of its own on another port, hence another origin: as
-with the real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY`
-serves a directory of repositories (org/name/files) until it is killed, and prints its endpoint first.
+with the real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY [RATE]`
+serves a directory of repositories (org/name/files) until it is killed, each file at RATE bytes a second, and
+prints its endpoint first.
 """
 
 from __future__ import annotations
@@ -195,15 +196,17 @@ class LoopbackHub:
         self.close()
 
 
-def _serve(directory: Path) -> None:
+def _serve(directory: Path, rate: int | None) -> None:
     with LoopbackHub() as hub:
         for repository in sorted(directory.glob("*/*")):
             files = {str(f.relative_to(repository)): f for f in repository.rglob("*") if f.is_file()}
             hub.add_repo(str(repository.relative_to(directory)), files)
+        if rate:
+            hub.faults.add("slow", rate=rate, times=None)
         print(hub.endpoint, flush=True)
         while True:
             time.sleep(3600)
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -54,6 +54,8 @@ class QueryEngine:
     """
 
     reply: Callable[[Sequence[Message]], str] = echo
+    numbered: bool = True
+    """Whether candidates tell their numbers. Off, all n are the same, as greedy ones are."""
     shuffle: int | None = None
     asked: list[Asked] = field(default_factory=list)
     """In the order in which they were let in."""
@@ -76,7 +78,7 @@ class QueryEngine:
                     await asyncio.sleep(0)
                 yield PrefillProgressed(id=0, done=0, total=7)
                 last = messages[-1].content
-                text = self.reply(messages) + (f"#{candidate}" if n > 1 else "")
+                text = self.reply(messages) + (f"#{candidate}" if n > 1 and self.numbered else "")
                 yield ReplyChunk(id=0, text=text[:2], tokens=1, candidate=candidate)
                 if last == "FAIL":
                     yield RequestFailed(

@@ -112,25 +112,21 @@ def test_long_blocks_come_in_pieces_with_a_short_tail(source: str) -> None:
     assert [line.strip() for line in shown if line.strip()] == [s.strip() for s in lines(source) if s.strip()]
 
 
-markdown_text = st.lists(
-    st.sampled_from(
-        [
-            "# h\n",
-            "para\n",
-            "\n",
-            "- a\n",
-            "  - b\n",
-            "1. x\n",
-            "```\n",
-            "    code\n",
-            "> q\n",
-            "---\n",
-            "===\n",
-        ]
-        + ["| a | b |\n", "|---|---|\n", "[r]: /u\n", "**b", "`c`", "~~~\n", "<b>\n", "\t", "é\u2028"]
-    ),
-    max_size=40,
-).map("".join)
+LINES = [
+    "# h\n",
+    "para\n",
+    "\n",
+    "- a\n",
+    "  - b\n",
+    "1. x\n",
+    "```\n",
+    "    code\n",
+    "> q\n",
+    "---\n",
+    "===\n",
+]
+BITS = ["| a | b |\n", "|---|---|\n", "[r]: /u\n", "**b", "`c`", "~~~\n", "<b>\n", "\t", "é\u2028"]
+markdown_text = st.lists(st.sampled_from([*LINES, *BITS]), max_size=40).map("".join)
 
 
 @given(markdown_text, st.integers(1, 9))

@@ -87,6 +87,8 @@ class Reply(Vertical):
     async def show(self, turn: Turn) -> None:
         """Show what has come so far: a longer text, or more thinking, than before."""
         self._turn = turn
+        if not self.is_attached:
+            return  # another conversation is shown by now
         await self._show_thinking_of(turn)
         if turn.text:
             await self._text.show(plain(turn.text))
@@ -105,6 +107,8 @@ class Reply(Vertical):
     async def finish(self, turn: Turn, note: Content | None = None) -> None:
         """Show the whole reply for good, and what there is to say about its end."""
         self._turn = turn
+        if not self.is_attached:
+            return
         await self._show_thinking_of(turn)
         if turn.text:
             await self._text.show_whole(plain(turn.text))

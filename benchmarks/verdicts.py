@@ -1,0 +1,233 @@
+"""Predicted against measured memory and speed: the tables of docs/models.md.
+
+    python -m benchmarks.verdicts [--quick] [MODEL…]
+
+Models of noise in every tensor type, the starter, and any models named, each loaded by its plan into a runner of
+its own. The machine is calibrated right before; do nothing else on it meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.calibration import calibration_for
+from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+from spnl_tui.engine.pooled import load_command
+from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.models.fit import PROMPT, Calibration, Verdict, assess
+from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
+from spnl_tui.models.machine import Machine, read_machine
+from spnl_tui.models.request import Message, Sampling
+
+_CONTEXT = 1024
+_TOKENS = 24
+_LIMIT_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a real load and a few requests showed. Bytes are anonymous memory, without the mapped file."""
+
+    error: str | None = None
+    load_s: float = 0.0
+    loaded_bytes: int = 0
+    tokens: int = 0
+    prefill: float | None = None
+    """Tokens a second, of a prompt of about PROMPT tokens."""
+    decode: float | None = None
+
+
+async def measure(model: LocalModel, plan: LoadPlan, *, repeats: int = 1) -> Measured:
+    """Load the model by this plan and run it; the fastest of the repeats counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        if plan.config is not None:
+            model = _beside_config(model, plan, Path(folder))
+        process = await RunnerProcess.spawn(plan.environment)
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                return await _run(process, model, plan, repeats)
+        except TimeoutError:
+            return Measured(error=f"not done after {_LIMIT_S} s")
+        finally:
+            await process.end()
+
+
+def _beside_config(model: LocalModel, plan: LoadPlan, folder: Path) -> LocalModel:
+    (folder / "config.json").write_text(json.dumps(plan.config), "utf-8")
+    for file in model.files:
+        (folder / file).symlink_to(model.directory / file)
+    return replace(model, directory=folder)
+
+
+async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int) -> Measured:
+    loaded = await _ask(process, load_command(process.next_id(), model, plan, 0))
+    if not isinstance(loaded, wire.ModelLoaded):
+        return Measured(error=_why(loaded))
+    found = Measured(load_s=loaded.seconds, loaded_bytes=_anonymous(process.pid))
+    prefill, decode = [], []
+    for text in ["Hi", *(f"{number} " + "word " * (PROMPT // 2) for number in range(repeats))]:
+        sampling = Sampling(temperature=0.0, max_tokens=_TOKENS)
+        request: wire.Command
+        if plan.completion_only:
+            request = wire.Complete(id=process.next_id(), prompt=text, sampling=sampling)
+        else:
+            request = wire.Chat(id=process.next_id(), messages=(Message("user", text),), sampling=sampling)
+        finished = await _ask(process, request)
+        if not isinstance(finished, wire.ReplyFinished):
+            return replace(found, error=_why(finished))
+        found = replace(found, tokens=finished.usage.completion_tokens)
+        if text != "Hi" and finished.timing.prefill_s:
+            prefill.append(finished.usage.prompt_tokens / finished.timing.prefill_s)
+        if finished.timing.decode_tokens_per_s and finished.usage.completion_tokens >= _TOKENS // 2:
+            decode.append(finished.timing.decode_tokens_per_s)
+    return replace(found, prefill=max(prefill, default=None), decode=max(decode, default=None))
+
+
+async def _ask(process: RunnerProcess, command: wire.Command) -> wire.Event:
+    events = process.subscribe(command.id)
+    await process.send(command)
+    while True:
+        event = await events.get()
+        if isinstance(event, wire.ModelLoaded | wire.ReplyFinished | wire.RequestFailed | wire.RunnerEnded):
+            process.unsubscribe(command.id)
+            return event
+
+
+def _why(event: wire.Event) -> str:
+    match event:
+        case wire.RequestFailed():
+            return f"{event.title}: {event.message}"
+        case wire.RunnerEnded():
+            return event.reason
+    return str(event)
+
+
+def _anonymous(pid: int) -> int:
+    memory = (
+        psutil.Process(pid).memory_full_info()
+        if sys.platform == "darwin"
+        else psutil.Process(pid).memory_info()
+    )
+    return int(getattr(memory, "uss", 0) or memory.rss - memory.shared)
+
+
+# ── the tables ───────────────────────────────────────────────────────────────────────────────────
+
+_SHAPE: dict[str, Any] = {
+    "layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "kv_heads": 2, "vocabulary": 32768,
+    "embedding": "Q4_0", "metadata": {"tokenizer.ggml.eos_token_id": 32767},
+}  # fmt: skip
+_TYPES = (
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "Q8_0",
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "F16",
+    "BF16",
+    "F32",
+)
+_NARROW = {"width": 576, "feed_forward": 1536, "heads": 9, "kv_heads": 3, "layers": 12}
+_EXPERTS = {"architecture": "qwen3moe", "experts": 8, "feed_forward": 1024}
+
+
+def _cases(folder: Path, quick: bool) -> Iterator[tuple[str, Path, str]]:
+    """Name, file and in-situ quantization of each model."""
+    from tests.support.gguf_maker import make_gguf
+    from tests.support.starter import starter_file
+
+    for number, type in enumerate(_TYPES[::3] if quick else _TYPES):
+        file = make_gguf(folder / f"{number}.gguf", matrix=type, **_SHAPE)
+        yield f"noise, {type}", file, "none"
+        if type in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "F16", "BF16", "F32"):
+            yield f"noise, {type}", file, "auto"
+        file.unlink()
+    for type in () if quick else ("Q8_0", "Q4_1"):
+        file = make_gguf(folder / "narrow.gguf", matrix=type, **{**_SHAPE, **_NARROW})
+        yield f"narrow rows, {type}", file, "auto"
+    if not quick:
+        file = make_gguf(folder / "experts.gguf", matrix="Q4_K", **{**_SHAPE, **_EXPERTS})
+        yield "8 experts, Q4_K", file, "none"
+    yield "SmolLM2-135M-Instruct, Q4_1", starter_file(), "none"
+    yield "SmolLM2-135M-Instruct, Q4_1", starter_file(), "auto"
+
+
+async def _row(
+    name: str, path: Path, in_situ: str, machine: Machine, calibration: Calibration, threads: int
+) -> str:
+    model = resolve_local(path)
+    facts = read_local_facts(model)
+    wish = LoadOverrides(in_situ_quantization=in_situ, context=_CONTEXT, device="cpu", threads=threads)
+    plan = plan_load(facts, machine, wish)
+    verdict = assess(facts, machine, _CONTEXT, calibration, in_situ=plan.in_situ_quantization)
+    measured = await measure(model, plan, repeats=2)
+    planned = plan.in_situ_quantization or "as stored"
+    if measured.error:
+        return f"| {name} | {planned} | {verdict.runs.level} | {measured.error} |||"
+    return f"| {name} | {planned} | {_figures(verdict, measured)} |"
+
+
+def _figures(verdict: Verdict, measured: Measured) -> str:
+    memory = verdict.memory.weights + verdict.memory.overhead
+    cells = [
+        f"{memory / 1e6:,.0f} / {measured.loaded_bytes / 1e6:,.0f} ({memory / measured.loaded_bytes:.2f})"
+    ]
+    for expected, real in (
+        (verdict.speed.decode, measured.decode),
+        (verdict.speed.prefill, measured.prefill),
+    ):
+        cells.append(f"{expected:,.0f} / {real:,.0f} ({expected / real:.2f})" if expected and real else "-")
+    cells.append(f"{measured.load_s:.1f}")
+    return " | ".join(cells)
+
+
+async def _main(arguments: argparse.Namespace) -> None:
+    machine = read_machine()
+    threads = arguments.threads or machine.physical_cores
+    environment = {"RAYON_NUM_THREADS": str(threads), "MISTRALRS_CPU_KV_F32": "1"}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        calibration = await calibration_for(machine, Path(folder) / "calibration.json", environment)
+        print(f"{calibration.made_for}, {threads} threads; predicted / measured (ratio)\n")
+        print("| Model | Loaded | Memory, MB | Decode, tokens/s | Prefill, tokens/s | Load, s |")
+        print("|---|---|---|---|---|---|")
+        cases: Iterator[tuple[str, Path, str]]
+        if arguments.models:
+            cases = iter([(path.name, path, "auto") for path in arguments.models])
+        else:
+            cases = _cases(Path(folder), arguments.quick)
+        for name, path, in_situ in cases:
+            print(await _row(name, path, in_situ, machine, calibration, threads), flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "models", nargs="*", type=Path, help="GGUF files or directories; none for the built-in list"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer models")
+    parser.add_argument("--threads", type=int, help="of the engine; else one for each core")
+    asyncio.run(_main(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

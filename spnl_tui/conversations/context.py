@@ -1,0 +1,244 @@
+"""What of a conversation the model is sent when not all of it fits. Pure: counts come from `meter.py`.
+
+The stored conversation is never cut. Left out are the oldest turns that are not pinned, several at once, and
+they stay left out: as long as the request begins as the one before it did, the engine's prefix cache saves
+reading it again, and to drop one pair of turns each time would make every reply wait for a whole prefill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from spnl_tui.conversations.conversation import Conversation, Turn, as_messages
+from spnl_tui.models.request import Message
+
+Policy: TypeAlias = Literal["drop_oldest", "summarize", "ask"]
+Action: TypeAlias = Literal["send", "summarize", "ask", "too_long"]
+
+ROOM_AFTER_DROPPING = 0.75
+"""Once turns must be left out, the request is brought down to this share of its limit."""
+_JOIN_TOKENS = 2
+"""At most what the empty line costs that joins two turns of one role."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOverhead:
+    """Tokens that a chat template adds to the texts of a request. See `meter.learn_overhead`."""
+
+    first: int = 8
+    """With one message of the user's, and the start of the reply."""
+    first_with_system: int = 12
+    """The same with a system prompt before it."""
+    pair: int = 10
+    """With each further message of the user's and the reply before it."""
+
+    def of(self, *, system: bool, prompts: int) -> int:
+        """Tokens besides the texts, for this many messages of the user's."""
+        return (self.first_with_system if system else self.first) + self.pair * max(0, prompts - 1)
+
+    def of_messages(self, messages: Sequence[Message]) -> int:
+        """Tokens besides the texts of these messages."""
+        return self.of(
+            system=bool(messages) and messages[0].role == "system",
+            prompts=sum(message.role == "user" for message in messages),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens there are."""
+
+    context_length: int
+    max_tokens: int
+    """The longest reply that is wanted."""
+
+    @property
+    def limit(self) -> int:
+        """The longest prompt: what the reply may need is kept free, but never more than a quarter."""
+        return self.context_length - min(self.max_tokens, self.context_length // 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextPlan:
+    """What is to be done for the next reply.
+
+    "send": send `sent`. "summarize": have `left_out` summed up first, then plan again with the summary.
+    "ask": it does not fit, and the user must say what to do. "too_long": even without all that may be left
+    out it does not fit.
+    """
+
+    action: Action
+    sent: tuple[Turn, ...]
+    left_out: tuple[Turn, ...] = ()
+    marker: str | None = None
+    """The id of the turn with which the model's memory begins, if older ones are left out."""
+    prompt_tokens: int
+    """What `sent` comes to, to within a few tokens."""
+    limit: int
+    max_tokens: int
+    """The longest reply that there is room for."""
+
+
+def plan_context(
+    turns: Sequence[Turn],
+    tokens: Mapping[str, int],
+    budget: Budget,
+    *,
+    system_tokens: int = 0,
+    policy: Policy = "drop_oldest",
+    overhead: TemplateOverhead | None = None,
+    left_out_before: Iterable[str] = (),
+    summarized: Iterable[str] = (),
+) -> ContextPlan:
+    """Decide which of these turns (a branch that ends in the prompt) are sent.
+
+    Args:
+        turns: the branch, the prompt last.
+        tokens: of the text of each turn, by its id.
+        budget: how many tokens there are.
+        system_tokens: of the system prompt, with the summary if there is one.
+        policy: what to do when not all fits.
+        overhead: of the model's chat template.
+        left_out_before: ids of the turns that the reply before did without; they stay left out unless all
+            fits.
+        summarized: ids of the turns that the summary (counted in `system_tokens`) stands for.
+    """
+    extra = overhead or TemplateOverhead()
+    spoken = [turn for turn in turns if turn.text.strip()]
+
+    def total(kept: Sequence[Turn]) -> int:
+        prompts = joins = 0
+        role = ""
+        for turn in kept:
+            joins += turn.role == role
+            prompts += turn.role == "user" != role
+            role = turn.role
+        texts = system_tokens + sum(tokens[turn.id] for turn in kept) + _JOIN_TOKENS * joins
+        return texts + extra.of(system=system_tokens > 0, prompts=prompts)
+
+    kept = spoken
+    used = total(kept)
+    if used > budget.limit:
+        before = set(left_out_before)
+        kept = [turn for turn in spoken if turn.id not in before or turn.pinned or turn is spoken[-1]]
+        used = total(kept)
+    if used > budget.limit:
+        dropped = _oldest(kept, tokens, extra, used - int(budget.limit * ROOM_AFTER_DROPPING))
+        kept = [turn for turn in kept if turn.id not in dropped]
+        used = total(kept)
+    kept_ids = {turn.id for turn in kept}
+    left_out = tuple(turn for turn in spoken if turn.id not in kept_ids)
+    new = {turn.id for turn in left_out} - set(left_out_before)
+    action: Action = "send"
+    if used > budget.limit:
+        action = "too_long"
+    elif policy == "ask" and new:
+        action = "ask"
+    elif policy == "summarize" and {turn.id for turn in left_out} - set(summarized):
+        action = "summarize"
+    return ContextPlan(
+        action=action,
+        sent=tuple(kept),
+        left_out=left_out,
+        marker=_marker(spoken, left_out),
+        prompt_tokens=used,
+        limit=budget.limit,
+        max_tokens=max(0, min(budget.max_tokens, budget.context_length - used)),
+    )
+
+
+def _oldest(
+    turns: Sequence[Turn], tokens: Mapping[str, int], overhead: TemplateOverhead, excess: int
+) -> set[str]:
+    """The oldest turns that may be left out, as many as hold `excess` tokens, and the replies to them."""
+    dropped: set[str] = set()
+    for turn in turns[:-1]:
+        # A reply whose prompt is gone goes, too: what is sent begins with a prompt.
+        if excess <= 0 and turn.role == "user":
+            break
+        if not turn.pinned:
+            dropped.add(turn.id)
+            excess -= tokens[turn.id] + overhead.pair // 2
+    return dropped
+
+
+def _marker(turns: Sequence[Turn], left_out: Sequence[Turn]) -> str | None:
+    if not left_out:
+        return None
+    after = turns.index(left_out[-1]) + 1
+    return turns[after].id if after < len(turns) else None
+
+
+# ── requests ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_summary(system_prompt: str, summary: str) -> str:
+    """The system prompt with the summary of the turns that are left out."""
+    if not summary.strip():
+        return system_prompt
+    return f"{system_prompt}\n\nWhat was said before, in short:\n{summary.strip()}".strip()
+
+
+def request_messages(system_prompt: str, sent: Iterable[Turn], summary: str = "") -> tuple[Message, ...]:
+    """The messages of a request for a reply to these turns."""
+    return as_messages(with_summary(system_prompt, summary), sent)
+
+
+def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...]:
+    """The messages that a stored reply answered, made again from the turns above it and its provenance.
+
+    They are the same as then if their `prompt_sha256` is: an edit in place or a deletion above changes them.
+    """
+    provenance = reply.provenance
+    above = conversation.path_to(reply.id)[:-1]
+    if provenance is None:
+        return conversation.messages(above)
+    left_out = set(provenance.left_out)
+    sent = [turn for turn in above if turn.id not in left_out]
+    return request_messages(provenance.system_prompt, sent, provenance.summary)
+
+
+def prompt_sha256(messages: Sequence[Message]) -> str:
+    """Of the messages as JSON: tells whether a request is the same as another one."""
+    plain = json.dumps([[message.role, message.content] for message in messages])
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+SUMMARY_MAX_TOKENS = 400
+"""The longest summary."""
+
+
+def summary_messages(
+    left_out: Sequence[Turn],
+    tokens: Mapping[str, int],
+    room: int,
+    *,
+    summary: str = "",
+    summarized: Iterable[str] = (),
+) -> tuple[Message, ...]:
+    """The request that has the model sum up these turns.
+
+    What `summary` stands for (`summarized`) is not read again. Of the others those are left away that do not
+    fit into `room` tokens, the oldest first.
+    """
+    done = set(summarized) if summary else set()
+    told: list[str] = []
+    for turn in reversed(left_out):
+        room -= tokens[turn.id] + 8
+        if turn.id in done or room < 0:
+            break
+        told.append(f"{'User' if turn.role == 'user' else 'Assistant'}: {turn.text.strip()}")
+    if summary:
+        told.append(f"(Earlier, in short: {summary.strip()})")
+    text = "\n\n".join(reversed(told))
+    return (
+        Message(
+            "user",
+            "Sum up this conversation in at most ten sentences. Keep names, numbers, decisions and open "
+            f"questions. Answer with the summary only.\n\n{text}",
+        ),
+    )

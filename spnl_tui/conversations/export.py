@@ -1,0 +1,120 @@
+"""Conversations as files: JSON without loss, and Markdown to read.
+
+The JSON is one object, {"format": "spnl-chat conversations", "version": 1, "conversations": […]}. Each
+conversation has its details and its `turns`, parents first; field names are those of `Conversation`, `Turn`
+and `Provenance`, empty fields are left out, and `chosen` is a list of [parent or null, child].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.records import from_plain, to_plain, well_formed
+from spnl_tui.text import plain
+
+FORMAT = "spnl-chat conversations"
+VERSION = 1
+
+_DETAILS = tuple(f.name for f in dataclasses.fields(Conversation) if not f.name.startswith("_"))
+_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_LATEST = 1e11
+"""Unix seconds, in the year 5138: what is later is no time."""
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_json_text(conversations: Iterable[Conversation]) -> str:
+    """The conversations as JSON, to be imported again. Equal conversations give equal text."""
+    whole = {
+        "format": FORMAT,
+        "version": VERSION,
+        "conversations": [conversation_to_plain(conversation) for conversation in conversations],
+    }
+    return well_formed(json.dumps(whole, ensure_ascii=False, indent=1)) + "\n"
+
+
+def conversation_to_plain(conversation: Conversation) -> dict[str, Any]:
+    """One conversation as JSON values."""
+    details = {name: to_plain(getattr(conversation, name)) for name in _DETAILS}
+    details["chosen"] = [[parent, child] for parent, child in sorted(conversation.chosen.items(), key=str)]
+    return {**details, "turns": [to_plain(turn) for turn in conversation.turns()]}
+
+
+def conversation_from_plain(value: Any) -> Conversation:
+    """The conversation that `conversation_to_plain` made these values of.
+
+    Raises:
+        ValueError: they are none.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("turns"), list):
+        raise ValueError("a conversation is an object with a list of turns")
+    known = {name: value[name] for name in _DETAILS if name in value and name != "chosen"}
+    details = from_plain(Conversation, known)
+    turns = [from_plain(Turn, turn) for turn in value["turns"]]
+    for id in (details.id, *(turn.id for turn in turns)):
+        if not _ID.fullmatch(id):
+            raise ValueError(f"{id[:70]!r} is no id")
+    for time in (details.created_at, details.updated_at, *(turn.created_at for turn in turns)):
+        if not 0 <= time < _LATEST:
+            raise ValueError(f"{time!r} is no time")
+    details.chosen = _chosen(value.get("chosen", []))
+    return Conversation.of(details, turns)
+
+
+def _chosen(value: Any) -> dict[str | None, str]:
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        raise ValueError("chosen must be a list of pairs")
+    if not all(isinstance(p, str | None) and isinstance(c, str) for p, c in value):
+        raise ValueError("chosen must hold ids")
+    return dict(value)
+
+
+# ── Markdown ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None) -> str:
+    """The active branch, or these turns, as Markdown with front matter. Without control characters."""
+    chosen = conversation.path() if turns is None else turns
+    front = {
+        "title": conversation.title,
+        "id": conversation.id,
+        "created": _iso(conversation.created_at),
+        "updated": _iso(conversation.updated_at),
+        "model": conversation.model,
+        "tags": list(conversation.tags),
+        "system_prompt": conversation.system_prompt,
+    }
+    # JSON is YAML, and quotes whatever would have a meaning.
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in front.items() if value]
+    parts = ["---\n" + "\n".join(lines) + "\n---"]
+    for turn in chosen:
+        parts.append(f"## {_heading(conversation, turn)}")
+        if turn.text.strip():
+            parts.append(turn.text.strip("\n"))
+        if turn.error or turn.finish_reason in ("cancelled", "failed"):
+            parts.append(f"> *{' '.join((turn.error or 'Cancelled.').split())}*")
+    return well_formed(plain("\n\n".join(parts))) + "\n"
+
+
+def whole_to_markdown(conversation: Conversation) -> str:
+    """Every branch as Markdown: each turn once, alternatives one after the other and numbered."""
+    return to_markdown(conversation, tuple(conversation.turns()))
+
+
+def _heading(conversation: Conversation, turn: Turn) -> str:
+    who = {"user": "User", "assistant": "Assistant", "system": "System"}[turn.role]
+    model = turn.provenance.model if turn.provenance else ""
+    siblings = conversation.siblings(turn.id)
+    place = f", {siblings.index(turn) + 1} of {len(siblings)}" if len(siblings) > 1 else ""
+    return f"{who}{f' ({model})' if model else ''}{place}"
+
+
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")

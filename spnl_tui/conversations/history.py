@@ -1,0 +1,77 @@
+"""What `spnl-chat history` prints: plain lines, and JSON values for `--json`.
+
+Texts are stripped of control characters. `mark` goes around the words that were looked for: nothing by
+default, escape sequences if the caller knows that a terminal reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.rows import ConversationSummary
+from spnl_tui.conversations.search import SearchHit, SearchResult
+from spnl_tui.text import first_line, plain
+
+SHORT_ID = 12
+"""Digits of an id that are shown: conversations begun 0.1 ms apart differ in them."""
+_TITLE = 60
+
+
+def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
+    """One line for each conversation: id, time, turns, title, and what else is set."""
+    for item in summaries:
+        marks = ["pinned"] * item.pinned + ["archived"] * item.archived
+        more = [plain(item.model)] * bool(item.model) + marks + [f"#{plain(tag)}" for tag in item.tags]
+        line = f"{item.id[:SHORT_ID]}  {_when(item.updated_at)}  {item.turns:>5}  {_title(item.title)}"
+        yield first_line(f"{line}  ({', '.join(more)})" if more else line, 1000)
+
+
+def summary_to_plain(summary: ConversationSummary) -> dict[str, Any]:
+    """A conversation of the list as JSON values."""
+    return dataclasses.asdict(summary) | {"tags": list(summary.tags)}
+
+
+def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iterator[str]:
+    """Two lines for each hit: where it is, and the words in context."""
+    for hit in result.hits:
+        where = {"user": "You", "assistant": plain(hit.model) or "Assistant", "system": "System"}
+        who = where[hit.role] if hit.role else "Title"
+        yield f"{hit.conversation[:SHORT_ID]}  {_when(hit.created_at)}  {_title(hit.title)}"
+        words = (f"{mark[0]}{plain(s.text)}{mark[1]}" if s.hit else plain(s.text) for s in hit.snippet)
+        yield f"    {who}: {''.join(words)}"
+    if result.more:
+        yield "There are more: add a word, or a filter."
+
+
+def hit_to_plain(hit: SearchHit) -> dict[str, Any]:
+    """A hit as JSON values."""
+    return dataclasses.asdict(hit) | {"snippet": [dataclasses.asdict(span) for span in hit.snippet]}
+
+
+def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) -> Iterator[str]:
+    """The active branch, or these turns, to read."""
+    yield _title(conversation.title)
+    yield f"{conversation.id}  {_when(conversation.created_at)}  {plain(conversation.model)}".rstrip()
+    for turn in conversation.path() if turns is None else turns:
+        model = plain(turn.provenance.model) if turn.provenance else ""
+        who = {"user": "You", "assistant": model or "Assistant", "system": "System"}[turn.role]
+        siblings = conversation.siblings(turn.id)
+        place = f" ({siblings.index(turn) + 1} of {len(siblings)})" if len(siblings) > 1 else ""
+        yield ""
+        yield f"{who}{place}:"
+        yield from plain(turn.text).splitlines()
+        if turn.finish_reason in ("cancelled", "failed"):
+            yield f"[{turn.finish_reason}{f': {first_line(turn.error, 500)}' if turn.error else ''}]"
+
+
+def _when(time: float) -> str:
+    """Local time, to the minute."""
+    return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _title(title: str) -> str:
+    return first_line(title, _TITLE) or "Untitled"

@@ -1,0 +1,130 @@
+"""The token meter: how many tokens a request comes to, by the model's own tokenizer.
+
+The texts are counted exactly. What the chat template adds is learned by asking the model for one token
+(`learn_overhead`), and corrected by every reply's own count (`TokenMeter.observe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from spnl_tui.conversations.context import (
+    Budget,
+    ContextPlan,
+    Policy,
+    TemplateOverhead,
+    plan_context,
+    with_summary,
+)
+from spnl_tui.conversations.conversation import Provenance, Turn
+from spnl_tui.models.request import Message
+
+CountTokens: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
+"""Counts the tokens of each text; None while the model is not loaded."""
+AskPromptTokens: TypeAlias = Callable[[tuple[Message, ...]], Awaitable[int | None]]
+"""The `prompt_tokens` that the engine reports for a request of these messages; None if it fails."""
+
+_REMEMBERED = 20_000
+"""Counts that are kept. The texts themselves are those of the turns, and not copied."""
+
+
+class TokenMeter:
+    """Counts for one model. Every text is counted once."""
+
+    def __init__(self, count_tokens: CountTokens, overhead: TemplateOverhead | None = None) -> None:
+        self.overhead = overhead or TemplateOverhead()
+        self._count_tokens = count_tokens
+        self._counts: dict[str, int] = {"": 0}
+
+    async def count_unsent(self, text: str) -> int | None:
+        """Tokens of a text that is still being typed; None while the model is not loaded."""
+        counts = await self._count_tokens([text])
+        return None if counts is None else counts[0]
+
+    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Tokens of each text, without the template's; None while the model is not loaded."""
+        unknown = list(dict.fromkeys(text for text in texts if text not in self._counts))
+        if unknown:
+            counts = await self._count_tokens(unknown)
+            if counts is None:
+                return None
+            if len(self._counts) + len(unknown) > _REMEMBERED:
+                self._counts = {text: self._counts[text] for text in texts if text in self._counts}
+                self._counts[""] = 0
+            self._counts.update(zip(unknown, counts, strict=True))
+        return tuple(self._counts[text] for text in texts)
+
+    async def count_messages(self, messages: Sequence[Message]) -> int | None:
+        """The prompt tokens of a request; None while the model is not loaded."""
+        counts = await self.count_texts([message.content for message in messages])
+        return None if counts is None else sum(counts) + self.overhead.of_messages(messages)
+
+    async def observe(self, messages: Sequence[Message], prompt_tokens: int) -> None:
+        """Learn from a request that was answered, and the prompt tokens that the engine reported for it."""
+        counted = await self.count_messages(messages)
+        if counted is None or counted == prompt_tokens:
+            return
+        difference = prompt_tokens - counted
+        if messages[0].role == "system":
+            first = self.overhead.first_with_system + difference
+            self.overhead = replace(self.overhead, first_with_system=first)
+        else:
+            self.overhead = replace(self.overhead, first=self.overhead.first + difference)
+
+    async def plan(
+        self,
+        turns: Sequence[Turn],
+        budget: Budget,
+        *,
+        system_prompt: str = "",
+        policy: Policy = "drop_oldest",
+        left_out: Iterable[str] | None = None,
+        summary: str = "",
+    ) -> ContextPlan | None:
+        """What to send for a reply to the last of these turns; None while the model is not loaded.
+
+        Turns that the last reply among them did without stay left out, and its summary stands for them. When
+        a plan says "ask" or "summarize", plan again with the ids of what it left out, and the summary.
+        """
+        if left_out is None:
+            last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
+            left_out, summary = last.left_out, last.summary
+        left_out = tuple(left_out)
+        counts = await self.count_texts(
+            [with_summary(system_prompt, summary), *(turn.text for turn in turns)]
+        )
+        if counts is None:
+            return None
+        return plan_context(
+            turns,
+            {turn.id: count for turn, count in zip(turns, counts[1:], strict=True)},
+            budget,
+            system_tokens=counts[0],
+            policy=policy,
+            overhead=self.overhead,
+            left_out_before=left_out,
+            summarized=left_out if summary else (),
+        )
+
+
+async def learn_overhead(ask: AskPromptTokens, count_tokens: CountTokens) -> TemplateOverhead | None:
+    """What this model's chat template adds, from three requests for one token each; None if they fail.
+
+    A template without a system role fails the third: then a system prompt is taken to cost as much as a
+    prompt does.
+    """
+    word = "word"
+    counts = await count_tokens([word])
+    user, assistant = Message("user", word), Message("assistant", word)
+    one = await ask((user,))
+    two = await ask((user, assistant, user))
+    if counts is None or one is None or two is None:
+        return None
+    text = counts[0]
+    first, pair = one - text, two - one - 2 * text
+    system = await ask((Message("system", word), user))
+    return TemplateOverhead(
+        first=first, pair=pair, first_with_system=first + pair // 2 if system is None else system - 2 * text
+    )

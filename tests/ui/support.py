@@ -1,0 +1,143 @@
+"""The interface for tests: real Textual, a scripted engine, a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+from textual.pilot import Pilot
+
+from spnl_tui.app import SpnlChat
+from spnl_tui.errors import SpnlError
+from spnl_tui.models.local import LocalModel
+from spnl_tui.settings import Settings
+from spnl_tui.themes import builtin_directory, load_themes
+from spnl_tui.ui import messages
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.services import Keeper, Progress, Services, Starter
+from spnl_tui.ui.widgets.prompt import Prompt
+from spnl_tui.ui.widgets.transcript import Transcript
+from tests.support.scripted_engine import MODEL, ScriptedEngine
+
+
+async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
+    """Return once it is true; fail when it stays false."""
+    async with asyncio.timeout(timeout):
+        while not predicate():  # noqa: ASYNC110 - any state of the interface, none of which is an event
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class ScriptedStarter:
+    """A starter model that comes when the test says so, or does not come."""
+
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    error: SpnlError | None = None
+    asked: int = 0
+
+    async def get(self) -> AsyncIterator[Progress | LocalModel]:
+        self.asked += 1
+        yield Progress("downloading", 40_000_000, 98_362_432)
+        await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+        yield MODEL
+
+
+@dataclass
+class Chat:
+    """An app under test, and short names for what tests look at."""
+
+    pilot: Pilot[None]
+    app: SpnlChat
+    engine: ScriptedEngine
+    messages: list[Message]
+
+    @property
+    def screen(self) -> MainScreen:
+        screen = self.app.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.screen.chat.prompt
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.screen.chat.transcript
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        return [(turn.role, turn.text) for turn in self.screen.conversation.path()]
+
+    def happened(self, *kinds: type[Message]) -> list[str]:
+        """The names of the messages of these kinds, in the order in which they came."""
+        return [type(message).__name__ for message in self.messages if isinstance(message, kinds)]
+
+    def ended(self) -> int:
+        return len(self.happened(messages.ReplyEnded))
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def ask(self, text: str, *, wait: bool = True) -> None:
+        """Type a prompt and send it; wait for the end of the reply."""
+        before = self.ended()
+        self.prompt.insert(text)
+        await self.press("enter")
+        if wait:
+            await wait_until(lambda: self.ended() > before and self.screen.activity.state == "idle")
+            await self.pilot.pause()
+
+
+def make_app(
+    engine: ScriptedEngine,
+    *,
+    settings: Settings | None = None,
+    model: LocalModel | None = MODEL,
+    starter: Starter | None = None,
+    problems: tuple[SpnlError, ...] = (),
+    error: SpnlError | None = None,
+    keeper: Keeper | None = None,
+) -> SpnlChat:
+    """The app with everything real but the engine and the clock."""
+
+    async def first_model() -> LocalModel | None:
+        if error is not None:
+            raise error
+        return model
+
+    themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
+    services = Services(
+        engine=engine, first_model=first_model, starter=starter, keeper=keeper, clock=lambda: 0.0
+    )
+    app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
+    app.animation_level = "none"
+    return app
+
+
+@asynccontextmanager
+async def chat(
+    engine: ScriptedEngine | None = None, *, size: tuple[int, int] = (80, 24), **options: Any
+) -> AsyncIterator[Chat]:
+    """The running interface, ready for keys."""
+    engine = engine or ScriptedEngine()
+    seen: list[Message] = []
+    app = make_app(engine, **options)
+
+    def hook(message: Message) -> None:
+        # A message that bubbles comes once for each widget on its way.
+        if not any(message is earlier for earlier in seen):
+            seen.append(message)
+
+    async with app.run_test(size=size, message_hook=hook) as pilot:
+        it = Chat(pilot, app, engine, seen)
+        await wait_until(lambda: app.focused is it.prompt)
+        await pilot.pause()
+        yield it

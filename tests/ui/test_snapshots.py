@@ -1,0 +1,161 @@
+"""Pictures of every main state at a small and a large terminal. For layout only: test_chat.py has the rest.
+
+After a change that is meant: `pytest tests/ui/test_snapshots.py --snapshot-update`, and look at the pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from spnl_tui.app import SpnlChat
+from spnl_tui.settings import InterfaceSettings, Settings
+from spnl_tui.ui.main_screen import MainScreen
+from tests.support.scripted_engine import ScriptedEngine, failure, reply
+from tests.ui.support import ScriptedStarter, make_app, wait_until
+
+SMALL, LARGE = (80, 24), (200, 60)
+both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])
+
+ANSWER = """\
+# Paris
+
+Paris is the capital of **France**, on the *Seine*. It has been so for most of the time since 987; see
+`history.md` for the years in between.
+
+1. The Louvre, once a palace and now a museum
+2. Notre-Dame
+   - begun in 1163
+   - burnt in 2019
+3. The Eiffel Tower
+
+```python
+def greet(name: str) -> None:
+    print(f"Bonjour, {name}!")  # politely
+```
+
+| City | People |
+|---|---|
+| Paris | 2.1 million |
+| Lyon | 0.5 million |
+
+> Paris is always a good idea.
+"""
+
+Act = Callable[[Pilot[None], MainScreen], Awaitable[None]]
+
+
+def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) -> None:
+    """Do something, and compare the picture when all is at rest."""
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        screen = app.screen
+        assert isinstance(screen, MainScreen)
+        await wait_until(lambda: app.focused is screen.chat.prompt)
+        screen.chat.prompt.cursor_blink = False
+        await act(pilot, screen)
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=run_before)
+
+
+async def ask(pilot: Pilot[None], screen: MainScreen, text: str, until: Callable[[], Any]) -> None:
+    screen.chat.prompt.insert(text)
+    await pilot.press("enter")
+    await wait_until(until)
+
+
+def finished(screen: MainScreen, turns: int) -> Callable[[], bool]:
+    """Whether so many turns stand, and nothing goes on."""
+
+    def check() -> bool:
+        path = screen.conversation.path()
+        return len(path) == turns and not path[-1].streaming and screen.activity.state == "idle"
+
+    return check
+
+
+@both_sizes
+def test_first_run(snap_compare: Any, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: screen.activity.state == "no model")
+
+    snapshot(snap_compare, make_app(ScriptedEngine(), model=None, starter=ScriptedStarter()), size, act)
+
+
+@both_sizes
+def test_getting_the_starter(snap_compare: Any, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: screen.activity.state == "no model")
+        await ask(pilot, screen, "What is the capital of France?", lambda: screen.activity.state == "getting")
+        await wait_until(lambda: "41%" in str(screen.chat.welcome.render()))
+
+    snapshot(snap_compare, make_app(ScriptedEngine(), model=None, starter=ScriptedStarter()), size, act)
+
+
+@both_sizes
+def test_loading(snap_compare: Any, size: tuple[int, int]) -> None:
+    engine = ScriptedEngine()
+    engine.load_script = [engine.load_script[0], asyncio.Event()]
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: screen.activity.state == "loading")
+        screen.chat.prompt.insert("Already typing while the model\nis being loaded")
+
+    snapshot(snap_compare, make_app(engine), size, act)
+
+
+@both_sizes
+def test_replying(snap_compare: Any, size: tuple[int, int]) -> None:
+    script = reply(ANSWER, pieces=10, reasoning="The user asks about Paris.")
+    engine = ScriptedEngine([[*script[:8], asyncio.Event()]])
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Tell me about Paris.", lambda: screen.activity.tokens == 24)
+        await ask(pilot, screen, "And about Lyon?", lambda: screen.query(".queued"))
+        screen.chat.prompt.insert("and then")
+
+    snapshot(snap_compare, make_app(engine), size, act)
+
+
+@pytest.mark.parametrize("theme", ["spnl-dark", "spnl-light"])
+@both_sizes
+def test_finished(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    engine = ScriptedEngine(
+        [reply("Hello! What can I do?"), reply(ANSWER, pieces=10, reasoning="Paris, then.")]
+    )
+    settings = Settings(interface=InterfaceSettings(theme=theme))
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Hi", finished(screen, 2))
+        await ask(pilot, screen, "Tell me about Paris.", finished(screen, 4))
+
+    snapshot(snap_compare, make_app(engine, settings=settings), size, act)
+
+
+@both_sizes
+def test_failed(snap_compare: Any, size: tuple[int, int]) -> None:
+    died = failure(
+        "The model ended unexpectedly",
+        "Its process was ended by the system, which it ran out of memory.",
+        "Send the prompt again, or choose a smaller quantization.",
+    )
+    engine = ScriptedEngine([[*reply("Paris is the capital of **Fr")[:-1], died]])
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Tell me about Paris.", finished(screen, 2))
+
+    snapshot(snap_compare, make_app(engine), size, act)
+
+
+@both_sizes
+def test_help(snap_compare: Any, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: screen.activity.context_length)
+        await pilot.press("f1")
+
+    snapshot(snap_compare, make_app(ScriptedEngine()), size, act)

@@ -1,0 +1,182 @@
+"""Verdicts: never "runs" for what mistral.rs refuses; memory as it was measured; speed in the right order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.fit import Calibration, assess
+from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.machine import Gpu, Machine
+from spnl_tui.models.memory import estimate_memory
+from tests.support.gguf_maker import ARCHITECTURES, make_gguf
+
+LAPTOP = Machine(cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
+FAST = Calibration(decode={"Q8_0": 5e-11}, prefill={"Q8_0": 8e-12}, layer=2e-5, attention=1e-11)
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Any:
+    def make(**changes: Any) -> ModelFacts:
+        return read_file_facts(make_gguf(tmp_path / "m.gguf", **changes))
+
+    return make
+
+
+class TestRuns:
+    @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    def test_what_loads(self, facts: Any, architecture: str) -> None:
+        experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
+        verdict = assess(facts(architecture=architecture, experts=experts), LAPTOP, 2048)
+        assert verdict.runs.level == "yes"
+        assert verdict.level == "yes"
+        assert not verdict.completion_only
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"matrix": "IQ4_XS"}, "IQ4_XS"),
+            ({"matrix": "IQ4_NL"}, "IQ4_NL"),
+            ({"matrix": "MXFP4"}, "MXFP4"),
+            ({"matrix": "TQ2_0"}, "TQ2_0"),
+            ({"metadata": {"general.architecture": "mamba"}}, "architecture mamba"),
+            ({"metadata": {"general.architecture": "gemma3n"}}, "projector"),
+            ({"tokenizer": "bert"}, "tokenizer, bert"),
+            ({"pre_tokenizer": "viking"}, "pre-tokenizer, viking"),
+            ({"metadata": {"tokenizer.ggml.pre": None}}, "pre-tokenizer"),
+            ({"metadata": {"tokenizer.ggml.model": None}}, "no tokenizer"),
+            ({"metadata": {"llama.context_length": None}}, "context length"),
+        ],
+    )
+    def test_what_mistral_rs_refuses(self, facts: Any, changes: dict[str, Any], words: str) -> None:
+        verdict = assess(facts(**changes), LAPTOP, 2048, FAST)
+        assert verdict.runs.level == "no"
+        assert words in verdict.runs.words
+        assert (verdict.level, verdict.speed.decode) == ("no", None)
+
+    def test_what_was_never_tried(self, facts: Any) -> None:
+        assert assess(facts(metadata={"general.architecture": "granite"}), LAPTOP, 64).runs.level == "no"
+        assert assess(facts(metadata=GRANITE), LAPTOP, 64).runs.level == "maybe"
+
+    def test_a_base_model(self, facts: Any) -> None:
+        verdict = assess(facts(template=None), LAPTOP, 2048)
+        assert verdict.completion_only
+        assert "base model" in verdict.runs.words
+
+
+GRANITE = {
+    "general.architecture": "granite",
+    "granite.context_length": 2048,
+    "granite.embedding_length": 256,
+    "granite.block_count": 2,
+    "granite.attention.head_count": 4,
+}
+
+
+class TestFits:
+    # Measured: anonymous memory of a loaded runner less that of the runner before, in MB.
+    @pytest.mark.parametrize(
+        ("matrix", "in_situ", "measured"),
+        [
+            ("F32", None, 410), ("F16", None, 400), ("BF16", None, 400), ("Q4_0", None, 185),
+            ("Q4_1", None, 188), ("Q5_0", None, 192), ("Q5_1", None, 196), ("Q8_0", None, 279), ("Q2_K", None, 170),
+            ("Q3_K", None, 176), ("Q4_K", None, 231), ("Q5_K", None, 193), ("Q6_K", None, 277),
+            ("Q8_K", None, 220),
+            ("Q4_1", "Q4K", 232), ("Q4_1", "Q6K", 325), ("Q4_1", "Q8_0", 338), ("F16", "Q8_0", 299),
+            ("Q5_0", "Q6K", 326), ("Q5_0", "Q8_0", 342),
+        ],
+    )  # fmt: skip
+    def test_memory_within_15_percent(
+        self, facts: Any, matrix: str, in_situ: str | None, measured: int
+    ) -> None:
+        model = facts(
+            matrix=matrix, layers=4, width=1024, feed_forward=4096, heads=8, kv_heads=2, vocabulary=32768
+        )
+        estimate = estimate_memory(model, in_situ, 0)
+        assert (estimate.weights + estimate.overhead) / 1e6 == pytest.approx(measured, rel=0.15)
+
+    def test_the_context_counts_twice_in_32_bits(self, facts: Any) -> None:
+        """For the request under way, and for its copy in the prefix cache; in steps of 512 tokens."""
+        model = facts(layers=3, kv_heads=2, head_width=64)
+        assert estimate_memory(model, None, 1000).kv_cache == 2 * 1024 * 3 * 2 * 128 * 4
+        assert estimate_memory(model, None, 1000, prefix_cache=False).kv_cache == 1024 * 3 * 2 * 128 * 4
+
+    def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
+        model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
+        empty = estimate_memory(model, None, 0).total
+        small = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=empty + 300_000_000)
+        verdict = assess(model, small, 131_072)
+        assert verdict.fits.level == "no"
+        assert verdict.longest_context is not None
+        assert f"{verdict.longest_context:,}" in verdict.fits.words
+        assert assess(model, small, verdict.longest_context).fits.level == "yes"
+        assert assess(model, small, verdict.longest_context + 2048).fits.level == "no"
+
+    def test_no_context_helps_weights_that_are_too_large(self, facts: Any) -> None:
+        tiny = Machine(cores=1, physical_cores=1, memory_total=10**8, memory_available=10**7)
+        verdict = assess(facts(), tiny, 2048)
+        assert (verdict.fits.level, verdict.level, verdict.longest_context) == ("no", "no", None)
+
+    def test_a_load_that_needs_more_for_a_moment(self, facts: Any) -> None:
+        model = facts(matrix="F16", width=1024, feed_forward=4096, heads=8, layers=4)
+        estimate = estimate_memory(model, "Q8_0", 512)
+        assert estimate.loading > estimate.total
+        between = Machine(
+            cores=1, physical_cores=1, memory_total=10**9, memory_available=estimate.total * 11 // 10
+        )
+        verdict = assess(model, between, 512, in_situ="Q8_0")
+        assert verdict.fits.level == "maybe"
+        assert "for a moment" in verdict.fits.words
+
+    def test_graphics_memory_counts_where_there_is_a_card(self, facts: Any) -> None:
+        card = Gpu("A card", "cuda", 8 * 10**9, 7 * 10**9)
+        machine = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=10**6, gpus=(card,))
+        verdict = assess(facts(), machine, 2048)
+        assert verdict.fits.level == "yes"
+        assert "A card" in verdict.fits.words
+
+
+class TestSpeed:
+    def test_unknown_before_any_measurement(self, facts: Any) -> None:
+        speed = assess(facts(), LAPTOP, 2048).speed
+        assert (speed.level, speed.decode) == ("maybe", None)
+
+    def test_slow_formats_are_slower_unless_they_are_requantized(self, facts: Any) -> None:
+        shape = {"layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "embedding": "Q4_0"}
+        slow, slow_prefill = speeds(facts(matrix="Q4_1", **shape), in_situ=None)
+        fast, fast_prefill = speeds(facts(matrix="Q4_K", **shape), in_situ=None)
+        planned, planned_prefill = speeds(facts(matrix="Q4_1", **shape))
+        assert fast > 2.5 * slow
+        assert planned > 2.5 * slow
+        assert fast_prefill > 20 * slow_prefill
+        assert planned_prefill > 20 * slow_prefill
+
+    def test_twice_the_layers_take_twice_the_time(self, facts: Any) -> None:
+        shape = {"width": 1024, "feed_forward": 4096, "heads": 8}
+        one, _ = speeds(facts(layers=4, **shape))
+        two, _ = speeds(facts(layers=8, **shape))
+        assert one / two == pytest.approx(2, rel=0.05)
+
+    def test_experts_are_told_to_be_slow(self, facts: Any) -> None:
+        """mistral.rs widens all of them for every token on a CPU: sparse models are the slower ones there."""
+        shape = {"layers": 4, "width": 1024, "feed_forward": 1024, "heads": 8}
+        dense, _ = speeds(facts(**shape))
+        sparse, _ = speeds(facts(architecture="qwen3moe", experts=8, **shape))
+        assert sparse < dense / 20
+
+    @pytest.mark.parametrize(("cost", "level"), [(5e-11, "yes"), (2.5e-9, "maybe"), (1e-7, "no")])
+    def test_levels(self, facts: Any, cost: float, level: str) -> None:
+        slow = Calibration(decode={"Q8_0": cost}, prefill={"Q8_0": cost})
+        model = facts(layers=4, width=1024, feed_forward=4096, heads=8)
+        assert assess(model, LAPTOP, 512, slow).speed.level == level
+
+
+def speeds(model: ModelFacts, in_situ: str | None = "auto") -> tuple[float, float]:
+    """Decode and prefill."""
+    speed = assess(model, LAPTOP, 512, FAST, in_situ=in_situ).speed
+    assert speed.decode
+    assert speed.prefill
+    return speed.decode, speed.prefill

@@ -1,0 +1,155 @@
+"""The plan for each kind of model and machine, and that what the user decided always wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spnl_tui.engine.load_plan import LoadOverrides, plan_load
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.machine import Gpu, Machine
+from tests.support.gguf_maker import make_gguf
+
+LAPTOP = Machine(cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
+CUDA = Gpu("A card", "cuda", 24 * 10**9, 23 * 10**9)
+
+
+def machine(**changes: Any) -> Machine:
+    return Machine(
+        **{
+            "cores": 2,
+            "physical_cores": 2,
+            "memory_total": 24 * 10**9,
+            "memory_available": 20 * 10**9,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Any:
+    def make(**changes: Any) -> ModelFacts:
+        return read_file_facts(make_gguf(tmp_path / "m.gguf", **changes))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("matrix", "embedding", "wanted"),
+    [
+        ("Q2_K", "Q4_K", None),
+        ("Q3_K", "Q4_K", None),
+        ("Q4_K", "Q4_K", None),
+        ("Q5_K", "Q6_K", None),
+        ("Q6_K", "Q8_0", None),
+        ("Q8_0", "Q8_0", None),
+        # Nearest above the finest that would be re-quantized: nothing gets coarser than it was.
+        ("Q4_0", "Q4_0", "Q4K"),
+        ("Q4_1", "Q4_0", "Q4K"),
+        ("Q4_0", "Q6_K", "Q6K"),
+        ("Q5_0", "Q4_0", "Q6K"),
+        ("Q5_1", "Q4_0", "Q6K"),
+        ("Q4_1", "Q8_0", "Q8_0"),
+        ("F16", "F16", "Q8_0"),
+        ("BF16", "BF16", "Q8_0"),
+        ("F32", "F32", "Q8_0"),
+    ],
+)
+def test_in_situ_quantization(facts: Any, matrix: str, embedding: str, wanted: str | None) -> None:
+    plan = plan_load(facts(matrix=matrix, embedding=embedding), LAPTOP)
+    assert plan.in_situ_quantization == wanted
+    assert bool(plan.reasons) == (wanted is not None)
+
+
+@pytest.mark.parametrize("matrix", ["Q4_0", "Q4_1", "Q5_0", "F16"])
+def test_rows_that_fit_no_k_quant(facts: Any, matrix: str) -> None:
+    """A K-quant there would silently become Q4_1 or Q5_0, and slow."""
+    plan = plan_load(
+        facts(matrix=matrix, embedding="Q4_0", width=288, feed_forward=544, heads=3, kv_heads=3), LAPTOP
+    )
+    assert plan.in_situ_quantization == "Q8_0"
+
+
+def test_the_starter(starter_gguf: Path) -> None:
+    plan = plan_load(read_file_facts(starter_gguf), LAPTOP)
+    assert plan.in_situ_quantization == "Q8_0"
+    assert str(plan).startswith(
+        "CPU, 2 threads, quantized to Q8_0 while loading, 8,192 tokens of context, about "
+    )
+    assert "Q4_1" in str(plan)
+
+
+def test_a_few_floats_among_quantized_matrices_change_nothing(facts: Any) -> None:
+    """An expert router is kept as floats in every file."""
+    model = facts(architecture="qwen3moe", experts=4, matrix="Q4_K", embedding="Q4_K")
+    assert any(group.role == "matrix" and group.type == "F32" for group in model.tensors)
+    assert plan_load(model, LAPTOP).in_situ_quantization is None
+
+
+def test_short_memory_forbids_what_would_not_fit(facts: Any) -> None:
+    model = facts(matrix="Q4_1", embedding="Q4_0", width=1024, feed_forward=4096, heads=8, layers=4)
+    roomy = plan_load(model, LAPTOP, LoadOverrides(context=512))
+    assert roomy.in_situ_quantization == "Q4K"
+    tight = plan_load(model, machine(memory_available=roomy.memory.peak - 1), LoadOverrides(context=512))
+    assert tight.in_situ_quantization is None
+    assert "memory" in tight.reasons[0]
+
+
+def test_what_the_user_says_wins(facts: Any) -> None:
+    model = facts(matrix="Q4_1")
+    assert plan_load(model, LAPTOP, LoadOverrides(in_situ_quantization="none")).in_situ_quantization is None
+    wish = LoadOverrides(
+        in_situ_quantization="HQQ4", dtype="bf16", threads=1, prefix_cache=0, context=700, device="cpu"
+    )
+    plan = plan_load(model, machine(gpus=(CUDA,)), wish)
+    assert (plan.in_situ_quantization, plan.dtype, plan.threads, plan.prefix_cache) == ("HQQ4", "bf16", 1, 0)
+    assert (plan.context, plan.device) == (700, "cpu")
+    assert plan.environment == {"RAYON_NUM_THREADS": "1", "MISTRALRS_CPU_KV_F32": "1"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "physical", "threads"), [(1, 1, 1), (2, 1, 1), (2, 2, 2), (4, 4, 3), (16, 8, 8), (12, 12, 11)]
+)
+def test_threads(facts: Any, cores: int, physical: int, threads: int) -> None:
+    assert plan_load(facts(), machine(cores=cores, physical_cores=physical)).threads == threads
+
+
+def test_more_threads_than_cores_are_refused(facts: Any) -> None:
+    plan = plan_load(facts(), LAPTOP, LoadOverrides(threads=64))
+    assert plan.threads == 2
+    assert "cut to the 2 usable cores" in str(plan)
+
+
+def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
+    on_cpu = plan_load(facts(matrix="F16"), LAPTOP, LoadOverrides(max_concurrent=8))
+    assert (on_cpu.max_sequences, on_cpu.paged_attention) == (1, False)
+    on_gpu = plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), LoadOverrides(max_concurrent=8))
+    assert (on_gpu.device, on_gpu.max_sequences, on_gpu.paged_attention) == ("cuda", 8, True)
+    assert on_gpu.in_situ_quantization is None
+    assert "MISTRALRS_CPU_KV_F32" not in on_gpu.environment
+
+
+def test_a_device_that_is_not_there(facts: Any) -> None:
+    plan = plan_load(facts(), LAPTOP, LoadOverrides(device="metal"))
+    assert plan.device == "cpu"
+    assert "no metal device was found" in plan.reasons
+
+
+def test_context(facts: Any) -> None:
+    assert plan_load(facts(context=2048), LAPTOP).context == 2048
+    assert plan_load(facts(context=131_072), LAPTOP).context == 8192
+    long = plan_load(facts(context=2048), LAPTOP, LoadOverrides(context=100_000))
+    assert long.context == 2048
+    assert "context cut to the model's 2,048 tokens" in long.reasons
+
+
+def test_a_mistral_stored_as_llama_gets_its_config(facts: Any) -> None:
+    plan = plan_load(facts(name="Mistral-7B-Instruct-v0.3", head_width=128), LAPTOP)
+    assert plan.config is not None
+    assert plan.config["architectures"] == ["MistralForCausalLM"]
+    assert (plan.config["head_dim"], plan.config["sliding_window"]) == (128, None)
+    assert plan_load(facts(name="Mistral 7B", sliding_window=512), LAPTOP).config is None
+    assert plan_load(facts(name="Not Mistral"), LAPTOP).config is None

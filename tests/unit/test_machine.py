@@ -1,0 +1,105 @@
+"""Cores and memory as a container grants them, not as the machine has them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from spnl_tui.models.machine import read_machine
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A made root directory, on a machine of eight processors and 16 GB."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    memory = psutil.virtual_memory()._replace(total=16 * 10**9, available=12 * 10**9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    return tmp_path
+
+
+def cgroup(root: Path, lines: str, **files: str) -> None:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(lines)
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_this_machine() -> None:
+    machine = read_machine()
+    assert 1 <= machine.physical_cores <= machine.cores <= (os.cpu_count() or 1)
+    assert 0 < machine.memory_available <= machine.memory_total
+
+
+def test_no_control_groups(root: Path) -> None:
+    machine = read_machine(root=root)
+    assert (machine.cores, machine.memory_total, machine.memory_available) == (8, 16 * 10**9, 12 * 10**9)
+
+
+def test_version_2_takes_the_tightest_of_all_groups_above(root: Path) -> None:
+    cgroup(
+        root,
+        "0::/user.slice/app\n",
+        user_dot_slice__app__cpu_dot_max="max 100000",
+        user_dot_slice__cpu_dot_max="250000 100000",
+        user_dot_slice__app__memory_dot_max="4000000000",
+        user_dot_slice__app__memory_dot_current="3000000000",
+        user_dot_slice__app__memory_dot_stat="anon 5\ninactive_file 1500000000\n",
+        user_dot_slice__memory_dot_max="max",
+        user_dot_slice__memory_dot_current="5000000000",
+    )
+    machine = read_machine(root=root)
+    assert machine.cores == 2
+    assert machine.memory_total == 4_000_000_000
+    # The page cache of the model file itself counts as used, and can be had back.
+    assert machine.memory_available == 2_500_000_000
+
+
+def test_version_1_in_a_container(root: Path) -> None:
+    """The path is the host's, and does not exist below the container's own mount."""
+    cgroup(
+        root,
+        "4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n",
+        **{
+            "cpu,cpuacct__cpu_dot_cfs_quota_us": "150000",
+            "cpu,cpuacct__cpu_dot_cfs_period_us": "100000",
+            "memory__memory_dot_limit_in_bytes": "2000000000",
+            "memory__memory_dot_usage_in_bytes": "500000000",
+            "memory__memory_dot_stat": "total_inactive_file 100000000",
+        },
+    )
+    machine = read_machine(root=root)
+    # A thread that is throttled for half of the time holds up the others: one core and a half are one.
+    assert machine.cores == 1
+    assert (machine.memory_total, machine.memory_available) == (2_000_000_000, 1_600_000_000)
+
+
+def test_version_1_without_limits(root: Path) -> None:
+    cgroup(
+        root,
+        "4:memory:/\n2:cpu:/\n",
+        cpu__cpu_dot_cfs_quota_us="-1",
+        cpu__cpu_dot_cfs_period_us="100000",
+        memory__memory_dot_limit_in_bytes="9223372036854771712",
+        memory__memory_dot_usage_in_bytes="500000000",
+    )
+    machine = read_machine(root=root)
+    assert (machine.cores, machine.memory_available) == (8, 12 * 10**9)
+
+
+def test_threads_of_one_core_are_one_physical_core(root: Path) -> None:
+    for cpu in range(8):
+        path = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+    machine = read_machine(root=root)
+    assert (machine.cores, machine.physical_cores) == (8, 4)
+
+
+def test_affinity(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert read_machine(root=root).cores == 1
