@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -40,7 +41,11 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     TITLE = "spnl-chat"
     # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
-    CSS_PATH: ClassVar = [_STYLES / "main_screen.tcss", _STYLES / "chat_pane.tcss"]
+    CSS_PATH: ClassVar = [
+        _STYLES / "main_screen.tcss",
+        _STYLES / "chat_pane.tcss",
+        _STYLES / "downloads_pane.tcss",
+    ]
     BINDINGS = [
         *bindings("app"),
         # Not in the table: it is the habit of terminals, and means what it can at the moment.
@@ -116,6 +121,13 @@ class SpnlChat(App[None], inherit_bindings=False):
         else:
             self.action_help_quit()
 
+    @work(group="quit")
+    async def action_quit(self) -> None:  # type: ignore[override]
+        """Quit, unless there are pulls under way and the user would rather stay."""
+        main = self.screen_stack[0]
+        if not isinstance(main, MainScreen) or await main.downloading.may_quit():
+            self.exit()
+
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""
         closing = [
@@ -179,7 +191,8 @@ def run_app(services: Services) -> int:
             first_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             keeper=keeper,
-            close=(keeper.close,),
+            downloads=lambda: services.downloads,
+            close=(services.close, keeper.close),
         ),
         themes=themes,
         problems=failures,

@@ -101,7 +101,10 @@ class Services:
 
     @cached_property
     def downloads(self) -> Downloads:
-        """The queue of pulls, remembered across launches."""
+        """The queue of pulls, remembered across launches.
+
+        Some 0.1 s of imports when first asked for, which may be in a thread.
+        """
         from spnl_tui.hub.downloads import Downloads
 
         return Downloads(

@@ -12,7 +12,6 @@ from typing import Any
 from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, show_error
 from spnl_tui.headless.tables import print_table
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.removal import RemovalPlan
@@ -41,7 +40,7 @@ from spnl_tui.models.facts import Format, ModelFacts
 from spnl_tui.models.quantization import Quantization
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.tables import Column
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 
 _WHY = Column("WHY", least=24, rank=5)
 Planner = Callable[[ModelFacts], str]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import OK, Transient
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.progress import PullEvent, PullFinished, PullNoted, PullProgressed
 from spnl_tui.hub.pull import pull as hub_pull
 from spnl_tui.hub.starter import STARTER, StarterReady
@@ -21,7 +20,7 @@ from spnl_tui.hub.wanted import find_wanted
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.services import Services
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 
 _PLAIN_LINE_S = 5.0
 """Where there is no terminal, progress comes as a line this often."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.catalog import Card, RepositoryDetails
 from spnl_tui.hub.removal import RemovalPlan
 from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.models.quantization import Quantization
 from spnl_tui.tables import Column
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 
 SEARCH_COLUMNS = (
     Column("MODEL", least=24),
