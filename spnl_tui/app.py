@@ -31,6 +31,7 @@ from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
+    from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -45,6 +46,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         _STYLES / "main_screen.tcss",
         _STYLES / "chat_pane.tcss",
         _STYLES / "downloads_pane.tcss",
+        _STYLES / "models_pane.tcss",
     ]
     BINDINGS = [
         *bindings("app"),
@@ -170,12 +172,19 @@ class _Keeper:
 
     async def _open(self) -> Store:
         from spnl_tui.conversations.store import Store
+    from spnl_tui.ui.browsing import ModelBrowser
 
         return await Store.open(self._file)
 
     async def close(self) -> None:
         if self._opening is not None:
             await (await self._opening).close()
+
+
+def _make_browser(services: Services) -> ModelBrowser:
+    from spnl_tui.ui.browsing import ModelBrowser
+
+    return ModelBrowser(services.catalog, services.library, services.conditions)
 
 
 def run_app(services: Services) -> int:
@@ -192,6 +201,7 @@ def run_app(services: Services) -> int:
             starter=_StarterForInterface(services.starter),
             keeper=keeper,
             downloads=lambda: services.downloads,
+            browser=lambda: _make_browser(services),
             close=(services.close, keeper.close),
         ),
         themes=themes,

@@ -65,7 +65,8 @@ def fitted(
             )
     titles = [column.title for column in columns]
     return shown, [
-        [_fit(row[index], widths[index], columns[index].right) for index in shown] for row in [titles, *cells]
+        [fit(row[index], widths[index], right=columns[index].right) for index in shown]
+        for row in [titles, *cells]
     ]
 
 
@@ -78,7 +79,10 @@ def cell_width(text: str) -> int:
     )
 
 
-def _fit(text: str, width: int, right: bool) -> str:
+def fit(text: str, width: int, *, right: bool) -> str:
+    """The text in exactly so many cells: cut with an ellipsis, or padded."""
+    if width <= 0:
+        return ""
     if cell_width(text) > width:
         while cell_width(text) > width - 1:
             text = text[:-1]

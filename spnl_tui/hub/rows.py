@@ -11,7 +11,7 @@ from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.models.quantization import Quantization
 from spnl_tui.tables import Column
-from spnl_tui.text import in_bytes, plain
+from spnl_tui.text import first_line, in_bytes, plain
 
 SEARCH_COLUMNS = (
     Column("MODEL", least=24),
@@ -72,10 +72,13 @@ def library_row(entry: LibraryEntry) -> tuple[str, ...]:
 
 
 def card_lines(details: RepositoryDetails) -> list[str]:
-    """What there is to say of a repository, a line for each."""
-    card = details.card
-    weights = details.safetensors_files if details.format == "safetensors" else ()
-    sizes = [file.size_bytes or 0 for file in weights]
+    """What there is to say of a repository, a line for each fact."""
+    facts = card_facts(details.card, details)
+    return [plain(details.repository), *(f"  {name:<13}{value}" for name, value in facts)]
+
+
+def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tuple[str, str]]:
+    """What the hub tells of a repository, by name; without the details, what a search tells."""
     facts = [
         (
             "license",
@@ -89,11 +92,15 @@ def card_lines(details: RepositoryDetails) -> list[str]:
         ("downloads", f"{card.downloads:,} in the last 30 days"),
         ("likes", f"{card.likes:,}"),
         ("updated", _date(card.updated)),
-        ("format", details.format or "nothing that can be loaded"),
-        ("size", in_bytes(sum(sizes)) if sizes else None),
     ]
-    lines = [card.repository, *(f"  {name:<13}{value}" for name, value in facts if value)]
-    return [plain(line).replace("\n", " ") for line in lines]
+    if details is not None:
+        weights = details.safetensors_files if details.format == "safetensors" else ()
+        size = sum(file.size_bytes or 0 for file in weights)
+        facts += [
+            ("format", details.format or "nothing that can be loaded"),
+            ("size", in_bytes(size) if size else None),
+        ]
+    return [(name, first_line(value, 300)) for name, value in facts if value]
 
 
 def removal_question(plans: Sequence[RemovalPlan]) -> str:

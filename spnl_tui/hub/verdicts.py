@@ -1,7 +1,7 @@
 """What to expect of every quantization of a model on this machine, before a byte of it is pulled.
 
-One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted, too.
-Where none can be had, what the hub tells of the repository still rules much out.
+One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted,
+too. Where none can be had, what the hub tells of the repository still rules much out.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Headers:
 
 
 def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
-    """Whether a file of this size can be the same model: a repository may hold several, of different sizes."""
+    """Whether a file of this size can be the same model: a repository may hold several."""
     header = known.file_bytes - sum(group.bytes for group in known.tensors)
     tensors = expected.file_bytes - header
     return abs(sum(group.bytes for group in expected.tensors) - tensors) < 0.12 * tensors

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-Place = Literal["app", "screen", "prompt", "pulls"]
+Place = Literal["app", "screen", "prompt", "pulls", "models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +183,80 @@ COMMANDS: tuple[Command, ...] = (
         group="Conversation",
     ),
     Command(
+        id="models.details",
+        keys="tab",
+        action="open_details",
+        label="Details",
+        help="Go to the quantizations of the highlighted model.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.more_context",
+        keys="plus,equals_sign",
+        action="more_context",
+        label="More context",
+        help="Give the verdicts for a context twice as long (in the details).",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
+        id="models.less_context",
+        keys="minus",
+        action="less_context",
+        label="Less context",
+        help="Give the verdicts for a context half as long (in the details).",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
+        id="models.sort",
+        keys="ctrl+s",
+        action="sort",
+        label="Sort",
+        help="Sort the results by trending, downloads, likes or date.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.format",
+        keys="ctrl+t",
+        action="format",
+        label="GGUF/safetensors",
+        help="Search for GGUF or for safetensors models.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.delete",
+        keys="f8",
+        action="delete",
+        label="Delete",
+        help="Delete the highlighted model from this machine, after asking.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.undo",
+        keys="ctrl+z",
+        action="undo",
+        label="Undo",
+        help="Bring back the model that was deleted last.",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
         id="pulls.load",
         keys="enter",
         action="load",
@@ -294,6 +368,15 @@ COMMANDS: tuple[Command, ...] = (
         group="Program",
     ),
     Command(
+        id="view.models",
+        keys="f3,ctrl+o",
+        action="show_models",
+        label="Models",
+        help="Show the models: search, compare, pull, load.",
+        group="Program",
+        footer=True,
+    ),
+    Command(
         id="view.pulls",
         keys="f4",
         action="show_pulls",
@@ -335,7 +418,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         id="app.theme",
-        keys="f3",
+        keys="f10",
         action="change_theme",
         label="Theme",
         help="Choose another theme.",

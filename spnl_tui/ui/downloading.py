@@ -65,6 +65,10 @@ class Downloading:
             assert self._queue is not None
             self._queue.add(request, name)
 
+    def tell_added(self, name: str) -> None:
+        """Say that a pull was put into the queue, and where it is."""
+        self._toast(f"{self._key('view.pulls')} shows how far it is.", f"Pulling {name}")
+
     def change(self, change: messages.PullChange, id: str) -> None:
         """Do what a pane asks, unless the pull is gone meanwhile."""
         queue = self._queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from spnl_tui.ui.widgets.turns import Reply
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.ui.models_pane import ModelsPane
 
 
 class MainScreen(Screen[None]):
@@ -56,6 +58,7 @@ class MainScreen(Screen[None]):
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, id="chat")
         self.pulls = DownloadsPane(id="pulls").data_bind(MainScreen.downloads)
+        self.models: ModelsPane | None = None
         self.panes = (self.chat, self.pulls)
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -85,7 +88,26 @@ class MainScreen(Screen[None]):
         self.chat.prompt.focus()
         self.refresh_bindings()
 
-    action_back = action_show_chat
+    def action_back(self) -> None:
+        """Go back to the conversation, or within the pane first."""
+        if self.pane != "models" or self.models is None or not self.models.step_back():
+            self.action_show_chat()
+
+    @work(group="models", exclusive=True)
+    async def action_show_models(self) -> None:
+        """Show the models. The pane is made when it is first wanted."""
+        switcher = self.query_one("#body", ContentSwitcher)
+        if self.models is None:
+            make = self._services.browser
+            assert make is not None
+            browser = await asyncio.to_thread(make)
+            from spnl_tui.ui.models_pane import ModelsPane
+
+            self.models = ModelsPane(browser, context=self._settings.context.length, id="models")
+            await switcher.add_content(self.models)
+        switcher.current = "models"
+        self.models.activate()
+        self.refresh_bindings()
 
     def action_show_pulls(self) -> None:
         """Show the pulls."""
@@ -105,6 +127,12 @@ class MainScreen(Screen[None]):
     async def _pull_requested(self, message: messages.PullRequested) -> None:
         message.stop()
         await self.downloading.add(message.request, message.name)
+        self.downloading.tell_added(message.name)
+
+    @on(messages.PullEnded)
+    def _pull_ended(self) -> None:
+        if self.models is not None:
+            self.models.library_changed()
 
     @on(messages.PullChangeRequested)
     def _pull_change_requested(self, message: messages.PullChangeRequested) -> None:
@@ -317,7 +345,9 @@ class MainScreen(Screen[None]):
         match action:
             case "back":
                 return self.pane != "chat"
-            case "show_chat" | "show_pulls":
+            case "show_models" if self._services.browser is None:
+                return False
+            case "show_chat" | "show_pulls" | "show_models":
                 return self.pane != action.removeprefix("show_")
             case "go_on":
                 return self.downloading.left_over

@@ -14,6 +14,7 @@ from spnl_tui.models.request import Message, Sampling
 
 if TYPE_CHECKING:
     from spnl_tui.hub.downloads import Downloads
+    from spnl_tui.ui.browsing import ModelBrowser
 
 
 class ChatEngine(Protocol):
@@ -85,6 +86,8 @@ class Services:
     keeper: Keeper | None = None
     downloads: Callable[[], Downloads] | None = None
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
+    browser: Callable[[], ModelBrowser] | None = None
+    """Makes what the models pane asks. Called in a thread: it imports a lot."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)
