@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from huggingface_hub.utils import WeakFileLock
-
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.pull import PullRequest
 
