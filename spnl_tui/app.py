@@ -172,7 +172,6 @@ class _Keeper:
 
     async def _open(self) -> Store:
         from spnl_tui.conversations.store import Store
-    from spnl_tui.ui.browsing import ModelBrowser
 
         return await Store.open(self._file)
 

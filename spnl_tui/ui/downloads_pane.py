@@ -13,10 +13,10 @@ from textual.widgets import Static
 from spnl_tui.models.local import LocalModel
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands import bindings
+from spnl_tui.ui.widgets.pull_block import PullBlock
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
-    from spnl_tui.ui.widgets.pull_block import PullBlock
 
 
 class DownloadsPane(VerticalScroll):
@@ -58,8 +58,6 @@ class DownloadsPane(VerticalScroll):
         self._show()
 
     def _show(self) -> None:
-        from spnl_tui.ui.widgets.pull_block import PullBlock
-
         ids = tuple(download.id for download in self.downloads)
         if ids != self._shown:
             for id in self._shown:

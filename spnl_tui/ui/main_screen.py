@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class MainScreen(Screen[None]):
-    """Chat and pulls; further panes join `panes`."""
+    """Chat and pulls; one pane is seen at a time."""
 
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
@@ -57,16 +57,16 @@ class MainScreen(Screen[None]):
         self._getting = False
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, id="chat")
-        self.pulls = DownloadsPane(id="pulls").data_bind(MainScreen.downloads)
+        self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
-        self.panes = (self.chat, self.pulls)
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
         go_on = key_display(self.app, "pulls.go_on", self._settings.keys)
         yield TopLine(go_on).data_bind(MainScreen.downloads)
-        with ContentSwitcher(initial=self.panes[0].id, id="body"):
-            yield from self.panes
+        with ContentSwitcher(initial="chat", id="body"):
+            yield self.chat
+            yield self.pulls.data_bind(MainScreen.downloads)
         yield StatusLine(self._services.clock).data_bind(MainScreen.activity)
         yield Footer(show_command_palette=False, compact=True)
 

@@ -36,7 +36,7 @@ class PullBlock(Widget):
             super().__init__()
             self.id = id
 
-    download: reactive[Download] = reactive[Download](None)  # type: ignore[arg-type]
+    download: reactive[Download] = reactive(None)  # type: ignore[arg-type]
 
     def __init__(self, download: Download) -> None:
         super().__init__()

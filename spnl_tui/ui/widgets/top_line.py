@@ -9,6 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from spnl_tui.text import first_line
+from spnl_tui.ui.pull_text import summary
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
@@ -27,11 +28,6 @@ class TopLine(Widget):
 
     def watch_downloads(self, downloads: tuple[Download, ...]) -> None:
         """Paint only when the words change."""
-        if not downloads:
-            self.summary = ""
-            return
-        from spnl_tui.ui.pull_text import summary
-
         self.summary = summary(downloads, self._go_on_key)
 
     def render(self) -> Content:
