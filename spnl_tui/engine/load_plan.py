@@ -94,6 +94,8 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if on_cpu:
         # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
         environment["MISTRALRS_CPU_KV_F32"] = "1"
+        # A build with CUDA takes the first GPU that it sees, and has no other switch.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return LoadPlan(
         device=device,
         dtype=wish.dtype,

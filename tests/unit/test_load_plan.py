@@ -107,7 +107,11 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     plan = plan_load(model, machine(gpus=(CUDA,)), wish)
     assert (plan.in_situ_quantization, plan.dtype, plan.threads, plan.prefix_cache) == ("HQQ4", "bf16", 1, 0)
     assert (plan.context, plan.device) == (700, "cpu")
-    assert plan.environment == {"RAYON_NUM_THREADS": "1", "MISTRALRS_CPU_KV_F32": "1"}
+    assert plan.environment == {
+        "RAYON_NUM_THREADS": "1",
+        "MISTRALRS_CPU_KV_F32": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 @pytest.mark.parametrize(
