@@ -2,8 +2,8 @@
 
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
-Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a runner
-of its own. The machine is calibrated right before; do nothing else on it meanwhile.
+Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a
+runner of its own. The machine is calibrated right before; do nothing else on it meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,23 +66,34 @@ async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeat
     if not isinstance(loaded, wire.ModelLoaded):
         return Measured(error=_why(loaded))
     found = Measured(load_s=loaded.seconds, loaded_bytes=_anonymous(process.pid))
-    prefill, decode = [], []
-    for text in ["Hi", *(f"{number} " + "word " * (PROMPT // 2) for number in range(repeats))]:
-        sampling = Sampling(temperature=0.0, max_tokens=_TOKENS)
-        request: wire.Command
-        if plan.completion_only:
-            request = wire.Complete(id=process.next_id(), prompt=text, sampling=sampling)
-        else:
-            request = wire.Chat(id=process.next_id(), messages=(Message("user", text),), sampling=sampling)
-        finished = await _ask(process, request)
-        if not isinstance(finished, wire.ReplyFinished):
-            return replace(found, error=_why(finished))
-        found = replace(found, tokens=finished.usage.completion_tokens)
-        if text != "Hi" and finished.timing.prefill_s:
-            prefill.append(finished.usage.prompt_tokens / finished.timing.prefill_s)
-        if finished.timing.decode_tokens_per_s and finished.usage.completion_tokens >= _TOKENS // 2:
-            decode.append(finished.timing.decode_tokens_per_s)
-    return replace(found, prefill=max(prefill, default=None), decode=max(decode, default=None))
+    prefill, one, many = [], [], []
+    for number in range(repeats):
+        for text, tokens in (
+            (f"{number} " + "word " * (PROMPT - 20), 1),
+            (f"a{number}", 1),
+            (f"b{number}", _TOKENS),
+        ):
+            started = time.perf_counter()
+            finished = await _ask(process, _request(process.next_id(), plan, text, tokens))
+            seconds = time.perf_counter() - started
+            if not isinstance(finished, wire.ReplyFinished):
+                return replace(found, error=_why(finished))
+            found = replace(found, tokens=max(found.tokens, finished.usage.completion_tokens))
+            if len(text) > 10:
+                prefill.append(finished.usage.prompt_tokens / seconds)
+            elif tokens == 1:
+                one.append(seconds)
+            elif finished.usage.completion_tokens > _TOKENS // 2:
+                many.append((seconds, finished.usage.completion_tokens - 1))
+    decode = [count / (seconds - min(one)) for seconds, count in many if seconds > min(one)]
+    return replace(found, prefill=max(prefill), decode=max(decode, default=None))
+
+
+def _request(id: int, plan: LoadPlan, text: str, tokens: int) -> wire.Command:
+    sampling = Sampling(temperature=0.0, max_tokens=tokens)
+    if plan.completion_only:
+        return wire.Complete(id=id, prompt=text, sampling=sampling)
+    return wire.Chat(id=id, messages=(Message("user", text),), sampling=sampling)
 
 
 async def _ask(process: RunnerProcess, command: wire.Command) -> wire.Event:
@@ -116,7 +128,7 @@ def _anonymous(pid: int) -> int:
 
 _SHAPE: dict[str, Any] = {
     "layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "kv_heads": 2, "vocabulary": 32768,
-    "embedding": "Q4_0", "metadata": {"tokenizer.ggml.eos_token_id": 32767},
+    "embedding": "Q4_0", "template": None, "metadata": {"tokenizer.ggml.eos_token_id": 32767},
 }  # fmt: skip
 _TYPES = (
     "Q2_K",

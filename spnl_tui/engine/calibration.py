@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 _TYPES = ("Q8_0", "Q4_K", "F16")
 """Measured; the others follow by their ratio to Q8_0, which differs little between machines."""
 _TOKENS = 24
-_REPEATS = 3
+_REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
 
 
@@ -135,37 +136,30 @@ async def _run(
                 chat_template=wire.RAW_TEMPLATE,
             ),
         )
-        decode_s = float("inf")
-        prefill_s = dict.fromkeys(prompts, float("inf"))
-        await _complete(process, 8)
+        await _complete(process, 8, 1)
+        one = dict.fromkeys(prompts, float("inf"))
+        many = float("inf")
         for _ in range(_REPEATS):
             for prompt in prompts:
-                finished = await _complete(process, prompt)
-                tokens, timing = finished.usage.prompt_tokens, finished.timing
-                if timing.prefill_s and tokens:
-                    prefill_s[prompt] = min(prefill_s[prompt], timing.prefill_s * prompt / tokens)
-                if timing.decode_tokens_per_s and prompt == prompts[0]:
-                    decode_s = min(decode_s, 1 / timing.decode_tokens_per_s)
+                one[prompt] = min(one[prompt], await _complete(process, prompt, 1))
+            many = min(many, await _complete(process, prompts[0], _TOKENS))
     finally:
         await process.end()
         file.unlink()
-    if not all(seconds < float("inf") for seconds in (decode_s, *prefill_s.values())):
-        raise RunnerError(
-            "This machine could not be measured", "The engine told no times.", "Try again later."
-        )
-    return _Run(decode_s, prefill_s)
+    return _Run(max(many - one[prompts[0]], 1e-9) / (_TOKENS - 1), one)
 
 
-async def _complete(process: RunnerProcess, prompt_tokens: int) -> wire.ReplyFinished:
-    # One letter is one token of the model below, so the length is known without asking.
+async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int) -> float:
+    """Seconds until the reply is complete. Chunks tell less: text of half a character is held back."""
     command = wire.Complete(
         id=process.next_id(),
+        # One letter is one token of the model below, so the length is known without asking.
         prompt="a" * prompt_tokens,
-        sampling=Sampling(temperature=0.0, max_tokens=_TOKENS),
+        sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
-    finished = await _ask(process, command)
-    assert isinstance(finished, wire.ReplyFinished)
-    return finished
+    started = time.perf_counter()
+    await _ask(process, command)
+    return time.perf_counter() - started
 
 
 async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wire.Event:
