@@ -63,7 +63,7 @@ Subject = Card | ModelReference | LibraryEntry
 """What can be looked at: a search result, a repository by its name, a model on this machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
     """A model as far as it is known; each step of looking at it gives a fuller one."""
 

@@ -174,18 +174,32 @@ class MainScreen(Screen[None]):
         self.chat.welcome.offer(starter=self._services.starter is not None, error=error)
 
     async def _use_model(self, model: LocalModel) -> None:
+        """Talk to this model from the next prompt on; a reply ends on the model that it began with."""
         self._model = model
-        self.conversation.model = model.name
-        self.activity = Activity(model=plain(model.name), state="idle")
         self.chat.welcome.ready(model.name)
+        if self._run is not None:
+            # `_finish_reply` takes the model up.
+            self.notify(
+                "The reply that is being made ends on the model that it began with.",
+                title=f"{plain(model.name)} answers from the next prompt on",
+                markup=False,
+            )
+            return
+        self._take_up(model)
         if self._queued:
             self._send_queued()
         else:
             await self._load_ahead(model)
 
+    def _take_up(self, model: LocalModel) -> None:
+        self.conversation.model = model.name
+        self.activity = Activity(model=plain(model.name), state="idle")
+
     async def _load_ahead(self, model: LocalModel) -> None:
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
+                if self._model != model:
+                    continue  # another one was chosen meanwhile
                 match event:
                     case protocol.ModelLoaded():
                         self._set_idle_activity(context_length=event.context_length)
@@ -297,6 +311,10 @@ class MainScreen(Screen[None]):
         done = _end(conversation, turn, run.so_far)
         self._run = None
         self.activity = run.activity
+        if (model := self._model) is not None and model.name != conversation.model:
+            self._take_up(model)
+            if not self._queued:
+                self.run_worker(self._load_ahead(model), group="model")
         await widget.finish(done)
         run.ended.set()
         self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))

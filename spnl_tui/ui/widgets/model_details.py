@@ -99,7 +99,6 @@ class ModelDetails(Vertical):
         self.appraisals = look.appraise(self.context)
         self._about.update(_about(look, wide=self.size.height >= 30))
         self._show_table(look)
-        self._context_line.update(_describe_context(look, self.context, self.appraisals))
         self._show_reasons()
 
     def _show_table(self, look: Look) -> None:
@@ -138,6 +137,26 @@ class ModelDetails(Vertical):
         if look is not None and look.waiting_for:
             parts.append(Content.styled(f"{look.waiting_for}…", "$text-muted"))
         self._reasons.update(Content("\n").join(parts))
+        if look is not None:
+            hint = self._hint(look, label)
+            self._context_line.update(_describe_context(look, self.context, self.appraisals, hint))
+
+    def _hint(self, look: Look, label: str | None) -> str:
+        """What Enter does."""
+        quantization = next((q for q in look.choices if q.label == label), None)
+        if quantization is None:
+            return ""
+        if not self._table.has_focus:
+            return "Tab chooses a quantization"
+        if label in look.here:
+            return "Enter loads it"
+        size = quantization.size_bytes
+        return "Enter pulls it" if size is None else f"Enter pulls {in_bytes(size)}"
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _focus_moved(self) -> None:
+        self._show_reasons()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -192,7 +211,7 @@ def _entry_facts(entry: LibraryEntry, look: Look) -> list[tuple[str, str]]:
     return [(what, value) for what, value in facts if value]
 
 
-def _describe_context(look: Look, context: int, appraisals: Mapping[str, Appraisal]) -> Content:
+def _describe_context(look: Look, context: int, appraisals: Mapping[str, Appraisal], hint: str) -> Content:
     most = {a.verdict.context for a in appraisals.values() if a.verdict}
     cut = f", the model's most: {max(most):,}" if most and max(most) < context else ""
     return Content.assemble(
@@ -200,4 +219,5 @@ def _describe_context(look: Look, context: int, appraisals: Mapping[str, Apprais
         ("− ", "bold $text-primary"),
         f"{context:,} tokens{cut}",
         (" +", "bold $text-primary"),
+        (f"      {hint}", "$text-muted"),
     )

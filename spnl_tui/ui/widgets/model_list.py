@@ -84,10 +84,8 @@ class ModelList(OptionList, can_focus=False):
         options = [*self._library(entries, problems, named), *self._hub(results, named)]
         with self.prevent(OptionList.OptionHighlighted):
             self.set_options(options)
-        place = next((index for index, option in enumerate(options) if option.id == before), None)
-        if place is None:
-            place = next((index for index, option in enumerate(options) if not option.disabled), None)
-        # The first of a section is shown with its heading, not at the very top.
+        places = {option.id: index for index, option in enumerate(options) if not option.disabled}
+        place = places.get(before, next(iter(places.values()), None))
         self.highlighted = place
         if place is not None and place <= 1:
             self.scroll_to(y=0, animate=False)
@@ -118,7 +116,7 @@ class ModelList(OptionList, can_focus=False):
             options.append(_heading("On this machine", "SIZE"))
         for entry in entries:
             key = f"here {entry.directory} {entry.files[0]}"
-            options.append(self._option(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes), ""))))
+            options.append(self._option(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
         return options + [_note(line) for problem in problems for line in _lines(problem)]
 
     def _hub(self, results: Results, named: ModelReference | None) -> list[Option]:
