@@ -143,8 +143,10 @@ class ModelBrowser:
 
     async def search(self, query: Query) -> Results:
         """The first page; a failure is part of the answer."""
+        named = reference_in(query.text)
+        text = named.repository if named and "/" in query.text else None
         try:
-            page = await self._catalog.search(query.text, format=query.format, sort=query.sort)
+            page = await self._catalog.search(text or query.text, format=query.format, sort=query.sort)
         except HubError as error:
             return Results(query, error=error)
         return Results(query, page.cards, page.next)

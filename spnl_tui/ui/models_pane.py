@@ -64,7 +64,7 @@ class ModelsPane(Horizontal):
         self._browser = browser
         self._query = Query()
         self._results = Results(self._query)
-        self._listing = Listing(())
+        self._listing: Listing | None = None
         self.search = Input(placeholder="Search, name ORG/NAME, or give a path", compact=True, id="search")
         self.list = ModelList(id="models-list")
         self.details = ModelDetails(id="details")
@@ -92,6 +92,11 @@ class ModelsPane(Horizontal):
         self.refresh_library()
         if self._results.error is not None:
             self._search()
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is known what is on this machine."""
+        return self._listing is not None
 
     def step_back(self) -> bool:
         """Go from the details to the list; False if the list has the focus already."""
@@ -144,8 +149,9 @@ class ModelsPane(Horizontal):
 
     def _show_list(self) -> None:
         words = self._query.text.casefold().split()
-        entries = [entry for entry in self._listing.entries if _matches(entry, words)]
-        self.list.show(entries, self._listing.problems, self._results, reference_in(self._query.text))
+        listing = self._listing or Listing(())
+        entries = [entry for entry in listing.entries if _matches(entry, words)]
+        self.list.show(entries, listing.problems, self._results, reference_in(self._query.text))
         self._look_soon()
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
@@ -175,7 +181,12 @@ class ModelsPane(Horizontal):
         await asyncio.sleep(delay)
         async with aclosing(self._browser.look(subject)) as looks:
             async for look in looks:
-                self.details.look = look
+                before = self.details.look
+                # A model that is looked at anew stays as it is known until more is known.
+                if before is None or before.subject != subject or not look.waiting_for:
+                    self.details.look = look
+                elif len(look.choices) >= len(before.choices):
+                    self.details.look = look
         self.refresh_bindings()
 
     @on(ModelDetails.Highlighted)

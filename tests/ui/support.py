@@ -19,6 +19,7 @@ from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
+from spnl_tui.ui.browsing import ModelBrowser
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Keeper, Progress, Services, Starter
 from spnl_tui.ui.widgets.prompt import Prompt
@@ -107,6 +108,7 @@ def make_app(
     error: SpnlError | None = None,
     keeper: Keeper | None = None,
     downloads: Downloads | None = None,
+    browser: ModelBrowser | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock."""
 
@@ -122,6 +124,7 @@ def make_app(
         starter=starter,
         keeper=keeper,
         downloads=None if downloads is None else lambda: downloads,
+        browser=None if browser is None else lambda: browser,
         close=() if downloads is None else (downloads.close,),
         clock=lambda: 0.0,
     )

@@ -90,10 +90,12 @@ class ModelDetails(Vertical):
 
     def _show(self) -> None:
         look = self.look
-        for widget in (self._titles, self._table, self._context_line, self._reasons):
+        # The table stays, be it empty: hidden, it would lose the focus.
+        for widget in (self._titles, self._context_line, self._reasons):
             widget.display = look is not None
         if look is None:
             self._about.update(Content("Choose a model to see whether it runs here."))
+            self._table.clear_options()
             self.appraisals = {}
             return
         self.appraisals = look.appraise(self.context)
@@ -111,7 +113,7 @@ class ModelDetails(Vertical):
         width = self._table.scrollable_content_region.width or self.size.width - 2
         shown, (titles, *lines) = fitted(QUANTIZATION_COLUMNS, rows, max(20, width))
         self._titles.update(Content(GAP.join(titles)).stylize("$text-muted"))
-        self._titles.display = self._table.display = bool(rows)
+        self._titles.display = bool(rows)
         options = [
             Option(_line(shown, cells, self.appraisals.get(q.label)), id=q.label)
             for q, cells in zip(look.choices, lines, strict=True)
@@ -204,7 +206,8 @@ _NAMED = frozenset({"context", "downloads", "likes", "updated", "parameters", "m
 
 def _entry_facts(entry: LibraryEntry, look: Look) -> list[tuple[str, str]]:
     local = look.local
-    facts = [("size", in_bytes(entry.size_bytes)), ("place", str(entry.directory))]
+    place = "the Hugging Face cache" if entry.origin == "cache" else str(entry.directory)
+    facts = [("size", in_bytes(entry.size_bytes)), ("place", place)]
     if local is not None:
         context = f"{local.context_length:,} tokens" if local.context_length else ""
         facts = [("architecture", local.architecture), ("context", context), *facts]
