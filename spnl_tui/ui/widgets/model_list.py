@@ -141,7 +141,8 @@ class ModelList(OptionList, can_focus=False):
         elif results.busy:
             options.append(_note("searching…" if not results.cards else "getting more…"))
         elif not results.cards:
-            options.append(_note(f"Nothing is called {first_line(query.text, 40)!r}."))
+            name = f"is called {first_line(query.text, 40)!r}" if query.text else "was found"
+            options.append(_note(f"Nothing {name}."))
         return options
 
     def _option(self, key: str, item: Item, row: Row) -> Option:
