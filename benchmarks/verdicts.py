@@ -3,17 +3,16 @@
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
 Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a
-runner of its own. The machine is calibrated right before; do nothing else on it meanwhile.
+runner of its own. The machine is calibrated right before. Do nothing else on it meanwhile; where that cannot
+be had, `--threads 1` counts processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import psutil
 
 from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.calibration import calibration_for
+from spnl_tui.engine.calibration import Clock, calibration_for, wall_clock
 from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.engine.pooled import load_command
 from spnl_tui.engine.process import RunnerProcess
@@ -49,19 +48,23 @@ class Measured:
     decode: float | None = None
 
 
-async def measure(model: LocalModel, plan: LoadPlan, *, repeats: int = 1) -> Measured:
+async def measure(
+    model: LocalModel, plan: LoadPlan, *, repeats: int = 1, clock: Clock = wall_clock
+) -> Measured:
     """Load the model by this plan and run it; the fastest of the repeats counts."""
     process = await RunnerProcess.spawn(plan.environment)
     try:
         async with asyncio.timeout(_LIMIT_S):
-            return await _run(process, model, plan, repeats)
+            return await _run(process, model, plan, repeats, clock)
     except TimeoutError:
         return Measured(error=f"not done after {_LIMIT_S} s")
     finally:
         await process.end()
 
 
-async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int) -> Measured:
+async def _run(
+    process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int, clock: Clock
+) -> Measured:
     loaded = await _ask(process, load_command(process.next_id(), model, plan, 0))
     if not isinstance(loaded, wire.ModelLoaded):
         return Measured(error=_why(loaded))
@@ -73,9 +76,9 @@ async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeat
             (f"a{number}", 1),
             (f"b{number}", _TOKENS),
         ):
-            started = time.perf_counter()
+            started = clock(process)
             finished = await _ask(process, _request(process.next_id(), plan, text, tokens))
-            seconds = time.perf_counter() - started
+            seconds = max(clock(process) - started, 1e-9)
             if not isinstance(finished, wire.ReplyFinished):
                 return replace(found, error=_why(finished))
             found = replace(found, tokens=max(found.tokens, finished.usage.completion_tokens))
@@ -113,6 +116,12 @@ def _why(event: wire.Event) -> str:
         case wire.RunnerEnded():
             return event.reason
     return str(event)
+
+
+def processor_time(process: RunnerProcess) -> float:
+    """Seconds that the process has computed: with one thread, what it takes on a machine without other work."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _anonymous(pid: int) -> int:
@@ -178,7 +187,7 @@ async def _row(
     wish = LoadOverrides(in_situ_quantization=in_situ, context=_CONTEXT, device="cpu", threads=threads)
     plan = plan_load(facts, machine, wish)
     verdict = assess(facts, machine, _CONTEXT, calibration, in_situ=plan.in_situ_quantization)
-    measured = await measure(model, plan, repeats=2)
+    measured = await measure(model, plan, repeats=2, clock=processor_time if threads == 1 else wall_clock)
     planned = plan.in_situ_quantization or "as stored"
     if measured.error:
         return f"| {name} | {planned} | {verdict.runs.level} | {measured.error} |||"
@@ -203,8 +212,9 @@ async def _main(arguments: argparse.Namespace) -> None:
     machine = read_machine()
     threads = arguments.threads or machine.physical_cores
     environment = {"RAYON_NUM_THREADS": str(threads), "MISTRALRS_CPU_KV_F32": "1"}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        calibration = await calibration_for(machine, Path(folder) / "calibration.json", environment)
+    clock = processor_time if threads == 1 else wall_clock
+    with tempfile.TemporaryDirectory() as folder:
+        calibration = await calibration_for(machine, Path(folder) / "calibration.json", environment, clock)
         print(f"{calibration.made_for}, {threads} threads; predicted / measured (ratio)\n")
         print("| Model | Loaded | Memory, MB | Decode, tokens/s | Prefill, tokens/s | Load, s |")
         print("|---|---|---|---|---|---|")
@@ -226,7 +236,11 @@ def main() -> None:
         "models", nargs="*", type=Path, help="GGUF files or directories; none for the built-in list"
     )
     parser.add_argument("--quick", action="store_true", help="fewer models")
-    parser.add_argument("--threads", type=int, help="of the engine; else one for each core")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="one for each core if not given; with 1, processor time is counted",
+    )
     asyncio.run(_main(parser.parse_args()))
 
 

@@ -20,6 +20,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.store import Store
     from spnl_tui.engine.load_plan import LoadOverrides
     from spnl_tui.engine.service import Engine, Planner
     from spnl_tui.hub.access import HubAccess
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
+    from spnl_tui.models.machine import Machine
 
 
 class Services:
@@ -38,6 +40,7 @@ class Services:
     def __init__(self, settings: Settings, paths: Paths) -> None:
         self.settings = settings
         self.paths = paths
+        self._opening: asyncio.Future[Store] | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -118,24 +121,32 @@ class Services:
     async def conditions(self) -> Conditions:
         """What verdicts are given for: this machine as it is now, and what the settings want."""
         from spnl_tui.engine.calibration import read_calibration
+        from spnl_tui.engine.devices import find_gpus
         from spnl_tui.engine.load_plan import DEFAULT_CONTEXT
         from spnl_tui.hub.verdicts import Conditions
         from spnl_tui.models.machine import read_machine
 
         wanted = self.settings.engine.in_situ_quantization
         return Conditions(
-            machine=await asyncio.to_thread(read_machine),
+            machine=await asyncio.to_thread(read_machine, await find_gpus()),
             context=self.settings.context.length or DEFAULT_CONTEXT,
             calibration=await asyncio.to_thread(read_calibration, self.paths.cache / "calibration.json"),
             in_situ=None if wanted == "none" else wanted,
         )
 
-    def plan_in_words(self, facts: ModelFacts) -> str:
-        """How a model would be loaded now, in a line."""
+    def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
+        """How a model would be loaded, in a line."""
         from spnl_tui.engine.load_plan import plan_load
-        from spnl_tui.models.machine import read_machine
 
-        return str(plan_load(facts, read_machine(), load_overrides(self.settings)))
+        return str(plan_load(facts, machine, load_overrides(self.settings)))
+
+    async def store(self) -> Store:
+        """Where conversations are kept, opened when it is first asked for."""
+        if self._opening is None:
+            from spnl_tui.conversations.store import Store
+
+            self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
+        return await asyncio.shield(self._opening)
 
     async def find_model(self, name: str | None = None) -> LocalModel | None:
         """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
@@ -157,6 +168,8 @@ class Services:
             for name in ("engine", "downloads", "catalog", "library")
             if name in self.__dict__  # made, since it was used
         ]
+        if self._opening is not None:
+            closing.append((await self._opening).close())
         await asyncio.gather(*closing)
 
     async def __aenter__(self) -> Services:
@@ -191,14 +204,18 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.devices import find_gpus
     from spnl_tui.engine.load_plan import LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
 
     overrides = load_overrides(settings)
 
-    def plan(model: LocalModel) -> LoadPlan:
-        return plan_load(read_local_facts(model), read_machine(), overrides)
+    async def plan(model: LocalModel) -> LoadPlan:
+        gpus = await find_gpus()
+        return await asyncio.to_thread(
+            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
+        )
 
     return plan
 

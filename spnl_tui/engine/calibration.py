@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -53,11 +53,22 @@ class _Shape:
 _WIDE, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(16, 256, 512, 4)
 
 
-async def calibration_for(machine: Machine, file: Path, environment: Mapping[str, str]) -> Calibration:
+Clock = Callable[[RunnerProcess], float]
+
+
+def wall_clock(process: RunnerProcess) -> float:
+    """Seconds as they pass, whatever the process does."""
+    return time.perf_counter()
+
+
+async def calibration_for(
+    machine: Machine, file: Path, environment: Mapping[str, str], clock: Clock = wall_clock
+) -> Calibration:
     """The calibration of this machine: from the file if it is for this machine and engine, else measured now.
 
     `environment` is the load plan's, so that what is measured is what users get. Measuring takes some seconds
-    of all cores: do it while nothing else is asked of them.
+    of all cores: do it while nothing else is asked of them. (A benchmark on a busy machine counts processor
+    time instead, with a clock of its own.)
 
     Raises:
         RunnerError: the engine could not be run.
@@ -66,7 +77,7 @@ async def calibration_for(machine: Machine, file: Path, environment: Mapping[str
     known = await asyncio.to_thread(read_calibration, file)
     if known is not None and known.made_for == made_for:
         return known
-    measured = dataclasses.replace(await _measure(environment), made_for=made_for)
+    measured = dataclasses.replace(await _measure(environment, clock), made_for=made_for)
     await asyncio.to_thread(_write, measured, file)
     return measured
 
@@ -92,14 +103,14 @@ def _write(calibration: Calibration, file: Path) -> None:
     part.replace(file)
 
 
-async def _measure(environment: Mapping[str, str]) -> Calibration:
+async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
     decode: dict[str, float] = {}
     prefill: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="spnl-chat-calibration-") as folder:
         short, long = 128, 768
-        deep = await _run(Path(folder), _DEEP, "Q8_0", (short, long), environment)
+        deep = await _run(Path(folder), _DEEP, "Q8_0", (short, long), environment, clock)
         for type in _TYPES:
-            wide = await _run(Path(folder), _WIDE, type, (short,), environment)
+            wide = await _run(Path(folder), _WIDE, type, (short,), environment, clock)
             decode[type] = wide.decode_s / _WIDE.weights
             prefill[type] = wide.prefill_s[short] / short / _WIDE.weights
         # What is left of the small layers' time once their weights are paid for; and what a longer prompt
@@ -119,7 +130,12 @@ class _Run:
 
 
 async def _run(
-    folder: Path, shape: _Shape, type: str, prompts: tuple[int, ...], environment: Mapping[str, str]
+    folder: Path,
+    shape: _Shape,
+    type: str,
+    prompts: tuple[int, ...],
+    environment: Mapping[str, str],
+    clock: Clock,
 ) -> _Run:
     file = folder / f"{type}.gguf"
     await asyncio.to_thread(_make_model, file, shape, type)
@@ -136,20 +152,20 @@ async def _run(
                 chat_template=wire.RAW_TEMPLATE,
             ),
         )
-        await _complete(process, 8, 1)
+        await _complete(process, 8, 1, clock)
         one = dict.fromkeys(prompts, float("inf"))
         many = float("inf")
         for _ in range(_REPEATS):
             for prompt in prompts:
-                one[prompt] = min(one[prompt], await _complete(process, prompt, 1))
-            many = min(many, await _complete(process, prompts[0], _TOKENS))
+                one[prompt] = min(one[prompt], await _complete(process, prompt, 1, clock))
+            many = min(many, await _complete(process, prompts[0], _TOKENS, clock))
     finally:
         await process.end()
         file.unlink()
     return _Run(max(many - one[prompts[0]], 1e-9) / (_TOKENS - 1), one)
 
 
-async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int) -> float:
+async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:
     """Seconds until the reply is complete. Chunks tell less: text of half a character is held back."""
     command = wire.Complete(
         id=process.next_id(),
@@ -157,9 +173,9 @@ async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int) -> 
         prompt="a" * prompt_tokens,
         sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
-    started = time.perf_counter()
+    started = clock(process)
     await _ask(process, command)
-    return time.perf_counter() - started
+    return clock(process) - started
 
 
 async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wire.Event:

@@ -175,7 +175,7 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
     print("\n".join(plan.lines))
     planner = load_planner(services.settings)
     for name, model in known.items():
-        print(f"{plain(name)}: {await asyncio.to_thread(planner, model)}")
+        print(f"{plain(name)}: {await planner(model)}")
     return OK
 
 

@@ -183,9 +183,12 @@ class ModelsPane(Horizontal):
             async for look in looks:
                 before = self.details.look
                 # A model that is looked at anew stays as it is known until more is known.
-                if before is None or before.subject != subject or not look.waiting_for:
-                    self.details.look = look
-                elif len(look.choices) >= len(before.choices):
+                if (
+                    before is None
+                    or before.subject != subject
+                    or not look.waiting_for
+                    or len(look.choices) >= len(before.choices)
+                ):
                     self.details.look = look
         self.refresh_bindings()
 

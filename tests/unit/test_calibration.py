@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.engine import calibration
-from spnl_tui.engine.calibration import calibration_for, read_calibration
+from spnl_tui.engine.calibration import Clock, calibration_for, read_calibration
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine
 
@@ -22,7 +22,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     """The environments that were measured in."""
     seen: list[Mapping[str, str]] = []
 
-    async def measure(environment: Mapping[str, str]) -> Calibration:
+    async def measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
         seen.append(environment)
         return MEASURED
 

@@ -150,6 +150,17 @@ def test_context(facts: Any) -> None:
     assert "context cut to the model's 2,048 tokens" in long.reasons
 
 
+def test_short_memory_cuts_a_context_that_nobody_asked_for(facts: Any) -> None:
+    model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
+    roomy = plan_load(model, LAPTOP)
+    assert roomy.context == 8192
+    little = machine(memory_available=roomy.memory.total - 1)
+    assert plan_load(model, little).context == 4096
+    assert "memory is short for more than 4,096 tokens of context" in plan_load(model, little).reasons
+    assert plan_load(model, little, LoadOverrides(context=8192)).context == 8192
+    assert plan_load(model, machine(memory_available=1)).context == 1024
+
+
 def test_a_mistral_stored_as_llama_gets_its_config(facts: Any) -> None:
     plan = plan_load(facts(name="Mistral-7B-Instruct-v0.3", head_width=128), LAPTOP)
     assert plan.config is not None
