@@ -18,6 +18,8 @@ from spnl_tui.ui.widgets.pull_block import PullBlock
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
 
+_OFFERED = ("load", "pause", "retry", "cancel", "clear")
+
 
 class DownloadsPane(VerticalScroll):
     """One block for each pull, in the order of the queue; keys act on the selected one.
@@ -39,6 +41,7 @@ class DownloadsPane(VerticalScroll):
         super().__init__(id=id)
         self._blocks: dict[str, PullBlock] = {}
         self._shown: tuple[str, ...] = ()
+        self._offered: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(
@@ -73,7 +76,7 @@ class DownloadsPane(VerticalScroll):
             self._select_near(before)
         for download in self.downloads:
             self._blocks[download.id].download = download
-        self.refresh_bindings()
+        self._offer()
 
     def _select_near(self, before: tuple[str, ...]) -> None:
         """Keep the selection; when its pull has gone, take the one that came into its place."""
@@ -90,6 +93,14 @@ class DownloadsPane(VerticalScroll):
         if block := self._blocks.get(now):
             block.add_class("-selected")
             block.scroll_visible(animate=False)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Have the footer built anew, which is costly, only when other keys apply than before."""
+        offered = tuple(action for action in _OFFERED if self.check_action(action, ()))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     @property
     def _current(self) -> Download | None:

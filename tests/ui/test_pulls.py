@@ -245,8 +245,8 @@ async def test_quitting_asks_once_and_the_next_start_goes_on_with_one_key(
     hub.faults.clear()
     async with launch() as it:
         await wait_until(lambda: it.states == {"m0": "paused"})
-        await wait_until(lambda: any("m0" in toast and "f9 goes on" in toast for toast in it.toasts))
-        await wait_until(lambda: "↓ 1 pull paused – f9 goes on" in it.top)
+        await wait_until(lambda: any("m0" in toast and "F9 goes on" in toast for toast in it.toasts))
+        await wait_until(lambda: "↓ 1 pull paused – F9 goes on" in it.top)
         await it.press("f9")
         await it.until("done")
         assert [r.start for r in hub.downloads("m0.gguf") if r.where == "cdn"][-1] > 0
