@@ -10,7 +10,6 @@ from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from spnl_tui.models.local import LocalModel
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands import bindings
 from spnl_tui.ui.widgets.pull_block import PullBlock
@@ -137,16 +136,10 @@ class DownloadsPane(VerticalScroll):
 
     def action_load(self) -> None:
         """Talk to the model that was pulled."""
-        if (current := self._current) and (finished := current.finished):
-            names = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
-            is_gguf = names[0].lower().endswith(".gguf")
-            model = LocalModel(
-                current.name,
-                "gguf" if is_gguf else "safetensors",
-                finished.snapshot,
-                names if is_gguf else (),
-            )
-            self.post_message(messages.ModelChosen(model))
+        from spnl_tui.hub.wanted import pulled_model
+
+        if (current := self._current) and current.finished:
+            self.post_message(messages.ModelChosen(pulled_model(current.request, current.finished)))
 
     def action_pause(self) -> None:
         """Pause, or go on."""
