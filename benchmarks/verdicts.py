@@ -2,16 +2,15 @@
 
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
-Models of noise in every tensor type, the starter, and any models named, each loaded by its plan into a runner of
-its own. The machine is calibrated right before; do nothing else on it meanwhile.
+Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a
+runner of its own. The machine is calibrated right before. Do nothing else on it meanwhile; where that cannot
+be had, `--threads 1` counts processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from typing import Any
 import psutil
 
 from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.calibration import calibration_for
+from spnl_tui.engine.calibration import Clock, calibration_for, wall_clock
 from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.engine.pooled import load_command
 from spnl_tui.engine.process import RunnerProcess
@@ -49,50 +48,55 @@ class Measured:
     decode: float | None = None
 
 
-async def measure(model: LocalModel, plan: LoadPlan, *, repeats: int = 1) -> Measured:
+async def measure(
+    model: LocalModel, plan: LoadPlan, *, repeats: int = 1, clock: Clock = wall_clock
+) -> Measured:
     """Load the model by this plan and run it; the fastest of the repeats counts."""
-    with tempfile.TemporaryDirectory() as folder:
-        if plan.config is not None:
-            model = _beside_config(model, plan, Path(folder))
-        process = await RunnerProcess.spawn(plan.environment)
-        try:
-            async with asyncio.timeout(_LIMIT_S):
-                return await _run(process, model, plan, repeats)
-        except TimeoutError:
-            return Measured(error=f"not done after {_LIMIT_S} s")
-        finally:
-            await process.end()
+    process = await RunnerProcess.spawn(plan.environment)
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            return await _run(process, model, plan, repeats, clock)
+    except TimeoutError:
+        return Measured(error=f"not done after {_LIMIT_S} s")
+    finally:
+        await process.end()
 
 
-def _beside_config(model: LocalModel, plan: LoadPlan, folder: Path) -> LocalModel:
-    (folder / "config.json").write_text(json.dumps(plan.config), "utf-8")
-    for file in model.files:
-        (folder / file).symlink_to(model.directory / file)
-    return replace(model, directory=folder)
-
-
-async def _run(process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int) -> Measured:
+async def _run(
+    process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int, clock: Clock
+) -> Measured:
     loaded = await _ask(process, load_command(process.next_id(), model, plan, 0))
     if not isinstance(loaded, wire.ModelLoaded):
         return Measured(error=_why(loaded))
     found = Measured(load_s=loaded.seconds, loaded_bytes=_anonymous(process.pid))
-    prefill, decode = [], []
-    for text in ["Hi", *(f"{number} " + "word " * (PROMPT // 2) for number in range(repeats))]:
-        sampling = Sampling(temperature=0.0, max_tokens=_TOKENS)
-        request: wire.Command
-        if plan.completion_only:
-            request = wire.Complete(id=process.next_id(), prompt=text, sampling=sampling)
-        else:
-            request = wire.Chat(id=process.next_id(), messages=(Message("user", text),), sampling=sampling)
-        finished = await _ask(process, request)
-        if not isinstance(finished, wire.ReplyFinished):
-            return replace(found, error=_why(finished))
-        found = replace(found, tokens=finished.usage.completion_tokens)
-        if text != "Hi" and finished.timing.prefill_s:
-            prefill.append(finished.usage.prompt_tokens / finished.timing.prefill_s)
-        if finished.timing.decode_tokens_per_s and finished.usage.completion_tokens >= _TOKENS // 2:
-            decode.append(finished.timing.decode_tokens_per_s)
-    return replace(found, prefill=max(prefill, default=None), decode=max(decode, default=None))
+    prefill, one, many = [], [], []
+    for number in range(repeats):
+        for text, tokens in (
+            (f"{number} " + "word " * (PROMPT - 20), 1),
+            (f"a{number}", 1),
+            (f"b{number}", _TOKENS),
+        ):
+            started = clock(process)
+            finished = await _ask(process, _request(process.next_id(), plan, text, tokens))
+            seconds = max(clock(process) - started, 1e-9)
+            if not isinstance(finished, wire.ReplyFinished):
+                return replace(found, error=_why(finished))
+            found = replace(found, tokens=max(found.tokens, finished.usage.completion_tokens))
+            if len(text) > 10:
+                prefill.append(finished.usage.prompt_tokens / seconds)
+            elif tokens == 1:
+                one.append(seconds)
+            elif finished.usage.completion_tokens > _TOKENS // 2:
+                many.append((seconds, finished.usage.completion_tokens - 1))
+    decode = [count / (seconds - min(one)) for seconds, count in many if seconds > min(one)]
+    return replace(found, prefill=max(prefill), decode=max(decode, default=None))
+
+
+def _request(id: int, plan: LoadPlan, text: str, tokens: int) -> wire.Command:
+    sampling = Sampling(temperature=0.0, max_tokens=tokens)
+    if plan.completion_only:
+        return wire.Complete(id=id, prompt=text, sampling=sampling)
+    return wire.Chat(id=id, messages=(Message("user", text),), sampling=sampling)
 
 
 async def _ask(process: RunnerProcess, command: wire.Command) -> wire.Event:
@@ -114,6 +118,12 @@ def _why(event: wire.Event) -> str:
     return str(event)
 
 
+def processor_time(process: RunnerProcess) -> float:
+    """Seconds that the process has computed: with one thread, what it takes on a machine without other work."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def _anonymous(pid: int) -> int:
     memory = (
         psutil.Process(pid).memory_full_info()
@@ -127,7 +137,7 @@ def _anonymous(pid: int) -> int:
 
 _SHAPE: dict[str, Any] = {
     "layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "kv_heads": 2, "vocabulary": 32768,
-    "embedding": "Q4_0", "metadata": {"tokenizer.ggml.eos_token_id": 32767},
+    "embedding": "Q4_0", "template": None, "metadata": {"tokenizer.ggml.eos_token_id": 32767},
 }  # fmt: skip
 _TYPES = (
     "Q2_K",
@@ -177,7 +187,7 @@ async def _row(
     wish = LoadOverrides(in_situ_quantization=in_situ, context=_CONTEXT, device="cpu", threads=threads)
     plan = plan_load(facts, machine, wish)
     verdict = assess(facts, machine, _CONTEXT, calibration, in_situ=plan.in_situ_quantization)
-    measured = await measure(model, plan, repeats=2)
+    measured = await measure(model, plan, repeats=2, clock=processor_time if threads == 1 else wall_clock)
     planned = plan.in_situ_quantization or "as stored"
     if measured.error:
         return f"| {name} | {planned} | {verdict.runs.level} | {measured.error} |||"
@@ -202,8 +212,9 @@ async def _main(arguments: argparse.Namespace) -> None:
     machine = read_machine()
     threads = arguments.threads or machine.physical_cores
     environment = {"RAYON_NUM_THREADS": str(threads), "MISTRALRS_CPU_KV_F32": "1"}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        calibration = await calibration_for(machine, Path(folder) / "calibration.json", environment)
+    clock = processor_time if threads == 1 else wall_clock
+    with tempfile.TemporaryDirectory() as folder:
+        calibration = await calibration_for(machine, Path(folder) / "calibration.json", environment, clock)
         print(f"{calibration.made_for}, {threads} threads; predicted / measured (ratio)\n")
         print("| Model | Loaded | Memory, MB | Decode, tokens/s | Prefill, tokens/s | Load, s |")
         print("|---|---|---|---|---|---|")
@@ -225,7 +236,11 @@ def main() -> None:
         "models", nargs="*", type=Path, help="GGUF files or directories; none for the built-in list"
     )
     parser.add_argument("--quick", action="store_true", help="fewer models")
-    parser.add_argument("--threads", type=int, help="of the engine; else one for each core")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="one for each core if not given; with 1, processor time is counted",
+    )
     asyncio.run(_main(parser.parse_args()))
 
 

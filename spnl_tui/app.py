@@ -17,10 +17,7 @@ from textual.theme import Theme
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
-from spnl_tui.hub.starter import Starter as HubStarter
-from spnl_tui.hub.starter import StarterReady
 from spnl_tui.models.local import LocalModel
-from spnl_tui.services import Services
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands import COMMANDS, bindings
@@ -30,7 +27,10 @@ from spnl_tui.ui.services import Services as InterfaceServices
 from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
+    # The first paint needs none of these.
     from spnl_tui.conversations.store import Store
+    from spnl_tui.hub.starter import Starter as HubStarter
+    from spnl_tui.services import Services
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -148,6 +148,8 @@ class _StarterForInterface:
         self._starter = starter
 
     async def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
+        from spnl_tui.hub.starter import StarterReady
+
         async with aclosing(self._starter.fetch()) as events:
             async for event in events:
                 if isinstance(event, StarterReady):

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from spnl_tui.errors import SpnlError
+
+if TYPE_CHECKING:
+    from spnl_tui.services import Services
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -68,7 +71,14 @@ def cli(ctx: click.Context, config: Path | None, model: str | None, theme: str |
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
 @click.option("-s", "--system", help="The system prompt.")
 @_sampling_options
-@click.option("-n", "count", type=click.IntRange(1, 64), default=1, help="How many replies to give.")
+@click.option("-n", "count", type=click.IntRange(1, 64), help="How many replies to give.")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="Run the query in this file.")
+@click.option("-c", "--query", help="Run this query, in Lisp or JSON.")
+@click.option(
+    "-b", "--builtin", help="Run a query that comes with the program: email, email2, bulkmap, gsm8k."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
+@click.option("--dry-run", is_flag=True, help="Show the query's tree and token counts, and run nothing.")
 @click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
 @click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
@@ -79,7 +89,12 @@ def run(
     prompt: str | None,
     model: str | None,
     system: str | None,
-    count: int,
+    count: int | None,
+    file: Path | None,
+    query: str | None,
+    builtin: str | None,
+    verbose: bool,
+    dry_run: bool,
     no_stream: bool,
     time_: bool,
     json_: bool,
@@ -87,42 +102,83 @@ def run(
 ) -> None:
     """Ask one PROMPT and print the reply.
 
-    "-" reads the prompt from standard input. Text that is piped in follows the prompt.
+    "-" reads the prompt from standard input. Text that is piped in follows the prompt. With -f, -c or -b a
+    span query is run instead.
     """
-    from spnl_tui.headless import ask, output, pulling
+    from spnl_tui.headless import ask, pulling
 
+    if (queries := [given for given in (file, query, builtin) if given is not None]) and (
+        len(queries) > 1 or prompt is not None
+    ):
+        raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
+    sampling["stop"] = list(sampling["stop"]) or None
+    flags = {
+        "model.default": model,
+        "chat.system_prompt": system,
+        "engine.stream": False if no_stream else None,
+        **{f"sampling.{name}": value for name, value in sampling.items()},
+    }
+    if queries:
+        from spnl_tui.headless import querying
+
+        source = querying.QuerySource(file=file, text=query, builtin=builtin)
+        options = querying.QueryOptions(
+            n=count,
+            model=model,
+            temperature=sampling["temperature"],
+            max_tokens=sampling["max_tokens"],
+            json=json_,
+            time=time_,
+            verbose=verbose,
+            dry_run=dry_run,
+        )
+        _run(ctx, lambda s: querying.run(s, source, options), flags)
     piped = None if sys.stdin.isatty() else sys.stdin.read()
     if prompt == "-":
         prompt, piped = None, sys.stdin.read() if piped is None else piped
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
         raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
+
+    async def main(services: Services) -> int:
+        settings = services.settings
+        request = ask.Request(
+            prompt=ask.read_prompt(prompt, piped),
+            system=settings.chat.system_prompt,
+            sampling=settings.sampling,
+            n=count or 1,
+            thinking=settings.chat.thinking,
+            stream=settings.engine.stream,
+            json=json_,
+            time=time_,
+        )
+        return await ask.ask(services.engine, await pulling.model_for(services), request)
+
+    _run(ctx, main, flags)
+
+
+@cli.command("map")
+@click.argument("template")
+@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@_sampling_options
+@click.option("--jsonl", is_flag=True, help="Print a JSON object for each line, as they come.")
+@click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
+@click.pass_context
+def map_(
+    ctx: click.Context, /, template: str, model: str | None, jsonl: bool, time_: bool, **sampling: Any
+) -> None:
+    """Ask TEMPLATE, with {} replaced, of each line of standard input.
+
+    Interrupted, it goes on where it was when it is run again.
+    """
+    from spnl_tui.headless import querying
+
     sampling["stop"] = list(sampling["stop"]) or None
-    services = _services(
+    flags = {"model.default": model, **{f"sampling.{name}": value for name, value in sampling.items()}}
+    _run(
         ctx,
-        {
-            "model.default": model,
-            "chat.system_prompt": system,
-            "engine.stream": False if no_stream else None,
-            **{f"sampling.{name}": value for name, value in sampling.items()},
-        },
+        lambda s: querying.map_input(s, template, sampling=s.settings.sampling, jsonl=jsonl, time=time_),
+        flags,
     )
-    settings = services.settings
-    request = ask.Request(
-        prompt=ask.read_prompt(prompt, piped),
-        system=settings.chat.system_prompt,
-        sampling=settings.sampling,
-        n=count,
-        thinking=settings.chat.thinking,
-        stream=settings.engine.stream,
-        json=json_,
-        time=time_,
-    )
-
-    async def main() -> int:
-        async with services:
-            return await ask.ask(services.engine, await pulling.model_for(services), request)
-
-    ctx.exit(output.run(main()))
 
 
 @cli.command()
@@ -164,7 +220,7 @@ def show(ctx: click.Context, /, model: str, json_: bool) -> None:
     from spnl_tui.models.reference import ModelReference
 
     reference = ModelReference.parse(model)
-    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, json_=json_))
+    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, s.judge, json_=json_))
 
 
 @cli.command("list")
@@ -206,11 +262,118 @@ def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
     _run(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
 
 
-def _run(ctx: click.Context, command: Callable[[Any], Coroutine[None, None, int]]) -> None:
+@cli.command()
+@_json_option
+@click.pass_context
+def doctor(ctx: click.Context, /, json_: bool) -> None:
+    """Look at this machine and this installation, and say what to do about what is amiss."""
+    from spnl_tui.headless import doctor as command
+
+    _run(ctx, lambda s: command.doctor(s, json_=json_))
+
+
+@cli.group()
+def history() -> None:
+    """The conversations: list, search, show, export, import, replay, rm."""
+
+
+@history.command("list")
+@click.option("--limit", type=click.IntRange(1), default=50, help="How many to show.")
+@click.option("--archived", is_flag=True, help="Those in the archive.")
+@click.option("--tag", help="Those with this tag.")
+@click.option("-m", "--model", help="Those with this model.")
+@_json_option
+@click.pass_context
+def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
+    """List conversations, the last changed first."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.list_conversations(s, json_=json_, **where))
+
+
+@history.command("search")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1), default=20, help="How many to show.")
+@click.option("-m", "--model", help="Replies of this model.")
+@_json_option
+@click.pass_context
+def history_search(
+    ctx: click.Context, /, words: tuple[str, ...], limit: int, model: str | None, json_: bool
+) -> None:
+    """Find the turns that hold all WORDS."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.search(s, " ".join(words), limit=limit, model=model, json_=json_))
+
+
+@history.command("show")
+@click.argument("id")
+@_json_option
+@click.pass_context
+def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
+    """Show the conversation whose id begins with ID."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.show(s, id, json_=json_))
+
+
+@history.command("export")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--format", "format_", type=click.Choice(["json", "markdown"]), default="json")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.pass_context
+def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, output: Path | None) -> None:
+    """Export conversations, or all of them, as lossless JSON or as Markdown."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.export(s, ids, format=format_, output=output))
+
+
+@history.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@_json_option
+@click.pass_context
+def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) -> None:
+    """Import exports of spnl-chat, ChatGPT (conversations.json) or oterm."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.import_files(s, paths, json_=json_))
+
+
+@history.command("replay")
+@click.argument("id")
+@_json_option
+@click.pass_context
+def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
+    """Run the replies of a conversation again, and show where they differ."""
+    from spnl_tui.headless import history as commands
+
+    _run(ctx, lambda s: commands.replay_replies(s, id, json_=json_))
+
+
+@history.command("rm")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def history_rm(ctx: click.Context, /, ids: tuple[str, ...], yes: bool) -> None:
+    """Delete conversations for good."""
+    from spnl_tui.headless import history as commands
+
+    _run(
+        ctx,
+        lambda s: commands.remove(s, ids, confirm=lambda question: yes or click.confirm(question, err=True)),
+    )
+
+
+def _run(
+    ctx: click.Context,
+    command: Callable[[Services], Coroutine[None, None, int]],
+    flags: dict[str, Any] | None = None,
+) -> NoReturn:
     """Run a command on the services, close them, and exit with its code."""
     from spnl_tui.headless import output
 
-    services = _services(ctx)
+    services = _services(ctx, flags)
 
     async def main() -> int:
         async with services:
@@ -219,7 +382,7 @@ def _run(ctx: click.Context, command: Callable[[Any], Coroutine[None, None, int]
     ctx.exit(output.run(main()))
 
 
-def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Any:
+def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Services:
     from spnl_tui.paths import Paths
     from spnl_tui.services import make_services
     from spnl_tui.settings import load_settings

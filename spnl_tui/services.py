@@ -20,6 +20,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.store import Store
     from spnl_tui.engine.service import Engine, Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from spnl_tui.hub.library import Library
     from spnl_tui.hub.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
+    from spnl_tui.models.facts import ModelFacts
+    from spnl_tui.models.fit import Verdict
+
+VERDICT_CONTEXT = 8192
+"""Tokens of context that a model is judged with, if the settings name none."""
 
 
 class Services:
@@ -35,6 +41,7 @@ class Services:
     def __init__(self, settings: Settings, paths: Paths) -> None:
         self.settings = settings
         self.paths = paths
+        self._opening: asyncio.Future[Store] | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -81,6 +88,15 @@ class Services:
             starter=self.starter.locate,
         )
 
+    def judge(self, facts: ModelFacts) -> Verdict:
+        """Whether a model runs and fits on this machine as it is now, with the context of the settings."""
+        from spnl_tui.models.fit import assess
+        from spnl_tui.models.machine import read_machine
+
+        in_situ: str | None = self.settings.engine.in_situ_quantization
+        context = self.settings.context.length or VERDICT_CONTEXT
+        return assess(facts, read_machine(), context, in_situ=None if in_situ == "none" else in_situ)
+
     @cached_property
     def rate(self) -> RateLimit:
         """The limit that all pulls share."""
@@ -112,6 +128,14 @@ class Services:
             limit=self.settings.pulls.side_by_side,
         )
 
+    async def store(self) -> Store:
+        """Where conversations are kept, opened when it is first asked for."""
+        if self._opening is None:
+            from spnl_tui.conversations.store import Store
+
+            self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
+        return await asyncio.shield(self._opening)
+
     async def find_model(self, name: str | None = None) -> LocalModel | None:
         """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
 
@@ -132,6 +156,8 @@ class Services:
             for name in ("engine", "downloads", "catalog", "library")
             if name in self.__dict__  # made, since it was used
         ]
+        if self._opening is not None:
+            closing.append((await self._opening).close())
         await asyncio.gather(*closing)
 
     async def __aenter__(self) -> Services:
@@ -166,6 +192,7 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
+    from spnl_tui.engine.devices import find_gpus
     from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
@@ -183,8 +210,11 @@ def load_planner(settings: Settings) -> Planner:
         context=settings.context.length,
     )
 
-    def plan(model: LocalModel) -> LoadPlan:
-        return plan_load(read_local_facts(model), read_machine(), overrides)
+    async def plan(model: LocalModel) -> LoadPlan:
+        gpus = await find_gpus()
+        return await asyncio.to_thread(
+            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
+        )
 
     return plan
 

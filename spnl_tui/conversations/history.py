@@ -24,10 +24,11 @@ _TITLE = 60
 def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
     """One line for each conversation: id, time, turns, title, and what else is set."""
     for item in summaries:
-        marks = ["pinned"] * item.pinned + ["archived"] * item.archived
-        more = [plain(item.model)] * bool(item.model) + marks + [f"#{plain(tag)}" for tag in item.tags]
+        more = [first_line(item.model, _TITLE)] * bool(item.model)
+        more += ["pinned"] * item.pinned + ["archived"] * item.archived
+        more += [f"#{first_line(tag, _TITLE)}" for tag in item.tags]
         line = f"{item.id[:SHORT_ID]}  {_when(item.updated_at)}  {item.turns:>5}  {_title(item.title)}"
-        yield first_line(f"{line}  ({', '.join(more)})" if more else line, 1000)
+        yield f"{line}  ({', '.join(more)})" if more else line
 
 
 def summary_to_plain(summary: ConversationSummary) -> dict[str, Any]:

@@ -68,10 +68,9 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     """`value` as the type `hint` says, or ValueError."""
     if hint is str and isinstance(value, str):
         return well_formed(value)
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        # A whole number stays one, so that what is written again is the same.
-        if abs(value) < 2**53 or (isinstance(value, float) and math.isfinite(value)):
-            return value
+    # A whole number stays one, so that what is written again is the same.
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value):
+        return value
     if hint is bool and isinstance(value, bool):
         return value
     # Within 64 bits: all that SQLite holds.
@@ -91,6 +90,11 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_plain(hint, value)
     raise ValueError(f"{name} has the wrong type or value: {_kind(value)}")
+
+
+def _finite(number: float) -> bool:
+    """Whether a float can hold it: JSON has whole numbers of any size."""
+    return abs(number) < 2**53 if isinstance(number, int) else math.isfinite(number)
 
 
 def _kind(value: Any) -> str:

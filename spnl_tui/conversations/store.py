@@ -82,21 +82,30 @@ class Store:
         """Save a turn, new or changed, and which branch is the active one.
 
         Of a conversation that is stored already nothing else is saved, so that what another program has
-        changed (its title, say) stays.
+        changed (its title, say) stays. One that is not, or no longer, stored is saved whole; one that another
+        program has deleted is restored, since somebody goes on with it.
         """
-        details = rows.details_row(conversation)
-        tags, model = conversation.tags, conversation.model
+        details, tags, model = rows.details_row(conversation), conversation.tags, conversation.model
+        turns = tuple(conversation.turns())
+        # A reply may stream on in what the user has just deleted here: that does not restore it.
+        deleted_here = int(conversation.id in self._deleted_conversations)
 
         def save(connection: sqlite3.Connection) -> None:
-            changed = connection.execute(
+            stored = connection.execute(
                 """
-                UPDATE conversation SET chosen = :chosen, updated_at = max(updated_at, :updated_at)
+                UPDATE conversation
+                SET chosen = :chosen, updated_at = max(updated_at, :updated_at),
+                    deleted = deleted * :deleted_here
                 WHERE id = :id RETURNING key
                 """,
-                details,
+                {**details, "deleted_here": deleted_here},
             ).fetchall()
-            key = changed[0][0] if changed else rows.save_details(connection, details, tags)
-            rows.save_turn(connection, key, model, turn)
+            if stored:
+                rows.save_turn(connection, stored[0][0], model, turn)
+                return
+            key = rows.save_details(connection, details, tags)
+            for each in turns:
+                rows.save_turn(connection, key, model, each)
 
         await self._database.write(save)
 

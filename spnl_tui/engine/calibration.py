@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 _TYPES = ("Q8_0", "Q4_K", "F16")
 """Measured; the others follow by their ratio to Q8_0, which differs little between machines."""
 _TOKENS = 24
-_REPEATS = 3
+_REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
 
 
@@ -52,11 +53,22 @@ class _Shape:
 _WIDE, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(16, 256, 512, 4)
 
 
-async def calibration_for(machine: Machine, file: Path, environment: Mapping[str, str]) -> Calibration:
+Clock = Callable[[RunnerProcess], float]
+
+
+def wall_clock(process: RunnerProcess) -> float:
+    """Seconds as they pass, whatever the process does."""
+    return time.perf_counter()
+
+
+async def calibration_for(
+    machine: Machine, file: Path, environment: Mapping[str, str], clock: Clock = wall_clock
+) -> Calibration:
     """The calibration of this machine: from the file if it is for this machine and engine, else measured now.
 
     `environment` is the load plan's, so that what is measured is what users get. Measuring takes some seconds
-    of all cores: do it while nothing else is asked of them.
+    of all cores: do it while nothing else is asked of them. (A benchmark on a busy machine counts processor
+    time instead, with a clock of its own.)
 
     Raises:
         RunnerError: the engine could not be run.
@@ -65,7 +77,7 @@ async def calibration_for(machine: Machine, file: Path, environment: Mapping[str
     known = await asyncio.to_thread(read_calibration, file)
     if known is not None and known.made_for == made_for:
         return known
-    measured = dataclasses.replace(await _measure(environment), made_for=made_for)
+    measured = dataclasses.replace(await _measure(environment, clock), made_for=made_for)
     await asyncio.to_thread(_write, measured, file)
     return measured
 
@@ -91,14 +103,14 @@ def _write(calibration: Calibration, file: Path) -> None:
     part.replace(file)
 
 
-async def _measure(environment: Mapping[str, str]) -> Calibration:
+async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
     decode: dict[str, float] = {}
     prefill: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="spnl-chat-calibration-") as folder:
         short, long = 128, 768
-        deep = await _run(Path(folder), _DEEP, "Q8_0", (short, long), environment)
+        deep = await _run(Path(folder), _DEEP, "Q8_0", (short, long), environment, clock)
         for type in _TYPES:
-            wide = await _run(Path(folder), _WIDE, type, (short,), environment)
+            wide = await _run(Path(folder), _WIDE, type, (short,), environment, clock)
             decode[type] = wide.decode_s / _WIDE.weights
             prefill[type] = wide.prefill_s[short] / short / _WIDE.weights
         # What is left of the small layers' time once their weights are paid for; and what a longer prompt
@@ -118,7 +130,12 @@ class _Run:
 
 
 async def _run(
-    folder: Path, shape: _Shape, type: str, prompts: tuple[int, ...], environment: Mapping[str, str]
+    folder: Path,
+    shape: _Shape,
+    type: str,
+    prompts: tuple[int, ...],
+    environment: Mapping[str, str],
+    clock: Clock,
 ) -> _Run:
     file = folder / f"{type}.gguf"
     await asyncio.to_thread(_make_model, file, shape, type)
@@ -135,37 +152,30 @@ async def _run(
                 chat_template=wire.RAW_TEMPLATE,
             ),
         )
-        decode_s = float("inf")
-        prefill_s = dict.fromkeys(prompts, float("inf"))
-        await _complete(process, 8)
+        await _complete(process, 8, 1, clock)
+        one = dict.fromkeys(prompts, float("inf"))
+        many = float("inf")
         for _ in range(_REPEATS):
             for prompt in prompts:
-                finished = await _complete(process, prompt)
-                tokens, timing = finished.usage.prompt_tokens, finished.timing
-                if timing.prefill_s and tokens:
-                    prefill_s[prompt] = min(prefill_s[prompt], timing.prefill_s * prompt / tokens)
-                if timing.decode_tokens_per_s and prompt == prompts[0]:
-                    decode_s = min(decode_s, 1 / timing.decode_tokens_per_s)
+                one[prompt] = min(one[prompt], await _complete(process, prompt, 1, clock))
+            many = min(many, await _complete(process, prompts[0], _TOKENS, clock))
     finally:
         await process.end()
         file.unlink()
-    if not all(seconds < float("inf") for seconds in (decode_s, *prefill_s.values())):
-        raise RunnerError(
-            "This machine could not be measured", "The engine told no times.", "Try again later."
-        )
-    return _Run(decode_s, prefill_s)
+    return _Run(max(many - one[prompts[0]], 1e-9) / (_TOKENS - 1), one)
 
 
-async def _complete(process: RunnerProcess, prompt_tokens: int) -> wire.ReplyFinished:
-    # One letter is one token of the model below, so the length is known without asking.
+async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:
+    """Seconds until the reply is complete. Chunks tell less: text of half a character is held back."""
     command = wire.Complete(
         id=process.next_id(),
+        # One letter is one token of the model below, so the length is known without asking.
         prompt="a" * prompt_tokens,
-        sampling=Sampling(temperature=0.0, max_tokens=_TOKENS),
+        sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
-    finished = await _ask(process, command)
-    assert isinstance(finished, wire.ReplyFinished)
-    return finished
+    started = clock(process)
+    await _ask(process, command)
+    return clock(process) - started
 
 
 async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wire.Event:

@@ -20,6 +20,8 @@ from spnl_tui.models.support import missing_config
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
 """Tokens, where neither the user nor the model says less."""
+LEAST_CONTEXT = 1024
+"""Tokens below which short memory does not cut the context: a chat needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +81,27 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     reasons: list[str] = []
     device = _device(machine, wish, reasons)
     on_cpu = device == "cpu"
-    threads = _threads(machine, on_cpu, wish, reasons)
+    threads = choose_threads(machine, wish.threads)
+    if on_cpu and wish.threads is not None and wish.threads > threads:
+        # The engine's threads spin at barriers: one without a core holds up all the others.
+        reasons.append(f"threads cut to the {machine.cores} usable cores")
     context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
-    in_situ = _in_situ(facts, machine, on_cpu, context, wish, reasons)
+    # A long context is worth less than weights that compute fast, so those are settled first.
+    in_situ = _in_situ(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish, reasons)
+
+    def memory(context: int) -> MemoryEstimate:
+        bytes_each = 4 if on_cpu else 2
+        kept = wish.prefix_cache > 0
+        return estimate_memory(facts, in_situ, context, kv_element_bytes=bytes_each, prefix_cache=kept)
+
+    wanted, may_cut = context, on_cpu and wish.context is None
+    while may_cut and context > LEAST_CONTEXT and memory(context).total > machine.memory_available:
+        context = max(LEAST_CONTEXT, context // 2)
+    if context < wanted:
+        reasons.append(f"memory is short for more than {context:,} tokens of context")
     if wish.flash_attention and on_cpu:
         reasons.append("flash attention is for GPUs")
     paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
@@ -94,6 +111,8 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if on_cpu:
         # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
         environment["MISTRALRS_CPU_KV_F32"] = "1"
+        # A build with CUDA takes the first GPU that it sees, and has no other switch.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return LoadPlan(
         device=device,
         dtype=wish.dtype,
@@ -104,13 +123,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
-        memory=estimate_memory(
-            facts,
-            in_situ,
-            context,
-            kv_element_bytes=4 if on_cpu else 2,
-            prefix_cache=wish.prefix_cache > 0,
-        ),
+        memory=memory(context),
         completion_only=facts.chat_template is None,
         environment=environment,
         config=missing_config(facts),
@@ -143,12 +156,10 @@ def _in_situ(
     return choice
 
 
-def _threads(machine: Machine, on_cpu: bool, wish: LoadOverrides, reasons: list[str]) -> int:
-    if wish.threads is not None:
-        if wish.threads > machine.cores and on_cpu:
-            # The engine's threads spin at barriers: one without a core holds up all the others.
-            reasons.append(f"threads cut to the {machine.cores} usable cores")
-        return min(wish.threads, machine.cores)
+def choose_threads(machine: Machine, wanted: int | None = None) -> int:
+    """How many threads the engine gets: as many as are wanted and have a core, else what is fastest."""
+    if wanted is not None:
+        return min(wanted, machine.cores)
     threads = machine.physical_cores
     # With cores to spare, the interface has one of its own. Of two it gets none: a thread less costs more.
     return threads - 1 if threads == machine.cores > 2 else threads

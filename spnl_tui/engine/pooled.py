@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
@@ -268,6 +269,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
+        config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
 

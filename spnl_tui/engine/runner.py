@@ -24,6 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.failures import (
+    NoChatTemplate,
+    PromptTooLong,
+    is_too_long,
+    load_failure,
+    request_failure,
+)
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
 from spnl_tui.engine.stops import StopFilter
 from spnl_tui.models.request import Grammar, Message, Sampling
@@ -53,13 +60,6 @@ class Wire:
                 os._exit(1)
 
 
-class _PromptTooLong(Exception):
-    def __init__(self, tokens: int, limit: int) -> None:
-        super().__init__(tokens, limit)
-        self.tokens = tokens
-        self.limit = limit
-
-
 class Runner:
     """The pipeline and the requests on it."""
 
@@ -82,7 +82,7 @@ class Runner:
         try:
             self._pipeline = _make_pipeline(command)
         except BaseException as error:  # a panic in Rust is no Exception
-            self._fail(command.id, "load", "The model could not be loaded", error)
+            self._fail(load_failure(command.id, error), error)
             return
         self._raw = command.chat_template == wire.RAW_TEMPLATE
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
@@ -102,7 +102,7 @@ class Runner:
         """Stream the reply."""
         try:
             if self._raw:
-                raise ValueError("This model does not have a chat template")
+                raise NoChatTemplate
             self._reply(command.id, command.messages, command.sampling, command.thinking, command.grammar)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
@@ -160,7 +160,7 @@ class Runner:
         try:
             self._out.send(wire.Tokenized(id=command.id, counts=tuple(map(self._count, command.texts))))
         except BaseException as error:
-            self._fail(command.id, "request", "The tokens could not be counted", error)
+            self._fail(request_failure(command.id, error), error)
 
     def cancel(self, command: wire.Cancel) -> None:
         """Mark the request; its thread sees the mark before the next chunk or prefill step."""
@@ -246,7 +246,7 @@ class Runner:
         limit = self._loaded().max_sequence_length()
         if limit is not None and total >= limit:
             # Said before the first step: the engine would say it only after the last.
-            raise _PromptTooLong(total, limit)
+            raise PromptTooLong(total, limit)
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
         if self._stepped_prefill:
             known = self._prefixes.known(messages)
@@ -302,50 +302,16 @@ class Runner:
             raise RuntimeError("no model is loaded")
         return self._pipeline
 
-    # ── failures ──────────────────────────────────────────────────────────────────────────────────
+    def _fail(self, failure: wire.RequestFailed, error: BaseException) -> None:
+        print(f"{failure.title}: {error!r}", file=sys.stderr, flush=True)
+        self._out.send(failure)
 
     def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
-        reason = str(error)
-        if "Prompt sequence length is greater than" in reason:
-            # The template's own tokens made it too long.
+        if is_too_long(error):
+            # It fitted without the template's own tokens. The engine does not say by how much it is too long.
             tokens = sum(self._count(message.content) for message in messages)
-            error = _PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
-        if isinstance(error, _PromptTooLong):
-            self._out.send(
-                wire.RequestFailed(
-                    id=request_id,
-                    kind="context",
-                    title="The prompt is longer than the context",
-                    message=f"It has about {error.tokens:,} tokens; the model reads {error.limit:,}.",
-                    hint="Shorten it, start a new conversation, or choose a model with a longer context.",
-                )
-            )
-        elif "does not have a chat template" in reason:
-            self._out.send(
-                wire.RequestFailed(
-                    id=request_id,
-                    kind="template",
-                    title="This model cannot chat",
-                    message="It is a base model: it carries no chat template.",
-                    hint="Choose an instruct model (its name often ends in -Instruct, -it or -Chat).",
-                )
-            )
-        elif "Invalid grammar" in reason:
-            self._fail(request_id, "request", "The reply format is not valid", error)
-        else:
-            self._fail(request_id, "internal", "The engine could not serve the request", error)
-
-    def _fail(self, request_id: int, kind: wire.ErrorKind, title: str, error: BaseException) -> None:
-        print(f"{title}: {error!r}", file=sys.stderr, flush=True)
-        self._out.send(
-            wire.RequestFailed(
-                id=request_id,
-                kind=kind,
-                title=title,
-                message=_first_line(error),
-                hint="The log has the details.",
-            )
-        )
+            error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
+        self._fail(request_failure(request_id, error), error)
 
 
 def _make_pipeline(command: wire.Load) -> mistralrs.Runner:
@@ -377,6 +343,8 @@ def _make_pipeline(command: wire.Load) -> mistralrs.Runner:
             # shown a directory that holds nothing but links to the shards.
             links = Path(folder) / "model"
             links.mkdir()
+            if command.config is not None:
+                (links / "config.json").write_text(command.config, encoding="utf-8")
             names = []
             for file in command.files:
                 source = Path(command.directory, file).resolve()
@@ -405,11 +373,6 @@ def _sampling_arguments(sampling: Sampling) -> dict[str, Any]:
 
 def _grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
     return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def _die_with_parent(parent: int) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +25,8 @@ from spnl_tui.paths import Paths
 
 log = logging.getLogger(__name__)
 
-Planner = Callable[[LocalModel], LoadPlan]
-"""Reads the model's header and this machine, and plans the load. Called in a thread. Raises SpnlError."""
+Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
+"""Reads the model's header and this machine, and plans the load. Raises SpnlError."""
 
 _CLOSE_BOUND_S = 2.0
 _HOUSEKEEPING_S = 15.0
@@ -76,6 +76,7 @@ class Engine:
         self._available_memory = available_memory or _available_memory
         self._runner_command = runner_command
         self._pool: dict[LocalModel, PooledModel] = {}
+        self._planning: dict[LocalModel, asyncio.Future[LoadPlan]] = {}
         self._cpu = asyncio.Semaphore(1)
         self._accelerators: dict[LocalModel, asyncio.Semaphore] = {}
         self._waiting = 0
@@ -276,8 +277,12 @@ class Engine:
         if self._closed:
             raise SpnlError("The engine is closed")
         if (pooled := self._pool.get(model)) is None:
-            plan = await asyncio.to_thread(self._planner, model)
-            # Another request may have planned meanwhile.
+            # One plan for all who ask meanwhile: they go on in the order in which they came.
+            if (planning := self._planning.get(model)) is None:
+                planning = asyncio.ensure_future(self._planner(model))
+                self._planning[model] = planning
+                planning.add_done_callback(lambda _: self._planning.pop(model))
+            plan = await asyncio.shield(planning)
             pooled = self._pool.setdefault(model, PooledModel(model, plan, self._spawn, self._launches.next))
         if self._housekeeper is None:
             self._housekeeper = asyncio.create_task(self._keep_house())

@@ -65,6 +65,10 @@ class RepositoryCache:
         """All part files for this path of this revision, whatever content they were to hold."""
         return sorted(self.blobs.glob(f"*.{_key(revision, path)}.part"))
 
+    def parts_of(self, file: RemoteFile) -> list[Path]:
+        """All part files for this content, whatever revision and path they were asked for by."""
+        return sorted(self.blobs.glob(f"{file.etag}.*.part"))
+
     def pointer(self, commit: str, path: str) -> Path:
         """Where the file is found by its name.
 
@@ -144,9 +148,12 @@ class RepositoryCache:
 
     def tidy(self) -> None:
         """Remove the directories that have nothing in them any more."""
-        folders = [path for path in (self.snapshots, self.blobs, self._refs) if path.is_dir()]
-        nested = [p for folder in folders for p in sorted(folder.rglob("*"), reverse=True) if p.is_dir()]
-        for folder in (*nested, *folders, self.root, self._locks):
+        inside = [
+            Path(folder)
+            for top in (self.snapshots, self.blobs, self._refs)
+            for folder, _, _ in os.walk(top, topdown=False)
+        ]
+        for folder in (*inside, self.root, self._locks):
             with contextlib.suppress(OSError):  # not empty, or not there: both are as they should be
                 folder.rmdir()
 

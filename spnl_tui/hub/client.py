@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from spnl_tui.errors import HubError
@@ -23,6 +23,7 @@ from spnl_tui.models.facts import clean
 if TYPE_CHECKING:
     import httpx2
 
+_T = TypeVar("_T")
 TokenProvider = Callable[[], str | None]
 Params = Mapping[str, str | int | Sequence[str]]
 
@@ -132,12 +133,12 @@ class HubClient:
     async def close(self) -> None:
         """End the session. Requests still running fail."""
         opening, self._session = self._session, None
-        if opening is not None:
+        if opening is not None and not _failed(opening):
             session, _ = await opening
             await session.aclose()
 
     async def _open(self) -> tuple[httpx2.AsyncClient, str]:
-        if self._session is None:
+        if self._session is None or _failed(self._session):
             # A task of its own: a cancelled request must not take the session that others wait for with it.
             self._session = asyncio.create_task(asyncio.to_thread(self._make_session))
         return await asyncio.shield(self._session)
@@ -165,6 +166,10 @@ class HubClient:
                 raise
             # What huggingface_hub says holds addresses, which may be signed.
             raise understood from None
+
+
+def _failed(task: asyncio.Task[_T]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _check(response: httpx2.Response) -> None:

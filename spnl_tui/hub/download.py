@@ -67,6 +67,28 @@ class Entry:
     left_over: bool = False
     pull: Pull | None = None
 
+    def resume(self) -> None:
+        """Let it run when its turn comes."""
+        if self.state != "under way":
+            self.state, self.error, self.note = "under way", None, ""
+        self.left_over = False
+
+    def stop(self) -> None:
+        """End its threads, if it runs. Its state says whether they begin anew."""
+        if self.pull is not None:
+            self.pull.stop()
+            self.pull = None
+
+    def look(self) -> None:
+        """Take over how far its threads are."""
+        if self.pull is None:
+            return
+        progress = self.pull.progress()
+        if progress.total is not None:
+            self.done, self.total = progress.done, progress.total
+        for note in self.pull.take_notes():
+            self.note = note
+
 
 def snapshot(entry: Entry) -> Download:
     """The pull as it is now."""

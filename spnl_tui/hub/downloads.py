@@ -146,7 +146,7 @@ class Downloads:
         """Resume all that was under way when the program ended."""
         for entry in self._entries:
             if entry.left_over:
-                self._resume(entry)
+                entry.resume()
         self._changed()
 
     def add(self, request: PullRequest, name: str) -> str:
@@ -158,7 +158,7 @@ class Downloads:
             entry = Entry(uuid.uuid4().hex[:12], name, request)
             self._entries.append(entry)
         else:
-            self._resume(entry)
+            entry.resume()
         self._changed()
         return entry.id
 
@@ -167,14 +167,14 @@ class Downloads:
         entry = self._entry(id)
         if entry.state == "under way":
             entry.state = "paused"
-            self._stop(entry)
+            entry.stop()
             self._changed()
 
     def resume(self, id: str) -> None:
         """Let a paused or failed pull go on, when its turn comes."""
         entry = self._entry(id)
         if entry.state in ("paused", "failed"):
-            self._resume(entry)
+            entry.resume()
             self._changed()
 
     def move(self, id: str, index: int) -> None:
@@ -195,7 +195,7 @@ class Downloads:
         cancelled.timer = self._spawn(self._forget(cancelled))
         self._cancelled.append(cancelled)
         self._entries.remove(entry)
-        self._stop(entry)
+        entry.stop()
         self._changed()
 
     def undo_cancel(self) -> str | None:
@@ -218,7 +218,7 @@ class Downloads:
             return
         self._closed = True
         for entry in self._entries:
-            self._stop(entry)
+            entry.stop()
         for cancelled in self._cancelled:
             if cancelled.timer is not None:
                 cancelled.timer.cancel()
@@ -240,16 +240,6 @@ class Downloads:
 
     def _entry(self, id: str) -> Entry:
         return next(entry for entry in self._entries if entry.id == id)
-
-    def _resume(self, entry: Entry) -> None:
-        if entry.state != "under way":
-            entry.state, entry.error, entry.note = "under way", None, ""
-        entry.left_over = False
-
-    def _stop(self, entry: Entry) -> None:
-        if entry.pull is not None:
-            entry.pull.stop()
-            entry.pull = None
 
     def _changed(self) -> None:
         """Whatever was done: start what may run now, remember, and tell."""
@@ -303,7 +293,7 @@ class Downloads:
             error = PullError("The pull failed in an unforeseen way", f"{why!r}", "The log has the details.")
         if entry.pull is not pull:
             return  # paused, cancelled or begun anew: what this one came to does not matter
-        self._read_progress(entry)
+        entry.look()
         entry.pull = None
         entry.error, entry.finished = error, finished
         if finished is not None:
@@ -321,20 +311,11 @@ class Downloads:
         before: tuple[Download, ...] = ()
         while any(entry.pull is not None for entry in self._entries):
             for entry in self._entries:
-                self._read_progress(entry)
+                entry.look()
             if (now := self.items) != before:
                 before = now
                 self._tell()
             await asyncio.sleep(_INTERVAL_S)
-
-    def _read_progress(self, entry: Entry) -> None:
-        if entry.pull is None:
-            return
-        progress = entry.pull.progress()
-        if progress.total is not None:
-            entry.done, entry.total = progress.done, progress.total
-        for note in entry.pull.take_notes():
-            entry.note = note
 
     async def _forget(self, cancelled: _Cancelled) -> None:
         """After a while it is too late to undo."""
@@ -349,7 +330,11 @@ class Downloads:
         """Delete the parts of a pull that is not wanted any more; what cannot be deleted now is tried again
         by the next run."""
         wanted = any(entry.request == request for entry in self._entries)
-        dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        try:
+            dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)
+        except OSError:
+            _log.warning("cannot delete the part of %s", request.repo, exc_info=True)
+            return
         if dropped and request in self._dropping:
             self._dropping.remove(request)
             self._save()

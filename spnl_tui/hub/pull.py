@@ -234,13 +234,15 @@ class Pull:
         paths: dict[str, Path] = {}
         errors: list[Exception] = []
 
+        def next_one() -> Transfer | None:
+            with suppress(IndexError):  # another thread may take the last one at this moment
+                return waiting.popleft()
+            return None
+
         def work() -> None:
             try:
-                while waiting:
-                    transfer = waiting.popleft()
+                while transfer := next_one():
                     paths[transfer.file.path] = transfer.run()
-            except IndexError:  # another thread took the last one
-                pass
             except Exception as error:  # raised again below, in the thread that answers for it
                 errors.append(error)
                 self.stop()

@@ -137,8 +137,10 @@ class Transfer:
     def _run_alone(self) -> Path:
         commit = self._revision.commit
         if self._cache.find(commit, self.file) is None:
-            self._drop_stale_parts()
+            self._settle_parts()
             self._fetch_and_prove()
+        for part in self._cache.parts_of(self.file):
+            part.unlink()  # begun under another name, or another tool was faster
         pointer = self._cache.pointer(commit, self.file.path)
         if self._cache.blob(self.file).exists():
             pointer = self._cache.link(commit, self.file)
@@ -146,10 +148,14 @@ class Transfer:
         self._enter("done")
         return pointer
 
-    def _drop_stale_parts(self) -> None:
+    def _settle_parts(self) -> None:
+        """Of what was pulled before, under whatever name, keep what is of use."""
         for part in self._cache.parts(self.file.path, self._asked):
             if part != self._part and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
+        # The same content may have been asked for by another revision or path. We hold its lock.
+        if not self._part.exists() and (others := self._cache.parts_of(self.file)):
+            os.replace(others[0], self._part)
 
     # ── from the first byte to the proof ─────────────────────────────────────────────────────────
 
@@ -249,6 +255,7 @@ class Transfer:
             self._enter("pulling")
             if stream := response.extensions.get("network_stream"):
                 self._socket = stream.get_extra_info("socket")
+            self._check_stop()  # `abort` may have come just before there was a socket
             try:
                 for block in response.iter_raw():
                     self._check_stop()

@@ -152,28 +152,28 @@ def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
     Shards are one quantization; one whose shards are not all there is left out, since it cannot be loaded.
     Where a repository holds several models, labels repeat, and each file is labelled by its whole name.
     """
-    groups: dict[tuple[PurePosixPath, int], list[tuple[int, ModelFile]]] = {}
+    groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
     for file in files:
         if is_model_file(file.path):
             path = PurePosixPath(file.path)
             shard = _SHARD.match(path.stem)
             index, total = (int(shard["index"]), int(shard["total"])) if shard else (1, 1)
-            groups.setdefault((path.with_name(_stem(path)), total), []).append((index, file))
-    whole: list[tuple[PurePosixPath, str, tuple[ModelFile, ...]]] = []
-    for (path, total), parts in groups.items():
+            groups.setdefault((str(path.parent), _stem(path), total), []).append((index, file))
+    whole: list[tuple[str, str, str, tuple[ModelFile, ...]]] = []
+    for (folder, stem, total), parts in groups.items():
         parts.sort(key=lambda part: part[0])
         if [index for index, _ in parts] == list(range(1, total + 1)):
             kind = label_of_file(parts[0][1].path) or ""
-            whole.append((path, kind, tuple(file for _, file in parts)))
-    kinds = Counter(kind for _, kind, _ in whole)
-    names = Counter(path.name for path, _, _ in whole)
+            whole.append((folder, stem, kind, tuple(file for _, file in parts)))
+    kinds = Counter(kind for _, _, kind, _ in whole)
+    stems = Counter(stem for _, stem, _, _ in whole)
 
-    def label(path: PurePosixPath, kind: str) -> str:
+    def label(folder: str, stem: str, kind: str) -> str:
         if kind and kinds[kind] == 1:
             return kind
-        return path.name if names[path.name] == 1 else str(path)
+        return stem if stems[stem] == 1 else f"{folder}/{stem}"
 
-    found = [Quantization(label(path, kind), shards, kind) for path, kind, shards in whole]
+    found = [Quantization(label(folder, stem, kind), shards, kind) for folder, stem, kind, shards in whole]
     return tuple(sorted(found, key=lambda q: (*_rank(q), q.label)))
 
 

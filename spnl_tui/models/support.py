@@ -57,16 +57,13 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
     """What config.json must say beside this GGUF for mistral.rs to load it; None if it needs none.
 
     A Mistral model stored as "llama" does not say whether its attention is windowed, and mistral.rs refuses
-    to guess (normal_registry.rs). Those that state no window, version 0.2 and later, have none.
+    to guess (normal_registry.rs). Those that state no window, version 0.2 and later, have none. And as a
+    Llama it would take the width of a head for the embedding's share, which Mistral Nemo's is not.
     """
     first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
-    if (
-        facts.format != "gguf"
-        or facts.architecture != "llama"
-        or facts.experts
-        or facts.sliding_window
-        or first_word.lower() != "mistral"
-    ):
+    own_head_width = facts.key_width != (facts.embedding_width or 0) / (facts.heads or 1)
+    plain_llama = facts.format == "gguf" and facts.architecture == "llama" and not facts.experts
+    if not plain_llama or facts.sliding_window or not (first_word.lower() == "mistral" or own_head_width):
         return None
     return {
         "architectures": ["MistralForCausalLM"],
@@ -121,7 +118,7 @@ KERNELS: Mapping[str, Kernel] = {
 
 EXPERTS_UNPACK, EXPERTS_GATHER = 16.0, 12.0
 """On a CPU no kernel multiplies stacked experts as they are stored: every pass widens all of a layer's
-experts to 32 bits, and copies the used ones for each token. Work for each weight; decoding 32-bit floats is 1."""
+experts to 32 bits, and copies the used ones for each token. Work for each weight; decoding floats is 1."""
 
 NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
 """How much slower Q8_0 is where rows are not multiples of 256, and no rearranged copy can be made."""

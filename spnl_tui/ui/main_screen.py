@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -158,27 +158,25 @@ class MainScreen(Screen[None]):
     async def _load_ahead(self, model: LocalModel) -> None:
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
-                if self._run is not None or self._model != model:
-                    continue  # a reply tells what happens to its own model
                 match event:
-                    case protocol.LoadProgressed():
-                        since = (
-                            self.activity.since
-                            if self.activity.state == "loading"
-                            else self._services.clock()
-                        )
-                        self.activity = replace(
-                            self.activity, state="loading", stage=event.stage, since=since
-                        )
                     case protocol.ModelLoaded():
-                        self.activity = replace(
-                            self.activity, state="idle", context_length=event.context_length
-                        )
-                    case protocol.RequestFailed():
-                        self.activity = replace(self.activity, state="idle")
+                        self._set_idle_activity(context_length=event.context_length)
+                        if self._run is not None:
+                            self._run.learn(event.context_length)
+                    case protocol.LoadProgressed():
+                        entered = self.activity.state != "loading"
+                        since = self._services.clock() if entered else self.activity.since
+                        self._set_idle_activity(state="loading", stage=event.stage, since=since)
+                    case protocol.RequestFailed() if self._run is None:
+                        self._set_idle_activity()
                         tell(self, SpnlError(event.title, event.message, event.hint))
                     case _:
                         pass
+
+    def _set_idle_activity(self, **figures: Any) -> None:
+        """Say what goes on while there is no reply; a reply says itself what happens to its model."""
+        if self._run is None:
+            self.activity = replace(self.activity, **{"state": "idle", **figures})
 
     @work(group="model")
     async def _get_starter(self) -> None:

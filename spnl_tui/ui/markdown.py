@@ -26,7 +26,7 @@ _INLINE = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
 
 @cache
 def parser() -> MarkdownIt:
-    """The parser of replies. To import and make it takes a tenth of a second, so it waits for the first one."""
+    """The parser of replies. To import and make it takes a tenth of a second: it waits for the first one."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("gfm-like")

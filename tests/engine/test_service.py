@@ -67,6 +67,19 @@ async def test_requests_are_served_in_the_order_in_which_they_came(paths: Paths)
     assert order == sorted(order)
 
 
+async def test_the_order_holds_while_the_model_is_still_being_planned(paths: Paths) -> None:
+    delays = iter((0.2, 0.0))
+
+    def plan(model: object) -> LoadPlan:
+        time.sleep(next(delays))  # in a thread: the first to ask must not be overtaken by the second
+        return fake_plan()
+
+    async with fake_engine(paths, plan) as engine:
+        first, second = await asyncio.gather(chat(engine, MODEL, "a"), chat(engine, MODEL, "b"))
+        assert kinds(first)[0] == "LoadProgressed"
+        assert kinds(second)[0] == "RequestQueued"
+
+
 async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello", n=3)

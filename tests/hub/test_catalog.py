@@ -392,6 +392,19 @@ async def test_cancelling_the_first_search_leaves_the_session_to_others(hub: Loo
     await catalog.close()
 
 
+async def test_a_session_that_could_not_be_opened_is_opened_again(
+    hub: LoopbackHub, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("no certificates")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.get_async_session", broken)
+        with pytest.raises(OfflineError, match="no certificates"):
+            await catalog.search()
+    assert (await catalog.search()).cards == ()
+
+
 async def test_a_bad_token_is_told_and_not_shown(hub: LoopbackHub) -> None:
     secret = "hf_SECRETsecret0123456789"
     catalog = Catalog(hub.endpoint, token=lambda: secret, timeout=2)

@@ -27,6 +27,7 @@ from tests.support.pulls import (
     assert_sound,
     blobs,
     leftovers,
+    part_size,
     run_pull,
     stages,
 )
@@ -50,10 +51,6 @@ def _child(hub: LoopbackHub, cache: Path, script: str = ""):  # type: ignore[no-
         process.communicate()
 
 
-def _part_size(cache: Path) -> int:
-    return sum(path.stat().st_size for path in blobs(cache) if path.suffix == ".part")
-
-
 async def test_twenty_kills_lose_nothing(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(BIG)})
     hub.faults.add("slow", rate=40 * BLOCK, times=None)  # time enough to aim
@@ -61,11 +58,11 @@ async def test_twenty_kills_lose_nothing(hub: LoopbackHub, cache: Path) -> None:
     for target in sorted(random.Random(4).sample(range(BIG - 30 * BLOCK), 20)):
         with _child(hub, cache) as process:
             at_least = max(target, sizes[-1] + 1 if sizes else 1)
-            await wait_until(lambda at_least=at_least: _part_size(cache) >= at_least, 60)
+            await wait_until(lambda at_least=at_least: part_size(cache) >= at_least, 60)
             assert process.poll() is None
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-        sizes.append(_part_size(cache))
+        sizes.append(part_size(cache))
 
     hub.faults.clear()
     with _child(hub, cache) as process:
@@ -89,7 +86,7 @@ async def test_two_programs_share_one_pull(hub: LoopbackHub, cache: Path) -> Non
     hub.faults.add("slow", rate=4 * BLOCK)
     events: list[PullEvent] = []
     with _child(hub, cache) as process:
-        await wait_until(lambda: _part_size(cache) > 0)
+        await wait_until(lambda: part_size(cache) > 0)
         finished = await run_pull(hub, cache, events=events)
         output, errors = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, errors
@@ -103,11 +100,10 @@ async def test_two_programs_share_one_pull(hub: LoopbackHub, cache: Path) -> Non
 async def test_the_second_program_takes_over_when_the_first_is_killed(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(8 * BLOCK)})
     hub.faults.add("hang_in_body", after=2 * BLOCK)
-    options = replace(QUICK, stall_s=30)
     with _child(hub, cache) as process:
-        await wait_until(lambda: _part_size(cache) >= BLOCK)
+        await wait_until(lambda: part_size(cache) >= BLOCK)
         events: list[PullEvent] = []
-        second = asyncio.create_task(run_pull(hub, cache, options=options, events=events))
+        second = asyncio.create_task(run_pull(hub, cache, events=events))
         await wait_until(lambda: "waiting" in stages(events))
         process.kill()
         process.wait()
@@ -127,7 +123,7 @@ endpoint, cache, repo, file = sys.argv[1:]
 print(hf_hub_download(repo, file, cache_dir=cache, endpoint=endpoint, token=False))
 """
     ours = asyncio.create_task(run_pull(hub, cache))
-    await wait_until(lambda: _part_size(cache) > 0)
+    await wait_until(lambda: part_size(cache) > 0)
     with _child(hub, cache, script) as process:
         finished = await ours
         output, errors = await asyncio.to_thread(process.communicate, timeout=60)
@@ -154,7 +150,7 @@ def _disturb(hub: LoopbackHub, file: str, size: int, chance: random.Random) -> N
 
 async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHub, tmp_path: Path) -> None:
     chance = random.Random(20)
-    options = replace(QUICK, stall_s=0.15, patience_s=5)
+    options = replace(QUICK, stall_s=0.2, patience_s=20)
     outcomes = []
 
     async def one(number: int) -> None:
@@ -214,7 +210,7 @@ async def test_a_disk_that_is_really_full(
         monkeypatch.setattr(place, "check_space", lambda *_: None)
     with pytest.raises(DiskFullError):
         await run_pull(hub, cache)
-    kept = _part_size(cache)
+    kept = part_size(cache)
     assert kept > 0
     await asyncio.to_thread(filler.unlink)
     assert (await run_pull(hub, cache)).fetched == 3 * BLOCK - kept

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import hf_hub_download
 
 from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub import transfer
-from spnl_tui.hub.pull import DiskFullError, PullEvent, PullRequest
+from spnl_tui.hub.pacing import Backoff
+from spnl_tui.hub.pull import DiskFullError, PullEvent, PullProgressed, PullRequest
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import (
@@ -27,7 +29,6 @@ from tests.support.pulls import (
     notes,
     part_files,
     run_pull,
-    stalls,
 )
 
 SIZE = 3 * BLOCK + 17
@@ -47,11 +48,12 @@ HUB = {"where": "hub", "path": "/resolve/"}
 API = {"where": "hub", "path": "/api/models"}
 CDN = {"where": "cdn"}
 
+SILENCE = "no bytes for 0.3 s"
 SURVIVED = {
-    "the API hangs": (fault("hang_before_headers", **API), "no bytes for 1 s"),
-    "the hub hangs before headers": (fault("hang_before_headers", **HUB), "no bytes for 0.3 s"),
-    "the CDN hangs before headers": (fault("hang_before_headers", **CDN), "no bytes for 0.3 s"),
-    "a hang in the body": (fault("hang_in_body", after=BLOCK), "no bytes for 0.3 s"),
+    "the API hangs": (fault("hang_before_headers", **API), SILENCE),
+    "the hub hangs before headers": (fault("hang_before_headers", **HUB), SILENCE),
+    "the CDN hangs before headers": (fault("hang_before_headers", **CDN), SILENCE),
+    "a hang in the body": (fault("hang_in_body", after=BLOCK), SILENCE),
     "FIN in the body": (fault("fin_in_body", after=BLOCK), "the connection closed early"),
     "RST in the body": (fault("rst_in_body", after=BLOCK), "the connection broke"),
     "RST before the body": (fault("rst_in_body", after=0), "the connection broke"),
@@ -66,24 +68,48 @@ SURVIVED = {
 }
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Why each pause between two tries was made."""
+    reasons: list[str] = []
+    wait = Backoff.wait
+
+    def recording(self: Backoff, why: str, wait_s: float | None) -> None:
+        reasons.append(why)
+        wait(self, why, wait_s)
+
+    monkeypatch.setattr(Backoff, "wait", recording)
+    return reasons
+
+
 @pytest.mark.parametrize("name", SURVIVED)
-async def test_survived(hub: LoopbackHub, cache: Path, name: str) -> None:
+async def test_survived(hub: LoopbackHub, cache: Path, pauses: list[str], name: str) -> None:
     (kind, fields), why = SURVIVED[name]
     hub.faults.add(kind, **fields)  # type: ignore[arg-type]
-    events: list[PullEvent] = []
-    # Longer pauses than elsewhere, so that the stall is certain to be among the events.
-    options = replace(QUICK, backoff_s=0.25, patience_s=10)
-    finished = await run_pull(hub, cache, options=options, events=events)
+    silent = why == SILENCE
+    options = replace(QUICK, stall_s=0.3, connect_s=0.3) if silent else QUICK
+    finished = await run_pull(hub, cache, options=options)
     assert finished.files[0].stat().st_size == SIZE
-    assert stalls(events) == {why}
+    assert set(pauses) == {why}
+    assert len(pauses) == 1 or silent
+    assert finished.fetched == SIZE, "nothing that had come was fetched again"
     assert_sound(cache)
     assert leftovers(cache) == []
-    assert finished.fetched == SIZE, "nothing that had come was fetched again"
+
+
+async def test_a_stall_is_shown_with_the_next_try(hub: LoopbackHub, cache: Path) -> None:
+    hub.faults.add("fin_in_body", after=BLOCK)
+    events: list[PullEvent] = []
+    await run_pull(hub, cache, options=replace(QUICK, backoff_s=0.8, backoff_max_s=0.8), events=events)
+    (words,) = {e.words for e in events if isinstance(e, PullProgressed) and e.stage == "stalled"}
+    assert words == "stalled (the connection closed early) – retrying in 1 s"
 
 
 async def test_patience_lasts_as_long_as_something_comes(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=SIZE // 12, times=None)
-    finished = await run_pull(hub, cache, options=replace(QUICK, backoff_s=0.05, patience_s=0.4))
+    finished = await run_pull(
+        hub, cache, options=replace(QUICK, backoff_s=0.2, backoff_max_s=0.2, patience_s=2)
+    )
     # Twelve pauses, together longer than the patience.
     assert len(hub.downloads(FILE)) // 2 >= 12
     assert finished.fetched == SIZE
@@ -186,7 +212,7 @@ async def test_a_commit_during_a_pull_does_not_disturb_it(hub: LoopbackHub, cach
             super().append(event)
 
     finished = await run_pull(
-        hub, cache, options=replace(QUICK, backoff_s=0.3), events=(events := Committing())
+        hub, cache, options=replace(QUICK, backoff_s=0.8, backoff_max_s=0.8), events=(events := Committing())
     )
     assert hub.repositories[REPO].head != before
     assert finished.commit == before
@@ -222,6 +248,21 @@ async def test_a_whole_and_right_part_is_only_checked(hub: LoopbackHub, cache: P
     finished = await run_pull(hub, cache)
     assert (finished.fetched, hub.sent(FILE)) == (0, sent)
     assert_sound(cache)
+
+
+async def test_a_part_is_of_use_to_another_revision(hub: LoopbackHub, cache: Path) -> None:
+    await _break_off(hub, cache)
+    by_commit = PullRequest(REPO, (FILE,), hub.repositories[REPO].head)
+    assert (await run_pull(hub, cache, by_commit)).fetched == SIZE - BLOCK
+    assert leftovers(cache) == []
+
+
+async def test_a_part_is_removed_when_another_tool_was_faster(hub: LoopbackHub, cache: Path) -> None:
+    await _break_off(hub, cache)
+    await asyncio.to_thread(hf_hub_download, REPO, FILE, cache_dir=cache, endpoint=hub.endpoint, token=False)
+    assert leftovers(cache) != []
+    assert (await run_pull(hub, cache)).fetched == 0
+    assert leftovers(cache) == []
 
 
 # ── final refusals ───────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -47,7 +48,12 @@ async def fake_engine(
     paths: Paths, plan: Callable[[LocalModel], LoadPlan] | None = None, **options: Any
 ) -> AsyncIterator[Engine]:
     """An engine whose runners are real processes without a real model."""
-    engine = Engine(plan or (lambda model: fake_plan()), paths, runner_command=FAKE_RUNNER, **options)
+
+    async def planner(model: LocalModel) -> LoadPlan:
+        # In a thread, as the real one reads the file.
+        return await asyncio.to_thread(plan, model) if plan else fake_plan()
+
+    engine = Engine(planner, paths, runner_command=FAKE_RUNNER, **options)
     try:
         yield engine
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -20,9 +22,10 @@ from spnl_tui.hub.pull import (
 from tests.support.hub import LoopbackHub
 
 QUICK = PullOptions(
-    stall_s=0.3, connect_s=1, backoff_s=0.02, backoff_max_s=0.1, patience_s=2, reserve=0, connections=2
+    stall_s=20, connect_s=20, backoff_s=0.02, backoff_max_s=0.1, patience_s=20, reserve=0, connections=2
 )
-"""As the real options, only that nobody has to wait long for a stall or for the end of patience."""
+"""As the real options, but with short pauses between tries. Silence is only tolerated for long so that a busy
+machine cannot be taken for it; tests of silence say otherwise."""
 
 REPO = "acme/Tiny-GGUF"
 FILE = "tiny-Q4_K_M.gguf"
@@ -52,7 +55,18 @@ async def run_pull(
 
 def part_files(root: Path) -> list[Path]:
     """All that a dropped pull must not leave: every file but those of the locks."""
-    return [path for path in root.rglob("*") if ".locks" not in path.parts and not path.is_dir()]
+    # os.walk, unlike rglob, does not mind that directories disappear meanwhile.
+    found = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
+    return [path for path in found if ".locks" not in path.parts]
+
+
+def part_size(cache: Path) -> int:
+    """How many bytes lie in part files; may be asked while these come and go."""
+    size = 0
+    for path in part_files(cache):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size if path.suffix == ".part" else 0
+    return size
 
 
 def notes(events: Sequence[PullEvent]) -> list[str]:
@@ -63,11 +77,6 @@ def stages(events: Sequence[PullEvent]) -> list[str]:
     """The stages that were shown, without repetition."""
     shown = [event.stage for event in events if isinstance(event, PullProgressed)]
     return [stage for index, stage in enumerate(shown) if index == 0 or shown[index - 1] != stage]
-
-
-def stalls(events: Sequence[PullEvent]) -> set[str]:
-    """Why it stalled, each reason once."""
-    return {e.detail for e in events if isinstance(e, PullProgressed) and e.stage == "stalled"}
 
 
 def blobs(cache: Path) -> list[Path]:

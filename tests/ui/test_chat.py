@@ -164,6 +164,7 @@ async def test_keys_are_answered_during_a_load_and_a_prompt_waits_for_it() -> No
         hold.set()
         await wait_until(it.ended)
         assert it.turns == [("user", "hello\nthere"), ("assistant", "Ready.")]
+        await wait_until(lambda: it.screen.activity.context_length == 8192)
 
 
 async def test_keys_are_answered_during_a_long_reply() -> None:

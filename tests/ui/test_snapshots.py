@@ -57,6 +57,7 @@ def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) 
         assert isinstance(screen, MainScreen)
         await wait_until(lambda: app.focused is screen.chat.prompt)
         screen.chat.prompt.cursor_blink = False
+        await wait_until(lambda: screen.activity.state != "idle" or screen.activity.context_length)
         await act(pilot, screen)
         await pilot.pause()
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.context import (
@@ -68,6 +68,12 @@ def test_what_was_left_out_before_stays_left_out_until_all_fits() -> None:
     assert ids(larger.sent) == ids(turns)
 
 
+def test_a_reply_goes_with_its_prompt() -> None:
+    turns, tokens = branch(60, 5, 20, 20, 20)
+    plan = plan_context(turns, tokens, Budget(100, 10), overhead=NONE)
+    assert ids(plan.sent) == ["2", "3", "4"]
+
+
 def test_pinned_turns_are_sent_and_the_marker_comes_after_what_is_left_out() -> None:
     turns, tokens = branch(20, 20, 20, 20, 20, 20, 20, pinned=[1])
     plan = plan_context(turns, tokens, Budget(120, 10), overhead=NONE)
@@ -120,6 +126,7 @@ def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
     assert tight.content.endswith("User: said 2\n\nAssistant: said 3")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=20),
     st.integers(40, 400),

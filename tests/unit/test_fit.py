@@ -77,14 +77,14 @@ GRANITE = {
 
 
 class TestFits:
-    # Measured: anonymous memory of a loaded runner less that of the runner before, in MB.
+    # Measured: anonymous memory in MB of a loaded process, less the 14 MB that it has before mistral.rs.
     @pytest.mark.parametrize(
         ("matrix", "in_situ", "measured"),
         [
             ("F32", None, 410), ("F16", None, 400), ("BF16", None, 400), ("Q4_0", None, 185),
-            ("Q4_1", None, 188), ("Q5_0", None, 192), ("Q5_1", None, 196), ("Q8_0", None, 279), ("Q2_K", None, 170),
-            ("Q3_K", None, 176), ("Q4_K", None, 231), ("Q5_K", None, 193), ("Q6_K", None, 277),
-            ("Q8_K", None, 220),
+            ("Q4_1", None, 188), ("Q5_0", None, 192), ("Q5_1", None, 196), ("Q8_0", None, 279),
+            ("Q2_K", None, 170), ("Q3_K", None, 176), ("Q4_K", None, 231), ("Q5_K", None, 193),
+            ("Q6_K", None, 277), ("Q8_K", None, 220),
             ("Q4_1", "Q4K", 232), ("Q4_1", "Q6K", 325), ("Q4_1", "Q8_0", 338), ("F16", "Q8_0", 299),
             ("Q5_0", "Q6K", 326), ("Q5_0", "Q8_0", 342),
         ],
@@ -96,7 +96,7 @@ class TestFits:
             matrix=matrix, layers=4, width=1024, feed_forward=4096, heads=8, kv_heads=2, vocabulary=32768
         )
         estimate = estimate_memory(model, in_situ, 0)
-        assert (estimate.weights + estimate.overhead) / 1e6 == pytest.approx(measured, rel=0.15)
+        assert (estimate.weights + estimate.overhead) / 1e6 - 14 == pytest.approx(measured, rel=0.15)
 
     def test_the_context_counts_twice_in_32_bits(self, facts: Any) -> None:
         """For the request under way, and for its copy in the prefix cache; in steps of 512 tokens."""

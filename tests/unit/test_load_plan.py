@@ -107,7 +107,11 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     plan = plan_load(model, machine(gpus=(CUDA,)), wish)
     assert (plan.in_situ_quantization, plan.dtype, plan.threads, plan.prefix_cache) == ("HQQ4", "bf16", 1, 0)
     assert (plan.context, plan.device) == (700, "cpu")
-    assert plan.environment == {"RAYON_NUM_THREADS": "1", "MISTRALRS_CPU_KV_F32": "1"}
+    assert plan.environment == {
+        "RAYON_NUM_THREADS": "1",
+        "MISTRALRS_CPU_KV_F32": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,17 @@ def test_context(facts: Any) -> None:
     long = plan_load(facts(context=2048), LAPTOP, LoadOverrides(context=100_000))
     assert long.context == 2048
     assert "context cut to the model's 2,048 tokens" in long.reasons
+
+
+def test_short_memory_cuts_a_context_that_nobody_asked_for(facts: Any) -> None:
+    model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
+    roomy = plan_load(model, LAPTOP)
+    assert roomy.context == 8192
+    little = machine(memory_available=roomy.memory.total - 1)
+    assert plan_load(model, little).context == 4096
+    assert "memory is short for more than 4,096 tokens of context" in plan_load(model, little).reasons
+    assert plan_load(model, little, LoadOverrides(context=8192)).context == 8192
+    assert plan_load(model, machine(memory_available=1)).context == 1024
 
 
 def test_a_mistral_stored_as_llama_gets_its_config(facts: Any) -> None:

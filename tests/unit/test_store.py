@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -183,12 +184,15 @@ async def test_an_automatic_title_never_replaces_the_users(store: Store) -> None
 
 
 async def test_a_cancelled_save_is_carried_out(store: Store) -> None:
-    conversation = talk("q")
+    conversation, busy = talk("q"), threading.Event()
+    before = asyncio.create_task(store._database.write(lambda _: busy.wait(20)))
     saving = asyncio.create_task(store.add(conversation))
     await asyncio.sleep(0)
-    saving.cancel()
+    saving.cancel()  # it waits for the one before it
+    busy.set()
     with pytest.raises(asyncio.CancelledError):
         await saving
+    await before
     await store.rename(conversation.id, "after it")
     assert (await store.load(conversation.id)).title == "after it"
 
@@ -268,6 +272,34 @@ async def test_what_is_deleted_when_the_store_is_closed_is_gone_for_good(path: P
     connection.execute("INSERT INTO turn_index (turn_index, rank) VALUES ('integrity-check', 1)")
     connection.execute("INSERT INTO title_index (title_index, rank) VALUES ('integrity-check', 1)")
     connection.close()
+
+
+async def test_a_reply_that_streams_on_does_not_restore_what_the_user_deleted(store: Store) -> None:
+    conversation = talk("q")
+    await store.add(conversation)
+    reply = conversation.add_turn("assistant", "half")
+    await store.save_turn(conversation, reply)
+    await store.delete_conversation(conversation.id)
+    await store.save_turn(conversation, conversation.append(reply.id, " and whole"))
+    assert (await store.list()).items == ()
+    await store.restore_conversation(conversation.id)
+    assert (await store.load(conversation.id))[reply.id].text == "half and whole"
+
+
+@pytest.mark.parametrize("purged", [False, True])
+async def test_what_is_said_in_a_conversation_that_another_program_deleted_is_not_lost(
+    path: Path, store: Store, purged: bool
+) -> None:
+    conversation = talk("q", "a")
+    await store.add(conversation)
+    other = await Store.open(path)
+    await other.delete_conversation(conversation.id)
+    if purged:
+        await other.close()
+    await store.save_turn(conversation, conversation.add_turn("user", "still here"))
+    if not purged:
+        await other.close()
+    assert await store.load(conversation.id) == conversation
 
 
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
@@ -443,6 +475,8 @@ def test_a_snippet_is_cut_from_where_the_words_are() -> None:
 async def test_only_its_owner_can_read_the_file(path: Path) -> None:
     before = os.umask(0)
     try:
+        await (await Store.open(path)).close()
+        os.chmod(path, 0o644)
         store = await Store.open(path)
         await store.add(talk("q"))
         for file in path.parent.iterdir():

@@ -78,9 +78,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def page(self, direction: int) -> None:
         """Scroll by a page: up (-1) or down (1)."""
-        # What is shorter than the screen stands at its bottom, and stays there.
-        if self.allow_vertical_scroll:
-            self.scroll_relative(y=direction * (self.scrollable_content_region.height - 1), animate=False)
+        self.scroll_relative(y=direction * (self.scrollable_content_region.height - 1), animate=False)
 
     @property
     def following(self) -> bool:

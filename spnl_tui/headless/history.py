@@ -1,0 +1,203 @@
+"""`spnl-chat history`: the conversations without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal
+
+from spnl_tui.conversations import history as views
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.export import conversation_to_plain, to_json_text, whole_to_markdown
+from spnl_tui.conversations.imports import read_file
+from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
+from spnl_tui.conversations.rows import ListFilter
+from spnl_tui.conversations.search import SearchFilter
+from spnl_tui.conversations.store import Store
+from spnl_tui.engine import protocol as wire
+from spnl_tui.errors import RequestError, StoreError
+from spnl_tui.headless.output import FAILED, OK, colour, show_error
+from spnl_tui.headless.querying import resolve
+from spnl_tui.services import Services
+from spnl_tui.text import plain
+
+
+async def list_conversations(
+    services: Services, *, limit: int, archived: bool, tag: str | None, model: str | None, json_: bool
+) -> int:
+    """Print conversations, pinned ones first, then those that were changed last."""
+    store = await _store(services)
+    page = await store.list(ListFilter(archived=archived, tag=tag, model=model), limit=limit)
+    if json_:
+        items = [views.summary_to_plain(item) for item in page.items]
+        _print_json({"conversations": items, "more": page.next is not None})
+    else:
+        _print_lines(views.list_lines(page.items))
+        if page.next is not None:
+            print(f"There are more: --limit {limit * 2}", file=sys.stderr)
+    return OK
+
+
+async def search(services: Services, words: str, *, limit: int, model: str | None, json_: bool) -> int:
+    """Print the turns that hold these words."""
+    store = await _store(services)
+    result = await store.search(words, SearchFilter(model=model), limit=limit)
+    if json_:
+        _print_json({"hits": [views.hit_to_plain(hit) for hit in result.hits], "more": result.more})
+    else:
+        _print_lines(views.search_lines(result, ("\x1b[1m", "\x1b[0m") if colour(sys.stdout) else ("", "")))
+    return OK if result.hits else FAILED
+
+
+async def show(services: Services, prefix: str, *, json_: bool) -> int:
+    """Print a conversation's active branch."""
+    conversation = await _conversation(await _store(services), prefix)
+    if json_:
+        _print_json(conversation_to_plain(conversation))
+    else:
+        _print_lines(views.show_lines(conversation))
+    return OK
+
+
+async def export(
+    services: Services, prefixes: Sequence[str], *, format: Literal["json", "markdown"], output: Path | None
+) -> int:
+    """Write conversations, or all of them, as lossless JSON or as Markdown to read."""
+    store = await _store(services)
+    conversations = [await _conversation(store, prefix) for prefix in prefixes] or await _all(store)
+    if format == "json":
+        text = to_json_text(conversations)
+    else:
+        text = "\n".join(whole_to_markdown(conversation) for conversation in conversations)
+    if output is None:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    else:
+        try:
+            await asyncio.to_thread(output.write_text, text, encoding="utf-8")
+        except OSError as error:
+            raise StoreError(
+                "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."
+            ) from error
+    return OK
+
+
+async def import_files(services: Services, paths: Sequence[Path], *, json_: bool) -> int:
+    """Take conversations from exports: of spnl-chat, ChatGPT and oterm."""
+    store = await _store(services)
+    # All are read before the first is saved: a mistake in the last leaves nothing half done.
+    conversations = [conversation for path in paths for conversation in read_file(path)]
+    saved = [await store.add(conversation) for conversation in conversations]
+    if json_:
+        _print_json({"imported": [{"id": each.id, "title": each.title} for each in saved]})
+    else:
+        for each in saved:
+            print(f"{each.id}  {plain(each.title) or '(no title)'}")
+    return OK
+
+
+async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callable[[str], bool]) -> int:
+    """Delete conversations for good. `confirm` is asked, with their titles."""
+    store = await _store(services)
+    conversations = [await _conversation(store, prefix) for prefix in prefixes]
+    titles = ", ".join(repr(plain(each.title) or "(no title)") for each in conversations)
+    if not confirm(f"Delete {titles} for good?"):
+        return FAILED
+    for each in conversations:
+        await store.delete_conversation(each.id)
+    return OK
+
+
+async def replay_replies(services: Services, prefix: str, *, json_: bool) -> int:
+    """Run the replies of a conversation's active branch again, and show where they differ."""
+    conversation = await _conversation(await _store(services), prefix)
+    replier = _Replier(services)
+    same = True
+    results: list[dict[str, Any]] = []
+    for turn in conversation.path():
+        if turn.role != "assistant" or turn.provenance is None:
+            continue
+        result = await replay(conversation, turn.id, replier)
+        same = same and result.same
+        if json_:
+            results.append(
+                {"turn": turn.id, "same": result.same, "text": result.text, "doubts": result.request.doubts}
+            )
+        else:
+            _print_replay(result)
+    if json_:
+        _print_json({"replies": results})
+    return OK if same else FAILED
+
+
+def _print_replay(result: ReplayResult) -> None:
+    print("same" if result.same else f"differs at character {result.differs_at}")
+    for doubt in result.request.doubts:
+        print(f"  {plain(doubt)}")
+    if not result.same:
+        marks = {"same": "  ", "kept": "- ", "said": "+ "}
+        for piece in result.pieces:
+            print("\n".join(f"{marks[piece.kind]}{line}" for line in plain(piece.text).splitlines()))
+
+
+class _Replier:
+    """The engine, as a replay wants it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def reply(self, request: ReplayRequest) -> str:
+        model = await resolve(self._services, request.model)
+        text = ""
+        events = self._services.engine.generate_chat(
+            model, request.messages, request.sampling, thinking=request.thinking, grammar=request.grammar
+        )
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, wire.ReplyChunk):
+                    text += event.text
+                elif isinstance(event, wire.RequestFailed):
+                    raise RequestError(event.title, event.message, event.hint)
+        return text
+
+
+async def _store(services: Services) -> Store:
+    store = await services.store()
+    if store.problem is not None:
+        show_error(store.problem)
+    return store
+
+
+async def _conversation(store: Store, prefix: str) -> Conversation:
+    found = await store.find(prefix)
+    if len(found) != 1 or not prefix:
+        raise StoreError(
+            "No such conversation" if not found else "Which conversation?",
+            f"{len(found) or 'No'} ids begin with {prefix!r}.",
+            "See: spnl-chat history list",
+        )
+    return await store.load(found[0])
+
+
+async def _all(store: Store) -> list[Conversation]:
+    conversations: list[Conversation] = []
+    for archived in (False, True):
+        cursor = None
+        while True:
+            page = await store.list(ListFilter(archived=archived), after=cursor, limit=200)
+            conversations += [await store.load(item.id) for item in page.items]
+            if (cursor := page.next) is None:
+                break
+    return conversations
+
+
+def _print_lines(lines: Any) -> None:
+    for line in lines:
+        print(line)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,292 @@
+"""`spnl-chat run -f/-c/-b` and `spnl-chat map`: span queries without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import shutil
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spnl_tui.errors import HubError, QueryError, SpnlError
+from spnl_tui.headless.output import FAILED, OK, show_error
+from spnl_tui.headless.pulling import model_for
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Sampling
+from spnl_tui.queries.builtins import builtin
+from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodePrinted, QueryFinished
+from spnl_tui.queries.figures import time_table
+from spnl_tui.queries.journal import map_key
+from spnl_tui.queries.map import LineFailed, map_lines
+from spnl_tui.queries.plan import plan_query
+from spnl_tui.queries.run import run_query
+from spnl_tui.queries.simplify import simplify
+from spnl_tui.queries.text import read_query
+from spnl_tui.queries.tree import Generate, Query, models, with_model
+from spnl_tui.queries.view import Progress, render_tree
+from spnl_tui.services import Services
+from spnl_tui.text import plain
+
+_STOP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySource:
+    """Where the query is: exactly one of these."""
+
+    file: Path | None = None
+    text: str | None = None
+    builtin: str | None = None
+
+    @property
+    def directory(self) -> Path:
+        """What paths in the query are relative to."""
+        return self.file.parent if self.file is not None else Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOptions:
+    """How to run it, and what to print."""
+
+    n: int | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    json: bool = False
+    time: bool = False
+    verbose: bool = False
+    dry_run: bool = False
+
+
+def read_source(source: QuerySource, options: QueryOptions, default_model: str) -> Query:
+    """The query, with what the command line said put into it.
+
+    Raises:
+        QueryError: it is malformed, or the file cannot be read.
+    """
+    values = {
+        name: value
+        for name in ("n", "temperature", "max_tokens")
+        if (value := getattr(options, name)) is not None
+    }
+    model = options.model or default_model
+    if source.builtin is not None:
+        return builtin(source.builtin).query(model=model, **values)
+    text = source.text
+    if source.file is not None:
+        try:
+            text = source.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise QueryError(
+                "The query cannot be read", f"{source.file}: {error}", "Check the path."
+            ) from error
+    assert text is not None
+    query = read_query(text, {"model": model, **values})
+    return query if options.model is None else with_model(query, options.model)
+
+
+async def run(services: Services, source: QuerySource, options: QueryOptions) -> int:
+    """Run the query, print its results, and return the exit code."""
+    query = simplify(read_source(source, options, services.settings.model.default or "starter"))
+    if options.dry_run:
+        return await _dry_run(services, query, source.directory)
+    stop = asyncio.Event()
+    work = asyncio.create_task(_run(services, query, source.directory, options, stop))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        # Ctrl-C: what is finished is still printed.
+        stop.set()
+        await asyncio.wait([work], timeout=_STOP_S)
+        work.cancel()
+        raise
+
+
+async def _run(
+    services: Services, query: Query, directory: Path, options: QueryOptions, stop: asyncio.Event
+) -> int:
+    view = _TreeView(query) if options.verbose else None
+    streamed = (
+        isinstance(query, Generate) and not options.json and view is None and services.settings.engine.stream
+    )
+    end: QueryFinished | None = None
+    replies: list[NodeFinished] = []
+    events = run_query(
+        query,
+        services.engine,
+        lambda name: resolve(services, name),
+        defaults=services.settings.sampling,
+        directory=directory,
+        stop=stop,
+    )
+    async with aclosing(events):
+        async for event in events:
+            if view is not None:
+                view.apply(event)
+            match event:
+                case NodeChunk(path=(), text=text) if streamed:
+                    sys.stdout.write(plain(text))
+                    sys.stdout.flush()
+                case NodePrinted(text=text):
+                    print(plain(text), file=sys.stderr)
+                case NodeFinished():
+                    replies.append(event)
+                case NodeFailed():
+                    show_error(SpnlError(event.title, event.message, event.hint))
+                case QueryFinished():
+                    end = event
+                case _:
+                    pass
+    assert end is not None
+    if view is not None:
+        view.end()
+    if options.json:
+        print(json.dumps(_document(end), ensure_ascii=False))
+    elif streamed:
+        print()
+    else:
+        for number, text in enumerate(end.texts, 1):
+            if len(end.texts) > 1:
+                print(f"{'' if number == 1 else chr(10)}── {number} ──")
+            print(plain(text))
+    if options.time:
+        print("\n".join(time_table(replies)), file=sys.stderr)
+    return OK if end.complete else FAILED
+
+
+async def _dry_run(services: Services, query: Query, directory: Path) -> int:
+    from spnl_tui.services import load_planner
+
+    known = {name: await resolve(services, name) for name in models(query)}
+
+    async def count(model: str, texts: Sequence[str]) -> Sequence[int] | None:
+        # Loaded for its tokenizer: nothing is asked.
+        async for _ in services.engine.load(known[model]):
+            pass
+        return await services.engine.count_tokens(known[model], texts)
+
+    plan = await plan_query(query, count, defaults=services.settings.sampling, directory=directory)
+    print("\n".join(plan.lines))
+    planner = load_planner(services.settings)
+    for name, model in known.items():
+        print(f"{plain(name)}: {await planner(model)}")
+    return OK
+
+
+async def map_input(services: Services, template: str, *, sampling: Sampling, jsonl: bool, time: bool) -> int:
+    """Ask about each line of standard input; print replies in their order, or JSON lines as they come."""
+    model = await model_for(services)
+    journal = services.paths.state / "maps" / f"{map_key(template, model.name, sampling)}.jsonl"
+    failed = False
+    replies: list[NodeFinished] = []
+    events = map_lines(
+        template,
+        _standard_input(),
+        services.engine,
+        model,
+        sampling=sampling,
+        journal=journal,
+        ordered=not jsonl,
+    )
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, LineFailed):
+                failed = True
+                show_error(SpnlError(f"Line {event.index + 1}: {event.error.title}", event.error.message))
+                continue
+            replies.append(event.reply)
+            if jsonl:
+                body = {"index": event.index, "line": event.line, "resumed": event.resumed}
+                print(json.dumps({**body, **_reply(event.reply)}, ensure_ascii=False), flush=True)
+            else:
+                # One line for each: what the map is piped into counts lines.
+                print(" ".join(plain(event.reply.text).split()), flush=True)
+    if time:
+        print("\n".join(time_table(replies)), file=sys.stderr)
+    return FAILED if failed else OK
+
+
+async def resolve(services: Services, name: str) -> LocalModel:
+    """The model of a query.
+
+    Raises:
+        SpnlError: it is not on this machine.
+    """
+    if (model := await services.find_model(name)) is None:
+        raise HubError(
+            "The model is not on this machine", f"{name} has not been pulled.", f"spnl-chat pull {name}"
+        )
+    return model
+
+
+class _TreeView:
+    """The tree on standard error: repainted on a terminal, printed once at the end elsewhere."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._progress = Progress()
+        self._live = sys.stderr.isatty()
+        self._height = 0
+        self._painted_at = 0.0
+
+    def apply(self, event: Any) -> None:
+        self._progress.apply(event)
+        now = asyncio.get_running_loop().time()
+        if self._live and now - self._painted_at > 0.1:
+            self._painted_at = now
+            self._paint()
+
+    def end(self) -> None:
+        self._paint()
+
+    def _paint(self) -> None:
+        lines = render_tree(self._query, self._progress.notes)
+        if self._live:
+            size = shutil.get_terminal_size()
+            lines = [line[: size.columns - 1] for line in lines[: size.lines - 2]]
+            up = f"\x1b[{self._height}A" if self._height else ""
+            sys.stderr.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
+        else:
+            sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.flush()
+        self._height = len(lines)
+
+
+async def _standard_input() -> AsyncIterator[str]:
+    """The lines of standard input. Read by a daemon thread, which cannot keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := await lines.get()) is not None:
+        yield line
+
+
+def _document(end: QueryFinished) -> dict[str, Any]:
+    return {
+        "replies": [_reply(reply) for reply in end.replies],
+        "complete": end.complete,
+        "seconds": round(end.seconds, 6),
+    }
+
+
+def _reply(reply: NodeFinished) -> dict[str, Any]:
+    return {
+        "model": reply.model,
+        "reply": reply.text,
+        "reasoning": reply.reasoning,
+        "finish_reason": reply.finish_reason,
+        "usage": dataclasses.asdict(reply.usage),
+        "timing": dataclasses.asdict(reply.timing),
+    }
