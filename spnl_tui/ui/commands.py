@@ -286,6 +286,7 @@ COMMANDS: tuple[Command, ...] = (
         help="Try the selected pull again, after it has failed.",
         group="Pulls",
         place="pulls",
+        footer=True,
         palette=False,
     ),
     Command(
@@ -337,7 +338,6 @@ COMMANDS: tuple[Command, ...] = (
         help="Bring back the pull that was cancelled last.",
         group="Pulls",
         place="pulls",
-        footer=True,
         palette=False,
     ),
     Command(
@@ -452,6 +452,7 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
-    """The first key of a command, as the footer writes it."""
+    """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    return app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
+    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
+    return display.upper() if len(display) > 1 else display

@@ -158,7 +158,8 @@ class Downloading:
             what = f"{download.name} {download.words}"
         else:
             self._toast(
-                f"{self._key('view.pulls')} and {self._key('pulls.load')} load it.", f"Pulled {download.name}"
+                f"{self._key('view.pulls')}, then {self._key('pulls.load')}, loads it.",
+                f"Pulled {download.name}",
             )
             what = f"{download.name} is here"
         call_attention(self._screen.app, what, self._settings.interface.notifications)

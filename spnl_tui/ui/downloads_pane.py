@@ -10,13 +10,14 @@ from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from spnl_tui.models.local import LocalModel
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands import bindings
 from spnl_tui.ui.widgets.pull_block import PullBlock
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+
+_OFFERED = ("load", "pause", "retry", "cancel", "clear")
 
 
 class DownloadsPane(VerticalScroll):
@@ -39,6 +40,7 @@ class DownloadsPane(VerticalScroll):
         super().__init__(id=id)
         self._blocks: dict[str, PullBlock] = {}
         self._shown: tuple[str, ...] = ()
+        self._offered: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(
@@ -73,7 +75,7 @@ class DownloadsPane(VerticalScroll):
             self._select_near(before)
         for download in self.downloads:
             self._blocks[download.id].download = download
-        self.refresh_bindings()
+        self._offer()
 
     def _select_near(self, before: tuple[str, ...]) -> None:
         """Keep the selection; when its pull has gone, take the one that came into its place."""
@@ -90,6 +92,14 @@ class DownloadsPane(VerticalScroll):
         if block := self._blocks.get(now):
             block.add_class("-selected")
             block.scroll_visible(animate=False)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Have the footer built anew, which is costly, only when other keys apply than before."""
+        offered = tuple(action for action in _OFFERED if self.check_action(action, ()))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     @property
     def _current(self) -> Download | None:
@@ -126,16 +136,10 @@ class DownloadsPane(VerticalScroll):
 
     def action_load(self) -> None:
         """Talk to the model that was pulled."""
-        if (current := self._current) and (finished := current.finished):
-            names = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
-            is_gguf = names[0].lower().endswith(".gguf")
-            model = LocalModel(
-                current.name,
-                "gguf" if is_gguf else "safetensors",
-                finished.snapshot,
-                names if is_gguf else (),
-            )
-            self.post_message(messages.ModelChosen(model))
+        from spnl_tui.hub.wanted import pulled_model
+
+        if (current := self._current) and current.finished:
+            self.post_message(messages.ModelChosen(pulled_model(current.request, current.finished)))
 
     def action_pause(self) -> None:
         """Pause, or go on."""

@@ -54,9 +54,9 @@ def summary(downloads: Sequence[Download], go_on_key: str = "") -> str:
         how = f" – {go_on_key} goes on" if go_on_key else ""
         return f"↓ {counted(left_over)} paused{how}" if left_over else ""
     parts = [f"↓ {counted(len(running))}"]
-    if all(download.total for download in running):
-        total = sum(download.total or 0 for download in running)
-        parts.append(percent(sum(download.done for download in running) / total))
+    # Those that wait for their turn do not know their size yet.
+    if total := sum(download.total or 0 for download in running):
+        parts.append(percent(sum(download.done for download in running if download.total) / total))
     if speed := sum(download.bytes_per_s or 0 for download in running):
         parts.append(f"{in_bytes(speed)}/s")
     elif any(download.state == "stalled" for download in running):

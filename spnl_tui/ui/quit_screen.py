@@ -52,4 +52,4 @@ class QuitScreen(ModalScreen[Choice | None]):
 
 
 def _line(key: str, what: str, why: str) -> Content:
-    return Content.assemble((key, "bold $text-primary"), f"  {what:<17}", (why, "$text-muted"))
+    return Content.assemble((key, "bold"), f"  {what:<17}", (why, "dim"))

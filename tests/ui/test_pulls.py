@@ -120,7 +120,7 @@ async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHu
         assert any("Pulled m0" in toast for toast in it.toasts)
         assert "↓" not in it.top
         await it.press("enter")
-        await wait_until(lambda: it.chat.screen.activity.model == "m0")
+        await wait_until(lambda: it.chat.screen.activity.model == "acme/m0")
         assert it.chat.app.focused is it.chat.prompt
         (chosen,) = (m for m in it.chat.messages if isinstance(m, messages.ModelChosen))
         assert (chosen.model.format, chosen.model.files) == ("gguf", ("m0.gguf",))
@@ -245,8 +245,8 @@ async def test_quitting_asks_once_and_the_next_start_goes_on_with_one_key(
     hub.faults.clear()
     async with launch() as it:
         await wait_until(lambda: it.states == {"m0": "paused"})
-        await wait_until(lambda: any("m0" in toast and "f9 goes on" in toast for toast in it.toasts))
-        await wait_until(lambda: "↓ 1 pull paused – f9 goes on" in it.top)
+        await wait_until(lambda: any("m0" in toast and "F9 goes on" in toast for toast in it.toasts))
+        await wait_until(lambda: "↓ 1 pull paused – F9 goes on" in it.top)
         await it.press("f9")
         await it.until("done")
         assert [r.start for r in hub.downloads("m0.gguf") if r.where == "cdn"][-1] > 0

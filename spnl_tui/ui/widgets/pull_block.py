@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
 
 _SHORTEST_NAME = 24
+_MUTED = "$foreground 60%"
 _STYLES = {
     "pulling": "$text-primary",
     "verifying": "$text-secondary",
@@ -43,8 +44,8 @@ class PullBlock(Widget):
         self.set_reactive(PullBlock.download, download)
 
     def watch_download(self, before: Download, now: Download) -> None:
-        """Remarks take lines of their own, which only a layout can give."""
-        if remarks(before) != remarks(now):
+        """What takes a line of its own, only a layout can give it."""
+        if _below(before) != _below(now):
             self.refresh(layout=True)
 
     def on_click(self) -> None:
@@ -58,12 +59,14 @@ class PullBlock(Widget):
         words = first_line(download.words, max(1, width - len(name) - 2))
         gap = " " * (width - Content(name).cell_length - Content(words).cell_length)
         lines = [
-            Content.assemble((name, "bold"), gap, (words, _STYLES.get(download.state, "$text-muted"))),
+            Content.assemble((name, "bold"), gap, (words, _STYLES.get(download.state, _MUTED))),
             _bar(download, width),
-            Content.assemble((first_line(figures(download), width), "$text-muted")),
         ]
-        style = "$text-error" if download.error is not None else "$text-muted"
-        for number, remark in enumerate(remarks(download)):
+        with_figures, said = _below(download)
+        if with_figures:
+            lines.append(Content.styled(first_line(figures(download), width), _MUTED))
+        style = "$text-error" if download.error is not None else _MUTED
+        for number, remark in enumerate(said):
             lines.append(Content.styled(plain(remark), "" if number else style))
         return Content("\n").join(lines)
 
@@ -78,3 +81,9 @@ def _bar(download: Download, width: int) -> Content:
     )
     # Without colours, too, one sees how far it is.
     return Content.assemble(("━" * full, colour), ("─" * (length - full), "$foreground 30%"), label)
+
+
+def _below(download: Download) -> tuple[bool, tuple[str, ...]]:
+    """What stands below the bar: whether there are figures (or a line for them), and the remarks."""
+    said = remarks(download)
+    return bool(figures(download)) or not said, said
