@@ -153,6 +153,7 @@ class ModelsPane(Horizontal):
         entries = [entry for entry in listing.entries if _matches(entry, words)]
         self.list.show(entries, listing.problems, self._results, reference_in(self._query.text))
         self._look_soon()
+        self.refresh_bindings()
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -162,6 +163,7 @@ class ModelsPane(Horizontal):
         if self.list.near_end and self._results.next and not self._results.busy and not self._results.error:
             self._more()
         self._look_soon()
+        self.refresh_bindings()
 
     def _look_soon(self) -> None:
         """Look at what is highlighted, if the details can be seen."""
@@ -196,6 +198,7 @@ class ModelsPane(Horizontal):
     @work(group="refine", exclusive=True)
     async def _refine(self, event: ModelDetails.Highlighted) -> None:
         """Look into the header of this very quantization, once the cursor rests on it."""
+        self.refresh_bindings()
         look = self.details.look
         if look is None or look.waiting_for or look.headers is None or event.label in look.headers.facts:
             return
@@ -260,6 +263,8 @@ class ModelsPane(Horizontal):
         """Offer only what can be done now."""
         if action in ("more_context", "less_context"):
             return self.details.look is not None
+        if action == "delete":
+            return self._entry_under_cursor() is not None
         if action == "open_details":
             return not self.details.has_focus_within
         return True
@@ -304,7 +309,6 @@ class ModelsPane(Horizontal):
         """Delete the model that is highlighted from this machine, after asking."""
         entry = self._entry_under_cursor()
         if entry is None:
-            self.notify("This model is not on this machine.", markup=False)
             return
         try:
             plan = await self._browser.plan_removal(entry)

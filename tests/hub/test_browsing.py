@@ -125,9 +125,7 @@ async def test_show_gives_a_verdict_for_each_from_one_header(
         "   Q8_0          11.2 MB   7.8        ~fits",
         "*  F16           19.8 MB  13.8  yes   fits",
     ]
-    assert [bool(re.search(r" ~[\d.]+/s ", line)) for line in rows.splitlines()] == [False, False] + [
-        True
-    ] * 4
+    assert len(re.findall(r" ~[\d.]+/s ", rows)) == 4
     assert "  mistral.rs cannot load IQ4_XS tensors; choose a Q4_K_M or Q8_0\n" in rows
     assert [line.partition(": ")[0] for line in about.splitlines()] == [
         "F16, with 2,048 tokens of context:",

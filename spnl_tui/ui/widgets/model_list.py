@@ -35,7 +35,7 @@ class Row(Visual):
 
     left: str
     right: tuple[str, ...] = ()
-    kind: Literal["item", "heading", "note"] = "item"
+    kind: Literal["item", "heading", "note", "error"] = "item"
 
     def render_strips(
         self, width: int, height: int | None, style: Style, options: RenderOptions
@@ -52,6 +52,8 @@ class Row(Visual):
                 content = Content.assemble((left, "bold $text-primary"), ("".join(cells), "$text-muted"))
             case "note":
                 content = Content.assemble((left, "$text-muted"))
+            case "error":
+                content = Content.assemble((left, "bold $text-error"))
         return content.render_strips(width, height, style, options)
 
     def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
@@ -117,17 +119,16 @@ class ModelList(OptionList, can_focus=False):
         for entry in entries:
             key = f"here {entry.directory} {entry.files[0]}"
             options.append(self._option(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
-        return options + [_note(line) for problem in problems for line in _lines(problem)]
+        return options + [note for problem in problems for note in _failure(problem)]
 
     def _hub(self, results: Results, named: ModelReference | None) -> list[Option]:
         query = results.query
         options = [_heading(f"Hugging Face · {query.format}, {query.sort}", "PARAMS", "DOWNLOADS")]
-        if named is not None and named.repository is not None:
-            same = named.repository.casefold()
-            plain_name = named.quantization is None and named.revision is None
-            listed = any(card.repository.casefold() == same for card in results.cards)
-            if not (plain_name and listed):
-                options.append(self._option(f"named {named}", named, Row(f"{plain(str(named))} (by name)")))
+        by_name = self._by_name(results, named)
+        # A bare ORG/NAME may as well be the beginning of a longer one: then what was found comes first.
+        exact = named is not None and (named.quantization or named.revision)
+        if exact:
+            options += by_name
         for card in results.cards:
             barred = " (private)" if card.private else " (gated)" if card.gated else ""
             numbers = (in_short(card.parameters), in_short(card.downloads))
@@ -136,14 +137,25 @@ class ModelList(OptionList, can_focus=False):
                     f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers)
                 )
             )
+        if not exact and not results.busy:
+            options += by_name
         if results.error is not None:
-            options += [_note(line) for line in _lines(results.error)]
+            options += _failure(results.error)
         elif results.busy:
             options.append(_note("searching…" if not results.cards else "getting more…"))
-        elif not results.cards:
+        elif not results.cards and not by_name:
             name = f"is called {first_line(query.text, 40)!r}" if query.text else "was found"
             options.append(_note(f"Nothing {name}."))
         return options
+
+    def _by_name(self, results: Results, named: ModelReference | None) -> list[Option]:
+        """The repository that the search text names, unless it was found."""
+        if named is None or named.repository is None:
+            return []
+        bare = named.quantization is None and named.revision is None
+        if bare and any(c.repository.casefold() == named.repository.casefold() for c in results.cards):
+            return []
+        return [self._option(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
 
     def _option(self, key: str, item: Item, row: Row) -> Option:
         self._items[key] = item
@@ -158,8 +170,8 @@ def _note(text: str) -> Option:
     return Option(Row(text, kind="note"), disabled=True)
 
 
-def _lines(error: SpnlError) -> list[str]:
+def _failure(error: SpnlError) -> list[Option]:
     """An error in lines of its own: the list does not wrap."""
-    return [
-        line for part in (error.title, error.message, error.hint) if part for line in plain(part).splitlines()
-    ]
+    title = Option(Row(first_line(error.title, 200), kind="error"), disabled=True)
+    rest = (line for part in (error.message, error.hint) if part for line in plain(part).splitlines())
+    return [title, *(_note(line) for line in rest)]
