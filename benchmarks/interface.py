@@ -171,9 +171,12 @@ def run_textual(report: Path, tokens: list[str], *, stream: bool) -> None:
             await asyncio.sleep(0.5)
             markdown = self.query_one(Markdown)
             meter.start()
+            give_up_at = time.monotonic() + 1.5 * len(tokens) / TOKENS_PER_S
             writer = Markdown.get_stream(markdown) if stream else None
             async for token in timed_tokens(tokens, TOKENS_PER_S):
                 await (writer.write(token) if writer else markdown.append(token))
+                if time.monotonic() > give_up_at:
+                    break  # it cannot keep up; its share until here says enough
             if writer:
                 await writer.stop()
             meter.stop()

@@ -119,7 +119,7 @@ def _why(event: wire.Event) -> str:
 
 
 def processor_time(process: RunnerProcess) -> float:
-    """Seconds that the process has computed: with one thread, what it takes on a machine without other work."""
+    """Seconds that the process has computed: with one thread, what it takes where nothing else runs."""
     times = psutil.Process(process.pid).cpu_times()
     return float(times.user + times.system)
 

@@ -263,6 +263,17 @@ def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
 
 
 @cli.command()
+@click.argument("model", required=False)
+@_json_option
+@click.pass_context
+def bench(ctx: click.Context, /, model: str | None, json_: bool) -> None:
+    """Measure how fast MODEL is here, as planned and as stored. Leave the machine alone meanwhile."""
+    from spnl_tui.headless import bench as command
+
+    _run(ctx, lambda s: command.bench(s, json_=json_), {"model.default": model})
+
+
+@cli.command()
 @_json_option
 @click.pass_context
 def doctor(ctx: click.Context, /, json_: bool) -> None:

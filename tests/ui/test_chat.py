@@ -441,3 +441,16 @@ async def test_quitting_in_a_reply_closes_the_engine() -> None:
         await wait_until(lambda: it.screen.activity.state == "replying")
         await it.press("ctrl+q")
     assert engine.closed
+
+
+async def test_ctrl_c_stops_a_reply_and_else_says_how_to_leave() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold)])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press("ctrl+c")
+        await wait_until(it.ended)
+        assert it.screen.conversation.path()[-1].finish_reason == "cancelled"
+        await it.press("ctrl+c")
+        await wait_until(lambda: list(it.app._notifications))
+        assert it.app.is_running

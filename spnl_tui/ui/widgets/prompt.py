@@ -108,7 +108,8 @@ class Prompt(TextArea):
         if event.is_printable:
             return
         active = self.screen.active_bindings.get(event.key)
-        if active is not None and active.node is self:
+        # Only the commands of our table have ids; what the text area binds by itself goes its own way.
+        if active is not None and active.node is self and active.binding.id is not None:
             event.stop()
             event.prevent_default()
             if active.enabled:

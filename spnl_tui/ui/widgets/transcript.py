@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from textual.containers import Vertical, VerticalScroll
@@ -98,21 +99,24 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def _extend_upwards(self) -> None:
         try:
-            height = self._column.size.height
+            first = self._column.children[0]
+            offset = first.virtual_region.y - self.scroll_y
             await self._mount_older(_MORE_LINES)
-            # Only when the new turns have been laid out is their height known.
-            self.call_after_refresh(self._keep_place, height)
+            # Heights come with the next layouts, not all with the first. What was at the top stays there.
+            for _ in range(4):
+                refreshed = asyncio.Event()
+                self.call_after_refresh(refreshed.set)
+                await refreshed.wait()
+                self.scroll_to(y=first.virtual_region.y - offset, animate=False, immediate=True)
         finally:
             self._loading_older = False
-
-    def _keep_place(self, height_before: int) -> None:
-        self.scroll_to(y=self.scroll_y + self._column.size.height - height_before, animate=False)
 
     async def _mount_older(self, lines: int) -> None:
         """Mount turns from the end of those that are not mounted, about as many lines as asked for."""
         width = max(40, min(self.size.width, 110))
         chosen: list[Turn] = []
-        while self._older and (lines > 0 or self._older[-1].role == "assistant"):
+        # Never a reply without the prompt above it.
+        while self._older and (lines > 0 or chosen[-1].role == "assistant"):
             turn = self._older.pop()
             chosen.append(turn)
             lines -= 2 + turn.text.count("\n") + len(turn.text) // width
