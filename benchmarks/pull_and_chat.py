@@ -119,11 +119,11 @@ async def measure(
             pulled = 0.0
             for _ in range(rounds):
                 alone.append(await decode_speed(engine, model, tokens))
-                id = queue.add(REQUEST, "big")
+                id = queue.add(REQUEST, "big")  # or resumes it
                 done, begun = await until_pulling(queue), time.monotonic()
                 beside.append(await decode_speed(engine, model, tokens))
                 pulled += (queue.items[0].done - done) / (time.monotonic() - begun) / rounds
-                queue.cancel(id)
+                queue.pause(id)
             ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
             print(
                 f"  {rate:6.1f} MB/s allowed, {pulled / 1e6:6.1f} came:"

@@ -37,7 +37,8 @@ class Downloading:
         self._make_queue = make_queue
         self._show = show
         self._queue: Downloads | None = None
-        self._ready = asyncio.Event()
+        self._early: list[tuple[PullRequest, str]] = []
+        """What was asked for before the queue was open."""
         self._question: QuitScreen | None = None
 
     async def follow(self) -> None:
@@ -47,7 +48,8 @@ class Downloading:
         queue = await asyncio.to_thread(self._make_queue)
         left_over = queue.restore()
         self._queue = queue
-        self._ready.set()
+        for request, name in self._early:
+            queue.add(request, name)
         if queue.notice:
             warn(self._screen, queue.notice)
         if left_over:
@@ -58,11 +60,11 @@ class Downloading:
                 for download in event.ended:
                     self._ended(download)
 
-    async def add(self, request: PullRequest, name: str) -> None:
+    def add(self, request: PullRequest, name: str) -> None:
         """Pull this as well."""
-        if self._make_queue is not None:
-            await self._ready.wait()
-            assert self._queue is not None
+        if self._queue is None:
+            self._early.append((request, name))
+        else:
             self._queue.add(request, name)
 
     def tell_added(self, name: str) -> None:
@@ -148,7 +150,7 @@ class Downloading:
         self._toast(
             f"{names}\n{self._key('pulls.go_on')} goes on, {self._key('view.pulls')} shows them.",
             "Pulls were under way when the program ended",
-            timeout=15,
+            timeout=12,
         )
 
     def _ended(self, download: Download) -> None:

@@ -124,9 +124,9 @@ class MainScreen(Screen[None]):
             self.refresh_bindings()
 
     @on(messages.PullRequested)
-    async def _pull_requested(self, message: messages.PullRequested) -> None:
+    def _pull_requested(self, message: messages.PullRequested) -> None:
         message.stop()
-        await self.downloading.add(message.request, message.name)
+        self.downloading.add(message.request, message.name)
         self.downloading.tell_added(message.name)
 
     @on(messages.PullEnded)

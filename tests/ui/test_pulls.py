@@ -15,6 +15,7 @@ from spnl_tui.hub.downloads import Downloads
 from spnl_tui.hub.pull import PullRequest
 from spnl_tui.settings import InterfaceSettings, PullSettings, Settings
 from spnl_tui.ui import messages
+from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.quit_screen import QuitScreen
 from spnl_tui.ui.widgets.pull_block import PullBlock
 from spnl_tui.ui.widgets.top_line import TopLine
@@ -125,6 +126,17 @@ async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHu
         (chosen,) = (m for m in it.chat.messages if isinstance(m, messages.ModelChosen))
         assert (chosen.model.format, chosen.model.files) == ("gguf", ("m0.gguf",))
         assert (chosen.model.directory / "m0.gguf").stat().st_size == SIZE
+
+
+async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: LoopbackHub, launch: Open) -> None:
+    hub.faults.clear()
+    async with launch() as it:
+        screen = it.chat.screen
+        early = Downloading(screen, Settings(), lambda: it.queue, lambda downloads: None)
+        early.add(PullRequest("acme/m0", ("m0.gguf",)), "m0")
+        assert it.states == {}
+        screen.run_worker(early.follow)
+        await it.until("done")
 
 
 async def test_pause_and_go_on(hub: LoopbackHub, launch: Open) -> None:
