@@ -115,9 +115,13 @@ class Models(Chat):
         await self.pilot.pause()
 
     async def until_judged(self) -> None:
-        """Wait for the verdicts on what is looked at."""
+        """Wait for the verdicts on what is highlighted."""
         await wait_until(
-            lambda: (look := self.pane.details.look) is not None and not look.waiting_for,
+            lambda: (
+                (look := self.pane.details.look) is not None
+                and look.subject == self.pane.list.chosen
+                and not look.waiting_for
+            )
         )
         await self.pilot.pause()
 
