@@ -185,7 +185,12 @@ class _Keeper:
 def _make_browser(services: Services) -> ModelBrowser:
     from spnl_tui.ui.browsing import ModelBrowser
 
-    return ModelBrowser(services.catalog, services.library, services.conditions)
+    return ModelBrowser(
+        services.catalog,
+        services.library,
+        services.conditions,
+        measure=lambda: services.conditions(measure=True),
+    )
 
 
 def run_app(services: Services) -> int:

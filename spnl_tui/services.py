@@ -118,20 +118,33 @@ class Services:
             limit=self.settings.pulls.side_by_side,
         )
 
-    async def conditions(self) -> Conditions:
-        """What verdicts are given for: this machine as it is now, and what the settings want."""
-        from spnl_tui.engine.calibration import read_calibration
+    async def conditions(self, *, measure: bool = False) -> Conditions:
+        """What verdicts are given for: this machine as it is now, and what the settings want.
+
+        `measure` has the machine measured if that was not done before: half a minute of all cores.
+
+        Raises:
+            RunnerError: it could not be measured.
+        """
+        from spnl_tui.engine import calibration, load_plan
         from spnl_tui.engine.devices import find_gpus
-        from spnl_tui.engine.load_plan import DEFAULT_CONTEXT
         from spnl_tui.hub.verdicts import Conditions
         from spnl_tui.models.machine import read_machine
 
-        wanted = self.settings.engine.in_situ_quantization
+        engine = self.settings.engine
+        gpus = () if engine.device == "cpu" else await find_gpus()
+        machine = await asyncio.to_thread(read_machine, gpus)
+        file = self.paths.cache / "calibration.json"
+        known = await asyncio.to_thread(calibration.kept_calibration, machine, file)
+        if measure and known is None:
+            threads = load_plan.choose_threads(machine, engine.threads)
+            environment = load_plan.runner_environment(threads, on_cpu=True)
+            known = await calibration.calibration_for(machine, file, environment)
         return Conditions(
-            machine=await asyncio.to_thread(read_machine, await find_gpus()),
-            context=self.settings.context.length or DEFAULT_CONTEXT,
-            calibration=await asyncio.to_thread(read_calibration, self.paths.cache / "calibration.json"),
-            in_situ=None if wanted == "none" else wanted,
+            machine=machine,
+            context=self.settings.context.length or load_plan.DEFAULT_CONTEXT,
+            calibration=known,
+            in_situ=None if engine.in_situ_quantization == "none" else engine.in_situ_quantization,
         )
 
     def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
@@ -40,6 +40,8 @@ class Appraisal:
     verdict: Verdict | None = None
     """None if there is no header to rest on."""
     facts: ModelFacts | None = None
+    base: bool = False
+    """Without a chat template, by its header or by the hub's word."""
 
     @property
     def level(self) -> Level:
@@ -59,12 +61,12 @@ class Appraisal:
         if self.fits.level == "no":
             return "less context" if self.verdict and self.verdict.longest_context else "too large"
         if self.verdict is None:
-            return "not known"
+            return "base model" if self.base else "not known"
         if self.runs.level == "maybe":
             return "untried"
         if self.fits.level == "maybe":
             return "tight"
-        return "base model" if self.verdict.completion_only else "fits"
+        return "base model" if self.base else "fits"
 
     @property
     def speed_badge(self) -> str:
@@ -175,6 +177,7 @@ def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
         speed=verdict.speed,
         verdict=verdict,
         facts=facts,
+        base=verdict.completion_only,
     )
 
 
@@ -193,28 +196,24 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
         runs = Part(
             "maybe", f"{runs.words}; a dynamic mix may hold types that do not load: its header will tell"
         )
-    return Appraisal(
-        basis="estimate",
-        runs=runs,
-        fits=found.fits,
-        speed=found.speed,
-        verdict=found.verdict,
-        facts=found.facts,
-    )
+    return replace(found, basis="estimate", runs=runs)
 
 
 def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Appraisal:
     """What can be said without any header: from the label, the size and what the hub tells of the model."""
     available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
     problem = _problem(card, quantization)
+    base = card.has_template is False and quantization.label != SAFETENSORS
     runs = Part("no", problem) if problem else Part("maybe", "not known before its header is read")
+    if base and not problem:
+        runs = Part("maybe", "a base model, as the hub tells: without chat template it continues text")
     size = quantization.size_bytes
     if size is not None and size > available:
         words = f"its files take {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free"
         fits = Part("no", words)
     else:
         fits = Part("maybe", "not known before its header is read")
-    return Appraisal(basis="hub", runs=runs, fits=fits, speed=Speed("maybe", "not known"))
+    return Appraisal(basis="hub", runs=runs, fits=fits, speed=Speed("maybe", "not known"), base=base)
 
 
 def _problem(card: Card, quantization: Quantization) -> str | None:

@@ -127,11 +127,17 @@ class ModelBrowser:
     """Searches, looks at models, and changes what is on this machine. One call of each kind at a time."""
 
     def __init__(
-        self, catalog: Catalog, library: Library, conditions: Callable[[], Awaitable[Conditions]]
+        self,
+        catalog: Catalog,
+        library: Library,
+        conditions: Callable[[], Awaitable[Conditions]],
+        measure: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        """`measure` has this machine measured, so that the conditions know its speed from then on."""
         self._catalog = catalog
         self._library = library
         self._conditions = conditions
+        self._measure = measure
         self._headers: dict[tuple[str, str], Headers] = {}
         """By repository and commit: a header is read once."""
 
@@ -220,6 +226,20 @@ class ModelBrowser:
     async def _here(self, repository: str, revision: str | None) -> Mapping[str, LibraryEntry]:
         entries = await self._library.matching(ModelReference(repository=repository, revision=revision))
         return {entry.label: entry for entry in entries}
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether this machine can be measured."""
+        return self._measure is not None
+
+    async def measure(self) -> None:
+        """Measure how fast this machine computes, if that was not done before: half a minute of all cores.
+
+        Raises:
+            RunnerError: it could not be measured.
+        """
+        if self._measure is not None:
+            await self._measure()
 
     # ── changing what is here ────────────────────────────────────────────────────────────────────
 

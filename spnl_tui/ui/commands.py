@@ -236,6 +236,17 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="models.measure",
+        keys="f7",
+        action="measure",
+        label="Measure",
+        help="Measure how fast this machine computes: once, half a minute of all cores.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
         id="models.delete",
         keys="f8",
         action="delete",

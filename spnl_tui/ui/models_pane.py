@@ -65,6 +65,7 @@ class ModelsPane(Horizontal):
         self._query = Query()
         self._results = Results(self._query)
         self._listing: Listing | None = None
+        self._measuring = False
         self.search = Input(placeholder="Search, name ORG/NAME, or give a path", compact=True, id="search")
         self.list = ModelList(id="models-list")
         self.details = ModelDetails(id="details")
@@ -263,6 +264,10 @@ class ModelsPane(Horizontal):
         """Offer only what can be done now."""
         if action in ("more_context", "less_context"):
             return self.details.look is not None
+        if action == "measure":
+            look = self.details.look
+            unknown = look is not None and look.conditions is not None and look.conditions.calibration is None
+            return self._browser.can_measure and unknown and not self._measuring
         if action == "delete":
             return self._entry_under_cursor() is not None
         if action == "open_details":
@@ -303,6 +308,21 @@ class ModelsPane(Horizontal):
     def action_less_context(self) -> None:
         """Give the verdicts for a shorter context."""
         self.details.context = shorter(self.details.context)
+
+    @work(group="measure")
+    async def action_measure(self) -> None:
+        """Measure this machine, and say how fast models are on it."""
+        self._measuring = True
+        self.refresh_bindings()
+        self.notify("This takes about half a minute.", title="Measuring this machine", markup=False)
+        try:
+            await self._browser.measure()
+        except SpnlError as error:
+            tell(self, error)
+        finally:
+            self._measuring = False
+        if (look := self.details.look) is not None:
+            self._look(look.subject, 0.0)
 
     @work(group="change")
     async def action_delete(self) -> None:

@@ -157,7 +157,11 @@ async def test_show_what_the_hub_will_not_let_us_read(
     hub: LoopbackHub, catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {"t-Q8_0.gguf": b"8" * 8000, "t-IQ2_M.gguf": b"2" * 2000}
-    hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={"total": 8000, "architecture": "llama"})
+    told = {"total": 8000, "architecture": "llama"}
+    hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={**told, "chat_template": "{{ x }}"})
+    hub.add_repo("acme/Gated-Base-GGUF", files, gated=True, gguf=told)
+    assert await show(catalog, library, "acme/Gated-Base-GGUF") == 1
+    assert "*  Q8_0          8.0 kB   8.0        base model" in capsys.readouterr().out
     assert await show(catalog, library, "acme/Gated-GGUF") == 1
     printed = capsys.readouterr()
     assert "*  Q8_0          8.0 kB   8.0        not known" in printed.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def fill(hub: LoopbackHub, folder: Path, *, others: int = 8) -> None:
             trending=100 - number,
             gated=number % 5 == 4,
             last_modified=f"2025-{number % 12 + 1:02}-01T00:00:00.000Z",
-            gguf={"total": number * 10**8, "architecture": "qwen3"},
+            gguf={"total": number * 10**8, "architecture": "qwen3", "chat_template": "x"},
         )
 
 
@@ -137,11 +137,13 @@ async def models(
     conditions: Conditions = SMALL_MACHINE,
     token: Callable[[], str | None] = lambda: None,
     timeout: float = 5,
+    measure: Callable[[], Awaitable[object]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Models]:
     """The running interface with the models shown, and what is here listed."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     browser = make_browser(endpoint, folder, conditions=conditions, token=token, timeout=timeout)
+    browser._measure = measure
     async with chat(browser=browser, **options) as it:
         await it.press("f3")
         await wait_until(lambda: it.screen.pane == "models" and it.app.focused is it.screen.models.search)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets import Static
 
+from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.ui import messages
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.models_support import cache, fill, made_files, models
+from tests.ui.models_support import SMALL_MACHINE, cache, fill, made_files, models
 from tests.ui.support import wait_until
 
 WIDE = (200, 60)
@@ -272,6 +274,29 @@ async def test_resting_on_a_quantization_looks_into_its_own_header(
         await it.pilot.pause()
         assert "Estimated" not in it.reasons
         assert filled.sent() < 2 * (4 << 20)
+
+
+async def test_the_machine_is_measured_on_request_and_keys_are_answered(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
+    hold = asyncio.Event()
+
+    async def measure() -> None:
+        await hold.wait()
+
+        async def now() -> Conditions:
+            return SMALL_MACHINE
+
+        it.browser._conditions = now
+
+    unmeasured = replace(SMALL_MACHINE, calibration=None)
+    async with models(filled, tmp_path, size=WIDE, conditions=unmeasured, measure=measure) as it:
+        await it.until_judged()
+        assert "this machine has not been measured" in it.reasons
+        await it.press("f7", "f7", *"mad")
+        assert it.pane.search.value == "mad"
+        hold.set()
+        await wait_until(lambda: "tokens/s" in it.reasons)
 
 
 async def test_sixty_quantizations_with_shards(hub: LoopbackHub, tmp_path: Path) -> None:
