@@ -66,6 +66,7 @@ class ModelsPane(Horizontal):
         self._results = Results(self._query)
         self._listing: Listing | None = None
         self._measuring = False
+        self._offered: tuple[bool | None, ...] = ()
         self.search = Input(placeholder="Search, name ORG/NAME, or give a path", compact=True, id="search")
         self.list = ModelList(id="models-list")
         self.details = ModelDetails(id="details")
@@ -154,7 +155,7 @@ class ModelsPane(Horizontal):
         entries = [entry for entry in listing.entries if _matches(entry, words)]
         self.list.show(entries, listing.problems, self._results, reference_in(self._query.text))
         self._look_soon()
-        self.refresh_bindings()
+        self._refresh_keys()
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -164,7 +165,7 @@ class ModelsPane(Horizontal):
         if self.list.near_end and self._results.next and not self._results.busy and not self._results.error:
             self._more()
         self._look_soon()
-        self.refresh_bindings()
+        self._refresh_keys()
 
     def _look_soon(self) -> None:
         """Look at what is highlighted, if the details can be seen."""
@@ -193,13 +194,13 @@ class ModelsPane(Horizontal):
                     or len(look.choices) >= len(before.choices)
                 ):
                     self.details.look = look
-        self.refresh_bindings()
+        self._refresh_keys()
 
     @on(ModelDetails.Highlighted)
     @work(group="refine", exclusive=True)
     async def _refine(self, event: ModelDetails.Highlighted) -> None:
         """Look into the header of this very quantization, once the cursor rests on it."""
-        self.refresh_bindings()
+        self._refresh_keys()
         look = self.details.look
         if look is None or look.waiting_for or look.headers is None or event.label in look.headers.facts:
             return
@@ -274,6 +275,13 @@ class ModelsPane(Horizontal):
             return not self.details.has_focus_within
         return True
 
+    def _refresh_keys(self) -> None:
+        """Have the footer follow, but only when it would change: it is made anew each time."""
+        offered = tuple(self.check_action(action, ()) for action in ("delete", "measure", "open_details"))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
     def action_move(self, step: int) -> None:
         """Move the highlight of the list."""
         if step < 0:
@@ -313,7 +321,7 @@ class ModelsPane(Horizontal):
     async def action_measure(self) -> None:
         """Measure this machine, and say how fast models are on it."""
         self._measuring = True
-        self.refresh_bindings()
+        self._refresh_keys()
         self.notify("This takes about half a minute.", title="Measuring this machine", markup=False)
         try:
             await self._browser.measure()
