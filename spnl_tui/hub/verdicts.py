@@ -230,7 +230,7 @@ def _problem(card: Card, quantization: Quantization) -> str | None:
     if kind.startswith(("IQ", "TQ", "NVFP4")) or (
         kind.startswith("MXFP4") and architecture not in ("", "gpt-oss")
     ):
-        return f"mistral.rs cannot load {kind.split('_M')[0]} tensors; choose a Q4_K_M or Q8_0"
+        return f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors; choose a Q4_K_M or Q8_0"
     return None
 
 

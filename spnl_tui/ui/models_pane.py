@@ -180,7 +180,8 @@ class ModelsPane(Horizontal):
         if subject is None:
             self.details.look = None
             return
-        if isinstance(subject, Card):
+        current = self.details.look
+        if isinstance(subject, Card) and (current is None or current.subject != subject):
             self.details.look = Look(subject=subject, card=subject, waiting_for="asking the hub")
         await asyncio.sleep(delay)
         async with aclosing(self._browser.look(subject)) as looks:

@@ -367,6 +367,23 @@ async def test_what_is_not_here_is_pulled(filled: LoopbackHub, tmp_path: Path) -
         assert wanted.name == "acme/Made-GGUF:Q8_0"
 
 
+async def test_what_was_pulled_is_marked_and_the_cursor_stays(filled: LoopbackHub, tmp_path: Path) -> None:
+    async with models(filled, tmp_path, size=WIDE) as it:
+        it.pane.search.value = "made"
+        await it.until_found("made")
+        await it.until_judged()
+        await it.press("tab", "up", "up")
+        assert it.pane.details.label == "Q2_K"
+        files = {"made-Q6_K.gguf": tmp_path / "made" / "made-Q6_K.gguf"}
+        cache(tmp_path / "hub", {"acme/Made-GGUF": files})
+        it.pane.library_changed()
+        await wait_until(lambda: it.pane.details.look and it.pane.details.look.here)
+        await it.pilot.pause()
+        assert "acme/Made-GGUF:Q6_K" in it.rows
+        assert it.pane.details.label == "Q2_K"
+        assert it.pane.details.has_focus_within
+
+
 async def test_what_would_not_run_is_pulled_only_on_insistence(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "acme/Made-GGUF:IQ4_XS"
