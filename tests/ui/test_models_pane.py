@@ -52,14 +52,15 @@ async def test_it_opens_with_what_is_here_and_what_is_trending(filled: LoopbackH
 
 
 async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_once(
-    filled: LoopbackHub, tmp_path: Path
+    filled: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("spnl_tui.ui.models_pane._TYPING_S", 1.0)  # a busy machine types slowly
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         before = len(searches(filled))
-        for letter in "other":
+        for typed, letter in enumerate("other", 1):
             it.app.simulate_key(letter)
-        await wait_until(lambda: it.pane.search.value == "other")
+            await wait_until(lambda typed=typed: it.pane.search.value == "other"[:typed])
         await it.pilot.pause()
         assert "# On this machine" not in it.rows
         await it.until_found("other")
