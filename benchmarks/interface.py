@@ -22,7 +22,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
@@ -223,8 +223,10 @@ def run_start(report: Path, *, bare: bool) -> None:
     Started(Settings(), Services(engine=Engine()), themes=themes).run()  # type: ignore[arg-type]
 
 
-def in_terminal(what: str, *arguments: str) -> Any:
-    """Run this module again under a pty, as `what`; what it reports."""
+def in_terminal(
+    what: str, *arguments: str, module: str = "benchmarks.interface", options: Sequence[str] = ()
+) -> Any:
+    """Run a module of benchmarks again under a pty, as `what`; what it reports."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         fd, child = pty.openpty()
@@ -236,7 +238,7 @@ def in_terminal(what: str, *arguments: str) -> Any:
             "BENCHMARK_STARTED": str(time.time()),
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.interface", "--child", what, str(report), *arguments],
+            [sys.executable, "-m", module, *options, "--child", what, str(report), *arguments],
             stdin=child,
             stdout=child,
             stderr=child,

@@ -1,9 +1,10 @@
-"""How long the library takes to list what is here, beside huggingface_hub's own scan.
+"""How long the library takes to list what is here, beside huggingface_hub's own scan; and in the models pane.
 
     python -m benchmarks.library [--repositories N] [--quantizations N]
 
 Makes a cache of repositories with five small files and so many quantizations each. "Work" is the processor's
-time, which is what opening the pane costs; it runs in a thread.
+time. Listing runs in a thread; what the pane does besides, and for how long no key was answered, is measured
+in the real interface without a screen. Its hub is a port where nobody listens.
 """
 
 from __future__ import annotations
@@ -15,9 +16,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from spnl_tui.app import SpnlChat
+from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
+from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.models.machine import read_machine
+from spnl_tui.settings import Settings
+from spnl_tui.ui.browsing import ModelBrowser
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.services import Services
 from tests.support.hf_cache import add_snapshot
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
 
+_BEAT_S = 0.002
 _OTHERS = dict.fromkeys((".gitattributes", "README.md", "config.json", "params", "tokenizer.json"), b"{}")
 
 
@@ -37,6 +49,49 @@ def main() -> None:
         library = Library(cache, cache / "imported.json")
         _measure("library.listing()", lambda: asyncio.run(library.listing()))
         _measure("huggingface_hub.scan_cache_dir()", lambda: _scan(cache))
+        asyncio.run(_open_pane(library))
+
+
+async def _open_pane(library: Library) -> None:
+    """Show the models twice: the first time the pane is made, the second time it is there."""
+
+    async def conditions() -> Conditions:
+        return Conditions(machine=read_machine(), context=8192)
+
+    browser = ModelBrowser(Catalog("http://127.0.0.1:9", token=lambda: None), library, conditions)
+    services = Services(engine=ScriptedEngine(), browser=lambda: browser)
+    app = SpnlChat(Settings(), services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, MainScreen)
+        for which in ("first", "second"):
+            await pilot.press("f2")
+            await pilot.pause(0.5)
+            if screen.models is not None:
+                screen.models._listing = None
+            beat = asyncio.create_task(_longest_gap())
+            wall, work = time.perf_counter(), time.process_time()
+            app.simulate_key("f3")
+            await wait_until(lambda: screen.models is not None and screen.models.listed)
+            wall, work = time.perf_counter() - wall, time.process_time() - work
+            beat.cancel()
+            gap = await beat
+            print(
+                f"{f'opening the pane, {which} time':<34}{1e3 * work:5.0f} ms of work,"
+                f" {1e3 * wall:5.0f} ms in all; no key is answered for {1e3 * gap:.0f} ms at the longest"
+            )
+
+
+async def _longest_gap() -> float:
+    """The longest time that the event loop was busy, until cancelled."""
+    longest, last = 0.0, time.perf_counter()
+    try:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last - _BEAT_S), now
+    except asyncio.CancelledError:
+        return longest
 
 
 def _scan(cache: Path) -> None:

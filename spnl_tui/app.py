@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.services import Services
+    from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -40,7 +42,12 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     TITLE = "spnl-chat"
     # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
-    CSS_PATH: ClassVar = [_STYLES / "main_screen.tcss", _STYLES / "chat_pane.tcss"]
+    CSS_PATH: ClassVar = [
+        _STYLES / "main_screen.tcss",
+        _STYLES / "chat_pane.tcss",
+        _STYLES / "downloads_pane.tcss",
+        _STYLES / "models_pane.tcss",
+    ]
     BINDINGS = [
         *bindings("app"),
         # Not in the table: it is the habit of terminals, and means what it can at the moment.
@@ -116,6 +123,13 @@ class SpnlChat(App[None], inherit_bindings=False):
         else:
             self.action_help_quit()
 
+    @work(group="quit")
+    async def action_quit(self) -> None:  # type: ignore[override]
+        """Quit, unless there are pulls under way and the user would rather stay."""
+        main = self.screen_stack[0]
+        if not isinstance(main, MainScreen) or await main.downloading.may_quit():
+            self.exit()
+
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""
         closing = [
@@ -168,6 +182,17 @@ class _Keeper:
             await (await self._opening).close()
 
 
+def _make_browser(services: Services) -> ModelBrowser:
+    from spnl_tui.ui.browsing import ModelBrowser
+
+    return ModelBrowser(
+        services.catalog,
+        services.library,
+        services.conditions,
+        measure=lambda: services.conditions(measure=True),
+    )
+
+
 def run_app(services: Services) -> int:
     """Open the interface, and return the exit code when the user leaves it."""
     from spnl_tui.themes import builtin_directory, load_themes
@@ -181,7 +206,9 @@ def run_app(services: Services) -> int:
             first_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             keeper=keeper,
-            close=(keeper.close,),
+            downloads=lambda: services.downloads,
+            browser=lambda: _make_browser(services),
+            close=(services.close, keeper.close),
         ),
         themes=themes,
         problems=failures,

@@ -212,15 +212,28 @@ def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int
 
 @cli.command()
 @click.argument("model")
+@click.option("--measure", is_flag=True, help="First measure how fast this machine is: once, half a minute.")
 @_json_option
 @click.pass_context
-def show(ctx: click.Context, /, model: str, json_: bool) -> None:
+def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
     """Show MODEL and its quantizations: what they are, and whether they run and fit here."""
     from spnl_tui.headless import browsing
     from spnl_tui.models.reference import ModelReference
 
     reference = ModelReference.parse(model)
-    _run(ctx, lambda s: browsing.show(s.catalog, s.library, reference, s.judge, json_=json_))
+
+    async def main(services: Any) -> int:
+        conditions = await services.conditions(measure=measure)
+        return await browsing.show(
+            services.catalog,
+            services.library,
+            reference,
+            conditions=conditions,
+            plan=lambda facts: services.plan_in_words(facts, conditions.machine),
+            json_=json_,
+        )
+
+    _run(ctx, main)
 
 
 @cli.command("list")

@@ -21,6 +21,7 @@ from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
+    from spnl_tui.engine.load_plan import LoadOverrides
     from spnl_tui.engine.service import Engine, Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from spnl_tui.hub.library import Library
     from spnl_tui.hub.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
+    from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
-    from spnl_tui.models.fit import Verdict
-
-VERDICT_CONTEXT = 8192
-"""Tokens of context that a model is judged with, if the settings name none."""
+    from spnl_tui.models.machine import Machine
 
 
 class Services:
@@ -88,15 +87,6 @@ class Services:
             starter=self.starter.locate,
         )
 
-    def judge(self, facts: ModelFacts) -> Verdict:
-        """Whether a model runs and fits on this machine as it is now, with the context of the settings."""
-        from spnl_tui.models.fit import assess
-        from spnl_tui.models.machine import read_machine
-
-        in_situ: str | None = self.settings.engine.in_situ_quantization
-        context = self.settings.context.length or VERDICT_CONTEXT
-        return assess(facts, read_machine(), context, in_situ=None if in_situ == "none" else in_situ)
-
     @cached_property
     def rate(self) -> RateLimit:
         """The limit that all pulls share."""
@@ -114,7 +104,10 @@ class Services:
 
     @cached_property
     def downloads(self) -> Downloads:
-        """The queue of pulls, remembered across launches."""
+        """The queue of pulls, remembered across launches.
+
+        Some 0.1 s of imports when first asked for, which may be in a thread.
+        """
         from spnl_tui.hub.downloads import Downloads
 
         return Downloads(
@@ -124,6 +117,41 @@ class Services:
             rate=self.rate,
             limit=self.settings.pulls.side_by_side,
         )
+
+    async def conditions(self, *, measure: bool = False) -> Conditions:
+        """What verdicts are given for: this machine as it is now, and what the settings want.
+
+        `measure` has the machine measured if that was not done before: half a minute of all cores.
+
+        Raises:
+            RunnerError: it could not be measured.
+        """
+        from spnl_tui.engine import calibration, load_plan
+        from spnl_tui.engine.devices import find_gpus
+        from spnl_tui.hub.verdicts import Conditions
+        from spnl_tui.models.machine import read_machine
+
+        engine = self.settings.engine
+        gpus = () if engine.device == "cpu" else await find_gpus()
+        machine = await asyncio.to_thread(read_machine, gpus)
+        file = self.paths.cache / "calibration.json"
+        known = await asyncio.to_thread(calibration.kept_calibration, machine, file)
+        if measure and known is None:
+            threads = load_plan.choose_threads(machine, engine.threads)
+            environment = load_plan.runner_environment(threads, on_cpu=True)
+            known = await calibration.calibration_for(machine, file, environment)
+        return Conditions(
+            machine=machine,
+            context=self.settings.context.length or load_plan.DEFAULT_CONTEXT,
+            calibration=known,
+            in_situ=None if engine.in_situ_quantization == "none" else engine.in_situ_quantization,
+        )
+
+    def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
+        """How a model would be loaded, in a line."""
+        from spnl_tui.engine.load_plan import plan_load
+
+        return str(plan_load(facts, machine, load_overrides(self.settings)))
 
     async def store(self) -> Store:
         """Where conversations are kept, opened when it is first asked for."""
@@ -190,12 +218,27 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
     from spnl_tui.engine.devices import find_gpus
-    from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+    from spnl_tui.engine.load_plan import LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
 
+    overrides = load_overrides(settings)
+
+    async def plan(model: LocalModel) -> LoadPlan:
+        gpus = await find_gpus()
+        return await asyncio.to_thread(
+            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
+        )
+
+    return plan
+
+
+def load_overrides(settings: Settings) -> LoadOverrides:
+    """What the settings decide of a load plan."""
+    from spnl_tui.engine.load_plan import LoadOverrides
+
     engine = settings.engine
-    overrides = LoadOverrides(
+    return LoadOverrides(
         device=engine.device,
         dtype=engine.dtype,
         in_situ_quantization=engine.in_situ_quantization,
@@ -206,14 +249,6 @@ def load_planner(settings: Settings) -> Planner:
         max_concurrent=engine.max_concurrent,
         context=settings.context.length,
     )
-
-    async def plan(model: LocalModel) -> LoadPlan:
-        gpus = await find_gpus()
-        return await asyncio.to_thread(
-            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
-        )
-
-    return plan
 
 
 def start_log(file: Path) -> None:

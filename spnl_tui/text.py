@@ -1,6 +1,8 @@
-"""Text that others wrote (models, files, hubs), made safe to show in a terminal."""
+"""Text for the terminal: what others wrote (models, files, hubs) made safe to show; sizes and times."""
 
 from __future__ import annotations
+
+import math
 
 # Control characters could move the cursor, change colours or write to the clipboard; lone surrogates cannot
 # be encoded. Newlines and tabs are text.
@@ -19,3 +21,20 @@ def first_line(text: str, length: int) -> str:
     """The text in one line of at most this many characters, for titles and hints."""
     line = " ".join(plain(text).split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def in_bytes(count: float) -> str:
+    """A size in decimal units, as disks and the hub count: "98.4 MB"."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = min(int(math.log10(count) / 3 + 1e-9), 4)
+    return f"{count / 1000**power:.1f} {'kMGT'[power - 1]}B"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, in the two units that matter: "52 s", "3 min 07 s", "2 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -73,13 +73,22 @@ async def calibration_for(
     Raises:
         RunnerError: the engine could not be run.
     """
-    made_for = f"{machine.processor}, {machine.cores} cores, mistralrs {version('mistralrs')}"
-    known = await asyncio.to_thread(read_calibration, file)
-    if known is not None and known.made_for == made_for:
+    known = await asyncio.to_thread(kept_calibration, machine, file)
+    if known is not None:
         return known
-    measured = dataclasses.replace(await _measure(environment, clock), made_for=made_for)
+    measured = dataclasses.replace(await _measure(environment, clock), made_for=_made_for(machine))
     await asyncio.to_thread(_write, measured, file)
     return measured
+
+
+def kept_calibration(machine: Machine, file: Path) -> Calibration | None:
+    """The calibration in this file, if it is for this machine and this engine."""
+    known = read_calibration(file)
+    return known if known is not None and known.made_for == _made_for(machine) else None
+
+
+def _made_for(machine: Machine) -> str:
+    return f"{machine.processor}, {machine.cores} cores, mistralrs {version('mistralrs')}"
 
 
 def read_calibration(file: Path) -> Calibration | None:

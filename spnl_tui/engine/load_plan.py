@@ -107,12 +107,6 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
     if wish.paged_attention and on_cpu:
         reasons.append("paged attention is for GPUs")
-    environment = {"RAYON_NUM_THREADS": str(threads)}
-    if on_cpu:
-        # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
-        environment["MISTRALRS_CPU_KV_F32"] = "1"
-        # A build with CUDA takes the first GPU that it sees, and has no other switch.
-        environment["CUDA_VISIBLE_DEVICES"] = ""
     return LoadPlan(
         device=device,
         dtype=wish.dtype,
@@ -125,7 +119,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         context=context,
         memory=memory(context),
         completion_only=facts.chat_template is None,
-        environment=environment,
+        environment=runner_environment(threads, on_cpu=on_cpu),
         config=missing_config(facts),
         reasons=tuple(reasons),
     )
@@ -154,6 +148,17 @@ def _in_situ(
     if choice is not None or "memory" in why:
         reasons.append(why)
     return choice
+
+
+def runner_environment(threads: int, *, on_cpu: bool) -> Mapping[str, str]:
+    """What mistral.rs must find in its environment when it starts."""
+    environment = {"RAYON_NUM_THREADS": str(threads)}
+    if on_cpu:
+        # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
+        environment["MISTRALRS_CPU_KV_F32"] = "1"
+        # A build with CUDA takes the first GPU that it sees, and has no other switch.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
 
 
 def choose_threads(machine: Machine, wanted: int | None = None) -> int:

@@ -157,6 +157,8 @@ class Engine:
 
     async def close(self) -> None:
         """End every runner, within two seconds."""
+        if self._closed:
+            return
         self._closed = True
         tasks = [*self._background, *([self._housekeeper] if self._housekeeper else [])]
         for task in tasks:

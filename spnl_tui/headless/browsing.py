@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, show_error
-from spnl_tui.headless.tables import Column, print_table
-from spnl_tui.hub.access import in_bytes
+from spnl_tui.headless.tables import print_table
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.removal import RemovalPlan
-from spnl_tui.hub.scan import SAFETENSORS, LibraryEntry
+from spnl_tui.hub.rows import (
+    LIBRARY_COLUMNS,
+    QUANTIZATION_COLUMNS,
+    SEARCH_COLUMNS,
+    card_lines,
+    library_row,
+    quantization_row,
+    removal_line,
+    removal_question,
+    search_row,
+)
+from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.verdicts import (
+    Appraisal,
+    Conditions,
+    Headers,
+    appraise_local,
+    appraise_repository,
+    choices_of,
+    choose_default,
+)
 from spnl_tui.models.facts import Format, ModelFacts
-from spnl_tui.models.fit import Verdict
-from spnl_tui.models.local import read_local_facts
-from spnl_tui.models.quantization import Quantization, choose
+from spnl_tui.models.quantization import Quantization
 from spnl_tui.models.reference import ModelReference
-from spnl_tui.text import plain
+from spnl_tui.tables import Column
+from spnl_tui.text import in_bytes, plain
 
-Judge = Callable[[ModelFacts], Verdict]
-"""`fit.assess` for this machine and the context that is wanted."""
+_WHY = Column("WHY", least=24, rank=5)
+Planner = Callable[[ModelFacts], str]
+"""Says in a line how a model would be loaded."""
 
 
 async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, limit: int, json_: bool) -> int:
@@ -44,72 +61,62 @@ async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, lim
 
 
 async def show(
-    catalog: Catalog, library: Library, reference: ModelReference, judge: Judge, *, json_: bool
+    catalog: Catalog,
+    library: Library,
+    reference: ModelReference,
+    *,
+    conditions: Conditions,
+    plan: Planner,
+    json_: bool,
 ) -> int:
-    """Print what a model is, and of every quantization whether it runs and fits here, and how fast.
+    """Print a repository's card and its quantizations with their verdicts, the default marked and planned.
 
-    The verdict on the default comes from its header, those on the others are what is expected of their labels
-    and sizes.
+    Where headers cannot be read (a gated repository, a hub in trouble), the verdicts are what the hub's word
+    allows, and the reason is told.
     """
     if reference.repository is None:
-        return await _show_local(library, reference, judge, json_=json_)
+        return await _show_local(library, reference, conditions=conditions, plan=plan, json_=json_)
     details = await catalog.details(reference.repository, reference.revision)
     cached = await library.cached_labels(details.repository)
-    exact, verdicts, problem = await _verdicts(catalog, details, reference.quantization, cached, judge)
-    default = _default(details.quantizations, reference.quantization, cached, verdicts)
+    headers = Headers(catalog, details)
+    if not choices_of(details):
+        if json_:
+            _print_json(details_as_dict(details, cached, None, {}))
+        else:
+            _print_lines(card_lines(details))
+        return OK
+    problem: SpnlError | None = None
+    try:
+        default, appraisals = await appraise_repository(
+            headers, conditions, named=reference.quantization, cached=cached
+        )
+    except (HubError, ModelFileError) as error:
+        problem, appraisals = error, headers.appraise(conditions)
+        default = choose_default(choices_of(details), appraisals, named=reference.quantization, cached=cached)
+    facts = headers.facts.get(default.label)
     if json_:
-        _print_json(details_as_dict(details, default, exact, cached, verdicts))
+        planned = plan(facts) if facts else None
+        _print_json({**details_as_dict(details, cached, default, appraisals), "plan": planned})
     else:
-        print("\n".join(card_lines(details, verdicts.get(SAFETENSORS))))
-        if details.quantizations:
-            rows = [
-                quantization_row(
-                    q, q == default, q.label in cached, details.card.parameters, verdicts.get(q.label)
-                )
-                for q in details.quantizations
-            ]
-            print()
-            print_table(QUANTIZATION_COLUMNS, rows)
+        _print_lines(card_lines(details))
+        print()
+        rows = [
+            (
+                *quantization_row(
+                    q, default, q.label in cached, details.card.parameters, appraisals[q.label]
+                ),
+                appraisals[q.label].why,
+            )
+            for q in choices_of(details)
+        ]
+        print_table((*QUANTIZATION_COLUMNS, _WHY), rows)
+        _print_lines(["", f"{default.label}, with {conditions.context:,} tokens of context:"])
+        _print_lines([f"  {line}" for line in appraisals[default.label].reasons])
+        if facts and appraisals[default.label].runs.level != "no":
+            _print_lines([f"  Load: {plan(facts)}."])
     if problem is not None:
         show_error(problem)
     return OK if problem is None else FAILED
-
-
-async def _verdicts(
-    catalog: Catalog,
-    details: RepositoryDetails,
-    named: str | None,
-    cached: frozenset[str],
-    judge: Judge,
-) -> tuple[Quantization | None, dict[str, Verdict], SpnlError | None]:
-    """Whose header was read, and verdicts by label; or why there are none: gated files, a damaged header."""
-    exact = choose(details.quantizations, named=named, cached=cached) if details.quantizations else None
-    try:
-        if exact is not None:
-            facts = await catalog.facts_of_all(details, exact)
-        elif details.format == "safetensors":
-            facts = {SAFETENSORS: await catalog.facts(details)}
-        else:
-            facts = {}
-    except (HubError, ModelFileError) as error:
-        return None, {}, error
-    return exact, {label: judge(known) for label, known in facts.items()}, None
-
-
-def _default(
-    quantizations: Sequence[Quantization],
-    named: str | None,
-    cached: frozenset[str],
-    verdicts: Mapping[str, Verdict],
-) -> Quantization | None:
-    if not quantizations:
-        return None
-
-    def suits(quantization: Quantization) -> bool:
-        verdict = verdicts.get(quantization.label)
-        return verdict is None or verdict.level != "no"
-
-    return choose(quantizations, named=named, cached=cached, suits=suits)
 
 
 async def list_models(library: Library, *, json_: bool) -> int:
@@ -168,7 +175,9 @@ async def import_model(library: Library, path: Path, *, json_: bool) -> int:
     return OK
 
 
-async def _show_local(library: Library, reference: ModelReference, judge: Judge, *, json_: bool) -> int:
+async def _show_local(
+    library: Library, reference: ModelReference, *, conditions: Conditions, plan: Planner, json_: bool
+) -> int:
     found = await library.matching(reference)
     if not found and reference.path is not None:
         await library.resolve(reference)  # says what is wrong with the path, if that is it
@@ -178,136 +187,24 @@ async def _show_local(library: Library, reference: ModelReference, judge: Judge,
             f"{reference} is not here, or was not imported.",
             "See: spnl-chat list",
         )
-    verdicts = [judge(await asyncio.to_thread(read_local_facts, entry.model)) for entry in found]
+    appraisals = [await appraise_local(entry.model, conditions) for entry in found]
     if json_:
         models = [
-            {**entry_as_dict(entry), "verdict": verdict_as_dict(verdict)}
-            for entry, verdict in zip(found, verdicts, strict=True)
+            {**entry_as_dict(entry), **appraisal_as_dict(appraisal), "plan": _planned(appraisal, plan)}
+            for entry, appraisal in zip(found, appraisals, strict=True)
         ]
         _print_json({"models": models})
         return OK
-    for entry, verdict in zip(found, verdicts, strict=True):
-        print(f"{plain(entry.name)}  {in_bytes(entry.size_bytes)}")
-        print("\n".join(verdict_lines(verdict)))
+    for entry, appraisal in zip(found, appraisals, strict=True):
+        print_table(LIBRARY_COLUMNS, [library_row(entry)])
+        _print_lines([f"  {line}" for line in appraisal.reasons])
+        if appraisal.runs.level != "no":
+            _print_lines([f"  Load: {_planned(appraisal, plan)}."])
     return OK
 
 
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────
-
-SEARCH_COLUMNS = (
-    Column("MODEL", least=24),
-    Column("PARAMETERS", right=True, rank=1),
-    Column("DOWNLOADS", right=True),
-    Column("LIKES", right=True, rank=3),
-    Column("UPDATED", rank=2),
-    Column("LICENSE", least=8, rank=4),
-)
-QUANTIZATION_COLUMNS = (
-    Column(" "),
-    Column("QUANTIZATION", least=12),
-    Column("SIZE", right=True),
-    Column("BITS", right=True, rank=3),
-    Column("HERE", rank=4),
-    Column("FIT"),
-    Column("SPEED", right=True, rank=2),
-    Column("WHY", least=20, rank=1),
-)
-LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column("LAST USED", rank=1))
-
-
-def search_row(card: Card) -> tuple[str, ...]:
-    """A search result, as a row of SEARCH_COLUMNS."""
-    gated = " (gated)" if card.gated else ""
-    return (
-        card.repository,
-        in_short(card.parameters),
-        in_short(card.downloads),
-        in_short(card.likes),
-        _date(card.updated),
-        f"{card.license or ''}{gated}".strip(),
-    )
-
-
-def quantization_row(
-    quantization: Quantization, default: bool, cached: bool, parameters: int | None, verdict: Verdict | None
-) -> tuple[str, ...]:
-    """A quantization, as a row of QUANTIZATION_COLUMNS."""
-    bits = quantization.bits_per_weight(parameters)
-    return (
-        "*" if default else "",
-        quantization.label,
-        "?" if quantization.size_bytes is None else in_bytes(quantization.size_bytes),
-        "" if bits is None else f"{bits:.1f}",
-        "yes" if cached else "",
-        verdict.level if verdict else "",
-        _speed(verdict),
-        _why(verdict) if verdict else "",
-    )
-
-
-def _speed(verdict: Verdict | None) -> str:
-    """Expected tokens of a reply in a second, in two figures: no estimate is better than that."""
-    decode = verdict and verdict.speed.decode
-    return "" if not decode else f"{float(f'{decode:.2g}'):,.4g}/s"
-
-
-def _why(verdict: Verdict) -> str:
-    """The reason that decides: why it does not run, or else how it fits."""
-    return verdict.runs.words if verdict.runs.level == "no" else verdict.fits.words
-
-
-def verdict_lines(verdict: Verdict) -> list[str]:
-    """The three answers with their reasons."""
-    parts = (("runs", verdict.runs), ("fits", verdict.fits), ("speed", verdict.speed))
-    return [f"  {name:<13}{part.level}: {part.words}" for name, part in parts]
-
-
-def library_row(entry: LibraryEntry) -> tuple[str, ...]:
-    """A model on this machine, as a row of LIBRARY_COLUMNS."""
-    return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
-
-
-def card_lines(details: RepositoryDetails, verdict: Verdict | None = None) -> list[str]:
-    """What there is to say of a repository, a line for each; with the verdict, if it has but one."""
-    card = details.card
-    weights = details.safetensors_files if details.format == "safetensors" else ()
-    sizes = [file.size_bytes or 0 for file in weights]
-    facts = [
-        (
-            "license",
-            (card.license or "not told") + (", gated: accept its conditions first" if card.gated else ""),
-        ),
-        ("for", card.pipeline),
-        ("architecture", card.architecture),
-        ("parameters", in_short(card.parameters)),
-        ("context", f"{card.context_length:,} tokens" if card.context_length else None),
-        ("made from", ", ".join(card.base_models)),
-        ("downloads", f"{card.downloads:,} in the last 30 days"),
-        ("likes", f"{card.likes:,}"),
-        ("updated", _date(card.updated)),
-        ("format", details.format or "nothing that can be loaded"),
-        ("size", in_bytes(sum(sizes)) if sizes else None),
-    ]
-    lines = [card.repository, *(f"  {name:<13}{value}" for name, value in facts if value)]
-    lines += verdict_lines(verdict) if verdict else []
-    return [plain(line).replace("\n", " ") for line in lines]
-
-
-def removal_question(plans: Sequence[RemovalPlan]) -> str:
-    """What is asked before deleting: every model, and the size of all."""
-    names = ", ".join(plain(plan.entry.name) for plan in plans)
-    if all(plan.entry.origin == "imported" for plan in plans):
-        return f"Forget {names}? The files stay where they are."
-    return f"Delete {names} ({in_bytes(sum(plan.frees_bytes for plan in plans))})?"
-
-
-def removal_line(plan: RemovalPlan) -> str:
-    """What deleting has done."""
-    name = plain(plan.entry.name)
-    if plan.entry.origin == "imported":
-        return f"{name}: forgotten; the file stays where it is."
-    kept = f"; files that revision {', '.join(plan.kept_for)} needs stay" if plan.kept_for else ""
-    return f"{name}: deleted, {in_bytes(plan.frees_bytes)} freed{kept}."
+def _planned(appraisal: Appraisal, plan: Planner) -> str | None:
+    return plan(appraisal.facts) if appraisal.facts and appraisal.runs.level != "no" else None
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
@@ -321,17 +218,15 @@ def card_as_dict(card: Card) -> dict[str, Any]:
 
 def details_as_dict(
     details: RepositoryDetails,
-    default: Quantization | None,
-    exact: Quantization | None,
     cached: frozenset[str],
-    verdicts: Mapping[str, Verdict],
+    default: Quantization | None,
+    appraisals: Mapping[str, Appraisal],
 ) -> dict[str, Any]:
     """A repository for `--json`."""
     return {
         **card_as_dict(details.card),
         "commit": details.commit,
         "format": details.format,
-        "verdict": verdict_as_dict(verdicts.get(SAFETENSORS)),
         "quantizations": [
             {
                 "label": q.label,
@@ -340,18 +235,33 @@ def details_as_dict(
                 "bits_per_weight": q.bits_per_weight(details.card.parameters),
                 "default": q == default,
                 "cached": q.label in cached,
-                "verdict": verdict_as_dict(verdicts.get(q.label)),
-                "verdict_from_header": q == exact,
+                **appraisal_as_dict(appraisals[q.label]),
             }
-            for q in details.quantizations
+            for q in choices_of(details)
         ],
         "files": [dataclasses.asdict(file) for file in details.files],
     }
 
 
-def verdict_as_dict(verdict: Verdict | None) -> dict[str, Any] | None:
-    """A verdict for `--json`."""
-    return None if verdict is None else {"level": verdict.level, **dataclasses.asdict(verdict)}
+def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
+    """A verdict for `--json`: `basis` says whether it rests on the model's own header."""
+    verdict = appraisal.verdict
+    return {
+        "fit": appraisal.badge,
+        "speed": appraisal.speed_badge or None,
+        "verdict": {
+            "level": appraisal.level,
+            "basis": appraisal.basis,
+            "runs": dataclasses.asdict(appraisal.runs),
+            "fits": dataclasses.asdict(appraisal.fits),
+            "speed": dataclasses.asdict(appraisal.speed),
+            "context": verdict.context if verdict else None,
+            "longest_context": verdict.longest_context if verdict else None,
+            "memory_bytes": verdict.memory.total if verdict else None,
+            "in_situ_quantization": verdict.in_situ if verdict else None,
+            "completion_only": verdict.completion_only if verdict else None,
+        },
+    }
 
 
 def entry_as_dict(entry: LibraryEntry) -> dict[str, Any]:
@@ -379,18 +289,9 @@ def removal_as_dict(plan: RemovalPlan) -> dict[str, Any]:
     }
 
 
-def in_short(number: int | None) -> str:
-    """A count in three digits: "135M", "1.24B", "950"; empty for None."""
-    if number is None:
-        return ""
-    for power, letter in ((9, "B"), (6, "M"), (3, "k")):
-        if number >= 999.5 * 10 ** (power - 3):
-            return f"{number / 10**power:.3g}{letter}"
-    return str(number)
-
-
-def _date(time: datetime | None) -> str:
-    return time.strftime("%Y-%m-%d") if time else ""
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(plain(line))
 
 
 def _print_json(data: object) -> None:

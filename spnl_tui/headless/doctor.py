@@ -19,12 +19,11 @@ from spnl_tui.engine.devices import find_gpus
 from spnl_tui.engine.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.hub.cache_layout import default_cache
 from spnl_tui.hub.client import find_token
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.services import Services
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 
 Level = Literal["ok", "note", "problem"]
 _PACKAGES = ("spnl-chat", "mistralrs", "textual", "huggingface_hub")

@@ -44,7 +44,9 @@ class Transient:
     def show(self, text: str) -> None:
         """Replace the line. Nothing happens where there is no terminal."""
         if self.on:
-            self._stream.write(f"\r\x1b[K{first_line(text, 100)}")
+            # A line that is wrapped could not be taken back.
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
+            self._stream.write(f"\r\x1b[K{first_line(text, min(100, columns - 1))}")
             self._stream.flush()
             self._shown = True
 

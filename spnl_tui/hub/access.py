@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -202,11 +201,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
     limit = parse_ratelimit_headers(headers)
     return float(limit.reset_in_seconds) if limit and limit.remaining == 0 else None
-
-
-def in_bytes(count: float) -> str:
-    """A size in decimal units, as disks and the hub count: "98.4 MB"."""
-    if count < 1000:
-        return f"{count:.0f} B"
-    power = min(int(math.log10(count) / 3 + 1e-9), 4)
-    return f"{count / 1000**power:.1f} {'kMGT'[power - 1]}B"

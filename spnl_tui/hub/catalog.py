@@ -11,7 +11,6 @@ from urllib.parse import quote
 from spnl_tui.errors import HubError
 from spnl_tui.hub.client import HubClient, TokenProvider, find_token
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
-from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
 from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
 
@@ -46,6 +45,8 @@ class Card:
     architecture: str | None
     parameters: int | None
     context_length: int | None
+    has_template: bool | None
+    """Whether the hub found a chat template in a GGUF; None where it has not looked into one."""
     tags: tuple[str, ...]
     base_models: tuple[str, ...]
 
@@ -170,16 +171,6 @@ class Catalog:
             return await safetensors_facts(self._client, details.repository, details.commit, files)
         return await gguf_facts(self._client, details.repository, details.commit, quantization.files)
 
-    async def facts_of_all(self, details: RepositoryDetails, exact: Quantization) -> dict[str, ModelFacts]:
-        """Facts by label: those of `exact` from its header, those of its siblings as they are expected.
-
-        Every header takes megabytes, and one tells nearly all (expected_facts.py). Labels that tell nothing
-        are left out. Raises as `facts` does.
-        """
-        known = await self.facts(details, exact)
-        expected = {q.label: expected_facts(known, q) for q in details.quantizations}
-        return {label: facts for label, facts in expected.items() if facts} | {exact.label: known}
-
     async def close(self) -> None:
         """End the session with the hub."""
         await self._client.close()
@@ -213,6 +204,7 @@ def _card(data: Mapping[str, Any]) -> Card:
         architecture=_text(header.get("architecture")),
         parameters=_number(header.get("total")) or _number(weights.get("total")),
         context_length=_number(header.get("context_length")),
+        has_template=bool(header.get("chat_template")) if _text(header.get("architecture")) else None,
         tags=tags,
         # Tags say it twice: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
         base_models=tuple(dict.fromkeys(name for name in named if ":" not in name)),

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from spnl_tui.errors import HubError, PullError
-from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, in_bytes, refusal, retry_after
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, refusal, retry_after
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
+from spnl_tui.text import in_bytes
 
 if TYPE_CHECKING:
     import httpx2

@@ -1,4 +1,4 @@
-"""From a reference to what must be pulled for it."""
+"""From a reference to what must be pulled for it, and from what was pulled to the model that it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from spnl_tui.errors import HubError
 from spnl_tui.hub.catalog import Catalog, RepositoryDetails
-from spnl_tui.hub.pull import PullRequest
-from spnl_tui.models.quantization import Quantization, choose
+from spnl_tui.hub.pull import PullFinished, PullRequest
+from spnl_tui.models.facts import Format
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.quantization import Quantization, choose, label_of_file
 from spnl_tui.models.reference import ModelReference
 
 
@@ -66,3 +68,16 @@ def wanted_of(
         details.repository, tuple(file.path for file in files), reference.revision or "main"
     )
     return Wanted(named, request, size)
+
+
+def pulled_model(request: PullRequest, finished: PullFinished) -> LocalModel:
+    """The model that has been pulled, as the library will call it."""
+    files = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
+    is_gguf = files[0].lower().endswith(".gguf")
+    reference = ModelReference(
+        finished.repo,
+        label_of_file(files[0]) if is_gguf else None,
+        None if request.revision == "main" else request.revision,
+    )
+    format: Format = "gguf" if is_gguf else "safetensors"
+    return LocalModel(str(reference), format, finished.snapshot, files if is_gguf else ())

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from textual.app import App
 from textual.binding import Binding, BindingType
 
-Place = Literal["app", "screen", "prompt"]
+Place = Literal["app", "screen", "prompt", "pulls", "models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +38,15 @@ class Command:
         """The command as Textual's binding.
 
         Those of the screen have priority, since the prompt has the focus almost always and would take some of
-        these keys. Those of the prompt have not: a priority binding is acted on before the keys that were
-        typed ahead of it have reached the prompt, and Enter would send half of what was typed.
+        these keys. Those of the prompt and the panes have not: a priority binding is acted on before the keys
+        that were typed ahead of it have reached the prompt, and Enter would send half of what was typed.
         """
         return Binding(
             self.keys,
             self.action,
             self.label,
             show=self.footer,
-            priority=self.place != "prompt",
+            priority=self.place in ("app", "screen"),
             id=self.id,
             tooltip=self.help,
         )
@@ -182,6 +183,230 @@ COMMANDS: tuple[Command, ...] = (
         group="Conversation",
     ),
     Command(
+        id="models.details",
+        keys="tab",
+        action="open_details",
+        label="Details",
+        help="Go to the quantizations of the highlighted model.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.more_context",
+        keys="plus,equals_sign",
+        action="more_context",
+        label="More context",
+        help="Give the verdicts for a context twice as long (in the details).",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
+        id="models.less_context",
+        keys="minus",
+        action="less_context",
+        label="Less context",
+        help="Give the verdicts for a context half as long (in the details).",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
+        id="models.sort",
+        keys="ctrl+s",
+        action="sort",
+        label="Sort",
+        help="Sort the results by trending, downloads, likes or date.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.format",
+        keys="ctrl+t",
+        action="format",
+        label="Format",
+        help="Search for GGUF or for safetensors models.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.measure",
+        keys="f7",
+        action="measure",
+        label="Measure",
+        help="Measure how fast this machine computes: once, half a minute of all cores.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.delete",
+        keys="f8",
+        action="delete",
+        label="Delete",
+        help="Delete the highlighted model from this machine, after asking.",
+        group="Models",
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="models.undo",
+        keys="ctrl+z",
+        action="undo",
+        label="Undo",
+        help="Bring back the model that was deleted last.",
+        group="Models",
+        place="models",
+        palette=False,
+    ),
+    Command(
+        id="pulls.load",
+        keys="enter",
+        action="load",
+        label="Load",
+        help="Load the selected model, when it is here, and go back to the chat.",
+        group="Pulls",
+        place="pulls",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="pulls.pause",
+        keys="space,p",
+        action="pause",
+        label="Pause/go on",
+        help="Pause the selected pull, or let it go on.",
+        group="Pulls",
+        place="pulls",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="pulls.retry",
+        keys="r",
+        action="retry",
+        label="Retry",
+        help="Try the selected pull again, after it has failed.",
+        group="Pulls",
+        place="pulls",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="pulls.up",
+        keys="shift+up,K",
+        action="move_up",
+        label="Move up",
+        help="Move the selected pull up: the first are pulled first.",
+        group="Pulls",
+        place="pulls",
+        palette=False,
+    ),
+    Command(
+        id="pulls.down",
+        keys="shift+down,J",
+        action="move_down",
+        label="Move down",
+        help="Move the selected pull down.",
+        group="Pulls",
+        place="pulls",
+        palette=False,
+    ),
+    Command(
+        id="pulls.cancel",
+        keys="x,delete",
+        action="cancel",
+        label="Cancel",
+        help="Cancel the selected pull and delete what has come of it, unless it is undone.",
+        group="Pulls",
+        place="pulls",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="pulls.cancel_keep",
+        keys="X,shift+delete",
+        action="cancel_keep",
+        label="Cancel, keep",
+        help="Cancel the selected pull, but keep what has come for another time.",
+        group="Pulls",
+        place="pulls",
+        palette=False,
+    ),
+    Command(
+        id="pulls.undo",
+        keys="u",
+        action="undo",
+        label="Undo",
+        help="Bring back the pull that was cancelled last.",
+        group="Pulls",
+        place="pulls",
+        palette=False,
+    ),
+    Command(
+        id="pulls.clear",
+        keys="c",
+        action="clear",
+        label="Clear done",
+        help="Take the finished pulls off the list. The models stay.",
+        group="Pulls",
+        place="pulls",
+        palette=False,
+    ),
+    Command(
+        id="pulls.go_on",
+        keys="f9",
+        action="go_on",
+        label="Go on pulling",
+        help="Go on with the pulls that were under way when the program ended.",
+        group="Pulls",
+        footer=True,
+    ),
+    Command(
+        id="view.chat",
+        keys="f2",
+        action="show_chat",
+        label="Chat",
+        help="Show the conversation.",
+        group="Program",
+    ),
+    Command(
+        id="view.models",
+        keys="f3,ctrl+o",
+        action="show_models",
+        label="Models",
+        help="Show the models: search, compare, pull, load.",
+        group="Program",
+        footer=True,
+    ),
+    Command(
+        id="view.pulls",
+        keys="f4",
+        action="show_pulls",
+        label="Pulls",
+        help="Show the pulls.",
+        group="Program",
+        footer=True,
+    ),
+    Command(
+        id="view.back",
+        keys="escape",
+        action="back",
+        label="Chat",
+        help="Go back to the conversation.",
+        group="Program",
+        footer=True,
+        palette=False,
+    ),
+    Command(
         id="app.help",
         keys="f1",
         action="help",
@@ -204,7 +429,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         id="app.theme",
-        keys="f3",
+        keys="f10",
         action="change_theme",
         label="Theme",
         help="Choose another theme.",
@@ -223,6 +448,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
 )
 
+CHAT_ACTIONS = frozenset(command.action for command in COMMANDS if command.group in ("Reply", "Conversation"))
+"""What is done with the conversation, and only while it is seen."""
+
 
 def bindings(place: Place) -> list[BindingType]:
     """The bindings of the screen, or of the prompt."""
@@ -232,3 +460,10 @@ def bindings(place: Place) -> list[BindingType]:
 def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
     """The keys of a command, as the user has set them."""
     return tuple(key.strip() for key in keymap.get(command.id, command.keys).split(",") if key.strip())
+
+
+def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
+    """The first key of a command, as one writes it in a sentence."""
+    command = next(command for command in COMMANDS if command.id == id)
+    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
+    return display.upper() if len(display) > 1 else display

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Static
+from textual.widgets import ContentSwitcher, Footer
 
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.engine import protocol
@@ -21,21 +22,29 @@ from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.chat_pane import ChatPane
-from spnl_tui.ui.commands import bindings
+from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
+from spnl_tui.ui.downloading import Downloading
+from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
+from spnl_tui.ui.widgets.top_line import TopLine
 from spnl_tui.ui.widgets.turns import Reply
+
+if TYPE_CHECKING:
+    from spnl_tui.hub.download import Download
+    from spnl_tui.ui.models_pane import ModelsPane
 
 
 class MainScreen(Screen[None]):
-    """Chat now; further panes join `panes`."""
+    """Chat and pulls; one pane is seen at a time."""
 
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
 
     activity: reactive[Activity] = reactive(Activity(), repaint=False)
+    downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
 
     def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__()
@@ -48,18 +57,96 @@ class MainScreen(Screen[None]):
         self._getting = False
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, id="chat")
-        self.panes = (self.chat,)
+        self.pulls = DownloadsPane(id="pulls")
+        self.models: ModelsPane | None = None
+        self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
-        yield Static("spnl-chat", id="top", markup=False)
-        with ContentSwitcher(initial=self.panes[0].id, id="body"):
-            yield from self.panes
+        go_on = key_display(self.app, "pulls.go_on", self._settings.keys)
+        yield TopLine(go_on).data_bind(MainScreen.downloads)
+        with ContentSwitcher(initial="chat", id="body"):
+            yield self.chat
+            yield self.pulls.data_bind(MainScreen.downloads)
         yield StatusLine(self._services.clock).data_bind(MainScreen.activity)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        """Look for a model once the prompt can be seen."""
+        """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
         self.call_after_refresh(self._find_model)
+        self.call_after_refresh(self.run_worker, self.downloading.follow, group="pulls")
+
+    # ── the panes ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def pane(self) -> str | None:
+        """The id of the pane that is shown."""
+        return self.query_one("#body", ContentSwitcher).current
+
+    def action_show_chat(self) -> None:
+        """Show the conversation."""
+        self.query_one("#body", ContentSwitcher).current = "chat"
+        self.chat.prompt.focus()
+        self.refresh_bindings()
+
+    def action_back(self) -> None:
+        """Go back to the conversation, or within the pane first."""
+        if self.pane != "models" or self.models is None or not self.models.step_back():
+            self.action_show_chat()
+
+    @work(group="models", exclusive=True)
+    async def action_show_models(self) -> None:
+        """Show the models. The pane is made when it is first wanted."""
+        switcher = self.query_one("#body", ContentSwitcher)
+        if self.models is None:
+            make = self._services.browser
+            assert make is not None
+            browser = await asyncio.to_thread(make)
+            from spnl_tui.ui.models_pane import ModelsPane
+
+            self.models = ModelsPane(browser, context=self._settings.context.length, id="models")
+            await switcher.add_content(self.models)
+        switcher.current = "models"
+        self.models.activate()
+        self.refresh_bindings()
+
+    def action_show_pulls(self) -> None:
+        """Show the pulls."""
+        self.query_one("#body", ContentSwitcher).current = "pulls"
+        self.pulls.focus()
+        self.refresh_bindings()
+
+    # ── pulls ────────────────────────────────────────────────────────────────────────────────────
+
+    def _show_downloads(self, downloads: tuple[Download, ...]) -> None:
+        left_over = any(download.left_over for download in (*self.downloads, *downloads))
+        self.downloads = downloads
+        if left_over:
+            self.refresh_bindings()
+
+    @on(messages.PullRequested)
+    def _pull_requested(self, message: messages.PullRequested) -> None:
+        message.stop()
+        self.downloading.add(message.request, message.name)
+        self.downloading.tell_added(message.name)
+
+    @on(messages.PullEnded)
+    def _pull_ended(self) -> None:
+        if self.models is not None:
+            self.models.library_changed()
+
+    @on(messages.PullChangeRequested)
+    def _pull_change_requested(self, message: messages.PullChangeRequested) -> None:
+        message.stop()
+        self.downloading.change(message.change, message.id)
+
+    @on(messages.PullUndoRequested)
+    def _pull_undo_requested(self, message: messages.PullUndoRequested) -> None:
+        message.stop()
+        self.downloading.undo()
+
+    def action_go_on(self) -> None:
+        """Go on with the pulls that were under way when the program ended."""
+        self.downloading.go_on()
 
     # ── the model ────────────────────────────────────────────────────────────────────────────────
 
@@ -76,23 +163,43 @@ class MainScreen(Screen[None]):
         else:
             await self._use_model(model)
 
+    @on(messages.ModelChosen)
+    def _model_chosen(self, message: messages.ModelChosen) -> None:
+        message.stop()
+        self.action_show_chat()
+        self.run_worker(self._use_model(message.model), group="model")
+
     def _without_model(self, error: SpnlError | None = None) -> None:
         self.activity = Activity(state="no model")
         self.chat.welcome.offer(starter=self._services.starter is not None, error=error)
 
     async def _use_model(self, model: LocalModel) -> None:
+        """Talk to this model from the next prompt on; a reply ends on the model that it began with."""
         self._model = model
-        self.conversation.model = model.name
-        self.activity = Activity(model=plain(model.name), state="idle")
         self.chat.welcome.ready(model.name)
+        if self._run is not None:
+            # `_finish_reply` takes the model up.
+            self.notify(
+                "The reply that is being made ends on the model that it began with.",
+                title=f"{plain(model.name)} answers from the next prompt on",
+                markup=False,
+            )
+            return
+        self._take_up(model)
         if self._queued:
             self._send_queued()
         else:
             await self._load_ahead(model)
 
+    def _take_up(self, model: LocalModel) -> None:
+        self.conversation.model = model.name
+        self.activity = Activity(model=plain(model.name), state="idle")
+
     async def _load_ahead(self, model: LocalModel) -> None:
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
+                if self._model != model:
+                    continue  # another one was chosen meanwhile
                 match event:
                     case protocol.ModelLoaded():
                         self._set_idle_activity(context_length=event.context_length)
@@ -204,6 +311,10 @@ class MainScreen(Screen[None]):
         done = _end(conversation, turn, run.so_far)
         self._run = None
         self.activity = run.activity
+        if (model := self._model) is not None and model.name != conversation.model:
+            self._take_up(model)
+            if not self._queued:
+                self.run_worker(self._load_ahead(model), group="model")
         await widget.finish(done)
         run.ended.set()
         self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
@@ -244,8 +355,18 @@ class MainScreen(Screen[None]):
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer in the footer only what can be done now."""
+        """Offer in the footer only what can be done now, and with what can be seen."""
+        if action in CHAT_ACTIONS and self.is_mounted and self.pane != "chat":
+            return False
         match action:
+            case "back":
+                return self.pane != "chat"
+            case "show_models" if self._services.browser is None:
+                return False
+            case "show_chat" | "show_pulls" | "show_models":
+                return self.pane != action.removeprefix("show_")
+            case "go_on":
+                return self.downloading.left_over
             case "stop":
                 return self._run is not None
             case "regenerate":
@@ -350,7 +471,7 @@ class MainScreen(Screen[None]):
 
     def _set_title(self, title: str) -> None:
         self.conversation.title = title
-        self.query_one("#top", Static).update(title or "spnl-chat")
+        self.query_one(TopLine).title = title
 
     def _copy(self, text: str, what: str) -> None:
         self.app.copy_to_clipboard(text)

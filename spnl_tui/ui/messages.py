@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 from spnl_tui.conversations.conversation import FinishReason
+from spnl_tui.models.local import LocalModel
+
+if TYPE_CHECKING:
+    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pull import PullRequest
 
 
 @dataclass
@@ -39,3 +45,41 @@ class ReplyEnded(Message):
 @dataclass
 class NewConversationRequested(Message):
     """The user wants to begin anew."""
+
+
+class ModelChosen(Message):
+    """The user wants to talk to this model."""
+
+    model: LocalModel
+
+
+@dataclass
+class PullRequested(Message):
+    """The user wants to have this model."""
+
+    request: PullRequest
+    name: str
+    """What the user calls it."""
+
+
+PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep", "clear"]
+
+
+@dataclass
+class PullChangeRequested(Message):
+    """The user wants something done to the pull of this id."""
+
+    change: PullChange
+    id: str
+
+
+@dataclass
+class PullUndoRequested(Message):
+    """The user wants back what was cancelled last."""
+
+
+@dataclass
+class PullEnded(Message):
+    """A pull is done, or has failed."""
+
+    download: Download

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.engine.protocol import Event
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+
+if TYPE_CHECKING:
+    from spnl_tui.hub.downloads import Downloads
+    from spnl_tui.ui.browsing import ModelBrowser
 
 
 class ChatEngine(Protocol):
@@ -80,6 +84,10 @@ class Services:
     May raise SpnlError."""
     starter: Starter | None = None
     keeper: Keeper | None = None
+    downloads: Callable[[], Downloads] | None = None
+    """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
+    browser: Callable[[], ModelBrowser] | None = None
+    """Makes what the models pane asks. Called in a thread: it imports a lot."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

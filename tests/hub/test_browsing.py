@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,9 @@ from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
-from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.fit import Calibration, Verdict, assess
-from spnl_tui.models.machine import read_machine
+from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.models.fit import Calibration
+from spnl_tui.models.machine import Machine
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf
@@ -68,86 +67,107 @@ async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> N
     assert "\x1b" not in capsys.readouterr().err
 
 
+CONDITIONS = Conditions(
+    machine=Machine(cores=4, physical_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
+    context=2048,
+    calibration=Calibration(decode={"Q8_0": 2e-10}, prefill={"Q8_0": 1e-11}),
+)
+
+
+async def show(catalog: Catalog, library: Library, name: str, *, json_: bool = False) -> int:
+    return await browsing.show(
+        catalog, library, parse(name), conditions=CONDITIONS, plan=lambda facts: "as stored", json_=json_
+    )
+
+
 @pytest.fixture
-def real(hub: LoopbackHub, tmp_path: Path) -> None:
-    """A repository of GGUFs that are what they are called."""
-    files = {}
-    for label, types in {
-        "Q4_K_M": {"matrix": "Q4_K", "down": "Q6_K", "embedding": "Q4_K", "output": "Q6_K"},
-        "Q8_0": {"matrix": "Q8_0", "embedding": "Q8_0", "output": "Q8_0"},
-    }.items():
-        files[f"r-{label}.gguf"] = make_gguf(tmp_path / f"r-{label}.gguf", layers=4, width=512, **types)
-    files["r-IQ2_M.gguf"] = tmp_path / "r-IQ2_M.gguf"
-    files["r-IQ2_M.gguf"].write_bytes(b"GGUF" + bytes(500_000))
-    gguf = {"total": 8_000_000, "architecture": "llama", "context_length": 2048}
-    hub.add_repo("acme/Real-GGUF", files, downloads=12345, likes=7, gguf=gguf)
+def made(hub: LoopbackHub, tmp_path: Path) -> None:
+    """A model as it is on the hub: real headers, the same tensors in every file."""
+    shape = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
+    files = {
+        f"m-{label}.gguf": make_gguf(tmp_path / f"m-{label}.gguf", matrix=type, embedding="Q6_K", **shape)
+        for label, type in {"Q4_K_S": "Q4_K", "Q5_K_S": "Q5_K", "F16": "F16"}.items()
+    }
+    files["m-Q8_0.gguf"] = make_gguf(tmp_path / "m-Q8_0.gguf", matrix="Q8_0", embedding="Q8_0", **shape)
+    hub.add_repo(
+        "acme/Made-GGUF",
+        {**files, "m-IQ4_XS.gguf": b"i" * 7_000_000},
+        downloads=12345,
+        likes=7,
+        gguf={"total": 11_500_000, "architecture": "llama", "context_length": 2048},
+    )
 
 
-def judge(facts: ModelFacts) -> Verdict:
-    """On a machine of 4 GB that was measured."""
-    machine = replace(read_machine(), memory_available=4_000_000_000, memory_total=8_000_000_000)
-    return assess(facts, machine, 2048, Calibration(decode={"Q8_0": 1e-9}, prefill={"Q8_0": 1e-10}))
-
-
-@pytest.mark.usefixtures("real")
-async def test_show(
-    hub: LoopbackHub,
-    catalog: Catalog,
-    library: Library,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.usefixtures("made")
+async def test_show_gives_a_verdict_for_each_from_one_header(
+    hub: LoopbackHub, catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add_snapshot(tmp_path / "hub", "acme/Real-GGUF", {"r-Q8_0.gguf": b"8"})
-    assert await browsing.show(catalog, library, parse("acme/real-gguf"), judge, json_=False) == 0
-    card, _, rows = capsys.readouterr().out.partition("\n\n")
+    add_snapshot(tmp_path / "hub", "acme/Made-GGUF", {"m-F16.gguf": b"8"})
+    assert await show(catalog, library, "acme/made-gguf") == 0
+    card, rows, about = capsys.readouterr().out.split("\n\n")
     assert card.splitlines() == [
-        "acme/Real-GGUF",
+        "acme/Made-GGUF",
         "  license      apache-2.0",
         "  for          text-generation",
         "  architecture llama",
-        "  parameters   8M",
+        "  parameters   11.5M",
         "  context      2,048 tokens",
         "  downloads    12,345 in the last 30 days",
         "  likes        7",
         "  updated      2025-06-01",
         "  format       gguf",
     ]
-    by_label = {
-        label: line for line in rows.splitlines() for label in ("IQ2_M", "Q4_K_M", "Q8_0") if label in line
-    }
-    assert by_label["Q8_0"].startswith("*")
-    assert re.search(r" yes +yes +[0-9,.]+/s +[0-9.]+ of 4.0 GB free", by_label["Q8_0"])
-    assert " yes " in by_label["Q4_K_M"]
-    assert " no " in by_label["IQ2_M"]
-    assert "mistral.rs cannot load IQ2_S" in by_label["IQ2_M"]
-    # One header was read, and no more.
-    assert {request.path for request in hub.downloads() if request.where == "cdn"} == {"r-Q8_0.gguf"}
-
-
-@pytest.mark.usefixtures("real")
-async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]) -> None:
-    await browsing.show(catalog, library, parse("acme/real-gguf:q8_0"), judge, json_=True)
-    data = json.loads(capsys.readouterr().out)
-    assert [q["label"] for q in data["quantizations"] if q["default"]] == ["Q8_0"]
-    assert [q["label"] for q in data["quantizations"] if q["verdict_from_header"]] == ["Q8_0"]
-    assert {q["label"]: q["verdict"]["level"] for q in data["quantizations"]} == {
-        "IQ2_M": "no",
-        "Q4_K_M": "yes",
-        "Q8_0": "yes",
-    }
+    assert [line[:49].rstrip() for line in rows.splitlines()] == [
+        "   QUANTIZATION     SIZE  BITS  HERE  FIT",
+        "   IQ4_XS         7.0 MB   4.9        unsupported",
+        "   Q4_K_S         6.2 MB   4.3        ~fits",
+        "   Q5_K_S         7.4 MB   5.2        ~fits",
+        "   Q8_0          11.2 MB   7.8        ~fits",
+        "*  F16           19.8 MB  13.8  yes   fits",
+    ]
+    assert len(re.findall(r" ~[\d.]+/s ", rows)) == 4
+    assert "  mistral.rs cannot load IQ4_XS tensors; choose a Q4_K_M or Q8_0\n" in rows
+    assert [line.partition(": ")[0] for line in about.splitlines()] == [
+        "F16, with 2,048 tokens of context:",
+        "  Runs",
+        "  Fits",
+        "  Speed",
+        "  Load",
+    ]
+    assert "2,048 tokens of context 0.03" in about
+    assert {request.path.rpartition("/")[2] for request in hub.downloads("m-")} == {"m-F16.gguf"}
     with pytest.raises(ModelReferenceError, match="No Q2_K here"):
-        await browsing.show(catalog, library, parse("acme/real-gguf:Q2_K"), judge, json_=False)
+        await show(catalog, library, "acme/Made-GGUF:Q2_K")
 
 
-@pytest.mark.usefixtures("tiny")
-async def test_show_of_a_gated_model_tells_what_is_known(
-    catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("made")
+async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await show(catalog, library, "acme/made-gguf:q4_k_s", json_=True) == 0
+    data = json.loads(capsys.readouterr().out)
+    found = {q["label"]: q for q in data["quantizations"]}
+    assert [label for label, q in found.items() if q["default"]] == ["Q4_K_S"]
+    assert found["Q4_K_S"]["verdict"]["basis"] == "header"
+    assert found["Q8_0"]["verdict"]["basis"] == "estimate"
+    assert found["IQ4_XS"]["verdict"]["runs"]["level"] == "no"
+    assert found["IQ4_XS"]["speed"] is None
+    assert data["plan"] == "as stored"
+
+
+async def test_show_what_the_hub_will_not_let_us_read(
+    hub: LoopbackHub, catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await browsing.show(catalog, library, parse("acme/tiny-gguf"), judge, json_=False) == 1
-    shown = capsys.readouterr()
-    assert "gated: accept its conditions first" in shown.out
-    assert "*  Q4_K_M         4.0 MB   4.0" in shown.out
-    assert "acme/Tiny-GGUF is gated" in shown.err
+    files = {"t-Q8_0.gguf": b"8" * 8000, "t-IQ2_M.gguf": b"2" * 2000}
+    told = {"total": 8000, "architecture": "llama"}
+    hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={**told, "chat_template": "{{ x }}"})
+    hub.add_repo("acme/Gated-Base-GGUF", files, gated=True, gguf=told)
+    assert await show(catalog, library, "acme/Gated-Base-GGUF") == 1
+    assert "*  Q8_0          8.0 kB   8.0        base model" in capsys.readouterr().out
+    assert await show(catalog, library, "acme/Gated-GGUF") == 1
+    printed = capsys.readouterr()
+    assert "*  Q8_0          8.0 kB   8.0        not known" in printed.out
+    assert "   IQ2_M         2.0 kB   2.0        unsupported" in printed.out
+    assert "gated: accept its conditions first" in printed.out
+    assert "Error: acme/Gated-GGUF is gated" in printed.err
 
 
 async def test_list(library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,14 +218,14 @@ async def test_import_then_rm_then_show(
     path = make_gguf(tmp_path / "mine.Q8_0.gguf")
     assert await browsing.import_model(library, path, json_=False) == 0
     assert capsys.readouterr().out.startswith(f"{path}  ")
-    assert await browsing.show(catalog, library, ModelReference(path=path), judge, json_=False) == 0
+    assert await show(catalog, library, str(path)) == 0
     shown = capsys.readouterr().out
-    assert str(path) in shown
-    assert "  runs         yes: llama, with chat template" in shown
-    await browsing.show(catalog, library, ModelReference(path=path), judge, json_=True)
+    assert "  Runs: llama, with chat template.\n" in shown
+    assert "  Load: as stored.\n" in shown
+    await show(catalog, library, str(path), json_=True)
     assert json.loads(capsys.readouterr().out)["models"][0]["verdict"]["level"] == "yes"
     with pytest.raises(ModelFileError, match="does not exist"):
-        await browsing.show(catalog, library, parse("/no/such.gguf"), judge, json_=False)
+        await show(catalog, library, "/no/such.gguf")
     asked: list[str] = []
     await browsing.remove(
         library,

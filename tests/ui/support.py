@@ -14,10 +14,12 @@ from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.errors import SpnlError
+from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
+from spnl_tui.ui.browsing import ModelBrowser
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Keeper, Progress, Services, Starter
 from spnl_tui.ui.widgets.prompt import Prompt
@@ -105,6 +107,8 @@ def make_app(
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     keeper: Keeper | None = None,
+    downloads: Downloads | None = None,
+    browser: ModelBrowser | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock."""
 
@@ -115,7 +119,14 @@ def make_app(
 
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
-        engine=engine, first_model=first_model, starter=starter, keeper=keeper, clock=lambda: 0.0
+        engine=engine,
+        first_model=first_model,
+        starter=starter,
+        keeper=keeper,
+        downloads=None if downloads is None else lambda: downloads,
+        browser=None if browser is None else lambda: browser,
+        close=() if downloads is None else (downloads.close,),
+        clock=lambda: 0.0,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spnl_tui.headless import tables
-from spnl_tui.headless.browsing import in_short
-from spnl_tui.headless.tables import Column, cell_width, table
+from spnl_tui.hub.rows import in_short
+from spnl_tui.tables import Column, cell_width, table
 
 COLUMNS = (
     Column("MODEL", least=10),

@@ -1,0 +1,180 @@
+"""How fast a chat is while a model is pulled, as a share of its speed without.
+
+    python -m benchmarks.pull_and_chat MODEL.gguf [--rounds 6] [--rates 12.5 100] [--threads N]
+
+The engine, the queue of pulls and whoever follows its events share one process, as in the program; the hub
+is on 127.0.0.1 in another, niced, since a real one would not run here. Replies with and without a pull
+alternate, so that what else this machine does falls upon both. Rates are in MB (10⁶ bytes) a second: 12.5 is
+a line of 100 Mbit/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+from spnl_tui.engine import protocol
+from spnl_tui.engine.service import Engine
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.downloads import Downloads
+from spnl_tui.hub.pull import PullRequest, RateLimit
+from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.paths import Paths
+from spnl_tui.services import make_engine
+from spnl_tui.settings import EngineSettings, Settings
+
+SIZE = 20_000_000_000
+REQUEST = PullRequest("acme/Big-GGUF", ("big-Q8_0.gguf",))
+
+
+def serve() -> None:
+    """The hub, until it is killed."""
+    from tests.support.hub import LoopbackHub
+    from tests.support.hub_content import Content
+
+    class Zeros(Content):
+        """A big file that costs nothing to make."""
+
+        sha256 = "0" * 64
+        size = SIZE
+
+        def __init__(self) -> None:
+            self._block = bytes(1 << 20)
+
+        def read(self, start: int, count: int) -> bytes:
+            return self._block[:count] if count <= len(self._block) else bytes(count)
+
+    os.nice(5)
+    with LoopbackHub() as hub:
+        hub.add_repo(REQUEST.repo, {REQUEST.files[0]: Zeros()})
+        print(hub.endpoint, flush=True)
+        while True:
+            time.sleep(3600)
+
+
+async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
+    """Tokens a second of one greedy reply, from its first token on."""
+    events = engine.generate_chat(
+        model,
+        [Message("user", "Write a long story about a ship and its crew.")],
+        Sampling(temperature=0.0, max_tokens=tokens),
+    )
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, protocol.RequestFailed):
+                raise SystemExit(f"{event.title}: {event.message}")
+            if isinstance(event, protocol.ReplyFinished):
+                assert event.timing.decode_tokens_per_s is not None
+                return event.timing.decode_tokens_per_s
+    raise AssertionError("a reply ends")
+
+
+async def until_pulling(queue: Downloads) -> int:
+    """Wait until bytes come; how many there are then."""
+    async with aclosing(queue.events()) as events:
+        async for event in events:
+            if event.downloads and event.downloads[0].state == "pulling":
+                return event.downloads[0].done
+    raise AssertionError("the queue was closed")
+
+
+async def follow(queue: Downloads) -> None:
+    """What the interface does with events, less the painting."""
+    async with aclosing(queue.events()) as events:
+        async for _ in events:
+            pass
+
+
+async def measure(
+    model: LocalModel,
+    endpoint: str,
+    folder: Path,
+    rates: list[float],
+    rounds: int,
+    tokens: int,
+    threads: int | None,
+) -> None:
+    """Print a line for each rate."""
+    engine = make_engine(Settings(engine=EngineSettings(threads=threads)), Paths.below(folder / "spnl"))
+    limit = RateLimit()
+    queue = Downloads(
+        folder / "downloads.json", hub=HubAccess(endpoint, False), cache=folder / "cache", rate=limit
+    )
+    follower = asyncio.create_task(follow(queue))
+    try:
+        await decode_speed(engine, model, 16)  # loads the model
+        for rate in rates:
+            limit.bytes_per_s = rate * 1e6
+            alone: list[float] = []
+            beside: list[float] = []
+            pulled = 0.0
+            for _ in range(rounds):
+                alone.append(await decode_speed(engine, model, tokens))
+                id = queue.add(REQUEST, "big")  # or resumes it
+                done, begun = await until_pulling(queue), time.monotonic()
+                beside.append(await decode_speed(engine, model, tokens))
+                pulled += (queue.items[0].done - done) / (time.monotonic() - begun) / rounds
+                queue.pause(id)
+            ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
+            print(
+                f"  {rate:6.1f} MB/s allowed, {pulled / 1e6:6.1f} came:"
+                f" {statistics.median(beside):5.1f} tokens/s,"
+                f" {statistics.median(alone):5.1f} without: {ratio:.2f}",
+                flush=True,
+            )
+    finally:
+        follower.cancel()
+        await asyncio.gather(queue.close(), engine.close())
+
+
+def main() -> None:
+    """Measure, print a table."""
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("model", type=Path, nargs="?")
+    arguments.add_argument("--rounds", type=int, default=6)
+    arguments.add_argument("--tokens", type=int, default=120)
+    arguments.add_argument("--threads", type=int, help="of the engine; not given: as the load plan has it")
+    arguments.add_argument("--rates", type=float, nargs="+", default=[12.5, 100.0])
+    arguments.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = arguments.parse_args()
+    if options.serve:
+        serve()
+    if options.model is None:
+        arguments.error("name a model file")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.pull_and_chat", "--serve"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().strip()
+        print(f"Decoding of {options.model.name}, {options.rounds} replies of {options.tokens} tokens each:")
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(
+                measure(
+                    resolve_local(options.model),
+                    endpoint,
+                    Path(folder),
+                    options.rates,
+                    options.rounds,
+                    options.tokens,
+                    options.threads,
+                )
+            )
+    finally:
+        server.kill()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Models as rows of tables and lines of text: what commands print and panes show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from spnl_tui.hub.catalog import Card, RepositoryDetails
+from spnl_tui.hub.removal import RemovalPlan
+from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.verdicts import Appraisal
+from spnl_tui.models.quantization import Quantization
+from spnl_tui.tables import Column
+from spnl_tui.text import first_line, in_bytes, plain
+
+SEARCH_COLUMNS = (
+    Column("MODEL", least=24),
+    Column("PARAMETERS", right=True, rank=1),
+    Column("DOWNLOADS", right=True),
+    Column("LIKES", right=True, rank=3),
+    Column("UPDATED", rank=2),
+    Column("LICENSE", least=8, rank=4),
+)
+QUANTIZATION_COLUMNS = (
+    Column(" "),
+    Column("QUANTIZATION", least=12),
+    Column("SIZE", right=True),
+    Column("BITS", right=True, rank=3),
+    Column("HERE", rank=4),
+    Column("FIT", least=8, rank=1),
+    Column("SPEED", rank=2),
+)
+LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column("LAST USED", rank=1))
+
+
+def search_row(card: Card) -> tuple[str, ...]:
+    """A search result, as a row of SEARCH_COLUMNS."""
+    gated = " (gated)" if card.gated else ""
+    return (
+        card.repository,
+        in_short(card.parameters),
+        in_short(card.downloads),
+        in_short(card.likes),
+        _date(card.updated),
+        f"{card.license or ''}{gated}".strip(),
+    )
+
+
+def quantization_row(
+    quantization: Quantization,
+    default: Quantization | None,
+    cached: bool,
+    parameters: int | None,
+    appraisal: Appraisal | None,
+) -> tuple[str, ...]:
+    """A quantization, as a row of QUANTIZATION_COLUMNS."""
+    bits = quantization.bits_per_weight(parameters)
+    return (
+        "*" if quantization == default else "",
+        quantization.label,
+        "?" if quantization.size_bytes is None else in_bytes(quantization.size_bytes),
+        "" if bits is None else f"{bits:.1f}",
+        "yes" if cached else "",
+        appraisal.badge if appraisal else "…",
+        appraisal.speed_badge if appraisal else "",
+    )
+
+
+def library_row(entry: LibraryEntry) -> tuple[str, ...]:
+    """A model on this machine, as a row of LIBRARY_COLUMNS."""
+    return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
+
+
+def card_lines(details: RepositoryDetails) -> list[str]:
+    """What there is to say of a repository, a line for each fact."""
+    facts = card_facts(details.card, details)
+    return [plain(details.repository), *(f"  {name:<13}{value}" for name, value in facts)]
+
+
+def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tuple[str, str]]:
+    """What the hub tells of a repository, by name; without the details, what a search tells."""
+    facts = [
+        (
+            "license",
+            (card.license or "not told") + (", gated: accept its conditions first" if card.gated else ""),
+        ),
+        ("for", card.pipeline),
+        ("architecture", card.architecture),
+        ("parameters", in_short(card.parameters)),
+        ("context", f"{card.context_length:,} tokens" if card.context_length else None),
+        ("made from", ", ".join(card.base_models)),
+        ("downloads", f"{card.downloads:,} in the last 30 days"),
+        ("likes", f"{card.likes:,}"),
+        ("updated", _date(card.updated)),
+    ]
+    if details is not None:
+        weights = details.safetensors_files if details.format == "safetensors" else ()
+        size = sum(file.size_bytes or 0 for file in weights)
+        facts += [
+            ("format", details.format or "nothing that can be loaded"),
+            ("size", in_bytes(size) if size else None),
+        ]
+    return [(name, first_line(value, 300)) for name, value in facts if value]
+
+
+def removal_question(plans: Sequence[RemovalPlan]) -> str:
+    """What is asked before deleting: every model, and the size of all."""
+    names = ", ".join(plain(plan.entry.name) for plan in plans)
+    if all(plan.entry.origin == "imported" for plan in plans):
+        return f"Forget {names}? The files stay where they are."
+    return f"Delete {names} ({in_bytes(sum(plan.frees_bytes for plan in plans))})?"
+
+
+def removal_line(plan: RemovalPlan) -> str:
+    """What deleting has done."""
+    name = plain(plan.entry.name)
+    if plan.entry.origin == "imported":
+        return f"{name}: forgotten; the file stays where it is."
+    kept = f"; files that revision {', '.join(plan.kept_for)} needs stay" if plan.kept_for else ""
+    return f"{name}: deleted, {in_bytes(plan.frees_bytes)} freed{kept}."
+
+
+def in_short(number: int | None) -> str:
+    """A count in three digits: "135M", "1.24B", "950"; empty for None."""
+    if number is None:
+        return ""
+    for power, letter in ((9, "B"), (6, "M"), (3, "k")):
+        if number >= 999.5 * 10 ** (power - 3):
+            return f"{number / 10**power:.3g}{letter}"
+    return str(number)
+
+
+def _date(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%d") if time else ""

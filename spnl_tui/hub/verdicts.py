@@ -1,0 +1,281 @@
+"""What to expect of every quantization of a model on this machine, before a byte of it is pulled.
+
+One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted,
+too. Where none can be had, what the hub tells of the repository still rules much out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
+from spnl_tui.hub.scan import SAFETENSORS
+from spnl_tui.models.expected_facts import expected_facts
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.fit import READING_SPEED, Calibration, Level, Part, Speed, Verdict, assess
+from spnl_tui.models.local import LocalModel, read_local_facts
+from spnl_tui.models.machine import Machine
+from spnl_tui.models.quantization import Quantization, choose
+from spnl_tui.models.support import (
+    GGUF_ARCHITECTURES,
+    GGUF_ARCHITECTURES_UNPROVEN,
+    GGUF_ARCHITECTURES_WITH_PROJECTOR,
+)
+
+Basis = Literal["header", "estimate", "hub"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appraisal:
+    """What is expected of one quantization, and what that rests on."""
+
+    basis: Basis
+    """Its own header; an estimate from that of another quantization; or only what the hub tells."""
+    runs: Part
+    fits: Part
+    speed: Speed
+    verdict: Verdict | None = None
+    """None if there is no header to rest on."""
+    facts: ModelFacts | None = None
+    base: bool = False
+    """Without a chat template, by its header or by the hub's word."""
+
+    @property
+    def level(self) -> Level:
+        """The worse of runs and fits."""
+        levels = (self.runs.level, self.fits.level)
+        return "no" if "no" in levels else "maybe" if "maybe" in levels else "yes"
+
+    @property
+    def badge(self) -> str:
+        """The verdict in at most twelve characters; "~" marks an estimate."""
+        word = self._word()
+        return f"~{word}" if self.basis == "estimate" and self.runs.level != "no" else word
+
+    def _word(self) -> str:
+        if self.runs.level == "no":
+            return "unsupported"
+        if self.fits.level == "no":
+            return "less context" if self.verdict and self.verdict.longest_context else "too large"
+        if self.verdict is None:
+            return "base model" if self.base else "not known"
+        if self.runs.level == "maybe":
+            return "untried"
+        if self.fits.level == "maybe":
+            return "tight"
+        return "base model" if self.base else "fits"
+
+    @property
+    def speed_badge(self) -> str:
+        """Expected tokens a second of a reply; empty if it does not run."""
+        if self.runs.level == "no":
+            return ""
+        if self.speed.decode is None:
+            return "unknown"
+        slow = ", slow" if self.speed.decode < READING_SPEED else ""
+        # Two figures: no estimate is better than that.
+        return f"~{float(f'{self.speed.decode:.2g}'):g}/s{slow}"
+
+    @property
+    def why(self) -> str:
+        """The reason that decides: why it does not run, or else how it fits."""
+        return self.runs.words if self.runs.level == "no" else self.fits.words
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All of it in words, a sentence for each part."""
+        runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
+        fits = {"yes": "Fits", "maybe": "May fit", "no": "Does not fit"}[self.fits.level]
+        found = [f"{runs}: {self.runs.words}."]
+        if self.runs.level != "no":
+            found += [f"{fits}: {self.fits.words}.", f"Speed: {self.speed.words}."]
+        if self.basis == "estimate":
+            found.append("Estimated from the header of another quantization.")
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What verdicts are given for."""
+
+    machine: Machine
+    context: int
+    """Tokens wanted."""
+    calibration: Calibration | None = None
+    in_situ: str | None = "auto"
+    """As the settings have it: "auto", None for none, or mistral.rs's name."""
+
+
+def choices_of(details: RepositoryDetails) -> tuple[Quantization, ...]:
+    """What can be pulled: the quantizations, or the one safetensors model."""
+    if details.quantizations or not details.safetensors_files:
+        return details.quantizations
+    return (Quantization(SAFETENSORS, details.safetensors_files, ""),)
+
+
+@dataclass(slots=True)
+class Headers:
+    """The headers of one repository, as far as they were read."""
+
+    catalog: Catalog
+    details: RepositoryDetails
+    facts: dict[str, ModelFacts] = field(default_factory=dict)
+    """By label."""
+
+    async def read(self, label: str) -> ModelFacts:
+        """The facts of this quantization, from its own header; asked for once.
+
+        Raises:
+            HubError: the hub refuses, fails or cannot be reached.
+            ModelFileError: the header is damaged.
+        """
+        if label not in self.facts:
+            quantization = next(q for q in choices_of(self.details) if q.label == label)
+            named = None if label == SAFETENSORS else quantization
+            self.facts[label] = await self.catalog.facts(self.details, named)
+        return self.facts[label]
+
+    def appraise(self, conditions: Conditions) -> dict[str, Appraisal]:
+        """What is to be expected of each quantization, by label."""
+        return {q.label: self._appraise(q, conditions) for q in choices_of(self.details)}
+
+    def _appraise(self, quantization: Quantization, conditions: Conditions) -> Appraisal:
+        if (known := self.facts.get(quantization.label)) is not None:
+            return appraise(known, conditions)
+        for facts in self.facts.values():
+            expected = expected_facts(facts, quantization)
+            if expected is not None:
+                found = _estimated(appraise(expected, conditions), quantization)
+                if found.runs.level == "no" or _agrees(expected, facts):
+                    return found
+        return from_hub(self.details.card, quantization, conditions.machine)
+
+
+def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
+    """Whether a file of this size can be the same model: a repository may hold several."""
+    header = known.file_bytes - sum(group.bytes for group in known.tensors)
+    tensors = expected.file_bytes - header
+    return abs(sum(group.bytes for group in expected.tensors) - tensors) < 0.12 * tensors
+
+
+def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
+    """What is to be expected of a model whose header was read."""
+    verdict = assess(
+        facts,
+        conditions.machine,
+        conditions.context,
+        conditions.calibration,
+        in_situ=conditions.in_situ,
+    )
+    return Appraisal(
+        basis="header",
+        runs=verdict.runs,
+        fits=verdict.fits,
+        speed=verdict.speed,
+        verdict=verdict,
+        facts=facts,
+        base=verdict.completion_only,
+    )
+
+
+async def appraise_local(model: LocalModel, conditions: Conditions) -> Appraisal:
+    """What is to be expected of a model on this disk.
+
+    Raises:
+        ModelFileError: a file cannot be read, or is not what it should be.
+    """
+    return appraise(await asyncio.to_thread(read_local_facts, model), conditions)
+
+
+def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
+    runs = found.runs
+    if runs.level == "yes" and quantization.kind.startswith("UD-"):
+        runs = Part(
+            "maybe", f"{runs.words}; a dynamic mix may hold types that do not load: its header will tell"
+        )
+    return replace(found, basis="estimate", runs=runs)
+
+
+def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Appraisal:
+    """What can be said without any header: from the label, the size and what the hub tells of the model."""
+    available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+    problem = _problem(card, quantization)
+    base = card.has_template is False and quantization.label != SAFETENSORS
+    runs = Part("no", problem) if problem else Part("maybe", "not known before its header is read")
+    if base and not problem:
+        runs = Part("maybe", "a base model, as the hub tells: without chat template it continues text")
+    size = quantization.size_bytes
+    if size is not None and size > available:
+        words = f"its files take {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free"
+        fits = Part("no", words)
+    else:
+        fits = Part("maybe", "not known before its header is read")
+    return Appraisal(basis="hub", runs=runs, fits=fits, speed=Speed("maybe", "not known"), base=base)
+
+
+def _problem(card: Card, quantization: Quantization) -> str | None:
+    """Why this cannot be loaded, as far as label and hub say so."""
+    if quantization.label == SAFETENSORS:
+        return None
+    architecture = (card.architecture or "").lower()
+    known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN
+    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
+        return f"{architecture} is loaded only together with its projector"
+    if architecture and architecture not in known:
+        return f"mistral.rs has no loader for the architecture {architecture}"
+    kind = quantization.kind.removeprefix("UD-")
+    if kind.startswith(("IQ", "TQ", "NVFP4")) or (
+        kind.startswith("MXFP4") and architecture not in ("", "gpt-oss")
+    ):
+        return f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors; choose a Q4_K_M or Q8_0"
+    return None
+
+
+async def appraise_repository(
+    headers: Headers,
+    conditions: Conditions,
+    *,
+    named: str | None = None,
+    cached: frozenset[str] = frozenset(),
+) -> tuple[Quantization, dict[str, Appraisal]]:
+    """The quantization to take, with its own header read, and what is to be expected of each.
+
+    Raises:
+        HubError, ModelFileError: the header could not be had; `headers.appraise` still answers.
+        ModelReferenceError: there is no quantization of this name.
+    """
+    quantizations = choices_of(headers.details)
+    chosen = choose_default(quantizations, headers.appraise(conditions), named=named, cached=cached)
+    # The first header may show that another quantization is the better choice, hardly ever a third.
+    for _ in range(2):
+        await headers.read(chosen.label)
+        appraisals = headers.appraise(conditions)
+        before, chosen = chosen, choose_default(quantizations, appraisals, named=named, cached=cached)
+        if chosen == before:
+            break
+    return chosen, appraisals
+
+
+def choose_default(
+    quantizations: Sequence[Quantization],
+    appraisals: Mapping[str, Appraisal],
+    *,
+    named: str | None = None,
+    cached: frozenset[str] = frozenset(),
+) -> Quantization:
+    """The quantization to take: as `choose` does, and none that does not run or does not fit if there is one
+    that does.
+
+    Raises:
+        ModelReferenceError: there is none, none of that name, or several of it.
+    """
+    if [q.label for q in quantizations] == [SAFETENSORS] and (named or SAFETENSORS).lower() == SAFETENSORS:
+        return quantizations[0]
+
+    def suits(quantization: Quantization) -> bool:
+        return appraisals[quantization.label].level != "no"
+
+    return choose(quantizations, named=named, cached=cached, suits=suits)

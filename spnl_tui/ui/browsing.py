@@ -1,0 +1,322 @@
+"""What the models pane asks of the services, and in what steps the answers come. Knows no Textual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
+from spnl_tui.hub.catalog import SORTS, Card, Catalog, RepositoryDetails, Sort
+from spnl_tui.hub.library import Library, Listing
+from spnl_tui.hub.removal import Removal, RemovalPlan
+from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.verdicts import (
+    Appraisal,
+    Conditions,
+    Headers,
+    appraise,
+    appraise_repository,
+    choices_of,
+    choose_default,
+)
+from spnl_tui.hub.wanted import Wanted, wanted_of
+from spnl_tui.models.facts import Format, ModelFacts
+from spnl_tui.models.local import read_local_facts
+from spnl_tui.models.quantization import ModelFile, Quantization
+from spnl_tui.models.reference import ModelReference
+
+SHORTEST_CONTEXT, LONGEST_CONTEXT = 2048, 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for."""
+
+    text: str = ""
+    format: Format = "gguf"
+    sort: Sort = "trending"
+
+    def with_next_sort(self) -> Query:
+        """The same in the next order."""
+        sorts = list(SORTS)
+        return replace(self, sort=sorts[(sorts.index(self.sort) + 1) % len(sorts)])
+
+    def with_other_format(self) -> Query:
+        """The same for the other kind of file."""
+        return replace(self, format="safetensors" if self.format == "gguf" else "gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the hub has answered so far. `error` says why there is no more."""
+
+    query: Query
+    cards: tuple[Card, ...] = ()
+    next: str | None = None
+    busy: bool = False
+    error: SpnlError | None = None
+
+
+Subject = Card | ModelReference | LibraryEntry
+"""What can be looked at: a search result, a repository by its name, a model on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """A model as far as it is known; each step of looking at it gives a fuller one."""
+
+    subject: Subject
+    card: Card | None = None
+    choices: tuple[Quantization, ...] = ()
+    here: Mapping[str, LibraryEntry] = field(default_factory=dict)
+    """What of it is on this machine, by label."""
+    conditions: Conditions | None = None
+    named: str | None = None
+    """The quantization that the user asked for."""
+    waiting_for: str = ""
+    """What is under way, in words."""
+    error: SpnlError | None = None
+    headers: Headers | None = None
+    local: ModelFacts | None = None
+    """What the header says of a model on this machine."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        match self.subject:
+            case LibraryEntry():
+                return self.subject.name
+            case Card():
+                return self.subject.repository
+            case ModelReference():
+                return self.card.repository if self.card else str(self.subject)
+
+    def appraise(self, context: int) -> Mapping[str, Appraisal]:
+        """What is expected of each quantization with a context of so many tokens."""
+        if self.conditions is None:
+            return {}
+        conditions = replace(self.conditions, context=context)
+        if self.headers is not None:
+            return self.headers.appraise(conditions)
+        return {} if self.local is None else {self.choices[0].label: appraise(self.local, conditions)}
+
+    def default(self, appraisals: Mapping[str, Appraisal]) -> Quantization | None:
+        """The quantization to take."""
+        if not self.choices:
+            return None
+        if self.headers is None or not appraisals:
+            return self.choices[0]
+        return choose_default(self.choices, appraisals, named=self.named, cached=frozenset(self.here))
+
+    def wanted(self, label: str) -> Wanted | None:
+        """What to pull for this quantization; None if it does not come from the hub."""
+        if self.headers is None:
+            return None
+        details = self.headers.details
+        reference = ModelReference(repository=details.repository)
+        if isinstance(self.subject, ModelReference):
+            reference = replace(self.subject, quantization=None)
+        if details.quantizations:
+            reference = reference.with_quantization(label)
+        return wanted_of(details, reference)
+
+
+class ModelBrowser:
+    """Searches, looks at models, and changes what is on this machine. One call of each kind at a time."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        library: Library,
+        conditions: Callable[[], Awaitable[Conditions]],
+        measure: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """`measure` has this machine measured, so that the conditions know its speed from then on."""
+        self._catalog = catalog
+        self._library = library
+        self._conditions = conditions
+        self._measure = measure
+        self._headers: dict[tuple[str, str], Headers] = {}
+        """By repository and commit: a header is read once."""
+
+    # ── finding ──────────────────────────────────────────────────────────────────────────────────
+
+    async def listing(self) -> Listing:
+        """What is on this machine."""
+        return await self._library.listing()
+
+    async def search(self, query: Query) -> Results:
+        """The first page; a failure is part of the answer."""
+        named = reference_in(query.text)
+        text = named.repository if named and "/" in query.text else None
+        try:
+            page = await self._catalog.search(text or query.text, format=query.format, sort=query.sort)
+        except HubError as error:
+            return Results(query, error=error)
+        return Results(query, page.cards, page.next)
+
+    async def more(self, results: Results) -> Results:
+        """The same with the page after it."""
+        try:
+            page = await self._catalog.search(page=results.next)
+        except HubError as error:
+            return replace(results, busy=False, error=error)
+        known = {card.repository for card in results.cards}
+        # What rises in the order between two requests comes twice.
+        new = tuple(card for card in page.cards if card.repository not in known)
+        return Results(results.query, results.cards + new, page.next)
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────
+
+    async def look(self, subject: Subject) -> AsyncGenerator[Look, None]:
+        """Ever more of what is known of a model: at once what needs no request, at last the verdicts."""
+        conditions = await self._conditions()
+        if isinstance(subject, LibraryEntry):
+            yield await _look_at_entry(subject, conditions)
+            return
+        card = subject if isinstance(subject, Card) else None
+        first = Look(subject=subject, card=card, conditions=conditions, waiting_for="asking the hub")
+        yield first
+        reference = subject if isinstance(subject, ModelReference) else None
+        repository = reference.repository if reference else card.repository if card else None
+        assert repository is not None
+        try:
+            details = await self._catalog.details(repository, reference.revision if reference else None)
+        except HubError as error:
+            yield replace(first, waiting_for="", error=error)
+            return
+        headers = self._headers.setdefault(
+            (details.repository, details.commit), Headers(self._catalog, details)
+        )
+        second = replace(
+            first,
+            card=_best_card(details, card),
+            choices=choices_of(details),
+            here=await self._here(details.repository, reference.revision if reference else None),
+            named=reference.quantization if reference else None,
+            headers=headers,
+            waiting_for="reading the header" if choices_of(details) else "",
+        )
+        yield second
+        if second.choices:
+            yield await self._with_default_header(second, headers, conditions)
+
+    async def _with_default_header(self, look: Look, headers: Headers, conditions: Conditions) -> Look:
+        cached = frozenset(look.here)
+        try:
+            await appraise_repository(headers, conditions, named=look.named, cached=cached)
+        except ModelReferenceError as error:  # no such quantization: then all that there are
+            return replace(look, named=None, waiting_for="", error=error)
+        except (HubError, ModelFileError) as error:
+            return replace(look, waiting_for="", error=error)
+        return replace(look, waiting_for="")
+
+    async def refine(self, look: Look, label: str) -> Look:
+        """The same after a look into the header of this very quantization."""
+        if look.headers is None or label in look.headers.facts:
+            return look
+        try:
+            await look.headers.read(label)
+        except (HubError, ModelFileError) as error:
+            return replace(look, waiting_for="", error=error)
+        return replace(look, waiting_for="", error=None)
+
+    async def _here(self, repository: str, revision: str | None) -> Mapping[str, LibraryEntry]:
+        entries = await self._library.matching(ModelReference(repository=repository, revision=revision))
+        return {entry.label: entry for entry in entries}
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether this machine can be measured."""
+        return self._measure is not None
+
+    async def measure(self) -> None:
+        """Measure how fast this machine computes, if that was not done before: half a minute of all cores.
+
+        Raises:
+            RunnerError: it could not be measured.
+        """
+        if self._measure is not None:
+            await self._measure()
+
+    # ── changing what is here ────────────────────────────────────────────────────────────────────
+
+    async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
+        """What deleting this would free."""
+        return await self._library.plan_removal(entry)
+
+    async def remove(self, entry: LibraryEntry) -> Removal:
+        """Delete it; `undo` brings back what was deleted last.
+
+        Raises:
+            StoreError: its files cannot be moved.
+        """
+        return await self._library.remove(entry)
+
+    async def undo(self) -> Removal | None:
+        """Undo the last deletion, if there is one.
+
+        Raises:
+            StoreError: it cannot be moved back.
+        """
+        if not (removals := self._library.removals):
+            return None
+        await self._library.undo(removals[-1])
+        return removals[-1]
+
+    async def import_path(self, path: Path) -> LibraryEntry:
+        """Take a model into the library, where it lies.
+
+        Raises:
+            ModelFileError: there is no model, more than one, or a broken one.
+            StoreError: the list of imports cannot be kept.
+        """
+        return await self._library.import_path(path)
+
+
+async def _look_at_entry(entry: LibraryEntry, conditions: Conditions) -> Look:
+    # Of the files together only the size matters, and that is known.
+    files = tuple(ModelFile(file, 0) for file in entry.files[1:])
+    files = (ModelFile(entry.files[0], entry.size_bytes), *files)
+    choice = Quantization(entry.label, files, entry.label)
+    look = Look(subject=entry, choices=(choice,), here={entry.label: entry}, conditions=conditions)
+    try:
+        return replace(look, local=await asyncio.to_thread(read_local_facts, entry.model))
+    except ModelFileError as error:
+        return replace(look, error=error)
+
+
+def _best_card(details: RepositoryDetails, card: Card | None) -> Card:
+    """The card with the details; what only a search tells is taken from there."""
+    new = details.card
+    if card is None or new.architecture:
+        return new
+    return replace(
+        new,
+        architecture=card.architecture,
+        parameters=new.parameters or card.parameters,
+        context_length=card.context_length,
+        has_template=card.has_template,
+    )
+
+
+def reference_in(text: str) -> ModelReference | None:
+    """The model that a search text names, if it reads like a name rather than a word."""
+    if not text.strip():
+        return None
+    try:
+        return ModelReference.parse(text)
+    except ModelReferenceError:
+        return None
+
+
+def longer(context: int) -> int:
+    """The next longer context to try."""
+    return min(LONGEST_CONTEXT, max(SHORTEST_CONTEXT, 1 << context.bit_length()))
+
+
+def shorter(context: int) -> int:
+    """The next shorter context to try."""
+    return max(SHORTEST_CONTEXT, 1 << ((context - 1).bit_length() - 1))

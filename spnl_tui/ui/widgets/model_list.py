@@ -1,0 +1,177 @@
+"""The list of models: what is on this machine, and what the hub has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from textual.content import Content
+from textual.css.styles import RulesMap
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import RenderOptions, Visual
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.rows import in_short
+from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.models.reference import ModelReference
+from spnl_tui.tables import fit
+from spnl_tui.text import first_line, in_bytes, plain
+from spnl_tui.ui.browsing import Results, Subject
+
+Item = Subject | Path
+"""What can be chosen; a path can be imported."""
+_NUMBER, _COUNT = 9, 10
+"""Cells of the columns at the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Visual):
+    """A line with columns at its right, as wide as it is given."""
+
+    left: str
+    right: tuple[str, ...] = ()
+    kind: Literal["item", "heading", "note", "error"] = "item"
+
+    def render_strips(
+        self, width: int, height: int | None, style: Style, options: RenderOptions
+    ) -> list[Strip]:
+        widths = [_NUMBER, _COUNT][: len(self.right)]
+        if width < 44 and self.right:
+            widths = widths[:1]
+        cells = [fit(text, size, right=True) for text, size in zip(self.right, widths, strict=False)]
+        left = fit(self.left, max(0, width - sum(widths)), right=False)
+        match self.kind:
+            case "item":
+                content = Content.assemble(left, ("".join(cells), "$text-muted"))
+            case "heading":
+                content = Content.assemble((left, "bold $text-primary"), ("".join(cells), "$text-muted"))
+            case "note":
+                content = Content.assemble((left, "$text-muted"))
+            case "error":
+                content = Content.assemble((left, "bold $text-error"))
+        return content.render_strips(width, height, style, options)
+
+    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
+        return container_width
+
+    def get_height(self, rules: RulesMap, width: int) -> int:
+        return 1
+
+
+class ModelList(OptionList, can_focus=False):
+    """Shows models in two sections, and keeps the highlight on its model when they change.
+
+    It has no focus of its own: the search box passes the keys on that move the highlight.
+    """
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
+        self._items: dict[str, Item] = {}
+
+    def show(
+        self,
+        entries: Sequence[LibraryEntry],
+        problems: Sequence[SpnlError],
+        results: Results,
+        named: ModelReference | None,
+    ) -> None:
+        """Show these models; `named` is what the search text names by itself."""
+        before = self.highlighted_key
+        self._items = {}
+        options = [*self._library(entries, problems, named), *self._hub(results, named)]
+        with self.prevent(OptionList.OptionHighlighted):
+            self.set_options(options)
+        places = {option.id: index for index, option in enumerate(options) if not option.disabled}
+        place = places.get(before, next(iter(places.values()), None))
+        self.highlighted = place
+        if place is not None and place <= 1:
+            self.scroll_to(y=0, animate=False)
+
+    @property
+    def highlighted_key(self) -> str | None:
+        """The identity of what is highlighted."""
+        return option.id if (option := self.highlighted_option) else None
+
+    @property
+    def chosen(self) -> Item | None:
+        """What is highlighted."""
+        key = self.highlighted_key
+        return self._items.get(key) if key else None
+
+    @property
+    def near_end(self) -> bool:
+        """Whether the highlight comes close to the last row."""
+        return self.highlighted is not None and self.highlighted >= self.option_count - 8
+
+    def _library(
+        self, entries: Sequence[LibraryEntry], problems: Sequence[SpnlError], named: ModelReference | None
+    ) -> list[Option]:
+        options: list[Option] = []
+        if named is not None and named.path is not None:
+            options.append(self._option(f"path {named.path}", named.path, Row(f"Import {named.path}")))
+        if entries or problems:
+            options.append(_heading("On this machine", "SIZE"))
+        for entry in entries:
+            key = f"here {entry.directory} {entry.files[0]}"
+            options.append(self._option(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
+        return options + [note for problem in problems for note in _failure(problem)]
+
+    def _hub(self, results: Results, named: ModelReference | None) -> list[Option]:
+        query = results.query
+        options = [_heading(f"Hugging Face · {query.format}, {query.sort}", "PARAMS", "DOWNLOADS")]
+        by_name = self._by_name(results, named)
+        # A bare ORG/NAME may as well be the beginning of a longer one: then what was found comes first.
+        exact = named is not None and (named.quantization or named.revision)
+        if exact:
+            options += by_name
+        for card in results.cards:
+            barred = " (private)" if card.private else " (gated)" if card.gated else ""
+            numbers = (in_short(card.parameters), in_short(card.downloads))
+            options.append(
+                self._option(
+                    f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers)
+                )
+            )
+        if not exact and not results.busy:
+            options += by_name
+        if results.error is not None:
+            options += _failure(results.error)
+        elif results.busy:
+            options.append(_note("searching…" if not results.cards else "getting more…"))
+        elif not results.cards and not by_name:
+            name = f"is called {first_line(query.text, 40)!r}" if query.text else "was found"
+            options.append(_note(f"Nothing {name}."))
+        return options
+
+    def _by_name(self, results: Results, named: ModelReference | None) -> list[Option]:
+        """The repository that the search text names, unless it was found."""
+        if named is None or named.repository is None:
+            return []
+        bare = named.quantization is None and named.revision is None
+        if bare and any(c.repository.casefold() == named.repository.casefold() for c in results.cards):
+            return []
+        return [self._option(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
+
+    def _option(self, key: str, item: Item, row: Row) -> Option:
+        self._items[key] = item
+        return Option(row, id=key)
+
+
+def _heading(title: str, *columns: str) -> Option:
+    return Option(Row(title, columns, "heading"), disabled=True)
+
+
+def _note(text: str) -> Option:
+    return Option(Row(text, kind="note"), disabled=True)
+
+
+def _failure(error: SpnlError) -> list[Option]:
+    """An error in lines of its own: the list does not wrap."""
+    title = Option(Row(first_line(error.title, 200), kind="error"), disabled=True)
+    rest = (line for part in (error.message, error.hint) if part for line in plain(part).splitlines())
+    return [title, *(_note(line) for line in rest)]

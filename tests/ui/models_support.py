@@ -1,0 +1,172 @@
+"""The models pane for tests: a real catalog and library, a hub on 127.0.0.1, always the same machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+
+from spnl_tui.hub.catalog import Catalog
+from spnl_tui.hub.library import Library
+from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.models.fit import Calibration
+from spnl_tui.models.machine import Machine
+from spnl_tui.ui.browsing import ModelBrowser
+from spnl_tui.ui.models_pane import ModelsPane
+from tests.support.gguf_maker import make_gguf
+from tests.support.hf_cache import add_snapshot
+from tests.support.hub import LoopbackHub
+from tests.ui.support import Chat, chat, wait_until
+
+SMALL_MACHINE = Conditions(
+    machine=Machine(cores=2, physical_cores=2, memory_total=8 * 10**9, memory_available=225_000_000),
+    context=8192,
+    calibration=Calibration(decode={"Q8_0": 2e-9}, prefill={"Q8_0": 1e-10}),
+)
+"""With room for the made model, but not for every quantization of it and a long context."""
+SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048, "context": 40960}
+TYPES = {"Q2_K": "Q2_K", "Q4_K_S": "Q4_K", "Q6_K": "Q6_K", "Q8_0": "Q8_0", "F16": "F16", "F32": "F32"}
+
+
+def made_files(folder: Path) -> dict[str, Path]:
+    """One model in several quantizations."""
+    folder.mkdir(exist_ok=True)
+    files = {}
+    for label, type in TYPES.items():
+        ends = type if type in ("Q8_0", "F16", "F32") else "Q6_K"
+        path = folder / f"made-{label}.gguf"
+        files[path.name] = make_gguf(path, matrix=type, embedding=ends, **SHAPE)
+    return files
+
+
+def fill(hub: LoopbackHub, folder: Path, *, others: int = 8) -> None:
+    """A repository whose quantizations differ in their verdicts, and some more."""
+    hub.add_repo(
+        "acme/Made-GGUF",
+        {**made_files(folder), "made-IQ4_XS.gguf": b"i" * 7_000_000},
+        downloads=123_456,
+        likes=789,
+        trending=999,
+        gguf={"total": 11_500_000, "architecture": "llama", "context_length": 40960, "chat_template": "x"},
+    )
+    for number in range(others):
+        kind = "Instruct-" if number % 3 else ""
+        hub.add_repo(
+            f"someone/Other-{number:02}-{kind}GGUF",
+            {"other-Q4_K_M.gguf": b"GGUF"},
+            downloads=number * 1000,
+            likes=number,
+            trending=100 - number,
+            gated=number % 5 == 4,
+            last_modified=f"2025-{number % 12 + 1:02}-01T00:00:00.000Z",
+            gguf={"total": number * 10**8, "architecture": "qwen3", "chat_template": "x"},
+        )
+
+
+def cache(folder: Path, models: Mapping[str, Mapping[str, bytes | Path]]) -> Path:
+    """A Hugging Face cache with these repositories."""
+    for repository, files in models.items():
+        add_snapshot(folder, repository, files)
+    return folder
+
+
+@dataclass
+class Models(Chat):
+    """The app with the models pane shown."""
+
+    browser: ModelBrowser
+
+    @property
+    def pane(self) -> ModelsPane:
+        assert self.screen.models is not None
+        return self.screen.models
+
+    @property
+    def rows(self) -> list[str]:
+        """The list as it is read, headings with a `#`, notes with a `!`."""
+        marks = {"heading": "# ", "note": "! ", "error": "! ", "item": ""}
+        return [marks[o.prompt.kind] + o.prompt.left for o in self.pane.list.options]  # type: ignore[union-attr]
+
+    @property
+    def highlighted(self) -> str:
+        option = self.pane.list.highlighted_option
+        return option.prompt.left if option else ""  # type: ignore[union-attr]
+
+    @property
+    def badges(self) -> dict[str, str]:
+        return {label: found.badge for label, found in self.pane.details.appraisals.items()}
+
+    @property
+    def reasons(self) -> str:
+        return str(self.pane.query_one("#reasons").render())  # type: ignore[attr-defined]
+
+    async def type(self, text: str) -> None:
+        await self.press(*text)
+
+    async def until_found(self, text: str) -> None:
+        """Wait for the hub's answer to this search."""
+        await wait_until(
+            lambda: self.pane._results.query.text == text and not self.pane._results.busy,
+        )
+        await self.pilot.pause()
+
+    async def until_judged(self) -> None:
+        """Wait for the verdicts on what is highlighted."""
+        await wait_until(
+            lambda: (
+                (look := self.pane.details.look) is not None
+                and look.subject == self.pane.list.chosen
+                and not look.waiting_for
+            )
+        )
+        await self.pilot.pause()
+
+    def sent(self, kind: type[Message]) -> list[Any]:
+        return [message for message in self.messages if isinstance(message, kind)]
+
+
+@asynccontextmanager
+async def models(
+    hub: LoopbackHub | str,
+    folder: Path,
+    *,
+    conditions: Conditions = SMALL_MACHINE,
+    token: Callable[[], str | None] = lambda: None,
+    timeout: float = 5,
+    measure: Callable[[], Awaitable[object]] | None = None,
+    **options: Any,
+) -> AsyncIterator[Models]:
+    """The running interface with the models shown, and what is here listed."""
+    endpoint = hub if isinstance(hub, str) else hub.endpoint
+    browser = make_browser(endpoint, folder, conditions=conditions, token=token, timeout=timeout)
+    browser._measure = measure
+    async with chat(browser=browser, **options) as it:
+        await it.press("f3")
+        await wait_until(lambda: it.screen.pane == "models" and it.app.focused is it.screen.models.search)
+        shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
+        await wait_until(lambda: shown.pane.listed)
+        await it.pilot.pause()
+        yield shown
+    await browser._catalog.close()
+    await browser._library.close()
+
+
+def make_browser(
+    endpoint: str,
+    folder: Path,
+    *,
+    conditions: Conditions = SMALL_MACHINE,
+    token: Callable[[], str | None] = lambda: None,
+    timeout: float = 5,
+) -> ModelBrowser:
+    """A browser of this hub, and of the cache `hub` in this folder."""
+
+    async def now() -> Conditions:
+        return conditions
+
+    catalog = Catalog(endpoint, token=token, timeout=timeout)
+    return ModelBrowser(catalog, Library(folder / "hub", folder / "imported.json"), now)
