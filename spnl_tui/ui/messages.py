@@ -47,6 +47,7 @@ class NewConversationRequested(Message):
     """The user wants to begin anew."""
 
 
+@dataclass
 class ModelChosen(Message):
     """The user wants to talk to this model."""
 
