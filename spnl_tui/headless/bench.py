@@ -16,11 +16,11 @@ from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.tables import Column, print_table
-from spnl_tui.hub.access import in_bytes
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.services import Services, load_planner, make_engine
 from spnl_tui.settings import Settings
+from spnl_tui.text import in_bytes
 
 PREFILLS = (128, 512, 2048)
 """Prompt lengths in tokens, about."""
