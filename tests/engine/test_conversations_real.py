@@ -1,0 +1,177 @@
+"""Conversations with the real model: the meter against the engine's own count, full contexts, replays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from spnl_tui.conversations.context import (
+    Budget,
+    ContextPlan,
+    Policy,
+    prompt_sha256,
+    request_messages,
+    summary_messages,
+)
+from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.meter import TokenMeter, learn_overhead
+from spnl_tui.conversations.replay import ReplayRequest, replay
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.service import Engine
+from spnl_tui.errors import RequestError
+from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.paths import Paths
+from spnl_tui.services import make_engine
+from spnl_tui.settings import Settings
+
+GREEDY = Sampling(temperature=0, max_tokens=8)
+
+# The engine is shared by the tests of this file: a load for each would take longer than the tests.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Talker:
+    """Has the model reply, as the interface does, with a meter."""
+
+    def __init__(self, engine: Engine, model: LocalModel) -> None:
+        self.engine = engine
+        self.model = model
+        self.meter = TokenMeter(self.count)
+
+    async def count(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        return await self.engine.count_tokens(self.model, texts)
+
+    async def request(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[str, wire.Usage]:
+        text = ""
+        async with aclosing(self.engine.generate_chat(self.model, messages, sampling)) as events:
+            async for event in events:
+                if isinstance(event, wire.ReplyChunk):
+                    text += event.text
+                elif isinstance(event, wire.ReplyFinished):
+                    return text, event.usage
+                elif isinstance(event, wire.RequestFailed):
+                    raise RequestError(event.title, event.message)
+        raise AssertionError("the request has no end")
+
+    async def prompt_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        return (await self.request(messages, dataclasses.replace(GREEDY, max_tokens=1)))[1].prompt_tokens
+
+    async def reply(self, request: ReplayRequest) -> str:
+        """For replays."""
+        return (await self.request(request.messages, request.sampling))[0]
+
+    async def answer(
+        self, conversation: Conversation, plan: ContextPlan | None = None, summary: str = ""
+    ) -> Turn:
+        """Have the last prompt answered; the reply has the provenance that a replay needs."""
+        sent = plan.sent if plan else conversation.path()
+        messages = request_messages(conversation.system_prompt, sent, summary)
+        text, usage = await self.request(messages, conversation.sampling)
+        reply = conversation.add_turn("assistant", text)
+        provenance = Provenance(
+            model=self.model.name,
+            sampling=conversation.sampling,
+            system_prompt=conversation.system_prompt,
+            left_out=tuple(turn.id for turn in plan.left_out) if plan else (),
+            summary=summary,
+            prompt_sha256=prompt_sha256(messages),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+        return conversation.finish(reply.id, "stop", provenance=provenance)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talker(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talker]:
+    engine = make_engine(Settings(), Paths.below(tmp_path_factory.mktemp("spnl")))
+    talker = Talker(engine, resolve_local(starter_gguf, "starter"))
+    try:
+        await talker.request((Message("user", "Hi"),), GREEDY)
+        overhead = await learn_overhead(talker.prompt_tokens, talker.count)
+        assert overhead is not None
+        talker.meter.overhead = overhead
+        yield talker
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize("system", ["", "You are terse. Ünïcödé: 日本語 🎉"])
+async def test_the_meter_says_what_the_engine_counts(talker: Talker, system: str) -> None:
+    said = [Message("system", system)] if system else []
+    for text in ("Why is the sky blue?", "def f(x):\n\treturn x  # ½\n\n\n", "🎉 " * 20, "a\tb  c"):
+        said.append(Message("user", text))
+        messages = tuple(said)
+        assert await talker.meter.count_messages(messages) == await talker.prompt_tokens(messages)
+        said.append(Message("assistant", f"About {text[:7]} I know little."))
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "summarize", "ask"])
+async def test_a_conversation_goes_on_past_its_context(talker: Talker, policy: Policy) -> None:
+    budget = Budget(200, 8)
+    conversation = Conversation(system_prompt="Answer in few words.", sampling=GREEDY)
+    actions = set()
+    for number in range(6):
+        prompt = f"Name a river, a town, a tree and a colour that go with the number {number * 7}, please."
+        conversation.add_turn("user", prompt)
+        turns = conversation.path()
+        plan = await talker.meter.plan(turns, budget, system_prompt=conversation.system_prompt, policy=policy)
+        assert plan is not None
+        last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
+        summary = last.summary
+        actions.add(plan.action)
+        if plan.action in ("ask", "summarize"):
+            left_out = [turn.id for turn in plan.left_out]
+            if plan.action == "summarize":
+                counts = await talker.meter.count_texts([turn.text for turn in plan.left_out])
+                assert counts is not None
+                tokens = dict(zip(left_out, counts, strict=True))
+                request = summary_messages(
+                    plan.left_out, tokens, 100, summary=summary, summarized=last.left_out
+                )
+                summary, _ = await talker.request(request, GREEDY)
+            plan = await talker.meter.plan(
+                turns,
+                budget,
+                system_prompt=conversation.system_prompt,
+                policy=policy,
+                left_out=left_out,
+                summary=summary,
+            )
+            assert plan is not None
+        assert plan.action == "send"
+        reply = await talker.answer(conversation, plan, summary)
+        assert reply.provenance is not None
+        assert reply.provenance.prompt_tokens is not None
+        messages = request_messages(conversation.system_prompt, plan.sent, summary)
+        assert reply.provenance.prompt_tokens == await talker.meter.count_messages(messages) <= budget.limit
+        if plan.left_out:
+            assert plan.marker == plan.sent[0].id
+    assert len(conversation) == 12
+    assert actions == ({"send", policy} if policy != "drop_oldest" else {"send"})
+    assert conversation.path()[-1].provenance.left_out  # type: ignore[union-attr]
+
+
+async def test_ten_greedy_replies_are_reproduced(talker: Talker) -> None:
+    conversation = Conversation(system_prompt="Answer in few words.", sampling=GREEDY)
+    for number in range(10):
+        conversation.add_turn("user", f"What comes after {number * 3}?")
+        await talker.answer(conversation)
+    replies = [turn for turn in conversation.path() if turn.role == "assistant"]
+    results = [await replay(conversation, reply.id, talker) for reply in reversed(replies)]
+    assert [(result.same, result.request.doubts) for result in results] == [(True, ())] * 10
+
+
+async def test_a_sampled_reply_repeats_with_its_seed_and_says_so_without(talker: Talker) -> None:
+    for seed in (7, None):
+        conversation = Conversation(sampling=Sampling(temperature=1.0, max_tokens=12, seed=seed))
+        conversation.add_turn("user", "Write a line about the sea.")
+        reply = await talker.answer(conversation)
+        result = await replay(conversation, reply.id, talker)
+        assert bool(result.request.doubts) == (seed is None)
+        assert result.same or seed is None
