@@ -100,8 +100,9 @@ def test_no_runner_outlives_the_program(start: Callable[..., Terminal], how: sig
         terminal.wait_for("Ask something", 60)
         terminal.send("Write a long story about a ship and its crew." + ENTER)
         terminal.wait_for("replying", 120)
-        pids = runners(terminal)
-        assert pids
+        processes = [psutil.Process(pid) for pid in runners(terminal)]
+        assert processes
         terminal.process.send_signal(how)
         terminal.wait_end()
-        terminal.wait_for(lambda text: not any(map(is_running, pids)), 10)
+        _, left = psutil.wait_procs(processes, timeout=10)
+        assert left == []
