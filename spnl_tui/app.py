@@ -15,7 +15,6 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 
-from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
@@ -28,7 +27,6 @@ from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     # The first paint needs none of these.
-    from spnl_tui.conversations.store import Store
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.services import Services
     from spnl_tui.ui.browsing import ModelBrowser
@@ -160,28 +158,6 @@ class _StarterForInterface:
                     yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
 
-class _Keeper:
-    """The store of conversations, opened when there is something to keep, and not before the first paint."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._opening: asyncio.Task[Store] | None = None
-
-    async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
-        await (await self._opening).save_turn(conversation, turn)
-
-    async def _open(self) -> Store:
-        from spnl_tui.conversations.store import Store
-
-        return await Store.open(self._file)
-
-    async def close(self) -> None:
-        if self._opening is not None:
-            await (await self._opening).close()
-
-
 def _make_browser(services: Services) -> ModelBrowser:
     from spnl_tui.ui.browsing import ModelBrowser
 
@@ -198,17 +174,16 @@ def run_app(services: Services) -> int:
     from spnl_tui.themes import builtin_directory, load_themes
 
     themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
-    keeper = _Keeper(services.paths.data / "conversations.db")
     app = SpnlChat(
         services.settings,
         InterfaceServices(
             engine=services.engine,
             first_model=services.find_model,
             starter=_StarterForInterface(services.starter),
-            keeper=keeper,
+            store=services.store,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
-            close=(services.close, keeper.close),
+            close=(services.close,),
         ),
         themes=themes,
         problems=failures,

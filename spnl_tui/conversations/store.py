@@ -198,6 +198,18 @@ class Store:
             "SELECT DISTINCT model FROM conversation WHERE deleted = 0 AND model <> '' ORDER BY model"
         )
 
+    async def prompts(self, limit: int = 200) -> tuple[str, ...]:
+        """What the user wrote last, whatever the conversation, the latest last."""
+        latest = await self._column(
+            """
+            SELECT turn.text FROM turn CROSS JOIN conversation ON conversation.key = turn.conversation
+            WHERE turn.role = 'user' AND turn.deleted = 0 AND conversation.deleted = 0
+            ORDER BY turn.key DESC LIMIT ?
+            """,
+            limit,
+        )
+        return latest[::-1]
+
     async def search(self, typed: str, where: SearchFilter | None = None, *, limit: int = 50) -> SearchResult:
         """Full-text search over turns and titles, best hits first. See `search.match_expression`."""
         chosen = where or SearchFilter()
@@ -210,8 +222,8 @@ class Store:
     async def _change(self, statement: str, *values: object) -> None:
         await self._database.write(lambda connection: connection.execute(statement, values).fetchall())
 
-    async def _column(self, statement: str) -> tuple[str, ...]:
-        rows = await self._database.read(lambda connection: connection.execute(statement).fetchall())
+    async def _column(self, statement: str, *values: object) -> tuple[str, ...]:
+        rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
         return tuple(value for (value,) in rows)
 
     async def _save_deleted(

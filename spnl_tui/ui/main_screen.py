@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer
 
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.engine import protocol
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
@@ -21,10 +21,12 @@ from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
+from spnl_tui.ui.asking import Asking, Meters
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
+from spnl_tui.ui.keeping import Keeping, Recording
 from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
@@ -55,6 +57,8 @@ class MainScreen(Screen[None]):
         self._queued = ""
         """A prompt that was sent while there was no way to answer it."""
         self._getting = False
+        self._meters = Meters(services.engine)
+        self.keeping = Keeping(self, services.store)
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, id="chat")
         self.pulls = DownloadsPane(id="pulls")
@@ -73,6 +77,7 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
         self.call_after_refresh(self._find_model)
+        self.call_after_refresh(self._open_store)
         self.call_after_refresh(self.run_worker, self.downloading.follow, group="pulls")
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
@@ -147,6 +152,11 @@ class MainScreen(Screen[None]):
     def action_go_on(self) -> None:
         """Go on with the pulls that were under way when the program ended."""
         self.downloading.go_on()
+
+    @work(group="store")
+    async def _open_store(self) -> None:
+        """Open the store of conversations, which may have something to say, and remember earlier prompts."""
+        self.chat.prompt.set_earlier(await self.keeping.prompts())
 
     # ── the model ────────────────────────────────────────────────────────────────────────────────
 
@@ -264,8 +274,6 @@ class MainScreen(Screen[None]):
         await self.chat.transcript.add(turn)
         if self.conversation.title_is_automatic and not self.conversation.title:
             self._set_title(first_line(text, 60))
-        # What the user wrote is kept whatever becomes of the reply; the reply does not wait for it.
-        self.run_worker(self._keep(self.conversation, turn), group="keep")
         self._reply(self.conversation.add_turn("assistant"))
 
     @work(group="reply")
@@ -273,42 +281,49 @@ class MainScreen(Screen[None]):
         """Have this empty turn filled by the model. The one streaming path, whatever asked for the reply."""
         assert self._model is not None
         conversation, model = self.conversation, self._model
+        asking = Asking(
+            self._services.engine, self._meters.of(model), self._settings, model, conversation, turn
+        )
         widget = await self.chat.transcript.add(turn)
         assert isinstance(widget, Reply)
         self.chat.transcript.follow()
+        recording = Recording(self)
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
             self.activity = activity
-            await widget.show(replace(turn, text=so_far.text, reasoning=so_far.reasoning))
+            now = asking.keep(so_far)
+            recording.changed()
+            await widget.show(now)
 
         activity = replace(
             self.activity, since=self._services.clock(), tokens=0, tokens_per_s=None, ttft_s=None, total=0
         )
         self._run = run = ReplyRun(activity, self._services.clock, draw)
         self.activity = activity
-        path = conversation.path_to(turn.id)[:-1]
         self.refresh_bindings()
-        self.post_message(messages.ReplyBegan(path[-1].text if path else ""))
-        events = self._services.engine.generate_chat(
-            model,
-            conversation.messages(path),
-            conversation.sampling,
-            thinking=self._settings.chat.thinking,
-        )
-        async with aclosing(events):
-            try:
-                await run.run(events)
-                # The screen is free before the engine is told: ending a prefill takes it a while.
-                await self._finish_reply(conversation, turn, widget, run)
-            finally:
-                if conversation[turn.id].streaming:  # the program ends
-                    await self._keep(conversation, _end(conversation, turn, run.so_far))
-                await run.close()
+        self.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
+        try:
+            if asking.prompt is not None:
+                # What the user wrote is kept, whatever becomes of the reply.
+                await self.keeping.save_turn(conversation, asking.prompt)
+            recording = await self.keeping.record(conversation, turn.id)
+            async with aclosing(asking.events()) as events:
+                try:
+                    await run.run(events)
+                    # The screen is free before the engine is told: ending a prefill takes it a while.
+                    await self._finish_reply(conversation, asking.finish(run.so_far), widget, run)
+                    await recording.finish()
+                    await asking.learn(run.so_far)
+                finally:
+                    await run.close()
+        finally:
+            if conversation[turn.id].streaming:  # the program ends
+                asking.finish(run.so_far)
+                await recording.finish()
 
     async def _finish_reply(
-        self, conversation: Conversation, turn: Turn, widget: Reply, run: ReplyRun
+        self, conversation: Conversation, done: Turn, widget: Reply, run: ReplyRun
     ) -> None:
-        done = _end(conversation, turn, run.so_far)
         self._run = None
         self.activity = run.activity
         if (model := self._model) is not None and model.name != conversation.model:
@@ -319,7 +334,6 @@ class MainScreen(Screen[None]):
         run.ended.set()
         self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
         self.refresh_bindings()
-        await self._keep(conversation, done)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -343,14 +357,6 @@ class MainScreen(Screen[None]):
         await self.chat.transcript.show_queued("")
         if text:
             self.chat.prompt.give_back(text)
-
-    async def _keep(self, conversation: Conversation, turn: Turn) -> None:
-        if self._services.keeper is None:
-            return
-        try:
-            await self._services.keeper.save_turn(conversation, turn)
-        except SpnlError as error:
-            tell(self, error)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -476,28 +482,3 @@ class MainScreen(Screen[None]):
     def _copy(self, text: str, what: str) -> None:
         self.app.copy_to_clipboard(text)
         self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
-
-
-def _end(conversation: Conversation, turn: Turn, reply: ReplySoFar) -> Turn:
-    """The turn with what the reply has brought; one that was broken off counts as cancelled."""
-    conversation.append(turn.id, reply.text, reply.reasoning)
-    return conversation.finish(
-        turn.id,
-        reply.finish_reason or "cancelled",
-        provenance=_provenance(conversation, reply),
-        error=reply.error,
-    )
-
-
-def _provenance(conversation: Conversation, reply: ReplySoFar) -> Provenance:
-    timing = reply.timing or protocol.Timing()
-    return Provenance(
-        model=conversation.model,
-        sampling=conversation.sampling,
-        system_prompt=conversation.system_prompt,
-        prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
-        completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-        ttft_s=timing.ttft_s,
-        itl_s=timing.itl_s,
-        decode_tokens_per_s=timing.decode_tokens_per_s,
-    )

@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.engine.protocol import Event
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.store import Store
+    from spnl_tui.engine.service import LoadedModel
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.ui.browsing import ModelBrowser
 
@@ -32,6 +33,12 @@ class ChatEngine(Protocol):
 
     def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
         """Load ahead of any request; see Engine."""
+
+    async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Counts by the model's own tokenizer; None while it is not loaded."""
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """What is loaded or loading."""
 
     async def close(self) -> None:
         """End every runner."""
@@ -59,17 +66,6 @@ class Starter(Protocol):
         """
 
 
-class Keeper(Protocol):
-    """Where conversations are kept; `conversations.store.Store` is one."""
-
-    async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        """Keep a turn, new or changed, and the conversation if it is new.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-
-
 async def _no_model() -> LocalModel | None:
     return None
 
@@ -83,7 +79,8 @@ class Services:
     """The model to start with: what the settings name, or what is on this machine; None: there is none.
     May raise SpnlError."""
     starter: Starter | None = None
-    keeper: Keeper | None = None
+    store: Callable[[], Awaitable[Store]] | None = None
+    """Opens the store of conversations, or gives the one that was opened. May raise SpnlError."""
     downloads: Callable[[], Downloads] | None = None
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None

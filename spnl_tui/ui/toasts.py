@@ -11,10 +11,10 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line, plain
 
 
-def tell(node: DOMNode | App[None], error: SpnlError) -> None:
-    """Show an error: its title, and below it the message and the hint."""
+def tell(node: DOMNode | App[None], error: SpnlError, *, timeout: float = 10) -> None:
+    """Show an error, for so many seconds: its title, and below it the message and the hint."""
     text = "\n".join(part for part in (error.message, error.hint) if part)
-    node.app.notify(plain(text), title=plain(error.title), severity="error", markup=False, timeout=10)
+    node.app.notify(plain(text), title=plain(error.title), severity="error", markup=False, timeout=timeout)
 
 
 def warn(node: DOMNode | App[None], text: str) -> None:

@@ -18,8 +18,10 @@ from spnl_tui.engine.protocol import (
     Timing,
     Usage,
 )
+from spnl_tui.engine.service import LoadedModel
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+from tests.support.engines import fake_plan
 
 MODEL = LocalModel("SmolLM2-135M-Instruct", "gguf", Path("/models"), ("smollm2.gguf",))
 
@@ -67,6 +69,14 @@ class ScriptedEngine:
     cancelled: int = 0
     """Chats that were left before their end."""
     closed: bool = False
+    context_length: int | None = 8192
+
+    async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """A token for each word."""
+        return tuple(len(text.split()) for text in texts)
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        return (LoadedModel(MODEL, None, "idle", 0, self.context_length, fake_plan()),)
 
     async def generate_chat(
         self,

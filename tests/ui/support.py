@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
+from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
@@ -21,7 +22,7 @@ from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
 from spnl_tui.ui.browsing import ModelBrowser
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Keeper, Progress, Services, Starter
+from spnl_tui.ui.services import Progress, Services, Starter
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.transcript import Transcript
 from tests.support.scripted_engine import MODEL, ScriptedEngine
@@ -49,6 +50,23 @@ class ScriptedStarter:
         if self.error is not None:
             raise self.error
         yield MODEL
+
+
+class TempStore:
+    """The real store in a file; one for the whole test, whatever number of programs it sees."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._opening: asyncio.Task[Store] | None = None
+
+    async def __call__(self) -> Store:
+        self._opening = self._opening or asyncio.create_task(Store.open(self.file))
+        return await asyncio.shield(self._opening)
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            await (await self._opening).close()
+            self._opening = None
 
 
 @dataclass
@@ -106,7 +124,7 @@ def make_app(
     starter: Starter | None = None,
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
-    keeper: Keeper | None = None,
+    store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
 ) -> SpnlChat:
@@ -122,7 +140,7 @@ def make_app(
         engine=engine,
         first_model=first_model,
         starter=starter,
-        keeper=keeper,
+        store=store,
         downloads=None if downloads is None else lambda: downloads,
         browser=None if browser is None else lambda: browser,
         close=() if downloads is None else (downloads.close,),

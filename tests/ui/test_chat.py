@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from textual import events
 
 from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.store import Store
 from spnl_tui.errors import ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
@@ -397,42 +399,34 @@ async def test_an_unknown_theme_is_reported() -> None:
         assert "spnl-dark" in toast.message
 
 
-class Kept:
-    """Remembers what it is given to keep, or refuses it."""
-
-    def __init__(self, error: StoreError | None = None) -> None:
-        self.turns: list[tuple[str, str, str | None]] = []
-        self.error = error
+class Full(Store):
+    """A store on a full disk."""
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        await asyncio.sleep(0)
-        if self.error:
-            raise self.error
-        self.turns.append((turn.role, turn.text, turn.finish_reason))
+        raise StoreError("The disk is full")
 
 
-async def test_what_is_said_is_kept_even_when_the_program_ends_in_between() -> None:
-    hold = asyncio.Event()
-    kept = Kept()
-    async with chat(ScriptedEngine([reply("One."), held("Tw", hold)]), keeper=kept) as it:
-        await it.ask("First")
-        await wait_until(lambda: len(kept.turns) == 2)
-        await it.ask("Second", wait=False)
-        await wait_until(lambda: it.screen.activity.state == "replying")
-        await it.press("ctrl+q")
-    assert kept.turns == [
-        ("user", "First", None),
-        ("assistant", "One.", "stop"),
-        ("user", "Second", None),
-        ("assistant", "Tw", "cancelled"),
-    ]
+async def test_a_store_that_cannot_be_written_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
+    store = await Full.open(tmp_path / "c.db")
 
+    async def open_store() -> Store:
+        return store
 
-async def test_a_store_that_cannot_be_written_is_told_and_the_chat_goes_on() -> None:
-    async with chat(keeper=Kept(StoreError("The disk is full"))) as it:
+    async with chat(store=open_store) as it:
         await it.ask("First")
         await wait_until(lambda: "The disk is full" in [toast.title for toast in it.app._notifications])
         assert it.turns == [("user", "First"), ("assistant", "Yes.")]
+    await store.close()
+
+
+async def test_a_store_that_cannot_be_opened_is_told_and_the_chat_goes_on() -> None:
+    async def open_store() -> Store:
+        raise StoreError("There is no place for it")
+
+    async with chat(store=open_store) as it:
+        await it.ask("First")
+        assert it.turns == [("user", "First"), ("assistant", "Yes.")]
+        assert "There is no place for it" in [toast.title for toast in it.app._notifications]
 
 
 async def test_quitting_in_a_reply_closes_the_engine() -> None:

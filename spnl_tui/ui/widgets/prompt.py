@@ -32,9 +32,14 @@ class Prompt(TextArea):
         """The place in the history; None: the draft is shown."""
         self._draft = ""
 
-    def set_history(self, prompts: Sequence[str]) -> None:
+    @property
+    def earlier(self) -> tuple[str, ...]:
         """What Up brings back, the latest last."""
-        self._history = list(prompts)
+        return tuple(self._history)
+
+    def set_earlier(self, prompts: Sequence[str]) -> None:
+        """Put what was sent in earlier sessions before what has been sent since."""
+        self._history[:0] = prompts
         self._position = None
 
     def remember(self, prompt: str) -> None:
