@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
+from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -43,6 +44,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
         _STYLES / "chat_pane.tcss",
+        _STYLES / "talks_list.tcss",
         _STYLES / "downloads_pane.tcss",
         _STYLES / "models_pane.tcss",
     ]
@@ -97,7 +99,8 @@ class SpnlChat(App[None], inherit_bindings=False):
             if not command.palette:
                 continue
             owner = self if command.place == "app" else screen
-            if not hasattr(owner, f"action_{command.action}") or not owner.check_action(command.action, ()):
+            _, name, parameters = parse(command.action)
+            if not hasattr(owner, f"action_{name}") or not owner.check_action(name, parameters):
                 continue
 
             async def run(owner: App[Any] | Screen[Any] = owner, action: str = command.action) -> None:
@@ -169,8 +172,11 @@ def _make_browser(services: Services) -> ModelBrowser:
     )
 
 
-def run_app(services: Services) -> int:
-    """Open the interface, and return the exit code when the user leaves it."""
+def run_app(services: Services, *, resume: str | None = None) -> int:
+    """Open the interface, and return the exit code when the user leaves it.
+
+    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one.
+    """
     from spnl_tui.themes import builtin_directory, load_themes
 
     themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
@@ -181,6 +187,7 @@ def run_app(services: Services) -> int:
             first_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,
+            resume=resume,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
             close=(services.close,),

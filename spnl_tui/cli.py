@@ -52,8 +52,17 @@ def _sampling_options(command: _Command) -> _Command:
 @click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
 @click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
 @click.option("--theme", help="The theme of the interface.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[ID]",
+    help="Go on with the last conversation, or with the one whose id begins with ID.",
+)
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None, model: str | None, theme: str | None) -> None:
+def cli(
+    ctx: click.Context, config: Path | None, model: str | None, theme: str | None, resume: str | None
+) -> None:
     """Chat with language models that run on this machine.
 
     Without a command the interface opens. Settings come from the configuration file, then the environment,
@@ -63,7 +72,7 @@ def cli(ctx: click.Context, config: Path | None, model: str | None, theme: str |
     if ctx.invoked_subcommand is None:
         from spnl_tui.app import run_app
 
-        ctx.exit(run_app(_services(ctx)))
+        ctx.exit(run_app(_services(ctx), resume=resume))
 
 
 @cli.command()

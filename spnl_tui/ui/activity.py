@@ -29,6 +29,8 @@ class Activity:
     ttft_s: float | None = None
     context_used: int | None = None
     context_length: int | None = None
+    unsent: int = 0
+    """Tokens of what is being typed."""
 
     @property
     def busy(self) -> bool:
@@ -104,9 +106,10 @@ def _ttft(activity: Activity) -> str:
 def _context(activity: Activity) -> str:
     if not activity.context_length:
         return ""
-    if activity.context_used is None:
+    unsent = f"+{short(activity.unsent)}" if activity.unsent else ""
+    if activity.context_used is None and not unsent:
         return f"ctx {short(activity.context_length)}"
-    return f"ctx {short(activity.context_used)}/{short(activity.context_length)}"
+    return f"ctx {short(activity.context_used or 0)}{unsent}/{short(activity.context_length)}"
 
 
 def short(tokens: int) -> str:

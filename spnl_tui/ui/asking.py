@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -68,8 +68,13 @@ class Asking:
         """What is answered."""
         return self._branch[-1] if self._branch else None
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The engine's events: of the load, if the model is not loaded, and of the reply."""
+    async def events(
+        self, remember_from: Callable[[str | None], None] = lambda turn_id: None
+    ) -> AsyncGenerator[Event, None]:
+        """The engine's events: of the load, if the model is not loaded, and of the reply.
+
+        `remember_from` is told with which turn the model's memory begins; None: with the first.
+        """
         plan = await self._plan()
         if plan is None:
             # What fits only the model's own tokenizer can tell. The request would load the model anyway.
@@ -86,6 +91,8 @@ class Asking:
         sent = self._branch if plan is None else plan.sent
         if plan is not None and plan.left_out:
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
+        if plan is not None:
+            remember_from(plan.marker)
         self._messages = request_messages(conversation.system_prompt, sent)
         thinking = self._settings.chat.thinking
         self._provenance = provenance_of_request(
@@ -137,6 +144,14 @@ class Asking:
 
     def _loaded(self) -> LoadedModel | None:
         return next((each for each in self._engine.loaded() if each.model == self._model), None)
+
+
+def memory_begins(path: Sequence[Turn]) -> str | None:
+    """The first turn of a branch that its last reply knew of, where there are older ones that it did not."""
+    last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), None)
+    left_out = set(last.left_out) if last is not None else set()
+    places = [place for place, turn in enumerate(path) if turn.id in left_out]
+    return path[places[-1] + 1].id if places and places[-1] + 1 < len(path) else None
 
 
 def _refusal(plan: ContextPlan) -> RequestFailed | None:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 
 from spnl_tui.settings import ChatSettings
 from spnl_tui.ui.widgets.prompt import Prompt
+from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
 from spnl_tui.ui.widgets.welcome import Welcome
 
 
-class ChatPane(Vertical):
-    """A conversation above the prompt; a welcome stands in for a conversation that has not begun."""
+class ChatPane(Horizontal):
+    """A conversation above the prompt; a welcome stands in for a conversation that has not begun.
 
-    def __init__(self, settings: ChatSettings, *, id: str) -> None:
+    The list of conversations, when it is wanted, is at the left: beside the chat, or over it on a narrow
+    terminal.
+    """
+
+    def __init__(self, settings: ChatSettings, now: Callable[[], float], *, id: str) -> None:
+        """`now` gives the time of the day, as Unix seconds."""
         super().__init__(id=id)
+        self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self.prompt = Prompt()
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="welcome-box"):
-            yield self.welcome
-        yield self.transcript
-        with Vertical(id="prompt-box"):
-            yield self.prompt
+        yield self.talks_list
+        with Vertical(id="conversation"):
+            with Vertical(id="welcome-box"):
+                yield self.welcome
+            yield self.transcript
+            with Vertical(id="prompt-box"):
+                yield self.prompt
 
     def on_mount(self) -> None:
         """Nothing has been said yet."""

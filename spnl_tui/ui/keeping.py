@@ -28,6 +28,11 @@ class Keeping:
         self._open_store = open_store
         self._problem_told = False
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a store at all."""
+        return self._open_store is not None
+
     async def store(self) -> Store | None:
         """The store; None if there is none, or if it cannot be opened, which the user is told."""
         if self._open_store is None:

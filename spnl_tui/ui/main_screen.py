@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,19 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.titles import title_of
 from spnl_tui.engine import protocol
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
-from spnl_tui.ui.asking import Asking, Meters
+from spnl_tui.ui.asking import Asking, Meters, memory_begins
+from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
@@ -29,8 +32,10 @@ from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping, Recording
 from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 from spnl_tui.ui.services import Progress, Services
+from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
+from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
 from spnl_tui.ui.widgets.turns import Reply
 
@@ -38,12 +43,18 @@ if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
     from spnl_tui.ui.models_pane import ModelsPane
 
+_TYPING_S = 0.25
+"""So long after the last key what is typed is counted."""
+_MOUNTED_SINGLY = 12
+"""A branch of more turns is shown from its end, as a conversation is that is opened."""
+
 
 class MainScreen(Screen[None]):
     """Chat and pulls; one pane is seen at a time."""
 
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
     activity: reactive[Activity] = reactive(Activity(), repaint=False)
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
@@ -60,9 +71,12 @@ class MainScreen(Screen[None]):
         self._meters = Meters(services.engine)
         self.keeping = Keeping(self, services.store)
         self.conversation = self._blank()
-        self.chat = ChatPane(settings.chat, id="chat")
+        self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
+        self.talks = Talks(self)
+        self.branches = Branching(self)
+        self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
@@ -157,6 +171,8 @@ class MainScreen(Screen[None]):
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
         self.chat.prompt.set_earlier(await self.keeping.prompts())
+        if self._services.resume is not None:
+            self.post_message(messages.ConversationRequested(self._services.resume))
 
     # ── the model ────────────────────────────────────────────────────────────────────────────────
 
@@ -214,7 +230,7 @@ class MainScreen(Screen[None]):
                     case protocol.ModelLoaded():
                         self._set_idle_activity(context_length=event.context_length)
                         if self._run is not None:
-                            self._run.learn(event.context_length)
+                            self._run.learn(context_length=event.context_length)
                     case protocol.LoadProgressed():
                         entered = self.activity.state != "loading"
                         since = self._services.clock() if entered else self.activity.since
@@ -268,12 +284,16 @@ class MainScreen(Screen[None]):
         await self._ask(message.text)
 
     async def _ask(self, text: str) -> None:
-        turn = self.conversation.add_turn("user", text)
         self.chat.show_welcome(False)
         self.chat.prompt.remember(text)
-        await self.chat.transcript.add(turn)
+        if edited := self.branches.take_edited():
+            turn = self.conversation.branch_from(edited, text)
+            await self.show_branch(edited, turn.id)
+        else:
+            turn = self.conversation.add_turn("user", text)
+            await self.chat.transcript.add(turn)
         if self.conversation.title_is_automatic and not self.conversation.title:
-            self._set_title(first_line(text, 60))
+            self.set_title(title_of(self.conversation))
         self._reply(self.conversation.add_turn("assistant"))
 
     @work(group="reply")
@@ -306,8 +326,9 @@ class MainScreen(Screen[None]):
             if asking.prompt is not None:
                 # What the user wrote is kept, whatever becomes of the reply.
                 await self.keeping.save_turn(conversation, asking.prompt)
+                await self.talks.refresh()
             recording = await self.keeping.record(conversation, turn.id)
-            async with aclosing(asking.events()) as events:
+            async with aclosing(asking.events(self.chat.transcript.remember_from)) as events:
                 try:
                     await run.run(events)
                     # The screen is free before the engine is told: ending a prefill takes it a while.
@@ -335,6 +356,12 @@ class MainScreen(Screen[None]):
         self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
         self.refresh_bindings()
 
+    async def stop_reply(self) -> None:
+        """Stop the reply that is being made, if there is one; it is kept where it belongs."""
+        if self._run is not None:
+            self._run.stop()
+            await self._run.ended.wait()
+
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         if message.finish_reason in ("stop", "length"):
@@ -357,6 +384,113 @@ class MainScreen(Screen[None]):
         await self.chat.transcript.show_queued("")
         if text:
             self.chat.prompt.give_back(text)
+
+    @on(TextArea.Changed, "Prompt")
+    def _prompt_changed(self) -> None:
+        self._count_unsent()
+
+    @work(group="meter", exclusive=True)
+    async def _count_unsent(self) -> None:
+        """Count what is being typed, once the typing rests."""
+        await asyncio.sleep(_TYPING_S)
+        text, model = self.chat.prompt.text, self._model
+        count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
+        if count is not None and count != self.activity.unsent:
+            self._show_unsent(count)
+
+    def _show_unsent(self, count: int) -> None:
+        if self._run is not None:
+            self._run.learn(unsent=count)
+        self.activity = replace(self.activity, unsent=count)
+
+    # ── conversations ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def replying(self) -> bool:
+        """Whether a reply is being made."""
+        return self._run is not None
+
+    @property
+    def keymap(self) -> Mapping[str, str]:
+        """The keys that the user has changed."""
+        return self._settings.keys
+
+    def now(self) -> float:
+        """The time, as Unix seconds."""
+        return self._services.now()
+
+    @on(messages.ConversationRequested)
+    async def _conversation_requested(self, message: messages.ConversationRequested) -> None:
+        message.stop()
+        if message.id != self.conversation.id or not len(self.conversation):
+            try:
+                conversation = await self.talks.load(message.id)
+            except SpnlError as error:
+                tell(self, error)
+                return
+            if conversation is None:
+                return
+        else:
+            conversation = self.conversation
+        if message.turn is not None and message.turn in conversation:
+            conversation.select(message.turn)
+            await self.show_conversation(conversation)
+            # A jump waits for layouts, which wait for this handler.
+            self.run_worker(self.branches.jump(message.turn), group="turn")
+        elif conversation is not self.conversation:
+            await self.show_conversation(conversation)
+
+    async def show_conversation(self, conversation: Conversation) -> None:
+        """Show this conversation in place of the one before, whose reply is stopped if there is one."""
+        if conversation is not self.conversation:
+            await self.stop_reply()
+        self.conversation = conversation
+        self.branches.forget()
+        path = conversation.path()
+        self.query_one(TopLine).title = conversation.title
+        self.chat.transcript.remember_from(memory_begins(path))
+        await self.chat.transcript.show(path)
+        self.chat.show_welcome(not path)
+        if self._model is not None:
+            conversation.model = self._model.name
+            self.chat.welcome.ready(self._model.name)
+        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
+        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
+        self.activity = replace(
+            self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
+        )
+        self.refresh_bindings()
+        await self.talks.refresh()
+
+    async def show_branch(self, before: str, turn_id: str) -> None:
+        """Show the active branch from this turn on, where its sibling `before` was shown."""
+        path = self.conversation.path()
+        tail = path[[turn.id for turn in path].index(turn_id) :]
+        if len(tail) < _MOUNTED_SINGLY and await self.chat.transcript.remove_from(before):
+            for turn in tail:
+                await self.chat.transcript.add(turn)
+        else:
+            await self.chat.transcript.show(path)
+
+    def set_title(self, title: str) -> None:
+        """Give the conversation that is seen this title."""
+        self.conversation.title = title
+        self.query_one(TopLine).title = title
+
+    @on(TalksList.MoreWanted)
+    async def _more_conversations(self, message: TalksList.MoreWanted) -> None:
+        message.stop()
+        await self.talks.more()
+
+    @work(group="talk")
+    async def action_talk(self, what: str) -> None:
+        """Do something with a whole conversation; see `Talks`."""
+        await self.talks.act(what)
+
+    @work(group="turn")
+    async def action_turn(self, what: str) -> None:
+        """Do something with a turn; see `Branching`."""
+        await self.branches.act(what)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -388,6 +522,10 @@ class MainScreen(Screen[None]):
                 return len(self.conversation) > 0
             case "get_starter":
                 return self._model is None
+            case "talk":
+                return self.talks.can(str(parameters[0]))
+            case "turn":
+                return self.branches.can(str(parameters[0]))
             case _:
                 return True
 
@@ -436,17 +574,7 @@ class MainScreen(Screen[None]):
 
     @on(messages.NewConversationRequested)
     async def _new_conversation(self) -> None:
-        if self._run is not None:
-            self._run.stop()
-            await self._run.ended.wait()
-        self.conversation = self._blank()
-        self._set_title("")
-        await self.chat.transcript.show(())
-        self.chat.show_welcome(True)
-        if self._model is not None:
-            self.conversation.model = self._model.name
-            self.chat.welcome.ready(self._model.name)
-        self.activity = replace(self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=None)
+        await self.show_conversation(self._blank())
 
     def action_get_starter(self) -> None:
         """Get the starter model, if there is none yet."""
@@ -474,10 +602,6 @@ class MainScreen(Screen[None]):
     def _last_reply(self) -> Turn | None:
         path = self.conversation.path()
         return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
-
-    def _set_title(self, title: str) -> None:
-        self.conversation.title = title
-        self.query_one(TopLine).title = title
 
     def _copy(self, text: str, what: str) -> None:
         self.app.copy_to_clipboard(text)

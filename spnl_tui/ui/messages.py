@@ -48,6 +48,15 @@ class NewConversationRequested(Message):
 
 
 @dataclass
+class ConversationRequested(Message):
+    """The user wants to see this conversation, or a turn in it."""
+
+    id: str
+    """Or its beginning; empty: the last one."""
+    turn: str | None = None
+
+
+@dataclass
 class ModelChosen(Message):
     """The user wants to talk to this model."""
 

@@ -79,9 +79,9 @@ class ReplyRun:
         """End at once, with what has come."""
         self._stop.set()
 
-    def learn(self, context_length: int | None) -> None:
-        """The model's context length became known on the side."""
-        self.activity = replace(self.activity, context_length=context_length)
+    def learn(self, **figures: int | None) -> None:
+        """Figures of the activity became known on the side: `context_length`, `unsent`."""
+        self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
     async def run(self, events: AsyncIterator[Event]) -> ReplySoFar:
         """Follow the events to their end, or until `stop`, which it does not let the engine delay."""

@@ -89,3 +89,7 @@ class Services:
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)
     """Seconds; for elapsed times on the screen."""
+    now: Callable[[], float] = field(default=time.time)
+    """Unix seconds; for the dates of conversations."""
+    resume: str | None = None
+    """The id, or its beginning, of the conversation to begin with; empty: the last one; None: a new one."""

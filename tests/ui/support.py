@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -127,6 +128,8 @@ def make_app(
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
+    now: Callable[[], float] = time.time,
+    resume: str | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock."""
 
@@ -145,6 +148,8 @@ def make_app(
         browser=None if browser is None else lambda: browser,
         close=() if downloads is None else (downloads.close,),
         clock=lambda: 0.0,
+        now=now,
+        resume=resume,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"

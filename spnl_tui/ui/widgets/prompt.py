@@ -62,6 +62,11 @@ class Prompt(TextArea):
         self._position = None
         self.move_cursor(self.document.end)
 
+    def replace_all(self, text: str) -> None:
+        """Put this text in place of what is there."""
+        self._position = None
+        self._show(text)
+
     def action_submit(self) -> None:
         """Send the prompt, and empty it at once: what is typed from here on is the next one."""
         self.post_message(PromptSubmitted(self.take().strip()))

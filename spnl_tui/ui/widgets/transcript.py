@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -15,6 +15,8 @@ from spnl_tui.ui.widgets.turns import Reply, UserTurn
 
 _FIRST_LINES = 100
 """Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
+_AROUND = 12
+"""Turns that are shown from the one on to which the user jumps."""
 _MORE_LINES = 150
 """Lines to mount when the user scrolls up to the first one."""
 
@@ -27,10 +29,15 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def __init__(self, *, markdown: bool = True, show_thinking: bool = False) -> None:
         super().__init__()
+        self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
+        """Which of how many siblings a turn is; asked when the turn is mounted."""
         self._markdown = markdown
         self._show_thinking = show_thinking
         self._column = Vertical(classes="column")
         self._older: list[Turn] = []
+        self._newer: list[Turn] = []
+        """What follows, where the user has jumped far up; shown again with the end."""
+        self._memory_begins: str | None = None
         self._loading_older = False
         self._queued: Static | None = None
 
@@ -40,27 +47,88 @@ class Transcript(VerticalScroll, can_focus=False):
         self.anchor()
 
     async def show(self, turns: Sequence[Turn]) -> None:
-        """Show this conversation in place of the one before."""
+        """Show this conversation in place of the one before: its end."""
+        await self._show_until(turns, len(turns))
+        self.follow()
+
+    async def _show_until(self, turns: Sequence[Turn], end: int) -> None:
         self._queued = None
-        self._older = list(turns)
+        self._older, self._newer = list(turns[:end]), list(turns[end:])
         with self.app.batch_update():
             await self._column.remove_children()
             await self._mount_older(_FIRST_LINES)
-        self.follow()
+            if self._newer:
+                text = f"… {len(self._newer):,} later turns: End shows them"
+                await self._column.mount(Static(text, markup=False, classes="later"))
 
     async def add(self, turn: Turn) -> Widget:
         """Add a turn at the end."""
+        await self._show_newer()
         widget = self._widget(turn)
         await self._column.mount(widget, before=self._queued)
         return widget
 
-    async def remove_from(self, turn_id: str) -> None:
-        """Take this turn and what follows it off the screen."""
+    async def remove_from(self, turn_id: str) -> bool:
+        """Take this turn and what follows it off the screen. False: it is not mounted."""
         widgets = list(self._column.children)
         for place, widget in enumerate(widgets):
             if widget.name == turn_id:
+                self._queued, self._newer = None, []
                 await self._column.remove_children(widgets[place:])
+                return True
+        return False
+
+    async def reveal(self, turn_id: str) -> None:
+        """Bring a turn into view, near the top. What is far from it is not mounted."""
+        if self._mounted(turn_id) is None:
+            shown = self._shown()
+            turns = [*self._older, *shown, *self._newer]
+            place = next((n for n, turn in enumerate(turns) if turn.id == turn_id), None)
+            if place is None:
                 return
+            await self._show_until(turns, min(len(turns), place + _AROUND))
+            while self._mounted(turn_id) is None and self._older:
+                await self._mount_older(_MORE_LINES)
+        widget = self._mounted(turn_id)
+        if widget is None:
+            return
+        self.release_anchor()
+        # Heights come with the next layouts, not all with the first.
+        for _ in range(4):
+            refreshed = asyncio.Event()
+            self.call_after_refresh(refreshed.set)
+            await refreshed.wait()
+            if widget.is_attached:
+                self.scroll_to(y=max(0, widget.virtual_region.y - 1), animate=False, immediate=True)
+
+    def mark(self, turn_id: str) -> None:
+        """Set the cursor on this turn, or on none."""
+        for widget in self._column.children:
+            widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
+
+    def remember_from(self, turn_id: str | None) -> None:
+        """Mark the turn with which the model's memory begins; None: it remembers everything."""
+        self._memory_begins = turn_id
+        for widget in self._column.children:
+            if widget.name is not None:
+                self._mark_memory(widget)
+
+    def _mark_memory(self, widget: Widget) -> None:
+        begins = widget.name == self._memory_begins
+        widget.set_class(begins, "-memory")
+        widget.border_title = "the model remembers from here" if begins else ""
+
+    def _mounted(self, turn_id: str) -> Widget | None:
+        return next((widget for widget in self._column.children if widget.name == turn_id), None)
+
+    def _shown(self) -> list[Turn]:
+        return [widget.turn for widget in self._column.children if isinstance(widget, UserTurn | Reply)]
+
+    async def _show_newer(self) -> None:
+        """Show the end again, when the user has jumped far up."""
+        if self._newer:
+            shown = self._shown()
+            await self.show([*self._older, *shown, *self._newer])
 
     async def show_queued(self, text: str) -> None:
         """A prompt that waits for the reply to end; an empty one clears it."""
@@ -74,8 +142,14 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
-        if not self.following:
+        if self._newer:
+            self.run_worker(self._follow_to_newer(), exclusive=True, group="follow")
+        elif not self.following:
             self.anchor()
+
+    async def _follow_to_newer(self) -> None:
+        await self._show_newer()
+        self.anchor()
 
     def page(self, direction: int) -> None:
         """Scroll by a page: up (-1) or down (1)."""
@@ -125,6 +199,11 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._column.mount_all(widgets, before=0 if self._column.children else None)
 
     def _widget(self, turn: Turn) -> Widget:
+        widget: Widget
         if turn.role == "assistant":
-            return Reply(turn, markdown=self._markdown, show_thinking=self._show_thinking)
-        return UserTurn(turn)
+            place = self.place(turn)
+            widget = Reply(turn, place, markdown=self._markdown, show_thinking=self._show_thinking)
+        else:
+            widget = UserTurn(turn, self.place(turn))
+        self._mark_memory(widget)
+        return widget

@@ -15,8 +15,13 @@ from spnl_tui.ui.widgets.reply_text import ReplyText
 class UserTurn(Static):
     """A prompt, as it was written."""
 
-    def __init__(self, turn: Turn) -> None:
-        super().__init__(Content(plain(turn.text)), markup=False, name=turn.id)
+    def __init__(self, turn: Turn, place: tuple[int, int] = (1, 1)) -> None:
+        """`place`: which of how many siblings it is."""
+        self.turn = turn
+        text = Content(plain(turn.text))
+        if place[1] > 1:
+            text = Content.assemble(text, "\n", (siblings_line(place), "$text-muted"))
+        super().__init__(text, markup=False, name=turn.id)
 
 
 class Thinking(Vertical):
@@ -68,8 +73,17 @@ class Thinking(Vertical):
 class Reply(Vertical):
     """A reply: thinking, text, and a note when it did not end by itself."""
 
-    def __init__(self, turn: Turn, *, markdown: bool = True, show_thinking: bool = False) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        place: tuple[int, int] = (1, 1),
+        *,
+        markdown: bool = True,
+        show_thinking: bool = False,
+    ) -> None:
+        """`place`: which of how many siblings it is."""
         super().__init__(name=turn.id)
+        self._place = place
         self._turn = turn
         self._markdown = markdown
         self._show_thinking = show_thinking
@@ -77,6 +91,8 @@ class Reply(Vertical):
         self._thinking: Thinking | None = None
 
     def compose(self) -> ComposeResult:
+        if self._place[1] > 1:
+            yield Static(siblings_line(self._place), markup=False, classes="siblings")
         yield self._text
 
     async def on_mount(self) -> None:
@@ -126,6 +142,11 @@ class Reply(Vertical):
     def turn(self) -> Turn:
         """The turn that is shown."""
         return self._turn
+
+
+def siblings_line(place: tuple[int, int]) -> str:
+    """Which of several turns in the same place this is."""
+    return f"{'◂' if place[0] > 1 else ' '} {place[0]}/{place[1]} {'▸' if place[0] < place[1] else ' '}"
 
 
 def end_note(turn: Turn) -> Content | None:

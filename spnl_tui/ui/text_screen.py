@@ -1,0 +1,33 @@
+"""A question that is answered by a line of text."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from spnl_tui.text import first_line
+
+
+class TextScreen(ModalScreen[str | None]):
+    """Asks for a line; None if the user thinks better of it."""
+
+    CSS_PATH = "text_screen.tcss"
+    BINDINGS = [Binding("escape", "dismiss", "Close", show=False)]
+
+    def __init__(self, title: str, value: str) -> None:
+        super().__init__()
+        self._title = title
+        self._value = first_line(value, 500)
+
+    def compose(self) -> ComposeResult:
+        line = Input(self._value, select_on_focus=False)
+        line.border_title = self._title
+        line.border_subtitle = "Enter keeps it, Esc does not"
+        yield line
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip() or None)

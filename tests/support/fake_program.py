@@ -1,0 +1,34 @@
+"""The whole program on the fake runner: `python -m tests.support.fake_program [--resume]`."""
+
+from __future__ import annotations
+
+import sys
+
+from spnl_tui.app import run_app
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.service import Engine
+from spnl_tui.models.local import LocalModel
+from spnl_tui.paths import Paths
+from spnl_tui.services import Services, make_services
+from spnl_tui.settings import Settings
+from tests.support.engines import FAKE_RUNNER, fake_model, fake_plan
+
+
+async def plan(model: LocalModel) -> LoadPlan:
+    return fake_plan()
+
+
+async def find_model(name: str | None = None) -> LocalModel | None:
+    return fake_model()
+
+
+def main() -> None:
+    paths = Paths.for_user()
+    services: Services = make_services(Settings(), paths)
+    services.engine = Engine(plan, paths, runner_command=FAKE_RUNNER)
+    services.find_model = find_model  # type: ignore[method-assign]
+    sys.exit(run_app(services, resume="" if "--resume" in sys.argv else None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Pictures of the list, the search, siblings, the marker and the meter, small and large."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.store import Store
+from spnl_tui.engine.protocol import ReplyFinished
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.search_screen import SearchScreen
+from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.ui.support import TempStore, make_app, wait_until
+from tests.ui.test_snapshots import Act, ask, both_sizes, finished, snapshot
+
+NOON = 1_768_046_400.0  # 10 January 2026
+DAY = 86_400.0
+
+TALKS = (
+    ("Where trains are faster than planes", 1.2, "In which countries are trains faster than planes?"),
+    ("A regular expression for dates", 2.0, "Write a regular expression for ISO dates."),
+    ("Tell me about Paris?", 3.0, "Tell me about Paris, and the trains that go there."),
+    ("日本語の挨拶について教えてください、とくに朝と夜の", 5.0, "朝の挨拶は?"),
+    ("Compost, and what must not go into it whatever the neighbours say", 40.0, "What may I compost?"),
+    ("Old plans", 500.0, "Plan a week in the mountains, by train."),
+)
+
+
+class Seeded(TempStore):
+    """A store with a few conversations from fixed days."""
+
+    async def __call__(self) -> Store:
+        begun = self._opening is not None
+        store = await super().__call__()
+        if not begun:
+            for title, days, text in TALKS:
+                then = NOON - days * DAY
+                prompt = Turn(id=f"p{days}", parent=None, role="user", text=text, created_at=then)
+                answer = replace(
+                    prompt,
+                    id=f"r{days}",
+                    parent=prompt.id,
+                    role="assistant",
+                    text="By **train** one is there in no time: it goes every hour.",
+                    finish_reason="stop",
+                    provenance=Provenance(model="SmolLM2-135M-Instruct"),
+                )
+                details = Conversation(
+                    id=f"c{days}", title=title, created_at=then, updated_at=then, pinned=title == "Old plans"
+                )
+                conversation = Conversation.of(details, [prompt, answer])
+                conversation.updated_at = then
+                await store.add(conversation)
+        return store
+
+
+def picture(
+    snap_compare: Any,
+    tmp_path: Path,
+    size: tuple[int, int],
+    act: Act,
+    engine: ScriptedEngine | None = None,
+    resume: str | None = "c1.2",
+) -> None:
+    store = Seeded(tmp_path / "c.db")
+    app = make_app(engine or ScriptedEngine(), store=store, now=lambda: NOON, resume=resume)
+    snapshot(snap_compare, app, size, act)
+    asyncio.run(store.close())
+
+
+@both_sizes
+def test_list(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: len(screen.conversation))
+        await pilot.press("f5")
+        await wait_until(lambda: len(screen.chat.talks_list.items) == len(TALKS))
+
+    picture(snap_compare, tmp_path, size, act)
+
+
+@both_sizes
+def test_search(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: len(screen.conversation))
+        await pilot.press("ctrl+f")
+        await wait_until(lambda: isinstance(pilot.app.screen, SearchScreen))
+        pilot.app.screen.query_one(Input).cursor_blink = False
+        await pilot.press(*"train")
+        await wait_until(lambda: pilot.app.screen.query_one(OptionList).option_count)
+
+    picture(snap_compare, tmp_path, size, act)
+
+
+@both_sizes
+@pytest.mark.parametrize("cursor", [False, True], ids=["plain", "cursor"])
+def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], cursor: bool) -> None:
+    engine = ScriptedEngine([reply("Paris."), reply("It is **Paris**."), reply("Paris, on the Seine.")])
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Capital of France?", finished(screen, 2))
+        for _ in range(2):
+            before = screen.conversation.path()[-1].id
+            await pilot.press("ctrl+r")
+            await wait_until(lambda before=before: screen.conversation.path()[-1].id != before)
+            await wait_until(finished(screen, 2))
+        await pilot.press("alt+left")
+        await wait_until(lambda: screen.conversation.path()[-1].text == "It is **Paris**.")
+        if cursor:
+            await pilot.press("alt+up", "alt+up", "ctrl+e")
+            await wait_until(lambda: screen.chat.prompt.text)
+
+    picture(snap_compare, tmp_path, size, act, engine, resume=None)
+
+
+@both_sizes
+def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    script = reply(" ".join(["word"] * 40))[:-1]
+    end = ReplyFinished(id=1, finish_reason="stop")
+    engine = ScriptedEngine([[*script, end] for _ in range(6)], context_length=256)
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        for number in range(6):
+            await ask(pilot, screen, f"Question number {number}", finished(screen, 2 * number + 2))
+        screen.chat.prompt.insert("four words more, unsent")
+        await wait_until(lambda: screen.activity.unsent == 4)
+
+    picture(snap_compare, tmp_path, size, act, engine, resume=None)
