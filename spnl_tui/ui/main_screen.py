@@ -14,9 +14,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer
 
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
-from spnl_tui.engine import protocol
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
@@ -25,7 +23,6 @@ from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
-from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -34,7 +31,9 @@ from spnl_tui.ui.widgets.turns import Reply
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.models_pane import ModelsPane
+    from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 
 
 class MainScreen(Screen[None]):
@@ -196,6 +195,8 @@ class MainScreen(Screen[None]):
         self.activity = Activity(model=plain(model.name), state="idle")
 
     async def _load_ahead(self, model: LocalModel) -> None:
+        from spnl_tui.engine import protocol  # 10 ms that the first paint need not wait for
+
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
                 if self._model != model:
@@ -271,6 +272,8 @@ class MainScreen(Screen[None]):
     @work(group="reply")
     async def _reply(self, turn: Turn) -> None:
         """Have this empty turn filled by the model. The one streaming path, whatever asked for the reply."""
+        from spnl_tui.ui.replying import ReplyRun
+
         assert self._model is not None
         conversation, model = self.conversation, self._model
         widget = await self.chat.transcript.add(turn)
@@ -490,14 +493,14 @@ def _end(conversation: Conversation, turn: Turn, reply: ReplySoFar) -> Turn:
 
 
 def _provenance(conversation: Conversation, reply: ReplySoFar) -> Provenance:
-    timing = reply.timing or protocol.Timing()
+    timing = reply.timing
     return Provenance(
         model=conversation.model,
         sampling=conversation.sampling,
         system_prompt=conversation.system_prompt,
         prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
         completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-        ttft_s=timing.ttft_s,
-        itl_s=timing.itl_s,
-        decode_tokens_per_s=timing.decode_tokens_per_s,
+        ttft_s=timing.ttft_s if timing else None,
+        itl_s=timing.itl_s if timing else None,
+        decode_tokens_per_s=timing.decode_tokens_per_s if timing else None,
     )
