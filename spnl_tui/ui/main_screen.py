@@ -423,9 +423,13 @@ class MainScreen(Screen[None]):
         if (reply := self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
-    @work(group="conversation", exclusive=True)
-    async def action_new_conversation(self) -> None:
+    def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made is stopped, and kept where it belongs."""
+        # By way of the screen's own queue: a prompt that is typed right after must find the new conversation.
+        self.post_message(messages.NewConversationRequested())
+
+    @on(messages.NewConversationRequested)
+    async def _new_conversation(self) -> None:
         if self._run is not None:
             self._run.stop()
             await self._run.ended.wait()

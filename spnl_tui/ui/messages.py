@@ -43,6 +43,11 @@ class ReplyEnded(Message):
 
 
 @dataclass
+class NewConversationRequested(Message):
+    """The user wants to begin anew."""
+
+
+@dataclass
 class ModelChosen(Message):
     """The user wants to talk to this model."""
 
