@@ -27,13 +27,13 @@ from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.top_line import TopLine
-from spnl_tui.ui.widgets.turns import Reply
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
     from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.models_pane import ModelsPane
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
+    from spnl_tui.ui.widgets.turns import Reply
 
 
 class MainScreen(Screen[None]):
@@ -273,6 +273,7 @@ class MainScreen(Screen[None]):
     async def _reply(self, turn: Turn) -> None:
         """Have this empty turn filled by the model. The one streaming path, whatever asked for the reply."""
         from spnl_tui.ui.replying import ReplyRun
+        from spnl_tui.ui.widgets.turns import Reply
 
         assert self._model is not None
         conversation, model = self.conversation, self._model
