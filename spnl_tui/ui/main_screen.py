@@ -54,6 +54,8 @@ class MainScreen(Screen[None]):
         self._queued = ""
         """A prompt that was sent while there was no way to answer it."""
         self._getting = False
+        self._missing = False
+        """There is no model here: known only once one was looked for."""
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, id="chat")
         self.pulls = DownloadsPane(id="pulls")
@@ -155,9 +157,12 @@ class MainScreen(Screen[None]):
         try:
             model = await self._services.first_model()
         except SpnlError as error:
+            self._return_queued()
             self._without_model(error)
             return
         if model is None:
+            # What was sent meanwhile comes back: to fetch a model is for the user to decide.
+            self._return_queued()
             self._without_model()
         else:
             await self._use_model(model)
@@ -169,12 +174,14 @@ class MainScreen(Screen[None]):
         self.run_worker(self._use_model(message.model), group="model")
 
     def _without_model(self, error: SpnlError | None = None) -> None:
+        self._missing = True
         self.activity = Activity(state="no model")
         self.chat.welcome.offer(starter=self._services.starter is not None, error=error)
 
     async def _use_model(self, model: LocalModel) -> None:
         """Talk to this model from the next prompt on; a reply ends on the model that it began with."""
         self._model = model
+        self._missing = False
         self.chat.welcome.ready(model.name)
         if self._run is not None:
             # `_finish_reply` takes the model up.
@@ -224,7 +231,7 @@ class MainScreen(Screen[None]):
     @work(group="model")
     async def _get_starter(self) -> None:
         starter = self._services.starter
-        if starter is None or self._getting:
+        if starter is None or self._getting or not self._missing:
             return
         self._getting = True
         self.activity = Activity(state="getting", since=self._services.clock())
