@@ -100,7 +100,7 @@ def _device(machine: Machine) -> Finding:
             "device",
             "note",
             f"CPU: {machine.processor}",
-            "This mistralrs was built without CUDA. For the card, build it with CUDA: see the docs of mistral.rs",
+            "This mistralrs was built without CUDA: the docs of mistral.rs tell how to build it with.",
         )
     return Finding("device", "ok", f"CPU: {machine.processor}")
 
