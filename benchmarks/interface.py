@@ -207,7 +207,7 @@ def run_start(report: Path, *, bare: bool) -> None:
         return
     from spnl_tui.app import SpnlChat
     from spnl_tui.settings import Settings
-    from spnl_tui.themes import builtin_directory, load_themes
+    from spnl_tui.themes import builtin_directory, wanted_theme
     from spnl_tui.ui.services import Services
 
     class Engine:
@@ -219,8 +219,10 @@ def run_start(report: Path, *, bare: bool) -> None:
             assert self.focused is not None
             painted(self)
 
-    themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
-    Started(Settings(), Services(engine=Engine()), themes=themes).run()  # type: ignore[arg-type]
+    # As run_app does: the wanted theme now, the others when the screen stands.
+    wanted = wanted_theme(Settings().interface.theme, builtin_directory(), Path("/nonexistent"))
+    assert wanted is not None
+    Started(Settings(), Services(engine=Engine()), themes=(wanted,)).run()  # type: ignore[arg-type]
 
 
 def in_terminal(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,8 +17,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 
-from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
+from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands import COMMANDS, bindings
@@ -29,6 +29,7 @@ from spnl_tui.ui.toasts import tell
 if TYPE_CHECKING:
     # The first paint needs none of these.
     from spnl_tui.hub.starter import Starter as HubStarter
+    from spnl_tui.models.local import LocalModel
     from spnl_tui.services import Services
     from spnl_tui.ui.browsing import ModelBrowser
 
@@ -60,34 +61,67 @@ class SpnlChat(App[None], inherit_bindings=False):
         services: InterfaceServices,
         *,
         themes: Iterable[Theme] = (),
+        more_themes: Callable[[], tuple[Iterable[Theme], Iterable[SpnlError]]] | None = None,
+        keep_setting: Callable[[str, str], None] | None = None,
         problems: Iterable[SpnlError] = (),
     ) -> None:
-        """`problems` are mistakes that were found on the way here, to be shown once the screen stands."""
+        """`problems` are mistakes that were found on the way here, to be shown once the screen stands.
+
+        `themes` are there at once; `more_themes` reads the others, in a thread, when the screen stands.
+        `keep_setting` writes a setting, by its full name, that the user has chosen here. May raise SpnlError.
+        """
         super().__init__()
         self._settings = settings
         self._services = services
         self._problems = list(problems)
+        self._more_themes = more_themes
+        self._keep_setting = keep_setting
         for theme in themes:
             self.register_theme(theme)
-        wanted = settings.interface.theme
-        if wanted in self.available_themes:
-            self.theme = wanted
-        else:
-            near = did_you_mean(wanted, self.available_themes)
-            self._problems.append(settings.mistake("interface.theme", f"There is no theme {wanted!r}.", near))
+        if settings.interface.theme in self.available_themes:
+            self.theme = settings.interface.theme
+        try:
+            settings.check_keys(command.id for command in COMMANDS)
+        except SettingsError as error:
+            self._problems.append(error)
         self.set_keymap(settings.keys)
 
-    def on_mount(self) -> None:
-        """Tell what went wrong on the way here."""
+    def on_ready(self) -> None:
+        """The screen stands: tell what went wrong on the way here, and do what could wait."""
         for error in self._problems:
             tell(self, error)
-
-    def on_ready(self) -> None:
-        """The program is in memory: leave it out of every garbage collection.
-
-        A full collection walks all modules and stylesheets, some 50 ms, in which no key is answered.
-        """
+        # The program is in memory: leave it out of every garbage collection. A full one walks all modules and
+        # stylesheets, some 50 ms, in which no key is answered.
         gc.freeze()
+        self._read_themes()
+
+    @work(group="themes")
+    async def _read_themes(self) -> None:
+        if self._more_themes is not None:
+            themes, failures = await asyncio.to_thread(self._more_themes)
+            for theme in themes:
+                self.register_theme(theme)
+            for error in failures:
+                tell(self, error)
+        wanted = self._settings.interface.theme
+        if wanted not in self.available_themes:
+            near = did_you_mean(wanted, self.available_themes)
+            tell(self, self._settings.mistake("interface.theme", f"There is no theme {wanted!r}.", near))
+        elif self.theme != wanted:
+            self.theme = wanted
+        # From here on a change is the user's own.
+        self.theme_changed_signal.subscribe(self, self._theme_chosen)
+
+    def _theme_chosen(self, theme: Theme) -> None:
+        self._keep_theme(theme.name)
+
+    @work(group="themes")
+    async def _keep_theme(self, name: str) -> None:
+        if self._keep_setting is not None:
+            try:
+                await asyncio.to_thread(self._keep_setting, "interface.theme", name)
+            except SpnlError as error:
+                tell(self, error)
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""
@@ -177,9 +211,11 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
 
     `resume`: the id of the conversation to begin with, or its beginning; empty: the last one.
     """
-    from spnl_tui.themes import builtin_directory, load_themes
+    from spnl_tui.settings import write_setting
+    from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
 
-    themes, failures = load_themes(builtin_directory(), services.paths.config / "themes")
+    builtin, own = builtin_directory(), services.paths.config / "themes"
+    wanted = wanted_theme(services.settings.interface.theme, builtin, own)
     app = SpnlChat(
         services.settings,
         InterfaceServices(
@@ -192,8 +228,9 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
             browser=lambda: _make_browser(services),
             close=(services.close,),
         ),
-        themes=themes,
-        problems=failures,
+        themes=() if wanted is None else (wanted,),
+        more_themes=lambda: load_themes(builtin, own),
+        keep_setting=partial(write_setting, services.config_file),
     )
     app.run(mouse=services.settings.interface.mouse)
     return app.return_code or 0

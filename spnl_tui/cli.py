@@ -429,4 +429,4 @@ def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Servic
         flags={**ctx.obj["flags"], **given},
         must_exist=config is not None,
     )
-    return make_services(settings, paths)
+    return make_services(settings, paths, config)

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 class Services:
     """What commands and panes ask to do things. Close it, or use it as an asynchronous context."""
 
-    def __init__(self, settings: Settings, paths: Paths) -> None:
+    def __init__(self, settings: Settings, paths: Paths, config_file: Path | None = None) -> None:
+        """`config_file` is where the settings were read from, if not from the usual place."""
         self.settings = settings
         self.paths = paths
+        self.config_file = config_file or paths.config / "config.toml"
         self._opening: asyncio.Future[Store] | None = None
 
     @cached_property
@@ -194,10 +196,10 @@ class Services:
         await self.close()
 
 
-def make_services(settings: Settings, paths: Paths) -> Services:
+def make_services(settings: Settings, paths: Paths, config_file: Path | None = None) -> Services:
     """The services for these settings; also begins the program's log."""
     start_log(paths.log_file)
-    return Services(settings, paths)
+    return Services(settings, paths, config_file)
 
 
 def make_engine(settings: Settings, paths: Paths) -> Engine:

@@ -75,6 +75,18 @@ def load_themes(builtin: Path, user: Path) -> tuple[tuple[Theme, ...], tuple[The
     return tuple(themes[name] for name in sorted(themes)), tuple(failures)
 
 
+def wanted_theme(name: str, builtin: Path, user: Path) -> Theme | None:
+    """The theme of this name alone, to start with; None if there is none, or a broken one. Never raises."""
+    for directory in (user, builtin):
+        file = directory / f"{name}.toml"
+        if Path(name).name == name and file.is_file():
+            try:
+                return load_theme(file)
+            except ThemeError:
+                continue  # `load_themes` will tell
+    return None
+
+
 def load_theme(file: Path) -> Theme:
     """The theme in this file.
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import mistralrs
 
 _MODEL = "default"
-_WRITES_PER_SECOND = 30
+_WRITES_PER_SECOND = 20
 
 
 class Wire:

@@ -100,7 +100,7 @@ def _device(machine: Machine) -> Finding:
             "device",
             "note",
             f"CPU: {machine.processor}",
-            "This mistralrs has no CUDA. To use the card: pip install mistralrs-cuda, not mistralrs",
+            "This mistralrs was built without CUDA: the docs of mistral.rs tell how to build it with.",
         )
     return Finding("device", "ok", f"CPU: {machine.processor}")
 

@@ -123,6 +123,7 @@ async def _run(
         lambda name: resolve(services, name),
         defaults=services.settings.sampling,
         directory=directory,
+        parallel=services.settings.engine.num_parallel,
         stop=stop,
     )
     async with aclosing(events):
@@ -193,6 +194,7 @@ async def map_input(services: Services, template: str, *, sampling: Sampling, js
         sampling=sampling,
         journal=journal,
         ordered=not jsonl,
+        parallel=services.settings.engine.num_parallel,
     )
     async with aclosing(events):
         async for event in events:

@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     from spnl_tui.engine.service import LoadedModel
 
 
-class Meters:
-    """The token meter of each model."""
-
-    def __init__(self, engine: ChatEngine) -> None:
-        self._engine = engine
-        self._meters: dict[LocalModel, TokenMeter] = {}
-
-    def of(self, model: LocalModel) -> TokenMeter:
-        """The meter of this model, which remembers what it has counted."""
-        if model not in self._meters:
-            self._meters[model] = TokenMeter(lambda texts: self._engine.count_tokens(model, texts))
-        return self._meters[model]
-
-
 class Asking:
     """One request for a reply to the branch above an empty turn.
 

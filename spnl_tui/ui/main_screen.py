@@ -15,33 +15,31 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.conversations.titles import title_of
-from spnl_tui.engine import protocol
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
-from spnl_tui.ui.asking import Asking, Meters, memory_begins
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping, Recording
-from spnl_tui.ui.replying import ReplyRun, ReplySoFar
+from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
-from spnl_tui.ui.widgets.turns import Reply
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.models_pane import ModelsPane
+    from spnl_tui.ui.replying import ReplyRun, ReplySoFar
+    from spnl_tui.ui.widgets.turns import Reply
 
 _TYPING_S = 0.25
 """So long after the last key what is typed is counted."""
@@ -70,6 +68,8 @@ class MainScreen(Screen[None]):
         self._getting = False
         self._meters = Meters(services.engine)
         self.keeping = Keeping(self, services.store)
+        self._missing = False
+        """There is no model here: known only once one was looked for."""
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
@@ -182,9 +182,12 @@ class MainScreen(Screen[None]):
         try:
             model = await self._services.first_model()
         except SpnlError as error:
+            self._return_queued()
             self._without_model(error)
             return
         if model is None:
+            # What was sent meanwhile comes back: to fetch a model is for the user to decide.
+            self._return_queued()
             self._without_model()
         else:
             await self._use_model(model)
@@ -196,12 +199,14 @@ class MainScreen(Screen[None]):
         self.run_worker(self._use_model(message.model), group="model")
 
     def _without_model(self, error: SpnlError | None = None) -> None:
+        self._missing = True
         self.activity = Activity(state="no model")
         self.chat.welcome.offer(starter=self._services.starter is not None, error=error)
 
     async def _use_model(self, model: LocalModel) -> None:
         """Talk to this model from the next prompt on; a reply ends on the model that it began with."""
         self._model = model
+        self._missing = False
         self.chat.welcome.ready(model.name)
         if self._run is not None:
             # `_finish_reply` takes the model up.
@@ -222,6 +227,8 @@ class MainScreen(Screen[None]):
         self.activity = Activity(model=plain(model.name), state="idle")
 
     async def _load_ahead(self, model: LocalModel) -> None:
+        from spnl_tui.engine import protocol  # 10 ms that the first paint need not wait for
+
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
                 if self._model != model:
@@ -249,7 +256,7 @@ class MainScreen(Screen[None]):
     @work(group="model")
     async def _get_starter(self) -> None:
         starter = self._services.starter
-        if starter is None or self._getting:
+        if starter is None or self._getting or not self._missing:
             return
         self._getting = True
         self.activity = Activity(state="getting", since=self._services.clock())
@@ -284,6 +291,8 @@ class MainScreen(Screen[None]):
         await self._ask(message.text)
 
     async def _ask(self, text: str) -> None:
+        from spnl_tui.conversations.titles import title_of
+
         self.chat.show_welcome(False)
         self.chat.prompt.remember(text)
         if edited := self.branches.take_edited():
@@ -299,6 +308,10 @@ class MainScreen(Screen[None]):
     @work(group="reply")
     async def _reply(self, turn: Turn) -> None:
         """Have this empty turn filled by the model. The one streaming path, whatever asked for the reply."""
+        from spnl_tui.ui.asking import Asking
+        from spnl_tui.ui.replying import ReplyRun
+        from spnl_tui.ui.widgets.turns import Reply
+
         assert self._model is not None
         conversation, model = self.conversation, self._model
         asking = Asking(
@@ -442,6 +455,8 @@ class MainScreen(Screen[None]):
 
     async def show_conversation(self, conversation: Conversation) -> None:
         """Show this conversation in place of the one before, whose reply is stopped if there is one."""
+        from spnl_tui.ui.asking import memory_begins
+
         if conversation is not self.conversation:
             await self.stop_reply()
         self.conversation = conversation

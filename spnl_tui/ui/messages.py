@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 from spnl_tui.conversations.conversation import FinishReason
-from spnl_tui.models.local import LocalModel
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
     from spnl_tui.hub.pull import PullRequest
+    from spnl_tui.models.local import LocalModel
 
 
 @dataclass

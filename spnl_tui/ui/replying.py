@@ -11,13 +11,17 @@ from typing import Any
 from spnl_tui.conversations.conversation import FinishReason
 from spnl_tui.engine import protocol
 from spnl_tui.engine.protocol import Event
+from spnl_tui.models.machine import read_machine
 from spnl_tui.ui.activity import Activity
 
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
 _DRAWING_SHARE = 1 / 12
-"""Of a core. Drawing competes with decoding, whose threads spin on every core. With the beginning and the end
-of a reply, all that the interface does then stays below a tenth."""
+"""Of a core, where the load plan leaves the interface one of its own."""
+_CROWDED_SHARE = 1 / 30
+"""Where the engine has all cores. Its threads spin at barriers, and each waits for the one that drawing holds
+up: at a twelfth of a core decoding lost 8 %, at a thirtieth 3 % (benchmarks/decode.py)."""
+_CROWDED_CORES = 2
 
 
 class Pace:
@@ -28,6 +32,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
+        self._share = _CROWDED_SHARE if read_machine().cores <= _CROWDED_CORES else _DRAWING_SHARE
         self._drawn_at = float("-inf")
         self._cpu_at = 0.0
 
@@ -39,7 +44,7 @@ class Pace:
     def wait_s(self) -> float:
         """Seconds until the next drawing is due; 0 and less: now."""
         spent = time.thread_time() - self._cpu_at
-        gap = min(max(_SHORTEST_GAP_S, spent / _DRAWING_SHARE), _LONGEST_GAP_S)
+        gap = min(max(_SHORTEST_GAP_S, spent / self._share), _LONGEST_GAP_S)
         return self._drawn_at + gap - time.monotonic()
 
 

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from spnl_tui.engine.protocol import Event
-from spnl_tui.models.local import LocalModel
-from spnl_tui.models.request import Message, Sampling
-
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
+    from spnl_tui.engine.protocol import Event
     from spnl_tui.engine.service import LoadedModel
     from spnl_tui.hub.downloads import Downloads
+    from spnl_tui.models.local import LocalModel
+    from spnl_tui.models.request import Message, Sampling
     from spnl_tui.ui.browsing import ModelBrowser
 
 

@@ -69,6 +69,20 @@ class Terminal:
         self._stream.feed(self._decoder.decode(data))
         return True
 
+    def skip_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Take what the program writes without looking at it, which costs nearly nothing, until this is true.
+
+        Raises:
+            AssertionError: it was not true in time.
+        """
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, "what was waited for did not come"
+            pause = time.monotonic() + 0.5
+            while (left := pause - time.monotonic()) > 0:
+                if select.select([self._fd], [], [], left)[0]:
+                    os.read(self._fd, 1 << 20)
+
     def wait_for(self, what: str | Callable[[str], bool], timeout: float = 30.0) -> str:
         """Read until the screen shows this text, or this is true of it; the screen then.
 

@@ -125,15 +125,18 @@ def make_app(
     starter: Starter | None = None,
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
+    found: asyncio.Event | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
 ) -> SpnlChat:
-    """The app with everything real but the engine and the clock."""
+    """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
     async def first_model() -> LocalModel | None:
+        if found is not None:
+            await found.wait()
         if error is not None:
             raise error
         return model

@@ -354,6 +354,28 @@ async def test_first_run_offers_the_starter_and_sends_what_was_typed() -> None:
         assert starter.asked == 1
 
 
+async def test_a_prompt_that_is_sent_before_the_model_is_found_waits_for_it() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    async with chat(found=found, starter=starter) as it:
+        await it.ask("Hello", wait=False)
+        await it.pilot.pause()
+        assert starter.asked == 0
+        found.set()
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Hello"), ("assistant", "Yes.")]
+        assert starter.asked == 0
+
+
+async def test_a_prompt_that_is_sent_before_no_model_is_found_comes_back_and_fetches_nothing() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    async with chat(found=found, model=None, starter=starter) as it:
+        await it.ask("Hello", wait=False)
+        found.set()
+        await wait_until(lambda: it.prompt.text == "Hello")
+        assert it.screen.activity.state == "no model"
+        assert starter.asked == 0
+
+
 async def test_enter_alone_gets_the_starter_once() -> None:
     starter = ScriptedStarter()
     async with chat(model=None, starter=starter) as it:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -11,7 +12,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from spnl_tui.conversations.conversation import Turn
-from spnl_tui.ui.widgets.turns import Reply, UserTurn
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.widgets.turns import Reply
 
 _FIRST_LINES = 100
 """Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
@@ -122,6 +125,8 @@ class Transcript(VerticalScroll, can_focus=False):
         return next((widget for widget in self._column.children if widget.name == turn_id), None)
 
     def _shown(self) -> list[Turn]:
+        from spnl_tui.ui.widgets.turns import Reply, UserTurn
+
         return [widget.turn for widget in self._column.children if isinstance(widget, UserTurn | Reply)]
 
     async def _show_newer(self) -> None:
@@ -162,6 +167,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def last_reply(self) -> Reply | None:
         """The reply at the bottom."""
+        from spnl_tui.ui.widgets.turns import Reply
+
         return next((w for w in reversed(self._column.children) if isinstance(w, Reply)), None)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -199,6 +206,8 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._column.mount_all(widgets, before=0 if self._column.children else None)
 
     def _widget(self, turn: Turn) -> Widget:
+        from spnl_tui.ui.widgets.turns import Reply, UserTurn  # with Markdown, which the first paint has not
+
         widget: Widget
         if turn.role == "assistant":
             place = self.place(turn)

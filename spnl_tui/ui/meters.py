@@ -1,0 +1,27 @@
+"""The token meters: one for each model that is talked to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spnl_tui.ui.services import ChatEngine
+
+if TYPE_CHECKING:
+    from spnl_tui.conversations.meter import TokenMeter
+    from spnl_tui.models.local import LocalModel
+
+
+class Meters:
+    """The token meter of each model."""
+
+    def __init__(self, engine: ChatEngine) -> None:
+        self._engine = engine
+        self._meters: dict[LocalModel, TokenMeter] = {}
+
+    def of(self, model: LocalModel) -> TokenMeter:
+        """The meter of this model, which remembers what it has counted."""
+        if model not in self._meters:
+            from spnl_tui.conversations.meter import TokenMeter
+
+            self._meters[model] = TokenMeter(lambda texts: self._engine.count_tokens(model, texts))
+        return self._meters[model]

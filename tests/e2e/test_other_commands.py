@@ -1,0 +1,152 @@
+"""doctor, history, queries and map, as scripts meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.export import to_json_text
+
+COMMAND = (sys.executable, "-m", "spnl_tui")
+
+
+def spnl(*arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+
+
+# A hub that refuses the connection at once.
+NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def test_doctor_finds_without_a_network_and_shows_no_token() -> None:
+    result = spnl("doctor", "--json", HF_TOKEN="hf_secret", **NO_HUB)
+    assert result.returncode == 0, result.stderr
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)["findings"]}
+    assert {"versions", "device", "threads", "memory", "cache", "Hugging Face", "token", "terminal"} <= set(
+        findings
+    )
+    assert findings["Hugging Face"]["level"] == "note"
+    assert findings["Hugging Face"]["remedy"]
+    assert findings["token"]["value"] == "present"
+    assert "hf_secret" not in result.stdout + spnl("doctor", HF_TOKEN="hf_secret", **NO_HUB).stdout
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    conversation = Conversation(title="Rain")
+    conversation.add_turn("user", "Why does it rain?")
+    reply = conversation.add_turn("assistant", "Water \x1b[31m condenses[/]")
+    conversation.finish(reply.id, "stop")
+    file = tmp_path / "rain.json"
+    file.write_text(to_json_text([conversation]))
+    return file
+
+
+def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, tmp_path: Path) -> None:
+    assert spnl("history", "import", exported).returncode == 0
+    listed = json.loads(spnl("history", "list", "--json").stdout)["conversations"]
+    (identifier,) = [item["id"] for item in listed]
+    assert "Rain" in spnl("history", "list").stdout
+    found = spnl("history", "search", "condenses")
+    assert found.returncode == 0
+    assert identifier[:8] in found.stdout
+    assert spnl("history", "search", "snow").returncode == 1
+    shown = spnl("history", "show", identifier[:12]).stdout
+    assert "Why does it rain?" in shown
+    assert "\x1b" not in shown
+    # Lossless: what comes out is what went in.
+    assert spnl("history", "export", identifier).stdout == exported.read_text()
+    markdown = tmp_path / "rain.md"
+    assert spnl("history", "export", "--format", "markdown", "-o", markdown).returncode == 0
+    assert "Why does it rain?" in markdown.read_text()
+    assert spnl("history", "rm", "-y", identifier).returncode == 0
+    assert json.loads(spnl("history", "list", "--json").stdout)["conversations"] == []
+    assert spnl("history", "show", identifier).returncode == 1
+
+
+QUERIES = {
+    "hello": '(g "MODEL" (user "Hello world") 0.6 16)',
+    "chat": '(g "MODEL" (cross (system "You are helpful") (user "Why is the sky blue?")) 0.5 16)',
+    "emails": """
+        (g "MODEL"
+           (cross (system "Score each email 0-100; list the top 3")
+                  (plus (g "MODEL" (user "Write a fun email") 0.8 12)
+                        (g "MODEL" (user "Write a fun email") 0.8 12)
+                        (g "MODEL" (user "Write a fun email") 0.8 12))
+                  (user "I am applying to NASA"))
+           0.0 16)""",
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_queries_of_spnl_run_on_the_real_model(name: str, starter_gguf: Path, tmp_path: Path) -> None:
+    file = tmp_path / f"{name}.lisp"
+    file.write_text(QUERIES[name].replace("MODEL", str(starter_gguf)))
+    result = spnl("run", "-f", file, "--json", "-v", "--time")
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["complete"]
+    assert len(answer["replies"]) == 1
+    assert answer["replies"][0]["reply"]
+    assert "g " in result.stderr  # the tree
+
+
+def test_a_mistake_in_a_query_names_its_place() -> None:
+    result = spnl("run", "-c", '(g "starter"\n  (usr "hi"))')
+    assert result.returncode == 1
+    assert "line 2" in result.stderr
+    assert "user" in result.stderr
+
+
+def test_four_candidates_differ(starter_gguf: Path) -> None:
+    result = spnl(
+        *("run", "-m", starter_gguf, "-n", "4", "-t", "1", "-l", "24", "--json"),
+        "Write a tagline for a bakery.",
+    )
+    replies = [reply["reply"] for reply in json.loads(result.stdout)["replies"]]
+    assert len(set(replies)) == 4
+
+
+@pytest.mark.parametrize("builtin", ["email", "email2", "bulkmap", "gsm8k"])
+def test_every_builtin_runs(builtin: str, starter_gguf: Path) -> None:
+    result = spnl("run", "-b", builtin, "-n", "2", "-m", starter_gguf, "-l", "8", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["replies"]
+
+
+def test_a_map_that_is_killed_goes_on_where_it_was(starter_gguf: Path, tmp_path: Path) -> None:
+    lines = "".join(f"{number}\n" for number in range(50))
+    arguments = ["map", "-m", str(starter_gguf), "-t", "0", "-l", "4", "--jsonl", "Say {}"]
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(lines)
+        process.stdin.close()
+        first: list[dict[str, Any]] = [json.loads(process.stdout.readline()) for _ in range(20)]
+        process.send_signal(signal.SIGKILL)
+    result = spnl(*arguments, stdin=lines)
+    assert result.returncode == 0, result.stderr
+    second = [json.loads(line) for line in result.stdout.splitlines()]
+    assert sorted(item["index"] for item in second) == list(range(50))
+    resumed = [item for item in second if item["resumed"]]
+    assert len(resumed) >= 20  # none of what was printed is computed twice
+    assert {item["index"]: item["reply"] for item in first}.items() <= {
+        item["index"]: item["reply"] for item in second
+    }.items()

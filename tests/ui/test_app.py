@@ -1,0 +1,63 @@
+"""The application around the screen: themes, keys, and what went wrong on the way."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+from spnl_tui.app import SpnlChat
+from spnl_tui.errors import SpnlError, ThemeError
+from spnl_tui.settings import InterfaceSettings, Settings
+from spnl_tui.ui.services import Services
+from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
+
+WANTED, OTHER = Theme("wanted", primary="#88c0d0"), Theme("other", primary="#bf616a")
+
+
+def make_app(settings: Settings, **options: object) -> SpnlChat:
+    return SpnlChat(settings, Services(engine=ScriptedEngine()), **options)  # type: ignore[arg-type]  # by name
+
+
+def told(app: SpnlChat) -> str:
+    """The toasts' texts."""
+    return "\n".join(notification.message for notification in app._notifications)
+
+
+async def test_the_wanted_theme_is_there_at_once_and_a_chosen_one_is_kept() -> None:
+    kept: list[tuple[str, str]] = []
+    app = make_app(
+        Settings(interface=InterfaceSettings(theme="wanted")),
+        themes=(WANTED,),
+        more_themes=lambda: ((OTHER,), (ThemeError("The theme broken cannot be used"),)),
+        keep_setting=lambda name, value: kept.append((name, value)),
+    )
+    async with app.run_test():
+        assert app.theme == "wanted"
+        await wait_until(lambda: "other" in app.available_themes)
+        await wait_until(lambda: len(app._notifications) == 1)  # the broken one is told
+        app.theme = "other"
+        await wait_until(lambda: kept == [("interface.theme", "other")])
+
+
+async def test_an_unknown_theme_and_an_unknown_key_are_told_and_the_program_runs() -> None:
+    app = make_app(
+        Settings(interface=InterfaceSettings(theme="wantd"), keys={"chat.nw": "f6"}),
+        more_themes=lambda: ((WANTED,), ()),
+    )
+    async with app.run_test():
+        await wait_until(lambda: "chat.nw" in told(app) and "wantd" in told(app))
+        assert "wanted" in told(app)
+        assert "chat.new" in told(app)
+
+
+async def test_a_setting_that_cannot_be_written_is_told() -> None:
+    def refuse(name: str, value: str) -> None:
+        raise SpnlError("The configuration cannot be written", "Read-only.")
+
+    app = make_app(
+        Settings(interface=InterfaceSettings(theme="wanted")), themes=(WANTED, OTHER), keep_setting=refuse
+    )
+    async with app.run_test():
+        await wait_until(lambda: not app.workers._workers)
+        app.theme = "other"
+        await wait_until(lambda: "Read-only" in told(app))
