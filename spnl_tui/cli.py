@@ -51,6 +51,7 @@ def _sampling_options(command: _Command) -> _Command:
 @click.version_option(package_name="spnl-chat", prog_name="spnl-chat")
 @click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
 @click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
+@click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
 @click.option("--theme", help="The theme of the interface.")
 @click.option(
     "--resume",
@@ -61,14 +62,20 @@ def _sampling_options(command: _Command) -> _Command:
 )
 @click.pass_context
 def cli(
-    ctx: click.Context, config: Path | None, model: str | None, theme: str | None, resume: str | None
+    ctx: click.Context,
+    config: Path | None,
+    model: str | None,
+    persona: str | None,
+    theme: str | None,
+    resume: str | None,
 ) -> None:
     """Chat with language models that run on this machine.
 
     Without a command the interface opens. Settings come from the configuration file, then the environment,
     then these flags.
     """
-    ctx.obj = {"config": config, "flags": {"model.default": model, "interface.theme": theme}}
+    flags = {"model.default": model, "interface.theme": theme}
+    ctx.obj = {"config": config, "persona": persona, "flags": flags}
     if ctx.invoked_subcommand is None:
         from spnl_tui.app import run_app
 
@@ -429,4 +436,6 @@ def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Servic
         flags={**ctx.obj["flags"], **given},
         must_exist=config is not None,
     )
+    if (persona := ctx.obj["persona"]) is not None:
+        settings = settings.as_persona(persona)
     return make_services(settings, paths, config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -87,8 +87,6 @@ class ChatSettings:
     """Show the model's thinking unfolded. Folded, one key opens it."""
     markdown: bool = True
     """Render replies as Markdown; false shows them as they were written."""
-    automatic_titles: bool = True
-    """Let the loaded model name a conversation after its first exchange, while it is idle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +95,9 @@ class ContextSettings:
 
     length: int | None = None
     """The context length wanted, in tokens. Not set: the model's own, as far as memory allows."""
-    policy: Literal["drop_oldest", "summarize", "ask"] = "drop_oldest"
+    policy: Literal["drop_oldest", "ask"] = "drop_oldest"
     """When the context is full: "drop_oldest" leaves the oldest turns out (never the system prompt or
-    pinned turns), "summarize" has the model sum them up, "ask" stops and asks. The conversation itself is
-    never cut."""
+    pinned turns), "ask" stops and asks. The conversation itself is never cut."""
 
     def __post_init__(self) -> None:
         _at_least("length", self.length, 128)
@@ -206,6 +203,26 @@ class Settings:
     personas: Mapping[str, Persona] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     """Full name of a setting → where it was set; what is at its default is not in it."""
+
+    def as_persona(self, name: str) -> Settings:
+        """The settings with this persona's system prompt, model and sampling.
+
+        Raises:
+            SettingsError: there is no such persona.
+        """
+        if (persona := self.personas.get(name)) is None:
+            raise SettingsError(
+                f"There is no persona {name!r}",
+                f"There are {', '.join(sorted(self.personas))}." if self.personas else "None is configured.",
+                did_you_mean(name, self.personas) or "Add one to config.toml: [personas.NAME]",
+            )
+        flags = {setting for setting, origin in self.origins.items() if origin.where == "command line"}
+        chat, model = self.chat, self.model
+        if persona.system_prompt is not None and "chat.system_prompt" not in flags:
+            chat = replace(chat, system_prompt=persona.system_prompt)
+        if persona.model is not None and "model.default" not in flags:
+            model = replace(model, default=persona.model)
+        return replace(self, chat=chat, model=model, sampling=persona.sampling)
 
     def check_keys(self, known_ids: Iterable[str]) -> None:
         """Refuse a binding id that no binding has.

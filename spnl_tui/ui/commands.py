@@ -124,7 +124,7 @@ COMMANDS: tuple[Command, ...] = (
         id="chat.copy_code",
         keys="ctrl+b",
         action="copy_code",
-        label="Copy code",
+        label="Code",
         help="Copy a code block of the last reply.",
         group="Reply",
         footer=True,
@@ -206,7 +206,6 @@ COMMANDS: tuple[Command, ...] = (
         label="Search",
         help="Search in everything that was said.",
         group="Conversation",
-        footer=True,
     ),
     Command(
         id="turn.up",

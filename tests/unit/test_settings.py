@@ -293,3 +293,25 @@ def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path
 def test_the_documentation_tells_every_variable() -> None:
     text = (EXAMPLE.parent / "docs" / "configuration.md").read_text()
     assert re.findall(r"(?m)^\| `([A-Z_]+)` \|", text) == list(ENVIRONMENT)
+
+
+def test_a_persona_brings_its_prompt_model_and_sampling_and_flags_outrank_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[chat]\nsystem_prompt = "Be kind."\n'
+        '[personas.translator]\nsystem_prompt = "Translate."\nmodel = "starter"\nsampling = { temperature = 0.2 }\n'
+    )
+    plain = load_settings(file).as_persona("translator")
+    assert (plain.chat.system_prompt, plain.model.default) == ("Translate.", "starter")
+    assert plain.sampling.temperature == 0.2
+    told = load_settings(file, flags={"model.default": "qwen3:1.7b", "chat.system_prompt": "Sing."})
+    assert told.as_persona("translator").model.default == "qwen3:1.7b"
+    assert told.as_persona("translator").chat.system_prompt == "Sing."
+
+
+def test_an_unknown_persona_is_told_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[personas.translator]\nsystem_prompt = "Translate."\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file).as_persona("transltor")
+    assert "translator" in caught.value.hint
