@@ -122,7 +122,7 @@ class Transcript(VerticalScroll, can_focus=False):
         widget.border_title = "the model remembers from here" if begins else ""
 
     def _mounted(self, turn_id: str) -> Widget | None:
-        return next((widget for widget in self._column.children if widget.name == turn_id), None)
+        return next((widget for widget in reversed(self._column.children) if widget.name == turn_id), None)
 
     def _shown(self) -> list[Turn]:
         from spnl_tui.ui.widgets.turns import Reply, UserTurn
@@ -164,6 +164,13 @@ class Transcript(VerticalScroll, can_focus=False):
     def following(self) -> bool:
         """Whether the end is kept in view."""
         return self._anchored and not self._anchor_released
+
+    def reply(self, turn_id: str) -> Reply | None:
+        """The reply of this id, if it is mounted."""
+        from spnl_tui.ui.widgets.turns import Reply
+
+        widget = self._mounted(turn_id)
+        return widget if isinstance(widget, Reply) else None
 
     def last_reply(self) -> Reply | None:
         """The reply at the bottom."""
