@@ -11,6 +11,7 @@ Every one says three things: what happened (`title`), why (`message`), and what 
     ├── HubError           Hugging Face refused, failed or could not be reached
     ├── PullError          a download cannot go on
     ├── StoreError         conversations cannot be read or written
+    ├── CommandError       what was typed after a "/" is no command, or none that can be done now
     ├── QueryError         a span query is malformed
     └── ThemeError         a theme file is wrong
 """
@@ -65,6 +66,10 @@ class PullError(SpnlError):
 
 class StoreError(SpnlError):
     """Conversations cannot be read or written."""
+
+
+class CommandError(SpnlError):
+    """What was typed after a "/" is no command, or none that can be done now."""
 
 
 class QueryError(SpnlError):

@@ -14,6 +14,7 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.slash import with_escape
 
 if TYPE_CHECKING:
     from spnl_tui.ui.activity import Activity
@@ -122,7 +123,7 @@ class Answering:
     async def _ask(self, conversation: Conversation, text: str) -> None:
         from spnl_tui.conversations.titles import title_of
 
-        self._prompt.remember(text)
+        self._prompt.past.add(with_escape(text))
         if not self._is_seen(conversation):
             conversation.add_turn("user", text)
         else:

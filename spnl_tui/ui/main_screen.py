@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import CommandError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
@@ -22,12 +22,13 @@ from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
-from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, can_do, do, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.slash import CommandCompleter, with_escape
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -66,6 +67,7 @@ class MainScreen(Screen[None]):
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
         self.chat.transcript.place = self.branches.place
+        self.chat.prompt.completers = (CommandCompleter(self),)
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
@@ -159,7 +161,7 @@ class MainScreen(Screen[None]):
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.set_earlier(await self.keeping.prompts())
+        self.chat.prompt.past.put_before([with_escape(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
 
@@ -178,6 +180,19 @@ class MainScreen(Screen[None]):
             await self.answering.submit(message.text)
         if self.in_use.model is None:
             self.action_get_starter()
+
+    @on(messages.CommandSubmitted)
+    async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
+        message.stop()
+        command, argument = message.call.command, message.call.argument
+        if not can_do(command, self):
+            self.chat.prompt.give_back(message.text)
+            tell(self, CommandError(f"/{command.slash} cannot be done now", command.help))
+        elif command.id == "chat.new":
+            # Not by way of the queue, where what was typed ahead may be before it.
+            await self._new_conversation()
+        else:
+            await do(command, self, *([argument] if argument else []))
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -275,9 +290,9 @@ class MainScreen(Screen[None]):
         await self.talks.more()
 
     @work(group="talk")
-    async def action_talk(self, what: str) -> None:
+    async def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self.talks.act(what)
+        await self.talks.act(what, *arguments)
 
     @work(group="turn")
     async def action_turn(self, what: str) -> None:
@@ -293,6 +308,8 @@ class MainScreen(Screen[None]):
         if action in TURN_ACTIONS and self.chat.talks_list.has_focus:
             return False
         match action:
+            case "close_completions":
+                return self.chat.prompt.completing
             case "back":
                 return self.pane != "chat"
             case "show_models" if self._services.browser is None:
@@ -322,6 +339,10 @@ class MainScreen(Screen[None]):
                 return self.branches.can(str(parameters[0]))
             case _:
                 return True
+
+    def action_close_completions(self) -> None:
+        """Close the list above the prompt."""
+        self.chat.prompt.close_completions()
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
