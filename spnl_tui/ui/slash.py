@@ -22,6 +22,8 @@ from spnl_tui.ui.completing import Offer, Offers
 
 _COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
 _BEGUN = re.compile(r"/([A-Za-z][A-Za-z0-9-]*)?")
+_BEGINS = 1000.0
+"""The rank of a name that begins with what is typed. Fuzzy ranks are below a hundred."""
 _AS_TEXT = "Begin with // to send it as text."
 
 
@@ -92,14 +94,16 @@ class CommandCompleter:
         ]
         # Stable: equals stay in the order of the table.
         found.sort(key=lambda each: -each[0])
-        return Offers(0, [offer for rank, offer in found if rank > 0], sure=bool(typed))
+        offers = [offer for rank, offer in found if rank > 0]
+        # What is merely like the name may be something that the user would never have done.
+        return Offers(0, offers, sure=bool(typed and found and found[0][0] >= _BEGINS))
 
     def _rank(self, typed: str, name: str) -> float:
         """How well a name fits; 0: not at all. The name itself comes first, then what begins so."""
         if name == typed:
-            return 1000
+            return _BEGINS + 1
         if name.startswith(typed):
-            return 999
+            return _BEGINS
         return self._fuzzy.match(typed, name)[0]
 
 

@@ -103,6 +103,16 @@ async def test_enter_takes_what_is_marked_and_does_it_and_the_list_is_walked() -
         assert it.turns == []
 
 
+async def test_a_name_that_is_merely_similar_is_offered_and_not_done() -> None:
+    async with chat() as it:
+        await it.press(*"/hlp", "enter")
+        assert offered(it) == ["/help"]
+        assert it.prompt.text == "/hlp"
+        assert "Did you mean /help?" in told(it)[0]
+        await it.press("down", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
+
+
 async def test_keys_that_were_typed_ahead_find_the_list(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
