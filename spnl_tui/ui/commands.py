@@ -120,6 +120,15 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="chat.editor",
+        keys="alt+e",
+        action="edit_prompt",
+        label="Editor",
+        help="Open the prompt in the editor that $VISUAL or $EDITOR names.",
+        group="Prompt",
+        slash="edit",
+    ),
+    Command(
         id="chat.stop",
         keys="escape",
         action="stop",

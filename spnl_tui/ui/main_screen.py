@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.errors import CommandError, SpnlError
+from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
@@ -22,13 +22,14 @@ from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
-from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, can_do, do, key_display
+from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
+from spnl_tui.ui.prompting import Prompting
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.slash import CommandCompleter, with_escape
+from spnl_tui.ui.slash import with_escape
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -66,8 +67,8 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.prompting = Prompting(self)
         self.chat.transcript.place = self.branches.place
-        self.chat.prompt.completers = (CommandCompleter(self),)
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
@@ -184,15 +185,7 @@ class MainScreen(Screen[None]):
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
         message.stop()
-        command, argument = message.call.command, message.call.argument
-        if not can_do(command, self):
-            self.chat.prompt.give_back(message.text)
-            tell(self, CommandError(f"/{command.slash} cannot be done now", command.help))
-        elif command.id == "chat.new":
-            # Not by way of the queue, where what was typed ahead may be before it.
-            await self._new_conversation()
-        else:
-            await do(command, self, *([argument] if argument else []))
+        await self.prompting.run(message)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -202,7 +195,7 @@ class MainScreen(Screen[None]):
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self.run_worker(self.answering.count_unsent(), group="meter", exclusive=True)
+        self.run_worker(self.answering.count_unsent, group="meter", exclusive=True)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
@@ -340,6 +333,11 @@ class MainScreen(Screen[None]):
             case _:
                 return True
 
+    @work(group="editor")
+    async def action_edit_prompt(self) -> None:
+        """Open the prompt in the user's editor."""
+        await self.prompting.edit()
+
     def action_close_completions(self) -> None:
         """Close the list above the prompt."""
         self.chat.prompt.close_completions()
@@ -388,7 +386,8 @@ class MainScreen(Screen[None]):
         self.post_message(messages.NewConversationRequested())
 
     @on(messages.NewConversationRequested)
-    async def _new_conversation(self) -> None:
+    async def begin_anew(self) -> None:
+        """Show a conversation that has not begun."""
         await self.show_conversation(self._blank())
 
     def action_get_starter(self) -> None:

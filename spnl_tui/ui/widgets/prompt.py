@@ -49,7 +49,7 @@ class Prompt(TextArea):
 
     def give_back(self, text: str) -> None:
         """Put a prompt back that could not be sent, before what has been typed since."""
-        self.replace_all(f"{text}\n\n{self.text}" if self.text.strip() else text)
+        self.replace_all("\n\n".join(part for part in (text, self.text) if part.strip()))
 
     def replace_all(self, text: str) -> None:
         """Put this text in place of what is there."""
