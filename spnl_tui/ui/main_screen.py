@@ -194,8 +194,9 @@ class MainScreen(Screen[None]):
         self.run_worker(self.talks.refresh(), group="talks", exclusive=True)
 
     @on(TextArea.Changed, "Prompt")
-    def _prompt_changed(self) -> None:
-        self.run_worker(self.answering.count_unsent, group="meter", exclusive=True)
+    @work(group="meter", exclusive=True)
+    async def _prompt_changed(self) -> None:
+        await self.answering.count_unsent()
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
