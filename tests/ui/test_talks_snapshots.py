@@ -114,7 +114,7 @@ def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], curs
         await wait_until(lambda: screen.conversation.path()[-1].text == "It is **Paris**.")
         if cursor:
             await pilot.press("alt+up", "alt+up", "ctrl+e")
-            await wait_until(lambda: screen.chat.prompt.text)
+            await wait_until(lambda: screen.activity.unsent)
 
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 
