@@ -27,9 +27,8 @@ from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
-from spnl_tui.ui.prompting import Prompting
+from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.slash import with_escape
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -68,6 +67,7 @@ class MainScreen(Screen[None]):
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
         self.prompting = Prompting(self)
+        self.chat.transcript.count_texts = self.answering.count_texts
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -162,7 +162,7 @@ class MainScreen(Screen[None]):
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.past.put_before([with_escape(text) for text in await self.keeping.prompts()])
+        self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
 
@@ -178,7 +178,7 @@ class MainScreen(Screen[None]):
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
         if message.text:
-            await self.answering.submit(message.text)
+            await self.prompting.submit(message.text)
         if self.in_use.model is None:
             self.action_get_starter()
 
