@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual import events, on
 from textual.document._document import EditResult, Location
 from textual.document._edit import Edit
@@ -91,6 +92,13 @@ class Prompt(TextArea):
         edit.from_location = top, self.folds.outside(lines[top], left, -1)
         edit.to_location = bottom, self.folds.outside(lines[bottom], right, 1)
         return super().edit(edit)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn: words that stand for a longer text are set off."""
+        line = super().get_line(line_index)
+        for span in self.folds.spans(line.plain):
+            line.stylize("bold italic", *span)
+        return line
 
     def get_cursor_left_location(self) -> Location:
         """One to the left; words that stand for a longer text are one step."""
