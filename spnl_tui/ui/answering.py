@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.settings import Settings
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import first_line
 from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
@@ -78,7 +79,7 @@ class Answering:
             await self._ask(seen.conversation, text)
             return
         seen.queued = f"{seen.queued}\n\n{text}".strip()
-        await self._transcript.show_queued(plain(seen.queued))
+        await self._transcript.show_queued(seen.queued)
 
     def send_queued(self) -> bool:
         """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
@@ -118,12 +119,11 @@ class Answering:
         text, seen.queued = seen.queued, ""
         await self._transcript.show_queued("")
         if text:
-            self._prompt.give_back(text)
+            self._prompt.give_back(self._screen.prompting.as_typed(text))
 
     async def _ask(self, conversation: Conversation, text: str) -> None:
         from spnl_tui.conversations.titles import title_of
 
-        self._prompt.remember(text)
         if not self._is_seen(conversation):
             conversation.add_turn("user", text)
         else:
@@ -152,7 +152,7 @@ class Answering:
         seen = self._seen()
         if seen.run is not None:
             self._screen.activity = seen.run.activity
-            await self._transcript.show_queued(plain(seen.queued))
+            await self._transcript.show_queued(seen.queued)
         elif seen.queued:
             await self._return_queued()
 
@@ -248,11 +248,16 @@ class Answering:
         """Count what is being typed, once the typing rests."""
         if self._prompt.text:
             await asyncio.sleep(_TYPING_S)
-        text, model = self._prompt.text, self._screen.in_use.model
+        text, model = await self._screen.prompting.unsent(), self._screen.in_use.model
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != self._screen.activity.unsent:
             self.learn(unsent=count)
             self._screen.activity = replace(self._screen.activity, unsent=count)
+
+    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Tokens of each text for the model in use; None while they cannot be counted."""
+        model = self._screen.in_use.model
+        return await self._meters.of(model).count_texts(texts) if model is not None else None
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 

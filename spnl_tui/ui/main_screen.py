@@ -28,6 +28,7 @@ from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
+from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
@@ -66,6 +67,8 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.prompting = Prompting(self)
+        self.chat.transcript.count_texts = self.answering.count_texts
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -160,7 +163,7 @@ class MainScreen(Screen[None]):
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.set_earlier(await self.keeping.prompts())
+        self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
 
@@ -176,9 +179,14 @@ class MainScreen(Screen[None]):
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
         if message.text:
-            await self.answering.submit(message.text)
+            await self.prompting.submit(message.text)
         if self.in_use.model is None:
             self.action_get_starter()
+
+    @on(messages.CommandSubmitted)
+    async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
+        message.stop()
+        await self.prompting.run(message)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -276,9 +284,9 @@ class MainScreen(Screen[None]):
         await self.talks.more()
 
     @work(group="talk")
-    async def action_talk(self, what: str) -> None:
+    async def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self.talks.act(what)
+        await self.talks.act(what, *arguments)
 
     @work(group="turn")
     async def action_turn(self, what: str) -> None:
@@ -294,6 +302,8 @@ class MainScreen(Screen[None]):
         if action in TURN_ACTIONS and self.chat.talks_list.has_focus:
             return False
         match action:
+            case "close_completions":
+                return self.chat.prompt.completing
             case "back":
                 return self.pane != "chat"
             case "show_models" if self._services.browser is None:
@@ -323,6 +333,15 @@ class MainScreen(Screen[None]):
                 return self.branches.can(str(parameters[0]))
             case _:
                 return True
+
+    @work(group="editor")
+    async def action_edit_prompt(self) -> None:
+        """Open the prompt in the user's editor."""
+        await self.prompting.edit()
+
+    def action_close_completions(self) -> None:
+        """Close the list above the prompt."""
+        self.chat.prompt.close_completions()
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
@@ -368,7 +387,8 @@ class MainScreen(Screen[None]):
         self.post_message(messages.NewConversationRequested())
 
     @on(messages.NewConversationRequested)
-    async def _new_conversation(self) -> None:
+    async def begin_anew(self) -> None:
+        """Show a conversation that has not begun."""
         await self.show_conversation(self._blank())
 
     def action_get_starter(self) -> None:

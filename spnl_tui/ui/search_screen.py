@@ -40,8 +40,9 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         Binding("pageup", "move(-5)", "Page up", show=False),
     ]
 
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], words: str = "") -> None:
         super().__init__()
+        self._words = words
         self._store = store
         self._now = now
         self._hits: tuple[SearchHit, ...] = ()
@@ -52,7 +53,9 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         with Vertical() as box:
             box.border_title = "Search"
             box.border_subtitle = "Enter goes there, Esc closes"
-            yield Input(placeholder='Words, "a phrase", -without', compact=True)
+            yield Input(
+                self._words, select_on_focus=False, placeholder='Words, "a phrase", -without', compact=True
+            )
             yield OptionList(markup=False)
             yield Static(markup=False)
 

@@ -101,7 +101,7 @@ async def test_earlier_prompts_come_back_from_the_store(store: TempStore) -> Non
         await it.ask("First")
         await it.ask("Second")
     async with chat(store=store) as it:
-        await wait_until(lambda: it.prompt.earlier)
+        await wait_until(lambda: it.prompt.past.prompts)
         await it.press("up", "up")
         assert it.prompt.text == "First"
 
