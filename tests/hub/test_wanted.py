@@ -46,7 +46,7 @@ async def catalog(hub: LoopbackHub, tmp_path: Path) -> AsyncIterator[Catalog]:
     }
     told = {"total": 11_500_000, "architecture": "llama", "context_length": 2048, "chat_template": "x"}
     hub.add_repo(REPOSITORY, {**made, "m-IQ4_NL.gguf": b"i" * 6_000_000}, gguf=told)
-    catalog = Catalog(hub.endpoint, token=lambda: None, timeout=5)
+    catalog = Catalog(HubAccess(hub.endpoint, False), timeout=5)
     yield catalog
     await catalog.close()
 
