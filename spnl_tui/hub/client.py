@@ -57,11 +57,9 @@ class HubClient:
             HubError: refused, failed, silent or unreachable; its subclass tells which.
         """
         with self._errors():
+            session, endpoint, headers = await self._open()
             async with asyncio.timeout(self._timeout):
-                session, endpoint = await self._open()
-                response = await session.get(
-                    endpoint + path, params=params and dict(params), headers=await self._headers()
-                )
+                response = await session.get(endpoint + path, params=params and dict(params), headers=headers)
                 _check(response, self._hub, path)
                 return Answer(response.json(), _next_page(response, endpoint))
 
@@ -74,10 +72,9 @@ class HubClient:
         received = bytearray()
         path = f"/{repository}/resolve/{quote(revision, safe='')}/{quote(file)}"
         with self._errors():
+            session, endpoint, headers = await self._open()
+            headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
             async with asyncio.timeout(self._timeout + (stop - start) / _SLOWEST):
-                session, endpoint = await self._open()
-                headers = {**await self._headers(), "Range": f"bytes={start}-{stop - 1}"}
-                headers["Accept-Encoding"] = "identity"
                 async with session.stream("GET", endpoint + path, headers=headers) as response:
                     if response.status_code == 416:
                         return b""
@@ -99,11 +96,14 @@ class HubClient:
             session, _ = await opening
             await session.aclose()
 
-    async def _open(self) -> tuple[httpx2.AsyncClient, str]:
+    async def _open(self) -> tuple[httpx2.AsyncClient, str, dict[str, str]]:
+        """The session, the hub's address, and what to send along. Takes its time once: not the hub's fault."""
         if self._session is None or _failed(self._session):
             # A task of its own: a cancelled request must not take the session that others wait for with it.
             self._session = asyncio.create_task(asyncio.to_thread(self._make_session))
-        return await asyncio.shield(self._session)
+        session, endpoint = await asyncio.shield(self._session)
+        token = await asyncio.to_thread(self._hub.find_token)
+        return session, endpoint, {"Authorization": f"Bearer {token}"} if token else {}
 
     def _make_session(self) -> tuple[httpx2.AsyncClient, str]:
         # In a thread: the import and the certificates take a tenth of a second.
@@ -112,10 +112,6 @@ class HubClient:
         session = get_async_session()
         session.timeout = self._timeout
         return session, self._hub.address
-
-    async def _headers(self) -> dict[str, str]:
-        token = await asyncio.to_thread(self._hub.find_token)
-        return {"Authorization": f"Bearer {token}"} if token else {}
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
