@@ -97,7 +97,7 @@ class HubClient:
             await session.aclose()
 
     async def _open(self) -> tuple[httpx2.AsyncClient, str, dict[str, str]]:
-        """The session, the hub's address, and what to send along. Takes its time once: not the hub's fault."""
+        """The session, the address, and what to send along. It takes its time once: not the hub's fault."""
         if self._session is None or _failed(self._session):
             # A task of its own: a cancelled request must not take the session that others wait for with it.
             self._session = asyncio.create_task(asyncio.to_thread(self._make_session))
