@@ -42,6 +42,11 @@ class _Load:
     def ended(self) -> bool:
         return bool(self._events) and isinstance(self._events[-1], _LOAD_ENDED)
 
+    def stop(self, name: str) -> None:
+        """End it, if it has no end yet: nobody may follow a load for ever."""
+        if not self.ended:
+            self.add(_failed(0, "load", "The load was stopped", f"{name}.", "Send again to load it."))
+
     def add(self, event: wire.Event) -> None:
         self._events.append(event)
         changed, self._changed = self._changed, asyncio.Event()
@@ -70,14 +75,16 @@ class PooledModel:
         self.plan = plan
         self.last_used = time.monotonic()
         self.context_length: int | None = None
-        self.requests = 0
-        """Requests that wait for this model or run on it: it is idle at 0."""
+        self.serving = 0
+        """Requests that were let in and run on it: it is idle at 0, whoever waits."""
         self._spawn = spawn
         self._discard = discard
         self._process: RunnerProcess | None = None
         self._load: _Load | None = None
         self._load_task: asyncio.Task[None] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
         self._load_s = 0.0
+        self._loaded_bytes = 0
         self._seed_ready: int | None = None
 
     @property
@@ -92,7 +99,7 @@ class PooledModel:
             return "loading"
         if self.pid is None:
             return "unloaded"
-        return "busy" if self.requests else "idle"
+        return "busy" if self.serving else "idle"
 
     def memory_bytes(self) -> int:
         """The runner's resident memory that the system cannot reclaim: 0 if there is none."""
@@ -107,7 +114,10 @@ class PooledModel:
 
     def has_grown(self) -> bool:
         """Whether the runner holds more memory than the plan foresaw, context and all."""
-        return self.memory_bytes() > self.plan.memory.total * _GROWTH
+        memory = self.plan.memory
+        # Where the estimate of the weights was short, a new process would be as large.
+        foreseen = max(memory.total, self._loaded_bytes + (memory.kv_cache or 0))
+        return self.memory_bytes() > foreseen * _GROWTH
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -120,8 +130,9 @@ class PooledModel:
         if seed_discard is not None and self._seed_ready != seed_discard:
             await self.end()
         if self.pid is None and (self._load is None or self._load.ended):
-            self._load = _Load()
-            self._load_task = asyncio.create_task(self._run_load(self._load, seed_discard))
+            load = self._load = _Load()
+            self._load_task = asyncio.create_task(self._run_load(load, seed_discard))
+            self._load_task.add_done_callback(lambda _: load.stop(self.model.name))
         if self._load is not None and not self._load.ended:
             async for event in self._load.follow():
                 yield event
@@ -155,6 +166,7 @@ class PooledModel:
         if isinstance(event, wire.ModelLoaded):
             self.context_length = event.context_length
             self._load_s = event.seconds
+            self._loaded_bytes = self.memory_bytes()
             self._seed_ready = discard
             self.last_used = time.monotonic()
         else:
@@ -171,8 +183,9 @@ class PooledModel:
         If the caller leaves before that, `on_abandoned` is given what must still be done, and done
         before the next request: to stop the engine, softly or by ending the process.
         """
-        process = self._process
-        assert process is not None, "load() comes first"
+        if (process := self._process) is None:
+            yield _failed(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
+            return
         self._seed_ready = None
         command_id = process.next_id()
         events = process.subscribe(command_id)
@@ -216,9 +229,10 @@ class PooledModel:
                 process.unsubscribe(command_id)
                 return
         await process.end()
-        # Still wanted: whoever stopped a prompt is about to send another.
-        async for _ in self.load():
-            pass
+        if self._process is process:  # not unloaded meanwhile
+            # Still wanted: whoever stopped a prompt is about to send another.
+            async for _ in self.load():
+                pass
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
         """Token counts, None while there is no loaded runner to ask."""
@@ -242,17 +256,22 @@ class PooledModel:
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""
-        process, load = self._process, self._load_task
-        if process is not None and process.ended is None:
-            await process.end()
-        elif load is not None and not load.done():
-            load.cancel()
-        if load is not None:
-            await asyncio.gather(load, return_exceptions=True)
-        if self._load is not None and not self._load.ended:
-            self._load.add(
-                _failed(0, "load", "The load was stopped", self.model.name, "Send again to load it.")
-            )
+        process, self._process = self._process, None
+        load = self._load_task
+        if load is not None and not load.done() and (process is None or process.ended is not None):
+            load.cancel()  # it has no process yet
+        # In a task: an end that nobody waits for any more goes on, and the next to call waits for it, too.
+        ending = asyncio.create_task(_end(process, load))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.wait(list(self._endings))
+
+
+async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -> None:
+    if process is not None:
+        await process.end()
+    if load is not None:
+        await asyncio.wait([load])
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
