@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -16,6 +17,7 @@ from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
 
 Work = Callable[[], Awaitable[None]]
 """What is still to be done, later."""
@@ -86,6 +88,7 @@ class PooledModel:
         self._load_s = 0.0
         self._loaded_bytes = 0
         self._seed_ready: int | None = None
+        self._said: tuple[Message, ...] = ()
 
     @property
     def pid(self) -> int | None:
@@ -113,11 +116,21 @@ class PooledModel:
         return int(memory.rss - getattr(memory, "shared", 0))
 
     def has_grown(self) -> bool:
-        """Whether the runner holds more memory than the plan foresaw, context and all."""
-        memory = self.plan.memory
+        """Whether the runner has no room left, within what the plan foresaw, for a full context."""
+        return self._room() < 0
+
+    def _room(self) -> float:
+        """Bytes that the prefix cache can still take, a copy of a full context aside."""
+        memory, kv_cache = self.plan.memory, self.plan.memory.kv_cache or 0
         # Where the estimate of the weights was short, a new process would be as large.
-        foreseen = max(memory.total, self._loaded_bytes + (memory.kv_cache or 0))
-        return self.memory_bytes() > foreseen * _GROWTH
+        foreseen = max(memory.total, self._loaded_bytes + kv_cache) * _GROWTH
+        return foreseen - self.memory_bytes() - (kv_cache / 2 if self.plan.prefix_cache else 0)
+
+    def _prefill_room(self) -> int | None:
+        """The same in tokens; None if it is not known how large they are."""
+        if not (kv_cache := self.plan.memory.kv_cache):
+            return None
+        return max(0, int(self._room() / (kv_cache / 2 / self.plan.context)))
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -188,10 +201,14 @@ class PooledModel:
             return
         self._seed_ready = None
         command_id = process.next_id()
+        command = make(command_id)
+        if isinstance(command, wire.Chat | wire.Complete):
+            command = dataclasses.replace(command, prefill_room=self._prefill_room())
         events = process.subscribe(command_id)
         decoding = finished = False
+        reply = ""
         try:
-            await process.send(make(command_id))
+            await process.send(command)
             while not finished:
                 event = await events.get()
                 if isinstance(event, wire.RunnerEnded):
@@ -202,11 +219,15 @@ class PooledModel:
                         f"{self.model.name}: {event.reason}.",
                         "Send again: a new runner starts by itself.",
                     )
-                decoding = decoding or isinstance(event, wire.ReplyChunk)
+                if isinstance(event, wire.ReplyChunk):
+                    decoding = True
+                    reply += event.text
                 finished = isinstance(event, FINAL)
                 yield event
         finally:
             self.last_used = time.monotonic()
+            if isinstance(command, wire.Chat):
+                self._said = (*command.messages, Message("assistant", reply))
             if finished:
                 process.unsubscribe(command_id)
             else:
@@ -248,11 +269,39 @@ class PooledModel:
         finally:
             process.unsubscribe(command_id)
 
-    async def renew(self) -> None:
-        """Replace the process by a new one, to be rid of memory that only its end gives back."""
+    async def renew(self, wanted: Callable[[], Awaitable[None]]) -> None:
+        """Replace the process by a new one, to be rid of memory that only its end gives back.
+
+        The last conversation is then read into its prefix cache, so that the next turn of it is as quick as
+        it would have been; as much of it as can be until `wanted` returns.
+        """
         await self.end()
         async for _ in self.load():
             pass
+        if self._process is not None and self._said and self.plan.prefix_cache:
+            await self._prime(self._process, self._said, wanted)
+
+    async def _prime(
+        self, process: RunnerProcess, said: tuple[Message, ...], wanted: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._seed_ready = None
+        command_id = process.next_id()
+        events = process.subscribe(command_id)
+
+        async def stop() -> None:
+            await wanted()
+            await process.send(wire.Cancel(id=process.next_id(), target=command_id))
+
+        stopping = asyncio.create_task(stop())
+        try:
+            sampling = Sampling(temperature=0.0, max_tokens=1)
+            room = self._prefill_room()
+            await process.send(wire.Chat(id=command_id, messages=said, sampling=sampling, prefill_room=room))
+            while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
+                pass
+        finally:
+            stopping.cancel()
+            process.unsubscribe(command_id)
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""

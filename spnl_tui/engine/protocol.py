@@ -73,6 +73,8 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """How many tokens the steps of a long prefill may leave in the prefix cache; None for any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ class Complete:
     prompt: str
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """As in Chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -328,7 +328,7 @@ class Engine:
             await turn
             if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
-                await pooled.renew()
+                await pooled.renew(turns.wanted)
         finally:
             turns.leave(turn)
 
