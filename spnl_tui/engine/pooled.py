@@ -31,6 +31,10 @@ CANCEL_BOUND_S = 2.0
 
 _GROWTH = 1.15
 """The estimate is right within 15 %: what is beyond that is growth."""
+_CACHE_STEP = 512
+"""mistral.rs grows a KV cache by this many tokens."""
+_MASK_BYTES = 8
+"""mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
 
 class _Load:
@@ -87,6 +91,8 @@ class PooledModel:
         self._endings: set[asyncio.Task[None]] = set()
         self._load_s = 0.0
         self._loaded_bytes = 0
+        self._last_tokens = 0
+        self._tokens_per_character = 0.3
         self._seed_ready: int | None = None
         self._said: tuple[Message, ...] = ()
 
@@ -115,22 +121,39 @@ class PooledModel:
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
-    def has_grown(self) -> bool:
-        """Whether the runner has no room left, within what the plan foresaw, for a full context."""
-        return self._room() < 0
+    def has_grown(self, next: wire.Command | None = None) -> bool:
+        """Whether the runner, as large as it is, could outgrow its plan with the next request.
 
-    def _room(self) -> float:
-        """Bytes that the prefix cache can still take, a copy of a full context aside."""
-        memory, kv_cache = self.plan.memory, self.plan.memory.kv_cache or 0
+        If that is not known, it is expected to be like the last one, and somewhat longer.
+        """
+        tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
+        need = self._need(min(tokens, self.plan.context))
+        # A new process can do no better than to load and to serve this.
+        return self.memory_bytes() + need > max(self._limit(), self._loaded_bytes + 2 * need)
+
+    def _limit(self) -> float:
+        memory = self.plan.memory
         # Where the estimate of the weights was short, a new process would be as large.
-        foreseen = max(memory.total, self._loaded_bytes + kv_cache) * _GROWTH
-        return foreseen - self.memory_bytes() - (kv_cache / 2 if self.plan.prefix_cache else 0)
+        return max(memory.total, self._loaded_bytes + (memory.kv_cache or 0)) * _GROWTH
+
+    def _token_bytes(self) -> float:
+        """Of the keys and values of a token; 0 if that is not known."""
+        copies = 2 if self.plan.prefix_cache else 1
+        return (self.plan.memory.kv_cache or 0) / copies / self.plan.context
+
+    def _need(self, tokens: int) -> float:
+        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
+        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
+
+    def _tokens(self, command: wire.Command) -> int:
+        """About how many tokens this prompt has."""
+        return int(_characters(command) * self._tokens_per_character)
 
     def _prefill_room(self) -> int | None:
-        """The same in tokens; None if it is not known how large they are."""
-        if not (kv_cache := self.plan.memory.kv_cache):
+        """Tokens whose keys and values there is still memory for; None if their size is not known."""
+        if not (each := self._token_bytes()):
             return None
-        return max(0, int(self._room() / (kv_cache / 2 / self.plan.context)))
+        return max(0, int((self._limit() - self.memory_bytes()) / each))
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -222,6 +245,9 @@ class PooledModel:
                 if isinstance(event, wire.ReplyChunk):
                     decoding = True
                     reply += event.text
+                elif isinstance(event, wire.ReplyFinished) and event.usage.prompt_tokens:
+                    self._last_tokens = event.usage.prompt_tokens + event.usage.completion_tokens
+                    self._tokens_per_character = event.usage.prompt_tokens / max(1, _characters(command))
                 finished = isinstance(event, FINAL)
                 yield event
         finally:
@@ -321,6 +347,15 @@ async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -
         await process.end()
     if load is not None:
         await asyncio.wait([load])
+
+
+def _characters(command: wire.Command) -> int:
+    match command:
+        case wire.Chat(messages=messages):
+            return sum(len(message.content) for message in messages)
+        case wire.Complete(prompt=prompt):
+            return len(prompt)
+    return 0
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:

@@ -19,6 +19,10 @@ STEP_TOKENS = 512
 """The shortest step: short enough that it takes seconds at most."""
 
 
+_SPARE = 256
+"""Tokens for which there is room in a cached prefix that has none: mistral.rs grows them by 512."""
+
+
 class PrefixMemory:
     """The prompts that the prefix cache has seen lately."""
 
@@ -47,8 +51,8 @@ def prefill_steps(
     """The prefixes to send before the prompt itself, each with how many tokens are then read.
 
     `counts` are the tokens of each message, `known` the characters that the cache holds already, `room` the
-    tokens that the prefixes may have in all. Nothing is yielded for a prompt with no more than one step to
-    read: the last step is always the prompt itself.
+    tokens that there is memory for. Nothing is yielded for a prompt with no more than one step to read: the
+    last step is always the prompt itself.
     """
     total = sum(counts)
     start = _tokens_of(messages, counts, known)
@@ -61,8 +65,9 @@ def prefill_steps(
 
 
 def _kept(start: int, total: int, steps: int) -> int:
-    """The tokens of all prefixes together: they end at even distances between start and total."""
-    return steps * (start + total) // 2
+    """The tokens that are kept in the end: of all prefixes, which end at even distances between start and
+    total, with what their buffers have to spare, and of the prompt, in the cache and to work on."""
+    return steps * ((start + total) // 2 + _SPARE) + 2 * total
 
 
 def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -> tuple[Message, ...]:

@@ -74,7 +74,8 @@ class Chat:
     thinking: bool | None = None
     grammar: Grammar | None = None
     prefill_room: int | None = None
-    """How many tokens the steps of a long prefill may leave in the prefix cache; None for any number."""
+    """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
+    A long prefill goes in fewer steps where it is short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

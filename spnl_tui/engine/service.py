@@ -152,6 +152,11 @@ class Engine:
             if p.state != "unloaded"
         )
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do, in the background neither."""
+        return not self._waiting and not self._background
+
     async def unload(self, model: LocalModel) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
         if (pooled := self._pool.get(model)) is not None:
@@ -217,7 +222,7 @@ class Engine:
             await turn
             pooled.serving += 1
             let_in = time.monotonic()
-            async with aclosing(self._load_for(pooled, seed)) as loading:
+            async with aclosing(self._load_for(pooled, make(0), seed)) as loading:
                 async for event in loading:
                     if isinstance(event, wire.RequestFailed):
                         yield dataclasses.replace(event, candidate=candidate)
@@ -241,9 +246,11 @@ class Engine:
             else:
                 self._let_go(pooled, turn)
 
-    async def _load_for(self, pooled: PooledModel, seed: int | None) -> AsyncGenerator[wire.Event, None]:
-        if pooled.serving == 1 and pooled.has_grown():
-            # Others have waited ever since, so it was not renewed while idle.
+    async def _load_for(
+        self, pooled: PooledModel, command: wire.Command, seed: int | None
+    ) -> AsyncGenerator[wire.Event, None]:
+        if pooled.serving == 1 and pooled.has_grown(command):
+            # It is longer than was foreseen, or others have waited ever since the runner was idle.
             await pooled.end()
         if pooled.state == "unloaded":
             try:
