@@ -3,8 +3,8 @@
     python -m benchmarks.fuzz_runner [COUNT] [SEED]
 
 Small made models of several architectures are damaged as in benchmarks.fuzz_gguf, and each is loaded by a
-runner of its own, past the checks of the header that would refuse most of them before; what loads is asked for
-two tokens. No load or request may hang, no process may be left, and this process may not grow.
+runner of its own, past the checks of the header that would refuse most of them before; what loads is asked
+for two tokens. No load or request may hang, no process may be left, and this process may not grow.
 """
 
 from __future__ import annotations
