@@ -325,7 +325,6 @@ COMMANDS: tuple[Command, ...] = (
         help="Keep the conversation at the top of the list, or no longer.",
         group="List of conversations",
         place="talks",
-        footer=True,
     ),
     Command(
         id="talks.archive",
@@ -335,7 +334,6 @@ COMMANDS: tuple[Command, ...] = (
         help="Take the conversation out of the list, or back from the archive.",
         group="List of conversations",
         place="talks",
-        footer=True,
     ),
     Command(
         id="talks.archived",
@@ -646,6 +644,8 @@ CHAT_ACTIONS = frozenset(
     command.action.partition("(")[0] for command in COMMANDS if command.group in ("Reply", "Conversation")
 )
 """What is done with the conversation, and only while it is seen."""
+TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
+"""Those of them that are not for whole conversations."""
 
 
 def bindings(place: Place) -> list[BindingType]:

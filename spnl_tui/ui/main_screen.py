@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -17,17 +16,19 @@ from textual.widgets import ContentSwitcher, Footer, TextArea
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
-from spnl_tui.text import plain
+from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
+from spnl_tui.ui.answering import Answering
+from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
-from spnl_tui.ui.commands import CHAT_ACTIONS, bindings, key_display
+from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
-from spnl_tui.ui.keeping import Keeping, Recording
-from spnl_tui.ui.meters import Meters
-from spnl_tui.ui.services import Progress, Services
+from spnl_tui.ui.keeping import Keeping
+from spnl_tui.ui.model_in_use import ModelInUse
+from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -36,13 +37,8 @@ from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
-    from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.models_pane import ModelsPane
-    from spnl_tui.ui.replying import ReplyRun, ReplySoFar
-    from spnl_tui.ui.widgets.turns import Reply
 
-_TYPING_S = 0.25
-"""So long after the last key what is typed is counted."""
 _MOUNTED_SINGLY = 12
 """A branch of more turns is shown from its end, as a conversation is that is opened."""
 
@@ -61,21 +57,15 @@ class MainScreen(Screen[None]):
         super().__init__()
         self._services = services
         self._settings = settings
-        self._model: LocalModel | None = None
-        self._run: ReplyRun | None = None
-        self._queued = ""
-        """A prompt that was sent while there was no way to answer it."""
-        self._getting = False
-        self._meters = Meters(services.engine)
         self.keeping = Keeping(self, services.store)
-        self._missing = False
-        """There is no model here: known only once one was looked for."""
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
         self.talks = Talks(self)
         self.branches = Branching(self)
+        self.in_use = ModelInUse(self, services)
+        self.answering = Answering(self, services, settings)
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -90,9 +80,9 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
-        self.call_after_refresh(self._find_model)
+        self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
-        self.call_after_refresh(self.run_worker, self.downloading.follow, group="pulls")
+        self.call_after_refresh(start, self, "pulls", self.downloading.follow)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,254 +164,38 @@ class MainScreen(Screen[None]):
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
 
-    # ── the model ────────────────────────────────────────────────────────────────────────────────
-
-    @work(group="model")
-    async def _find_model(self) -> None:
-        """Find the model to start with, and load it ahead of the first prompt."""
-        try:
-            model = await self._services.first_model()
-        except SpnlError as error:
-            self._return_queued()
-            self._without_model(error)
-            return
-        if model is None:
-            # What was sent meanwhile comes back: to fetch a model is for the user to decide.
-            self._return_queued()
-            self._without_model()
-        else:
-            await self._use_model(model)
+    # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
     @on(messages.ModelChosen)
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
         self.action_show_chat()
-        self.run_worker(self._use_model(message.model), group="model")
-
-    def _without_model(self, error: SpnlError | None = None) -> None:
-        self._missing = True
-        self.activity = Activity(state="no model")
-        self.chat.welcome.offer(starter=self._services.starter is not None, error=error)
-
-    async def _use_model(self, model: LocalModel) -> None:
-        """Talk to this model from the next prompt on; a reply ends on the model that it began with."""
-        self._model = model
-        self._missing = False
-        self.chat.welcome.ready(model.name)
-        if self._run is not None:
-            # `_finish_reply` takes the model up.
-            self.notify(
-                "The reply that is being made ends on the model that it began with.",
-                title=f"{plain(model.name)} answers from the next prompt on",
-                markup=False,
-            )
-            return
-        self._take_up(model)
-        if self._queued:
-            self._send_queued()
-        else:
-            await self._load_ahead(model)
-
-    def _take_up(self, model: LocalModel) -> None:
-        self.conversation.model = model.name
-        self.activity = Activity(model=plain(model.name), state="idle")
-
-    async def _load_ahead(self, model: LocalModel) -> None:
-        from spnl_tui.engine import protocol  # 10 ms that the first paint need not wait for
-
-        async with aclosing(self._services.engine.load(model)) as events:
-            async for event in events:
-                if self._model != model:
-                    continue  # another one was chosen meanwhile
-                match event:
-                    case protocol.ModelLoaded():
-                        self._set_idle_activity(context_length=event.context_length)
-                        if self._run is not None:
-                            self._run.learn(context_length=event.context_length)
-                    case protocol.LoadProgressed():
-                        entered = self.activity.state != "loading"
-                        since = self._services.clock() if entered else self.activity.since
-                        self._set_idle_activity(state="loading", stage=event.stage, since=since)
-                    case protocol.RequestFailed() if self._run is None:
-                        self._set_idle_activity()
-                        tell(self, SpnlError(event.title, event.message, event.hint))
-                    case _:
-                        pass
-
-    def _set_idle_activity(self, **figures: Any) -> None:
-        """Say what goes on while there is no reply; a reply says itself what happens to its model."""
-        if self._run is None:
-            self.activity = replace(self.activity, **{"state": "idle", **figures})
-
-    @work(group="model")
-    async def _get_starter(self) -> None:
-        starter = self._services.starter
-        if starter is None or self._getting or not self._missing:
-            return
-        self._getting = True
-        self.activity = Activity(state="getting", since=self._services.clock())
-        try:
-            async with aclosing(starter.get()) as steps:
-                async for step in steps:
-                    if isinstance(step, Progress):
-                        self.chat.welcome.progress(step)
-                    else:
-                        await self._use_model(step)
-        except SpnlError as error:
-            self._return_queued()
-            self._without_model(error)
-        finally:
-            self._getting = False
-
-    # ── prompts and replies ──────────────────────────────────────────────────────────────────────
+        start(self, "model", self.in_use.use, message.model)
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
-        if not message.text:
-            if self._model is None:
-                self._get_starter()
-            return
-        if self._model is None or self._run is not None:
-            self._queued = f"{self._queued}\n\n{message.text}".strip()
-            await self.chat.transcript.show_queued(plain(self._queued))
-            if self._model is None:
-                self._get_starter()
-            return
-        await self._ask(message.text)
-
-    async def _ask(self, text: str) -> None:
-        from spnl_tui.conversations.titles import title_of
-
-        self.chat.show_welcome(False)
-        self.chat.prompt.remember(text)
-        if edited := self.branches.take_edited():
-            turn = self.conversation.branch_from(edited, text)
-            await self.show_branch(edited, turn.id)
-        else:
-            turn = self.conversation.add_turn("user", text)
-            await self.chat.transcript.add(turn)
-        if self.conversation.title_is_automatic and not self.conversation.title:
-            self.set_title(title_of(self.conversation))
-        self._reply(self.conversation.add_turn("assistant"))
-
-    @work(group="reply")
-    async def _reply(self, turn: Turn) -> None:
-        """Have this empty turn filled by the model. The one streaming path, whatever asked for the reply."""
-        from spnl_tui.ui.asking import Asking
-        from spnl_tui.ui.replying import ReplyRun
-        from spnl_tui.ui.widgets.turns import Reply
-
-        assert self._model is not None
-        conversation, model = self.conversation, self._model
-        asking = Asking(
-            self._services.engine, self._meters.of(model), self._settings, model, conversation, turn
-        )
-        widget = await self.chat.transcript.add(turn)
-        assert isinstance(widget, Reply)
-        self.chat.transcript.follow()
-        recording = Recording(self)
-
-        async def draw(so_far: ReplySoFar, activity: Activity) -> None:
-            self.activity = activity
-            now = asking.keep(so_far)
-            recording.changed()
-            await widget.show(now)
-
-        activity = replace(
-            self.activity, since=self._services.clock(), tokens=0, tokens_per_s=None, ttft_s=None, total=0
-        )
-        self._run = run = ReplyRun(activity, self._services.clock, draw)
-        self.activity = activity
-        self.refresh_bindings()
-        self.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
-        try:
-            if asking.prompt is not None:
-                # What the user wrote is kept, whatever becomes of the reply.
-                await self.keeping.save_turn(conversation, asking.prompt)
-                await self.talks.refresh()
-            recording = await self.keeping.record(conversation, turn.id)
-            async with aclosing(asking.events(self.chat.transcript.remember_from)) as events:
-                try:
-                    await run.run(events)
-                    # The screen is free before the engine is told: ending a prefill takes it a while.
-                    await self._finish_reply(conversation, asking.finish(run.so_far), widget, run)
-                    await recording.finish()
-                    await asking.learn(run.so_far)
-                finally:
-                    await run.close()
-        finally:
-            if conversation[turn.id].streaming:  # the program ends
-                asking.finish(run.so_far)
-                await recording.finish()
-
-    async def _finish_reply(
-        self, conversation: Conversation, done: Turn, widget: Reply, run: ReplyRun
-    ) -> None:
-        self._run = None
-        self.activity = run.activity
-        if (model := self._model) is not None and model.name != conversation.model:
-            self._take_up(model)
-            if not self._queued:
-                self.run_worker(self._load_ahead(model), group="model")
-        await widget.finish(done)
-        run.ended.set()
-        self.post_message(messages.ReplyEnded(done.finish_reason or "cancelled", done.text))
-        self.refresh_bindings()
-
-    async def stop_reply(self) -> None:
-        """Stop the reply that is being made, if there is one; it is kept where it belongs."""
-        if self._run is not None:
-            self._run.stop()
-            await self._run.ended.wait()
+        if message.text:
+            await self.answering.submit(message.text)
+        if self.in_use.model is None:
+            self.action_get_starter()
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
-        if message.finish_reason in ("stop", "length"):
-            self._send_queued()
-        else:
-            self._return_queued()
-
-    @work(group="queued")
-    async def _send_queued(self) -> None:
-        """Send what was typed while there was no way to answer it."""
-        text, self._queued = self._queued, ""
-        await self.chat.transcript.show_queued("")
-        if text:
-            await self._ask(text)
-
-    @work(group="queued")
-    async def _return_queued(self) -> None:
-        """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
-        text, self._queued = self._queued, ""
-        await self.chat.transcript.show_queued("")
-        if text:
-            self.chat.prompt.give_back(text)
+        well = message.finish_reason in ("stop", "length")
+        self.answering.reply_ended(message.conversation, well=well)
+        restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self._count_unsent()
-
-    @work(group="meter", exclusive=True)
-    async def _count_unsent(self) -> None:
-        """Count what is being typed, once the typing rests."""
-        await asyncio.sleep(_TYPING_S)
-        text, model = self.chat.prompt.text, self._model
-        count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
-        if count is not None and count != self.activity.unsent:
-            self._show_unsent(count)
-
-    def _show_unsent(self, count: int) -> None:
-        if self._run is not None:
-            self._run.learn(unsent=count)
-        self.activity = replace(self.activity, unsent=count)
+        restart(self, "meter", self.answering.count_unsent)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
     @property
     def replying(self) -> bool:
-        """Whether a reply is being made."""
-        return self._run is not None
+        """Whether a reply is being made in the conversation that is seen."""
+        return self.answering.run is not None
 
     @property
     def keymap(self) -> Mapping[str, str]:
@@ -449,31 +223,36 @@ class MainScreen(Screen[None]):
             conversation.select(message.turn)
             await self.show_conversation(conversation)
             # A jump waits for layouts, which wait for this handler.
-            self.run_worker(self.branches.jump(message.turn), group="turn")
+            start(self, "turn", self.branches.jump, message.turn)
         elif conversation is not self.conversation:
             await self.show_conversation(conversation)
 
     async def show_conversation(self, conversation: Conversation) -> None:
-        """Show this conversation in place of the one before, whose reply is stopped if there is one."""
+        """Show this conversation in place of the one before, whose reply goes on if one is being made."""
         from spnl_tui.ui.asking import memory_begins
 
-        if conversation is not self.conversation:
-            await self.stop_reply()
+        if self.replying and conversation is not self.conversation:
+            title = "The reply goes on in the conversation before"
+            self.notify(first_line(self.conversation.title, 60), title=title, markup=False)
+            self.activity = replace(self.activity, state="idle", stage="")
         self.conversation = conversation
         self.branches.forget()
         path = conversation.path()
-        self.query_one(TopLine).title = conversation.title
+        self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
         await self.chat.transcript.show(path)
         self.chat.show_welcome(not path)
-        if self._model is not None:
-            conversation.model = self._model.name
-            self.chat.welcome.ready(self._model.name)
+        if (model := self.in_use.model) is not None:
+            if conversation.id not in self.answering.replying:
+                conversation.model = model.name
+                self.activity = replace(self.activity, model=plain(model.name))
+            self.chat.welcome.ready(model.name)
         used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
         context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
         self.activity = replace(
             self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
         )
+        await self.answering.shown()
         self.refresh_bindings()
         await self.talks.refresh()
 
@@ -487,10 +266,9 @@ class MainScreen(Screen[None]):
         else:
             await self.chat.transcript.show(path)
 
-    def set_title(self, title: str) -> None:
-        """Give the conversation that is seen this title."""
-        self.conversation.title = title
-        self.query_one(TopLine).title = title
+    def show_title(self) -> None:
+        """Show the title of the conversation that is seen."""
+        self.query_one(TopLine).title = self.conversation.title
 
     @on(TalksList.MoreWanted)
     async def _more_conversations(self, message: TalksList.MoreWanted) -> None:
@@ -513,6 +291,8 @@ class MainScreen(Screen[None]):
         """Offer in the footer only what can be done now, and with what can be seen."""
         if action in CHAT_ACTIONS and self.is_mounted and self.pane != "chat":
             return False
+        if action in TURN_ACTIONS and self.chat.talks_list.has_focus:
+            return False
         match action:
             case "back":
                 return self.pane != "chat"
@@ -523,20 +303,20 @@ class MainScreen(Screen[None]):
             case "go_on":
                 return self.downloading.left_over
             case "stop":
-                return self._run is not None
+                return self.replying
             case "regenerate":
-                return self._run is None and self._last_reply() is not None
+                return not self.replying and self._last_reply() is not None
             case "copy_reply":
                 return bool((last := self._last_reply()) and last.text)
             case "toggle_thinking":
-                return bool((last := self._last_reply()) and last.reasoning) or self._run is not None
+                return bool((last := self._last_reply()) and last.reasoning) or self.replying
             case "copy_code":
                 last = self._last_reply()
                 return last is not None and ("```" in last.text or "~~~" in last.text)
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
-                return self._model is None
+                return self.in_use.model is None
             case "talk":
                 return self.talks.can(str(parameters[0]))
             case "turn":
@@ -546,16 +326,16 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
-        if self._run is not None:
-            self._run.stop()
+        if (run := self.answering.run) is not None:
+            run.stop()
 
     async def action_regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
         last = self._last_reply()
-        if last is None or self._run is not None or self._model is None:
+        if last is None or self.replying or self.in_use.model is None:
             return
         await self.chat.transcript.remove_from(last.id)
-        self._reply(self.conversation.regenerate(last.id))
+        self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
     def action_copy_reply(self) -> None:
         """Copy the last reply."""
@@ -583,7 +363,7 @@ class MainScreen(Screen[None]):
             reply.toggle_thinking()
 
     def action_new_conversation(self) -> None:
-        """Begin anew. A reply that is being made is stopped, and kept where it belongs."""
+        """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""
         # By way of the screen's own queue: a prompt that is typed right after must find the new conversation.
         self.post_message(messages.NewConversationRequested())
 
@@ -593,8 +373,7 @@ class MainScreen(Screen[None]):
 
     def action_get_starter(self) -> None:
         """Get the starter model, if there is none yet."""
-        if self._model is None:
-            self._get_starter()
+        start(self, "model", self.in_use.get_starter)
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""

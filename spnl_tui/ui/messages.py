@@ -40,6 +40,8 @@ class ReplyEnded(Message):
 
     finish_reason: FinishReason
     text: str
+    conversation: str
+    """The id of the conversation."""
 
 
 @dataclass

@@ -72,7 +72,7 @@ class ReplyRun:
         self.so_far = ReplySoFar()
         self.activity = activity
         self.ended = asyncio.Event()
-        """Set by the screen when the reply stands where it belongs."""
+        """Set by whoever follows it, when the reply stands where it belongs, and is saved."""
         self._clock = clock
         self._draw = draw
         self._stop = asyncio.Event()

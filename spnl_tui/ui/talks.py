@@ -114,7 +114,12 @@ class Talks:
         count = max(_PAGE, len(self._list.items))
         page = await store.list(ListFilter(archived=self._archived), limit=count)
         self._next = page.next
-        self._list.fill(page.items, current=self._screen.conversation.id, archived=self._archived)
+        self._list.fill(
+            page.items,
+            current=self._screen.conversation.id,
+            replying=self._screen.answering.replying,
+            archived=self._archived,
+        )
 
     async def more(self) -> None:
         """List another page."""
@@ -144,7 +149,9 @@ class Talks:
                 f"{len(found) or 'No'} ids begin with {id!r}.",
                 "The list of conversations has them all.",
             )
-        return await store.load(found[0]) if found else None
+        if not found:
+            return None
+        return self._screen.answering.live(found[0]) or await store.load(found[0])
 
     async def open_highlighted(self) -> None:
         """Open the highlighted conversation."""
@@ -185,7 +192,9 @@ class Talks:
         current = self._screen.conversation
         store = await self._keeping.store()
         assert store is not None
-        return current if self._target() == current.id else await store.load(self._target())
+        if self._target() == current.id:
+            return current
+        return self._screen.answering.live(self._target()) or await store.load(self._target())
 
     async def rename(self) -> None:
         """Ask for another title."""
@@ -197,9 +206,8 @@ class Talks:
         if title is None or store is None:
             return
         await store.rename(conversation.id, title)
-        if conversation is self._screen.conversation:
-            conversation.title_is_automatic = False
-            self._screen.set_title(title)
+        conversation.title, conversation.title_is_automatic = title, False
+        self._screen.show_title()
         await self.refresh()
 
     async def pin(self) -> None:
@@ -226,8 +234,7 @@ class Talks:
         if store is None:
             return
         seen = conversation is self._screen.conversation
-        if seen:
-            await self._screen.stop_reply()
+        await self._screen.answering.stop(conversation.id)
         await store.delete_conversation(conversation.id)
 
         async def restore() -> None:

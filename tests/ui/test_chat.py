@@ -254,18 +254,23 @@ async def test_control_characters_of_a_model_never_reach_the_terminal() -> None:
         assert str(prose.render()).strip() == "a]52;c;eA==b 31m [bold]c[/]"
 
 
-async def test_a_new_conversation_stops_the_reply_and_asks_anew() -> None:
+async def test_a_reply_goes_on_beside_a_new_conversation() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Fresh.")])) as it:
         await it.ask("First", wait=False)
         await wait_until(lambda: it.screen.activity.state == "replying")
         old = it.screen.conversation
         await it.press("ctrl+n")
-        await wait_until(lambda: it.screen.conversation is not old and it.ended())
-        assert old.path()[-1].finish_reason == "cancelled"
+        await wait_until(lambda: it.screen.conversation is not old)
+        assert it.screen.activity.state == "idle"
         await it.ask("Second")
         assert it.turns == [("user", "Second"), ("assistant", "Fresh.")]
         assert len(it.engine.asked[1]) == 1
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert old.path()[-1].finish_reason == "stop"
+        assert it.turns == [("user", "Second"), ("assistant", "Fresh.")]
+        assert "A reply is complete" in [toast.title for toast in it.app._notifications]
 
 
 async def test_help_shows_the_keys_as_the_user_has_set_them() -> None:

@@ -260,20 +260,63 @@ async def test_resume_of_what_is_not_there_says_so(store: TempStore) -> None:
         assert "No such conversation" in [toast.title for toast in it.app._notifications]
 
 
-async def test_a_reply_is_stopped_and_kept_when_another_conversation_is_opened(store: TempStore) -> None:
+async def test_a_reply_goes_on_while_another_conversation_is_seen_and_can_be_gone_back_to(
+    store: TempStore,
+) -> None:
     await three(store)
+    first, last = asyncio.Event(), asyncio.Event()
+    steps = reply("Half and half.", pieces=2)
+    engine = ScriptedEngine([[*steps[:2], first, steps[2], last, steps[3]], reply("Then.")])
+    async with chat(engine, store=store) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        live = it.screen.conversation
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.title == "Plums")
+        assert it.screen.activity.state == "idle"
+        first.set()
+        await wait_until(lambda: live.path()[-1].text == "Half and half.")
+        await wait_until(lambda: in_file(store.file, "Half and half."))
+        assert it.turns[-1] == ("assistant", "A reply about plums.")
+        # What is opened is the conversation that streams, not what the store has of it.
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation is live)
+        await wait_until(lambda: (last := it.transcript.last_reply()) and last.turn.text == "Half and half.")
+        assert it.screen.activity.state == "replying"
+        await it.ask("Second", wait=False)
+        assert len(it.engine.asked) == 1
+        last.set()
+        await wait_until(lambda: it.ended() == 2 and not it.screen.replying)
+        assert it.turns[1:] == [("assistant", "Half and half."), ("user", "Second"), ("assistant", "Then.")]
+
+
+async def test_a_prompt_that_waits_in_a_conversation_out_of_sight_is_answered_there(store: TempStore) -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([[hold, *reply("One.")], reply("Two.")]), store=store) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.replying)
+        await it.ask("Second", wait=False)
+        old = it.screen.conversation
+        await it.press("ctrl+n")
+        await wait_until(lambda: it.screen.conversation is not old)
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert [turn.text for turn in old.path()] == ["First", "One.", "Second", "Two."]
+        assert it.turns == []
+        assert it.prompt.text == ""
+
+
+async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[*reply("Half")[:-1], hold]]), store=store) as it:
         await it.ask("First", wait=False)
         await wait_until(lambda: it.screen.activity.state == "replying")
-        await it.press("ctrl+s")
-        await wait_until(lambda: it.screen.conversation.title == "Plums")
-        await wait_until(lambda: in_file(store.file, "Half"))
-        assert await wait_kept(store, ("assistant", "Half", "cancelled"))
-
-
-async def wait_kept(store: TempStore, turn: tuple[str, str, str]) -> bool:
-    return any(turn in branch for branch in await kept(store))
+        await it.press("ctrl+n")
+        await wait_until(lambda: not it.turns)
+        await open_list(it)
+        await it.press("d")
+        await wait_until(lambda: it.engine.cancelled == 1 and not titles(it))
+        assert await kept(store) == []
 
 
 # ── branches ─────────────────────────────────────────────────────────────────────────────────────

@@ -299,7 +299,8 @@ def test_a_persona_brings_its_prompt_model_and_sampling_and_flags_outrank_it(tmp
     file = tmp_path / "config.toml"
     file.write_text(
         '[chat]\nsystem_prompt = "Be kind."\n'
-        '[personas.translator]\nsystem_prompt = "Translate."\nmodel = "starter"\nsampling = { temperature = 0.2 }\n'
+        '[personas.translator]\nsystem_prompt = "Translate."\nmodel = "starter"\n'
+        "sampling = { temperature = 0.2 }\n"
     )
     plain = load_settings(file).as_persona("translator")
     assert (plain.chat.system_prompt, plain.model.default) == ("Translate.", "starter")

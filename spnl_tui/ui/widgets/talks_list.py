@@ -37,6 +37,7 @@ class TalksList(OptionList):
         self._now = now
         self._items: list[ConversationSummary] = []
         self._current = ""
+        self._replying: frozenset[str] = frozenset()
         self.display = False
 
     @property
@@ -50,11 +51,21 @@ class TalksList(OptionList):
         place = self.highlighted
         return self._items[place] if place is not None and place < len(self._items) else None
 
-    def fill(self, items: Sequence[ConversationSummary], *, current: str, archived: bool = False) -> None:
-        """List these, and mark the one that is seen in the chat. The highlight stays where it was."""
+    def fill(
+        self,
+        items: Sequence[ConversationSummary],
+        *,
+        current: str,
+        replying: frozenset[str] = frozenset(),
+        archived: bool = False,
+    ) -> None:
+        """List these, and mark the one that is seen in the chat and those in which a reply is being made.
+
+        The highlight stays where it was.
+        """
         before = self.chosen
         place = self.highlighted or 0
-        self._items, self._current = list(items), current
+        self._items, self._current, self._replying = list(items), current, replying
         self.border_title = "Archive" if archived else "Conversations"
         self.set_options([self._option(item) for item in items])
         ids = [item.id for item in items]
@@ -83,7 +94,8 @@ class TalksList(OptionList):
 
     def _option(self, item: ConversationSummary) -> Option:
         when = age(item.updated_at, self._now())
-        mark = f"{'●' if item.id == self._current else ' '}{'▴' if item.pinned else ' '}"
+        state = "●" if item.id == self._current else "…" if item.id in self._replying else " "
+        mark = f"{state}{'▴' if item.pinned else ' '}"
         room = max(8, self.scrollable_content_region.width - 2 - 4 - len(when))
         title = Content(first_line(item.title, 200) or "Untitled").truncate(room, ellipsis=True, pad=True)
         return Option(Content.assemble((f"{mark} ", "$text-primary"), title, (f" {when}", "dim")), id=item.id)

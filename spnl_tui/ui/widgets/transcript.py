@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.ui.background import restart, start
 
 if TYPE_CHECKING:
     from spnl_tui.ui.widgets.turns import Reply
@@ -122,7 +123,7 @@ class Transcript(VerticalScroll, can_focus=False):
         widget.border_title = "the model remembers from here" if begins else ""
 
     def _mounted(self, turn_id: str) -> Widget | None:
-        return next((widget for widget in self._column.children if widget.name == turn_id), None)
+        return next((widget for widget in reversed(self._column.children) if widget.name == turn_id), None)
 
     def _shown(self) -> list[Turn]:
         from spnl_tui.ui.widgets.turns import Reply, UserTurn
@@ -148,7 +149,7 @@ class Transcript(VerticalScroll, can_focus=False):
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
         if self._newer:
-            self.run_worker(self._follow_to_newer(), exclusive=True, group="follow")
+            restart(self, "follow", self._follow_to_newer)
         elif not self.following:
             self.anchor()
 
@@ -165,6 +166,13 @@ class Transcript(VerticalScroll, can_focus=False):
         """Whether the end is kept in view."""
         return self._anchored and not self._anchor_released
 
+    def reply(self, turn_id: str) -> Reply | None:
+        """The reply of this id, if it is mounted."""
+        from spnl_tui.ui.widgets.turns import Reply
+
+        widget = self._mounted(turn_id)
+        return widget if isinstance(widget, Reply) else None
+
     def last_reply(self) -> Reply | None:
         """The reply at the bottom."""
         from spnl_tui.ui.widgets.turns import Reply
@@ -176,7 +184,7 @@ class Transcript(VerticalScroll, can_focus=False):
         super().watch_scroll_y(old_value, new_value)
         if new_value < 2 and new_value < old_value and self._older and not self._loading_older:
             self._loading_older = True
-            self.run_worker(self._extend_upwards())
+            start(self, "older", self._extend_upwards)
 
     async def _extend_upwards(self) -> None:
         try:

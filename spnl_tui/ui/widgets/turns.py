@@ -96,8 +96,10 @@ class Reply(Vertical):
         yield self._text
 
     async def on_mount(self) -> None:
-        """A reply that is already there is shown at once."""
-        if not self._turn.streaming:
+        """What is already there is shown at once."""
+        if self._turn.streaming:
+            await self.show(self._turn)
+        else:
             await self.finish(self._turn)
 
     async def show(self, turn: Turn) -> None:

@@ -1,0 +1,269 @@
+"""Prompts and the replies to them: one at a time in each conversation, several conversations at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.settings import Settings
+from spnl_tui.text import first_line, plain
+from spnl_tui.ui import messages
+from spnl_tui.ui.background import start
+from spnl_tui.ui.keeping import Recording
+from spnl_tui.ui.meters import Meters
+from spnl_tui.ui.services import Services
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.activity import Activity
+    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.replying import ReplyRun, ReplySoFar
+
+_TYPING_S = 0.25
+"""So long after the last key what is typed is counted."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A conversation that is seen, or that is replied to out of sight."""
+
+    conversation: Conversation
+    run: ReplyRun | None = None
+    queued: str = ""
+    """What was sent while there was no way to answer it."""
+
+
+class Answering:
+    """Sends prompts and follows replies. A reply goes on when another conversation is shown."""
+
+    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+        self._screen = screen
+        self._services = services
+        self._settings = settings
+        self._transcript = screen.chat.transcript
+        self._prompt = screen.chat.prompt
+        self._meters = Meters(services.engine)
+        self._open: dict[str, _Open] = {}
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def run(self) -> ReplyRun | None:
+        """The reply that is being made in the conversation that is seen."""
+        return self._seen().run
+
+    @property
+    def replying(self) -> frozenset[str]:
+        """The ids of the conversations in which a reply is being made."""
+        return frozenset(id for id, each in self._open.items() if each.run is not None)
+
+    def live(self, id: str) -> Conversation | None:
+        """The conversation of this id in which a reply is being made: newer than the one in the store."""
+        each = self._open.get(id)
+        return each.conversation if each is not None and each.run is not None else None
+
+    def learn(self, **figures: int | None) -> None:
+        """Figures of the activity became known on the side: `context_length`, `unsent`."""
+        if (run := self.run) is not None:
+            run.learn(**figures)
+
+    # ── prompts ──────────────────────────────────────────────────────────────────────────────────
+
+    async def submit(self, text: str) -> None:
+        """Send this prompt, or keep it until it can be answered."""
+        seen = self._seen()
+        if self._screen.in_use.model is not None and seen.run is None:
+            await self._ask(seen.conversation, text)
+            return
+        seen.queued = f"{seen.queued}\n\n{text}".strip()
+        await self._transcript.show_queued(plain(seen.queued))
+
+    def send_queued(self) -> bool:
+        """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
+        waiting = [each for each in self._open.values() if each.queued and each.run is None]
+        for each in waiting:
+            self._send_queued(each)
+        return bool(waiting)
+
+    def return_queued(self) -> None:
+        """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
+        start(self._screen, "queued", self._return_queued)
+
+    def reply_ended(self, conversation_id: str, *, well: bool) -> None:
+        """The reply in this conversation has ended: go on with what was typed meanwhile."""
+        each = self._open.get(conversation_id)
+        if each is None:
+            return
+        if each.queued and well:
+            self._send_queued(each)
+        elif self._is_seen(each.conversation):
+            self.return_queued()
+        elif not each.queued:
+            del self._open[conversation_id]
+
+    def _send_queued(self, each: _Open) -> None:
+        text, each.queued = each.queued, ""
+
+        async def send() -> None:
+            if self._is_seen(each.conversation):
+                await self._transcript.show_queued("")
+            await self._ask(each.conversation, text)
+
+        start(self._screen, "queued", send)
+
+    async def _return_queued(self) -> None:
+        seen = self._seen()
+        text, seen.queued = seen.queued, ""
+        await self._transcript.show_queued("")
+        if text:
+            self._prompt.give_back(text)
+
+    async def _ask(self, conversation: Conversation, text: str) -> None:
+        from spnl_tui.conversations.titles import title_of
+
+        self._prompt.remember(text)
+        if not self._is_seen(conversation):
+            conversation.add_turn("user", text)
+        else:
+            self._screen.chat.show_welcome(False)
+            if edited := self._screen.branches.take_edited():
+                turn = conversation.branch_from(edited, text)
+                await self._screen.show_branch(edited, turn.id)
+            else:
+                await self._transcript.add(conversation.add_turn("user", text))
+        if conversation.title_is_automatic and not conversation.title:
+            conversation.title = title_of(conversation)
+            self._screen.show_title()
+        self.reply(conversation, conversation.add_turn("assistant"))
+
+    # ── replies ──────────────────────────────────────────────────────────────────────────────────
+
+    def reply(self, conversation: Conversation, turn: Turn) -> None:
+        """Have this empty turn filled by the model."""
+        start(self._screen, "reply", self._reply, conversation, turn)
+
+    async def shown(self) -> None:
+        """Another conversation is seen now; go on showing its reply, if one is being made."""
+        for id, each in list(self._open.items()):
+            if each.run is None and not each.queued:
+                del self._open[id]
+        seen = self._seen()
+        if seen.run is not None:
+            self._screen.activity = seen.run.activity
+            await self._transcript.show_queued(plain(seen.queued))
+        elif seen.queued:
+            await self._return_queued()
+
+    async def stop(self, conversation_id: str) -> None:
+        """Stop the reply in this conversation, if one is being made; it is kept where it belongs."""
+        each = self._open.get(conversation_id)
+        if each is not None and (run := each.run) is not None:
+            run.stop()
+            await run.ended.wait()
+
+    async def _reply(self, conversation: Conversation, turn: Turn) -> None:
+        """Have this empty turn filled. The one streaming path, whatever asked for the reply."""
+        from spnl_tui.ui.asking import Asking
+        from spnl_tui.ui.replying import ReplyRun
+
+        model = self._screen.in_use.model
+        assert model is not None
+        asking = Asking(
+            self._services.engine, self._meters.of(model), self._settings, model, conversation, turn
+        )
+        if self._is_seen(conversation):
+            await self._transcript.add(turn)
+            self._transcript.follow()
+        recording = Recording(self._screen)
+
+        async def draw(so_far: ReplySoFar, activity: Activity) -> None:
+            now = asking.keep(so_far)
+            recording.changed()
+            if self._is_seen(conversation):
+                self._screen.activity = activity
+                if (widget := self._transcript.reply(turn.id)) is not None:
+                    await widget.show(now)
+
+        def remember_from(turn_id: str | None) -> None:
+            if self._is_seen(conversation):
+                self._transcript.remember_from(turn_id)
+
+        activity = replace(
+            self._screen.activity,
+            state="idle",
+            since=self._services.clock(),
+            tokens=0,
+            tokens_per_s=None,
+            ttft_s=None,
+            total=0,
+        )
+        run = ReplyRun(activity, self._services.clock, draw)
+        self._opened(conversation).run = run
+        if self._is_seen(conversation):
+            self._screen.activity = activity
+        self._screen.refresh_bindings()
+        self._screen.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
+        try:
+            if asking.prompt is not None:
+                # What the user wrote is kept, whatever becomes of the reply.
+                await self._screen.keeping.save_turn(conversation, asking.prompt)
+                await self._screen.talks.refresh()
+            recording = await self._screen.keeping.record(conversation, turn.id)
+            async with aclosing(asking.events(remember_from)) as events:
+                try:
+                    await run.run(events)
+                    # The screen is free before the engine is told: ending a prefill takes it a while.
+                    await self._finish(conversation, asking.finish(run.so_far), run)
+                    await recording.finish()
+                    run.ended.set()
+                    await asking.learn(run.so_far)
+                finally:
+                    await run.close()
+        finally:
+            if conversation[turn.id].streaming:  # the program ends
+                asking.finish(run.so_far)
+                await recording.finish()
+            run.ended.set()
+
+    async def _finish(self, conversation: Conversation, done: Turn, run: ReplyRun) -> None:
+        self._opened(conversation).run = None
+        if self._is_seen(conversation):
+            self._screen.activity = run.activity
+            self._screen.in_use.take_up_chosen()
+            if (widget := self._transcript.reply(done.id)) is not None:
+                await widget.finish(done)
+        else:
+            title = "A reply has failed" if done.finish_reason == "failed" else "A reply is complete"
+            self._screen.notify(first_line(conversation.title, 60), title=title, markup=False)
+        self._screen.post_message(
+            messages.ReplyEnded(done.finish_reason or "cancelled", done.text, conversation.id)
+        )
+        self._screen.refresh_bindings()
+
+    # ── the meter ────────────────────────────────────────────────────────────────────────────────
+
+    async def count_unsent(self) -> None:
+        """Count what is being typed, once the typing rests."""
+        if self._prompt.text:
+            await asyncio.sleep(_TYPING_S)
+        text, model = self._prompt.text, self._screen.in_use.model
+        count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
+        if count is not None and count != self._screen.activity.unsent:
+            self.learn(unsent=count)
+            self._screen.activity = replace(self._screen.activity, unsent=count)
+
+    # ── helpers ──────────────────────────────────────────────────────────────────────────────────
+
+    def _is_seen(self, conversation: Conversation) -> bool:
+        return conversation is self._screen.conversation
+
+    def _seen(self) -> _Open:
+        return self._opened(self._screen.conversation)
+
+    def _opened(self, conversation: Conversation) -> _Open:
+        each = self._open.get(conversation.id)
+        if each is None or each.conversation is not conversation:
+            each = self._open[conversation.id] = _Open(conversation)
+        return each

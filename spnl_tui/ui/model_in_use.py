@@ -1,0 +1,123 @@
+"""The model that is talked to: found, fetched or chosen, and loaded ahead of the first prompt."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.text import plain
+from spnl_tui.ui.activity import Activity
+from spnl_tui.ui.background import start
+from spnl_tui.ui.services import Progress, Services
+from spnl_tui.ui.toasts import tell
+
+if TYPE_CHECKING:
+    from spnl_tui.models.local import LocalModel
+    from spnl_tui.ui.main_screen import MainScreen
+
+
+class ModelInUse:
+    """The model from which the next prompt is answered."""
+
+    def __init__(self, screen: MainScreen, services: Services) -> None:
+        self.model: LocalModel | None = None
+        self._screen = screen
+        self._services = services
+        self._welcome = screen.chat.welcome
+        self._getting = False
+        self._missing = False
+        """There is no model here: known only once one was looked for."""
+
+    async def find(self) -> None:
+        """Find the model to start with, and load it."""
+        try:
+            model = await self._services.first_model()
+        except SpnlError as error:
+            self._without(error)
+            return
+        if model is None:
+            self._without()
+        else:
+            await self.use(model)
+
+    async def get_starter(self) -> None:
+        """Fetch the starter model, if there is no model."""
+        starter = self._services.starter
+        if starter is None or self._getting or not self._missing:
+            return
+        self._getting = True
+        self._screen.activity = Activity(state="getting", since=self._services.clock())
+        try:
+            async with aclosing(starter.get()) as steps:
+                async for step in steps:
+                    if isinstance(step, Progress):
+                        self._welcome.progress(step)
+                    else:
+                        await self.use(step)
+        except SpnlError as error:
+            self._without(error)
+        finally:
+            self._getting = False
+
+    async def use(self, model: LocalModel) -> None:
+        """Answer with this model from the next prompt on; a reply ends on the model that it began with."""
+        self.model = model
+        self._missing = False
+        self._welcome.ready(model.name)
+        if self._screen.replying:
+            # Taken up when the reply has ended.
+            self._screen.notify(
+                "The reply that is being made ends on the model that it began with.",
+                title=f"{plain(model.name)} answers from the next prompt on",
+                markup=False,
+            )
+            return
+        self._take_up(model)
+        if not self._screen.answering.send_queued():
+            await self._load_ahead(model)
+
+    def take_up_chosen(self) -> None:
+        """A reply has ended: take up the model that was chosen meanwhile."""
+        model = self.model
+        if model is not None and model.name != self._screen.conversation.model:
+            self._take_up(model)
+            start(self._screen, "model", self._load_ahead, model)
+
+    def _take_up(self, model: LocalModel) -> None:
+        self._screen.conversation.model = model.name
+        self._screen.activity = Activity(model=plain(model.name), state="idle")
+
+    def _without(self, error: SpnlError | None = None) -> None:
+        # What was sent meanwhile comes back: to fetch a model is for the user to decide.
+        self._screen.answering.return_queued()
+        self._missing = True
+        self._screen.activity = Activity(state="no model")
+        self._welcome.offer(starter=self._services.starter is not None, error=error)
+
+    async def _load_ahead(self, model: LocalModel) -> None:
+        from spnl_tui.engine import protocol  # 10 ms that the first paint need not wait for
+
+        async with aclosing(self._services.engine.load(model)) as events:
+            async for event in events:
+                if self.model != model:
+                    continue  # another one was chosen meanwhile
+                match event:
+                    case protocol.ModelLoaded():
+                        self._idle(context_length=event.context_length)
+                        self._screen.answering.learn(context_length=event.context_length)
+                    case protocol.LoadProgressed():
+                        entered = self._screen.activity.state != "loading"
+                        since = self._services.clock() if entered else self._screen.activity.since
+                        self._idle(state="loading", stage=event.stage, since=since)
+                    case protocol.RequestFailed() if not self._screen.replying:
+                        self._idle()
+                        tell(self._screen, SpnlError(event.title, event.message, event.hint))
+                    case _:
+                        pass
+
+    def _idle(self, **figures: Any) -> None:
+        """Say what goes on while there is no reply; a reply says itself what happens to its model."""
+        if not self._screen.replying:
+            self._screen.activity = replace(self._screen.activity, **{"state": "idle", **figures})
