@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
+from spnl_tui.hub.library import Listing
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.ui import messages
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.models_support import SMALL_MACHINE, cache, fill, made_files, models
-from tests.ui.support import wait_until
+from tests.ui.models_support import SMALL_MACHINE, Models, cache, fill, made_files, make_browser, models
+from tests.ui.support import chat, wait_until
 
 WIDE = (200, 60)
 HERE = "acme/Cached-GGUF:Q8_0"
@@ -49,6 +50,30 @@ async def test_it_opens_with_what_is_here_and_what_is_trending(filled: LoopbackH
         ]
         assert "someone/Other-04-Instruct-GGUF (gated)" in it.rows
         assert it.highlighted == HERE
+
+
+async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_first(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
+    browser = make_browser(filled.endpoint, tmp_path)
+    answer, listing = asyncio.Event(), browser.listing
+
+    async def slow_listing() -> Listing:
+        await answer.wait()
+        return await listing()
+
+    browser.listing = slow_listing  # type: ignore[method-assign]
+    async with chat(browser=browser) as it:
+        await it.press("f3")
+        await wait_until(lambda: it.screen.models is not None)
+        shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
+        await wait_until(lambda: "acme/Made-GGUF" in shown.rows)
+        assert shown.highlighted == ""
+        answer.set()
+        await wait_until(lambda: HERE in shown.rows)
+        assert shown.highlighted == HERE
+    await browser._catalog.close()
+    await browser._library.close()
 
 
 async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_once(
