@@ -22,6 +22,7 @@ from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
+from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, can_do, do, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
@@ -31,9 +32,11 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.slash import CommandCompleter, with_escape
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
+from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
@@ -66,6 +69,7 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.choosing = Choosing(self, services, settings)
         self.chat.transcript.place = self.branches.place
         self.chat.prompt.completers = (CommandCompleter(self),)
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
@@ -176,6 +180,7 @@ class MainScreen(Screen[None]):
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
+        await self.choosing.close()
         if message.text:
             await self.answering.submit(message.text)
         if self.in_use.model is None:
@@ -254,7 +259,8 @@ class MainScreen(Screen[None]):
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
-        await self.chat.transcript.show(path)
+        await self.chat.transcript.show(self.choosing.above(path))
+        await self.choosing.shown()
         self.chat.show_welcome(not path)
         if (model := self.in_use.model) is not None:
             if conversation.id not in self.answering.replying:
@@ -299,6 +305,21 @@ class MainScreen(Screen[None]):
         """Do something with a turn; see `Branching`."""
         await self.branches.act(what)
 
+    @work(group="choose")
+    async def action_choose(self, what: str, *arguments: str) -> None:
+        """Do something with candidates; see `Choosing`."""
+        await self.choosing.act(what, *arguments)
+
+    @on(messages.CandidateMoveRequested)
+    async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
+        message.stop()
+        await self.choosing.move(message.by)
+
+    @on(Candidate.Clicked)
+    async def _candidate_clicked(self, message: Candidate.Clicked) -> None:
+        message.stop()
+        await self.choosing.highlight(message.turn_id)
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -337,6 +358,8 @@ class MainScreen(Screen[None]):
                 return self.talks.can(str(parameters[0]))
             case "turn":
                 return self.branches.can(str(parameters[0]))
+            case "choose":
+                return self.choosing.can(str(parameters[0]))
             case _:
                 return True
 
@@ -346,7 +369,7 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
-        if (run := self.answering.run) is not None:
+        if not self.choosing.stop() and (run := self.answering.run) is not None:
             run.stop()
 
     async def action_regenerate(self) -> None:
@@ -354,6 +377,7 @@ class MainScreen(Screen[None]):
         last = self._last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
+        await self.choosing.close()
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
@@ -379,7 +403,9 @@ class MainScreen(Screen[None]):
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
-        if (reply := self.chat.transcript.last_reply()) is not None:
+        last = self._last_reply()
+        chosen = self.choosing.widget(last.id) if last is not None else None
+        if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
     def action_new_conversation(self) -> None:
@@ -397,11 +423,14 @@ class MainScreen(Screen[None]):
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""
-        self.chat.transcript.page(-1)
+        self._paged().page(-1)
 
     def action_page_down(self) -> None:
         """Scroll the conversation down by a page."""
-        self.chat.transcript.page(1)
+        self._paged().page(1)
+
+    def _paged(self) -> Candidates | Transcript:
+        return self.chat.transcript if self.choosing.fan is None else self.chat.candidates
 
     @on(messages.FollowRequested)
     def action_follow(self) -> None:
