@@ -55,6 +55,11 @@ class ChatPane(Horizontal):
         """Nothing has been said yet."""
         self.show_welcome(True)
 
+    def show_candidates(self, shown: bool) -> None:
+        """Give most of the room to candidates, among which the prompt's arrow keys move; or no longer."""
+        self.set_class(shown, "-choosing")
+        self.prompt.choosing = shown
+
     def show_welcome(self, shown: bool) -> None:
         """Show the welcome, or the conversation."""
         self.query_one("#welcome-box").display = shown

@@ -222,9 +222,7 @@ class Choosing:
             await self._show(fan)
             return
         self._fans.pop(conversation.id, None)
-        if self._view.display:
-            await self._view.clear()
-        self._screen.chat.prompt.choosing = False
+        await self._hide()
 
     async def _open(self, turns: Sequence[Turn], labels: Sequence[str]) -> None:
         ids = [turn.id for turn in turns]
@@ -235,9 +233,13 @@ class Choosing:
         turns = [self._conversation[turn_id] for turn_id in fan.turns]
         await self._view.show(turns, [fan.labels[turn.id] for turn in turns], self.chosen)
         self._view.mark(self.chosen, best=fan.best)
-        self._screen.chat.prompt.choosing = True
+        self._screen.chat.show_candidates(True)
         self._transcript.follow()
         self.say()
+
+    async def _hide(self) -> None:
+        self._screen.chat.show_candidates(False)
+        await self._view.clear()
 
     def say(self) -> None:
         """What the judge has said, and what one can do."""
@@ -303,8 +305,7 @@ class Choosing:
         if fan is None:
             return
         chosen = self.chosen
-        self._screen.chat.prompt.choosing = False
-        await self._view.clear()
+        await self._hide()
         await self._screen.answering.stop(conversation.id, but=chosen)
         store = await self._screen.keeping.store()
         for turn_id in fan.turns:

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from spnl_tui.conversations.conversation import Turn
@@ -28,6 +29,28 @@ _SHORT_NAME = 20
 """Figures are left out rather than that a model's name is cut shorter than this."""
 
 
+class _Head(Widget):
+    """Number, label and figures, in a line."""
+
+    def __init__(self, number: int, label: str, standing: tuple[str, ...]) -> None:
+        super().__init__()
+        self._number = number
+        self._label = label
+        self.standing = standing
+        self.best = False
+
+    def render(self) -> Content:
+        """The line, as wide as the candidate."""
+        width = self.size.width
+        name = f"{'★ ' if self.best else ''}{self._number}"
+        label = min(len(self._label), _SHORT_NAME)
+        state = next((s for s in self.standing if len(name) + len(s) + label + 2 <= width), self.standing[-1])
+        if self._label:
+            name = f"{name} {shortened(self._label, max(1, width - len(name) - len(state) - 2))}"
+        gap = " " * max(1, width - len(name) - len(state))
+        return Content.assemble((name, "bold"), gap, state)
+
+
 class Candidate(VerticalScroll, can_focus=False):
     """One of the replies: a head with its figures, and the text, which scrolls by itself."""
 
@@ -42,12 +65,8 @@ class Candidate(VerticalScroll, can_focus=False):
 
         super().__init__()
         self.turn_id = turn.id
-        self.label = label
-        self.best = False
-        self._number = number
-        self._state = standing(turn)
         self._streaming = turn.streaming
-        self._head = Static(markup=False, classes="head")
+        self._head = _Head(number, label, standing(turn))
         self.reply = Reply(turn, markdown=markdown, show_thinking=show_thinking)
 
     def compose(self) -> ComposeResult:
@@ -58,11 +77,6 @@ class Candidate(VerticalScroll, can_focus=False):
         """Stay at the end of what is being written."""
         if self._streaming:
             self.anchor()
-        self.show_head()
-
-    def on_resize(self) -> None:
-        """The head is as wide as the candidate."""
-        self.show_head()
 
     def on_click(self, event: events.Click) -> None:
         """With a mouse, a candidate is highlighted by a click."""
@@ -71,24 +85,18 @@ class Candidate(VerticalScroll, can_focus=False):
 
     def progressed(self, turn: Turn, activity: Activity | None) -> None:
         """The reply has come so far."""
-        self._state = standing(turn, activity)
-        self.show_head()
+        self._head.standing = standing(turn, activity)
+        self._head.refresh()
         if self._streaming and not turn.streaming:
             # Replies are compared from their beginnings.
             self._streaming = False
             self.release_anchor()
             self.call_after_refresh(self.scroll_home, animate=False)
 
-    def show_head(self) -> None:
-        """Show number, label and figures."""
-        width = max(10, self.size.width - 2)
-        name = f"{'★ ' if self.best else ''}{self._number}"
-        label = min(len(self.label), _SHORT_NAME)
-        state = next((s for s in self._state if len(name) + len(s) + label + 2 <= width), self._state[-1])
-        if self.label:
-            name = f"{name} {shortened(self.label, max(1, width - len(name) - len(state) - 2))}"
-        gap = " " * max(1, width - len(name) - len(state))
-        self._head.update(Content.assemble((name, "bold"), gap, state))
+    def mark_best(self, best: bool) -> None:
+        """Whether the judge holds it to be the best."""
+        self._head.best = best
+        self._head.refresh()
 
 
 class Candidates(Vertical):
@@ -101,7 +109,6 @@ class Candidates(Vertical):
         self._cards = VerticalScroll(classes="cards", can_focus=False)
         self._foot = Static(markup=False, classes="foot")
         self._by_turn: dict[str, Candidate] = {}
-        self.display = False
 
     def compose(self) -> ComposeResult:
         yield self._cards
@@ -112,7 +119,6 @@ class Candidates(Vertical):
         with self.app.batch_update():
             await self._cards.remove_children()
             self._by_turn = {}
-            self.display = True
             for turn, label in zip(turns, labels, strict=True):
                 await self.add(turn, label)
         self.mark(chosen)
@@ -127,7 +133,6 @@ class Candidates(Vertical):
 
     async def clear(self) -> None:
         """Show nothing."""
-        self.display = False
         self._by_turn = {}
         await self._cards.remove_children()
 
@@ -136,8 +141,7 @@ class Candidates(Vertical):
         for card in self._by_turn.values():
             card.set_class(card.turn_id == turn_id, "-chosen")
             if best is not None:
-                card.best = card.turn_id == best
-            card.show_head()
+                card.mark_best(card.turn_id == best)
         if (chosen := self._by_turn.get(turn_id)) is not None:
             self.call_after_refresh(chosen.scroll_visible, animate=False)
 
@@ -168,7 +172,9 @@ class Candidates(Vertical):
 
     def _arrange(self) -> None:
         count = len(self._by_turn)
-        self.set_class(0 < count <= (self.size.width - 2) // _COLUMN_WIDTH, "-columns")
+        columns = count <= (self.size.width - 2) // _COLUMN_WIDTH
+        self.set_class(columns, "-columns")
+        self.set_class(not columns, "-rows")
 
 
 def standing(turn: Turn, activity: Activity | None = None) -> tuple[str, ...]:
