@@ -203,11 +203,12 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
-        self.run_worker(self.talks.refresh(), group="talks", exclusive=True)
+        self.run_worker(self.talks.refresh, group="talks", exclusive=True)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self.run_worker(self.answering.count_unsent(), group="meter", exclusive=True)
+        # The method, not its coroutine: one that is cancelled before it begins would never be awaited.
+        self.run_worker(self.answering.count_unsent, group="meter", exclusive=True)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
