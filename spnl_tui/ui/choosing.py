@@ -15,6 +15,7 @@ from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import CommandError, HubError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import plain
+from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import key_display
 from spnl_tui.ui.judging import Judging
 from spnl_tui.ui.services import Services
@@ -335,7 +336,7 @@ class Choosing:
         if one is not None:
             one.stop()
         else:
-            self._screen.run_worker(self._screen.answering.stop(self._conversation.id), group="stop")
+            start(self._screen, "stop", self._screen.answering.stop, self._conversation.id)
         return True
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────

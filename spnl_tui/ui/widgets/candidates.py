@@ -25,6 +25,8 @@ _COLUMN_WIDTH = 38
 """A reply is not readable in less; two such columns fit into 80 cells."""
 
 
+_ROWS = 3
+"""A candidate above another one is as high as that, at least."""
 _SHORT_NAME = 20
 """Figures are left out rather than that a model's name is cut shorter than this."""
 
@@ -51,7 +53,7 @@ class _Head(Widget):
         return Content.assemble((name, "bold"), gap, state)
 
 
-class Candidate(VerticalScroll, can_focus=False):
+class Candidate(Vertical):
     """One of the replies: a head with its figures, and the text, which scrolls by itself."""
 
     @dataclass
@@ -67,16 +69,18 @@ class Candidate(VerticalScroll, can_focus=False):
         self.turn_id = turn.id
         self._streaming = turn.streaming
         self._head = _Head(number, label, standing(turn))
+        self._body = VerticalScroll(can_focus=False)
         self.reply = Reply(turn, markdown=markdown, show_thinking=show_thinking)
 
     def compose(self) -> ComposeResult:
         yield self._head
-        yield self.reply
+        with self._body:
+            yield self.reply
 
     def on_mount(self) -> None:
         """Stay at the end of what is being written."""
         if self._streaming:
-            self.anchor()
+            self._body.anchor()
 
     def on_click(self, event: events.Click) -> None:
         """With a mouse, a candidate is highlighted by a click."""
@@ -90,8 +94,19 @@ class Candidate(VerticalScroll, can_focus=False):
         if self._streaming and not turn.streaming:
             # Replies are compared from their beginnings.
             self._streaming = False
-            self.release_anchor()
-            self.call_after_refresh(self.scroll_home, animate=False)
+            self._body.release_anchor()
+            self.call_after_refresh(self._body.scroll_home, animate=False)
+
+    def limit(self, height: int | None) -> None:
+        """Be at most so many lines high, the head included."""
+        # The container takes the height of what is in the body, even where the body itself is lower.
+        self.styles.max_height = height
+        self._body.styles.max_height = None if height is None else height - 1
+
+    def page(self, direction: int) -> None:
+        """Scroll by a page: up (-1) or down (1)."""
+        self._body.release_anchor()
+        self._body.scroll_relative(y=direction * max(1, self._body.size.height - 1), animate=False)
 
     def mark_best(self, best: bool) -> None:
         """Whether the judge holds it to be the best."""
@@ -129,7 +144,6 @@ class Candidates(Vertical):
         card = Candidate(number, turn, label, markdown=self._markdown, show_thinking=self._show_thinking)
         self._by_turn[turn.id] = card
         await self._cards.mount(card)
-        self._arrange()
 
     async def clear(self) -> None:
         """Show nothing."""
@@ -142,8 +156,7 @@ class Candidates(Vertical):
             card.set_class(card.turn_id == turn_id, "-chosen")
             if best is not None:
                 card.mark_best(card.turn_id == best)
-        if (chosen := self._by_turn.get(turn_id)) is not None:
-            self.call_after_refresh(chosen.scroll_visible, animate=False)
+        self.call_after_refresh(self._arrange)
 
     def progressed(self, turn: Turn, activity: Activity | None) -> None:
         """One of them has come so far."""
@@ -153,6 +166,7 @@ class Candidates(Vertical):
     def say(self, text: Content) -> None:
         """Show this below the candidates."""
         self._foot.update(text)
+        self.call_after_refresh(self._arrange)
 
     def widget(self, turn_id: str) -> Reply | None:
         """The reply of this id, if it is one of them."""
@@ -163,18 +177,26 @@ class Candidates(Vertical):
         """Scroll the highlighted one by a page: up (-1) or down (1)."""
         for card in self._by_turn.values():
             if card.has_class("-chosen"):
-                card.release_anchor()
-                card.scroll_relative(y=direction * max(1, card.size.height - 2), animate=False)
+                card.page(direction)
 
     def on_resize(self) -> None:
         """Columns need width."""
-        self._arrange()
+        self.call_after_refresh(self._arrange)
 
     def _arrange(self) -> None:
+        """Share the room out. One above the other, the highlighted one has what the others leave."""
         count = len(self._by_turn)
         columns = count <= (self.size.width - 2) // _COLUMN_WIDTH
         self.set_class(columns, "-columns")
         self.set_class(not columns, "-rows")
+        room = self._cards.size.height
+        each = max(_ROWS, room // (count + 1))
+        for card in self._by_turn.values():
+            chosen = card.has_class("-chosen")
+            height = max(_ROWS, room - each * (count - 1)) if chosen else each
+            card.limit(None if columns else height)
+            if chosen:
+                card.scroll_visible(animate=False)
 
 
 def standing(turn: Turn, activity: Activity | None = None) -> tuple[str, ...]:
