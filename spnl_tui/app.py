@@ -44,6 +44,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
         _STYLES / "chat_pane.tcss",
+        _STYLES / "candidates.tcss",
         _STYLES / "talks_list.tcss",
         _STYLES / "downloads_pane.tcss",
         _STYLES / "models_pane.tcss",
@@ -216,6 +217,7 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
         InterfaceServices(
             engine=services.engine,
             first_model=services.find_model,
+            find_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,
             resume=resume,

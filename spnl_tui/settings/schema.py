@@ -87,6 +87,13 @@ class ChatSettings:
     """Show the model's thinking unfolded. Folded, one key opens it."""
     markdown: bool = True
     """Render replies as Markdown; false shows them as they were written."""
+    candidates: int = 3
+    """How many candidates /n asks for when it is not told, from 2 to 9."""
+    judge_criteria: str = "correct, clear, and to the point"
+    """What candidates are judged by when nothing else is said."""
+
+    def __post_init__(self) -> None:
+        _at_least("candidates", self.candidates, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

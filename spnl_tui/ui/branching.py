@@ -43,6 +43,8 @@ class Branching:
     async def act(self, what: str) -> None:
         """Do it; what goes wrong is told."""
         try:
+            if what not in ("up", "down", "leave"):
+                await self._screen.choosing.close()
             await self._actions[what]()
         except SpnlError as error:
             tell(self._screen, error)

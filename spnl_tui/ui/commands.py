@@ -349,6 +349,84 @@ COMMANDS: tuple[Command, ...] = (
         slash="export-json",
     ),
     Command(
+        id="many.ask",
+        keys="alt+n",
+        action="choose('many')",
+        label="Many",
+        help="Ask for several candidates, side by side: for a new prompt, or for the last one.",
+        group="Many answers",
+        slash="n",
+        argument="COUNT PROMPT",
+    ),
+    Command(
+        id="many.compare",
+        keys="alt+m",
+        action="choose('compare')",
+        label="Compare",
+        help="Ask several models the same, side by side.",
+        group="Many answers",
+        slash="compare",
+        argument="MODEL… -- PROMPT",
+    ),
+    Command(
+        id="many.side_by_side",
+        keys="alt+b",
+        action="choose('side_by_side')",
+        label="Side by side",
+        help="Show the last reply and its siblings side by side.",
+        group="Many answers",
+        slash="side-by-side",
+    ),
+    Command(
+        id="many.before",
+        keys="left",
+        action="left",
+        label="Before",
+        help="Highlight the candidate before (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.after",
+        keys="right",
+        action="right",
+        label="After",
+        help="Highlight the next candidate (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.pick",
+        keys="alt+p",
+        action="choose('pick')",
+        label="Pick",
+        help="Go on with the highlighted candidate, or one by its number. Enter does so on an empty prompt.",
+        group="Many answers",
+        slash="pick",
+        argument="NUMBER",
+    ),
+    Command(
+        id="many.judge",
+        keys="alt+v",
+        action="choose('judge')",
+        label="Judge",
+        help="Have the candidates judged by the model, with reasons.",
+        group="Many answers",
+        slash="judge",
+        argument="CRITERIA",
+    ),
+    Command(
+        id="many.merge",
+        keys="alt+g",
+        action="choose('merge')",
+        label="Merge",
+        help="Have the candidates merged into one more by the model.",
+        group="Many answers",
+        slash="merge",
+    ),
+    Command(
         id="talks.open",
         keys="enter",
         action="screen.talk('open')",
@@ -706,7 +784,7 @@ COMMANDS: tuple[Command, ...] = (
 CHAT_ACTIONS = frozenset(
     command.action.partition("(")[0]
     for command in COMMANDS
-    if command.group in ("Prompt", "Reply", "Conversation")
+    if command.group in ("Prompt", "Reply", "Conversation", "Many answers")
 )
 """What is done with the conversation, and only while it is seen."""
 TURN_ACTIONS = CHAT_ACTIONS - {"talk"}

@@ -23,6 +23,7 @@ from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
+from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
@@ -32,9 +33,11 @@ from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
+from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
@@ -69,6 +72,7 @@ class MainScreen(Screen[None]):
         self.answering = Answering(self, services, settings)
         self.prompting = Prompting(self)
         self.chat.transcript.count_texts = self.answering.count_texts
+        self.choosing = Choosing(self, services, settings)
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -178,6 +182,7 @@ class MainScreen(Screen[None]):
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
+        await self.choosing.close()
         if message.text:
             await self.prompting.submit(message.text)
         if self.in_use.model is None:
@@ -248,7 +253,8 @@ class MainScreen(Screen[None]):
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
-        await self.chat.transcript.show(path)
+        await self.chat.transcript.show(self.choosing.above(path))
+        await self.choosing.shown()
         self.chat.show_welcome(not path)
         if (model := self.in_use.model) is not None:
             if conversation.id not in self.answering.replying:
@@ -293,6 +299,21 @@ class MainScreen(Screen[None]):
         """Do something with a turn; see `Branching`."""
         await self.branches.act(what)
 
+    @work(group="choose")
+    async def action_choose(self, what: str, *arguments: str) -> None:
+        """Do something with candidates; see `Choosing`."""
+        await self.choosing.act(what, *arguments)
+
+    @on(messages.CandidateMoveRequested)
+    async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
+        message.stop()
+        await self.choosing.move(message.by)
+
+    @on(Candidate.Clicked)
+    async def _candidate_clicked(self, message: Candidate.Clicked) -> None:
+        message.stop()
+        await self.choosing.highlight(message.turn_id)
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -331,6 +352,8 @@ class MainScreen(Screen[None]):
                 return self.talks.can(str(parameters[0]))
             case "turn":
                 return self.branches.can(str(parameters[0]))
+            case "choose":
+                return self.choosing.can(str(parameters[0]))
             case _:
                 return True
 
@@ -345,7 +368,7 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
-        if (run := self.answering.run) is not None:
+        if not self.choosing.stop() and (run := self.answering.run) is not None:
             run.stop()
 
     async def action_regenerate(self) -> None:
@@ -353,6 +376,7 @@ class MainScreen(Screen[None]):
         last = self._last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
+        await self.choosing.close()
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
@@ -378,7 +402,9 @@ class MainScreen(Screen[None]):
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
-        if (reply := self.chat.transcript.last_reply()) is not None:
+        last = self._last_reply()
+        chosen = self.choosing.widget(last.id) if last is not None else None
+        if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
     def action_new_conversation(self) -> None:
@@ -397,11 +423,14 @@ class MainScreen(Screen[None]):
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""
-        self.chat.transcript.page(-1)
+        self._paged().page(-1)
 
     def action_page_down(self) -> None:
         """Scroll the conversation down by a page."""
-        self.chat.transcript.page(1)
+        self._paged().page(1)
+
+    def _paged(self) -> Candidates | Transcript:
+        return self.chat.transcript if self.choosing.fan is None else self.chat.candidates
 
     @on(messages.FollowRequested)
     def action_follow(self) -> None:

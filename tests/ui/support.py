@@ -131,6 +131,7 @@ def make_app(
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     found: asyncio.Event | None = None,
+    models: dict[str, LocalModel] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
@@ -146,10 +147,14 @@ def make_app(
             raise error
         return model
 
+    async def find_model(name: str) -> LocalModel | None:
+        return (models or {}).get(name)
+
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
         first_model=first_model,
+        find_model=find_model,
         starter=starter,
         store=store,
         downloads=None if downloads is None else lambda: downloads,
