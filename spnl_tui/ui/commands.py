@@ -151,22 +151,32 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.copy",
         keys="ctrl+y",
-        action="copy_reply",
+        action="copy('turn')",
         label="Copy",
-        help="Copy the last reply.",
+        help="Copy the last reply, or the turn under the cursor.",
         group="Reply",
         slash="copy",
+        argument="[all|code]",
         footer=True,
     ),
     Command(
         id="chat.copy_code",
         keys="ctrl+b",
-        action="copy_code",
+        action="copy('code')",
         label="Code",
-        help="Copy a code block of the last reply.",
+        help="Copy a code block of the last reply, or of the turn under the cursor.",
         group="Reply",
         slash="code",
         footer=True,
+    ),
+    Command(
+        id="chat.copy_all",
+        keys="alt+y",
+        action="copy('all')",
+        label="Copy all",
+        help="Copy what is seen of the conversation, as Markdown.",
+        group="Reply",
+        slash="copy-all",
     ),
     Command(
         id="chat.thinking",
@@ -718,10 +728,10 @@ def bindings(place: Place) -> list[BindingType]:
     return [command.binding() for command in COMMANDS if command.place == place]
 
 
-def can_do(command: Command, screen: Screen[Any]) -> bool:
-    """Whether the command can be done now, from this screen."""
+def can_do(command: Command, screen: Screen[Any], *arguments: str) -> bool:
+    """Whether the command can be done now, from this screen, with what was typed after its name."""
     owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
-    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, parameters))
+    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, (*parameters, *arguments)))
 
 
 async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:

@@ -23,6 +23,7 @@ from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
@@ -67,6 +68,7 @@ class MainScreen(Screen[None]):
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
         self.prompting = Prompting(self)
+        self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
@@ -315,14 +317,11 @@ class MainScreen(Screen[None]):
             case "stop":
                 return self.replying
             case "regenerate":
-                return not self.replying and self._last_reply() is not None
-            case "copy_reply":
-                return bool((last := self._last_reply()) and last.text)
+                return not self.replying and self.last_reply() is not None
+            case "copy":
+                return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                return bool((last := self._last_reply()) and last.reasoning) or self.replying
-            case "copy_code":
-                last = self._last_reply()
-                return last is not None and ("```" in last.text or "~~~" in last.text)
+                return bool((last := self.last_reply()) and last.reasoning) or self.replying
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -350,31 +349,16 @@ class MainScreen(Screen[None]):
 
     async def action_regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
-        last = self._last_reply()
+        last = self.last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
-    def action_copy_reply(self) -> None:
-        """Copy the last reply."""
-        if last := self._last_reply():
-            self._copy(last.text, "The reply")
-
     @work(group="dialog", exclusive=True)
-    async def action_copy_code(self) -> None:
-        """Copy a code block of the last reply; ask which one if there are several."""
-        from spnl_tui.ui.code_picker import CodePicker
-        from spnl_tui.ui.markdown_stream import code_blocks
-
-        last = self._last_reply()
-        blocks = code_blocks(last.text) if last else []
-        if not blocks:
-            self.notify("The last reply has no code block.", markup=False)
-            return
-        block = blocks[0] if len(blocks) == 1 else await self.app.push_screen_wait(CodePicker(blocks))
-        if block is not None:
-            self._copy(block.code, "The code block")
+    async def action_copy(self, what: str, *arguments: str) -> None:
+        """Copy something of the conversation; see `Copying`."""
+        await self.copying.act(what, *arguments)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
@@ -413,10 +397,7 @@ class MainScreen(Screen[None]):
     def _blank(self) -> Conversation:
         return Conversation(system_prompt=self._settings.chat.system_prompt, sampling=self._settings.sampling)
 
-    def _last_reply(self) -> Turn | None:
+    def last_reply(self) -> Turn | None:
+        """The reply at the end of the active branch, if it has ended."""
         path = self.conversation.path()
         return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
