@@ -12,6 +12,7 @@ from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line
 from spnl_tui.ui import messages
+from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Services
@@ -89,7 +90,7 @@ class Answering:
 
     def return_queued(self) -> None:
         """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
-        self._screen.run_worker(self._return_queued(), group="queued")
+        start(self._screen, "queued", self._return_queued)
 
     def reply_ended(self, conversation_id: str, *, well: bool) -> None:
         """The reply in this conversation has ended: go on with what was typed meanwhile."""
@@ -111,7 +112,7 @@ class Answering:
                 await self._transcript.show_queued("")
             await self._ask(each.conversation, text)
 
-        self._screen.run_worker(send(), group="queued")
+        start(self._screen, "queued", send)
 
     async def _return_queued(self) -> None:
         seen = self._seen()
@@ -141,7 +142,7 @@ class Answering:
 
     def reply(self, conversation: Conversation, turn: Turn) -> None:
         """Have this empty turn filled by the model."""
-        self._screen.run_worker(self._reply(conversation, turn), group="reply")
+        start(self._screen, "reply", self._reply, conversation, turn)
 
     async def shown(self) -> None:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
@@ -245,7 +246,8 @@ class Answering:
 
     async def count_unsent(self) -> None:
         """Count what is being typed, once the typing rests."""
-        await asyncio.sleep(_TYPING_S)
+        if self._prompt.text:
+            await asyncio.sleep(_TYPING_S)
         text, model = await self._screen.prompting.unsent(), self._screen.in_use.model
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != self._screen.activity.unsent:

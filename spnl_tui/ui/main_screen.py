@@ -20,6 +20,7 @@ from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
+from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
@@ -84,9 +85,9 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
-        self.call_after_refresh(self.run_worker, self.in_use.find, group="model")
+        self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
-        self.call_after_refresh(self.run_worker, self.downloading.follow, group="pulls")
+        self.call_after_refresh(start, self, "pulls", self.downloading.follow)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +175,7 @@ class MainScreen(Screen[None]):
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
         self.action_show_chat()
-        self.run_worker(self.in_use.use(message.model), group="model")
+        start(self, "model", self.in_use.use, message.model)
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
@@ -193,12 +194,11 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
-        self.run_worker(self.talks.refresh(), group="talks", exclusive=True)
+        restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
-    @work(group="meter", exclusive=True)
-    async def _prompt_changed(self) -> None:
-        await self.answering.count_unsent()
+    def _prompt_changed(self) -> None:
+        restart(self, "meter", self.answering.count_unsent)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
@@ -233,7 +233,7 @@ class MainScreen(Screen[None]):
             conversation.select(message.turn)
             await self.show_conversation(conversation)
             # A jump waits for layouts, which wait for this handler.
-            self.run_worker(self.branches.jump(message.turn), group="turn")
+            start(self, "turn", self.branches.jump, message.turn)
         elif conversation is not self.conversation:
             await self.show_conversation(conversation)
 
@@ -377,7 +377,7 @@ class MainScreen(Screen[None]):
 
     def action_get_starter(self) -> None:
         """Get the starter model, if there is none yet."""
-        self.run_worker(self.in_use.get_starter(), group="model")
+        start(self, "model", self.in_use.get_starter)
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""

@@ -153,7 +153,8 @@ class ModelsPane(Horizontal):
         words = self._query.text.casefold().split()
         listing = self._listing or Listing(())
         entries = [entry for entry in listing.entries if _matches(entry, words)]
-        self.list.show(entries, listing.problems, self._results, reference_in(self._query.text))
+        named = reference_in(self._query.text)
+        self.list.show(entries, listing.problems, self._results, named, whole=self.listed)
         self._look_soon()
         self._refresh_keys()
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
+from spnl_tui.hub.library import Listing
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.ui import messages
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.models_support import SMALL_MACHINE, cache, fill, made_files, models
-from tests.ui.support import wait_until
+from tests.ui.models_support import SMALL_MACHINE, Models, cache, fill, made_files, make_browser, models
+from tests.ui.support import chat, wait_until
 
 WIDE = (200, 60)
 HERE = "acme/Cached-GGUF:Q8_0"
@@ -49,6 +50,30 @@ async def test_it_opens_with_what_is_here_and_what_is_trending(filled: LoopbackH
         ]
         assert "someone/Other-04-Instruct-GGUF (gated)" in it.rows
         assert it.highlighted == HERE
+
+
+async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_first(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
+    browser = make_browser(filled.endpoint, tmp_path)
+    answer, listing = asyncio.Event(), browser.listing
+
+    async def slow_listing() -> Listing:
+        await answer.wait()
+        return await listing()
+
+    browser.listing = slow_listing  # type: ignore[method-assign]
+    async with chat(browser=browser) as it:
+        await it.press("f3")
+        await wait_until(lambda: it.screen.models is not None)
+        shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
+        await wait_until(lambda: "acme/Made-GGUF" in shown.rows)
+        assert shown.highlighted == ""
+        answer.set()
+        await wait_until(lambda: HERE in shown.rows)
+        assert shown.highlighted == HERE
+    await browser._catalog.close()
+    await browser._library.close()
 
 
 async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_once(
@@ -192,8 +217,8 @@ async def test_offline(filled: LoopbackHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("acme/Missing-GGUF", "No repository acme/Missing-GGUF"),
-        ("acme/Private-GGUF", "No repository acme/Private-GGUF"),
+        ("acme/Missing-GGUF", "acme/Missing-GGUF was not found"),
+        ("acme/Private-GGUF", "acme/Private-GGUF was not found"),
         ("acme/Gated-GGUF", "acme/Gated-GGUF is gated"),
     ],
 )
@@ -215,7 +240,7 @@ async def test_what_may_not_be_seen_says_so(
 async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path) -> None:
     file = tmp_path / "made" / "made-Q2_K.gguf"
     filled.add_repo("acme/Private-GGUF", {"p-Q2_K.gguf": file}, private=True, granted=["hf_alice"])
-    async with models(filled, tmp_path, size=WIDE, token=lambda: "hf_alice") as it:
+    async with models(filled, tmp_path, size=WIDE, token="hf_alice") as it:
         it.pane.search.value = "acme/Private-GGUF"
         await it.until_found("acme/Private-GGUF")
         await it.until_judged()

@@ -46,7 +46,11 @@ def snapshot(snap_compare: Any, tmp_path: Path) -> Any:
 
 
 async def judged(pane: ModelsPane) -> None:
-    await wait_until(lambda: (look := pane.details.look) is not None and not look.waiting_for)
+    def rests() -> bool:
+        look = pane.details.look
+        return look is not None and look.subject == pane.list.chosen and not look.waiting_for
+
+    await wait_until(rests)
 
 
 async def nothing_more(pilot: Pilot[None], pane: ModelsPane) -> None:

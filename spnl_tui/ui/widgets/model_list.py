@@ -79,15 +79,21 @@ class ModelList(OptionList, can_focus=False):
         problems: Sequence[SpnlError],
         results: Results,
         named: ModelReference | None,
+        *,
+        whole: bool = True,
     ) -> None:
-        """Show these models; `named` is what the search text names by itself."""
+        """Show these models; `named` is what the search text names by itself.
+
+        Without a highlight the first gets it, once the list is `whole` at its top: the order in which the
+        disk and the hub answer must not decide what Enter acts on.
+        """
         before = self.highlighted_key
         self._items = {}
         options = [*self._library(entries, problems, named), *self._hub(results, named)]
         with self.prevent(OptionList.OptionHighlighted):
             self.set_options(options)
         places = {option.id: index for index, option in enumerate(options) if not option.disabled}
-        place = places.get(before, next(iter(places.values()), None))
+        place = places.get(before, next(iter(places.values()), None) if whole else None)
         self.highlighted = place
         if place is not None and place <= 1:
             self.scroll_to(y=0, animate=False)

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.ui.background import restart, start
 
 if TYPE_CHECKING:
     from spnl_tui.ui.widgets.turns import CountTexts, Reply
@@ -154,7 +155,7 @@ class Transcript(VerticalScroll, can_focus=False):
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
         if self._newer:
-            self.run_worker(self._follow_to_newer(), exclusive=True, group="follow")
+            restart(self, "follow", self._follow_to_newer)
         elif not self.following:
             self.anchor()
 
@@ -189,7 +190,7 @@ class Transcript(VerticalScroll, can_focus=False):
         super().watch_scroll_y(old_value, new_value)
         if new_value < 2 and new_value < old_value and self._older and not self._loading_older:
             self._loading_older = True
-            self.run_worker(self._extend_upwards())
+            start(self, "older", self._extend_upwards)
 
     async def _extend_upwards(self) -> None:
         try:
