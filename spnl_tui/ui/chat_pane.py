@@ -11,6 +11,7 @@ from textual.widgets import OptionList
 
 from spnl_tui.settings import ChatSettings
 from spnl_tui.ui.widgets.completions import Completions
+from spnl_tui.ui.widgets.find_bar import FindBar
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
@@ -30,6 +31,7 @@ class ChatPane(Horizontal):
         self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
+        self.find_bar = FindBar(id="find")
         self._completions = Completions()
         self.prompt = Prompt(self._completions)
 
@@ -40,6 +42,7 @@ class ChatPane(Horizontal):
                 yield self.welcome
             yield self.transcript
             with Vertical(id="prompt-box"):
+                yield self.find_bar
                 yield self._completions
                 yield self.prompt
 

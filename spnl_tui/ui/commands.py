@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,15 @@ COMMANDS: tuple[Command, ...] = (
         action="close_completions",
         label="Close",
         help="Close the list above the prompt.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
+        id="find.close",
+        keys="escape",
+        action="find('close')",
+        label="Close",
+        help="Look for nothing in the conversation any more.",
         group="Prompt",
         palette=False,
     ),
@@ -262,6 +271,38 @@ COMMANDS: tuple[Command, ...] = (
         group="Conversation",
         slash="search",
         argument="WORDS",
+    ),
+    Command(
+        id="find.open",
+        keys="ctrl+slash,ctrl+underscore",
+        action="find('open')",
+        label="Find",
+        help="Find words in this conversation.",
+        group="Conversation",
+        slash="find",
+        argument="WORDS",
+    ),
+    Command(
+        id="find.earlier",
+        keys="up",
+        action="screen.find('earlier')",
+        label="Earlier",
+        help="Go to the turn before that has the words that one looks for.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="find.later",
+        keys="down",
+        action="screen.find('later')",
+        label="Later",
+        help="Go to the next turn that has them.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
     ),
     Command(
         id="turn.up",

@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, TextArea
+from textual.widgets import ContentSwitcher, Footer, Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -27,6 +27,7 @@ from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_displ
 from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
+from spnl_tui.ui.finding import Finding
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.prompting import Prompting, as_typed
@@ -68,6 +69,7 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.finding = Finding(self)
         self.prompting = Prompting(self)
         self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
@@ -247,6 +249,7 @@ class MainScreen(Screen[None]):
             self.activity = replace(self.activity, state="idle", stage="")
         self.conversation = conversation
         self.branches.forget()
+        self.finding.forget()
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
@@ -295,6 +298,16 @@ class MainScreen(Screen[None]):
         """Do something with a turn; see `Branching`."""
         await self.branches.act(what)
 
+    @work(group="find", exclusive=True)
+    async def action_find(self, what: str, *arguments: str) -> None:
+        """Find words in the conversation; see `Finding`."""
+        await self.finding.act(what, *arguments)
+
+    @on(Input.Changed, "FindBar Input")
+    @work(group="find", exclusive=True)
+    async def _words_changed(self) -> None:
+        await self.finding.look()
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -318,6 +331,8 @@ class MainScreen(Screen[None]):
                 return self.replying
             case "regenerate":
                 return not self.replying and self.last_reply() is not None
+            case "find":
+                return self.finding.can(str(parameters[0]))
             case "copy":
                 return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
