@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, TextArea
+from textual.widgets import ContentSwitcher, Footer, Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -25,8 +25,10 @@ from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
+from spnl_tui.ui.finding import Finding
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.prompting import Prompting, as_typed
@@ -70,7 +72,9 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.finding = Finding(self)
         self.prompting = Prompting(self)
+        self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
         self.choosing = Choosing(self, services, settings)
         self.chat.transcript.place = self.branches.place
@@ -250,6 +254,7 @@ class MainScreen(Screen[None]):
             self.activity = replace(self.activity, state="idle", stage="")
         self.conversation = conversation
         self.branches.forget()
+        self.finding.forget()
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
@@ -314,6 +319,16 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.choosing.highlight(message.turn_id)
 
+    @work(group="find", exclusive=True)
+    async def action_find(self, what: str, *arguments: str) -> None:
+        """Find words in the conversation; see `Finding`."""
+        await self.finding.act(what, *arguments)
+
+    @on(Input.Changed, "FindBar Input")
+    @work(group="find", exclusive=True)
+    async def _words_changed(self) -> None:
+        await self.finding.look()
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -336,14 +351,13 @@ class MainScreen(Screen[None]):
             case "stop":
                 return self.replying
             case "regenerate":
-                return not self.replying and self._last_reply() is not None
-            case "copy_reply":
-                return bool((last := self._last_reply()) and last.text)
+                return not self.replying and self.last_reply() is not None
+            case "find":
+                return self.finding.can(str(parameters[0]))
+            case "copy":
+                return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                return bool((last := self._last_reply()) and last.reasoning) or self.replying
-            case "copy_code":
-                last = self._last_reply()
-                return last is not None and ("```" in last.text or "~~~" in last.text)
+                return bool((last := self.last_reply()) and last.reasoning) or self.replying
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -373,32 +387,17 @@ class MainScreen(Screen[None]):
 
     async def action_regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
-        last = self._last_reply()
+        last = self.last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
         await self.choosing.close()
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
-    def action_copy_reply(self) -> None:
-        """Copy the last reply."""
-        if last := self._last_reply():
-            self._copy(last.text, "The reply")
-
     @work(group="dialog", exclusive=True)
-    async def action_copy_code(self) -> None:
-        """Copy a code block of the last reply; ask which one if there are several."""
-        from spnl_tui.ui.code_picker import CodePicker
-        from spnl_tui.ui.markdown_stream import code_blocks
-
-        last = self._last_reply()
-        blocks = code_blocks(last.text) if last else []
-        if not blocks:
-            self.notify("The last reply has no code block.", markup=False)
-            return
-        block = blocks[0] if len(blocks) == 1 else await self.app.push_screen_wait(CodePicker(blocks))
-        if block is not None:
-            self._copy(block.code, "The code block")
+    async def action_copy(self, what: str, *arguments: str) -> None:
+        """Copy something of the conversation; see `Copying`."""
+        await self.copying.act(what, *arguments)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
@@ -442,10 +441,7 @@ class MainScreen(Screen[None]):
     def _blank(self) -> Conversation:
         return Conversation(system_prompt=self._settings.chat.system_prompt, sampling=self._settings.sampling)
 
-    def _last_reply(self) -> Turn | None:
+    def last_reply(self) -> Turn | None:
+        """The reply at the end of the active branch, if it has ended."""
         path = self.conversation.path()
         return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)
