@@ -401,7 +401,7 @@ class MainScreen(Screen[None]):
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
-        last = self._last_reply()
+        last = self.last_reply()
         chosen = self.choosing.widget(last.id) if last is not None else None
         if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
