@@ -312,13 +312,14 @@ def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
 
 @cli.command()
 @click.argument("model", required=False)
+@click.option("--against", type=click.Choice(["llama.cpp"]), help="Measure this beside it.")
 @_json_option
 @click.pass_context
-def bench(ctx: click.Context, /, model: str | None, json_: bool) -> None:
+def bench(ctx: click.Context, /, model: str | None, against: str | None, json_: bool) -> None:
     """Measure how fast MODEL is here, as planned and as stored. Leave the machine alone meanwhile."""
     from spnl_tui.headless import bench as command
 
-    _run(ctx, lambda s: command.bench(s, json_=json_), {"model.default": model})
+    _run(ctx, lambda s: command.bench(s, against=against, json_=json_), {"model.default": model})
 
 
 @cli.command()

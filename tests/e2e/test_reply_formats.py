@@ -1,4 +1,4 @@
-"""Structured replies, completions and chat templates, as scripts meet them: the real model, nothing mocked."""
+"""Structured replies, completions and chat templates, as scripts meet them: the real model, no mocks."""
 
 from __future__ import annotations
 
