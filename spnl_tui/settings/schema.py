@@ -34,6 +34,9 @@ class ModelSettings:
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
     "~/models/x.gguf". Not set: the one used last."""
+    template: str | None = None
+    """The chat template of every model, in place of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
+    "zephyr", or a Jinja file. Not set: the model's own; one that has none continues texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
