@@ -50,6 +50,15 @@ class HubClient:
         self._timeout = timeout
         self._session: asyncio.Task[tuple[httpx2.AsyncClient, str]] | None = None
 
+    async def prepare(self) -> None:
+        """Have everything imported and opened that the first request needs; asks nothing yet.
+
+        Raises:
+            HubError: requests cannot be made.
+        """
+        with self._errors():
+            await self._open()
+
     async def get_json(self, path: str, params: Params | None = None) -> Answer:
         """The answer to GET `path` (`/api/…`, or the `next` of an answer).
 
