@@ -73,6 +73,9 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
+    A long prefill goes in fewer steps where it is short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,8 @@ class Complete:
     prompt: str
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """As in Chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -115,9 +116,11 @@ class HubClient:
         return session, endpoint, {"Authorization": f"Bearer {token}"} if token else {}
 
     def _make_session(self) -> tuple[httpx2.AsyncClient, str]:
-        # In a thread: the import and the certificates take a tenth of a second.
+        # In a thread: the imports and the certificates take a tenth of a second.
         from huggingface_hub import get_async_session
 
+        with suppress(ImportError):  # else imported at the first request, while no key is answered
+            import_module("anyio._backends._asyncio")
         session = get_async_session()
         session.timeout = self._timeout
         return session, self._hub.address

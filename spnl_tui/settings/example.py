@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import sys
 import textwrap
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from spnl_tui.settings.schema import SECTIONS, Persona
 
@@ -64,7 +65,7 @@ def example() -> str:
         parts.append(f"\n# {_summary(cls)}\n[{name}]\n")
         parts += [_entry(field_name, default, doc) for field_name, default, doc in documented(cls)]
     persona = [
-        _comment(doc) + f"#{name} = {_toml(_SAMPLES[name])}"
+        _comment(doc) + f"#{_toml(name, _SAMPLES[name])}"
         for name, _, doc in documented(Persona)
         if name != "sampling"
     ]
@@ -102,7 +103,7 @@ def _summary(cls: type) -> str:
 
 
 def _entry(name: str, default: Any, doc: str) -> str:
-    setting = f"#{name} = {_toml(_SAMPLES[name])}" if default is None else f"{name} = {_toml(default)}"
+    setting = f"#{_toml(name, _SAMPLES[name])}" if default is None else _toml(name, default)
     return f"{_comment(doc)}{setting}\n"
 
 
@@ -110,11 +111,10 @@ def _comment(doc: str) -> str:
     return "".join(f"# {line}\n" for line in textwrap.wrap(doc, 98))
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    # A JSON scalar is a TOML scalar.
-    return json.dumps(value.as_posix() if isinstance(value, Path) else value, ensure_ascii=False)
+def _toml(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    return tomli_w.dumps({name: value.as_posix() if isinstance(value, Path) else value}).rstrip()
 
 
 if __name__ == "__main__":
