@@ -43,8 +43,11 @@ from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
+_AHEAD_S = 2.0
+"""So long after the start the pane with the models is made, unless it was wanted before."""
 _MOUNTED_SINGLY = 12
 """A branch of more turns is shown from its end, as a conversation is that is opened."""
 
@@ -68,6 +71,7 @@ class MainScreen(Screen[None]):
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
+        self._making_models = asyncio.Lock()
         self.talks = Talks(self)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
@@ -94,6 +98,8 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.downloading.follow)
+        if self._services.browser is not None:
+            self.set_timer(_AHEAD_S, self._make_models_ahead)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -115,19 +121,35 @@ class MainScreen(Screen[None]):
 
     @work(group="models", exclusive=True)
     async def action_show_models(self) -> None:
-        """Show the models. The pane is made when it is first wanted."""
-        switcher = self.query_one("#body", ContentSwitcher)
-        if self.models is None:
-            make = self._services.browser
-            assert make is not None
-            browser = await asyncio.to_thread(make)
-            from spnl_tui.ui.models_pane import ModelsPane
-
-            self.models = ModelsPane(browser, context=self._settings.context.length, id="models")
-            await switcher.add_content(self.models)
-        switcher.current = "models"
-        self.models.activate()
+        """Show the models."""
+        pane = await self._models_pane()
+        self.query_one("#body", ContentSwitcher).current = "models"
+        pane.activate()
         self.refresh_bindings()
+
+    @work(group="models-ahead")
+    async def _make_models_ahead(self) -> None:
+        pane = await self._models_pane()
+        pane.prepare()
+
+    async def _models_pane(self) -> ModelsPane:
+        """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
+        async with self._making_models:
+            if self.models is None:
+                make = self._services.browser
+                assert make is not None
+
+                def import_and_make() -> tuple[type[ModelsPane], ModelBrowser]:
+                    from spnl_tui.ui.models_pane import ModelsPane
+
+                    return ModelsPane, make()
+
+                # A tenth of a second, in which no key may wait.
+                kind, browser = await asyncio.to_thread(import_and_make)
+                pane = kind(browser, context=self._settings.context.length, id="models")
+                await self.query_one("#body", ContentSwitcher).add_content(pane)
+                self.models = pane
+            return self.models
 
     def action_show_pulls(self) -> None:
         """Show the pulls."""
