@@ -223,6 +223,7 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
+        start(self, "count", self.chat.transcript.count_files)
         restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
