@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Input, TextArea
+from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -346,11 +346,6 @@ class MainScreen(Screen[None]):
     async def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
         await self.finding.act(what, *arguments)
-
-    @on(Input.Changed, "FindBar Input")
-    @work(group="find", exclusive=True)
-    async def _words_changed(self) -> None:
-        await self.finding.look()
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
