@@ -220,8 +220,8 @@ class Prompt(TextArea):
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _on_key(self, event: events.Key) -> None:
-        # Here and now, in the order in which keys were typed. As ordinary bindings they would be acted on once
-        # the key has been to every widget above: after what was typed ahead, and Enter.
+        # Here and now, in the order in which keys were typed. Ordinary bindings are acted on once the key has
+        # been to every widget above: after what was typed ahead, and after Enter.
         if event.is_printable:
             return
         active = self.screen.active_bindings.get(event.key)
