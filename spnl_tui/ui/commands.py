@@ -871,5 +871,9 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
-    return display.upper() if len(display) > 1 else display
+    key = next(iter(keys_of(command, keymap)), "")
+    *held, last = key.split("+")
+    display = app.get_key_display(Binding(last, ""))
+    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+        display = display.upper()
+    return "+".join([*(part.capitalize() for part in held), display])
