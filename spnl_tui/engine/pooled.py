@@ -18,6 +18,7 @@ from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.templates import ChatTemplate
 
 Work = Callable[[], Awaitable[None]]
 """What is still to be done, later."""
@@ -360,6 +361,7 @@ def _characters(command: wire.Command) -> int:
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
     """The command that loads this model by this plan."""
+    template = plan.template or ChatTemplate("")
     return wire.Load(
         id=command_id,
         format=model.format,
@@ -371,7 +373,8 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else template.text or None,
+        stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )

@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, TextArea
+from textual.widgets import ContentSwitcher, Footer, Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -23,18 +23,23 @@ from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
+from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
+from spnl_tui.ui.finding import Finding
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
+from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
@@ -72,8 +77,11 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.finding = Finding(self)
         self.prompting = Prompting(self)
+        self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
+        self.choosing = Choosing(self, services, settings)
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -210,6 +218,7 @@ class MainScreen(Screen[None]):
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
+        await self.choosing.close()
         if message.text:
             await self.prompting.submit(message.text)
         if self.in_use.model is None:
@@ -277,10 +286,12 @@ class MainScreen(Screen[None]):
             self.activity = replace(self.activity, state="idle", stage="")
         self.conversation = conversation
         self.branches.forget()
+        self.finding.forget()
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(memory_begins(path))
-        await self.chat.transcript.show(path)
+        await self.chat.transcript.show(self.choosing.above(path))
+        await self.choosing.shown()
         self.chat.show_welcome(not path)
         if (model := self.in_use.model) is not None:
             if conversation.id not in self.answering.replying:
@@ -325,6 +336,31 @@ class MainScreen(Screen[None]):
         """Do something with a turn; see `Branching`."""
         await self.branches.act(what)
 
+    @work(group="choose")
+    async def action_choose(self, what: str, *arguments: str) -> None:
+        """Do something with candidates; see `Choosing`."""
+        await self.choosing.act(what, *arguments)
+
+    @on(messages.CandidateMoveRequested)
+    async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
+        message.stop()
+        await self.choosing.move(message.by)
+
+    @on(Candidate.Clicked)
+    async def _candidate_clicked(self, message: Candidate.Clicked) -> None:
+        message.stop()
+        await self.choosing.highlight(message.turn_id)
+
+    @work(group="find", exclusive=True)
+    async def action_find(self, what: str, *arguments: str) -> None:
+        """Find words in the conversation; see `Finding`."""
+        await self.finding.act(what, *arguments)
+
+    @on(Input.Changed, "FindBar Input")
+    @work(group="find", exclusive=True)
+    async def _words_changed(self) -> None:
+        await self.finding.look()
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -347,14 +383,13 @@ class MainScreen(Screen[None]):
             case "stop":
                 return self.replying
             case "regenerate":
-                return not self.replying and self._last_reply() is not None
-            case "copy_reply":
-                return bool((last := self._last_reply()) and last.text)
+                return not self.replying and self.last_reply() is not None
+            case "find":
+                return self.finding.can(str(parameters[0]))
+            case "copy":
+                return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                return bool((last := self._last_reply()) and last.reasoning) or self.replying
-            case "copy_code":
-                last = self._last_reply()
-                return last is not None and ("```" in last.text or "~~~" in last.text)
+                return bool((last := self.last_reply()) and last.reasoning) or self.replying
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -363,6 +398,8 @@ class MainScreen(Screen[None]):
                 return self.talks.can(str(parameters[0]))
             case "turn":
                 return self.branches.can(str(parameters[0]))
+            case "choose":
+                return self.choosing.can(str(parameters[0]))
             case _:
                 return True
 
@@ -377,40 +414,28 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
-        if (run := self.answering.run) is not None:
+        if not self.choosing.stop() and (run := self.answering.run) is not None:
             run.stop()
 
     async def action_regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
-        last = self._last_reply()
+        last = self.last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
+        await self.choosing.close()
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
-    def action_copy_reply(self) -> None:
-        """Copy the last reply."""
-        if last := self._last_reply():
-            self._copy(last.text, "The reply")
-
     @work(group="dialog", exclusive=True)
-    async def action_copy_code(self) -> None:
-        """Copy a code block of the last reply; ask which one if there are several."""
-        from spnl_tui.ui.code_picker import CodePicker
-        from spnl_tui.ui.markdown_stream import code_blocks
-
-        last = self._last_reply()
-        blocks = code_blocks(last.text) if last else []
-        if not blocks:
-            self.notify("The last reply has no code block.", markup=False)
-            return
-        block = blocks[0] if len(blocks) == 1 else await self.app.push_screen_wait(CodePicker(blocks))
-        if block is not None:
-            self._copy(block.code, "The code block")
+    async def action_copy(self, what: str, *arguments: str) -> None:
+        """Copy something of the conversation; see `Copying`."""
+        await self.copying.act(what, *arguments)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
-        if (reply := self.chat.transcript.last_reply()) is not None:
+        last = self.last_reply()
+        chosen = self.choosing.widget(last.id) if last is not None else None
+        if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
 
     def action_new_conversation(self) -> None:
@@ -429,11 +454,14 @@ class MainScreen(Screen[None]):
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""
-        self.chat.transcript.page(-1)
+        self._paged().page(-1)
 
     def action_page_down(self) -> None:
         """Scroll the conversation down by a page."""
-        self.chat.transcript.page(1)
+        self._paged().page(1)
+
+    def _paged(self) -> Candidates | Transcript:
+        return self.chat.transcript if self.choosing.fan is None else self.chat.candidates
 
     @on(messages.FollowRequested)
     def action_follow(self) -> None:
@@ -445,10 +473,7 @@ class MainScreen(Screen[None]):
     def _blank(self) -> Conversation:
         return Conversation(system_prompt=self._settings.chat.system_prompt, sampling=self._settings.sampling)
 
-    def _last_reply(self) -> Turn | None:
+    def last_reply(self) -> Turn | None:
+        """The reply at the end of the active branch, if it has ended."""
         path = self.conversation.path()
         return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)

@@ -132,11 +132,13 @@ def make_app(
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     found: asyncio.Event | None = None,
+    models: dict[str, LocalModel] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -147,10 +149,14 @@ def make_app(
             raise error
         return model
 
+    async def find_model(name: str) -> LocalModel | None:
+        return (models or {}).get(name)
+
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
         first_model=first_model,
+        find_model=find_model,
         starter=starter,
         store=store,
         downloads=None if downloads is None else lambda: downloads,
@@ -159,6 +165,7 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        set_clipboard=set_clipboard,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"
