@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models", "loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -558,6 +558,25 @@ COMMANDS: tuple[Command, ...] = (
         help="Go back to the prompt.",
         group="List of conversations",
         place="talks",
+        palette=False,
+    ),
+    Command(
+        id="models.loaded",
+        keys="alt+m",
+        action="show_loaded",
+        label="Loaded models",
+        help="Show what is loaded; talk to another model from the next prompt on, or unload one.",
+        group="Models",
+        slash="loaded",
+    ),
+    Command(
+        id="models.unload",
+        keys="f8",
+        action="unload",
+        label="Unload",
+        help="Unload the highlighted model (in the list of loaded models).",
+        group="Models",
+        place="loaded",
         palette=False,
     ),
     Command(
