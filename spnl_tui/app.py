@@ -209,6 +209,7 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
     """
     from spnl_tui.settings import write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
+    from spnl_tui.ui.clipboard import set_clipboard
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
@@ -223,6 +224,7 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
             resume=resume,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
+            set_clipboard=set_clipboard,
             close=(services.close,),
         ),
         themes=() if wanted is None else (wanted,),

@@ -51,7 +51,7 @@ class Services:
 
     @cached_property
     def hub(self) -> HubAccess:
-        """Where the hub is, and the token if one was given for this program alone."""
+        """Where the hub is, and who asks."""
         from spnl_tui.hub.access import HubAccess
 
         return HubAccess(token=self.settings.hub.token)
@@ -70,11 +70,8 @@ class Services:
     def catalog(self) -> Catalog:
         """What Hugging Face has."""
         from spnl_tui.hub.catalog import Catalog
-        from spnl_tui.hub.client import find_token
 
-        return Catalog(
-            token=lambda: self.settings.hub.token or find_token(), timeout=self.settings.hub.timeout_s
-        )
+        return Catalog(self.hub, timeout=self.settings.hub.timeout_s)
 
     @cached_property
     def library(self) -> Library:
@@ -236,10 +233,15 @@ def load_planner(settings: Settings) -> Planner:
 
 
 def load_overrides(settings: Settings) -> LoadOverrides:
-    """What the settings decide of a load plan."""
-    from spnl_tui.engine.load_plan import LoadOverrides
+    """What the settings decide of a load plan.
 
-    engine = settings.engine
+    Raises:
+        ModelFileError: there is no such chat template.
+    """
+    from spnl_tui.engine.load_plan import LoadOverrides
+    from spnl_tui.models.templates import find_template
+
+    engine, template = settings.engine, settings.model.template
     return LoadOverrides(
         device=engine.device,
         dtype=engine.dtype,
@@ -250,6 +252,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         flash_attention=engine.flash_attention,
         max_concurrent=engine.max_concurrent,
         context=settings.context.length,
+        template=None if template is None else find_template(template),
     )
 
 

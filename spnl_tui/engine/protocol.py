@@ -59,6 +59,9 @@ class Load:
     prefix_cache: int = 16
     paged_attention: bool | None = None
     chat_template: str | None = None
+    """In place of the model's own."""
+    stop: tuple[str, ...] = ()
+    """What ends every reply, besides the sampling's own."""
     config: str | None = None
     """GGUF: the text of the config.json that mistral.rs needs beside this model."""
     discard: int = 0
@@ -73,6 +76,9 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
+    A long prefill goes in fewer steps where it is short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,8 @@ class Complete:
     prompt: str
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """As in Chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,7 @@ class Runner:
         self._pipeline_lock = threading.Lock()
         self._cancelled: set[int] = set()
         self._raw = False
+        self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
         self._prefixes = PrefixMemory()
 
@@ -85,6 +86,7 @@ class Runner:
             self._fail(load_failure(command.id, error), error)
             return
         self._raw = command.chat_template == wire.RAW_TEMPLATE
+        self._stop = command.stop
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         if command.discard:
@@ -103,7 +105,7 @@ class Runner:
         try:
             if self._raw:
                 raise NoChatTemplate
-            self._reply(command.id, command.messages, command.sampling, command.thinking, command.grammar)
+            self._reply(command, command.messages, command.thinking)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -116,7 +118,7 @@ class Runner:
         messages = (Message("user", command.prompt),)
         try:
             if self._raw:
-                self._reply(command.id, messages, command.sampling, None, command.grammar)
+                self._reply(command, messages, None)
                 return
             started = time.monotonic()
             pipeline = self._loaded()
@@ -169,26 +171,22 @@ class Runner:
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 
     def _reply(
-        self,
-        request_id: int,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        thinking: bool | None,
-        grammar: Grammar | None,
+        self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...], thinking: bool | None
     ) -> None:
+        request_id, sampling = command.id, command.sampling
         started = time.monotonic()
-        for _ in self._prefill(request_id, messages):
+        for _ in self._prefill(request_id, messages, command.prefill_room):
             if request_id in self._cancelled:
                 self._out.send(wire.ReplyFinished(id=request_id, finish_reason="cancelled"))
                 return
-        stream = self._stream(messages, sampling, thinking, grammar)
+        stream = self._stream(messages, sampling, thinking, command.grammar)
         first: float | None = None
         written = 0.0
         text = reasoning = whole = ""
         tokens = sent = 0
         usage: Any = None
         reason: wire.FinishReason = "stop"
-        stops = StopFilter(sampling.stop)
+        stops = StopFilter((*sampling.stop, *self._stop))
         for chunk in stream:
             if request_id in self._cancelled:
                 reason = "cancelled"
@@ -235,7 +233,7 @@ class Runner:
             )
         )
 
-    def _prefill(self, request_id: int, messages: tuple[Message, ...]) -> Iterator[None]:
+    def _prefill(self, request_id: int, messages: tuple[Message, ...], room: int | None) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
 
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
@@ -250,10 +248,11 @@ class Runner:
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
         if self._stepped_prefill:
             known = self._prefixes.known(messages)
-            for done, prefix in prefill_steps(messages, counts, known):
+            for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
                 for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
                     pass
+                self._prefixes.remember(prefix)
                 self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
         yield
 

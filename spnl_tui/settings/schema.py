@@ -34,6 +34,9 @@ class ModelSettings:
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
     "~/models/x.gguf". Not set: the one used last."""
+    template: str | None = None
+    """The chat template of every model, in place of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
+    "zephyr", or a Jinja file. Not set: the model's own; one that has none continues texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +137,8 @@ class HubSettings:
     """Hugging Face. Its own HF_* variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, …) work as everywhere."""
 
     token: str | None = field(default=None, repr=False, metadata={"secret": True})
-    """The access token, from MISTRALRS_HF_TOKEN only: it is never written to a file of ours. Not set:
-    HF_TOKEN or the Hugging Face login."""
+    """The access token where HF_TOKEN is not set, from MISTRALRS_HF_TOKEN only: it is never written to a file
+    of ours. Neither set: the Hugging Face login."""
     model_cache_dir: Path | None = None
     """A directory of models beside the Hugging Face cache, such as SPNL keeps. A relative path starts at
     the configuration file."""

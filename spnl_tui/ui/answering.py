@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.slash import with_escape
 
 if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
@@ -94,7 +94,7 @@ class Answering:
             await self._ask(seen.conversation, text)
             return
         seen.queued = f"{seen.queued}\n\n{text}".strip()
-        await self._transcript.show_queued(plain(seen.queued))
+        await self._transcript.show_queued(seen.queued)
 
     def send_queued(self) -> bool:
         """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
@@ -134,7 +134,7 @@ class Answering:
         text, seen.queued = seen.queued, ""
         await self._transcript.show_queued("")
         if text:
-            self._prompt.give_back(text)
+            self._prompt.give_back(self._screen.prompting.as_typed(text))
 
     async def _ask(self, conversation: Conversation, text: str) -> None:
         await self.add_prompt(conversation, text)
@@ -144,7 +144,6 @@ class Answering:
         """Put this prompt at the end of the conversation, or beside the one that it is an edit of."""
         from spnl_tui.conversations.titles import title_of
 
-        self._prompt.past.add(with_escape(text))
         if not self._is_seen(conversation):
             turn = conversation.add_turn("user", text)
         else:
@@ -174,7 +173,7 @@ class Answering:
         seen = self._seen()
         if seen.run is not None:
             self._screen.activity = seen.run.activity
-            await self._transcript.show_queued(plain(seen.queued))
+            await self._transcript.show_queued(seen.queued)
         elif seen.queued:
             await self._return_queued()
 
@@ -300,11 +299,16 @@ class Answering:
         """Count what is being typed, once the typing rests."""
         if self._prompt.text:
             await asyncio.sleep(_TYPING_S)
-        text, model = self._prompt.text, self._screen.in_use.model
+        text, model = await self._screen.prompting.unsent(), self._screen.in_use.model
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != self._screen.activity.unsent:
             self.learn(unsent=count)
             self._screen.activity = replace(self._screen.activity, unsent=count)
+
+    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Tokens of each text for the model in use; None while they cannot be counted."""
+        model = self._screen.in_use.model
+        return await self._meters.of(model).count_texts(texts) if model is not None else None
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from spnl_tui.settings import ChatSettings
 from spnl_tui.ui.widgets.candidates import Candidates
 from spnl_tui.ui.widgets.completions import Completions
+from spnl_tui.ui.widgets.find_bar import FindBar
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
@@ -31,6 +32,7 @@ class ChatPane(Horizontal):
         self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
+        self.find_bar = FindBar(id="find")
         self._completions = Completions()
         self.candidates = Candidates(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self.prompt = Prompt(self._completions)
@@ -43,6 +45,7 @@ class ChatPane(Horizontal):
             yield self.transcript
             yield self.candidates
             with Vertical(id="prompt-box"):
+                yield self.find_bar
                 yield self._completions
                 yield self.prompt
 

@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +120,24 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="find.close",
+        keys="escape",
+        action="find('close')",
+        label="Close",
+        help="Look for nothing in the conversation any more.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.editor",
+        keys="alt+e",
+        action="edit_prompt",
+        label="Editor",
+        help="Open the prompt in the editor that $VISUAL or $EDITOR names.",
+        group="Prompt",
+        slash="edit",
+    ),
+    Command(
         id="chat.stop",
         keys="escape",
         action="stop",
@@ -142,22 +160,32 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.copy",
         keys="ctrl+y",
-        action="copy_reply",
+        action="copy('turn')",
         label="Copy",
-        help="Copy the last reply.",
+        help="Copy the last reply, or the turn under the cursor.",
         group="Reply",
         slash="copy",
+        argument="[all|code]",
         footer=True,
     ),
     Command(
         id="chat.copy_code",
         keys="ctrl+b",
-        action="copy_code",
+        action="copy('code')",
         label="Code",
-        help="Copy a code block of the last reply.",
+        help="Copy a code block of the last reply, or of the turn under the cursor.",
         group="Reply",
         slash="code",
         footer=True,
+    ),
+    Command(
+        id="chat.copy_all",
+        keys="alt+y",
+        action="copy('all')",
+        label="Copy all",
+        help="Copy what is seen of the conversation, as Markdown.",
+        group="Reply",
+        slash="copy-all",
     ),
     Command(
         id="chat.thinking",
@@ -243,6 +271,38 @@ COMMANDS: tuple[Command, ...] = (
         group="Conversation",
         slash="search",
         argument="WORDS",
+    ),
+    Command(
+        id="find.open",
+        keys="ctrl+slash,ctrl+underscore",
+        action="find('open')",
+        label="Find",
+        help="Find words in this conversation.",
+        group="Conversation",
+        slash="find",
+        argument="WORDS",
+    ),
+    Command(
+        id="find.earlier",
+        keys="up",
+        action="screen.find('earlier')",
+        label="Earlier",
+        help="Go to the turn before that has the words that one looks for.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="find.later",
+        keys="down",
+        action="screen.find('later')",
+        label="Later",
+        help="Go to the next turn that has them.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
     ),
     Command(
         id="turn.up",
@@ -787,10 +847,10 @@ def bindings(place: Place) -> list[BindingType]:
     return [command.binding() for command in COMMANDS if command.place == place]
 
 
-def can_do(command: Command, screen: Screen[Any]) -> bool:
-    """Whether the command can be done now, from this screen."""
+def can_do(command: Command, screen: Screen[Any], *arguments: str) -> bool:
+    """Whether the command can be done now, from this screen, with what was typed after its name."""
     owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
-    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, parameters))
+    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, (*parameters, *arguments)))
 
 
 async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:
@@ -811,5 +871,9 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
-    return display.upper() if len(display) > 1 else display
+    key = next(iter(keys_of(command, keymap)), "")
+    *held, last = key.split("+")
+    display = app.get_key_display(Binding(last, ""))
+    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+        display = display.upper()
+    return "+".join([*(part.capitalize() for part in held), display])

@@ -21,6 +21,7 @@ class PromptSubmitted(Message):
     """The user pressed the key that sends. The text may be blank."""
 
     text: str
+    """As it was typed: with mentions of files, and words that stand for what was pasted."""
 
 
 @dataclass

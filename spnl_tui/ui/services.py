@@ -87,6 +87,8 @@ class Services:
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None
     """Makes what the models pane asks. Called in a thread: it imports a lot."""
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None
+    """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

@@ -137,6 +137,7 @@ def make_app(
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -163,6 +164,7 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        set_clipboard=set_clipboard,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"

@@ -13,7 +13,7 @@ from spnl_tui.ui.completing import Offer
 
 _SHOWN = 50
 """More than these are not worth scrolling through: one types another letter."""
-_LABEL = 24
+_LABEL = 16
 """The width of the labels, at least; a longer one pushes what is said about it to the right."""
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual import events, on
+from textual.document._document import EditResult, Location
+from textual.document._edit import Edit
 from textual.widgets import TextArea
 
 from spnl_tui.errors import CommandError
@@ -10,6 +13,7 @@ from spnl_tui.text import plain
 from spnl_tui.ui import slash
 from spnl_tui.ui.commands import bindings
 from spnl_tui.ui.completing import Completer, Offer
+from spnl_tui.ui.folds import Folds
 from spnl_tui.ui.messages import (
     CandidateMoveRequested,
     CommandSubmitted,
@@ -40,12 +44,14 @@ class Prompt(TextArea):
         self.completers: tuple[Completer, ...] = ()
         """Who may offer something for the word before the cursor; the first that does is shown."""
         self.past = PromptHistory()
+        self.folds = Folds()
         self.choosing = False
         """Whether there are candidates, among which one moves while the prompt is empty."""
         self._completions = completions
         self._start = 0
         """Where the word begins that is completed."""
-        self._looked_at = ""
+        self._looked_at: str | None = None
+        """The text before the cursor for which a list is seen, if there is anything to offer."""
 
     def take(self) -> str:
         """Empty the prompt for the next one, and say what it held."""
@@ -56,7 +62,7 @@ class Prompt(TextArea):
 
     def give_back(self, text: str) -> None:
         """Put a prompt back that could not be sent, before what has been typed since."""
-        self.replace_all(f"{text}\n\n{self.text}" if self.text.strip() else text)
+        self.replace_all("\n\n".join(part for part in (text, self.text) if part.strip()))
 
     def replace_all(self, text: str) -> None:
         """Put this text in place of what is there."""
@@ -81,10 +87,35 @@ class Prompt(TextArea):
             return
         self.take()
         if call is None:
-            self.post_message(PromptSubmitted(slash.without_escape(text)))
+            self.post_message(PromptSubmitted(text))
         else:
-            self.past.add(text)
             self.post_message(CommandSubmitted(call, text))
+        if text:
+            self.past.add(text)
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Change the text. Words that stand for a longer text go as a whole."""
+        lines, (top, left), (bottom, right) = self.document.lines, edit.top, edit.bottom
+        edit.from_location = top, self.folds.outside(lines[top], left, -1)
+        edit.to_location = bottom, self.folds.outside(lines[bottom], right, 1)
+        return super().edit(edit)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn: words that stand for a longer text are set off."""
+        line = super().get_line(line_index)
+        for span in self.folds.spans(line.plain):
+            line.stylize("bold italic", *span)
+        return line
+
+    def get_cursor_left_location(self) -> Location:
+        """One to the left; words that stand for a longer text are one step."""
+        row, column = super().get_cursor_left_location()
+        return row, self.folds.outside(self.document.lines[row], column, -1)
+
+    def get_cursor_right_location(self) -> Location:
+        """One to the right; words that stand for a longer text are one step."""
+        row, column = super().get_cursor_right_location()
+        return row, self.folds.outside(self.document.lines[row], column, 1)
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""
@@ -152,10 +183,16 @@ class Prompt(TextArea):
     def close_completions(self) -> None:
         """Offer nothing, until something else is typed."""
         self._completions.close()
+        self._looked_at = None
 
     def update_suggestion(self) -> None:
         """Textual's hook, called at once after every edit: keys that were typed ahead find the right list."""
         if self.is_mounted:
+            self.look()
+
+    def look_again(self) -> None:
+        """There may be more to offer for the word at which a list is, or would be, seen."""
+        if self._before_cursor() == self._looked_at:
             self.look()
 
     def look(self) -> None:
@@ -198,9 +235,9 @@ class Prompt(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.
         event.prevent_default()
-        await super()._on_paste(events.Paste(plain(event.text)))
+        await super()._on_paste(events.Paste(self.folds.fold(plain(event.text))))
 
     def _show(self, text: str) -> None:
-        self.text = text
+        self.text = self.folds.refold(text)
         self.move_cursor(self.document.end)
         self._completions.close()
