@@ -90,6 +90,13 @@ class ChatSettings:
     """Show the model's thinking unfolded. Folded, one key opens it."""
     markdown: bool = True
     """Render replies as Markdown; false shows them as they were written."""
+    candidates: int = 3
+    """How many candidates /n asks for when it is not told, from 2 to 9."""
+    judge_criteria: str = "correct, clear, and to the point"
+    """What candidates are judged by when nothing else is said."""
+
+    def __post_init__(self) -> None:
+        _at_least("candidates", self.candidates, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +137,8 @@ class HubSettings:
     """Hugging Face. Its own HF_* variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, …) work as everywhere."""
 
     token: str | None = field(default=None, repr=False, metadata={"secret": True})
-    """The access token, from MISTRALRS_HF_TOKEN only: it is never written to a file of ours. Not set:
-    HF_TOKEN or the Hugging Face login."""
+    """The access token where HF_TOKEN is not set, from MISTRALRS_HF_TOKEN only: it is never written to a file
+    of ours. Neither set: the Hugging Face login."""
     model_cache_dir: Path | None = None
     """A directory of models beside the Hugging Face cache, such as SPNL keeps. A relative path starts at
     the configuration file."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.context import Budget, ContextPlan, request_messages
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.meter import TokenMeter
-from spnl_tui.engine.protocol import Event, RequestFailed
+from spnl_tui.engine.protocol import Event, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.request import Message
+from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.provenance import provenance_of_request, with_outcome
 from spnl_tui.ui.replying import ReplySoFar
@@ -21,6 +22,20 @@ from spnl_tui.ui.services import ChatEngine
 
 if TYPE_CHECKING:
     from spnl_tui.engine.service import LoadedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What is different about a request that is one of several for one prompt."""
+
+    model: LocalModel | None = None
+    """Asked instead of the model in use."""
+    sampling: Sampling | None = None
+    """Instead of the conversation's."""
+    messages: tuple[Message, ...] | None = None
+    """Sent instead of the branch."""
+    turns: asyncio.Lock | None = None
+    """Held while it is asked: those that share it are asked one after the other."""
 
 
 class Asking:
@@ -38,7 +53,9 @@ class Asking:
         model: LocalModel,
         conversation: Conversation,
         turn: Turn,
+        variation: Variation | None = None,
     ) -> None:
+        self._variation = variation or Variation()
         self._engine = engine
         self._meter = meter
         self._settings = settings
@@ -61,8 +78,21 @@ class Asking:
 
         `remember_from` is told with which turn the model's memory begins; None: with the first.
         """
-        plan = await self._plan()
-        if plan is None:
+        if (turns := self._variation.turns) is not None:
+            yield RequestQueued(id=0, ahead=0)
+            await turns.acquire()
+        try:
+            async with aclosing(self._events(remember_from)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if turns is not None:
+                turns.release()
+
+    async def _events(self, remember_from: Callable[[str | None], None]) -> AsyncGenerator[Event, None]:
+        given = self._variation.messages
+        plan = None if given else await self._plan()
+        if plan is None and not given:
             # What fits only the model's own tokenizer can tell. The request would load the model anyway.
             async with aclosing(self._engine.load(self._model)) as events:
                 async for event in events:
@@ -73,13 +103,14 @@ class Asking:
         if plan is not None and plan.action != "send" and (refusal := _refusal(plan)) is not None:
             yield refusal
             return
-        conversation, sampling = self._conversation, self._conversation.sampling
+        conversation = self._conversation
+        sampling = self._variation.sampling or conversation.sampling
         sent = self._branch if plan is None else plan.sent
         if plan is not None and plan.left_out:
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
         if plan is not None:
             remember_from(plan.marker)
-        self._messages = request_messages(conversation.system_prompt, sent)
+        self._messages = given or request_messages(conversation.system_prompt, sent)
         thinking = self._settings.chat.thinking
         self._provenance = provenance_of_request(
             self._model,

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from textual.actions import parse
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,11 @@ class Command:
     place: Place = "screen"
     footer: bool = False
     palette: bool = True
+    slash: str = ""
+    """The name by which it is typed in the prompt, after a "/": letters, digits and hyphens."""
+    argument: str = ""
+    """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
+    its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
 
     def binding(self) -> Binding:
         """The command as Textual's binding.
@@ -94,12 +101,50 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="chat.complete",
+        keys="tab",
+        action="complete",
+        label="Complete",
+        help="Take what the list above the prompt offers.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.close_list",
+        keys="escape",
+        action="close_completions",
+        label="Close",
+        help="Close the list above the prompt.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
+        id="find.close",
+        keys="escape",
+        action="find('close')",
+        label="Close",
+        help="Look for nothing in the conversation any more.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.editor",
+        keys="alt+e",
+        action="edit_prompt",
+        label="Editor",
+        help="Open the prompt in the editor that $VISUAL or $EDITOR names.",
+        group="Prompt",
+        slash="edit",
+    ),
+    Command(
         id="chat.stop",
         keys="escape",
         action="stop",
         label="Stop",
         help="Stop the reply and keep what has come.",
         group="Reply",
+        slash="stop",
         footer=True,
     ),
     Command(
@@ -109,25 +154,38 @@ COMMANDS: tuple[Command, ...] = (
         label="Again",
         help="Reply again to the last prompt.",
         group="Reply",
+        slash="retry",
         footer=True,
     ),
     Command(
         id="chat.copy",
         keys="ctrl+y",
-        action="copy_reply",
+        action="copy('turn')",
         label="Copy",
-        help="Copy the last reply.",
+        help="Copy the last reply, or the turn under the cursor.",
         group="Reply",
+        slash="copy",
+        argument="[all|code]",
         footer=True,
     ),
     Command(
         id="chat.copy_code",
         keys="ctrl+b",
-        action="copy_code",
+        action="copy('code')",
         label="Code",
-        help="Copy a code block of the last reply.",
+        help="Copy a code block of the last reply, or of the turn under the cursor.",
         group="Reply",
+        slash="code",
         footer=True,
+    ),
+    Command(
+        id="chat.copy_all",
+        keys="alt+y",
+        action="copy('all')",
+        label="Copy all",
+        help="Copy what is seen of the conversation, as Markdown.",
+        group="Reply",
+        slash="copy-all",
     ),
     Command(
         id="chat.thinking",
@@ -136,6 +194,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Thinking",
         help="Show or hide what the model thought.",
         group="Reply",
+        slash="thinking",
     ),
     Command(
         id="chat.new",
@@ -144,6 +203,7 @@ COMMANDS: tuple[Command, ...] = (
         label="New",
         help="Begin a new conversation.",
         group="Conversation",
+        slash="new",
         footer=True,
     ),
     Command(
@@ -181,6 +241,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Get starter",
         help="Get the starter model (94 MB).",
         group="Conversation",
+        slash="starter",
     ),
     Command(
         id="talks.list",
@@ -189,6 +250,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Chats",
         help="Show the list of conversations, or hide it.",
         group="Conversation",
+        slash="chats",
         footer=True,
     ),
     Command(
@@ -198,6 +260,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Last one",
         help="Open the conversation that was used before this one.",
         group="Conversation",
+        slash="last",
     ),
     Command(
         id="talks.search",
@@ -206,6 +269,40 @@ COMMANDS: tuple[Command, ...] = (
         label="Search",
         help="Search in everything that was said.",
         group="Conversation",
+        slash="search",
+        argument="WORDS",
+    ),
+    Command(
+        id="find.open",
+        keys="ctrl+slash,ctrl+underscore",
+        action="find('open')",
+        label="Find",
+        help="Find words in this conversation.",
+        group="Conversation",
+        slash="find",
+        argument="WORDS",
+    ),
+    Command(
+        id="find.earlier",
+        keys="up",
+        action="screen.find('earlier')",
+        label="Earlier",
+        help="Go to the turn before that has the words that one looks for.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="find.later",
+        keys="down",
+        action="screen.find('later')",
+        label="Later",
+        help="Go to the next turn that has them.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
     ),
     Command(
         id="turn.up",
@@ -246,6 +343,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Edit",
         help="Edit the last prompt, or the one under the cursor: it begins a branch.",
         group="Conversation",
+        slash="revise",
     ),
     Command(
         id="turn.fork",
@@ -254,6 +352,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Fork",
         help="Begin a conversation of its own with what was said down to the cursor.",
         group="Conversation",
+        slash="fork",
     ),
     Command(
         id="turn.delete",
@@ -262,6 +361,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Delete turn",
         help="Delete the turn under the cursor, unless it is undone.",
         group="Conversation",
+        slash="delete-turn",
     ),
     Command(
         id="turn.leave",
@@ -279,6 +379,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Undo delete",
         help="Bring back what was deleted last: a conversation or a turn.",
         group="Conversation",
+        slash="undo",
     ),
     Command(
         id="talks.export",
@@ -287,6 +388,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Export",
         help="Write what is seen of the conversation to a Markdown file in this directory.",
         group="Conversation",
+        slash="export",
     ),
     Command(
         id="talks.export_json",
@@ -295,6 +397,85 @@ COMMANDS: tuple[Command, ...] = (
         label="Export JSON",
         help="Write the whole conversation to a JSON file in this directory, without loss.",
         group="Conversation",
+        slash="export-json",
+    ),
+    Command(
+        id="many.ask",
+        keys="alt+n",
+        action="choose('many')",
+        label="Many",
+        help="Ask for several candidates, side by side: for a new prompt, or for the last one.",
+        group="Many answers",
+        slash="n",
+        argument="COUNT PROMPT",
+    ),
+    Command(
+        id="many.compare",
+        keys="alt+m",
+        action="choose('compare')",
+        label="Compare",
+        help="Ask several models the same, side by side.",
+        group="Many answers",
+        slash="compare",
+        argument="MODEL… -- PROMPT",
+    ),
+    Command(
+        id="many.side_by_side",
+        keys="alt+b",
+        action="choose('side_by_side')",
+        label="Side by side",
+        help="Show the last reply and its siblings side by side.",
+        group="Many answers",
+        slash="side-by-side",
+    ),
+    Command(
+        id="many.before",
+        keys="left",
+        action="left",
+        label="Before",
+        help="Highlight the candidate before (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.after",
+        keys="right",
+        action="right",
+        label="After",
+        help="Highlight the next candidate (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.pick",
+        keys="alt+p",
+        action="choose('pick')",
+        label="Pick",
+        help="Go on with the highlighted candidate, or one by its number. Enter does so on an empty prompt.",
+        group="Many answers",
+        slash="pick",
+        argument="NUMBER",
+    ),
+    Command(
+        id="many.judge",
+        keys="alt+v",
+        action="choose('judge')",
+        label="Judge",
+        help="Have the candidates judged by the model, with reasons.",
+        group="Many answers",
+        slash="judge",
+        argument="CRITERIA",
+    ),
+    Command(
+        id="many.merge",
+        keys="alt+g",
+        action="choose('merge')",
+        label="Merge",
+        help="Have the candidates merged into one more by the model.",
+        group="Many answers",
+        slash="merge",
     ),
     Command(
         id="talks.open",
@@ -314,6 +495,8 @@ COMMANDS: tuple[Command, ...] = (
         label="Rename",
         help="Give the conversation another title.",
         group="List of conversations",
+        slash="rename",
+        argument="TITLE",
         place="talks",
         footer=True,
     ),
@@ -324,6 +507,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Pin",
         help="Keep the conversation at the top of the list, or no longer.",
         group="List of conversations",
+        slash="pin",
         place="talks",
     ),
     Command(
@@ -333,6 +517,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Archive",
         help="Take the conversation out of the list, or back from the archive.",
         group="List of conversations",
+        slash="archive",
         place="talks",
     ),
     Command(
@@ -351,6 +536,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Delete",
         help="Delete the conversation, unless it is undone.",
         group="List of conversations",
+        slash="delete",
         place="talks",
         footer=True,
     ),
@@ -560,6 +746,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Go on pulling",
         help="Go on with the pulls that were under way when the program ended.",
         group="Pulls",
+        slash="go-on",
         footer=True,
     ),
     Command(
@@ -577,6 +764,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Models",
         help="Show the models: search, compare, pull, load.",
         group="Program",
+        slash="models",
         footer=True,
     ),
     Command(
@@ -586,6 +774,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Pulls",
         help="Show the pulls.",
         group="Program",
+        slash="pulls",
         footer=True,
     ),
     Command(
@@ -605,6 +794,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Help",
         help="Show all keys.",
         group="Program",
+        slash="help",
         place="app",
         footer=True,
     ),
@@ -626,6 +816,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Theme",
         help="Choose another theme.",
         group="Program",
+        slash="theme",
         place="app",
     ),
     Command(
@@ -635,13 +826,16 @@ COMMANDS: tuple[Command, ...] = (
         label="Quit",
         help="Quit the program.",
         group="Program",
+        slash="quit",
         place="app",
         footer=True,
     ),
 )
 
 CHAT_ACTIONS = frozenset(
-    command.action.partition("(")[0] for command in COMMANDS if command.group in ("Reply", "Conversation")
+    command.action.partition("(")[0]
+    for command in COMMANDS
+    if command.group in ("Prompt", "Reply", "Conversation", "Many answers")
 )
 """What is done with the conversation, and only while it is seen."""
 TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
@@ -653,6 +847,22 @@ def bindings(place: Place) -> list[BindingType]:
     return [command.binding() for command in COMMANDS if command.place == place]
 
 
+def can_do(command: Command, screen: Screen[Any], *arguments: str) -> bool:
+    """Whether the command can be done now, from this screen, with what was typed after its name."""
+    owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
+    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, (*parameters, *arguments)))
+
+
+async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:
+    """Do it, with what was typed after its name, if it takes that."""
+    _, name, parameters = parse(command.action)
+    await screen.app.run_action(("", name, (*parameters, *arguments)), _owner(command, screen))
+
+
+def _owner(command: Command, screen: Screen[Any]) -> App[Any] | Screen[Any]:
+    return screen.app if command.place == "app" else screen
+
+
 def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
     """The keys of a command, as the user has set them."""
     return tuple(key.strip() for key in keymap.get(command.id, command.keys).split(",") if key.strip())
@@ -661,5 +871,9 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
-    return display.upper() if len(display) > 1 else display
+    key = next(iter(keys_of(command, keymap)), "")
+    *held, last = key.split("+")
+    display = app.get_key_display(Binding(last, ""))
+    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+        display = display.upper()
+    return "+".join([*(part.capitalize() for part in held), display])

@@ -66,6 +66,8 @@ class ScriptedEngine:
     )
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     """The messages of each chat."""
+    requests: list[tuple[LocalModel, Sampling, object]] = field(default_factory=list)
+    """Model, sampling and grammar of each chat."""
     cancelled: int = 0
     """Chats that were left before their end."""
     closed: bool = False
@@ -89,6 +91,7 @@ class ScriptedEngine:
         grammar: object = None,
     ) -> AsyncIterator[Event]:
         self.asked.append(tuple(messages))
+        self.requests.append((model, sampling, grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False
         try:

@@ -36,6 +36,11 @@ async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> Non
             await asyncio.sleep(0.01)
 
 
+async def until_counted(screen: MainScreen) -> None:
+    """Wait for the status line to count the words that stand in the prompt: it does once typing rests."""
+    await wait_until(lambda: screen.activity.unsent == len(screen.chat.prompt.text.split()))
+
+
 @dataclass
 class ScriptedStarter:
     """A starter model that comes when the test says so, or does not come."""
@@ -126,11 +131,13 @@ def make_app(
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     found: asyncio.Event | None = None,
+    models: dict[str, LocalModel] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -141,10 +148,14 @@ def make_app(
             raise error
         return model
 
+    async def find_model(name: str) -> LocalModel | None:
+        return (models or {}).get(name)
+
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
         first_model=first_model,
+        find_model=find_model,
         starter=starter,
         store=store,
         downloads=None if downloads is None else lambda: downloads,
@@ -153,6 +164,7 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        set_clipboard=set_clipboard,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"

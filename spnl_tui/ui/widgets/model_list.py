@@ -63,6 +63,14 @@ class Row(Visual):
         return 1
 
 
+class _Model(Option):
+    """A row that can be chosen."""
+
+    def __init__(self, key: str, item: Item, row: Row) -> None:
+        super().__init__(row, id=key)
+        self.item = item
+
+
 class ModelList(OptionList, can_focus=False):
     """Shows models in two sections, and keeps the highlight on its model when they change.
 
@@ -71,7 +79,10 @@ class ModelList(OptionList, can_focus=False):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, markup=False)
-        self._items: dict[str, Item] = {}
+        self._shown: object = None
+        """What is shown now: it is made anew only when it differs."""
+        self._here: tuple[object, list[Option]] = (None, [])
+        """What the upper part is made from, and its rows: often they stay while the hub's change."""
 
     def show(
         self,
@@ -87,9 +98,15 @@ class ModelList(OptionList, can_focus=False):
         Without a highlight the first gets it, once the list is `whole` at its top: the order in which the
         disk and the hub answer must not decide what Enter acts on.
         """
+        shown = (tuple(entries), tuple(problems), results, named, whole)
+        if shown == self._shown:
+            return
+        self._shown = shown
         before = self.highlighted_key
-        self._items = {}
-        options = [*self._library(entries, problems, named), *self._hub(results, named)]
+        here = (*shown[:2], named and named.path)
+        if here != self._here[0]:
+            self._here = (here, self._library(entries, problems, named))
+        options = [*self._here[1], *self._hub(results, named)]
         with self.prevent(OptionList.OptionHighlighted):
             self.set_options(options)
         places = {option.id: index for index, option in enumerate(options) if not option.disabled}
@@ -106,8 +123,8 @@ class ModelList(OptionList, can_focus=False):
     @property
     def chosen(self) -> Item | None:
         """What is highlighted."""
-        key = self.highlighted_key
-        return self._items.get(key) if key else None
+        option = self.highlighted_option
+        return option.item if isinstance(option, _Model) else None
 
     @property
     def near_end(self) -> bool:
@@ -119,12 +136,12 @@ class ModelList(OptionList, can_focus=False):
     ) -> list[Option]:
         options: list[Option] = []
         if named is not None and named.path is not None:
-            options.append(self._option(f"path {named.path}", named.path, Row(f"Import {named.path}")))
+            options.append(_Model(f"path {named.path}", named.path, Row(f"Import {named.path}")))
         if entries or problems:
             options.append(_heading("On this machine", "SIZE"))
         for entry in entries:
             key = f"here {entry.directory} {entry.files[0]}"
-            options.append(self._option(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
+            options.append(_Model(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
         return options + [note for problem in problems for note in _failure(problem)]
 
     def _hub(self, results: Results, named: ModelReference | None) -> list[Option]:
@@ -139,9 +156,7 @@ class ModelList(OptionList, can_focus=False):
             barred = " (private)" if card.private else " (gated)" if card.gated else ""
             numbers = (in_short(card.parameters), in_short(card.downloads))
             options.append(
-                self._option(
-                    f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers)
-                )
+                _Model(f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers))
             )
         if not exact and not results.busy:
             options += by_name
@@ -161,11 +176,7 @@ class ModelList(OptionList, can_focus=False):
         bare = named.quantization is None and named.revision is None
         if bare and any(c.repository.casefold() == named.repository.casefold() for c in results.cards):
             return []
-        return [self._option(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
-
-    def _option(self, key: str, item: Item, row: Row) -> Option:
-        self._items[key] = item
-        return Option(row, id=key)
+        return [_Model(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
 
 
 def _heading(title: str, *columns: str) -> Option:

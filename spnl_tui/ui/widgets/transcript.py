@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical, VerticalScroll
@@ -11,11 +12,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.ui.background import restart, start
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.widgets.turns import Reply
+    from spnl_tui.ui.widgets.turns import CountTexts, Reply
 
 _FIRST_LINES = 100
 """Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
@@ -35,6 +37,8 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__()
         self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
         """Which of how many siblings a turn is; asked when the turn is mounted."""
+        self.count_texts: CountTexts | None = None
+        """Counts the tokens of the files that went with a prompt."""
         self._markdown = markdown
         self._show_thinking = show_thinking
         self._column = Vertical(classes="column")
@@ -42,6 +46,8 @@ class Transcript(VerticalScroll, can_focus=False):
         self._newer: list[Turn] = []
         """What follows, where the user has jumped far up; shown again with the end."""
         self._memory_begins: str | None = None
+        self._sought: re.Pattern[str] | None = None
+        self._found: frozenset[str] = frozenset()
         self._loading_older = False
         self._queued: Static | None = None
 
@@ -110,6 +116,29 @@ class Transcript(VerticalScroll, can_focus=False):
         for widget in self._column.children:
             widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
 
+    def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
+        """Mark these turns, and what matches in them."""
+        self._sought, self._found = sought, frozenset(turn_ids)
+        for widget in self._column.children:
+            widget.set_class(widget.name in self._found, "-found")
+            for part in widget.walk_children(with_self=True):
+                part.refresh()
+
+    def reveal_found(self, turn_id: str) -> None:
+        """Bring the first match in a turn that is mounted into view, if it is not seen already."""
+        from spnl_tui.ui.widgets.reply_text import Prose
+
+        turn = self._mounted(turn_id)
+        if turn is None or self._sought is None:
+            return
+        for prose in turn.query(Prose):
+            if (line := prose.line_of(self._sought)) is not None:
+                height = self.scrollable_content_region.height
+                y = line + sum(part.virtual_region.y for part in (prose, *_between(prose, self)))
+                if not self.scroll_y <= y < self.scroll_y + height:
+                    self.scroll_to(y=y - height // 3, animate=False, immediate=True)
+                return
+
     def remember_from(self, turn_id: str | None) -> None:
         """Mark the turn with which the model's memory begins; None: it remembers everything."""
         self._memory_begins = turn_id
@@ -142,7 +171,10 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._queued.remove()
             self._queued = None
         if text:
-            hint = Content.assemble((text, "dim"), ("\nsent when this reply ends", "dim italic"))
+            from spnl_tui.ui.widgets.turns import prompt_content
+
+            shown = prompt_content(*split(text)).stylize("dim")
+            hint = Content.assemble(shown, ("\nsent when this reply ends", "dim italic"))
             self._queued = Static(hint, markup=False, classes="queued")
             await self._column.mount(self._queued)
 
@@ -208,7 +240,8 @@ class Transcript(VerticalScroll, can_focus=False):
         while self._older and (lines > 0 or chosen[-1].role == "assistant"):
             turn = self._older.pop()
             chosen.append(turn)
-            lines -= 2 + turn.text.count("\n") + len(turn.text) // width
+            text = turn.text if turn.role == "assistant" else split(turn.text)[0]
+            lines -= 2 + text.count("\n") + len(text) // width
         if chosen:
             widgets = [self._widget(turn) for turn in reversed(chosen)]
             await self._column.mount_all(widgets, before=0 if self._column.children else None)
@@ -219,8 +252,23 @@ class Transcript(VerticalScroll, can_focus=False):
         widget: Widget
         if turn.role == "assistant":
             place = self.place(turn)
-            widget = Reply(turn, place, markdown=self._markdown, show_thinking=self._show_thinking)
+            widget = Reply(
+                turn,
+                place,
+                markdown=self._markdown,
+                show_thinking=self._show_thinking,
+                sought=lambda: self._sought,
+            )
         else:
-            widget = UserTurn(turn, self.place(turn))
+            widget = UserTurn(turn, self.place(turn), count=self.count_texts, sought=lambda: self._sought)
+        widget.set_class(turn.id in self._found, "-found")
         self._mark_memory(widget)
         return widget
+
+
+def _between(widget: Widget, ancestor: Widget) -> Iterator[Widget]:
+    """The widgets around this one within the ancestor, from the inside out."""
+    parent = widget.parent
+    while isinstance(parent, Widget) and parent is not ancestor:
+        yield parent
+        parent = parent.parent
