@@ -41,6 +41,9 @@ class Command:
     """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
     its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
 
+    prompt: bool = False
+    """Whether what is typed after the name ends in a prompt, which may mention files."""
+
     def binding(self) -> Binding:
         """The command as Textual's binding.
 
@@ -408,6 +411,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="n",
         argument="COUNT PROMPT",
+        prompt=True,
     ),
     Command(
         id="many.compare",
@@ -418,6 +422,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="compare",
         argument="MODEL… -- PROMPT",
+        prompt=True,
     ),
     Command(
         id="many.side_by_side",
