@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Input, TextArea
+from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -233,6 +233,7 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
+        start(self, "count", self.chat.transcript.count_files)
         restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
@@ -355,11 +356,6 @@ class MainScreen(Screen[None]):
     async def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
         await self.finding.act(what, *arguments)
-
-    @on(Input.Changed, "FindBar Input")
-    @work(group="find", exclusive=True)
-    async def _words_changed(self) -> None:
-        await self.finding.look()
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
