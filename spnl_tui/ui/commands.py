@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models", "loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,9 @@ class Command:
     argument: str = ""
     """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
     its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
+
+    prompt: bool = False
+    """Whether what is typed after the name ends in a prompt, which may mention files."""
 
     def binding(self) -> Binding:
         """The command as Textual's binding.
@@ -417,6 +420,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="n",
         argument="COUNT PROMPT",
+        prompt=True,
     ),
     Command(
         id="many.compare",
@@ -427,6 +431,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="compare",
         argument="MODEL… -- PROMPT",
+        prompt=True,
     ),
     Command(
         id="many.side_by_side",
@@ -567,6 +572,25 @@ COMMANDS: tuple[Command, ...] = (
         help="Go back to the prompt.",
         group="List of conversations",
         place="talks",
+        palette=False,
+    ),
+    Command(
+        id="models.loaded",
+        keys="alt+m",
+        action="show_loaded",
+        label="Loaded models",
+        help="Show what is loaded; talk to another model from the next prompt on, or unload one.",
+        group="Models",
+        slash="loaded",
+    ),
+    Command(
+        id="models.unload",
+        keys="f8",
+        action="unload",
+        label="Unload",
+        help="Unload the highlighted model (in the list of loaded models).",
+        group="Models",
+        place="loaded",
         palette=False,
     ),
     Command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.hub.scan import LibraryEntry
     from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
@@ -126,6 +127,15 @@ class MainScreen(Screen[None]):
         self.query_one("#body", ContentSwitcher).current = "models"
         pane.activate()
         self.refresh_bindings()
+
+    @work(group="dialog", exclusive=True)
+    async def action_show_loaded(self) -> None:
+        """Show what is loaded, to talk to another model or to unload one."""
+        await self.in_use.choose()
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """The models on this machine."""
+        return () if self._services.browser is None else await (await self._models_pane()).library()
 
     @work(group="models-ahead")
     async def _make_models_ahead(self) -> None:

@@ -32,12 +32,17 @@ class Prompting:
 
     async def run(self, message: messages.CommandSubmitted) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt."""
-        command = message.call.command
-        arguments = [message.call.argument] if message.call.argument else []
-        if not can_do(command, self._screen, *arguments):
+        command, argument = message.call.command, message.call.argument
+        try:
+            argument = await self.whole(argument) if command.prompt else self._prompt.folds.unfold(argument)
+            arguments = [argument] if argument else []
+            if not can_do(command, self._screen, *arguments):
+                raise CommandError(f"/{command.slash} cannot be done now", command.help)
+        except SpnlError as error:
             self._prompt.give_back(message.text)
-            tell(self._screen, CommandError(f"/{command.slash} cannot be done now", command.help))
-        elif command.id == "chat.new":
+            tell(self._screen, error)
+            return
+        if command.id == "chat.new":
             # Not by way of the screen's queue, where what was typed ahead may be before it.
             await self._screen.begin_anew()
         else:

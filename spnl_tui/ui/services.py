@@ -41,6 +41,9 @@ class ChatEngine(Protocol):
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading."""
 
+    async def unload(self, model: LocalModel) -> None:
+        """End the model's runner. A request on it fails."""
+
     async def close(self) -> None:
         """End every runner."""
 

@@ -72,13 +72,22 @@ class ScriptedEngine:
     """Chats that were left before their end."""
     closed: bool = False
     context_length: int | None = 8192
+    pool: tuple[LoadedModel, ...] | None = None
+    """What is loaded: if None, the one model."""
+    unloaded: list[LocalModel] = field(default_factory=list)
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """A token for each word."""
         return tuple(len(text.split()) for text in texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
+        if self.pool is not None:
+            return self.pool
         return (LoadedModel(MODEL, None, "idle", 0, self.context_length, fake_plan()),)
+
+    async def unload(self, model: LocalModel) -> None:
+        self.unloaded.append(model)
+        self.pool = tuple(each for each in self.loaded() if each.model != model)
 
     async def generate_chat(
         self,

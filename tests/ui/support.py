@@ -38,8 +38,9 @@ async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> Non
 
 
 async def until_counted(screen: MainScreen) -> None:
-    """Wait for the status line to count the words that stand in the prompt: it does once typing rests."""
-    await wait_until(lambda: screen.activity.unsent == len(screen.chat.prompt.text.split()))
+    """Wait for the status line to count the words that would be sent: it does once typing rests."""
+    words = (await screen.prompting.unsent()).split()
+    await wait_until(lambda: screen.activity.unsent == len(words))
 
 
 @dataclass
