@@ -159,8 +159,6 @@ class Choosing:
     async def _ask(self, text: str, models: Sequence[LocalModel], samplings: Sequence[Sampling]) -> None:
         from spnl_tui.ui.asking import Variation
 
-        if text:
-            text = await self._screen.prompting.whole(text)
         await self.close()
         conversation = self._conversation
         if text:
