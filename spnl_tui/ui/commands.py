@@ -403,6 +403,15 @@ COMMANDS: tuple[Command, ...] = (
         slash="export-json",
     ),
     Command(
+        id="talks.export_query",
+        keys="alt+q",
+        action="talk('export_query')",
+        label="Export query",
+        help="Write what is seen of the conversation as a query that asks for its last reply again.",
+        group="Conversation",
+        slash="export-query",
+    ),
+    Command(
         id="many.ask",
         keys="alt+n",
         action="choose('many')",

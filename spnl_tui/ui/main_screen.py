@@ -206,6 +206,9 @@ class MainScreen(Screen[None]):
         self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
+        if (opened := self._services.opened) is not None:
+            await self.show_conversation(opened.conversation)
+            self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 

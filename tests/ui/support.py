@@ -18,6 +18,7 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
+from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
@@ -138,6 +139,7 @@ def make_app(
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    opened: OpenedQuery | None = None,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
@@ -165,6 +167,7 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        opened=opened,
         set_clipboard=set_clipboard,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
