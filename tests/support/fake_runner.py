@@ -8,6 +8,7 @@ What it does is said in the last message, by words:
     die           end without a word after the third chunk
     garbage       write a line that is not the protocol after the third chunk
     fail          answer RequestFailed
+    log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
 Replies say which process gave them: "word-PID".
@@ -51,6 +52,9 @@ def load(command: wire.Load) -> None:
 def reply(command_id: int, text: str) -> None:
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
+    log = open(options["log"], "w", buffering=1) if "log" in options else None
+    if log is not None:
+        log.write(f"{time.monotonic()}\n")
     send(wire.PrefillProgressed(id=command_id, done=0, total=total))
     time.sleep(float(options.get("prefill", 0)))
     if "fail" in text.split():
@@ -68,6 +72,8 @@ def reply(command_id: int, text: str) -> None:
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
         send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
+        if log is not None:
+            log.write(f"{time.monotonic()}\n")
         time.sleep(float(options.get("delay", 0)))
     send(
         wire.ReplyFinished(
