@@ -2,9 +2,9 @@
 
     python -m benchmarks.kills [--kills N] [--seed N]
 
-The program runs in a terminal, with a runner that sends a chunk every 20 ms and notes when. After each restart
-the store passes `PRAGMA integrity_check`, every prompt that the engine had is there, and of the reply at most
-the last second is missing; else this stops with an error.
+The program runs in a terminal, with a runner that sends a chunk every 20 ms and notes when. After each
+restart the store passes `PRAGMA integrity_check`, every prompt that the engine had is there, and of the reply
+at most the last second is missing; else this stops with an error.
 """
 
 from __future__ import annotations

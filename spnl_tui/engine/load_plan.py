@@ -56,6 +56,8 @@ class LoadPlan:
     memory: MemoryEstimate
     completion_only: bool = False
     """The model carries no chat template: it continues texts, and does not chat."""
+    chat_template: str | None = None
+    """The model's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the runner process. mistral.rs reads these when it starts."""
     config: Mapping[str, object] | None = None
@@ -119,6 +121,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         context=context,
         memory=memory(context),
         completion_only=facts.chat_template is None,
+        chat_template=facts.chat_template,
         environment=runner_environment(threads, on_cpu=on_cpu),
         config=missing_config(facts),
         reasons=tuple(reasons),

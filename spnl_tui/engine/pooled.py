@@ -12,6 +12,7 @@ from functools import partial
 import psutil
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.continuing import continuable
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
@@ -268,10 +269,17 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else None,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
+
+
+def _template(model: LocalModel, plan: LoadPlan) -> str | None:
+    """The model's chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
+    # Of safetensors mistral.rs may know several templates, and chooses.
+    known = model.format == "gguf" and plan.chat_template is not None
+    return continuable(plan.chat_template or "") if known else None
 
 
 def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:

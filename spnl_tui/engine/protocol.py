@@ -73,6 +73,8 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    go_on: bool = False
+    """Go on with the text of the last message, which is the assistant's, in place of answering it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

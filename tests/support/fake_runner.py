@@ -49,12 +49,16 @@ def load(command: wire.Load) -> None:
     send(wire.ModelLoaded(id=command.id, seconds=0.01, context_length=4096))
 
 
+def note(options: dict[str, str]) -> None:
+    if "log" in options:
+        with open(options["log"], "a") as log:
+            log.write(f"{time.monotonic()}\n")
+
+
 def reply(command_id: int, text: str) -> None:
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
-    log = open(options["log"], "w", buffering=1) if "log" in options else None
-    if log is not None:
-        log.write(f"{time.monotonic()}\n")
+    note(options)
     send(wire.PrefillProgressed(id=command_id, done=0, total=total))
     time.sleep(float(options.get("prefill", 0)))
     if "fail" in text.split():
@@ -72,8 +76,7 @@ def reply(command_id: int, text: str) -> None:
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
         send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
-        if log is not None:
-            log.write(f"{time.monotonic()}\n")
+        note(options)
         time.sleep(float(options.get("delay", 0)))
     send(
         wire.ReplyFinished(
