@@ -95,9 +95,10 @@ class ContextSettings:
 
     length: int | None = None
     """The context length wanted, in tokens. Not set: the model's own, as far as memory allows."""
-    policy: Literal["drop_oldest", "ask"] = "drop_oldest"
+    policy: Literal["drop_oldest", "summarize", "ask"] = "drop_oldest"
     """When the context is full: "drop_oldest" leaves the oldest turns out (never the system prompt or
-    pinned turns), "ask" stops and asks. The conversation itself is never cut."""
+    pinned turns), "summarize" has the model sum them up first, "ask" stops and asks. The conversation
+    itself is never cut."""
 
     def __post_init__(self) -> None:
         _at_least("length", self.length, 128)

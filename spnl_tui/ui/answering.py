@@ -17,6 +17,7 @@ from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
     from spnl_tui.ui.activity import Activity
+    from spnl_tui.ui.asking import Memory
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
 
@@ -72,6 +73,8 @@ class Answering:
 
     async def submit(self, text: str) -> None:
         """Send this prompt, or keep it until it can be answered."""
+        if await self._screen.branches.take_edited_reply(text):
+            return
         seen = self._seen()
         if self._screen.in_use.model is not None and seen.run is None:
             await self._ask(seen.conversation, text)
@@ -140,7 +143,7 @@ class Answering:
     # ── replies ──────────────────────────────────────────────────────────────────────────────────
 
     def reply(self, conversation: Conversation, turn: Turn) -> None:
-        """Have this empty turn filled by the model."""
+        """Have this turn filled by the model, which goes on with what it holds already."""
         self._screen.run_worker(self._reply(conversation, turn), group="reply")
 
     async def shown(self) -> None:
@@ -163,7 +166,7 @@ class Answering:
             await run.ended.wait()
 
     async def _reply(self, conversation: Conversation, turn: Turn) -> None:
-        """Have this empty turn filled. The one streaming path, whatever asked for the reply."""
+        """Have this turn filled. The one streaming path, whatever asked for the reply."""
         from spnl_tui.ui.asking import Asking
         from spnl_tui.ui.replying import ReplyRun
 
@@ -185,9 +188,12 @@ class Answering:
                 if (widget := self._transcript.reply(turn.id)) is not None:
                     await widget.show(now)
 
-        def remember_from(turn_id: str | None) -> None:
+        def remember(memory: Memory) -> None:
             if self._is_seen(conversation):
-                self._transcript.remember_from(turn_id)
+                self._transcript.remember_from(*memory)
+
+        async def may_forget(count: int) -> bool:
+            return self._is_seen(conversation) and await self._may_forget(count)
 
         activity = replace(
             self._screen.activity,
@@ -210,7 +216,7 @@ class Answering:
                 await self._screen.keeping.save_turn(conversation, asking.prompt)
                 await self._screen.talks.refresh()
             recording = await self._screen.keeping.record(conversation, turn.id)
-            async with aclosing(asking.events(remember_from)) as events:
+            async with aclosing(asking.events(remember, may_forget)) as events:
                 try:
                     await run.run(events)
                     # The screen is free before the engine is told: ending a prefill takes it a while.
@@ -240,6 +246,14 @@ class Answering:
             messages.ReplyEnded(done.finish_reason or "cancelled", done.text, conversation.id)
         )
         self._screen.refresh_bindings()
+
+    async def _may_forget(self, count: int) -> bool:
+        from spnl_tui.ui.confirm_screen import ConfirmScreen
+
+        question = f"The context is full. Answer without the {count} oldest turns?"
+        why = "They stay in the conversation; only the model does not see them."
+        confirm = ConfirmScreen(question, why)
+        return await self._screen.app.push_screen_wait(confirm)
 
     # ── the meter ────────────────────────────────────────────────────────────────────────────────
 

@@ -228,7 +228,7 @@ class MainScreen(Screen[None]):
 
     async def show_conversation(self, conversation: Conversation) -> None:
         """Show this conversation in place of the one before, whose reply goes on if one is being made."""
-        from spnl_tui.ui.asking import memory_begins
+        from spnl_tui.ui.asking import memory_of
 
         if self.replying and conversation is not self.conversation:
             title = "The reply goes on in the conversation before"
@@ -238,7 +238,7 @@ class MainScreen(Screen[None]):
         self.branches.forget()
         path = conversation.path()
         self.show_title()
-        self.chat.transcript.remember_from(memory_begins(path))
+        self.chat.transcript.remember_from(*memory_of(path))
         await self.chat.transcript.show(path)
         self.chat.show_welcome(not path)
         if (model := self.in_use.model) is not None:
@@ -308,7 +308,8 @@ class MainScreen(Screen[None]):
             case "copy_reply":
                 return bool((last := self._last_reply()) and last.text)
             case "toggle_thinking":
-                return bool((last := self._last_reply()) and last.reasoning) or self.replying
+                thought = bool((last := self._last_reply()) and last.reasoning)
+                return thought or self.replying or self.chat.transcript.summarized
             case "copy_code":
                 last = self._last_reply()
                 return last is not None and ("```" in last.text or "~~~" in last.text)
@@ -360,6 +361,7 @@ class MainScreen(Screen[None]):
         """Fold or unfold the thinking of the last reply."""
         if (reply := self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
+        self.chat.transcript.toggle_summary()
 
     def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""

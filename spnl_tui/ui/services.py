@@ -27,6 +27,7 @@ class ChatEngine(Protocol):
         sampling: Sampling,
         *,
         thinking: bool | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Reply once; see Engine."""
 
