@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.models.local import LocalModel
     from spnl_tui.services import Services
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
@@ -211,11 +212,15 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
 
     `resume`: the id of the conversation to begin with, or its beginning; empty: the last one.
     """
-    from spnl_tui.settings import write_setting
+    from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
+
+    def keep_persona(name: str, persona: Persona) -> None:
+        write_persona(services.config_file, name, persona, services.settings.sampling)
+
     app = SpnlChat(
         services.settings,
         InterfaceServices(
@@ -224,6 +229,8 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
             starter=_StarterForInterface(services.starter),
             store=services.store,
             resume=resume,
+            find_model=services.find_model,
+            keep_persona=keep_persona,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
             close=(services.close,),

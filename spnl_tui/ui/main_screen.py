@@ -61,7 +61,7 @@ class MainScreen(Screen[None]):
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
-        self.talks = Talks(self)
+        self.talks = Talks(self, services, settings)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
@@ -183,11 +183,11 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
-        self.run_worker(self.talks.refresh(), group="talks", exclusive=True)
+        self.run_worker(self.talks.refresh, group="talks", exclusive=True)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self.run_worker(self.answering.count_unsent(), group="meter", exclusive=True)
+        self.run_worker(self.answering.count_unsent, group="meter", exclusive=True)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 

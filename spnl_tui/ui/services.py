@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Message, Sampling
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 
@@ -85,6 +86,10 @@ class Services:
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None
     """Makes what the models pane asks. Called in a thread: it imports a lot."""
+    find_model: Callable[[str], Awaitable[LocalModel | None]] | None = None
+    """The model of a reference, if it is on this machine. May raise SpnlError."""
+    keep_persona: Callable[[str, Persona], None] | None = None
+    """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

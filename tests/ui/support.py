@@ -18,7 +18,7 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
-from spnl_tui.settings import Settings
+from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
 from spnl_tui.ui.browsing import ModelBrowser
@@ -131,6 +131,8 @@ def make_app(
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    find_model: Callable[[str], Awaitable[LocalModel | None]] | None = None,
+    keep_persona: Callable[[str, Persona], None] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -153,6 +155,8 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        find_model=find_model,
+        keep_persona=keep_persona,
     )
     app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
     app.animation_level = "none"
