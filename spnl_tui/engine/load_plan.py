@@ -54,6 +54,8 @@ class LoadPlan:
     max_sequences: int
     context: int
     memory: MemoryEstimate
+    context_limit: int | None = None
+    """The longest context that the user wants; None: as long as the model's."""
     completion_only: bool = False
     """The model carries no chat template: it continues texts, and does not chat."""
     chat_template: str | None = None
@@ -120,6 +122,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
         memory=memory(context),
+        context_limit=None if wish.context is None else context,
         completion_only=facts.chat_template is None,
         chat_template=facts.chat_template,
         environment=runner_environment(threads, on_cpu=on_cpu),

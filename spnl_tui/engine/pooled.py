@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import psutil
@@ -154,6 +155,8 @@ class PooledModel:
             load.add(event)
         process.unsubscribe(command_id)
         if isinstance(event, wire.ModelLoaded):
+            if (limit := self.plan.context_limit) is not None:
+                event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
             self._load_s = event.seconds
             self._seed_ready = discard
@@ -243,15 +246,16 @@ class PooledModel:
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""
-        process, load = self._process, self._load_task
+        process, load, followed = self._process, self._load_task, self._load
         if process is not None and process.ended is None:
             await process.end()
         elif load is not None and not load.done():
             load.cancel()
         if load is not None:
             await asyncio.gather(load, return_exceptions=True)
-        if self._load is not None and not self._load.ended:
-            self._load.add(
+        # Another load may have begun meanwhile: that one is not stopped.
+        if followed is not None and not followed.ended:
+            followed.add(
                 _failed(0, "load", "The load was stopped", self.model.name, "Send again to load it.")
             )
 

@@ -78,6 +78,11 @@ class Asking:
         """What is answered."""
         return self._path[-2] if len(self._path) > 1 else None
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was sent; empty before that."""
+        return self._messages
+
     async def events(
         self,
         remember: Callable[[Memory], None] = lambda memory: None,

@@ -183,11 +183,19 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
-        self.run_worker(self.talks.refresh, group="talks", exclusive=True)
+        self._refresh_talks()
+
+    @work(group="talks", exclusive=True)
+    async def _refresh_talks(self) -> None:
+        await self.talks.refresh()
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self.run_worker(self.answering.count_unsent, group="meter", exclusive=True)
+        self._count_unsent()
+
+    @work(group="meter", exclusive=True)
+    async def _count_unsent(self) -> None:
+        await self.answering.count_unsent()
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
