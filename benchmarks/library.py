@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spnl_tui.app import SpnlChat
+from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
@@ -58,7 +59,7 @@ async def _open_pane(library: Library) -> None:
     async def conditions() -> Conditions:
         return Conditions(machine=read_machine(), context=8192)
 
-    browser = ModelBrowser(Catalog("http://127.0.0.1:9", token=lambda: None), library, conditions)
+    browser = ModelBrowser(Catalog(HubAccess("http://127.0.0.1:9", False)), library, conditions)
     services = Services(engine=ScriptedEngine(), browser=lambda: browser)
     app = SpnlChat(Settings(), services)
     async with app.run_test(size=(120, 40)) as pilot:

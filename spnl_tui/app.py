@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -20,7 +19,7 @@ from textual.theme import Theme
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
-from spnl_tui.ui.commands import COMMANDS, bindings
+from spnl_tui.ui.commands import COMMANDS, Command, bindings, can_do, do
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
@@ -131,15 +130,11 @@ class SpnlChat(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command table, as far as it applies, for the palette."""
         for command in COMMANDS:
-            if not command.palette:
-                continue
-            owner = self if command.place == "app" else screen
-            _, name, parameters = parse(command.action)
-            if not hasattr(owner, f"action_{name}") or not owner.check_action(name, parameters):
+            if not command.palette or not can_do(command, screen):
                 continue
 
-            async def run(owner: App[Any] | Screen[Any] = owner, action: str = command.action) -> None:
-                await owner.run_action(action)
+            async def run(command: Command = command) -> None:
+                await do(command, screen)
 
             yield SystemCommand(command.label, command.help, run)
 

@@ -77,6 +77,8 @@ def cli(
     flags = {"model.default": model, "interface.theme": theme}
     ctx.obj = {"config": config, "persona": persona, "flags": flags}
     if ctx.invoked_subcommand is None:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+            raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
         from spnl_tui.app import run_app
 
         ctx.exit(run_app(_services(ctx), resume=resume))

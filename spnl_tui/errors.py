@@ -11,6 +11,9 @@ Every one says three things: what happened (`title`), why (`message`), and what 
     ├── HubError           Hugging Face refused, failed or could not be reached
     ├── PullError          a download cannot go on
     ├── StoreError         conversations cannot be read or written
+    ├── CommandError       what was typed after a "/" is no command, or none that can be done now
+    ├── AttachmentError    a file cannot be sent along with a prompt
+    ├── EditorError        the user's editor cannot be opened, or failed
     ├── QueryError         a span query is malformed
     └── ThemeError         a theme file is wrong
 """
@@ -65,6 +68,18 @@ class PullError(SpnlError):
 
 class StoreError(SpnlError):
     """Conversations cannot be read or written."""
+
+
+class CommandError(SpnlError):
+    """What was typed after a "/" is no command, or none that can be done now."""
+
+
+class AttachmentError(SpnlError):
+    """A file cannot be sent along with a prompt."""
+
+
+class EditorError(SpnlError):
+    """The user's editor cannot be opened, or failed."""
 
 
 class QueryError(SpnlError):

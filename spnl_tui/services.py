@@ -51,7 +51,7 @@ class Services:
 
     @cached_property
     def hub(self) -> HubAccess:
-        """Where the hub is, and the token if one was given for this program alone."""
+        """Where the hub is, and who asks."""
         from spnl_tui.hub.access import HubAccess
 
         return HubAccess(token=self.settings.hub.token)
@@ -70,11 +70,8 @@ class Services:
     def catalog(self) -> Catalog:
         """What Hugging Face has."""
         from spnl_tui.hub.catalog import Catalog
-        from spnl_tui.hub.client import find_token
 
-        return Catalog(
-            token=lambda: self.settings.hub.token or find_token(), timeout=self.settings.hub.timeout_s
-        )
+        return Catalog(self.hub, timeout=self.settings.hub.timeout_s)
 
     @cached_property
     def library(self) -> Library:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,6 +19,7 @@ from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
 
 Work = Callable[[], Awaitable[None]]
 """What is still to be done, later."""
@@ -31,6 +33,10 @@ CANCEL_BOUND_S = 2.0
 
 _GROWTH = 1.15
 """The estimate is right within 15 %: what is beyond that is growth."""
+_CACHE_STEP = 512
+"""mistral.rs grows a KV cache by this many tokens."""
+_MASK_BYTES = 8
+"""mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
 
 class _Load:
@@ -43,6 +49,11 @@ class _Load:
     @property
     def ended(self) -> bool:
         return bool(self._events) and isinstance(self._events[-1], _LOAD_ENDED)
+
+    def stop(self, name: str) -> None:
+        """End it, if it has no end yet: nobody may follow a load for ever."""
+        if not self.ended:
+            self.add(_failed(0, "load", "The load was stopped", f"{name}.", "Send again to load it."))
 
     def add(self, event: wire.Event) -> None:
         self._events.append(event)
@@ -72,15 +83,20 @@ class PooledModel:
         self.plan = plan
         self.last_used = time.monotonic()
         self.context_length: int | None = None
-        self.requests = 0
-        """Requests that wait for this model or run on it: it is idle at 0."""
+        self.serving = 0
+        """Requests that were let in and run on it: it is idle at 0, whoever waits."""
         self._spawn = spawn
         self._discard = discard
         self._process: RunnerProcess | None = None
         self._load: _Load | None = None
         self._load_task: asyncio.Task[None] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
         self._load_s = 0.0
+        self._loaded_bytes = 0
+        self._last_tokens = 0
+        self._tokens_per_character = 0.3
         self._seed_ready: int | None = None
+        self._said: tuple[Message, ...] = ()
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +110,7 @@ class PooledModel:
             return "loading"
         if self.pid is None:
             return "unloaded"
-        return "busy" if self.requests else "idle"
+        return "busy" if self.serving else "idle"
 
     def memory_bytes(self) -> int:
         """The runner's resident memory that the system cannot reclaim: 0 if there is none."""
@@ -107,9 +123,39 @@ class PooledModel:
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
-    def has_grown(self) -> bool:
-        """Whether the runner holds more memory than the plan foresaw, context and all."""
-        return self.memory_bytes() > self.plan.memory.total * _GROWTH
+    def has_grown(self, next: wire.Command | None = None) -> bool:
+        """Whether the runner, as large as it is, could outgrow its plan with the next request.
+
+        If that is not known, it is expected to be like the last one, and somewhat longer.
+        """
+        tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
+        need = self._need(min(tokens, self.plan.context))
+        # A new process can do no better than to load and to serve this.
+        return self.memory_bytes() + need > max(self._limit(), self._loaded_bytes + 2 * need)
+
+    def _limit(self) -> float:
+        memory = self.plan.memory
+        # Where the estimate of the weights was short, a new process would be as large.
+        return max(memory.total, self._loaded_bytes + (memory.kv_cache or 0)) * _GROWTH
+
+    def _token_bytes(self) -> float:
+        """Of the keys and values of a token; 0 if that is not known."""
+        copies = 2 if self.plan.prefix_cache else 1
+        return (self.plan.memory.kv_cache or 0) / copies / self.plan.context
+
+    def _need(self, tokens: int) -> float:
+        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
+        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
+
+    def _tokens(self, command: wire.Command) -> int:
+        """About how many tokens this prompt has."""
+        return int(_characters(command) * self._tokens_per_character)
+
+    def _prefill_room(self) -> int | None:
+        """Tokens whose keys and values there is still memory for; None if their size is not known."""
+        if not (each := self._token_bytes()):
+            return None
+        return max(0, int((self._limit() - self.memory_bytes()) / each))
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -122,8 +168,9 @@ class PooledModel:
         if seed_discard is not None and self._seed_ready != seed_discard:
             await self.end()
         if self.pid is None and (self._load is None or self._load.ended):
-            self._load = _Load()
-            self._load_task = asyncio.create_task(self._run_load(self._load, seed_discard))
+            load = self._load = _Load()
+            self._load_task = asyncio.create_task(self._run_load(load, seed_discard))
+            self._load_task.add_done_callback(lambda _: load.stop(self.model.name))
         if self._load is not None and not self._load.ended:
             async for event in self._load.follow():
                 yield event
@@ -159,6 +206,7 @@ class PooledModel:
                 event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
             self._load_s = event.seconds
+            self._loaded_bytes = self.memory_bytes()
             self._seed_ready = discard
             self.last_used = time.monotonic()
         else:
@@ -175,14 +223,19 @@ class PooledModel:
         If the caller leaves before that, `on_abandoned` is given what must still be done, and done
         before the next request: to stop the engine, softly or by ending the process.
         """
-        process = self._process
-        assert process is not None, "load() comes first"
+        if (process := self._process) is None:
+            yield _failed(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
+            return
         self._seed_ready = None
         command_id = process.next_id()
+        command = make(command_id)
+        if isinstance(command, wire.Chat | wire.Complete):
+            command = dataclasses.replace(command, prefill_room=self._prefill_room())
         events = process.subscribe(command_id)
         decoding = finished = False
+        reply = ""
         try:
-            await process.send(make(command_id))
+            await process.send(command)
             while not finished:
                 event = await events.get()
                 if isinstance(event, wire.RunnerEnded):
@@ -193,11 +246,18 @@ class PooledModel:
                         f"{self.model.name}: {event.reason}.",
                         "Send again: a new runner starts by itself.",
                     )
-                decoding = decoding or isinstance(event, wire.ReplyChunk)
+                if isinstance(event, wire.ReplyChunk):
+                    decoding = True
+                    reply += event.text
+                elif isinstance(event, wire.ReplyFinished) and event.usage.prompt_tokens:
+                    self._last_tokens = event.usage.prompt_tokens + event.usage.completion_tokens
+                    self._tokens_per_character = event.usage.prompt_tokens / max(1, _characters(command))
                 finished = isinstance(event, FINAL)
                 yield event
         finally:
             self.last_used = time.monotonic()
+            if isinstance(command, wire.Chat):
+                self._said = (*command.messages, Message("assistant", reply))
             if finished:
                 process.unsubscribe(command_id)
             else:
@@ -220,9 +280,10 @@ class PooledModel:
                 process.unsubscribe(command_id)
                 return
         await process.end()
-        # Still wanted: whoever stopped a prompt is about to send another.
-        async for _ in self.load():
-            pass
+        if self._process is process:  # not unloaded meanwhile
+            # Still wanted: whoever stopped a prompt is about to send another.
+            async for _ in self.load():
+                pass
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
         """Token counts, None while there is no loaded runner to ask."""
@@ -238,26 +299,67 @@ class PooledModel:
         finally:
             process.unsubscribe(command_id)
 
-    async def renew(self) -> None:
-        """Replace the process by a new one, to be rid of memory that only its end gives back."""
+    async def renew(self, wanted: Callable[[], Awaitable[None]]) -> None:
+        """Replace the process by a new one, to be rid of memory that only its end gives back.
+
+        The last conversation is then read into its prefix cache, so that the next turn of it is as quick as
+        it would have been; as much of it as can be until `wanted` returns.
+        """
         await self.end()
         async for _ in self.load():
             pass
+        if self._process is not None and self._said and self.plan.prefix_cache:
+            await self._prime(self._process, self._said, wanted)
+
+    async def _prime(
+        self, process: RunnerProcess, said: tuple[Message, ...], wanted: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._seed_ready = None
+        command_id = process.next_id()
+        events = process.subscribe(command_id)
+
+        async def stop() -> None:
+            await wanted()
+            await process.send(wire.Cancel(id=process.next_id(), target=command_id))
+
+        stopping = asyncio.create_task(stop())
+        try:
+            sampling = Sampling(temperature=0.0, max_tokens=1)
+            room = self._prefill_room()
+            await process.send(wire.Chat(id=command_id, messages=said, sampling=sampling, prefill_room=room))
+            while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
+                pass
+        finally:
+            stopping.cancel()
+            process.unsubscribe(command_id)
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""
-        process, load, followed = self._process, self._load_task, self._load
-        if process is not None and process.ended is None:
-            await process.end()
-        elif load is not None and not load.done():
-            load.cancel()
-        if load is not None:
-            await asyncio.gather(load, return_exceptions=True)
-        # Another load may have begun meanwhile: that one is not stopped.
-        if followed is not None and not followed.ended:
-            followed.add(
-                _failed(0, "load", "The load was stopped", self.model.name, "Send again to load it.")
-            )
+        process, self._process = self._process, None
+        load = self._load_task
+        if load is not None and not load.done() and (process is None or process.ended is not None):
+            load.cancel()  # it has no process yet
+        # In a task: an end that nobody waits for any more goes on, and the next to call waits for it, too.
+        ending = asyncio.create_task(_end(process, load))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.wait(list(self._endings))
+
+
+async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -> None:
+    if process is not None:
+        await process.end()
+    if load is not None:
+        await asyncio.wait([load])
+
+
+def _characters(command: wire.Command) -> int:
+    match command:
+        case wire.Chat(messages=messages):
+            return sum(len(message.content) for message in messages)
+        case wire.Complete(prompt=prompt):
+            return len(prompt)
+    return 0
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:

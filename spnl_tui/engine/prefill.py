@@ -3,7 +3,8 @@
 mistral.rs neither tells how far a prefill has come nor lets one stop it. But its prefix cache matches
 the longest common prefix of tokens, so a prompt can be sent as a row of growing prefixes, each
 asking for one token. The whole costs about what one prefill costs, and between two steps one can
-report and stop. Each step leaves one more copy of its keys and values in the cache, so steps are few.
+report and stop. Each step leaves one more copy of all keys and values so far in the cache, for as long as the
+process lives, so there are as few as memory asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from dataclasses import replace
 from spnl_tui.models.request import Message
 
 STEP_TOKENS = 512
-"""Long enough that few copies stay in the cache, short enough that a step takes seconds at most."""
+"""The shortest step: short enough that it takes seconds at most."""
+
+
+_SPARE = 256
+"""Tokens for which there is room in a cached prefix that has none: mistral.rs grows them by 512."""
 
 
 class PrefixMemory:
@@ -29,23 +34,40 @@ class PrefixMemory:
         return max((_common_characters(messages, seen) for seen in self._seen), default=0)
 
     def remember(self, messages: tuple[Message, ...]) -> None:
-        """These messages are about to be in the cache."""
+        """These messages are in the cache from now on."""
+        if self._seen and _common_characters(self._seen[-1], messages) == _characters(self._seen[-1]):
+            self._seen.pop()  # a step towards these
         self._seen.append(messages)
 
 
 def prefill_steps(
-    messages: tuple[Message, ...], counts: Sequence[int], known: int, step: int = STEP_TOKENS
+    messages: tuple[Message, ...],
+    counts: Sequence[int],
+    known: int,
+    *,
+    room: int | None = None,
+    step: int = STEP_TOKENS,
 ) -> Iterator[tuple[int, tuple[Message, ...]]]:
     """The prefixes to send before the prompt itself, each with how many tokens are then read.
 
-    `counts` are the tokens of each message, `known` the characters that the cache holds already. Nothing is
-    yielded for a prompt with no more than one step to read: the last step is always the prompt itself.
+    `counts` are the tokens of each message, `known` the characters that the cache holds already, `room` the
+    tokens that there is memory for. Nothing is yielded for a prompt with no more than one step to read: the
+    last step is always the prompt itself.
     """
     total = sum(counts)
-    position = _tokens_of(messages, counts, known)
-    while total - position > step:
-        position += step
+    start = _tokens_of(messages, counts, known)
+    steps = max(0, (total - start - 1) // step)
+    while steps and room is not None and _kept(start, total, steps) > room:
+        steps -= 1
+    for number in range(1, steps + 1):
+        position = start + (total - start) * number // (steps + 1)
         yield position, _prefix(messages, counts, position)
+
+
+def _kept(start: int, total: int, steps: int) -> int:
+    """The tokens that are kept in the end: of all prefixes, which end at even distances between start and
+    total, with what their buffers have to spare, and of the prompt, in the cache and to work on."""
+    return steps * ((start + total) // 2 + _SPARE) + 2 * total
 
 
 def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -> tuple[Message, ...]:
@@ -68,6 +90,10 @@ def _tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: i
         tokens += count
         characters -= length
     return tokens
+
+
+def _characters(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) for message in messages)
 
 
 def _common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:

@@ -110,7 +110,8 @@ class RunnerProcess:
                 break
             except TimeoutError:
                 continue
-        await asyncio.gather(*self._tasks)
+        # Not gathered: whoever stops waiting here must not keep the end from the subscribers.
+        await asyncio.wait(self._tasks)
 
     async def _read_events(self) -> None:
         assert self._process.stdout is not None

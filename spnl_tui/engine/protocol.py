@@ -75,6 +75,9 @@ class Chat:
     grammar: Grammar | None = None
     go_on: bool = False
     """Go on with the text of the last message, which is the assistant's, in place of answering it."""
+    prefill_room: int | None = None
+    """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
+    A long prefill goes in fewer steps where it is short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class Complete:
     prompt: str
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """As in Chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

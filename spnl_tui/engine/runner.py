@@ -110,14 +110,7 @@ class Runner:
                 raise NoChatTemplate
             if command.go_on and not self._continuable:
                 raise CannotGoOn
-            self._reply(
-                command.id,
-                command.messages,
-                command.sampling,
-                command.thinking,
-                command.grammar,
-                go_on=command.go_on,
-            )
+            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -130,7 +123,7 @@ class Runner:
         messages = (Message("user", command.prompt),)
         try:
             if self._raw:
-                self._reply(command.id, messages, command.sampling, None, command.grammar)
+                self._reply(command, messages, None)
                 return
             started = time.monotonic()
             pipeline = self._loaded()
@@ -184,22 +177,21 @@ class Runner:
 
     def _reply(
         self,
-        request_id: int,
+        command: wire.Chat | wire.Complete,
         messages: tuple[Message, ...],
-        sampling: Sampling,
         thinking: bool | None,
-        grammar: Grammar | None,
         *,
         go_on: bool = False,
     ) -> None:
+        request_id, sampling = command.id, command.sampling
         started = time.monotonic()
-        for _ in self._prefill(request_id, messages):
+        for _ in self._prefill(request_id, messages, command.prefill_room):
             if request_id in self._cancelled:
                 self._out.send(wire.ReplyFinished(id=request_id, finish_reason="cancelled"))
                 return
         begun = Continuation.of(messages) if go_on else None
         if begun is None:
-            stream = self._stream(messages, sampling, thinking, grammar)
+            stream = self._stream(messages, sampling, thinking, command.grammar)
         else:
             again = self._count(begun.again)
             longer = replace(sampling, max_tokens=sampling.max_tokens + again)
@@ -261,7 +253,7 @@ class Runner:
             )
         )
 
-    def _prefill(self, request_id: int, messages: tuple[Message, ...]) -> Iterator[None]:
+    def _prefill(self, request_id: int, messages: tuple[Message, ...], room: int | None) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
 
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
@@ -276,10 +268,11 @@ class Runner:
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
         if self._stepped_prefill:
             known = self._prefixes.known(messages)
-            for done, prefix in prefill_steps(messages, counts, known):
+            for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
                 for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
                     pass
+                self._prefixes.remember(prefix)
                 self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
         yield
 

@@ -17,6 +17,7 @@ from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.pooled import FINAL, PooledModel, Work
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
+from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.machine import read_machine
@@ -76,9 +77,10 @@ class Engine:
         self._available_memory = available_memory or _available_memory
         self._runner_command = runner_command
         self._pool: dict[LocalModel, PooledModel] = {}
-        self._planning: dict[LocalModel, asyncio.Future[LoadPlan]] = {}
-        self._cpu = asyncio.Semaphore(1)
-        self._accelerators: dict[LocalModel, asyncio.Semaphore] = {}
+        self._door = asyncio.Lock()
+        """Requests pass one by one, so that planning a load does not change their order."""
+        self._cpu = Turns(1)
+        self._accelerators: dict[LocalModel, Turns] = {}
         self._waiting = 0
         self._background: set[asyncio.Task[None]] = set()
         self._housekeeper: asyncio.Task[None] | None = None
@@ -158,6 +160,11 @@ class Engine:
             if p.state != "unloaded"
         )
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do, in the background neither."""
+        return not self._waiting and not self._background
+
     async def unload(self, model: LocalModel) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
         if (pooled := self._pool.get(model)) is not None:
@@ -213,18 +220,17 @@ class Engine:
         self, pooled: PooledModel, make: Callable[[int], wire.Command], candidate: int, seed: int | None
     ) -> AsyncGenerator[wire.Event, None]:
         asked = time.monotonic()
-        admission = self._admission(pooled)
-        admitted = False
+        turns = self._turns(pooled)
+        turn = turns.ask()
         abandoned: list[Work] = []
-        pooled.requests += 1
         self._waiting += 1
         try:
-            if admission.locked():
+            if not turn.done():
                 yield wire.RequestQueued(id=0, ahead=self._waiting - 1)
-            await admission.acquire()
-            admitted = True
+            await turn
+            pooled.serving += 1
             let_in = time.monotonic()
-            async with aclosing(self._load_for(pooled, seed)) as loading:
+            async with aclosing(self._load_for(pooled, make(0), seed)) as loading:
                 async for event in loading:
                     if isinstance(event, wire.RequestFailed):
                         yield dataclasses.replace(event, candidate=candidate)
@@ -244,11 +250,16 @@ class Engine:
         finally:
             if abandoned:
                 # Leaving must not wait: the next request does, until the runner is free again.
-                self._later(partial(self._let_go_after, abandoned[0], pooled, admission))
+                self._later(partial(self._let_go_after, abandoned[0], pooled, turn))
             else:
-                self._let_go(pooled, admission if admitted else None)
+                self._let_go(pooled, turn)
 
-    async def _load_for(self, pooled: PooledModel, seed: int | None) -> AsyncGenerator[wire.Event, None]:
+    async def _load_for(
+        self, pooled: PooledModel, command: wire.Command, seed: int | None
+    ) -> AsyncGenerator[wire.Event, None]:
+        if pooled.serving == 1 and pooled.has_grown(command):
+            # It is longer than was foreseen, or others have waited ever since the runner was idle.
+            await pooled.end()
         if pooled.state == "unloaded":
             try:
                 await self._make_room(pooled)
@@ -260,38 +271,36 @@ class Engine:
             async for event in events:
                 yield event
 
-    async def _let_go_after(self, rest: Work, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
+    async def _let_go_after(self, rest: Work, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
         try:
             await rest()
         finally:
-            self._let_go(pooled, admission)
+            self._let_go(pooled, turn)
 
-    def _let_go(self, pooled: PooledModel, admission: asyncio.Semaphore | None) -> None:
-        pooled.requests -= 1
+    def _let_go(self, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
         self._waiting -= 1
-        if admission is not None:
-            admission.release()
-            if not self._closed and pooled.has_grown():
-                self._later(partial(self._renew, pooled, admission))
+        had_come = turn.done() and not turn.cancelled()
+        if had_come:
+            pooled.serving -= 1
+        self._turns(pooled).leave(turn)
+        if had_come and not self._closed and pooled.has_grown():
+            self._later(partial(self._renew, pooled))
 
-    def _admission(self, pooled: PooledModel) -> asyncio.Semaphore:
+    def _turns(self, pooled: PooledModel) -> Turns:
         if pooled.plan.max_sequences == 1:
             return self._cpu
-        return self._accelerators.setdefault(pooled.model, asyncio.Semaphore(self._max_concurrent))
+        return self._accelerators.setdefault(pooled.model, Turns(self._max_concurrent))
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────────
 
     async def _pooled(self, model: LocalModel) -> PooledModel:
         if self._closed:
             raise SpnlError("The engine is closed")
-        if (pooled := self._pool.get(model)) is None:
-            # One plan for all who ask meanwhile: they go on in the order in which they came.
-            if (planning := self._planning.get(model)) is None:
-                planning = asyncio.ensure_future(self._planner(model))
-                self._planning[model] = planning
-                planning.add_done_callback(lambda _: self._planning.pop(model))
-            plan = await asyncio.shield(planning)
-            pooled = self._pool.setdefault(model, PooledModel(model, plan, self._spawn, self._launches.next))
+        async with self._door:
+            if (pooled := self._pool.get(model)) is None:
+                plan = await self._planner(model)
+                pooled = PooledModel(model, plan, self._spawn, self._launches.next)
+                self._pool[model] = pooled
         if self._housekeeper is None:
             self._housekeeper = asyncio.create_task(self._keep_house())
         return pooled
@@ -326,12 +335,17 @@ class Engine:
             free = min(free, self._memory_budget - used)
         return free
 
-    async def _renew(self, pooled: PooledModel, admission: asyncio.Semaphore) -> None:
+    async def _renew(self, pooled: PooledModel) -> None:
         # On a CPU the prefix cache is never evicted: only a new process gives that memory back.
-        async with admission:
+        turns = self._turns(pooled)
+        turn = turns.ask()
+        try:
+            await turn
             if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
-                await pooled.renew()
+                await pooled.renew(turns.wanted)
+        finally:
+            turns.leave(turn)
 
     async def _keep_house(self) -> None:
         while True:

@@ -20,7 +20,6 @@ from spnl_tui.engine.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour
 from spnl_tui.hub.cache_layout import default_cache
-from spnl_tui.hub.client import find_token
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.services import Services
 from spnl_tui.text import in_bytes, plain
@@ -156,7 +155,7 @@ async def _hub(services: Services) -> Finding:
 
 def _token(services: Services) -> Finding:
     # Whether there is one, and never what it is.
-    if services.settings.hub.token or find_token():
+    if services.hub.find_token():
         return Finding("token", "ok", "present")
     return Finding(
         "token", "ok", "none: only gated and private models need one (HF_TOKEN, or: hf auth login)"

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, Transient
 from spnl_tui.headless.pull_report import PullReport
-from spnl_tui.hub.pull import PullFinished
+from spnl_tui.hub.pull import PullFinished, PullNoted
 from spnl_tui.hub.pull import pull as hub_pull
 from spnl_tui.hub.starter import STARTER, StarterReady
 from spnl_tui.hub.wanted import find_wanted, pulled_model
@@ -86,8 +86,10 @@ async def pull(services: Services, names: Sequence[str], *, quiet: bool, json_li
 async def _pull_one(services: Services, reference: ModelReference, report: PullReport) -> None:
     assert reference.repository is not None
     cached = await services.library.cached_labels(reference.repository)
-    wanted = await find_wanted(services.catalog, reference, cached=cached)
+    wanted = await find_wanted(services.catalog, reference, await services.conditions(), cached=cached)
     report.name = wanted.reference.pretty
+    if wanted.doubt:
+        report.event(PullNoted(text=f"it will not do on this machine: {wanted.doubt}"))
     events = hub_pull(wanted.request, hub=services.hub, options=services.pull_options, rate=services.rate)
     async with aclosing(events):
         async for event in events:

@@ -1,14 +1,13 @@
-"""How to reach Hugging Face, what a revision of a repository holds, and what a refusal means."""
+"""How to reach Hugging Face, and what a revision of a repository holds."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from spnl_tui.errors import HubError
-from spnl_tui.models.facts import clean
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -30,31 +29,50 @@ def _version() -> str:
 class HubAccess:
     """Where the hub is, and who asks.
 
-    `endpoint` None is the one that huggingface_hub uses (HF_ENDPOINT, or huggingface.co). `token` None is the
-    one that it finds (HF_TOKEN, or `hf auth login`), and False is none at all. The token shows in no repr,
-    log or error.
+    `endpoint` None is the one that huggingface_hub uses (HF_ENDPOINT, or huggingface.co). Who asks has the
+    token of HF_TOKEN, else this `token`, else that of `hf auth login`; False is none at all. It shows in no
+    repr, log or error.
     """
 
     endpoint: str | None = None
     token: str | Literal[False] | None = field(default=None, repr=False)
 
+    @property
+    def address(self) -> str:
+        """The hub's address, without a slash at its end."""
+        from huggingface_hub import constants
+
+        return (self.endpoint or constants.ENDPOINT).rstrip("/")
+
+    def find_token(self) -> str | None:
+        """The token as it is now. Reads a file: for threads."""
+        if self.token is False:
+            return None
+        if self.token and not os.environ.get("HF_TOKEN"):
+            return self.token
+        from huggingface_hub import get_token
+
+        return get_token()
+
     def api(self) -> HfApi:
         """The hub's API. Importing it takes 0.2 s the first time."""
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=self.endpoint, token=self.token, library_name=_NAME, library_version=_version())
+        token = self.find_token() or False
+        return HfApi(endpoint=self.endpoint, token=token, library_name=_NAME, library_version=_version())
 
     def headers(self) -> dict[str, str]:
         """What to send with each request for a file."""
         from huggingface_hub.utils import build_hf_headers
 
-        headers = build_hf_headers(token=self.token, library_name=_NAME, library_version=_version())
+        token = self.find_token() or False
+        headers = build_hf_headers(token=token, library_name=_NAME, library_version=_version())
         # Compressed on the way, a file would have neither a known length nor ranges.
         return {**headers, "Accept-Encoding": "identity"}
 
     def page(self, repo: str) -> str:
         """The address of the repository's page, for a person to open."""
-        return f"{self.api().endpoint}/{repo}"
+        return f"{self.address}/{repo}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,61 +122,6 @@ def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -
     return RemoteRevision(info.id, info.sha, files)
 
 
-def refusal(hub: HubAccess, repo: str, status: int, headers: Mapping[str, str], what: str) -> HubError | None:
-    """What the hub's answer means to the user, if it is final; None if trying again may help.
-
-    `what` is the file or the revision that was asked for.
-    """
-    code = headers.get("X-Error-Code", "")
-    if code == "GatedRepo":
-        return HubError(
-            f"{repo} asks you to accept its licence",
-            "Its owner lets only those in who have agreed to the terms."
-            if status == 403
-            else "It is gated, and you are not logged in.",
-            f"Accept the terms at {hub.page(repo)}, then log in with `hf auth login` or set HF_TOKEN.",
-        )
-    if status == 401 and code != "RepoNotFound":
-        return HubError(
-            "Hugging Face refused the token",
-            "The token is invalid, has expired or was revoked.",
-            "Log in again with `hf auth login`, or set HF_TOKEN to a valid token.",
-        )
-    if code == "RepoNotFound":
-        return HubError(
-            f"{repo} was not found",
-            "There is no such repository on Hugging Face, or it is private and you may not read it.",
-            "Check the spelling; for a private one, log in with `hf auth login`.",
-        )
-    if code == "RevisionNotFound":
-        return HubError(
-            f"{repo} has no revision {what}",
-            "No branch, tag or commit has this name.",
-            f"Look at {hub.page(repo)}/tree/main.",
-        )
-    if status == 404:
-        return HubError(
-            f"{repo} has no {what}", "The hub does not know it.", f"Look at {hub.page(repo)}/tree/main."
-        )
-    if status == 403:
-        return HubError(
-            f"Access to {repo} is denied",
-            "Your token may not read this repository.",
-            f"Look at {hub.page(repo)}, or use a token that may read it.",
-        )
-    if 400 <= status < 500 and status not in (408, 416, 425, 429):
-        return HubError(f"{repo} cannot be pulled", f"The hub answered {status} for {what}.")
-    return None
-
-
-def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
-    """The error, with the nearest of the known names as its hint, if any is near."""
-    from spnl_tui.settings.nearest import did_you_mean  # errors only: not worth importing at every start
-
-    question = did_you_mean(wanted, known)
-    return HubError(error.title, error.message, clean(question, 200)) if question else error
-
-
 def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
     """Names of repositories that may have been meant by one that is not there; empty if the hub does not say.
 
@@ -171,7 +134,7 @@ def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
     for question in ({"author": owner}, {"search": name}):
         try:
             answer = get_session().get(
-                f"{hub.api().endpoint}/api/models",
+                f"{hub.address}/api/models",
                 params={**question, "limit": "100"},
                 headers=hub.headers(),
                 timeout=timeout,
@@ -182,22 +145,3 @@ def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
         if names:
             return names
     return []
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How many seconds the server asks to wait: from Retry-After (seconds or a date), or the hub's own
-    RateLimit header (`"api";r=0;t=55`)."""
-    from email.utils import parsedate_to_datetime
-
-    from huggingface_hub.utils import parse_ratelimit_headers
-
-    value = headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    if value:
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            return None
-    limit = parse_ratelimit_headers(headers)
-    return float(limit.reset_in_seconds) if limit and limit.remaining == 0 else None

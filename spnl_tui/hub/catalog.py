@@ -9,7 +9,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.client import HubClient, TokenProvider, find_token
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.client import HubClient
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
 from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
@@ -102,17 +103,11 @@ class RepositoryDetails:
 class Catalog:
     """See the module. Every method may be cancelled at any time; every one is limited in time.
 
-    All raise HubError (or a subclass of client.py) when the hub refuses, fails or cannot be reached.
+    All raise HubError when the hub refuses, fails or cannot be reached.
     """
 
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        *,
-        token: TokenProvider = find_token,
-        timeout: float = 15.0,
-    ) -> None:
-        self._client = HubClient(endpoint, token=token, timeout=timeout)
+    def __init__(self, hub: HubAccess | None = None, *, timeout: float = 15.0) -> None:
+        self._client = HubClient(hub or HubAccess(), timeout=timeout)
 
     async def search(
         self,

@@ -17,16 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.hub.access import (
-    HubAccess,
-    RemoteFile,
-    RemoteRevision,
-    neighbours,
-    read_revision,
-    refusal,
-    retry_after,
-    with_nearest,
-)
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, neighbours, read_revision
 from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import (
@@ -37,6 +28,7 @@ from spnl_tui.hub.progress import (
     Speedometer,
     Stage,
 )
+from spnl_tui.hub.refusals import refusal, retry_after, with_nearest
 from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error, in_words
 
 __all__ = [
@@ -281,7 +273,7 @@ class Pull:
                 ) from error
             except HfHubHTTPError as error:
                 answer = error.response
-                final = refusal(self._hub, request.repo, answer.status_code, answer.headers, request.revision)
+                final = refusal(answer.status_code, answer.headers, request.repo, request.revision)
                 if final is not None:
                     if answer.headers.get("X-Error-Code") == "RepoNotFound":
                         names = neighbours(self._hub, request.repo, timeout=timeout)

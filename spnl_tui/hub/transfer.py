@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from spnl_tui.errors import HubError, PullError
-from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, refusal, retry_after
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
+from spnl_tui.hub.refusals import refusal, retry_after
 from spnl_tui.text import in_bytes
 
 if TYPE_CHECKING:
@@ -237,9 +238,7 @@ class Transfer:
         revision, options = self._revision, self._options
         # The link to the CDN is asked for anew each time, so it cannot have expired. Redirected to another
         # origin, the client leaves the token behind.
-        url = hf_hub_url(
-            revision.repo, self.file.path, revision=revision.commit, endpoint=self._hub.api().endpoint
-        )
+        url = hf_hub_url(revision.repo, self.file.path, revision=revision.commit, endpoint=self._hub.address)
         headers = self._hub.headers()
         if self.done:
             headers["Range"] = f"bytes={self.done}-"
@@ -281,9 +280,9 @@ class Transfer:
             if given.startswith(f"bytes {self.done}-") and given.endswith(f"/{self.file.size}"):
                 return
             raise _TryAgain(f"the server sent another range ({given or 'unnamed'})")
-        ours = urlsplit(self._hub.api().endpoint)
+        ours = urlsplit(self._hub.address)
         if (response.url.scheme, response.url.netloc.decode()) == (ours.scheme, ours.netloc):
-            error = refusal(self._hub, self._revision.repo, status, response.headers, self.file.path)
+            error = refusal(status, response.headers, self._revision.repo, self.file.path)
             if error is not None:
                 raise error
         if status == 429:

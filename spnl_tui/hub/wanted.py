@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from spnl_tui.errors import HubError
+from spnl_tui.errors import HubError, ModelFileError
+from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
 from spnl_tui.hub.catalog import Catalog, RepositoryDetails
 from spnl_tui.hub.pull import PullFinished, PullRequest
+from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository, choices_of, choose_default
 from spnl_tui.models.facts import Format
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.quantization import Quantization, choose, label_of_file
+from spnl_tui.models.quantization import choose, label_of_file
 from spnl_tui.models.reference import ModelReference
 
 
@@ -21,16 +25,22 @@ class Wanted:
     reference: ModelReference
     request: PullRequest
     size_bytes: int | None
+    doubt: str = ""
+    """Why pulling it will be in vain on this machine, as far as is known."""
 
 
 async def find_wanted(
     catalog: Catalog,
     reference: ModelReference,
+    conditions: Conditions,
     *,
     cached: frozenset[str] = frozenset(),
-    suits: Callable[[Quantization], bool] = lambda quantization: True,
+    cache: Path | None = None,
 ) -> Wanted:
-    """What to pull for this reference. Asks the hub once; its spelling of the repository is taken.
+    """What to pull for this reference, in the hub's spelling: the very quantization that the browser marks.
+
+    What the user names wins, then what has begun to come into this Hugging Face cache (None:
+    huggingface_hub's own): neither asks the hub for a header.
 
     Raises:
         HubError: the hub refuses or cannot be reached, or the repository holds nothing that can be loaded.
@@ -39,20 +49,39 @@ async def find_wanted(
     if reference.repository is None:
         raise HubError("Nothing to pull", f"{reference} is not on Hugging Face.", "Name one as ORG/NAME.")
     details = await catalog.details(reference.repository, reference.revision)
-    return wanted_of(details, reference, cached=cached, suits=suits)
+    if not choices_of(details):
+        return wanted_of(details, reference)
+    headers = Headers(catalog, details)
+    named = reference.quantization or await asyncio.to_thread(_begun, details, reference.revision, cache)
+    if named is None:
+        with suppress(HubError, ModelFileError):  # then the hub's word must do
+            await appraise_repository(headers, conditions, cached=cached)
+    appraisals = headers.appraise(conditions)
+    chosen = choose_default(choices_of(details), appraisals, named=named, cached=cached)
+    wanted = wanted_of(
+        details, reference.with_quantization(chosen.label) if details.quantizations else reference
+    )
+    appraisal = appraisals[chosen.label]
+    return replace(wanted, doubt=appraisal.why if appraisal.level == "no" else "")
 
 
-def wanted_of(
-    details: RepositoryDetails,
-    reference: ModelReference,
-    *,
-    cached: frozenset[str] = frozenset(),
-    suits: Callable[[Quantization], bool] = lambda quantization: True,
-) -> Wanted:
+def _begun(details: RepositoryDetails, revision: str | None, cache: Path | None) -> str | None:
+    """The quantization that was being pulled when the program ended, if there is one."""
+    root = cache if cache is not None else default_cache()
+    repository = RepositoryCache(root, details.repository)
+    begun = [
+        quantization
+        for quantization in choices_of(details)
+        if any(repository.parts(file.path, revision or "main") for file in quantization.files)
+    ]
+    return choose(begun).label if begun else None
+
+
+def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
     """What to pull of this repository. Raises as `find_wanted` does."""
     named = reference.with_repository(details.repository)
     if details.quantizations:
-        chosen = choose(details.quantizations, named=reference.quantization, cached=cached, suits=suits)
+        chosen = choose(details.quantizations, named=reference.quantization)
         named, files, size = named.with_quantization(chosen.label), chosen.files, chosen.size_bytes
     elif details.safetensors_files:
         files = details.safetensors_files

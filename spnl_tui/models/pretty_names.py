@@ -8,6 +8,7 @@ points at the Coder variants, and here at the plain models.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 _FAMILIES: Mapping[str, Mapping[str, str]] = {
     "deepseek-r1": {
@@ -117,7 +118,7 @@ _FAMILIES: Mapping[str, Mapping[str, str]] = {
     "tinyllama": {"1.1b": "TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF"},
 }
 
-PRETTY_NAMES: Mapping[str, str] = {
+PRETTY_NAMES = {
     f"{family}:{size}": repository
     for family, sizes in _FAMILIES.items()
     for size, repository in sizes.items()
@@ -132,5 +133,10 @@ def sizes_of(family: str) -> tuple[str, ...]:
 
 def pretty_name_of(repository: str) -> str | None:
     """The short name that means this repository, whatever its case; None if it has none."""
-    wanted = repository.casefold()
-    return next((name for name, target in PRETTY_NAMES.items() if target.casefold() == wanted), None)
+    return _names().get(repository.casefold())
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The table the other way round; where two names mean the same repository, the first."""
+    return {target.casefold(): name for name, target in reversed(PRETTY_NAMES.items())}

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from spnl_tui.errors import ModelReferenceError
 
@@ -107,8 +106,8 @@ def normalize_label(label: str) -> str:
 
 def label_of_file(path: str) -> str | None:
     """The quantization that a file's name tells, or else the name of its folder; None if neither does."""
-    pure = PurePosixPath(path)
-    for name in (_stem(pure), *reversed(pure.parts[:-1])):
+    folder, stem = _place(path)
+    for name in (_unsharded(stem), *reversed(folder.split("/"))):
         if match := _LABEL_AT_END.search(name):
             return normalize_label(match[1])
     return None
@@ -134,10 +133,10 @@ def is_model_file(path: str) -> bool:
 
     Raw splits (`.gguf.part1of2`, `.gguf-split-a`) are not GGUFs before someone joins them, so no.
     """
-    pure = PurePosixPath(path)
-    if pure.suffix.lower() != ".gguf" or any(part.upper() == "MTP" for part in pure.parts[:-1]):
+    folder, stem = _place(path)
+    if not path.lower().endswith(".gguf") or "MTP" in folder.upper().split("/"):
         return False
-    words = re.split(r"[-._ ]+", _stem(pure).lower())
+    words = re.split(r"[-._ ]+", _unsharded(stem).lower())
     return not (
         "mmproj" in words
         or words[0] in ("mtp", "imatrix")
@@ -155,10 +154,10 @@ def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
     groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
     for file in files:
         if is_model_file(file.path):
-            path = PurePosixPath(file.path)
-            shard = _SHARD.match(path.stem)
+            folder, stem = _place(file.path)
+            shard = _SHARD.match(stem)
             index, total = (int(shard["index"]), int(shard["total"])) if shard else (1, 1)
-            groups.setdefault((str(path.parent), _stem(path), total), []).append((index, file))
+            groups.setdefault((folder, _unsharded(stem), total), []).append((index, file))
     whole: list[tuple[str, str, str, tuple[ModelFile, ...]]] = []
     for (folder, stem, total), parts in groups.items():
         parts.sort(key=lambda part: part[0])
@@ -240,7 +239,13 @@ def _rank(quantization: Quantization) -> tuple[float, float]:
     return (nominal_bits(quantization.kind) or 0.0, float(mix if size is None else size))
 
 
-def _stem(path: PurePosixPath) -> str:
-    """The file's name without suffix and shard number."""
-    shard = _SHARD.match(path.stem)
-    return shard["stem"] if shard else path.stem
+def _place(path: str) -> tuple[str, str]:
+    """The folder inside the repository, and the file's name without its suffix."""
+    folder, _, name = path.rpartition("/")
+    return folder, name.rpartition(".")[0] or name
+
+
+def _unsharded(stem: str) -> str:
+    """The name without shard number."""
+    shard = _SHARD.match(stem)
+    return shard["stem"] if shard else stem

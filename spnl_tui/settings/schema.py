@@ -128,8 +128,8 @@ class HubSettings:
     """Hugging Face. Its own HF_* variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, …) work as everywhere."""
 
     token: str | None = field(default=None, repr=False, metadata={"secret": True})
-    """The access token, from MISTRALRS_HF_TOKEN only: it is never written to a file of ours. Not set:
-    HF_TOKEN or the Hugging Face login."""
+    """The access token where HF_TOKEN is not set, from MISTRALRS_HF_TOKEN only: it is never written to a file
+    of ours. Neither set: the Hugging Face login."""
     model_cache_dir: Path | None = None
     """A directory of models beside the Hugging Face cache, such as SPNL keeps. A relative path starts at
     the configuration file."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.settings import Settings
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import first_line
 from spnl_tui.ui import messages
+from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Services
@@ -80,7 +82,7 @@ class Answering:
             await self._ask(seen.conversation, text)
             return
         seen.queued = f"{seen.queued}\n\n{text}".strip()
-        await self._transcript.show_queued(plain(seen.queued))
+        await self._transcript.show_queued(seen.queued)
 
     def send_queued(self) -> bool:
         """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
@@ -91,7 +93,7 @@ class Answering:
 
     def return_queued(self) -> None:
         """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
-        self._screen.run_worker(self._return_queued(), group="queued")
+        start(self._screen, "queued", self._return_queued)
 
     def reply_ended(self, conversation_id: str, *, well: bool) -> None:
         """The reply in this conversation has ended: go on with what was typed meanwhile."""
@@ -113,19 +115,18 @@ class Answering:
                 await self._transcript.show_queued("")
             await self._ask(each.conversation, text)
 
-        self._screen.run_worker(send(), group="queued")
+        start(self._screen, "queued", send)
 
     async def _return_queued(self) -> None:
         seen = self._seen()
         text, seen.queued = seen.queued, ""
         await self._transcript.show_queued("")
         if text:
-            self._prompt.give_back(text)
+            self._prompt.give_back(self._screen.prompting.as_typed(text))
 
     async def _ask(self, conversation: Conversation, text: str) -> None:
         from spnl_tui.conversations.titles import title_of
 
-        self._prompt.remember(text)
         if not self._is_seen(conversation):
             conversation.add_turn("user", text)
         else:
@@ -144,7 +145,7 @@ class Answering:
 
     def reply(self, conversation: Conversation, turn: Turn) -> None:
         """Have this turn filled by the model, which goes on with what it holds already."""
-        self._screen.run_worker(self._reply(conversation, turn), group="reply")
+        start(self._screen, "reply", self._reply, conversation, turn)
 
     async def shown(self) -> None:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
@@ -154,7 +155,7 @@ class Answering:
         seen = self._seen()
         if seen.run is not None:
             self._screen.activity = seen.run.activity
-            await self._transcript.show_queued(plain(seen.queued))
+            await self._transcript.show_queued(seen.queued)
         elif seen.queued:
             await self._return_queued()
 
@@ -259,12 +260,18 @@ class Answering:
 
     async def count_unsent(self) -> None:
         """Count what is being typed, once the typing rests."""
-        await asyncio.sleep(_TYPING_S)
-        text, model = self._prompt.text, self._screen.in_use.model
+        if self._prompt.text:
+            await asyncio.sleep(_TYPING_S)
+        text, model = await self._screen.prompting.unsent(), self._screen.in_use.model
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != self._screen.activity.unsent:
             self.learn(unsent=count)
             self._screen.activity = replace(self._screen.activity, unsent=count)
+
+    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Tokens of each text for the model in use; None while they cannot be counted."""
+        model = self._screen.in_use.model
+        return await self._meters.of(model).count_texts(texts) if model is not None else None
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 

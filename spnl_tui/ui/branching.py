@@ -155,7 +155,7 @@ class Branching:
         if not self._edited:
             self._draft = self._prompt.text
         self._edited = turn.id
-        self._prompt.replace_all(turn.text)
+        self._prompt.replace_all(self._screen.prompting.as_typed(turn.text))
         self._prompt.border_title = _EDITING[turn.role]
         self._prompt.focus()
         await self._transcript.reveal(turn.id)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widgets import OptionList
 
 from spnl_tui.settings import ChatSettings
+from spnl_tui.ui.widgets.completions import Completions
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
@@ -27,7 +30,8 @@ class ChatPane(Horizontal):
         self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
-        self.prompt = Prompt()
+        self._completions = Completions()
+        self.prompt = Prompt(self._completions)
 
     def compose(self) -> ComposeResult:
         yield self.talks_list
@@ -36,7 +40,13 @@ class ChatPane(Horizontal):
                 yield self.welcome
             yield self.transcript
             with Vertical(id="prompt-box"):
+                yield self._completions
                 yield self.prompt
+
+    @on(OptionList.OptionSelected, "Completions")
+    def _offer_clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.prompt.take_offer(self._completions.offer_at(event.option_index))
 
     def on_mount(self) -> None:
         """Nothing has been said yet."""

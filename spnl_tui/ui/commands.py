@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from textual.actions import parse
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 Place = Literal["app", "screen", "prompt", "talks", "pulls", "models"]
 
@@ -33,6 +35,11 @@ class Command:
     place: Place = "screen"
     footer: bool = False
     palette: bool = True
+    slash: str = ""
+    """The name by which it is typed in the prompt, after a "/": letters, digits and hyphens."""
+    argument: str = ""
+    """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
+    its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
 
     def binding(self) -> Binding:
         """The command as Textual's binding.
@@ -94,12 +101,41 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="chat.complete",
+        keys="tab",
+        action="complete",
+        label="Complete",
+        help="Take what the list above the prompt offers.",
+        group="Prompt",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.close_list",
+        keys="escape",
+        action="close_completions",
+        label="Close",
+        help="Close the list above the prompt.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.editor",
+        keys="alt+e",
+        action="edit_prompt",
+        label="Editor",
+        help="Open the prompt in the editor that $VISUAL or $EDITOR names.",
+        group="Prompt",
+        slash="edit",
+    ),
+    Command(
         id="chat.stop",
         keys="escape",
         action="stop",
         label="Stop",
         help="Stop the reply and keep what has come.",
         group="Reply",
+        slash="stop",
         footer=True,
     ),
     Command(
@@ -109,6 +145,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Again",
         help="Reply again to the last prompt.",
         group="Reply",
+        slash="retry",
         footer=True,
     ),
     Command(
@@ -118,6 +155,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Copy",
         help="Copy the last reply.",
         group="Reply",
+        slash="copy",
         footer=True,
     ),
     Command(
@@ -127,6 +165,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Code",
         help="Copy a code block of the last reply.",
         group="Reply",
+        slash="code",
         footer=True,
     ),
     Command(
@@ -136,6 +175,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Thinking",
         help="Show or hide what the model thought, and the summary of what it no longer sees.",
         group="Reply",
+        slash="thinking",
     ),
     Command(
         id="chat.new",
@@ -144,6 +184,7 @@ COMMANDS: tuple[Command, ...] = (
         label="New",
         help="Begin a new conversation.",
         group="Conversation",
+        slash="new",
         footer=True,
     ),
     Command(
@@ -181,6 +222,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Get starter",
         help="Get the starter model (94 MB).",
         group="Conversation",
+        slash="starter",
     ),
     Command(
         id="talks.list",
@@ -189,6 +231,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Chats",
         help="Show the list of conversations, or hide it.",
         group="Conversation",
+        slash="chats",
         footer=True,
     ),
     Command(
@@ -198,6 +241,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Last one",
         help="Open the conversation that was used before this one.",
         group="Conversation",
+        slash="last",
     ),
     Command(
         id="talks.search",
@@ -206,6 +250,8 @@ COMMANDS: tuple[Command, ...] = (
         label="Search",
         help="Search in everything that was said.",
         group="Conversation",
+        slash="search",
+        argument="WORDS",
     ),
     Command(
         id="turn.up",
@@ -246,6 +292,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Edit",
         help="Edit the last prompt, or the turn under the cursor: it begins a branch.",
         group="Conversation",
+        slash="revise",
     ),
     Command(
         id="turn.tree",
@@ -270,6 +317,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Fork",
         help="Begin a conversation of its own with what was said down to the cursor.",
         group="Conversation",
+        slash="fork",
     ),
     Command(
         id="turn.delete",
@@ -278,6 +326,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Delete turn",
         help="Delete the turn under the cursor, unless it is undone.",
         group="Conversation",
+        slash="delete-turn",
     ),
     Command(
         id="turn.leave",
@@ -295,6 +344,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Undo delete",
         help="Bring back what was deleted last: a conversation or a turn.",
         group="Conversation",
+        slash="undo",
     ),
     Command(
         id="talks.persona",
@@ -311,6 +361,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Export",
         help="Write what is seen of the conversation to a Markdown file in this directory.",
         group="Conversation",
+        slash="export",
     ),
     Command(
         id="talks.export_json",
@@ -319,6 +370,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Export JSON",
         help="Write the whole conversation to a JSON file in this directory, without loss.",
         group="Conversation",
+        slash="export-json",
     ),
     Command(
         id="talks.open",
@@ -338,6 +390,8 @@ COMMANDS: tuple[Command, ...] = (
         label="Rename",
         help="Give the conversation another title.",
         group="List of conversations",
+        slash="rename",
+        argument="TITLE",
         place="talks",
         footer=True,
     ),
@@ -348,6 +402,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Pin",
         help="Keep the conversation at the top of the list, or no longer.",
         group="List of conversations",
+        slash="pin",
         place="talks",
     ),
     Command(
@@ -366,6 +421,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Archive",
         help="Take the conversation out of the list, or back from the archive.",
         group="List of conversations",
+        slash="archive",
         place="talks",
     ),
     Command(
@@ -384,6 +440,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Delete",
         help="Delete the conversation, unless it is undone.",
         group="List of conversations",
+        slash="delete",
         place="talks",
         footer=True,
     ),
@@ -593,6 +650,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Go on pulling",
         help="Go on with the pulls that were under way when the program ended.",
         group="Pulls",
+        slash="go-on",
         footer=True,
     ),
     Command(
@@ -610,6 +668,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Models",
         help="Show the models: search, compare, pull, load.",
         group="Program",
+        slash="models",
         footer=True,
     ),
     Command(
@@ -619,6 +678,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Pulls",
         help="Show the pulls.",
         group="Program",
+        slash="pulls",
         footer=True,
     ),
     Command(
@@ -638,6 +698,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Help",
         help="Show all keys.",
         group="Program",
+        slash="help",
         place="app",
         footer=True,
     ),
@@ -659,6 +720,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Theme",
         help="Choose another theme.",
         group="Program",
+        slash="theme",
         place="app",
     ),
     Command(
@@ -668,13 +730,16 @@ COMMANDS: tuple[Command, ...] = (
         label="Quit",
         help="Quit the program.",
         group="Program",
+        slash="quit",
         place="app",
         footer=True,
     ),
 )
 
 CHAT_ACTIONS = frozenset(
-    command.action.partition("(")[0] for command in COMMANDS if command.group in ("Reply", "Conversation")
+    command.action.partition("(")[0]
+    for command in COMMANDS
+    if command.group in ("Prompt", "Reply", "Conversation")
 )
 """What is done with the conversation, and only while it is seen."""
 TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
@@ -684,6 +749,22 @@ TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
 def bindings(place: Place) -> list[BindingType]:
     """The bindings of the screen, or of the prompt."""
     return [command.binding() for command in COMMANDS if command.place == place]
+
+
+def can_do(command: Command, screen: Screen[Any]) -> bool:
+    """Whether the command can be done now, from this screen."""
+    owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
+    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, parameters))
+
+
+async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:
+    """Do it, with what was typed after its name, if it takes that."""
+    _, name, parameters = parse(command.action)
+    await screen.app.run_action(("", name, (*parameters, *arguments)), _owner(command, screen))
+
+
+def _owner(command: Command, screen: Screen[Any]) -> App[Any] | Screen[Any]:
+    return screen.app if command.place == "app" else screen
 
 
 def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:

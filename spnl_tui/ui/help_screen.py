@@ -8,10 +8,11 @@ from itertools import groupby
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from spnl_tui.ui.commands import COMMANDS, keys_of
+from spnl_tui.ui.commands import COMMANDS, Command, keys_of
 
 
 class HelpScreen(ModalScreen[None]):
@@ -35,7 +36,7 @@ class HelpScreen(ModalScreen[None]):
                     )
                     with Horizontal():
                         yield Static(" ".join(keys), markup=False, classes="keys")
-                        yield Static(command.help, markup=False, classes="help")
+                        yield Static(_help(command), markup=False, classes="help")
                         yield Static(command.id, markup=False, classes="id")
             yield Static(
                 "The table [keys] of the configuration changes a key, by its name at the right.",
@@ -48,3 +49,8 @@ class HelpScreen(ModalScreen[None]):
         box = self.query_one(VerticalScroll)
         box.border_title = "Keys"
         box.border_subtitle = "Esc closes"
+
+
+def _help(command: Command) -> Content:
+    slash = f"  /{command.slash} {command.argument}".rstrip() if command.slash else ""
+    return Content.assemble(command.help, (slash, "$text-accent"))

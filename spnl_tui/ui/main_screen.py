@@ -20,6 +20,7 @@ from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
+from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
@@ -27,6 +28,7 @@ from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
+from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
@@ -65,6 +67,8 @@ class MainScreen(Screen[None]):
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.prompting = Prompting(self)
+        self.chat.transcript.count_texts = self.answering.count_texts
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -79,9 +83,9 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
-        self.call_after_refresh(self.run_worker, self.in_use.find, group="model")
+        self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
-        self.call_after_refresh(self.run_worker, self.downloading.follow, group="pulls")
+        self.call_after_refresh(start, self, "pulls", self.downloading.follow)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -159,7 +163,7 @@ class MainScreen(Screen[None]):
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.set_earlier(await self.keeping.prompts())
+        self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
 
@@ -169,33 +173,30 @@ class MainScreen(Screen[None]):
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
         self.action_show_chat()
-        self.run_worker(self.in_use.use(message.model), group="model")
+        start(self, "model", self.in_use.use, message.model)
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
         if message.text:
-            await self.answering.submit(message.text)
+            await self.prompting.submit(message.text)
         if self.in_use.model is None:
             self.action_get_starter()
+
+    @on(messages.CommandSubmitted)
+    async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
+        message.stop()
+        await self.prompting.run(message)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
-        self._refresh_talks()
-
-    @work(group="talks", exclusive=True)
-    async def _refresh_talks(self) -> None:
-        await self.talks.refresh()
+        restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        self._count_unsent()
-
-    @work(group="meter", exclusive=True)
-    async def _count_unsent(self) -> None:
-        await self.answering.count_unsent()
+        restart(self, "meter", self.answering.count_unsent)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
@@ -230,7 +231,7 @@ class MainScreen(Screen[None]):
             conversation.select(message.turn)
             await self.show_conversation(conversation)
             # A jump waits for layouts, which wait for this handler.
-            self.run_worker(self.branches.jump(message.turn), group="turn")
+            start(self, "turn", self.branches.jump, message.turn)
         elif conversation is not self.conversation:
             await self.show_conversation(conversation)
 
@@ -283,9 +284,9 @@ class MainScreen(Screen[None]):
         await self.talks.more()
 
     @work(group="talk")
-    async def action_talk(self, what: str) -> None:
+    async def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self.talks.act(what)
+        await self.talks.act(what, *arguments)
 
     @work(group="turn")
     async def action_turn(self, what: str) -> None:
@@ -301,6 +302,8 @@ class MainScreen(Screen[None]):
         if action in TURN_ACTIONS and self.chat.talks_list.has_focus:
             return False
         match action:
+            case "close_completions":
+                return self.chat.prompt.completing
             case "back":
                 return self.pane != "chat"
             case "show_models" if self._services.browser is None:
@@ -331,6 +334,15 @@ class MainScreen(Screen[None]):
                 return self.branches.can(str(parameters[0]))
             case _:
                 return True
+
+    @work(group="editor")
+    async def action_edit_prompt(self) -> None:
+        """Open the prompt in the user's editor."""
+        await self.prompting.edit()
+
+    def action_close_completions(self) -> None:
+        """Close the list above the prompt."""
+        self.chat.prompt.close_completions()
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
@@ -377,12 +389,13 @@ class MainScreen(Screen[None]):
         self.post_message(messages.NewConversationRequested())
 
     @on(messages.NewConversationRequested)
-    async def _new_conversation(self) -> None:
+    async def begin_anew(self) -> None:
+        """Show a conversation that has not begun."""
         await self.show_conversation(self._blank())
 
     def action_get_starter(self) -> None:
         """Get the starter model, if there is none yet."""
-        self.run_worker(self.in_use.get_starter(), group="model")
+        start(self, "model", self.in_use.get_starter)
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
     from spnl_tui.hub.pull import PullRequest
     from spnl_tui.models.local import LocalModel
+    from spnl_tui.ui.slash import Call
 
 
 @dataclass
@@ -20,6 +21,16 @@ class PromptSubmitted(Message):
     """The user pressed the key that sends. The text may be blank."""
 
     text: str
+    """As it was typed: with mentions of files, and words that stand for what was pasted."""
+
+
+@dataclass
+class CommandSubmitted(Message):
+    """The user typed a command, and pressed the key that sends."""
+
+    call: Call
+    text: str
+    """As it was typed."""
 
 
 @dataclass

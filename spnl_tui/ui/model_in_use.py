@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
 from spnl_tui.ui.activity import Activity
+from spnl_tui.ui.background import start
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
 
@@ -82,7 +83,7 @@ class ModelInUse:
         model = self.model
         if model is not None and model.name != self._screen.conversation.model:
             self._take_up(model)
-            self._screen.run_worker(self._load_ahead(model), group="model")
+            start(self._screen, "model", self._load_ahead, model)
 
     def _take_up(self, model: LocalModel) -> None:
         self._screen.conversation.model = model.name

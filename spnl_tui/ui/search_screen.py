@@ -45,19 +45,24 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         Binding("f4", "filter('days')", "Time", show=False),
     ]
 
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], words: str = "") -> None:
         super().__init__()
+        self._words = words
         self._store = store
         self._now = now
         self._hits: tuple[SearchHit, ...] = ()
         self._choices: dict[str, tuple[str | int, ...]] = {"model": (), "tag": (), "days": _DAYS}
         self._chosen: dict[str, str | int | None] = dict.fromkeys(self._choices)
+        self.searched = ""
+        """What the hits are for."""
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "Search"
             box.border_subtitle = "Enter goes there, Esc closes"
-            yield Input(placeholder='Words, "a phrase", -without', compact=True)
+            yield Input(
+                self._words, select_on_focus=False, placeholder='Words, "a phrase", -without', compact=True
+            )
             yield Static(markup=False, id="filters")
             yield OptionList(markup=False)
             yield Static(markup=False, id="found")
@@ -110,23 +115,31 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         self._search(event.value)
 
     @work(exclusive=True)
-    async def _search(self, typed: str) -> None:
-        await asyncio.sleep(_TYPING_S)
+    async def _search(self, typed: str, *, now: bool = False) -> None:
+        await asyncio.sleep(0 if now else _TYPING_S)
         try:
             result = await self._store.search(typed, self._where())
         except SpnlError as error:
             tell(self, error)
             return
-        self._hits = result.hits
+        self._hits, self.searched = result.hits, typed
         hits = self.query_one(OptionList)
         hits.set_options([Option(_lines(hit, self._now())) for hit in result.hits])
         hits.highlighted = 0 if result.hits else None
         count = len(result.hits)
         more = "There are more: add a word." if result.more else f"{count or 'Nothing'} found."
         self.query_one("#found", Static).update(more if typed.strip() else "")
+        if now:
+            self._go()
 
     @on(Input.Submitted)
-    def _submitted(self) -> None:
+    def _submitted(self, event: Input.Submitted) -> None:
+        if event.value == self.searched:
+            self._go()
+        else:  # Enter was faster than the search
+            self._search(event.value, now=True)
+
+    def _go(self) -> None:
         place = self.query_one(OptionList).highlighted
         if place is not None and place < len(self._hits):
             self.dismiss(self._hits[place])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 _PAGE = 50
+_TITLE_LENGTH = 500
 
 
 class Talks:
@@ -40,7 +41,7 @@ class Talks:
         self._archived = False
         self._personas = Personas(screen, services, settings)
         self._undo: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        self._actions: dict[str, Callable[[], Awaitable[None]]] = {
+        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             "list": self.toggle_list,
             "leave": self.leave_list,
             "archived": self.toggle_archived,
@@ -58,10 +59,10 @@ class Talks:
             "export_json": self.export_json,
         }
 
-    async def act(self, what: str) -> None:
-        """Do it; what goes wrong is told."""
+    async def act(self, what: str, *arguments: str) -> None:
+        """Do it, with what the user has given already; what goes wrong is told."""
         try:
-            await self._actions[what]()
+            await self._actions[what](*arguments)
         except SpnlError as error:
             tell(self._screen, error)
         self._screen.refresh_bindings()
@@ -176,15 +177,14 @@ class Talks:
             else:
                 self._screen.notify("There is no other conversation yet.", markup=False)
 
-    async def search(self) -> None:
-        """Search in everything that was said, and go to what is chosen."""
+    async def search(self, words: str = "") -> None:
+        """Search in everything that was said, for these words at first, and go to what is chosen."""
         from spnl_tui.ui.search_screen import SearchScreen
 
         if (store := await self._keeping.store()) is None:
             return
-        if (
-            hit := await self._screen.app.push_screen_wait(SearchScreen(store, self._screen.now))
-        ) is not None:
+        search = SearchScreen(store, self._screen.now, words)
+        if (hit := await self._screen.app.push_screen_wait(search)) is not None:
             self._screen.post_message(messages.ConversationRequested(hit.conversation, hit.turn))
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
@@ -204,17 +204,19 @@ class Talks:
             return current
         return self._screen.answering.live(self._target()) or await store.load(self._target())
 
-    async def rename(self) -> None:
-        """Ask for another title."""
+    async def rename(self, title: str = "") -> None:
+        """Give the conversation this title; empty: ask for one."""
         from spnl_tui.ui.text_screen import TextScreen
 
         conversation = await self._load_target()
-        title = await self._screen.app.push_screen_wait(TextScreen("Title", conversation.title))
+        chosen: str | None = first_line(title, _TITLE_LENGTH)
+        if not chosen:
+            chosen = await self._screen.app.push_screen_wait(TextScreen("Title", conversation.title))
         store = await self._keeping.store()
-        if title is None or store is None:
+        if chosen is None or store is None:
             return
-        await store.rename(conversation.id, title)
-        conversation.title, conversation.title_is_automatic = title, False
+        await store.rename(conversation.id, chosen)
+        conversation.title, conversation.title_is_automatic = chosen, False
         self._screen.show_title()
         await self.refresh()
 

@@ -93,7 +93,7 @@ def test_offline(hub: LoopbackHub, command: tuple[str, str]) -> None:
 def test_what_may_not_be_seen(hub: LoopbackHub) -> None:
     missing = spnl("show", "acme/Missing-GGUF")
     assert missing.returncode == 1
-    assert "No repository acme/Missing-GGUF" in missing.stderr
+    assert "acme/Missing-GGUF was not found" in missing.stderr
     private = spnl("show", "acme/Private-GGUF")
     assert "or it is private" in private.stderr
     gated = spnl("show", "acme/Gated-GGUF")

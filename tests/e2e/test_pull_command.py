@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.pulls import part_size
 from tests.support.waiting import wait_until
@@ -52,6 +53,18 @@ def test_json_gives_one_line_for_each_event(hub: LoopbackHub) -> None:
     assert {event["type"] for event in events[:-1]} == {"PullProgressed"}
     assert events[-2]["done"] == events[-2]["total"] == 400
     assert pulled.stderr == ""
+
+
+def test_what_will_not_run_is_pulled_only_by_its_name_and_not_in_silence(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    made = make_gguf(tmp_path / "m-Q5_K_S.gguf", matrix="Q5_K")
+    hub.add_repo(REPO, {made.name: made, "m-IQ4_NL.gguf": b"GGUF" * 100})
+    pulled = spnl("pull", REPO)
+    assert pulled.stdout.strip().endswith(made.name), pulled.stderr
+    pulled = spnl("pull", f"{REPO}:IQ4_NL")
+    assert pulled.stdout.strip().endswith("m-IQ4_NL.gguf")
+    assert "will not do on this machine: mistral.rs cannot load IQ4_NL" in pulled.stderr
 
 
 def test_a_refusal_is_one_message_on_stderr(hub: LoopbackHub) -> None:

@@ -185,3 +185,9 @@ def test_two_launches_differ_and_a_seed_repeats(starter_gguf: Path) -> None:
 
     assert told() != told()
     assert told("--seed", "5") == told("--seed", "5")
+
+
+def test_the_interface_without_a_terminal_says_what_to_use_instead() -> None:
+    result = spnl(stdin="Hello")
+    assert result.returncode == 2
+    assert 'spnl-chat run "…"' in result.stderr

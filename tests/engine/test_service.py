@@ -80,6 +80,43 @@ async def test_the_order_holds_while_the_model_is_still_being_planned(paths: Pat
         assert kinds(second)[0] == "RequestQueued"
 
 
+async def test_who_is_slow_to_hear_of_the_queue_keeps_the_place_in_it(paths: Paths) -> None:
+    order: list[int] = []
+    async with fake_engine(paths) as engine:
+
+        async def ask(number: int, dawdle: float) -> None:
+            async with aclosing(
+                engine.generate_chat(MODEL, [Message("user", "tokens=3 delay=0.05")], GREEDY)
+            ) as events:
+                async for event in events:
+                    if isinstance(event, wire.RequestQueued):
+                        await asyncio.sleep(dawdle)
+                    elif isinstance(event, wire.PrefillProgressed):
+                        order.append(number)
+
+        await asyncio.gather(ask(0, 0), ask(1, 0.1), ask(2, 0))
+    assert order == [0, 1, 2]
+
+
+async def test_the_order_holds_between_models_that_are_planned_and_not(paths: Paths) -> None:
+    order: list[str] = []
+
+    def plan(model: object) -> LoadPlan:
+        time.sleep(0.2)
+        return fake_plan()
+
+    async with fake_engine(paths, plan) as engine:
+
+        async def ask(name: str) -> None:
+            async for event in engine.generate_chat(fake_model(name), [Message("user", "a")], GREEDY):
+                if isinstance(event, wire.PrefillProgressed):
+                    order.append(name)
+
+        await ask("a")
+        await asyncio.gather(ask("b"), ask("a"))
+    assert order == ["a", "b", "a"]
+
+
 async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello", n=3)
@@ -224,9 +261,57 @@ async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) ->
 async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> None:
     plan = fake_plan(memory=1)
     async with fake_engine(paths, lambda model: plan) as engine:
-        first = text_of(await chat(engine, MODEL, "hello"))
+        first = text_of(await chat(engine, MODEL, "grow"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "idle")
         await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
+
+
+async def test_it_is_renewed_too_while_others_wait_for_it(paths: Paths) -> None:
+    plan = fake_plan(memory=1)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        replies = await asyncio.gather(*(chat(engine, MODEL, "grow") for _ in range(4)))
+    assert len({text_of(events).split()[0] for events in replies}) == 4
+
+
+async def test_a_model_that_is_only_waited_for_makes_room(paths: Paths) -> None:
+    def plan(model: object) -> LoadPlan:
+        return fake_plan(memory=100)
+
+    def available() -> int:
+        return 150 - 100 * len(engine.loaded())
+
+    async with fake_engine(paths, plan, available_memory=available) as engine:
+        requests = [chat(engine, fake_model(name), "hello") for name in "abab"]
+        for events in await asyncio.gather(*requests):
+            assert isinstance(events[-1], wire.ReplyFinished)
+
+
+async def test_whoever_stops_waiting_for_an_unload_takes_nothing_from_the_others(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        request = asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        unload = asyncio.create_task(engine.unload(MODEL))
+        await asyncio.sleep(0)
+        unload.cancel()
+        async with asyncio.timeout(20):
+            assert isinstance((await request)[-1], wire.RequestFailed)
+
+
+async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        stream = engine.generate_chat(MODEL, [Message("user", "prefill=30")], GREEDY)
+        async with aclosing(stream):
+            async for event in stream:
+                if isinstance(event, wire.PrefillProgressed):
+                    break
+            pid = engine.loaded()[0].pid
+        await asyncio.sleep(0)
+        await engine.unload(MODEL)
+        assert pid is not None
+        assert not is_running(pid)
+        other = fake_model("other")
+        assert isinstance((await chat(engine, other, "hello"))[-1], wire.ReplyFinished)  # it was let go
+        assert [loaded.model for loaded in engine.loaded()] == [other]
 
 
 async def test_a_seed_starts_a_fresh_runner_with_a_state_of_its_own(

@@ -11,6 +11,7 @@ import pytest
 
 from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.headless import browsing
+from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
@@ -27,7 +28,7 @@ parse = ModelReference.parse
 
 @pytest.fixture
 async def catalog(hub: LoopbackHub) -> AsyncIterator[Catalog]:
-    catalog = Catalog(hub.endpoint, token=lambda: None, timeout=5)
+    catalog = Catalog(HubAccess(hub.endpoint, False), timeout=5)
     yield catalog
     await catalog.close()
 

@@ -211,8 +211,8 @@ async def test_a_failed_pull_says_why_and_can_be_tried_again(hub: LoopbackHub, o
     async with opened() as queue:
         id = queue.add(_request(0), "zero")
         await wait_until(lambda: _get(queue, id).state == "failed")
-        assert _get(queue, id).words == "failed: acme/m0 asks you to accept its licence"
-        assert "Accept the terms at" in _get(queue, id).error.hint
+        assert _get(queue, id).words == "failed: acme/m0 is gated"
+        assert "Accept it at" in _get(queue, id).error.hint
         hub.repositories["acme/m0"].gated = False
         queue.resume(id)
         await wait_until(lambda: _get(queue, id).state == "done")

@@ -285,12 +285,12 @@ def _failing(where: dict[str, Any], status: int) -> Callable[[LoopbackHub], None
 
 REFUSED = {
     "401": ("hf_wrong", lambda hub: None, "refused the token", "hf auth login"),
-    "401 gated": (None, _gated, "accept its licence", f"/{REPO}, then log in"),
-    "403 gated": ("hf_alice", _gated, "accept its licence", f"/{REPO}, then log in"),
+    "401 gated": (None, _gated, "is gated", f"/{REPO}, then log in"),
+    "403 gated": ("hf_alice", _gated, "is gated", f"/{REPO}, then log in"),
     "403": (None, _failing(HUB, 403), "is denied", "use a token that may read it"),
     "404 private": ("hf_alice", _private, "was not found", "log in"),
     "404": (None, _failing(HUB, 404), f"has no {FILE}", "/tree/main"),
-    "410": (None, _failing(HUB, 410), "cannot be pulled", ""),
+    "410": (None, _failing(HUB, 410), "refused", ""),
     "500 for ever from the API": (None, _failing(API, 500), "got stuck", "go on where it stopped"),
     "500 for ever from the CDN": (None, _failing(CDN, 500), "got stuck", "go on where it stopped"),
     "403 for ever from the CDN": (None, _failing(CDN, 403), "got stuck", "go on where it stopped"),

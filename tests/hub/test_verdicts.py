@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository
 from spnl_tui.models.machine import Machine
@@ -24,7 +25,7 @@ TOLD = {"total": 11_500_000, "architecture": "llama", "context_length": 2048, "c
 
 @pytest.fixture
 async def catalog(hub: LoopbackHub) -> AsyncIterator[Catalog]:
-    catalog = Catalog(hub.endpoint, token=lambda: None, timeout=5)
+    catalog = Catalog(HubAccess(hub.endpoint, False), timeout=5)
     yield catalog
     await catalog.close()
 

@@ -9,6 +9,7 @@ What it does is said in the last message, by words:
     garbage       write a line that is not the protocol after the third chunk
     fail          answer RequestFailed
     log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
+    grow          take 50 MB more memory, and keep it
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
 Replies say which process gave them: "word-PID".
@@ -26,6 +27,7 @@ from spnl_tui.engine import protocol as wire
 
 _out = threading.Lock()
 _cancelled: set[int] = set()
+_kept: list[bytes] = []
 
 
 def send(event: wire.Event) -> None:
@@ -61,6 +63,8 @@ def reply(command_id: int, text: str) -> None:
     note(options)
     send(wire.PrefillProgressed(id=command_id, done=0, total=total))
     time.sleep(float(options.get("prefill", 0)))
+    if "grow" in text.split():
+        _kept.append(os.urandom(50_000_000))
     if "fail" in text.split():
         send(wire.RequestFailed(id=command_id, kind="request", title="Failed", message="as asked", hint=""))
         return

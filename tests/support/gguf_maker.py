@@ -22,7 +22,7 @@ CHATML = (
 )
 ARCHITECTURES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3",
-    "smollm3", "starcoder2",
+    "smollm3", "starcoder2", "phi2", "glm4", "mistral3",
 )  # fmt: skip
 """What can be made. "mistral" and "mixtral" are "llama" in the header, as in the wild."""
 
@@ -116,7 +116,7 @@ def metadata_of(spec: GgufSpec) -> dict[str, Any]:
         f"{arch}.attention.key_length": head,
         f"{arch}.attention.value_length": head,
     }
-    if spec.architecture == "starcoder2":
+    if spec.architecture in ("starcoder2", "phi2"):
         values[f"{arch}.attention.layer_norm_epsilon"] = 1e-5
     if window:
         values[f"{arch}.attention.sliding_window"] = window
@@ -169,31 +169,37 @@ def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
     # Gemma's converter stores norms with one added, so that one is the neutral value for all.
     yield Tensor("token_embd.weight", (width, spec.vocabulary), spec.embedding)
     yield Tensor("output_norm.weight", (width,), "F32", 1.0)
-    if kind == "starcoder2":
+    if kind in ("starcoder2", "phi2"):
         yield Tensor("output_norm.bias", (width,), "F32", 0.0)
-    if spec.output:
-        yield Tensor("output.weight", (width, spec.vocabulary), spec.output)
+    if output := spec.output or (spec.matrix if kind == "phi2" else None):
+        yield Tensor("output.weight", (width, spec.vocabulary), output)
+    if kind == "phi2":
+        yield Tensor("output.bias", (spec.vocabulary,), "F32", 0.0)
     for layer in range(spec.layers):
         p = f"blk.{layer}."
         yield Tensor(p + "attn_norm.weight", (width,), "F32", 1.0)
-        yield Tensor(p + "ffn_norm.weight", (width,), "F32", 1.0)
-        if kind in ("gemma2", "gemma3"):
+        if kind != "phi2":
+            yield Tensor(p + "ffn_norm.weight", (width,), "F32", 1.0)
+        if kind in ("gemma2", "gemma3", "glm4"):
             yield Tensor(p + "post_attention_norm.weight", (width,), "F32", 1.0)
             yield Tensor(p + "post_ffw_norm.weight", (width,), "F32", 1.0)
         if kind in ("qwen3", "qwen3moe", "gemma3"):
             yield Tensor(p + "attn_q_norm.weight", (head,), "F32", 1.0)
             yield Tensor(p + "attn_k_norm.weight", (head,), "F32", 1.0)
-        if kind == "phi3":
+        if kind in ("phi3", "phi2"):
             yield Tensor(p + "attn_qkv.weight", (width, q + 2 * kv), matrix)
         else:
             for name, rows in (("q", q), ("k", kv), ("v", kv)):
                 yield Tensor(p + f"attn_{name}.weight", (width, rows), matrix)
-                if kind in ("qwen2", "starcoder2"):
+                if kind in ("qwen2", "starcoder2", "glm4"):
                     yield Tensor(p + f"attn_{name}.bias", (rows,), "F32", 0.0)
         yield Tensor(p + "attn_output.weight", (q, width), matrix)
-        if kind == "starcoder2":
-            for name in ("attn_norm", "ffn_norm", "attn_output", "ffn_down"):
+        if kind in ("starcoder2", "phi2"):
+            for name in ("attn_norm", "attn_output", "ffn_down"):
                 yield Tensor(p + name + ".bias", (width,), "F32", 0.0)
+            for name in ("attn_qkv",) if kind == "phi2" else ("ffn_norm",):
+                size = q + 2 * kv if kind == "phi2" else width
+                yield Tensor(p + name + ".bias", (size,), "F32", 0.0)
             yield Tensor(p + "ffn_up.bias", (ff,), "F32", 0.0)
         if spec.experts:
             yield Tensor(p + "ffn_gate_inp.weight", (width, spec.experts), "F32")
@@ -201,7 +207,9 @@ def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
             yield Tensor(p + "ffn_up_exps.weight", (width, ff, spec.experts), matrix)
             yield Tensor(p + "ffn_down_exps.weight", (ff, width, spec.experts), down)
             continue
-        if kind not in ("phi3", "starcoder2"):
+        if kind not in ("phi3", "starcoder2", "phi2", "glm4"):
             yield Tensor(p + "ffn_gate.weight", (width, ff), matrix)
-        yield Tensor(p + "ffn_up.weight", (width, 2 * ff if kind == "phi3" else ff), matrix)
+        # Some have gate and up in one.
+        up = 2 * ff if kind in ("phi3", "glm4") else ff
+        yield Tensor(p + "ffn_up.weight", (width, up), matrix)
         yield Tensor(p + "ffn_down.weight", (ff, width), down)

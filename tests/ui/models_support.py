@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from textual.message import Message
 
+from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
@@ -135,7 +136,7 @@ async def models(
     folder: Path,
     *,
     conditions: Conditions = SMALL_MACHINE,
-    token: Callable[[], str | None] = lambda: None,
+    token: str | Literal[False] = False,
     timeout: float = 5,
     measure: Callable[[], Awaitable[object]] | None = None,
     **options: Any,
@@ -160,7 +161,7 @@ def make_browser(
     folder: Path,
     *,
     conditions: Conditions = SMALL_MACHINE,
-    token: Callable[[], str | None] = lambda: None,
+    token: str | Literal[False] = False,
     timeout: float = 5,
 ) -> ModelBrowser:
     """A browser of this hub, and of the cache `hub` in this folder."""
@@ -168,5 +169,5 @@ def make_browser(
     async def now() -> Conditions:
         return conditions
 
-    catalog = Catalog(endpoint, token=token, timeout=timeout)
+    catalog = Catalog(HubAccess(endpoint, token), timeout=timeout)
     return ModelBrowser(catalog, Library(folder / "hub", folder / "imported.json"), now)

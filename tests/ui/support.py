@@ -36,6 +36,11 @@ async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> Non
             await asyncio.sleep(0.01)
 
 
+async def until_counted(screen: MainScreen) -> None:
+    """Wait for the status line to count the words that stand in the prompt: it does once typing rests."""
+    await wait_until(lambda: screen.activity.unsent == len(screen.chat.prompt.text.split()))
+
+
 @dataclass
 class ScriptedStarter:
     """A starter model that comes when the test says so, or does not come."""

@@ -217,8 +217,8 @@ async def test_offline(filled: LoopbackHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("acme/Missing-GGUF", "No repository acme/Missing-GGUF"),
-        ("acme/Private-GGUF", "No repository acme/Private-GGUF"),
+        ("acme/Missing-GGUF", "acme/Missing-GGUF was not found"),
+        ("acme/Private-GGUF", "acme/Private-GGUF was not found"),
         ("acme/Gated-GGUF", "acme/Gated-GGUF is gated"),
     ],
 )
@@ -240,7 +240,7 @@ async def test_what_may_not_be_seen_says_so(
 async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path) -> None:
     file = tmp_path / "made" / "made-Q2_K.gguf"
     filled.add_repo("acme/Private-GGUF", {"p-Q2_K.gguf": file}, private=True, granted=["hf_alice"])
-    async with models(filled, tmp_path, size=WIDE, token=lambda: "hf_alice") as it:
+    async with models(filled, tmp_path, size=WIDE, token="hf_alice") as it:
         it.pane.search.value = "acme/Private-GGUF"
         await it.until_found("acme/Private-GGUF")
         await it.until_judged()

@@ -16,7 +16,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import ScriptedStarter, make_app, wait_until
+from tests.ui.support import ScriptedStarter, make_app, until_counted, wait_until
 
 SMALL, LARGE = (80, 24), (200, 60)
 both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])
@@ -59,6 +59,7 @@ def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) 
         screen.chat.prompt.cursor_blink = False
         await wait_until(lambda: screen.activity.state != "idle" or screen.activity.context_length)
         await act(pilot, screen)
+        await until_counted(screen)
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=run_before)

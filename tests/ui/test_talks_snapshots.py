@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, TextArea
+from textual.widgets import Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.store import Store
@@ -98,9 +98,11 @@ def test_search(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> Non
         await wait_until(lambda: len(screen.conversation))
         await pilot.press("ctrl+f")
         await wait_until(lambda: isinstance(pilot.app.screen, SearchScreen))
-        pilot.app.screen.query_one(Input).cursor_blink = False
+        search = pilot.app.screen
+        assert isinstance(search, SearchScreen)
+        search.query_one(Input).cursor_blink = False
         await pilot.press(*"train")
-        await wait_until(lambda: pilot.app.screen.query_one(OptionList).option_count)
+        await wait_until(lambda: search.searched == "train")
 
     picture(snap_compare, tmp_path, size, act)
 
@@ -121,7 +123,7 @@ def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], curs
         await wait_until(lambda: screen.conversation.path()[-1].text == "It is **Paris**.")
         if cursor:
             await pilot.press("alt+up", "alt+up", "ctrl+e")
-            await wait_until(lambda: screen.activity.unsent == 3)
+            await wait_until(lambda: screen.activity.unsent)
 
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 
@@ -136,7 +138,6 @@ def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, in
         for number in range(6):
             await ask(pilot, screen, f"Question number {number}", finished(screen, 2 * number + 2))
         screen.chat.prompt.insert("four words more, unsent")
-        await wait_until(lambda: screen.activity.unsent == 4)
 
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from textual import events
+from rich.text import Text
+from textual import events, on
+from textual.document._document import EditResult, Location
+from textual.document._edit import Edit
 from textual.widgets import TextArea
 
+from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
+from spnl_tui.ui import slash
 from spnl_tui.ui.commands import bindings
-from spnl_tui.ui.messages import FollowRequested, PromptSubmitted
+from spnl_tui.ui.completing import Completer, Offer
+from spnl_tui.ui.folds import Folds
+from spnl_tui.ui.messages import CommandSubmitted, FollowRequested, PromptSubmitted
+from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.widgets.completions import Completions
+from spnl_tui.ui.widgets.prompt_history import PromptHistory
 
 
 class Prompt(TextArea):
@@ -17,7 +25,8 @@ class Prompt(TextArea):
 
     BINDINGS = bindings("prompt")
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, completions: Completions, *, id: str | None = None) -> None:
+        """`completions` is the list above the prompt."""
         super().__init__(
             id=id,
             soft_wrap=True,
@@ -27,49 +36,79 @@ class Prompt(TextArea):
             compact=True,
             highlight_cursor_line=False,
         )
-        self._history: list[str] = []
-        self._position: int | None = None
-        """The place in the history; None: the draft is shown."""
-        self._draft = ""
-
-    @property
-    def earlier(self) -> tuple[str, ...]:
-        """What Up brings back, the latest last."""
-        return tuple(self._history)
-
-    def set_earlier(self, prompts: Sequence[str]) -> None:
-        """Put what was sent in earlier sessions before what has been sent since."""
-        self._history[:0] = prompts
-        self._position = None
-
-    def remember(self, prompt: str) -> None:
-        """Add what was sent to the history."""
-        if self._history[-1:] != [prompt]:
-            self._history.append(prompt)
-        self._position = None
+        self.completers: tuple[Completer, ...] = ()
+        """Who may offer something for the word before the cursor; the first that does is shown."""
+        self.past = PromptHistory()
+        self.folds = Folds()
+        self._completions = completions
+        self._start = 0
+        """Where the word begins that is completed."""
+        self._looked_at: str | None = None
+        """The text before the cursor for which a list is seen, if there is anything to offer."""
 
     def take(self) -> str:
         """Empty the prompt for the next one, and say what it held."""
         text = self.text
         self.text = ""
-        self._position = None
-        self._draft = ""
+        self.past.leave()
         return text
 
     def give_back(self, text: str) -> None:
         """Put a prompt back that could not be sent, before what has been typed since."""
-        self.text = f"{text}\n\n{self.text}" if self.text.strip() else text
-        self._position = None
-        self.move_cursor(self.document.end)
+        self.replace_all("\n\n".join(part for part in (text, self.text) if part.strip()))
 
     def replace_all(self, text: str) -> None:
         """Put this text in place of what is there."""
-        self._position = None
+        self.past.leave()
         self._show(text)
 
     def action_submit(self) -> None:
-        """Send the prompt, and empty it at once: what is typed from here on is the next one."""
-        self.post_message(PromptSubmitted(self.take().strip()))
+        """Send the prompt, and empty it at once: what is typed from here on is the next one.
+
+        While something is offered that is not yet written out, take it.
+        """
+        offer = self._completions.chosen
+        if offer is not None and offer.text.strip() != self._before_cursor()[self._start :]:
+            self.take_offer(offer)
+            if not offer.final:
+                return
+        text = self.text.strip()
+        try:
+            call = slash.read(text)
+        except CommandError as error:
+            tell(self, error)
+            return
+        self.take()
+        if call is None:
+            self.post_message(PromptSubmitted(text))
+        else:
+            self.post_message(CommandSubmitted(call, text))
+        if text:
+            self.past.add(text)
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Change the text. Words that stand for a longer text go as a whole."""
+        lines, (top, left), (bottom, right) = self.document.lines, edit.top, edit.bottom
+        edit.from_location = top, self.folds.outside(lines[top], left, -1)
+        edit.to_location = bottom, self.folds.outside(lines[bottom], right, 1)
+        return super().edit(edit)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn: words that stand for a longer text are set off."""
+        line = super().get_line(line_index)
+        for span in self.folds.spans(line.plain):
+            line.stylize("bold italic", *span)
+        return line
+
+    def get_cursor_left_location(self) -> Location:
+        """One to the left; words that stand for a longer text are one step."""
+        row, column = super().get_cursor_left_location()
+        return row, self.folds.outside(self.document.lines[row], column, -1)
+
+    def get_cursor_right_location(self) -> Location:
+        """One to the right; words that stand for a longer text are one step."""
+        row, column = super().get_cursor_right_location()
+        return row, self.folds.outside(self.document.lines[row], column, 1)
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""
@@ -77,32 +116,22 @@ class Prompt(TextArea):
         self.move_cursor(self.selection.end)
 
     def action_earlier(self) -> None:
-        """Move up a line; on the first line, go back in the history."""
-        if not self.navigator.is_first_wrapped_line(self.cursor_location):
+        """Move up a line; on the first line, go back in the history. In a list of completions, move up."""
+        if self.completing:
+            self._completions.move(-1)
+        elif not self.navigator.is_first_wrapped_line(self.cursor_location):
             self.action_cursor_up()
-            return
-        if self._position is None:
-            if not self._history:
-                return
-            self._draft = self.text
-            self._position = len(self._history)
-        if self._position > 0:
-            self._position -= 1
-            self._show(self._history[self._position])
+        elif (prompt := self.past.earlier(self.text)) is not None:
+            self._show(prompt)
 
     def action_later(self) -> None:
         """Move down a line; on the last line, go forward in the history and then to the draft."""
-        if not self.navigator.is_last_wrapped_line(self.cursor_location):
+        if self.completing:
+            self._completions.move(1)
+        elif not self.navigator.is_last_wrapped_line(self.cursor_location):
             self.action_cursor_down()
-            return
-        if self._position is None:
-            return
-        self._position += 1
-        if self._position < len(self._history):
-            self._show(self._history[self._position])
-        else:
-            self._position = None
-            self._show(self._draft)
+        elif (prompt := self.past.later()) is not None:
+            self._show(prompt)
 
     def action_follow(self) -> None:
         """Move to the end of the line; when there already, follow the conversation."""
@@ -111,6 +140,63 @@ class Prompt(TextArea):
             self.post_message(FollowRequested())
         else:
             self.move_cursor(end)
+
+    # ── completion ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def completing(self) -> bool:
+        """Whether something is offered for the word before the cursor."""
+        return self._completions.display
+
+    def action_complete(self) -> None:
+        """Take what is marked in the list, or the first."""
+        self.take_offer(self._completions.chosen or self._completions.offer_at(0))
+
+    def take_offer(self, offer: Offer) -> None:
+        """Put this in place of the word before the cursor."""
+        row, column = self.cursor_location
+        length = len(self._before_cursor()) - self._start
+        self._completions.close()
+        self.replace(offer.text, (row, column - length), (row, column), maintain_selection_offset=False)
+
+    def close_completions(self) -> None:
+        """Offer nothing, until something else is typed."""
+        self._completions.close()
+        self._looked_at = None
+
+    def update_suggestion(self) -> None:
+        """Textual's hook, called at once after every edit: keys that were typed ahead find the right list."""
+        if self.is_mounted:
+            self.look()
+
+    def look_again(self) -> None:
+        """There may be more to offer for the word at which a list is, or would be, seen."""
+        if self._before_cursor() == self._looked_at:
+            self.look()
+
+    def look(self) -> None:
+        """Look for what may be offered for the word before the cursor."""
+        self._looked_at = before = self._before_cursor()
+        for completer in self.completers:
+            if (found := completer(before)) is not None:
+                self._start = found.start
+                self._completions.show(found.offers, sure=found.sure)
+                return
+        self._completions.close()
+
+    @on(TextArea.SelectionChanged)
+    def _moved(self) -> None:
+        if self._before_cursor() != self._looked_at:
+            self._completions.close()
+
+    def _before_cursor(self) -> str:
+        return self.get_text_range((0, 0), self.cursor_location)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Complete only what can be completed: else the key is free."""
+        return self.completing if action == "complete" else super().check_action(action, parameters)
+
+    # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _on_key(self, event: events.Key) -> None:
         # Here and now, in the order in which keys were typed. As an ordinary binding the key would go to the
@@ -128,8 +214,9 @@ class Prompt(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.
         event.prevent_default()
-        await super()._on_paste(events.Paste(plain(event.text)))
+        await super()._on_paste(events.Paste(self.folds.fold(plain(event.text))))
 
     def _show(self, text: str) -> None:
-        self.text = text
+        self.text = self.folds.refold(text)
         self.move_cursor(self.document.end)
+        self._completions.close()

@@ -11,11 +11,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.text import plain
+from spnl_tui.ui.background import restart, start
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.widgets.turns import Reply, Thinking
+    from spnl_tui.ui.widgets.turns import CountTexts, Reply, Thinking
 
 _FIRST_LINES = 100
 """Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
@@ -35,6 +37,8 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__()
         self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
         """Which of how many siblings a turn is; asked when the turn is mounted."""
+        self.count_texts: CountTexts | None = None
+        """Counts the tokens of the files that went with a prompt."""
         self._markdown = markdown
         self._show_thinking = show_thinking
         self._column = Vertical(classes="column")
@@ -170,14 +174,17 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._queued.remove()
             self._queued = None
         if text:
-            hint = Content.assemble((text, "dim"), ("\nsent when this reply ends", "dim italic"))
+            from spnl_tui.ui.widgets.turns import prompt_content
+
+            shown = prompt_content(*split(text)).stylize("dim")
+            hint = Content.assemble(shown, ("\nsent when this reply ends", "dim italic"))
             self._queued = Static(hint, markup=False, classes="queued")
             await self._column.mount(self._queued)
 
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
         if self._newer:
-            self.run_worker(self._follow_to_newer(), exclusive=True, group="follow")
+            restart(self, "follow", self._follow_to_newer)
         elif not self.following:
             self.anchor()
 
@@ -212,7 +219,7 @@ class Transcript(VerticalScroll, can_focus=False):
         super().watch_scroll_y(old_value, new_value)
         if new_value < 2 and new_value < old_value and self._older and not self._loading_older:
             self._loading_older = True
-            self.run_worker(self._extend_upwards())
+            start(self, "older", self._extend_upwards)
 
     async def _extend_upwards(self) -> None:
         try:
@@ -236,7 +243,8 @@ class Transcript(VerticalScroll, can_focus=False):
         while self._older and (lines > 0 or chosen[-1].role == "assistant"):
             turn = self._older.pop()
             chosen.append(turn)
-            lines -= 2 + turn.text.count("\n") + len(turn.text) // width
+            text = turn.text if turn.role == "assistant" else split(turn.text)[0]
+            lines -= 2 + text.count("\n") + len(text) // width
         if chosen:
             widgets: list[Widget] = []
             for turn in reversed(chosen):
@@ -253,6 +261,6 @@ class Transcript(VerticalScroll, can_focus=False):
             place = self.place(turn)
             widget = Reply(turn, place, markdown=self._markdown, show_thinking=self._show_thinking)
         else:
-            widget = UserTurn(turn, self.place(turn))
+            widget = UserTurn(turn, self.place(turn), count=self.count_texts)
         self._mark_memory(widget)
         return widget

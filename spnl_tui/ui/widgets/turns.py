@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.conversation import Turn
-from spnl_tui.text import plain
+from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.widgets.reply_text import ReplyText
+
+CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
+"""Counts the tokens of each text; None while they cannot be counted."""
 
 
 class UserTurn(Static):
     """A prompt, as it was written."""
 
-    def __init__(self, turn: Turn, place: tuple[int, int] = (1, 1)) -> None:
-        """`place`: which of how many siblings it is."""
+    def __init__(
+        self, turn: Turn, place: tuple[int, int] = (1, 1), *, count: CountTexts | None = None
+    ) -> None:
+        """`place`: which of how many siblings it is; `count` tells how much the files in it come to."""
         self.turn = turn
-        text = Content(plain(turn.text))
-        if place[1] > 1:
-            text = Content.assemble(text, "\n", (siblings_line(place), "$text-muted"))
-        super().__init__(text, markup=False, name=turn.id)
+        self._prose, self._attachments = split(turn.text)
+        self._place = place
+        self._count = count
+        super().__init__(self._content(), markup=False, name=turn.id)
+
+    def on_mount(self) -> None:
+        """Say how many tokens the files have, once it is known."""
+        if self._attachments and self._count is not None:
+            self.run_worker(self._count_files(self._count))
+
+    async def _count_files(self, count: CountTexts) -> None:
+        if tokens := await count([attachment.block() for attachment in self._attachments]):
+            self.update(self._content(tokens))
+
+    def _content(self, tokens: Sequence[int] = ()) -> Content:
+        text = prompt_content(self._prose, self._attachments, tokens)
+        if self._place[1] > 1:
+            text = Content.assemble(text, "\n", (siblings_line(self._place), "$text-muted"))
+        return text
 
 
 class Thinking(Vertical):
@@ -146,6 +170,20 @@ class Reply(Vertical):
     def turn(self) -> Turn:
         """The turn that is shown."""
         return self._turn
+
+
+def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequence[int] = ()) -> Content:
+    """A prompt with the size of each file, and its `tokens` if they are known, after its first mention."""
+    sizes = {attachment.path: in_bytes(attachment.size) for attachment in attachments}
+    for attachment, count in zip(attachments, tokens, strict=False):
+        sizes[attachment.path] += f", {count:,} token{'' if count == 1 else 's'}"
+    parts: list[str | tuple[str, str]] = []
+    at = 0
+    for each in mentions(prose):
+        if not each.escaped and (size := sizes.pop(each.path, None)):
+            parts += [plain(prose[at : each.end]), (f" ({size})", "$text-muted")]
+            at = each.end
+    return Content.assemble(*parts, plain(prose[at:]))
 
 
 def siblings_line(place: tuple[int, int]) -> str:

@@ -1,0 +1,129 @@
+"""Which architectures and formats mistral.rs loads and streams: the tables of docs/models.md.
+
+    python -m benchmarks.architectures
+
+A small model of each architecture is made as GGUF and as safetensors, and the starter in each format that the
+`gguf` package can write; a runner each loads it by its plan and streams a greedy reply. "no" is followed by
+what mistral.rs said; a verdict (models/fit.py) that promised otherwise is pointed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadOverrides, plan_load
+from spnl_tui.engine.pooled import load_command
+from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.models.fit import assess
+from spnl_tui.models.local import read_local_facts, resolve_local
+from spnl_tui.models.machine import read_machine
+from spnl_tui.models.request import Message, Sampling
+
+PROMPT = "What is the capital of France?"
+_LIMIT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How loading a model and asking it once ended."""
+
+    verdict: str
+    """What was said before: "yes", "maybe" or "no"."""
+    text: str = ""
+    tokens: int = 0
+    error: str | None = None
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether the verdict held: "maybe" holds in any case."""
+        return self.verdict == "maybe" or (self.verdict == "yes") == (self.error is None)
+
+    def __str__(self) -> str:
+        said = "streams" if self.error is None else f"no: {self.error}"
+        return said if self.as_promised else f"{said} (the verdict says {self.verdict})"
+
+
+async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> Outcome:
+    """Load the model at this path by its plan, on one thread, and stream a greedy reply."""
+    model = resolve_local(path)
+    facts, machine = read_local_facts(model), read_machine()
+    verdict = assess(facts, machine, 1024).runs.level
+    wish = LoadOverrides(device="cpu", threads=1, in_situ_quantization=in_situ)
+    plan = plan_load(facts, machine, wish)
+    process = await RunnerProcess.spawn(plan.environment)
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            events = process.subscribe(1)
+            await process.send(load_command(1, model, plan, 0))
+            while isinstance(event := await events.get(), wire.LoadProgressed):
+                pass
+            if not isinstance(event, wire.ModelLoaded):
+                return Outcome(verdict, error=_why(event))
+            events = process.subscribe(2)
+            sampling = Sampling(temperature=0, max_tokens=tokens)
+            await process.send(wire.Chat(id=2, messages=(Message("user", PROMPT),), sampling=sampling))
+            text = ""
+            while isinstance(event := await events.get(), wire.PrefillProgressed | wire.ReplyChunk):
+                text += event.text if isinstance(event, wire.ReplyChunk) else ""
+            if not isinstance(event, wire.ReplyFinished):
+                return Outcome(verdict, text, error=_why(event))
+            return Outcome(verdict, text, event.usage.completion_tokens)
+    except TimeoutError:
+        return Outcome(verdict, error=f"nothing within {_LIMIT_S} s")
+    finally:
+        await process.end()
+
+
+def _why(event: wire.Event) -> str:
+    match event:
+        case wire.RequestFailed(message=message, title=title):
+            return message or title
+        case wire.RunnerEnded(reason=reason):
+            return reason
+    return str(event)
+
+
+async def _architectures(folder: Path) -> None:
+    from tests.support import gguf_maker, safetensors_maker
+
+    print("| Architecture | GGUF | safetensors |\n|---|---|---|")
+    other_names = {"qwen3moe": "qwen3_moe", "phi2": "phi"}
+    for name in gguf_maker.ARCHITECTURES:
+        experts = 4 if name in ("mixtral", "qwen3moe") else 0
+        file = gguf_maker.make_gguf(folder / f"{name}.gguf", architecture=name, experts=experts)
+        cells = [str(await try_model(file)), "not made"]
+        other = other_names.get(name, name)
+        if other in safetensors_maker.ARCHITECTURES:
+            made = safetensors_maker.make_safetensors(folder / other, other)
+            cells[1] = str(await try_model(made))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    sharded = folder / "sharded"
+    sharded.mkdir()
+    gguf_maker.make_sharded_gguf(sharded, "m", 3)
+    print(f"| llama, in three shards | {await try_model(sharded)} | not made |")
+
+
+async def _formats(folder: Path) -> None:
+    from tests.support.requantize import TYPES, requantize, to_safetensors
+    from tests.support.starter import starter_file
+
+    print("\n| SmolLM2-135M stored as | As stored | Greedy reply |\n|---|---|---|")
+    for type in TYPES:
+        outcome = await try_model(requantize(starter_file(), folder / f"{type}.gguf", type), in_situ="none")
+        print(f"| {type} | {outcome} | {outcome.text.strip()} |", flush=True)
+    outcome = await try_model(to_safetensors(starter_file(), folder / "safetensors"), in_situ="none")
+    print(f"| safetensors, F16 | {outcome} | {outcome.text.strip()} |")
+
+
+async def _main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        await _architectures(Path(folder))
+        await _formats(Path(folder))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,177 @@
+"""Files that go with a prompt: "Explain @src/app.py".
+
+A mention is an "@" at the beginning of a word, and a path: @src/app.py, or @"My notes.txt" with quotation
+marks where it has spaces. What is sent, and kept, is the prompt as it was written, and below it each file in
+a fence of its own:
+
+    Explain @src/app.py
+
+    `src/app.py`:
+    ```py
+    …
+    ```
+
+so that a turn holds all that the model was given. `split` takes such a text apart again, to show it.
+
+A mention of no file is text ("ask @alice"), unless it looks like a path: then it is a mistake. A second "@"
+makes it text: "@@types/node" is sent as "@types/node".
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.errors import AttachmentError
+from spnl_tui.text import in_bytes
+
+MAX_BYTES = 1 << 20
+"""The size of all files of a prompt together: already more than the context of most models."""
+
+_MENTION = re.compile(r'(?<![^\s(])(@+)(?:"([^"\n]+)"|([^\s@"]\S*))')
+_PATHLIKE = re.compile(r"[\w.~+/-]*(?:/[\w.~+/-]*|\.\w{1,5})")
+_AFTER = ".,;:!?)]}'\""
+"""Punctuation that may follow a path, and is rarely its end."""
+_BLOCK = re.compile(r"\n\n`([^\n]+)`:\n(`{3,})[^`\s]*\n(.*?)\n\2(?=\n|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A text file that goes with a prompt."""
+
+    path: str
+    """As it was written."""
+    text: str
+    """Without a line end at its end."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.text.encode("utf-8", "surrogatepass"))
+
+    def block(self) -> str:
+        """What the model is given: the name, and the text in a fence that is longer than any in it."""
+        longest = max((len(ticks) for ticks in re.findall("`{3,}", self.text)), default=2)
+        fence = "`" * (longest + 1)
+        language = Path(self.path).suffix[1:]
+        language = language if re.fullmatch(r"\w+", language) else ""
+        return f"`{self.path}`:\n{fence}{language}\n{self.text}\n{fence}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """An "@" and a path within a text."""
+
+    start: int
+    end: int
+    path: str
+    quoted: bool
+    escaped: bool
+    """Whether there is an "@" too many, which makes it text."""
+
+    @property
+    def looks_like_path(self) -> bool:
+        """Whether it is hardly meant as anything else."""
+        return self.quoted or _PATHLIKE.fullmatch(self.path) is not None
+
+
+def mentions(text: str) -> Iterator[Mention]:
+    """Every "@word" of a text, be there such a file or not."""
+    for match in _MENTION.finditer(text):
+        path = match[2] or match[3].rstrip(_AFTER)
+        if path:
+            end = match.end() if match[2] else match.start(3) + len(path)
+            yield Mention(match.start(), end, path, bool(match[2]), len(match[1]) > 1)
+
+
+def mention(path: str) -> str:
+    """How to mention this path in a prompt."""
+    return f'@"{path}"' if re.search(r"\s", path) or path[-1] in _AFTER else f"@{path}"
+
+
+def read(text: str, folder: Path) -> tuple[str, tuple[Attachment, ...]]:
+    """The text without the "@" that make mentions text, and the files that it mentions. Blocks: reads files.
+
+    Relative paths are of `folder`.
+
+    Raises:
+        AttachmentError: a file cannot be read, is no text or too large.
+    """
+    found: dict[str, Attachment] = {}
+    prose, at, left = [], 0, MAX_BYTES
+    for each in mentions(text):
+        file = folder / Path(each.path).expanduser()
+        if each.escaped:
+            if each.looks_like_path or file.is_file():
+                prose.append(text[at : each.start])
+                at = each.start + 1
+        elif each.path not in found and (each.looks_like_path or file.is_file()):
+            found[each.path] = _read(each.path, file, left)
+            left -= found[each.path].size
+    return "".join([*prose, text[at:]]), tuple(found.values())
+
+
+def join(prose: str, attachments: Iterable[Attachment]) -> str:
+    """The text that is sent and kept."""
+    return "\n\n".join([prose, *(attachment.block() for attachment in attachments)])
+
+
+def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
+    """The prompt as it was written, and the files in it. The opposite of `join`."""
+    if "`:\n```" not in text:
+        return text, ()
+    mentioned = {each.path for each in mentions(_BLOCK.sub("", text))}
+    attachments: list[Attachment] = []
+
+    def take(match: re.Match[str]) -> str:
+        if match[1] not in mentioned:
+            return match[0]  # someone has written such a thing by hand
+        attachments.append(Attachment(match[1], match[3]))
+        return ""
+
+    prose = _BLOCK.sub(take, text)
+    return prose, tuple(attachments)
+
+
+def as_typed(text: str) -> str:
+    """What to type to send this text, given the same files: mentions instead of what was in them."""
+    prose, attachments = split(text)
+    attached = {attachment.path for attachment in attachments}
+    parts, at = [], 0
+    for each in mentions(prose):
+        if each.looks_like_path and (each.escaped or each.path not in attached):
+            parts += [prose[at : each.start], "@"]
+            at = each.start
+    return "".join([*parts, prose[at:]])
+
+
+def _read(path: str, file: Path, left: int) -> Attachment:
+    title = f"{path} cannot be sent along"
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+            raise AttachmentError(title, f"It is {what}.", "Name a text file.")
+        if status.st_size > left:
+            raise AttachmentError(
+                title,
+                f"It has {in_bytes(status.st_size)}; all files of a prompt may have {in_bytes(MAX_BYTES)}.",
+                "Copy what matters into a smaller file.",
+            )
+        with file.open("rb") as stream:
+            data = stream.read(left + 1)
+    except FileNotFoundError as error:
+        hint = f"Is it misspelt? @{mention(path)} sends it as text."
+        raise AttachmentError(title, "There is no such file.", hint) from error
+    except OSError as error:
+        raise AttachmentError(title, f"{error.strerror}.", "Is it yours to read?") from error
+    if b"\0" in data:
+        raise AttachmentError(title, "It is a binary file.", "Only text can be sent.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AttachmentError(title, "It is not text in UTF-8.", "Convert it first.") from error
+    return Attachment(path, text.replace("\r\n", "\n").removesuffix("\n"))

@@ -1,0 +1,107 @@
+"""What a refusal of the hub means to the user, whatever was asked: for searches and pulls alike.
+
+The hub says why in `X-Error-Code` and `X-Error-Message`; huggingface_hub's `hf_raise_for_status` knows them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+
+from spnl_tui.errors import HubError
+from spnl_tui.models.facts import clean
+
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9_]{4,}")
+_PAGES = "https://huggingface.co"
+"""Where licences are accepted: a mirror knows no accounts."""
+
+
+def refusal(status: int, headers: Mapping[str, str], repository: str, what: str = "") -> HubError | None:
+    """The error for an answer that is final; None if trying again may help.
+
+    `what` is the file or the revision that was asked for.
+    """
+    code = headers.get("X-Error-Code", "")
+    said = clean(redact(headers.get("X-Error-Message", "")), 200)
+    page = f"{_PAGES}/{repository}"
+    if code == "GatedRepo":
+        login = "" if status == 403 else " You are not logged in."
+        return HubError(
+            f"{repository} is gated",
+            f"Its owner lets in only those who have accepted its licence.{login}",
+            f"Accept it at {page}, then log in with `hf auth login` or set HF_TOKEN.",
+        )
+    if said == "Access to this resource is disabled.":
+        return HubError(
+            f"{repository} is disabled", "Hugging Face has closed it.", "Choose another repository."
+        )
+    if code == "RepoNotFound":
+        return HubError(
+            f"{repository} was not found",
+            "There is no such repository on Hugging Face, or it is private and you may not read it.",
+            "Check the spelling; for a private one, log in with `hf auth login` or set HF_TOKEN.",
+        )
+    if status == 401:
+        return HubError(
+            "Hugging Face refused the token",
+            "The token is invalid, has expired or was revoked.",
+            "Log in again with `hf auth login`, or correct HF_TOKEN or MISTRALRS_HF_TOKEN.",
+        )
+    if code == "RevisionNotFound":
+        return HubError(
+            f"{repository} has no revision {what}" if what else f"{repository} has no such revision",
+            "No branch, tag or commit has this name.",
+            f"Look at {page}/tree/main, or leave out @REVISION.",
+        )
+    if status == 404:
+        return HubError(
+            f"{repository} has no {what or 'such file'}",
+            "The hub does not know it.",
+            f"Look at {page}/tree/main.",
+        )
+    if status == 403:
+        return HubError(
+            f"Access to {repository} is denied",
+            said or "Your token may not read this repository.",
+            f"Look at {page}, or use a token that may read it.",
+        )
+    if 400 <= status < 500 and status not in (408, 416, 425, 429):
+        return HubError(
+            "Hugging Face refused",
+            f"It answered {status} for {what or repository}{f': {said}' if said else ''}.",
+            "Check the name.",
+        )
+    return None
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a token of Hugging Face, or a signed link."""
+    return re.sub(r"\?[^\s'\"]*(?:Signature|token)=[^\s'\"]*", "?…", _TOKEN.sub("hf_…", text))
+
+
+def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
+    """The error, with the nearest of the known names as its hint, if any is near."""
+    from spnl_tui.settings.nearest import did_you_mean  # errors only: not worth importing at every start
+
+    question = did_you_mean(wanted, known)
+    return HubError(error.title, error.message, clean(question, 200)) if question else error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds the server asks to wait: from Retry-After (seconds or a date), or the hub's own
+    RateLimit header (`"api";r=0;t=55`)."""
+    from email.utils import parsedate_to_datetime
+
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    value = headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    if value:
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except ValueError:
+            return None
+    limit = parse_ratelimit_headers(headers)
+    return float(limit.reset_in_seconds) if limit and limit.remaining == 0 else None

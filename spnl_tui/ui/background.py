@@ -1,0 +1,30 @@
+"""Work that goes on while the interface does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, ParamSpec
+
+from textual.dom import DOMNode
+
+_P = ParamSpec("_P")
+
+
+def start(
+    node: DOMNode,
+    group: str,
+    work: Callable[_P, Coroutine[Any, Any, None]],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> None:
+    """Run `work(…)` as a worker of this node."""
+    # As a function, not as its coroutine, which nobody would await if the worker were cancelled at once.
+    function: Any = partial(work, *args, **kwargs)  # Textual's type for it rejects coroutines of `None`
+    node.run_worker(function, group=group)
+
+
+def restart(node: DOMNode, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work()` as the only worker of its group."""
+    function: Any = work
+    node.run_worker(function, group=group, exclusive=True)

@@ -1,0 +1,14 @@
+"""Damaged models through a real runner. `python -m benchmarks.fuzz_runner` tries a thousand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.fuzz_runner import fuzz
+
+
+async def test_a_damaged_model_ends_in_a_clear_error_or_loads(tmp_path: Path) -> None:
+    report = await fuzz(tmp_path, count=24, seed=3)
+    assert report.problems == []
+    assert len(report.outcomes) > 1
+    assert report.outcomes.total() == 24

@@ -1,0 +1,19 @@
+"""Half a minute of everything at once. `python -m benchmarks.soak` goes on for five."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.soak import make_models, soak
+from spnl_tui.paths import Paths
+
+SEED = 5
+
+
+async def test_whatever_happens_every_request_ends_and_nothing_is_left(tmp_path: Path, paths: Paths) -> None:
+    report = await soak(make_models(tmp_path), paths, seconds=20, seed=SEED, conversations=8)
+    print(report)
+    assert report.problems == [], f"python -m benchmarks.soak --seed {SEED} --conversations 8"
+    # It did something.
+    assert report.kills + report.unloads >= 3
+    assert report.outcomes["replied: length"] >= 5

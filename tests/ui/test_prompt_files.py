@@ -1,0 +1,151 @@
+"""Files that go with a prompt, from the "@" to the transcript."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from spnl_tui.ui import file_completer
+from spnl_tui.ui.file_completer import best, entries_of, files_below
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.widgets.completions import Completions
+from spnl_tui.ui.widgets.turns import UserTurn
+from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.ui.support import TempStore, chat, make_app, wait_until
+from tests.ui.test_chat import held
+from tests.ui.test_slash import offered, told
+from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
+
+SENT = "Explain @src/app.py\n\n`src/app.py`:\n```py\nprint(1)\n```"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a few files."""
+    folder = tmp_path / "work"
+    for path, text in {
+        "src/app.py": "print(1)\n",
+        "src/widgets/app_bar.py": "x",
+        "README.md": "# Read me\n",
+        "My notes.txt": "one two",
+        "data.bin": "\0",
+        ".git/config": "x",
+        ".hidden.py": "x",
+        "__pycache__/app.pyc": "x",
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_which_files_are_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    below = ["My notes.txt", "README.md", "data.bin", "src/app.py", "src/widgets/app_bar.py"]
+    assert files_below(folder) == below
+    assert entries_of(folder / "src") == ["app.py", "widgets/"]
+    assert files_below(folder / "none") == []
+    monkeypatch.setattr(file_completer, "MAX_FILES", 2)
+    assert files_below(folder) == below[:2]
+
+
+def test_the_likeliest_comes_first() -> None:
+    paths = ["lib/a-p-p.txt", "app/main.py", "src/my_app.py", "src/app.py", "other"]
+    assert [path for _, path in best("app", paths)] == [
+        "src/app.py",
+        "src/my_app.py",
+        "app/main.py",
+        "lib/a-p-p.txt",
+    ]
+    assert best("", paths)[0] == (0, "lib/a-p-p.txt")
+    assert best("zz", paths) == []
+
+
+async def test_a_path_is_completed_and_the_file_is_sent_and_folded(tmp_path: Path) -> None:
+    store = TempStore(tmp_path / "c.db")
+    async with chat(store=store) as it:
+        await it.press(*"Explain @app")
+        await wait_until(lambda: offered(it) == ["src/app.py", "src/widgets/app_bar.py"])
+        await it.press("enter")
+        assert it.prompt.text == "Explain @src/app.py "
+        await it.press("enter")
+        await wait_until(it.ended)
+        assert it.turns[0] == ("user", SENT)
+        assert it.engine.asked[0][0].content == SENT
+        shown = it.screen.query_one(UserTurn)
+        await wait_until(lambda: "token" in str(shown.render()))
+        count = len(SENT.split("\n\n", 1)[1].split())
+        assert str(shown.render()) == f"Explain @src/app.py (8 B, {count} tokens)"
+        await it.press("up")
+        assert it.prompt.text == "Explain @src/app.py"
+        await it.press("ctrl+e")
+        await wait_until(lambda: "Edit" in str(it.prompt.border_title))
+        assert it.prompt.text == "Explain @src/app.py"
+    async with chat(store=store) as it:
+        await wait_until(lambda: it.prompt.past.prompts == ("Explain @src/app.py",))
+    await store.close()
+
+
+async def test_a_name_with_spaces_and_a_directory_elsewhere(folder: Path) -> None:
+    async with chat() as it:
+        await it.press(*"@notes")
+        await wait_until(lambda: offered(it) == ["My notes.txt"])
+        await it.press("tab")
+        assert it.prompt.text == '@"My notes.txt" '
+        it.prompt.text = ""
+        await it.press(*f"@{folder}/sr")
+        await wait_until(lambda: offered(it) == [f"{folder}/src/"])
+        await it.press("tab")
+        await wait_until(lambda: offered(it) == [f"{folder}/src/app.py", f"{folder}/src/widgets/"])
+        await it.press("down", "escape")
+        assert offered(it) == []
+        assert it.prompt.text == f"@{folder}/src/"
+
+
+@pytest.mark.parametrize(("path", "says"), [("data.bin", "binary"), ("gone.py", "no such file")])
+async def test_what_cannot_be_sent_stays_and_nothing_is_sent(path: str, says: str) -> None:
+    async with chat() as it:
+        await it.ask(f"Explain @{path}", wait=False)
+        await wait_until(lambda: told(it))
+        assert says in told(it)[0]
+        assert it.prompt.text == f"Explain @{path}"
+        assert it.engine.asked == []
+        assert it.turns == []
+
+
+async def test_the_meter_counts_what_is_in_the_file_and_no_commands(folder: Path) -> None:
+    (folder / "README.md").write_text("word " * 500)
+    async with chat() as it:
+        await wait_until(lambda: it.screen.activity.context_length)
+        it.prompt.insert("@README.md")
+        await wait_until(lambda: it.screen.activity.unsent > 500)
+        it.prompt.text = "/rename a b c"
+        await wait_until(lambda: it.screen.activity.unsent == 0)
+
+
+async def test_a_queued_prompt_with_a_file_is_folded_and_comes_back_as_it_was_typed() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold)])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Explain @src/app.py", wait=False)
+        await wait_until(lambda: it.screen.query(".queued"))
+        assert "(8 B)" in str(it.screen.query_one(".queued").render())
+        assert "print" not in str(it.screen.query_one(".queued").render())
+        await it.press("escape")
+        await wait_until(lambda: it.prompt.text == "Explain @src/app.py")
+
+
+@both_sizes
+def test_paths_and_a_folded_file(snap_compare: Any, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Explain @src/app.py, please.", finished(screen, 2))
+        await wait_until(lambda: "token" in str(screen.query_one(UserTurn).render()))
+        await pilot.press(*"And @ap")
+        await wait_until(lambda: screen.query_one(Completions).display and screen.activity.unsent)
+
+    snapshot(snap_compare, make_app(ScriptedEngine([reply("It prints **1**.")])), size, act)

@@ -1,0 +1,202 @@
+"""Commands that are typed in the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from spnl_tui.errors import CommandError
+from spnl_tui.ui import slash
+from spnl_tui.ui.commands import COMMANDS
+from spnl_tui.ui.help_screen import HelpScreen
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.search_screen import SearchScreen
+from spnl_tui.ui.text_screen import TextScreen
+from spnl_tui.ui.widgets.completions import Completions
+from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.ui.support import Chat, TempStore, chat, make_app, wait_until
+from tests.ui.test_chat import held
+from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
+
+
+def offered(it: Chat) -> list[str]:
+    """The labels in the list above the prompt; empty if it is not seen."""
+    completions = it.screen.query_one(Completions)
+    return [offer.label for offer in completions._offers] if completions.display else []
+
+
+def told(it: Chat) -> list[str]:
+    return [f"{toast.title}: {toast.message}" for toast in it.app._notifications]
+
+
+def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:
+    named = [command for command in COMMANDS if command.slash]
+    assert max(Counter(command.slash for command in named).values()) == 1
+    for command in named:
+        assert slash.looks_like_command(f"/{command.slash}")
+        assert command.slash == command.slash.lower()
+        assert command.palette or command.id == "chat.stop"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/",
+        "/2",
+        "/ new",
+        "/etc/hosts is what?",
+        "/usr/bin",
+        "x /new",
+        "/new: what is it?",
+        "/naïve",
+        "//",
+    ],
+)
+def test_what_is_no_command(text: str) -> None:
+    assert slash.read(text) is None
+    assert slash.with_escape(text) == slash.without_escape(text) == text
+
+
+def test_what_is_a_command() -> None:
+    call = slash.read("/Rename  A better\ntitle ")
+    assert call is not None
+    assert (call.command.id, call.argument) == ("talks.rename", "A better\ntitle")
+    for text, says in [("/renam it", "/rename?"), ("/new one", "nothing after its name"), ("/zzz", "/zzz")]:
+        with pytest.raises(CommandError, match=says):
+            slash.read(text)
+
+
+@pytest.mark.parametrize("text", ["/new", "//new", "///new", "/frob x"])
+def test_what_looks_like_a_command_can_be_sent_as_text(text: str) -> None:
+    assert slash.read(slash.with_escape(text)) is None
+    assert slash.without_escape(slash.with_escape(text)) == text
+
+
+async def test_a_name_is_offered_and_taken_as_it_is_typed() -> None:
+    async with chat() as it:
+        await it.press(*"/he")
+        assert offered(it)[0] == "/help"
+        await it.press("tab")
+        assert (it.prompt.text, offered(it)) == ("/help", ["/help"])
+        await it.press("enter")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
+        assert (it.prompt.text, offered(it)) == ("", [])
+
+
+async def test_enter_takes_what_is_marked_and_does_it_and_the_list_is_walked() -> None:
+    async with chat() as it:
+        await it.press(*"/th")
+        assert offered(it)[0] == "/theme"
+        labels = offered(it)
+        await it.press("up", "down")
+        assert offered(it) == labels
+        await it.press("backspace", "backspace", "down")
+        first = offered(it)[0]
+        await it.press("tab")
+        assert it.prompt.text.strip() == first
+        assert it.turns == []
+
+
+async def test_a_name_that_is_merely_similar_is_offered_and_not_done() -> None:
+    async with chat() as it:
+        await it.press(*"/hlp", "enter")
+        assert offered(it) == ["/help"]
+        assert it.prompt.text == "/hlp"
+        assert "Did you mean /help?" in told(it)[0]
+        await it.press("down", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
+
+
+async def test_keys_that_were_typed_ahead_find_the_list(tmp_path: Path) -> None:
+    store = TempStore(tmp_path / "c.db")
+    async with chat(store=store) as it:
+        await it.ask("Hi")
+        for key in [*"/renam", "enter", *"Better name", "enter"]:
+            it.app.simulate_key(key)
+        await wait_until(lambda: it.screen.conversation.title == "Better name")
+        assert it.prompt.text == ""
+        await it.press(*"/rename", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, TextScreen))
+    await store.close()
+
+
+async def test_escape_closes_the_list_and_nothing_else() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold)])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press(*"/he")
+        assert offered(it)
+        await it.press("escape")
+        assert (offered(it), it.prompt.text, it.screen.activity.state) == ([], "/he", "replying")
+        await it.press("l")
+        assert offered(it)
+        await it.press("left")
+        assert offered(it) == []
+        await it.press("escape")
+        await wait_until(it.ended)
+
+
+async def test_an_unknown_command_stays_and_names_the_nearest() -> None:
+    async with chat() as it:
+        await it.press(*"/qiut", "enter")
+        await wait_until(lambda: told(it))
+        assert it.prompt.text == "/qiut"
+        assert "Did you mean /quit?" in told(it)[0]
+        assert it.turns == []
+
+
+async def test_a_command_that_cannot_be_done_now_stays() -> None:
+    async with chat() as it:
+        await it.press(*"/fork", "enter")
+        await wait_until(lambda: it.prompt.text == "/fork")
+        assert "/fork cannot be done now" in told(it)[0]
+
+
+async def test_text_that_begins_with_a_slash_is_sent_and_comes_back_as_it_was_typed() -> None:
+    async with chat() as it:
+        await it.ask("//new")
+        await it.ask("/etc/hosts is what?")
+        assert [text for role, text in it.turns if role == "user"] == ["/new", "/etc/hosts is what?"]
+        await it.press("up", "up")
+        assert it.prompt.text == "//new"
+
+
+async def test_a_new_conversation_has_what_was_typed_ahead() -> None:
+    async with chat() as it:
+        await it.ask("One")
+        old = it.screen.conversation
+        for key in [*"/new", "enter", *"two", "enter"]:
+            it.app.simulate_key(key)
+        await wait_until(lambda: it.ended() == 2)
+        assert it.screen.conversation is not old
+        assert it.turns[0] == ("user", "two")
+
+
+async def test_words_to_search_for(tmp_path: Path) -> None:
+    store = TempStore(tmp_path / "c.db")
+    async with chat(store=store) as it:
+        await it.ask("Tell me about Paris")
+        await it.press(*"/search", "space", *"paris", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, SearchScreen))
+        screen = it.app.screen
+        assert isinstance(screen, SearchScreen)
+        await wait_until(lambda: screen._hits)
+    await store.close()
+
+
+@both_sizes
+def test_the_list(snap_compare: Any, size: tuple[int, int]) -> None:
+    engine = ScriptedEngine([reply("Paris.")])
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Capital of France?", finished(screen, 2))
+        await pilot.press(*"/re", "down")
+
+    snapshot(snap_compare, make_app(engine), size, act)

@@ -1,0 +1,123 @@
+"""Files that go with a prompt."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spnl_tui.conversations.attachments import (
+    MAX_BYTES,
+    Attachment,
+    as_typed,
+    join,
+    mention,
+    read,
+    split,
+)
+from spnl_tui.errors import AttachmentError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with a few files."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text('print("hi")\n')
+    (tmp_path / "My notes.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    (tmp_path / "Makefile").write_text("all:\n")
+    (tmp_path / "alice").write_text("")
+    return tmp_path
+
+
+def test_a_file_goes_below_the_prompt_and_comes_apart_again(folder: Path) -> None:
+    text = join(*read('Compare @src/app.py, with (@"My notes.txt") and @Makefile.', folder))
+    assert text == (
+        'Compare @src/app.py, with (@"My notes.txt") and @Makefile.\n\n'
+        '`src/app.py`:\n```py\nprint("hi")\n```\n\n'
+        "`My notes.txt`:\n```txt\none\ntwo\n```\n\n"
+        "`Makefile`:\n```\nall:\n```"
+    )
+    prose, attachments = split(text)
+    assert prose == 'Compare @src/app.py, with (@"My notes.txt") and @Makefile.'
+    assert [(a.path, a.text, a.size) for a in attachments][1] == ("My notes.txt", "one\ntwo", 7)
+    assert as_typed(text) == prose
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ask @bob", "bob@example.com", "@", "a @ b", "@dataclass(frozen=True)", "@@count += 1", '@app.get("/")'],
+)
+def test_what_mentions_no_file(text: str, folder: Path) -> None:
+    assert read(text, folder) == (text, ())
+    assert as_typed(text) == text
+
+
+def test_a_file_is_read_once_and_may_be_named_like_anyone(folder: Path) -> None:
+    _, attachments = read("@alice and @alice", folder)
+    assert attachments == (Attachment("alice", ""),)
+    assert split(join("@alice", attachments)) == ("@alice", attachments)
+
+
+@pytest.mark.parametrize("text", ["@types/node", "@@types/node", "see @src/app.py", "@nothing.py!"])
+def test_a_second_sign_makes_it_text(text: str, folder: Path) -> None:
+    typed = as_typed(text)
+    assert typed.count("@") == text.count("@") + 1
+    assert read(typed, folder) == (text, ())
+
+
+def test_absolute_paths_and_the_home_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    _, (one, two) = read(f"@{folder}/Makefile @~/src/app.py", Path("/"))
+    assert (one.text, two.text) == ("all:", 'print("hi")')
+
+
+def test_what_cannot_be_sent(folder: Path) -> None:
+    (folder / "image.png").write_bytes(b"\x89PNG\r\n\0")
+    (folder / "latin.txt").write_bytes("é".encode("latin-1"))
+    (folder / "huge.log").write_bytes(b"x" * (MAX_BYTES + 1))
+    (folder / "half.log").write_bytes(b"x" * (MAX_BYTES // 2 + 1))
+    (folder / "half2.log").write_bytes(b"x" * (MAX_BYTES // 2 + 1))
+    os.mkfifo(folder / "pipe.txt")
+    for text, says in [
+        ("@image.png", "binary"),
+        ("@latin.txt", "UTF-8"),
+        ("@huge.log", r"1\.0 MB"),
+        ("@half.log @half2.log", "half2.log"),
+        ("@src/", "directory"),
+        ("@pipe.txt", "no ordinary file"),
+        ("@gone.txt", "no such file"),
+        ('@"gone"', '@@"gone"|@@gone'),
+        ("@/dev/zero", "no ordinary file"),
+    ]:
+        with pytest.raises(AttachmentError, match=says):
+            read(text, folder)
+
+
+def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+    with pytest.raises(AttachmentError, match="Permission denied"):
+        read("@Makefile", folder)
+
+
+def test_a_block_that_was_written_by_hand_is_text() -> None:
+    text = "Look:\n\n`a.py`:\n```py\nx\n```\n\nthat is it"
+    assert split(text) == (text, ())
+    more = join(f"{text}: @b.py", [Attachment("b.py", "y")])
+    assert split(more) == (f"{text}: @b.py", (Attachment("b.py", "y"),))
+
+
+texts = st.text(alphabet=st.sampled_from("ab`\n@: /."), max_size=40)
+
+
+@given(st.lists(texts, max_size=4))
+def test_whatever_is_in_the_files_it_comes_apart_as_it_was(contents: list[str]) -> None:
+    paths = [f"dir/file {number}.md" for number in range(len(contents))]
+    files = tuple(Attachment(path, text) for path, text in zip(paths, contents, strict=True))
+    prose = " ".join(["About", *map(mention, paths)])
+    assert split(join(prose, files)) == (prose, files)

@@ -1,0 +1,60 @@
+"""How a long prompt is cut into steps, and what the steps cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
+from spnl_tui.models.request import Message
+
+
+def talk(*lengths: int) -> tuple[tuple[Message, ...], list[int]]:
+    """Messages of so many tokens, each of four characters, and their counts."""
+    messages = tuple(
+        Message("assistant" if number % 2 else "user", "abc " * length)
+        for number, length in enumerate(lengths)
+    )
+    return messages, list(lengths)
+
+
+def positions(*lengths: int, known: int = 0, room: int | None = None) -> list[int]:
+    messages, counts = talk(*lengths)
+    return [done for done, _ in prefill_steps(messages, counts, 4 * known, room=room)]
+
+
+def test_a_short_prompt_is_read_in_one_piece() -> None:
+    assert positions(512) == []
+    assert positions(3000, 400, known=3000) == []
+
+
+def test_a_long_one_is_read_in_even_steps_that_end_before_it() -> None:
+    assert positions(3000) == [500, 1000, 1500, 2000, 2500]
+    assert positions(1000, 1000, 1000, known=2000) == [2500]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 4000, 20_000])
+@pytest.mark.parametrize("known", [0, 3000])
+def test_what_the_steps_leave_in_the_cache_stays_within_its_room(room: int, known: int) -> None:
+    steps = positions(8000, known=known, room=16_000 + room)
+    assert sum(steps) <= room
+    # And there are as many as can be.
+    assert bool(steps) == (room >= (known + 8000) / 2 + 256)
+
+
+def test_each_step_is_a_beginning_of_the_prompt() -> None:
+    messages, counts = talk(300, 700, 600)
+    for done, prefix in prefill_steps(messages, counts, 0):
+        assert sum(len(message.content) for message in prefix) == 4 * done
+        assert messages[: len(prefix) - 1] == prefix[:-1]
+        assert messages[len(prefix) - 1].content.startswith(prefix[-1].content)
+
+
+def test_steps_towards_a_prompt_do_not_push_others_out_of_the_memory() -> None:
+    memory = PrefixMemory(size=2)
+    other, _ = talk(100)
+    memory.remember(other)
+    messages, counts = talk(0, 5000)
+    for _, prefix in prefill_steps(messages, counts, 0):
+        memory.remember(prefix)
+    assert memory.known(other) == 400
+    assert memory.known(messages) > 16_000
