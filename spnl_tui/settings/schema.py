@@ -87,6 +87,8 @@ class ChatSettings:
     """Show the model's thinking unfolded. Folded, one key opens it."""
     markdown: bool = True
     """Render replies as Markdown; false shows them as they were written."""
+    automatic_titles: bool = True
+    """Have the model name a conversation while it is idle; false takes the title from the first prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
+from spnl_tui.ui.naming import Naming
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Answering:
         self._prompt = screen.chat.prompt
         self._meters = Meters(services.engine)
         self._open: dict[str, _Open] = {}
+        self.naming = Naming(screen, services.engine) if settings.chat.automatic_titles else None
 
     # ── what is known ────────────────────────────────────────────────────────────────────────────
 
@@ -173,6 +175,8 @@ class Answering:
 
         model = self._screen.in_use.model
         assert model is not None
+        if self.naming is not None:
+            self.naming.leave()
         asking = Asking(
             self._services.engine, self._meters.of(model), self._settings, model, conversation, turn
         )
@@ -225,6 +229,8 @@ class Answering:
                     await recording.finish()
                     run.ended.set()
                     await asking.learn(run.so_far)
+                    if self.naming is not None and run.so_far.finish_reason == "stop":
+                        self.naming.consider(conversation, conversation[turn.id])
                 finally:
                     await run.close()
         finally:
@@ -260,6 +266,8 @@ class Answering:
 
     async def count_unsent(self) -> None:
         """Count what is being typed, once the typing rests."""
+        if self.naming is not None:
+            self.naming.leave()
         if self._prompt.text:
             await asyncio.sleep(_TYPING_S)
         text, model = await self._screen.prompting.unsent(), self._screen.in_use.model

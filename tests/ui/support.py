@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,7 @@ def make_app(
     resume: str | None = None,
     find_model: Callable[[str], Awaitable[LocalModel | None]] | None = None,
     keep_persona: Callable[[str, Persona], None] | None = None,
+    titles: bool = False,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -163,7 +164,10 @@ def make_app(
         find_model=find_model,
         keep_persona=keep_persona,
     )
-    app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
+    settings = settings or Settings()
+    # A request more, of which most tests know nothing.
+    settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
+    app = SpnlChat(settings, services, themes=themes, problems=problems)
     app.animation_level = "none"
     return app
 

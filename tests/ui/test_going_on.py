@@ -184,3 +184,34 @@ async def test_the_tree_shows_every_branch_and_goes_to_the_chosen_turn(store: Te
         await wait_until(lambda: it.turns == [("user", "Capital of France?"), ("assistant", "Paris.")])
         stored = await (await store()).load(it.screen.conversation.id)
         assert [turn.text for turn in stored.path()] == ["Capital of France?", "Paris."]
+
+
+# ── titles ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> None:
+    engine = ScriptedEngine([reply("Paris."), reply('Title: "The capital of France"')])
+    async with chat(engine, store=store, titles=True) as it:
+        assert it.screen.answering.naming is not None
+        it.screen.answering.naming.idle_s = 0.0
+        await it.ask("hi, what is the capital of France?")
+        await wait_until(lambda: it.screen.conversation.title == "The capital of France")
+        await it.ask("And of Italy?")
+        await it.pilot.pause(0.1)
+        assert len(engine.asked) == 3
+        stored = await (await store()).load(it.screen.conversation.id)
+        assert (stored.title, stored.title_is_automatic) == ("The capital of France", True)
+
+
+async def test_a_title_is_left_when_the_user_types(store: TempStore) -> None:
+    hold = asyncio.Event()
+    engine = ScriptedEngine([reply("Paris."), [hold, *reply("Too late")]])
+    async with chat(engine, store=store, titles=True) as it:
+        assert it.screen.answering.naming is not None
+        it.screen.answering.naming.idle_s = 0.0
+        await it.ask("Capital of France?")
+        await wait_until(lambda: len(engine.asked) == 2)
+        await it.press("x")
+        await wait_until(lambda: engine.cancelled == 1)
+        hold.set()
+        assert it.screen.conversation.title == "Capital of France?"
