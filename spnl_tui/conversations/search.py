@@ -152,9 +152,16 @@ def search(connection: sqlite3.Connection, typed: str, where: SearchFilter, limi
     query = Query.parse(typed)
     if query is None:
         return SearchResult()
+    if where.tag is not None and not _in_use(connection, where.tag):
+        return SearchResult()
     titles = _search_titles(connection, query, where, limit)
     turns, more = _search_turns(connection, query, where, limit)
     return SearchResult((*titles, *turns)[:limit], more or len(titles) + len(turns) > limit)
+
+
+def _in_use(connection: sqlite3.Connection, tag: str) -> bool:
+    """Whether any conversation has this tag: else all turns would be gone through."""
+    return connection.execute("SELECT 1 FROM tag WHERE name = ? LIMIT 1", (tag,)).fetchone() is not None
 
 
 def _search_titles(

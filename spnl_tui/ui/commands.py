@@ -312,7 +312,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         id="turn.fork",
-        keys="alt+f",
+        keys="alt+k,alt+f",  # terminals send what they send for ctrl+right for alt+f
         action="turn('fork')",
         label="Fork",
         help="Begin a conversation of its own with what was said down to the cursor.",
