@@ -54,7 +54,7 @@ def main() -> None:
 
 
 async def _open_pane(library: Library) -> None:
-    """Show the models twice: the first time the pane is made, the second time it is there."""
+    """Show the models twice. The pane is made ahead, while the user reads; that is measured too."""
 
     async def conditions() -> Conditions:
         return Conditions(machine=read_machine(), context=8192)
@@ -65,20 +65,31 @@ async def _open_pane(library: Library) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = app.screen
         assert isinstance(screen, MainScreen)
-        for which in ("first", "second"):
+
+        def rests() -> bool:
+            """Whether the library has been read, and is shown."""
+            reading = any(w.group == "library" and not w.is_finished for w in app.workers)
+            return screen.models is not None and screen.models.listed and not reading
+
+        def ahead() -> None:
+            screen._make_models_ahead()
+
+        def shown() -> None:
+            app.simulate_key("f3")
+
+        steps = {"making the pane ahead": ahead, "opening it, first time": shown, "opening it again": shown}
+        for what, do in steps.items():
             await pilot.press("f2")
             await pilot.pause(0.5)
-            if screen.models is not None:
-                screen.models._listing = None
             beat = asyncio.create_task(_longest_gap())
             wall, work = time.perf_counter(), time.process_time()
-            app.simulate_key("f3")
-            await wait_until(lambda: screen.models is not None and screen.models.listed)
+            do()
+            await wait_until(lambda do=do: rests() and (do is ahead or screen.pane == "models"))
             wall, work = time.perf_counter() - wall, time.process_time() - work
             beat.cancel()
             gap = await beat
             print(
-                f"{f'opening the pane, {which} time':<34}{1e3 * work:5.0f} ms of work,"
+                f"{what:<34}{1e3 * work:5.0f} ms of work,"
                 f" {1e3 * wall:5.0f} ms in all; no key is answered for {1e3 * gap:.0f} ms at the longest"
             )
 

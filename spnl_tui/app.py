@@ -45,6 +45,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
         _STYLES / "chat_pane.tcss",
+        _STYLES / "candidates.tcss",
         _STYLES / "talks_list.tcss",
         _STYLES / "downloads_pane.tcss",
         _STYLES / "models_pane.tcss",
@@ -209,6 +210,7 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
     """
     from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
+    from spnl_tui.ui.clipboard import set_clipboard
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
@@ -221,13 +223,14 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
         InterfaceServices(
             engine=services.engine,
             first_model=services.find_model,
+            find_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,
             resume=resume,
-            find_model=services.find_model,
             keep_persona=keep_persona,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
+            set_clipboard=set_clipboard,
             close=(services.close,),
         ),
         themes=() if wanted is None else (wanted,),

@@ -95,6 +95,11 @@ def cli(
 @click.option(
     "-b", "--builtin", help="Run a query that comes with the program: email, email2, bulkmap, gsm8k."
 )
+@click.option("--schema", type=click.Path(path_type=Path), help="Reply with JSON by the schema in this file.")
+@click.option("--regex", help="Reply with a text that this regular expression matches.")
+@click.option("--lark", type=click.Path(path_type=Path), help="Reply by the Lark grammar in this file.")
+@click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
+@click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
 @click.option("--dry-run", is_flag=True, help="Show the query's tree and token counts, and run nothing.")
 @click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
@@ -111,6 +116,11 @@ def run(
     file: Path | None,
     query: str | None,
     builtin: str | None,
+    schema: Path | None,
+    regex: str | None,
+    lark: Path | None,
+    completion: bool,
+    template: str | None,
     verbose: bool,
     dry_run: bool,
     no_stream: bool,
@@ -129,9 +139,14 @@ def run(
         len(queries) > 1 or prompt is not None
     ):
         raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
+    if len(formats := [given for given in (schema, regex, lark) if given is not None]) > 1:
+        raise click.UsageError("Give one of --schema, --regex and --lark.")
+    if queries and (formats or completion):
+        raise click.UsageError("--schema, --regex, --lark and --completion go with a PROMPT.")
     sampling["stop"] = list(sampling["stop"]) or None
     flags = {
         "model.default": model,
+        "model.template": template,
         "chat.system_prompt": system,
         "engine.stream": False if no_stream else None,
         **{f"sampling.{name}": value for name, value in sampling.items()},
@@ -164,6 +179,8 @@ def run(
             system=settings.chat.system_prompt,
             sampling=settings.sampling,
             n=count or 1,
+            completion=completion,
+            grammar=ask.read_grammar(schema, regex, lark),
             thinking=settings.chat.thinking,
             stream=settings.engine.stream,
             json=json_,
@@ -295,13 +312,14 @@ def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
 
 @cli.command()
 @click.argument("model", required=False)
+@click.option("--against", type=click.Choice(["llama.cpp"]), help="Measure this beside it.")
 @_json_option
 @click.pass_context
-def bench(ctx: click.Context, /, model: str | None, json_: bool) -> None:
+def bench(ctx: click.Context, /, model: str | None, against: str | None, json_: bool) -> None:
     """Measure how fast MODEL is here, as planned and as stored. Leave the machine alone meanwhile."""
     from spnl_tui.headless import bench as command
 
-    _run(ctx, lambda s: command.bench(s, json_=json_), {"model.default": model})
+    _run(ctx, lambda s: command.bench(s, against=against, json_=json_), {"model.default": model})
 
 
 @cli.command()

@@ -13,6 +13,7 @@ Every one says three things: what happened (`title`), why (`message`), and what 
     ├── StoreError         conversations cannot be read or written
     ├── CommandError       what was typed after a "/" is no command, or none that can be done now
     ├── AttachmentError    a file cannot be sent along with a prompt
+    ├── ClipboardError     the machine's clipboard cannot be set
     ├── EditorError        the user's editor cannot be opened, or failed
     ├── QueryError         a span query is malformed
     └── ThemeError         a theme file is wrong
@@ -76,6 +77,10 @@ class CommandError(SpnlError):
 
 class AttachmentError(SpnlError):
     """A file cannot be sent along with a prompt."""
+
+
+class ClipboardError(SpnlError):
+    """The machine's clipboard cannot be set."""
 
 
 class EditorError(SpnlError):

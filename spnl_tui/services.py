@@ -233,10 +233,15 @@ def load_planner(settings: Settings) -> Planner:
 
 
 def load_overrides(settings: Settings) -> LoadOverrides:
-    """What the settings decide of a load plan."""
-    from spnl_tui.engine.load_plan import LoadOverrides
+    """What the settings decide of a load plan.
 
-    engine = settings.engine
+    Raises:
+        ModelFileError: there is no such chat template.
+    """
+    from spnl_tui.engine.load_plan import LoadOverrides
+    from spnl_tui.models.templates import find_template
+
+    engine, template = settings.engine, settings.model.template
     return LoadOverrides(
         device=engine.device,
         dtype=engine.dtype,
@@ -247,6 +252,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         flash_attention=engine.flash_attention,
         max_concurrent=engine.max_concurrent,
         context=settings.context.length,
+        template=None if template is None else find_template(template),
     )
 
 

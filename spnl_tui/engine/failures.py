@@ -44,7 +44,8 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
             "template",
             "This model cannot chat",
             "It is a base model: it carries no chat template.",
-            "Choose an instruct model (its name often ends in -Instruct, -it or -Chat).",
+            "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
+            "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
         )
     if isinstance(error, CannotGoOn):
         return _failure(
@@ -55,7 +56,13 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
             "Ask it to continue in a new prompt.",
         )
     if "Invalid grammar" in reason:
-        return _failure(command_id, "request", "The reply format is not valid", first_line(error))
+        return _failure(
+            command_id,
+            "request",
+            "The reply format is not valid",
+            first_line(error),
+            "Mend the JSON schema, regular expression or grammar that the reply must follow.",
+        )
     return _failure(command_id, "internal", "The engine could not serve the request", first_line(error))
 
 

@@ -16,6 +16,7 @@ from spnl_tui.models.in_situ import choose_in_situ
 from spnl_tui.models.machine import Device, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
 from spnl_tui.models.support import missing_config
+from spnl_tui.models.templates import ChatTemplate
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
@@ -39,6 +40,8 @@ class LoadOverrides:
     """Decided when mistral.rs is built: a wish that the plan can only answer."""
     max_concurrent: int = 4
     context: int | None = None
+    template: ChatTemplate | None = None
+    """In place of the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +60,11 @@ class LoadPlan:
     context_limit: int | None = None
     """The longest context that the user wants; None: as long as the model's."""
     completion_only: bool = False
-    """The model carries no chat template: it continues texts, and does not chat."""
+    """There is no chat template: the model continues texts, and does not chat."""
     chat_template: str | None = None
     """The model's own."""
+    template: ChatTemplate | None = None
+    """In place of the model's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """For the runner process. mistral.rs reads these when it starts."""
     config: Mapping[str, object] | None = None
@@ -123,8 +128,9 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         context=context,
         memory=memory(context),
         context_limit=None if wish.context is None else context,
-        completion_only=facts.chat_template is None,
+        completion_only=facts.chat_template is None and wish.template is None,
         chat_template=facts.chat_template,
+        template=wish.template,
         environment=runner_environment(threads, on_cpu=on_cpu),
         config=missing_config(facts),
         reasons=tuple(reasons),

@@ -20,6 +20,7 @@ from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.templates import ChatTemplate
 
 Work = Callable[[], Awaitable[None]]
 """What is still to be done, later."""
@@ -364,6 +365,7 @@ def _characters(command: wire.Command) -> int:
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
     """The command that loads this model by this plan."""
+    template = plan.template or ChatTemplate("")
     return wire.Load(
         id=command_id,
         format=model.format,
@@ -376,16 +378,19 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
+        stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
 
 
 def _template(model: LocalModel, plan: LoadPlan) -> str | None:
-    """The model's chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
-    # Of safetensors mistral.rs may know several templates, and chooses.
-    known = model.format == "gguf" and plan.chat_template is not None
-    return continuable(plan.chat_template or "") if known else None
+    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
+    text = plan.template.text if plan.template is not None else ""
+    if not text and model.format == "gguf":
+        # Of safetensors mistral.rs may know several templates, and chooses.
+        text = plan.chat_template or ""
+    return continuable(text) if text else None
 
 
 def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:

@@ -102,9 +102,8 @@ class RunnerProcess:
     async def end(self) -> None:
         """End the process and wait for it: terminated, and killed if that does not help at once."""
         self._ended = self._ended or "it was ended"
-        for stop in (self._process.terminate, self._process.kill):
-            with contextlib.suppress(ProcessLookupError):
-                stop()
+        for stop in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(stop)
             try:
                 await asyncio.wait_for(self._process.wait(), _END_GRACE_S)
                 break
@@ -112,6 +111,13 @@ class RunnerProcess:
                 continue
         # Not gathered: whoever stops waiting here must not keep the end from the subscribers.
         await asyncio.wait(self._tasks)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by subprocess's own methods: they collect a child that has just ended, and asyncio, which then
+        # finds none, warns on standard error.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def _read_events(self) -> None:
         assert self._process.stdout is not None
@@ -124,8 +130,7 @@ class RunnerProcess:
         except (wire.ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
             log.error("runner %d spoke nonsense: %s", self.pid, error)
             broken = "it sent something that is not the protocol"
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._signal(signal.SIGKILL)
         code = await self._process.wait()
         self._ended = self._ended or broken or self._cause(code)
         log.info("runner %d ended: %s", self.pid, self._ended)

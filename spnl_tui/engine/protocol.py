@@ -59,6 +59,9 @@ class Load:
     prefix_cache: int = 16
     paged_attention: bool | None = None
     chat_template: str | None = None
+    """In place of the model's own."""
+    stop: tuple[str, ...] = ()
+    """What ends every reply, besides the sampling's own."""
     config: str | None = None
     """GGUF: the text of the config.json that mistral.rs needs beside this model."""
     discard: int = 0

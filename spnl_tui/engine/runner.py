@@ -74,6 +74,7 @@ class Runner:
         self._cancelled: set[int] = set()
         self._raw = False
         self._continuable = False
+        self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
         self._prefixes = PrefixMemory()
 
@@ -90,6 +91,7 @@ class Runner:
             return
         self._raw = command.chat_template == wire.RAW_TEMPLATE
         self._continuable = is_continuable(command.chat_template)
+        self._stop = command.stop
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         if command.discard:
@@ -202,7 +204,7 @@ class Runner:
         tokens = sent = 0
         usage: Any = None
         reason: wire.FinishReason = "stop"
-        stops = StopFilter(sampling.stop)
+        stops = StopFilter((*sampling.stop, *self._stop))
         for chunk in stream:
             if request_id in self._cancelled:
                 reason = "cancelled"

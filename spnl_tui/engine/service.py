@@ -44,6 +44,8 @@ class LoadedModel:
     memory_bytes: int
     context_length: int | None
     plan: LoadPlan
+    idle_s: float | None = None
+    """Seconds since its last request; None if it is not idle."""
 
 
 class Engine:
@@ -153,9 +155,18 @@ class Engine:
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading, most recently used first."""
+        now = time.monotonic()
         pooled = sorted(self._pool.values(), key=lambda p: p.last_used, reverse=True)
         return tuple(
-            LoadedModel(p.model, p.pid, p.state, p.memory_bytes(), p.context_length, p.plan)
+            LoadedModel(
+                p.model,
+                p.pid,
+                p.state,
+                p.memory_bytes(),
+                p.context_length,
+                p.plan,
+                idle_s=now - p.last_used if p.state == "idle" else None,
+            )
             for p in pooled
             if p.state != "unloaded"
         )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from spnl_tui.engine import protocol as wire
@@ -15,7 +16,7 @@ from spnl_tui.engine.service import Engine
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, show_error
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import plain
 
 
@@ -52,6 +53,9 @@ class Request:
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     n: int = 1
+    completion: bool = False
+    """Continue the prompt, without a chat template."""
+    grammar: Grammar | None = None
     thinking: bool | None = None
     stream: bool = True
     json: bool = False
@@ -67,9 +71,18 @@ async def ask(engine: Engine, model: LocalModel, request: Request) -> int:
     """Print the reply, or n of them; returns the exit code."""
     replies = [Reply() for _ in range(request.n)]
     printer = _Printer(request)
-    events = engine.generate_chat(
-        model, request.messages(), request.sampling, n=request.n, thinking=request.thinking
-    )
+    if request.completion:
+        inputs = [request.prompt] * request.n
+        events = engine.generate_completion(model, inputs, request.sampling, grammar=request.grammar)
+    else:
+        events = engine.generate_chat(
+            model,
+            request.messages(),
+            request.sampling,
+            n=request.n,
+            thinking=request.thinking,
+            grammar=request.grammar,
+        )
     try:
         async with aclosing(events):
             async for event in events:
@@ -95,6 +108,35 @@ async def ask(engine: Engine, model: LocalModel, request: Request) -> int:
     if request.time:
         _show_times(done)
     return OK if len(done) == len(replies) else FAILED
+
+
+def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:
+    """What the reply must follow, of which one at most is given.
+
+    Raises:
+        RequestError: a file cannot be read, or the schema is no JSON object.
+    """
+    if regex is not None:
+        return Grammar("regex", regex)
+    if lark is not None:
+        return Grammar("lark", _text_of(lark))
+    if schema is None:
+        return None
+    text = _text_of(schema)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError("The JSON schema is not JSON", f"{schema}: {error}.", "Mend the file.") from error
+    if not isinstance(value, dict):
+        raise RequestError("Not a JSON schema", f"{schema} is no object.", 'A schema looks like {"type": …}.')
+    return Grammar("json_schema", text)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError("The file cannot be read", f"{file}: {error}.", "Check the path.") from error
 
 
 def read_prompt(argument: str | None, piped: str | None) -> str:

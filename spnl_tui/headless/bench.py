@@ -1,13 +1,16 @@
-"""`spnl-chat bench`: how fast a model is on this machine, as it is planned and as it is stored."""
+"""`spnl-chat bench`: how fast a model is on this machine, as planned, as stored, and with llama.cpp."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 import json
 import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
@@ -18,14 +21,17 @@ from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.tables import print_table
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.paths import Paths
 from spnl_tui.services import Services, load_planner, make_engine
 from spnl_tui.settings import Settings
 from spnl_tui.tables import Column
-from spnl_tui.text import in_bytes
+from spnl_tui.text import in_bytes, plain
 
 PREFILLS = (128, 512, 2048)
 """Prompt lengths in tokens, about."""
 _DECODE_TOKENS = 128
+_STORY = "Write a long story about a lighthouse and its keeper."
+_GO_ON = "Go on."
 _WORD_TOKENS = 1.35
 """Tokens of a numbered word in most vocabularies: the lengths that come out are printed, too."""
 
@@ -47,26 +53,18 @@ class Figures:
     memory_bytes: int
 
 
-async def bench(services: Services, *, json_: bool) -> int:
-    """Measure the model as planned, and as stored if that is another way, and print both."""
+async def bench(services: Services, *, against: str | None = None, json_: bool) -> int:
+    """Measure the model as planned, and as stored if that is another way, and print both.
+
+    `against` is "llama.cpp" to measure that beside them.
+    """
+    python = llama_python() if against else None
     model = await model_for(services)
-    settings = services.settings
-    planned = await load_planner(settings)(model)
-    ways: list[tuple[str, Settings]] = [("planned", settings)]
-    if planned.in_situ_quantization is not None:
-        engine = dataclasses.replace(settings.engine, in_situ_quantization="none")
-        ways.append(("as stored", dataclasses.replace(settings, engine=engine)))
     status = Transient()
-    results = []
     try:
-        for name, way in ways:
-            engine_service = make_engine(way, services.paths)
-            try:
-                results.append(
-                    await _measure(name, engine_service, model, await load_planner(way)(model), status)
-                )
-            finally:
-                await engine_service.close()
+        results = [
+            result async for result in measured(services.settings, services.paths, model, status, python)
+        ]
     finally:
         status.clear()
     if json_:
@@ -79,8 +77,96 @@ async def bench(services: Services, *, json_: bool) -> int:
     return OK
 
 
+def llama_python() -> str:
+    """The interpreter that has llama-cpp-python: this one.
+
+    Raises:
+        RequestError: it has not.
+    """
+    if importlib.util.find_spec("llama_cpp") is None:
+        raise RequestError(
+            "llama.cpp is not here",
+            f"llama-cpp-python is not installed for {sys.executable}.",
+            "Install it there: pip install llama-cpp-python (it is built, with CMake and a C++ compiler).",
+        )
+    return sys.executable
+
+
+async def measured(
+    settings: Settings,
+    paths: Paths,
+    model: LocalModel,
+    status: Transient,
+    llama: str | None = None,
+    prefills: Sequence[int] = PREFILLS,
+) -> AsyncIterator[Figures]:
+    """The figures of each way to run the model; `llama` is an interpreter that has llama-cpp-python.
+
+    Raises:
+        RequestError: one of them does not work.
+    """
+    planned = await load_planner(settings)(model)
+    ways = [("planned", settings)]
+    if planned.in_situ_quantization is not None:
+        engine = dataclasses.replace(settings.engine, in_situ_quantization="none")
+        ways.append(("as stored", dataclasses.replace(settings, engine=engine)))
+    for name, way in ways:
+        plan = await load_planner(way)(model)
+        service = make_engine(way, paths)
+        try:
+            yield await _measure(name, service, model, plan, status, prefills)
+        finally:
+            await service.close()
+    if llama is not None:
+        status.show("llama.cpp…")
+        yield await _measure_llama(llama, model, planned, prefills)
+
+
+async def _measure_llama(python: str, model: LocalModel, plan: LoadPlan, prefills: Sequence[int]) -> Figures:
+    if model.format != "gguf":
+        raise RequestError(
+            "llama.cpp cannot run this model", f"{model.name} is safetensors.", "Choose a GGUF."
+        )
+    wish = {
+        "path": str(model.directory / model.files[0]),
+        "threads": plan.threads,
+        "context": plan.context,
+        "story": _STORY,
+        "go_on": _GO_ON,
+        "tokens": _DECODE_TOKENS,
+        "prompts": [_words(tokens) for tokens in prefills if tokens + _DECODE_TOKENS <= plan.context],
+    }
+    process = await asyncio.create_subprocess_exec(
+        # -P: this directory has modules of other names.
+        *(python, "-P", str(Path(__file__).with_name("bench_llama.py")), json.dumps(wish)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        raise RequestError("llama.cpp could not run this model", plain(" ".join(last)), "Leave it out.")
+    figures = json.loads(out)
+    return Figures(
+        name="llama.cpp",
+        plan=f"llama-cpp-python {figures.pop('version')}, {plan.threads} threads",
+        prefill_tokens_per_s={int(n): speed for n, speed in figures.pop("prefill_tokens_per_s").items()},
+        **figures,
+    )
+
+
 async def _measure(
-    name: str, engine: Engine, model: LocalModel, plan: LoadPlan, status: Transient
+    name: str,
+    engine: Engine,
+    model: LocalModel,
+    plan: LoadPlan,
+    status: Transient,
+    prefills: Sequence[int],
 ) -> Figures:
     status.show(f"{name}: loading…")
     async with aclosing(engine.load(model)) as events:
@@ -90,18 +176,16 @@ async def _measure(
             if isinstance(event, wire.ModelLoaded):
                 load_s = event.seconds
     status.show(f"{name}: decoding…")
-    messages = [Message("user", "Write a long story about a lighthouse and its keeper.")]
+    messages = [Message("user", _STORY)]
     text, first = await _ask(engine, model, messages, _DECODE_TOKENS)
-    messages += [Message("assistant", text), Message("user", "Go on.")]
+    messages += [Message("assistant", text), Message("user", _GO_ON)]
     _, second = await _ask(engine, model, messages, 8)
     prefill = {}
-    for tokens in PREFILLS:
+    for tokens in prefills:
         if tokens + _DECODE_TOKENS > plan.context:
             continue
         status.show(f"{name}: reading {tokens:,} tokens…")
-        # Each begins differently, so that the prefix cache has nothing of it.
-        words = " ".join(f"{tokens}x{n}" for n in range(int(tokens / _WORD_TOKENS / 4)))
-        _, end = await _ask(engine, model, [Message("user", words)], 1)
+        _, end = await _ask(engine, model, [Message("user", _words(tokens))], 1)
         assert end.timing.prefill_s
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
     assert first.timing.ttft_s is not None
@@ -117,6 +201,11 @@ async def _measure(
         decode_tokens_per_s=first.timing.decode_tokens_per_s or 0.0,
         memory_bytes=loaded.memory_bytes,
     )
+
+
+def _words(tokens: int) -> str:
+    """About so many tokens. Each begins differently, so that a prefix cache has nothing of it."""
+    return " ".join(f"{tokens}x{n}" for n in range(int(tokens / _WORD_TOKENS / 4)))
 
 
 async def _ask(
@@ -144,9 +233,10 @@ def _table(results: list[Figures]) -> tuple[list[Column], list[tuple[str, ...]]]
         *(
             (
                 f"prefill, {tokens:,} tokens",
-                *(f"{r.prefill_tokens_per_s[tokens]:.0f} tokens/s" for r in results),
+                # Where templates and tokenizers differ by a few tokens, the lengths do, too.
+                *(f"{list(r.prefill_tokens_per_s.values())[at]:.0f} tokens/s" for r in results),
             )
-            for tokens in results[0].prefill_tokens_per_s
+            for at, tokens in enumerate(results[0].prefill_tokens_per_s)
         ),
         ("decode", *(f"{r.decode_tokens_per_s:.1f} tokens/s" for r in results)),
         ("memory", *(in_bytes(r.memory_bytes) for r in results)),

@@ -109,6 +109,10 @@ class Catalog:
     def __init__(self, hub: HubAccess | None = None, *, timeout: float = 15.0) -> None:
         self._client = HubClient(hub or HubAccess(), timeout=timeout)
 
+    async def prepare(self) -> None:
+        """Get ready for the first request, a tenth of a second of imports in a thread."""
+        await self._client.prepare()
+
     async def search(
         self,
         text: str = "",

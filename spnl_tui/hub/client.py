@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -49,6 +50,15 @@ class HubClient:
         self._hub = hub
         self._timeout = timeout
         self._session: asyncio.Task[tuple[httpx2.AsyncClient, str]] | None = None
+
+    async def prepare(self) -> None:
+        """Have everything imported and opened that the first request needs; asks nothing yet.
+
+        Raises:
+            HubError: requests cannot be made.
+        """
+        with self._errors():
+            await self._open()
 
     async def get_json(self, path: str, params: Params | None = None) -> Answer:
         """The answer to GET `path` (`/api/…`, or the `next` of an answer).
@@ -106,9 +116,11 @@ class HubClient:
         return session, endpoint, {"Authorization": f"Bearer {token}"} if token else {}
 
     def _make_session(self) -> tuple[httpx2.AsyncClient, str]:
-        # In a thread: the import and the certificates take a tenth of a second.
+        # In a thread: the imports and the certificates take a tenth of a second.
         from huggingface_hub import get_async_session
 
+        with suppress(ImportError):  # else imported at the first request, while no key is answered
+            import_module("anyio._backends._asyncio")
         session = get_async_session()
         session.timeout = self._timeout
         return session, self._hub.address

@@ -37,6 +37,7 @@ _TAIL = """
 # What a setting without a default may look like.
 _SAMPLES: dict[str, Any] = {
     "default": "starter",
+    "template": "chatml",
     "top_p": 0.95,
     "top_k": 40,
     "min_p": 0.05,

@@ -34,6 +34,9 @@ class ModelSettings:
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
     "~/models/x.gguf". Not set: the one used last."""
+    template: str | None = None
+    """The chat template of every model, in place of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
+    "zephyr", or a Jinja file. Not set: the model's own; one that has none continues texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,13 @@ class ChatSettings:
     """Render replies as Markdown; false shows them as they were written."""
     automatic_titles: bool = True
     """Have the model name a conversation while it is idle; false takes the title from the first prompt."""
+    candidates: int = 3
+    """How many candidates /n asks for when it is not told, from 2 to 9."""
+    judge_criteria: str = "correct, clear, and to the point"
+    """What candidates are judged by when nothing else is said."""
+
+    def __post_init__(self) -> None:
+        _at_least("candidates", self.candidates, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

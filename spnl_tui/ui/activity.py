@@ -51,7 +51,7 @@ def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, s
     state = _state(activity, elapsed_s)
     model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
     figures = [_tokens(activity), _ttft(activity), _context(activity)]
-    short_model = _shortened(model, _SHORT_NAME)
+    short_model = shortened(model, _SHORT_NAME)
     for name, shown in (
         (model, figures),
         (model, [figures[0], figures[2]]),
@@ -62,10 +62,11 @@ def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, s
         left, right = _left(name, state), " · ".join(filter(None, shown))
         if len(left) + len(right) + (3 if right else 0) <= width:
             return left, right
-    return _left(_shortened(model, width - len(state) - 3), state)[:width], ""
+    return _left(shortened(model, width - len(state) - 3), state)[:width], ""
 
 
-def _shortened(text: str, length: int) -> str:
+def shortened(text: str, length: int) -> str:
+    """At most so many characters of a text, the last an ellipsis if some are left out."""
     if len(text) <= length:
         return text
     return text[: length - 1] + "…" if length > 1 else ""
@@ -94,10 +95,14 @@ def _state(activity: Activity, elapsed_s: int) -> str:
 
 
 def _tokens(activity: Activity) -> str:
-    if not activity.tokens:
+    return tokens_text(activity.tokens, activity.tokens_per_s)
+
+
+def tokens_text(tokens: int, rate: float | None) -> str:
+    """So many tokens, at so many a second; empty if there are none."""
+    if not tokens:
         return ""
-    amount = f"{activity.tokens:,} token{'' if activity.tokens == 1 else 's'}"
-    rate = activity.tokens_per_s
+    amount = f"{tokens:,} token{'' if tokens == 1 else 's'}"
     return f"{amount} at {rate:.{0 if rate >= 100 else 1}f}/s" if rate else amount
 
 

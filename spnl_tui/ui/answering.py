@@ -1,16 +1,16 @@
-"""Prompts and the replies to them: one at a time in each conversation, several conversations at once."""
+"""Prompts and their replies: one prompt at a time in each conversation, several conversations at once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.settings import Settings
-from spnl_tui.text import first_line
+from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
@@ -19,10 +19,12 @@ from spnl_tui.ui.naming import Naming
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
+    from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.activity import Activity
-    from spnl_tui.ui.asking import Memory
+    from spnl_tui.ui.asking import Memory, Variation
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
+    from spnl_tui.ui.widgets.turns import Reply
 
 _TYPING_S = 0.25
 """So long after the last key what is typed is counted."""
@@ -33,9 +35,17 @@ class _Open:
     """A conversation that is seen, or that is replied to out of sight."""
 
     conversation: Conversation
-    run: ReplyRun | None = None
+    runs: dict[str, ReplyRun] = field(default_factory=dict)
+    """What is being made, by the id of the turn: one reply, or several candidates."""
     queued: str = ""
     """What was sent while there was no way to answer it."""
+
+    @property
+    def run(self) -> ReplyRun | None:
+        """The one whose activity is shown: the first that does not wait for its turn."""
+        runs = self.runs.values()
+        working = (run for run in runs if run.activity.state not in ("idle", "queued"))
+        return next(working, next(iter(runs), None))
 
 
 class Answering:
@@ -57,6 +67,10 @@ class Answering:
     def run(self) -> ReplyRun | None:
         """The reply that is being made in the conversation that is seen."""
         return self._seen().run
+
+    def run_of(self, turn_id: str) -> ReplyRun | None:
+        """The run that makes this turn of the conversation that is seen."""
+        return self._seen().runs.get(turn_id)
 
     @property
     def replying(self) -> frozenset[str]:
@@ -100,7 +114,7 @@ class Answering:
     def reply_ended(self, conversation_id: str, *, well: bool) -> None:
         """The reply in this conversation has ended: go on with what was typed meanwhile."""
         each = self._open.get(conversation_id)
-        if each is None:
+        if each is None or each.runs:
             return
         if each.queued and well:
             self._send_queued(each)
@@ -127,27 +141,33 @@ class Answering:
             self._prompt.give_back(self._screen.prompting.as_typed(text))
 
     async def _ask(self, conversation: Conversation, text: str) -> None:
+        await self.add_prompt(conversation, text)
+        self.reply(conversation, conversation.add_turn("assistant"))
+
+    async def add_prompt(self, conversation: Conversation, text: str) -> Turn:
+        """Put this prompt at the end of the conversation, or beside the one that it is an edit of."""
         from spnl_tui.conversations.titles import title_of
 
         if not self._is_seen(conversation):
-            conversation.add_turn("user", text)
+            turn = conversation.add_turn("user", text)
         else:
             self._screen.chat.show_welcome(False)
             if edited := self._screen.branches.take_edited():
                 turn = conversation.branch_from(edited, text)
                 await self._screen.show_branch(edited, turn.id)
             else:
-                await self._transcript.add(conversation.add_turn("user", text))
+                turn = conversation.add_turn("user", text)
+                await self._transcript.add(turn)
         if conversation.title_is_automatic and not conversation.title:
             conversation.title = title_of(conversation)
             self._screen.show_title()
-        self.reply(conversation, conversation.add_turn("assistant"))
+        return turn
 
     # ── replies ──────────────────────────────────────────────────────────────────────────────────
 
-    def reply(self, conversation: Conversation, turn: Turn) -> None:
+    def reply(self, conversation: Conversation, turn: Turn, variation: Variation | None = None) -> None:
         """Have this turn filled by the model, which goes on with what it holds already."""
-        start(self._screen, "reply", self._reply, conversation, turn)
+        start(self._screen, "reply", self._reply, conversation, turn, variation)
 
     async def shown(self) -> None:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
@@ -161,37 +181,80 @@ class Answering:
         elif seen.queued:
             await self._return_queued()
 
-    async def stop(self, conversation_id: str) -> None:
-        """Stop the reply in this conversation, if one is being made; it is kept where it belongs."""
-        each = self._open.get(conversation_id)
-        if each is not None and (run := each.run) is not None:
+    async def stop(self, conversation_id: str, *, but: str = "") -> None:
+        """Stop what is being made in this conversation, but this turn; it is kept where it belongs."""
+        if (each := self._open.get(conversation_id)) is None:
+            return
+        stopped = [run for turn_id, run in each.runs.items() if turn_id != but]
+        for run in stopped:
             run.stop()
+        for run in stopped:
             await run.ended.wait()
 
-    async def _reply(self, conversation: Conversation, turn: Turn) -> None:
+    def activity_for(self, model: LocalModel) -> Activity:
+        """What a request of this model begins with."""
+        return replace(
+            self._screen.activity,
+            model=plain(model.name),
+            state="idle",
+            since=self._services.clock(),
+            tokens=0,
+            tokens_per_s=None,
+            ttft_s=None,
+            total=0,
+        )
+
+    def begin(self, conversation: Conversation, key: str, run: ReplyRun) -> None:
+        """Something is being made in this conversation: a turn of this id, or a verdict."""
+        self._opened(conversation).runs[key] = run
+        self.show_activity(conversation)
+        self._screen.refresh_bindings()
+
+    def end(self, conversation: Conversation, key: str) -> None:
+        """It is made."""
+        each = self._opened(conversation)
+        run = each.runs.pop(key)
+        if self._is_seen(conversation) and not each.runs:
+            in_use = self._screen.in_use.model
+            self._screen.activity = replace(run.activity, model=plain(in_use.name) if in_use else "")
+            self._screen.in_use.take_up_chosen()
+        self.show_activity(conversation)
+        self._screen.refresh_bindings()
+
+    def show_activity(self, conversation: Conversation) -> None:
+        """Show what is done for this conversation, if it is seen."""
+        if self._is_seen(conversation) and (run := self._opened(conversation).run) is not None:
+            self._screen.activity = run.activity
+
+    def _widget(self, turn_id: str) -> Reply | None:
+        return self._screen.choosing.widget(turn_id) or self._transcript.reply(turn_id)
+
+    async def _reply(self, conversation: Conversation, turn: Turn, variation: Variation | None) -> None:
         """Have this turn filled. The one streaming path, whatever asked for the reply."""
         from spnl_tui.ui.asking import Asking
         from spnl_tui.ui.replying import ReplyRun
 
-        model = self._screen.in_use.model
+        model = (variation and variation.model) or self._screen.in_use.model
         assert model is not None
         if self.naming is not None:
             self.naming.leave()
-        asking = Asking(
-            self._services.engine, self._meters.of(model), self._settings, model, conversation, turn
-        )
+        meter = self._meters.of(model)
+        asking = Asking(self._services.engine, meter, self._settings, model, conversation, turn, variation)
         if self._is_seen(conversation):
-            await self._transcript.add(turn)
+            if self._widget(turn.id) is None:
+                await self._transcript.add(turn)
             self._transcript.follow()
         recording = Recording(self._screen)
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
             now = asking.keep(so_far)
-            recording.changed()
+            if activity.state != "queued":
+                recording.changed()
+            self.show_activity(conversation)
             if self._is_seen(conversation):
-                self._screen.activity = activity
-                if (widget := self._transcript.reply(turn.id)) is not None:
+                if (widget := self._widget(turn.id)) is not None:
                     await widget.show(now)
+                self._screen.choosing.progressed(now, activity)
 
         def remember(memory: Memory) -> None:
             if self._is_seen(conversation):
@@ -200,20 +263,8 @@ class Answering:
         async def may_forget(count: int) -> bool:
             return self._is_seen(conversation) and await self._may_forget(count)
 
-        activity = replace(
-            self._screen.activity,
-            state="idle",
-            since=self._services.clock(),
-            tokens=0,
-            tokens_per_s=None,
-            ttft_s=None,
-            total=0,
-        )
-        run = ReplyRun(activity, self._services.clock, draw)
-        self._opened(conversation).run = run
-        if self._is_seen(conversation):
-            self._screen.activity = activity
-        self._screen.refresh_bindings()
+        run = ReplyRun(self.activity_for(model), self._services.clock, draw)
+        self.begin(conversation, turn.id, run)
         self._screen.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
         try:
             if asking.prompt is not None:
@@ -225,7 +276,7 @@ class Answering:
                 try:
                     await run.run(events)
                     # The screen is free before the engine is told: ending a prefill takes it a while.
-                    await self._finish(conversation, asking.finish(run.so_far), run)
+                    await self._finish(conversation, asking.finish(run.so_far))
                     await recording.finish()
                     run.ended.set()
                     await asking.learn(run.so_far)
@@ -234,25 +285,24 @@ class Answering:
                 finally:
                     await run.close()
         finally:
-            if conversation[turn.id].streaming:  # the program ends
+            if turn.id in conversation and conversation[turn.id].streaming:  # the program ends
                 asking.finish(run.so_far)
-                await recording.finish()
+                if run.activity.state != "queued":
+                    await recording.finish()
             run.ended.set()
 
-    async def _finish(self, conversation: Conversation, done: Turn, run: ReplyRun) -> None:
-        self._opened(conversation).run = None
+    async def _finish(self, conversation: Conversation, done: Turn) -> None:
+        self.end(conversation, done.id)
         if self._is_seen(conversation):
-            self._screen.activity = run.activity
-            self._screen.in_use.take_up_chosen()
-            if (widget := self._transcript.reply(done.id)) is not None:
+            if (widget := self._widget(done.id)) is not None:
                 await widget.finish(done)
-        else:
+            self._screen.choosing.progressed(done)
+        elif conversation.id not in self.replying:
             title = "A reply has failed" if done.finish_reason == "failed" else "A reply is complete"
             self._screen.notify(first_line(conversation.title, 60), title=title, markup=False)
         self._screen.post_message(
             messages.ReplyEnded(done.finish_reason or "cancelled", done.text, conversation.id)
         )
-        self._screen.refresh_bindings()
 
     async def _may_forget(self, count: int) -> bool:
         from spnl_tui.ui.confirm_screen import ConfirmScreen

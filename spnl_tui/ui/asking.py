@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from spnl_tui.conversations.context import (
@@ -43,6 +44,20 @@ class Memory(NamedTuple):
     """What it knows of the turns before that."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What is different about a request that is one of several for one prompt."""
+
+    model: LocalModel | None = None
+    """Asked instead of the model in use."""
+    sampling: Sampling | None = None
+    """Instead of the conversation's."""
+    messages: tuple[Message, ...] | None = None
+    """Sent instead of the branch."""
+    turns: asyncio.Lock | None = None
+    """Held while it is asked: those that share it are asked one after the other."""
+
+
 class Asking:
     """One request for a reply to the branch above a turn, or for the rest of the reply that the turn begins.
 
@@ -58,7 +73,9 @@ class Asking:
         model: LocalModel,
         conversation: Conversation,
         turn: Turn,
+        variation: Variation | None = None,
     ) -> None:
+        self._variation = variation or Variation()
         self._engine = engine
         self._meter = meter
         self._settings = settings
@@ -93,8 +110,25 @@ class Asking:
         `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
         whether so many more turns may be left out. None: they may not.
         """
-        plan = await self._plan()
-        if plan is None:
+        if (turns := self._variation.turns) is not None:
+            yield RequestQueued(id=0, ahead=0)
+            await turns.acquire()
+        try:
+            async with aclosing(self._events(remember, may_forget)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if turns is not None:
+                turns.release()
+
+    async def _events(
+        self,
+        remember: Callable[[Memory], None],
+        may_forget: Callable[[int], Awaitable[bool]] | None,
+    ) -> AsyncGenerator[Step, None]:
+        given = self._variation.messages
+        plan = None if given else await self._plan()
+        if plan is None and not given:
             # What fits only the model's own tokenizer can tell. The request would load the model anyway.
             async with aclosing(self._engine.load(self._model)) as events:
                 async for event in events:
@@ -124,14 +158,15 @@ class Asking:
     async def _reply(
         self, plan: ContextPlan | None, remember: Callable[[Memory], None]
     ) -> AsyncGenerator[Event, None]:
-        conversation, sampling = self._conversation, self._conversation.sampling
+        conversation, given = self._conversation, self._variation.messages
+        sampling = self._variation.sampling or conversation.sampling
         sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
         if plan is not None and left_out:
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
         summary = self._summary if left_out else ""
         if plan is not None:
             remember(Memory(plan.marker, summary))
-        self._messages = request_messages(conversation.system_prompt, sent, summary)
+        self._messages = given or request_messages(conversation.system_prompt, sent, summary)
         thinking = self._settings.chat.thinking
         self._provenance = provenance_of_request(
             self._model,

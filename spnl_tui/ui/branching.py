@@ -53,6 +53,8 @@ class Branching:
     async def act(self, what: str) -> None:
         """Do it; what goes wrong is told."""
         try:
+            if what not in ("up", "down", "leave"):
+                await self._screen.choosing.close()
             await self._actions[what]()
         except SpnlError as error:
             tell(self._screen, error)
@@ -72,7 +74,7 @@ class Branching:
             case "go_on":
                 return not self._screen.replying and self._unfinished() is not None
             case "delete":
-                return not self._screen.replying and self._under_cursor() is not None
+                return not self._screen.replying and self.under_cursor() is not None
             case _:
                 return not self._screen.replying and len(self._conversation) > 0
 
@@ -197,7 +199,7 @@ class Branching:
     async def fork(self) -> None:
         """Begin a conversation of its own with the branch down to the turn."""
         path = self._conversation.path()
-        turn = self._under_cursor() or path[-1]
+        turn = self.under_cursor() or path[-1]
         forked = self._conversation.fork(turn.id)
         if (store := await self._keeping.store()) is not None:
             forked = await store.add(forked)
@@ -206,7 +208,7 @@ class Branching:
 
     async def delete(self) -> None:
         """Delete the turn; until the program ends, that can be undone."""
-        turn, conversation = self._under_cursor(), self._conversation
+        turn, conversation = self.under_cursor(), self._conversation
         if turn is None:
             return
         store = await self._keeping.store()
@@ -236,13 +238,14 @@ class Branching:
     def _conversation(self) -> Conversation:
         return self._screen.conversation
 
-    def _under_cursor(self) -> Turn | None:
+    def under_cursor(self) -> Turn | None:
+        """The turn on which the cursor is, if it is on any."""
         conversation = self._conversation
         return conversation[self._cursor] if self._cursor in conversation else None  # noqa: SIM401 - no dict
 
     def _editable(self) -> Turn | None:
         """The turn under the cursor, or else the last one of the user's."""
-        if (turn := self._under_cursor()) is not None:
+        if (turn := self.under_cursor()) is not None:
             return turn
         return next((turn for turn in reversed(self._conversation.path()) if turn.role == "user"), None)
 
@@ -256,7 +259,7 @@ class Branching:
 
     def _fork(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
-        if (turn := self._under_cursor()) is not None:
+        if (turn := self.under_cursor()) is not None:
             return turn if self.place(turn)[1] > 1 else None
         path = reversed(self._conversation.path())
         return next((turn for turn in path if self.place(turn)[1] > 1), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -142,6 +143,11 @@ class ModelBrowser:
         """By repository and commit: a header is read once."""
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
+
+    async def prepare(self) -> None:
+        """Import ahead what the first search needs. Asks the hub nothing."""
+        with suppress(HubError):  # the first search will tell
+            await self._catalog.prepare()
 
     async def listing(self) -> Listing:
         """What is on this machine."""

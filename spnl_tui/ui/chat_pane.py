@@ -10,7 +10,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList
 
 from spnl_tui.settings import ChatSettings
+from spnl_tui.ui.widgets.candidates import Candidates
 from spnl_tui.ui.widgets.completions import Completions
+from spnl_tui.ui.widgets.find_bar import FindBar
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
@@ -30,7 +32,9 @@ class ChatPane(Horizontal):
         self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
+        self.find_bar = FindBar(id="find")
         self._completions = Completions()
+        self.candidates = Candidates(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self.prompt = Prompt(self._completions)
 
     def compose(self) -> ComposeResult:
@@ -39,7 +43,9 @@ class ChatPane(Horizontal):
             with Vertical(id="welcome-box"):
                 yield self.welcome
             yield self.transcript
+            yield self.candidates
             with Vertical(id="prompt-box"):
+                yield self.find_bar
                 yield self._completions
                 yield self.prompt
 
@@ -51,6 +57,11 @@ class ChatPane(Horizontal):
     def on_mount(self) -> None:
         """Nothing has been said yet."""
         self.show_welcome(True)
+
+    def show_candidates(self, shown: bool) -> None:
+        """Give most of the room to candidates, among which the prompt's arrow keys move; or no longer."""
+        self.set_class(shown, "-choosing")
+        self.prompt.choosing = shown
 
     def show_welcome(self, shown: bool) -> None:
         """Show the welcome, or the conversation."""

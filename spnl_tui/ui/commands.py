@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models", "loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,9 @@ class Command:
     argument: str = ""
     """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
     its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
+
+    prompt: bool = False
+    """Whether what is typed after the name ends in a prompt, which may mention files."""
 
     def binding(self) -> Binding:
         """The command as Textual's binding.
@@ -120,6 +123,15 @@ COMMANDS: tuple[Command, ...] = (
         palette=False,
     ),
     Command(
+        id="find.close",
+        keys="escape",
+        action="find('close')",
+        label="Close",
+        help="Look for nothing in the conversation any more.",
+        group="Prompt",
+        palette=False,
+    ),
+    Command(
         id="chat.editor",
         keys="alt+e",
         action="edit_prompt",
@@ -151,22 +163,32 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.copy",
         keys="ctrl+y",
-        action="copy_reply",
+        action="copy('turn')",
         label="Copy",
-        help="Copy the last reply.",
+        help="Copy the last reply, or the turn under the cursor.",
         group="Reply",
         slash="copy",
+        argument="[all|code]",
         footer=True,
     ),
     Command(
         id="chat.copy_code",
         keys="ctrl+b",
-        action="copy_code",
+        action="copy('code')",
         label="Code",
-        help="Copy a code block of the last reply.",
+        help="Copy a code block of the last reply, or of the turn under the cursor.",
         group="Reply",
         slash="code",
         footer=True,
+    ),
+    Command(
+        id="chat.copy_all",
+        keys="alt+y",
+        action="copy('all')",
+        label="Copy all",
+        help="Copy what is seen of the conversation, as Markdown.",
+        group="Reply",
+        slash="copy-all",
     ),
     Command(
         id="chat.thinking",
@@ -254,6 +276,38 @@ COMMANDS: tuple[Command, ...] = (
         argument="WORDS",
     ),
     Command(
+        id="find.open",
+        keys="ctrl+slash,ctrl+underscore",
+        action="find('open')",
+        label="Find",
+        help="Find words in this conversation.",
+        group="Conversation",
+        slash="find",
+        argument="WORDS",
+    ),
+    Command(
+        id="find.earlier",
+        keys="up",
+        action="screen.find('earlier')",
+        label="Earlier",
+        help="Go to the turn before that has the words that one looks for.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
+    ),
+    Command(
+        id="find.later",
+        keys="down",
+        action="screen.find('later')",
+        label="Later",
+        help="Go to the next turn that has them.",
+        group="Conversation",
+        place="find",
+        footer=True,
+        palette=False,
+    ),
+    Command(
         id="turn.up",
         keys="alt+up",
         action="turn('up')",
@@ -301,6 +355,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Tree",
         help="Show all branches of the conversation, to go to a turn.",
         group="Conversation",
+        slash="tree",
     ),
     Command(
         id="turn.go_on",
@@ -309,6 +364,7 @@ COMMANDS: tuple[Command, ...] = (
         label="Continue",
         help="Have the model go on with a reply that was stopped, cut off or edited.",
         group="Reply",
+        slash="continue",
     ),
     Command(
         id="turn.fork",
@@ -348,11 +404,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         id="talks.persona",
-        keys="alt+p",
+        keys="alt+r",
         action="talk('persona')",
         label="Persona",
         help="Choose a persona; edit system prompt and sampling of the conversation.",
         group="Conversation",
+        slash="persona",
     ),
     Command(
         id="talks.export",
@@ -371,6 +428,86 @@ COMMANDS: tuple[Command, ...] = (
         help="Write the whole conversation to a JSON file in this directory, without loss.",
         group="Conversation",
         slash="export-json",
+    ),
+    Command(
+        id="many.ask",
+        keys="alt+n",
+        action="choose('many')",
+        label="Many",
+        help="Ask for several candidates, side by side: for a new prompt, or for the last one.",
+        group="Many answers",
+        slash="n",
+        argument="COUNT PROMPT",
+        prompt=True,
+    ),
+    Command(
+        id="many.compare",
+        keys="alt+m",
+        action="choose('compare')",
+        label="Compare",
+        help="Ask several models the same, side by side.",
+        group="Many answers",
+        slash="compare",
+        argument="MODEL… -- PROMPT",
+        prompt=True,
+    ),
+    Command(
+        id="many.side_by_side",
+        keys="alt+b",
+        action="choose('side_by_side')",
+        label="Side by side",
+        help="Show the last reply and its siblings side by side.",
+        group="Many answers",
+        slash="side-by-side",
+    ),
+    Command(
+        id="many.before",
+        keys="left",
+        action="left",
+        label="Before",
+        help="Highlight the candidate before (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.after",
+        keys="right",
+        action="right",
+        label="After",
+        help="Highlight the next candidate (while the prompt is empty).",
+        group="Many answers",
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="many.pick",
+        keys="alt+p",
+        action="choose('pick')",
+        label="Pick",
+        help="Go on with the highlighted candidate, or one by its number. Enter does so on an empty prompt.",
+        group="Many answers",
+        slash="pick",
+        argument="NUMBER",
+    ),
+    Command(
+        id="many.judge",
+        keys="alt+v",
+        action="choose('judge')",
+        label="Judge",
+        help="Have the candidates judged by the model, with reasons.",
+        group="Many answers",
+        slash="judge",
+        argument="CRITERIA",
+    ),
+    Command(
+        id="many.merge",
+        keys="alt+g",
+        action="choose('merge')",
+        label="Merge",
+        help="Have the candidates merged into one more by the model.",
+        group="Many answers",
+        slash="merge",
     ),
     Command(
         id="talks.open",
@@ -462,6 +599,25 @@ COMMANDS: tuple[Command, ...] = (
         help="Go back to the prompt.",
         group="List of conversations",
         place="talks",
+        palette=False,
+    ),
+    Command(
+        id="models.loaded",
+        keys="alt+m",
+        action="show_loaded",
+        label="Loaded models",
+        help="Show what is loaded; talk to another model from the next prompt on, or unload one.",
+        group="Models",
+        slash="loaded",
+    ),
+    Command(
+        id="models.unload",
+        keys="f8",
+        action="unload",
+        label="Unload",
+        help="Unload the highlighted model (in the list of loaded models).",
+        group="Models",
+        place="loaded",
         palette=False,
     ),
     Command(
@@ -739,7 +895,7 @@ COMMANDS: tuple[Command, ...] = (
 CHAT_ACTIONS = frozenset(
     command.action.partition("(")[0]
     for command in COMMANDS
-    if command.group in ("Prompt", "Reply", "Conversation")
+    if command.group in ("Prompt", "Reply", "Conversation", "Many answers")
 )
 """What is done with the conversation, and only while it is seen."""
 TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
@@ -751,10 +907,10 @@ def bindings(place: Place) -> list[BindingType]:
     return [command.binding() for command in COMMANDS if command.place == place]
 
 
-def can_do(command: Command, screen: Screen[Any]) -> bool:
-    """Whether the command can be done now, from this screen."""
+def can_do(command: Command, screen: Screen[Any], *arguments: str) -> bool:
+    """Whether the command can be done now, from this screen, with what was typed after its name."""
     owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
-    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, parameters))
+    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, (*parameters, *arguments)))
 
 
 async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:
@@ -775,5 +931,9 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
-    return display.upper() if len(display) > 1 else display
+    key = next(iter(keys_of(command, keymap)), "")
+    *held, last = key.split("+")
+    display = app.get_key_display(Binding(last, ""))
+    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+        display = display.upper()
+    return "+".join([*(part.capitalize() for part in held), display])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, TextArea
+from textual.widgets import ContentSwitcher, Footer, Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -23,23 +23,32 @@ from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.background import restart, start
 from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
+from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
+from spnl_tui.ui.finding import Finding
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
+from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.hub.scan import LibraryEntry
+    from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
+_AHEAD_S = 2.0
+"""So long after the start the pane with the models is made, unless it was wanted before."""
 _MOUNTED_SINGLY = 12
 """A branch of more turns is shown from its end, as a conversation is that is opened."""
 
@@ -63,12 +72,16 @@ class MainScreen(Screen[None]):
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
+        self._making_models = asyncio.Lock()
         self.talks = Talks(self, services, settings)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
+        self.finding = Finding(self)
         self.prompting = Prompting(self)
+        self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
+        self.choosing = Choosing(self, services, settings)
         self.chat.transcript.place = self.branches.place
         self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
 
@@ -86,6 +99,8 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.downloading.follow)
+        if self._services.browser is not None:
+            self.set_timer(_AHEAD_S, self._make_models_ahead)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -107,19 +122,44 @@ class MainScreen(Screen[None]):
 
     @work(group="models", exclusive=True)
     async def action_show_models(self) -> None:
-        """Show the models. The pane is made when it is first wanted."""
-        switcher = self.query_one("#body", ContentSwitcher)
-        if self.models is None:
-            make = self._services.browser
-            assert make is not None
-            browser = await asyncio.to_thread(make)
-            from spnl_tui.ui.models_pane import ModelsPane
-
-            self.models = ModelsPane(browser, context=self._settings.context.length, id="models")
-            await switcher.add_content(self.models)
-        switcher.current = "models"
-        self.models.activate()
+        """Show the models."""
+        pane = await self._models_pane()
+        self.query_one("#body", ContentSwitcher).current = "models"
+        pane.activate()
         self.refresh_bindings()
+
+    @work(group="dialog", exclusive=True)
+    async def action_show_loaded(self) -> None:
+        """Show what is loaded, to talk to another model or to unload one."""
+        await self.in_use.choose()
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """The models on this machine."""
+        return () if self._services.browser is None else await (await self._models_pane()).library()
+
+    @work(group="models-ahead")
+    async def _make_models_ahead(self) -> None:
+        pane = await self._models_pane()
+        pane.prepare()
+
+    async def _models_pane(self) -> ModelsPane:
+        """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
+        async with self._making_models:
+            if self.models is None:
+                make = self._services.browser
+                assert make is not None
+
+                def import_and_make() -> tuple[type[ModelsPane], ModelBrowser]:
+                    from spnl_tui.ui.models_pane import ModelsPane
+
+                    return ModelsPane, make()
+
+                # A tenth of a second, in which no key may wait.
+                kind, browser = await asyncio.to_thread(import_and_make)
+                pane = kind(browser, context=self._settings.context.length, id="models")
+                await self.query_one("#body", ContentSwitcher).add_content(pane)
+                self.models = pane
+            return self.models
 
     def action_show_pulls(self) -> None:
         """Show the pulls."""
@@ -178,6 +218,7 @@ class MainScreen(Screen[None]):
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
+        await self.choosing.close()
         if message.text:
             await self.prompting.submit(message.text)
         if self.in_use.model is None:
@@ -245,10 +286,12 @@ class MainScreen(Screen[None]):
             self.activity = replace(self.activity, state="idle", stage="")
         self.conversation = conversation
         self.branches.forget()
+        self.finding.forget()
         path = conversation.path()
         self.show_title()
         self.chat.transcript.remember_from(*memory_of(path))
-        await self.chat.transcript.show(path)
+        await self.chat.transcript.show(self.choosing.above(path))
+        await self.choosing.shown()
         self.chat.show_welcome(not path)
         if (model := self.in_use.model) is not None:
             if conversation.id not in self.answering.replying:
@@ -293,6 +336,31 @@ class MainScreen(Screen[None]):
         """Do something with a turn; see `Branching`."""
         await self.branches.act(what)
 
+    @work(group="choose")
+    async def action_choose(self, what: str, *arguments: str) -> None:
+        """Do something with candidates; see `Choosing`."""
+        await self.choosing.act(what, *arguments)
+
+    @on(messages.CandidateMoveRequested)
+    async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
+        message.stop()
+        await self.choosing.move(message.by)
+
+    @on(Candidate.Clicked)
+    async def _candidate_clicked(self, message: Candidate.Clicked) -> None:
+        message.stop()
+        await self.choosing.highlight(message.turn_id)
+
+    @work(group="find", exclusive=True)
+    async def action_find(self, what: str, *arguments: str) -> None:
+        """Find words in the conversation; see `Finding`."""
+        await self.finding.act(what, *arguments)
+
+    @on(Input.Changed, "FindBar Input")
+    @work(group="find", exclusive=True)
+    async def _words_changed(self) -> None:
+        await self.finding.look()
+
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -315,15 +383,14 @@ class MainScreen(Screen[None]):
             case "stop":
                 return self.replying
             case "regenerate":
-                return not self.replying and self._last_reply() is not None
-            case "copy_reply":
-                return bool((last := self._last_reply()) and last.text)
+                return not self.replying and self.last_reply() is not None
+            case "find":
+                return self.finding.can(str(parameters[0]))
+            case "copy":
+                return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                thought = bool((last := self._last_reply()) and last.reasoning)
+                thought = bool((last := self.last_reply()) and last.reasoning)
                 return thought or self.replying or self.chat.transcript.summarized
-            case "copy_code":
-                last = self._last_reply()
-                return last is not None and ("```" in last.text or "~~~" in last.text)
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -332,6 +399,8 @@ class MainScreen(Screen[None]):
                 return self.talks.can(str(parameters[0]))
             case "turn":
                 return self.branches.can(str(parameters[0]))
+            case "choose":
+                return self.choosing.can(str(parameters[0]))
             case _:
                 return True
 
@@ -346,40 +415,28 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Stop the reply and keep what has come."""
-        if (run := self.answering.run) is not None:
+        if not self.choosing.stop() and (run := self.answering.run) is not None:
             run.stop()
 
     async def action_regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
-        last = self._last_reply()
+        last = self.last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
+        await self.choosing.close()
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
-    def action_copy_reply(self) -> None:
-        """Copy the last reply."""
-        if last := self._last_reply():
-            self._copy(last.text, "The reply")
-
     @work(group="dialog", exclusive=True)
-    async def action_copy_code(self) -> None:
-        """Copy a code block of the last reply; ask which one if there are several."""
-        from spnl_tui.ui.code_picker import CodePicker
-        from spnl_tui.ui.markdown_stream import code_blocks
-
-        last = self._last_reply()
-        blocks = code_blocks(last.text) if last else []
-        if not blocks:
-            self.notify("The last reply has no code block.", markup=False)
-            return
-        block = blocks[0] if len(blocks) == 1 else await self.app.push_screen_wait(CodePicker(blocks))
-        if block is not None:
-            self._copy(block.code, "The code block")
+    async def action_copy(self, what: str, *arguments: str) -> None:
+        """Copy something of the conversation; see `Copying`."""
+        await self.copying.act(what, *arguments)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""
-        if (reply := self.chat.transcript.last_reply()) is not None:
+        last = self.last_reply()
+        chosen = self.choosing.widget(last.id) if last is not None else None
+        if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
         self.chat.transcript.toggle_summary()
 
@@ -399,11 +456,14 @@ class MainScreen(Screen[None]):
 
     def action_page_up(self) -> None:
         """Scroll the conversation up by a page."""
-        self.chat.transcript.page(-1)
+        self._paged().page(-1)
 
     def action_page_down(self) -> None:
         """Scroll the conversation down by a page."""
-        self.chat.transcript.page(1)
+        self._paged().page(1)
+
+    def _paged(self) -> Candidates | Transcript:
+        return self.chat.transcript if self.choosing.fan is None else self.chat.candidates
 
     @on(messages.FollowRequested)
     def action_follow(self) -> None:
@@ -415,10 +475,7 @@ class MainScreen(Screen[None]):
     def _blank(self) -> Conversation:
         return Conversation(system_prompt=self._settings.chat.system_prompt, sampling=self._settings.sampling)
 
-    def _last_reply(self) -> Turn | None:
+    def last_reply(self) -> Turn | None:
+        """The reply at the end of the active branch, if it has ended."""
         path = self.conversation.path()
         return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{what} was sent to the terminal's clipboard.", markup=False, timeout=3)

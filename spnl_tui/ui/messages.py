@@ -39,6 +39,13 @@ class FollowRequested(Message):
 
 
 @dataclass
+class CandidateMoveRequested(Message):
+    """The user wants another candidate highlighted: the one before (-1) or after (1)."""
+
+    by: int
+
+
+@dataclass
 class ReplyBegan(Message):
     """The engine was asked for a reply to this prompt."""
 

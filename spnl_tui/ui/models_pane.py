@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,8 @@ class ModelsPane(Horizontal):
         self._browser = browser
         self._query = Query()
         self._results = Results(self._query)
+        self._asked = False
+        """Whether the hub was asked for anything: not before the pane is looked at."""
         self._listing: Listing | None = None
         self._measuring = False
         self._offered: tuple[bool | None, ...] = ()
@@ -78,27 +81,35 @@ class ModelsPane(Horizontal):
             yield self.list
         yield self.details
 
-    def on_mount(self) -> None:
-        """Look at what is here, and ask what is trending."""
-        self._search()
-
     def on_resize(self, event: events.Resize) -> None:
         """Take turns where there is no room for both."""
         self.set_class(event.size.width < _NARROW, "-narrow")
         self._look_soon()
 
     def activate(self) -> None:
-        """The pane is shown: see what is here now, and let the user type."""
+        """The pane is shown: see what is here now, ask what is trending, and let the user type."""
         self.remove_class("-details")
         self.search.focus()
         self.refresh_library()
-        if self._results.error is not None:
+        if not self._asked or self._results.error is not None:
+            self._asked = True
             self._search()
+
+    @work(group="library", exclusive=True)
+    async def prepare(self) -> None:
+        """Do what can be done before the pane is looked at."""
+        await self._browser.prepare()
+        self._listing = await self._browser.listing()
+        self._show_list()
 
     @property
     def listed(self) -> bool:
         """Whether it is known what is on this machine."""
         return self._listing is not None
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """What is on this machine now."""
+        return (await self._browser.listing()).entries
 
     def step_back(self) -> bool:
         """Go from the details to the list; False if the list has the focus already."""
@@ -152,7 +163,7 @@ class ModelsPane(Horizontal):
     def _show_list(self) -> None:
         words = self._query.text.casefold().split()
         listing = self._listing or Listing(())
-        entries = [entry for entry in listing.entries if _matches(entry, words)]
+        entries = [e for e in listing.entries if _matches(e, words)] if words else listing.entries
         named = reference_in(self._query.text)
         self.list.show(entries, listing.problems, self._results, named, whole=self.listed)
         self._look_soon()

@@ -42,7 +42,7 @@ class Personas:
         if store is not None and len(conversation):
             await store.save_details(conversation)
         self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
-        if chosen.model is not None and self._services.find_model is not None:
+        if chosen.model is not None:
             model = await self._services.find_model(chosen.model)
             if model is None:
                 self._screen.notify(

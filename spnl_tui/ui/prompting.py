@@ -33,14 +33,20 @@ class Prompting:
     async def run(self, message: messages.CommandSubmitted) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt."""
         command, argument = message.call.command, message.call.argument
-        if not can_do(command, self._screen):
+        try:
+            argument = await self.whole(argument) if command.prompt else self._prompt.folds.unfold(argument)
+            arguments = [argument] if argument else []
+            if not can_do(command, self._screen, *arguments):
+                raise CommandError(f"/{command.slash} cannot be done now", command.help)
+        except SpnlError as error:
             self._prompt.give_back(message.text)
-            tell(self._screen, CommandError(f"/{command.slash} cannot be done now", command.help))
-        elif command.id == "chat.new":
+            tell(self._screen, error)
+            return
+        if command.id == "chat.new":
             # Not by way of the screen's queue, where what was typed ahead may be before it.
             await self._screen.begin_anew()
         else:
-            await do(command, self._screen, *([argument] if argument else []))
+            await do(command, self._screen, *arguments)
 
     async def submit(self, typed: str) -> None:
         """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""

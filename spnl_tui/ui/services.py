@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.engine.service import LoadedModel
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.models.request import Message, Sampling
+    from spnl_tui.models.request import Grammar, Message, Sampling
     from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
@@ -28,6 +28,7 @@ class ChatEngine(Protocol):
         sampling: Sampling,
         *,
         thinking: bool | None = None,
+        grammar: Grammar | None = None,
         go_on: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Reply once; see Engine."""
@@ -40,6 +41,9 @@ class ChatEngine(Protocol):
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading."""
+
+    async def unload(self, model: LocalModel) -> None:
+        """End the model's runner. A request on it fails."""
 
     async def close(self) -> None:
         """End every runner."""
@@ -67,7 +71,7 @@ class Starter(Protocol):
         """
 
 
-async def _no_model() -> LocalModel | None:
+async def _no_model(name: str = "") -> LocalModel | None:
     return None
 
 
@@ -79,6 +83,8 @@ class Services:
     first_model: Callable[[], Awaitable[LocalModel | None]] = _no_model
     """The model to start with: what the settings name, or what is on this machine; None: there is none.
     May raise SpnlError."""
+    find_model: Callable[[str], Awaitable[LocalModel | None]] = _no_model
+    """The model of a reference; None: it must be pulled first. May raise SpnlError."""
     starter: Starter | None = None
     store: Callable[[], Awaitable[Store]] | None = None
     """Opens the store of conversations, or gives the one that was opened. May raise SpnlError."""
@@ -86,10 +92,10 @@ class Services:
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None
     """Makes what the models pane asks. Called in a thread: it imports a lot."""
-    find_model: Callable[[str], Awaitable[LocalModel | None]] | None = None
-    """The model of a reference, if it is on this machine. May raise SpnlError."""
     keep_persona: Callable[[str, Persona], None] | None = None
     """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None
+    """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

@@ -150,3 +150,10 @@ def test_a_map_that_is_killed_goes_on_where_it_was(starter_gguf: Path, tmp_path:
     assert {item["index"]: item["reply"] for item in first}.items() <= {
         item["index"]: item["reply"] for item in second
     }.items()
+
+
+def test_bench_against_llama_cpp_says_how_to_get_it(starter_gguf: Path) -> None:
+    # It is not a dependency, and nothing is measured before that is told.
+    result = spnl("bench", starter_gguf, "--against", "llama.cpp", PYTHONPATH=os.getcwd())
+    assert result.returncode == 1
+    assert "pip install llama-cpp-python" in result.stderr

@@ -133,6 +133,28 @@ async def test_completion_continues_the_text(engine: Engine, model: LocalModel) 
     assert [e.candidate for e in events if isinstance(e, wire.ReplyFinished)] == [0, 1]
 
 
+async def test_eight_completions_come_in_order_and_leaving_keeps_what_was_done(
+    engine: Engine, model: LocalModel
+) -> None:
+    towns = ("France", "Italy", "Spain", "Germany", "Egypt", "Japan", "Russia", "Greece")
+    inputs = [f"The capital of {country} is" for country in towns]
+    short = Sampling(temperature=0, max_tokens=4)
+    async with aclosing(engine.generate_completion(model, inputs, short)) as stream:
+        events = [event async for event in stream]
+    assert [e.candidate for e in events if isinstance(e, wire.ReplyFinished)] == list(range(8))
+    replies = [text_of(events, number) for number in range(8)]
+    assert "Paris" in replies[0]
+    assert "Tokyo" in replies[5]
+    part: list[wire.Event] = []
+    async with aclosing(engine.generate_completion(model, inputs, short)) as stream:
+        async for event in stream:
+            part.append(event)
+            if isinstance(event, wire.ReplyFinished) and event.candidate == 2:
+                break
+    assert [text_of(part, number) for number in range(3)] == replies[:3]
+    assert text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
+
+
 async def test_tokens_are_counted_by_the_models_own_tokenizer(engine: Engine, model: LocalModel) -> None:
     await chat(engine, model, CAPITAL, sampling=GREEDY)
     assert await engine.count_tokens(model, ["", "Hello world"]) == (0, 2)

@@ -9,10 +9,11 @@ import signal
 import time
 from contextlib import aclosing
 
+import psutil
 import pytest
 
 from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.load_plan import LoadPlan, runner_environment
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
@@ -366,3 +367,15 @@ async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None
 async def _drain(engine: Engine) -> None:
     async for _ in engine.load(fake_model("slow")):
         pass
+
+
+async def test_the_users_own_thread_count_does_not_reach_the_runner(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 64 threads that spin on two cores would be twenty times slower.
+    monkeypatch.setenv("RAYON_NUM_THREADS", "64")
+    plan = fake_plan(environment=runner_environment(2, on_cpu=True))
+    async with fake_engine(paths, lambda model: plan) as engine:
+        await chat(engine, MODEL, "hello")
+        (loaded,) = engine.loaded()
+        assert psutil.Process(loaded.pid).environ()["RAYON_NUM_THREADS"] == "2"

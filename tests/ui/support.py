@@ -37,8 +37,9 @@ async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> Non
 
 
 async def until_counted(screen: MainScreen) -> None:
-    """Wait for the status line to count the words that stand in the prompt: it does once typing rests."""
-    await wait_until(lambda: screen.activity.unsent == len(screen.chat.prompt.text.split()))
+    """Wait for the status line to count the words that would be sent: it does once typing rests."""
+    words = (await screen.prompting.unsent()).split()
+    await wait_until(lambda: screen.activity.unsent == len(words))
 
 
 @dataclass
@@ -131,14 +132,15 @@ def make_app(
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     found: asyncio.Event | None = None,
+    models: dict[str, LocalModel] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
-    find_model: Callable[[str], Awaitable[LocalModel | None]] | None = None,
     keep_persona: Callable[[str, Persona], None] | None = None,
     titles: bool = False,
+    set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -149,10 +151,14 @@ def make_app(
             raise error
         return model
 
+    async def find_model(name: str) -> LocalModel | None:
+        return (models or {}).get(name)
+
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
         first_model=first_model,
+        find_model=find_model,
         starter=starter,
         store=store,
         downloads=None if downloads is None else lambda: downloads,
@@ -161,8 +167,8 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
-        find_model=find_model,
         keep_persona=keep_persona,
+        set_clipboard=set_clipboard,
     )
     settings = settings or Settings()
     # A request more, of which most tests know nothing.

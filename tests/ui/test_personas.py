@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from spnl_tui.settings import Persona, Settings, load_settings, write_persona
 from spnl_tui.ui.persona_screen import PersonaScreen
 from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
-from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
 
 
@@ -25,7 +26,7 @@ async def store(tmp_path: Path) -> AsyncIterator[TempStore]:
 
 
 async def editor(it: Chat) -> PersonaScreen:
-    await it.press("alt+p")
+    await it.press("alt+r")
     await wait_until(lambda: isinstance(it.app.screen, PersonaScreen))
     screen = it.app.screen
     assert isinstance(screen, PersonaScreen)
@@ -117,19 +118,18 @@ async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_p
 
 
 async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
-    asked: list[str] = []
-
-    async def find_model(name: str) -> None:
-        asked.append(name)
-
-    settings = Settings(personas={"big": Persona(model="big:70b")})
-    async with chat(settings=settings, find_model=find_model) as it:
-        screen = await editor(it)
-        screen.query_one(Select).value = "big"
-        await it.pilot.pause()
-        await it.press("ctrl+s")
-        await wait_until(lambda: asked == ["big:70b"])
-        await wait_until(lambda: any("not on this machine" in n.message for n in it.app._notifications))
+    other = replace(MODEL, name="other")
+    settings = Settings(personas={"big": Persona(model="big:70b"), "other": Persona(model="other:1b")})
+    async with chat(settings=settings, models={"other:1b": other}) as it:
+        for name in ("big", "other"):
+            screen = await editor(it)
+            screen.query_one(Select).value = name
+            await it.pilot.pause()
+            await it.press("ctrl+s")
+            await wait_until(lambda: it.app.screen is it.screen)
+            if name == "big":
+                await wait_until(lambda: any("not on this" in n.message for n in it.app._notifications))
+        await wait_until(lambda: it.screen.in_use.model == other)
 
 
 # ── tags and the search ──────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from spnl_tui.ui import file_completer
@@ -115,6 +116,21 @@ async def test_what_cannot_be_sent_stays_and_nothing_is_sent(path: str, says: st
         assert it.prompt.text == f"Explain @{path}"
         assert it.engine.asked == []
         assert it.turns == []
+
+
+async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted() -> None:
+    async with chat() as it:
+        pasted = "x\n" * 19 + "y"
+        await it.press(*"/n 2 Explain @src/app.py ")
+        it.app.post_message(events.Paste(pasted))
+        await wait_until(lambda: it.prompt.text.endswith("lines]"))
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 2)
+        block = SENT.removeprefix("Explain @src/app.py")
+        assert it.turns[0] == ("user", f"Explain @src/app.py {pasted}{block}")
+        await it.press("escape", *"/n 2 @gone.py", "enter")
+        await wait_until(lambda: it.prompt.text == "/n 2 @gone.py")
+        assert "no such file" in told(it)[-1]
 
 
 async def test_the_meter_counts_what_is_in_the_file_and_no_commands(folder: Path) -> None:

@@ -99,7 +99,7 @@ async def test_enter_takes_what_is_marked_and_does_it_and_the_list_is_walked() -
         await it.press("backspace", "backspace", "down")
         first = offered(it)[0]
         await it.press("tab")
-        assert it.prompt.text.strip() == first
+        assert it.prompt.text.strip() == first.split()[0]
         assert it.turns == []
 
 

@@ -167,7 +167,7 @@ def test_persona(snap_compare: Any, tmp_path: Path, size: tuple[int, int], wrong
         screen.conversation.system_prompt = (
             "You are a patient teacher of French.\nAnswer in French, then English."
         )
-        await pilot.press("alt+p")
+        await pilot.press("alt+r")
         await wait_until(lambda: isinstance(pilot.app.screen, PersonaScreen))
         for line in pilot.app.screen.query(Input):
             line.cursor_blink = False

@@ -14,7 +14,12 @@ from spnl_tui.ui import slash
 from spnl_tui.ui.commands import bindings
 from spnl_tui.ui.completing import Completer, Offer
 from spnl_tui.ui.folds import Folds
-from spnl_tui.ui.messages import CommandSubmitted, FollowRequested, PromptSubmitted
+from spnl_tui.ui.messages import (
+    CandidateMoveRequested,
+    CommandSubmitted,
+    FollowRequested,
+    PromptSubmitted,
+)
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.completions import Completions
 from spnl_tui.ui.widgets.prompt_history import PromptHistory
@@ -40,6 +45,8 @@ class Prompt(TextArea):
         """Who may offer something for the word before the cursor; the first that does is shown."""
         self.past = PromptHistory()
         self.folds = Folds()
+        self.choosing = False
+        """Whether there are candidates, among which one moves while the prompt is empty."""
         self._completions = completions
         self._start = 0
         """Where the word begins that is completed."""
@@ -140,6 +147,20 @@ class Prompt(TextArea):
             self.post_message(FollowRequested())
         else:
             self.move_cursor(end)
+
+    def action_left(self) -> None:
+        """Move left. While the prompt is empty, go to the candidate before."""
+        if self.choosing and not self.text:
+            self.post_message(CandidateMoveRequested(-1))
+        else:
+            self.action_cursor_left()
+
+    def action_right(self) -> None:
+        """Move right. While the prompt is empty, go to the next candidate."""
+        if self.choosing and not self.text:
+            self.post_message(CandidateMoveRequested(1))
+        else:
+            self.action_cursor_right()
 
     # ── completion ───────────────────────────────────────────────────────────────────────────────
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -18,11 +19,26 @@ _LINES_TOGETHER = 40
 """Lines of source for one widget: many widgets make layouts slow, large ones make drawing slow."""
 
 
+Sought: TypeAlias = Callable[[], re.Pattern[str] | None]
+"""What one looks for in the conversation; None: for nothing."""
+
+
+def highlight(text: Content, pattern: re.Pattern[str] | None) -> Content:
+    """The text, with whatever matches set off."""
+    if pattern is not None:
+        for match in pattern.finditer(text.plain):
+            text = text.stylize("bold $text-warning reverse", *match.span())
+    return text
+
+
 class Prose(Widget):
     """Rendered Markdown, in one widget however long it is."""
 
-    def __init__(self, source: str = "", references: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, source: str = "", references: Mapping[str, Any] | None = None, *, sought: Sought
+    ) -> None:
         super().__init__()
+        self._sought = sought
         self._blocks: list[Placed] = parse(source, references=references) if source else []
         self._lines: list[Content] = []
         self._width = 0
@@ -51,7 +67,12 @@ class Prose(Widget):
 
     def render(self) -> Content:
         """The lines, joined."""
-        return Content("\n").join(self._laid_out(self.size.width))
+        return highlight(Content("\n").join(self._laid_out(self.size.width)), self._sought())
+
+    def line_of(self, pattern: re.Pattern[str]) -> int | None:
+        """The first line that has this."""
+        lines = self._laid_out(self.size.width)
+        return next((number for number, line in enumerate(lines) if pattern.search(line.plain)), None)
 
     def _laid_out(self, width: int) -> list[Content]:
         if width != self._width:
@@ -66,8 +87,9 @@ class ReplyText(Vertical):
     What is finished is parsed and laid out once; only the open end is done again for each addition.
     """
 
-    def __init__(self, *, markdown: bool = True) -> None:
+    def __init__(self, *, markdown: bool = True, sought: Sought = lambda: None) -> None:
         super().__init__()
+        self._sought = sought
         self._as_markdown = markdown
         self._source = ""
         self._splitter = MarkdownSplitter()
@@ -90,11 +112,11 @@ class ReplyText(Vertical):
             return
         for piece in self._splitter.feed(added):
             if self._finished is None or self._finished.source_lines >= _LINES_TOGETHER:
-                self._finished = Prose()
+                self._finished = Prose(sought=self._sought)
                 await self.mount(self._finished, before=self._tail)
             self._finished.append(piece.source, continues=piece.continues)
         if self._tail is None:
-            self._tail = Prose()
+            self._tail = Prose(sought=self._sought)
             await self.mount(self._tail)
         self._tail.show(self._splitter.tail)
 
@@ -108,4 +130,4 @@ class ReplyText(Vertical):
         with self.app.batch_update():
             await self.remove_children()
             parts, references = whole_blocks(source, _LINES_TOGETHER)
-            await self.mount_all(Prose(part, references) for part in parts)
+            await self.mount_all(Prose(part, references, sought=self._sought) for part in parts)

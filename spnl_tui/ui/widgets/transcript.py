@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical, VerticalScroll
@@ -47,6 +48,8 @@ class Transcript(VerticalScroll, can_focus=False):
         """What follows, where the user has jumped far up; shown again with the end."""
         self._memory_begins: str | None = None
         self._summary = ""
+        self._sought: re.Pattern[str] | None = None
+        self._found: frozenset[str] = frozenset()
         self._loading_older = False
         self._queued: Static | None = None
 
@@ -114,6 +117,29 @@ class Transcript(VerticalScroll, can_focus=False):
         """Set the cursor on this turn, or on none."""
         for widget in self._column.children:
             widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
+
+    def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
+        """Mark these turns, and what matches in them."""
+        self._sought, self._found = sought, frozenset(turn_ids)
+        for widget in self._column.children:
+            widget.set_class(widget.name in self._found, "-found")
+            for part in widget.walk_children(with_self=True):
+                part.refresh()
+
+    def reveal_found(self, turn_id: str) -> None:
+        """Bring the first match in a turn that is mounted into view, if it is not seen already."""
+        from spnl_tui.ui.widgets.reply_text import Prose
+
+        turn = self._mounted(turn_id)
+        if turn is None or self._sought is None:
+            return
+        for prose in turn.query(Prose):
+            if (line := prose.line_of(self._sought)) is not None:
+                height = self.scrollable_content_region.height
+                y = line + sum(part.virtual_region.y for part in (prose, *_between(prose, self)))
+                if not self.scroll_y <= y < self.scroll_y + height:
+                    self.scroll_to(y=y - height // 3, animate=False, immediate=True)
+                return
 
     def remember_from(self, turn_id: str | None, summary: str = "") -> None:
         """Mark the turn with which the model's memory begins; None: it remembers everything.
@@ -259,8 +285,23 @@ class Transcript(VerticalScroll, can_focus=False):
         widget: Widget
         if turn.role == "assistant":
             place = self.place(turn)
-            widget = Reply(turn, place, markdown=self._markdown, show_thinking=self._show_thinking)
+            widget = Reply(
+                turn,
+                place,
+                markdown=self._markdown,
+                show_thinking=self._show_thinking,
+                sought=lambda: self._sought,
+            )
         else:
-            widget = UserTurn(turn, self.place(turn), count=self.count_texts)
+            widget = UserTurn(turn, self.place(turn), count=self.count_texts, sought=lambda: self._sought)
+        widget.set_class(turn.id in self._found, "-found")
         self._mark_memory(widget)
         return widget
+
+
+def _between(widget: Widget, ancestor: Widget) -> Iterator[Widget]:
+    """The widgets around this one within the ancestor, from the inside out."""
+    parent = widget.parent
+    while isinstance(parent, Widget) and parent is not ancestor:
+        yield parent
+        parent = parent.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, RenderResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
@@ -13,7 +13,7 @@ from textual.widgets import Static
 from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.text import in_bytes, plain
-from spnl_tui.ui.widgets.reply_text import ReplyText
+from spnl_tui.ui.widgets.reply_text import ReplyText, Sought, highlight
 
 CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
 """Counts the tokens of each text; None while they cannot be counted."""
@@ -23,13 +23,19 @@ class UserTurn(Static):
     """A prompt, as it was written."""
 
     def __init__(
-        self, turn: Turn, place: tuple[int, int] = (1, 1), *, count: CountTexts | None = None
+        self,
+        turn: Turn,
+        place: tuple[int, int] = (1, 1),
+        *,
+        count: CountTexts | None = None,
+        sought: Sought = lambda: None,
     ) -> None:
         """`place`: which of how many siblings it is; `count` tells how much the files in it come to."""
         self.turn = turn
         self._prose, self._attachments = split(turn.text)
         self._place = place
         self._count = count
+        self._sought = sought
         super().__init__(self._content(), markup=False, name=turn.id)
 
     def on_mount(self) -> None:
@@ -40,6 +46,11 @@ class UserTurn(Static):
     async def _count_files(self, count: CountTexts) -> None:
         if tokens := await count([attachment.block() for attachment in self._attachments]):
             self.update(self._content(tokens))
+
+    def render(self) -> RenderResult:
+        """The prompt, with what one looks for set off."""
+        text = super().render()
+        return highlight(text, self._sought()) if isinstance(text, Content) else text
 
     def _content(self, tokens: Sequence[int] = ()) -> Content:
         text = prompt_content(self._prose, self._attachments, tokens)
@@ -106,6 +117,7 @@ class Reply(Vertical):
         *,
         markdown: bool = True,
         show_thinking: bool = False,
+        sought: Sought = lambda: None,
     ) -> None:
         """`place`: which of how many siblings it is."""
         super().__init__(name=turn.id)
@@ -113,7 +125,7 @@ class Reply(Vertical):
         self._turn = turn
         self._markdown = markdown
         self._show_thinking = show_thinking
-        self._text = ReplyText(markdown=markdown)
+        self._text = ReplyText(markdown=markdown, sought=sought)
         self._thinking: Thinking | None = None
 
     def compose(self) -> ComposeResult:

@@ -1,0 +1,105 @@
+"""Chat templates for models that carry none, or a wrong one: families by name, or a Jinja file. Pure.
+
+What a family's templates have in common is how they mark turns, as their makers document it: ChatML (OpenAI,
+Qwen, SmolLM), Llama 3 (Meta's model cards), Mistral's [INST], Gemma's and Phi-3's turns, Zephyr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.errors import ModelFileError
+
+_LONGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A chat template in Jinja, and what ends a reply that follows it."""
+
+    text: str
+    stop: tuple[str, ...] = ()
+    """A base model does not know these as the end, and writes them as any other text."""
+
+
+def _marked(before: str, after: str, start: str, stop: str) -> ChatTemplate:
+    """Each message between two marks that may name its role; `start` is what a reply follows."""
+    text = (
+        "{% for message in messages %}"
+        f"{before}{{{{ message['content'] | trim }}}}{after}"
+        "{% endfor %}"
+        f"{{% if add_generation_prompt %}}{start}{{% endif %}}"
+    )
+    return ChatTemplate(text, (stop,))
+
+
+# These families have no system role: what it says stands before the first prompt.
+_SYSTEM_FIRST = (
+    "{% set system = '' %}"
+    "{% if messages[0]['role'] == 'system' %}"
+    "{% set system = messages[0]['content'] | trim + '\n\n' %}{% set messages = messages[1:] %}"
+    "{% endif %}{% for message in messages %}"
+)
+_WITH_SYSTEM = "{{ (system if loop.first else '') + message['content'] | trim }}"
+
+FAMILIES: Mapping[str, ChatTemplate] = {
+    "chatml": _marked(
+        "{{ '<|im_start|>' + message['role'] + '\n' }}",
+        "{{ '<|im_end|>\n' }}",
+        "{{ '<|im_start|>assistant\n' }}",
+        "<|im_end|>",
+    ),
+    "llama3": _marked(
+        "{% if loop.first %}{{ bos_token }}{% endif %}"
+        "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}",
+        "{{ '<|eot_id|>' }}",
+        "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}",
+        "<|eot_id|>",
+    ),
+    "phi3": _marked(
+        "{{ '<|' + message['role'] + '|>\n' }}",
+        "{{ '<|end|>\n' }}",
+        "{{ '<|assistant|>\n' }}",
+        "<|end|>",
+    ),
+    "zephyr": _marked(
+        "{{ '<|' + message['role'] + '|>\n' }}", "{{ '</s>\n' }}", "{{ '<|assistant|>\n' }}", "</s>"
+    ),
+    "mistral": ChatTemplate(
+        "{{ bos_token }}" + _SYSTEM_FIRST + "{% if message['role'] == 'user' %}"
+        "{{ '[INST] ' }}" + _WITH_SYSTEM + "{{ ' [/INST]' }}"
+        "{% else %}{{ ' ' + message['content'] | trim + '</s>' }}{% endif %}{% endfor %}",
+        ("</s>", "[INST]"),
+    ),
+    "gemma": ChatTemplate(
+        "{{ bos_token }}" + _SYSTEM_FIRST + "{{ '<start_of_turn>' }}"
+        "{{ 'model' if message['role'] == 'assistant' else 'user' }}{{ '\n' }}"
+        + _WITH_SYSTEM
+        + "{{ '<end_of_turn>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}",
+        ("<end_of_turn>",),
+    ),
+}
+"""By the name that `model.template` and `--template` take."""
+
+
+def find_template(name: str) -> ChatTemplate:
+    """The family of this name, else what the Jinja file at this path says.
+
+    Raises:
+        ModelFileError: it is neither, or the file cannot be read.
+    """
+    if (family := FAMILIES.get(name.lower())) is not None:
+        return family
+    path = Path(name).expanduser()
+    hint = f"Name one of {', '.join(sorted(FAMILIES))}, or a Jinja file."
+    if not path.is_file():
+        raise ModelFileError("No such chat template", f"{name} is no family and no file.", hint)
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise ModelFileError("Not a chat template", f"{path} is larger than a megabyte.", hint)
+        return ChatTemplate(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError("The chat template cannot be read", f"{path}: {error}.", hint) from error

@@ -1,0 +1,67 @@
+"""The clipboard of this machine, where a program that sets it is at hand.
+
+Terminals set the clipboard themselves when asked (OSC 52), and that is what works from afar, but not all do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+
+from spnl_tui.errors import ClipboardError
+
+_PATIENCE_S = 5.0
+
+
+def clipboard_program(env: Mapping[str, str], platform: str = sys.platform) -> Sequence[str] | None:
+    """The command line of the program that sets the clipboard to its input; None: there is none.
+
+    What a display needs counts only where there is one: over SSH there is mostly none.
+    """
+    candidates: list[tuple[str, ...]] = []
+    if platform == "darwin":
+        candidates.append(("pbcopy",))
+    if env.get("WAYLAND_DISPLAY"):
+        candidates.append(("wl-copy",))
+    if env.get("DISPLAY"):
+        candidates += [("xclip", "-selection", "clipboard", "-in"), ("xsel", "--clipboard", "--input")]
+    candidates += [("termux-clipboard-set",), ("clip.exe",)]
+    return next((each for each in candidates if shutil.which(each[0], path=env.get("PATH"))), None)
+
+
+async def set_clipboard(text: str) -> bool:
+    """Set the clipboard of this machine; False: no program that could is at hand.
+
+    Raises:
+        ClipboardError: the program failed.
+    """
+    command = clipboard_program(os.environ)
+    if command is None:
+        return False
+    title = f"{command[0]} has not copied it"
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            # Some go on in the background as long as the clipboard is theirs, and would keep pipes open.
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ClipboardError(title, f"{error.strerror}.") from error
+    # clip.exe takes anything without a byte order mark for the code page of the machine.
+    data = text.encode("utf-16" if command[0] == "clip.exe" else "utf-8")
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await process.communicate(data)
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise ClipboardError(title, f"It took longer than {_PATIENCE_S:.0f} seconds.") from error
+    if process.returncode != 0:
+        raise ClipboardError(title, f"It ended with status {process.returncode}.")
+    return True
