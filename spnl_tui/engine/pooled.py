@@ -8,11 +8,13 @@ import dataclasses
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import psutil
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.continuing import continuable
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.engine.turns import Turns
@@ -203,6 +205,8 @@ class PooledModel:
             load.add(event)
         process.unsubscribe(command_id)
         if isinstance(event, wire.ModelLoaded):
+            if (limit := self.plan.context_limit) is not None:
+                event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
             self._load_s = event.seconds
             self._loaded_bytes = self.memory_bytes()
@@ -382,11 +386,20 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else template.text or None,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
         stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
+
+
+def _template(model: LocalModel, plan: LoadPlan) -> str | None:
+    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
+    text = plan.template.text if plan.template is not None else ""
+    if not text and model.format == "gguf":
+        # Of safetensors mistral.rs may know several templates, and chooses.
+        text = plan.chat_template or ""
+    return continuable(text) if text else None
 
 
 def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:

@@ -99,8 +99,11 @@ class Engine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
+
+        With `go_on` the last message is the beginning of the reply, and only what follows it is given.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
         candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates share their prefill.
@@ -109,7 +112,12 @@ class Engine:
 
         def chat(command_id: int) -> wire.Command:
             return wire.Chat(
-                id=command_id, messages=request, sampling=sampling, thinking=thinking, grammar=grammar
+                id=command_id,
+                messages=request,
+                sampling=sampling,
+                thinking=thinking,
+                grammar=grammar,
+                go_on=go_on,
             )
 
         return self._fan_out(model, [chat] * n, sampling)
