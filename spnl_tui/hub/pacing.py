@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from spnl_tui.errors import HubError
 
@@ -30,6 +32,9 @@ class PullOptions:
     """Without a single byte for this long, the pull fails; None never gives up."""
     reserve: int = 256_000_000
     """Bytes that a pull leaves free on the disk."""
+    make_room: Callable[[Path, int], str] | None = None
+    """Asked in a thread, before a pull pauses for want of so many bytes on the file system of this directory:
+    frees what it may, and says what else could go."""
 
 
 class RateLimit:
