@@ -10,6 +10,9 @@ from pathlib import Path
 
 from spnl_tui.errors import HubError
 
+_CATCH_UP_S = 0.05
+"""How late one may wake and still catch up with a rate limit."""
+
 
 class Stopped(Exception):
     """The pull was told to stop."""
@@ -51,7 +54,10 @@ class RateLimit:
             return
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(self._free_at, now) + count / rate
+            # Who wakes a little late catches up, or the limit would never be reached; who comes after a pause
+            # begins anew, or there would be a burst.
+            begin = self._free_at if self._free_at > now - _CATCH_UP_S else now
+            self._free_at = begin + count / rate
             wait = self._free_at - now
         # Short waits are left to add up: sleeping costs more than it evens out.
         if wait > 0.01:
