@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
@@ -209,12 +210,16 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
     query to begin with.
     """
-    from spnl_tui.settings import write_setting
+    from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.clipboard import set_clipboard
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
+
+    def keep_persona(name: str, persona: Persona) -> None:
+        write_persona(services.config_file, name, persona, services.settings.sampling)
+
     app = SpnlChat(
         services.settings,
         InterfaceServices(
@@ -225,6 +230,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             store=services.store,
             resume=resume,
             opened=opened,
+            keep_persona=keep_persona,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
             set_clipboard=set_clipboard,

@@ -164,7 +164,12 @@ class _Replier:
         model = await resolve(self._services, request.model)
         text = ""
         events = self._services.engine.generate_chat(
-            model, request.messages, request.sampling, thinking=request.thinking, grammar=request.grammar
+            model,
+            request.messages,
+            request.sampling,
+            thinking=request.thinking,
+            grammar=request.grammar,
+            go_on=bool(request.begun),
         )
         async with aclosing(events):
             async for event in events:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
     from spnl_tui.queries.chat import OpenedQuery
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 
@@ -29,6 +30,7 @@ class ChatEngine(Protocol):
         *,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Reply once; see Engine."""
 
@@ -91,6 +93,8 @@ class Services:
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None
     """Makes what the models pane asks. Called in a thread: it imports a lot."""
+    keep_persona: Callable[[str, Persona], None] | None = None
+    """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
