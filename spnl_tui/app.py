@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     # The first paint needs none of these.
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.models.local import LocalModel
+    from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
     from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
@@ -203,10 +204,11 @@ def _make_browser(services: Services) -> ModelBrowser:
     )
 
 
-def run_app(services: Services, *, resume: str | None = None) -> int:
+def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuery | None = None) -> int:
     """Open the interface, and return the exit code when the user leaves it.
 
-    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one.
+    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
+    query to begin with.
     """
     from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
@@ -222,11 +224,12 @@ def run_app(services: Services, *, resume: str | None = None) -> int:
         services.settings,
         InterfaceServices(
             engine=services.engine,
-            first_model=services.find_model,
+            first_model=partial(services.find_model, opened.model if opened else None),
             find_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,
             resume=resume,
+            opened=opened,
             keep_persona=keep_persona,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),

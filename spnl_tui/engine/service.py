@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Work
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -233,7 +233,7 @@ class Engine:
         asked = time.monotonic()
         turns = self._turns(pooled)
         turn = turns.ask()
-        abandoned: list[Work] = []
+        abandoned: list[Rest] = []
         self._waiting += 1
         try:
             if not turn.done():
@@ -282,9 +282,9 @@ class Engine:
             async for event in events:
                 yield event
 
-    async def _let_go_after(self, rest: Work, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
+    async def _let_go_after(self, rest: Rest, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
         try:
-            await rest()
+            await rest(self._turns(pooled))
         finally:
             self._let_go(pooled, turn)
 
@@ -354,7 +354,7 @@ class Engine:
             await turn
             if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
-                await pooled.renew(turns.wanted)
+                await pooled.renew(turns)
         finally:
             turns.leave(turn)
 
@@ -366,7 +366,7 @@ class Engine:
                     log.info("unloading %s: not used for a while", pooled.model.name)
                     await pooled.end()
 
-    def _later(self, work: Work) -> None:
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             await work()
 

@@ -215,11 +215,19 @@ class Answering:
         each = self._opened(conversation)
         run = each.runs.pop(key)
         if self._is_seen(conversation) and not each.runs:
-            in_use = self._screen.in_use.model
-            self._screen.activity = replace(run.activity, model=plain(in_use.name) if in_use else "")
+            self._screen.activity = self._at_rest(run.activity)
             self._screen.in_use.take_up_chosen()
         self.show_activity(conversation)
         self._screen.refresh_bindings()
+
+    def _at_rest(self, activity: Activity) -> Activity:
+        """The same, and of the model in use, where another one was asked."""
+        model = self._screen.in_use.model
+        if model is None or activity.model == plain(model.name):
+            return activity
+        loaded = next((each for each in self._services.engine.loaded() if each.model == model), None)
+        context_length = loaded.context_length if loaded is not None else None
+        return replace(activity, model=plain(model.name), context_length=context_length)
 
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""

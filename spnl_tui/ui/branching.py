@@ -265,7 +265,8 @@ class Branching:
         return next((turn for turn in path if self.place(turn)[1] > 1), None)
 
     async def _show_whole(self, conversation: Conversation) -> None:
-        await self._transcript.show(conversation.path())
+        await self._transcript.show(self._screen.choosing.above(conversation.path()))
+        await self._screen.choosing.shown()
 
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""

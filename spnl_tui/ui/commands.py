@@ -430,6 +430,15 @@ COMMANDS: tuple[Command, ...] = (
         slash="export-json",
     ),
     Command(
+        id="talks.export_query",
+        keys="alt+q",
+        action="talk('export_query')",
+        label="Export query",
+        help="Write what is seen of the conversation as a query that asks for its last reply again.",
+        group="Conversation",
+        slash="export-query",
+    ),
+    Command(
         id="many.ask",
         keys="alt+n",
         action="choose('many')",
@@ -603,7 +612,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         id="models.loaded",
-        keys="alt+m",
+        keys="alt+l",
         action="show_loaded",
         label="Loaded models",
         help="Show what is loaded; talk to another model from the next prompt on, or unload one.",

@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Input, TextArea
+from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -206,6 +206,9 @@ class MainScreen(Screen[None]):
         self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
+        if (opened := self._services.opened) is not None:
+            await self.show_conversation(opened.conversation)
+            self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -233,6 +236,7 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
+        start(self, "count", self.chat.transcript.count_files)
         restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
@@ -355,11 +359,6 @@ class MainScreen(Screen[None]):
     async def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
         await self.finding.act(what, *arguments)
-
-    @on(Input.Changed, "FindBar Input")
-    @work(group="find", exclusive=True)
-    async def _words_changed(self) -> None:
-        await self.finding.look()
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 

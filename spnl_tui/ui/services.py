@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
+    from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
@@ -102,5 +103,7 @@ class Services:
     """Seconds; for elapsed times on the screen."""
     now: Callable[[], float] = field(default=time.time)
     """Unix seconds; for the dates of conversations."""
+    opened: OpenedQuery | None = None
+    """The query to begin with, as a chat."""
     resume: str | None = None
     """The id, or its beginning, of the conversation to begin with; empty: the last one; None: a new one."""

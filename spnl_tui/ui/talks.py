@@ -57,6 +57,7 @@ class Talks:
             "undo": self.undo,
             "export": self.export_markdown,
             "export_json": self.export_json,
+            "export_query": self.export_query,
         }
 
     async def act(self, what: str, *arguments: str) -> None:
@@ -291,6 +292,12 @@ class Talks:
         from spnl_tui.conversations.export import to_json_text
 
         await self._export(to_json_text([self._screen.conversation]), ".json")
+
+    async def export_query(self) -> None:
+        """Write the active branch to a file, as a query that asks for its last reply again."""
+        from spnl_tui.queries.chat import branch_to_lisp
+
+        await self._export(branch_to_lisp(self._screen.conversation), ".lisp")
 
     async def _export(self, text: str, suffix: str) -> None:
         name = _file_name(self._screen.conversation.title)

@@ -18,6 +18,7 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
+from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
@@ -138,6 +139,7 @@ def make_app(
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    opened: OpenedQuery | None = None,
     keep_persona: Callable[[str, Persona], None] | None = None,
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
@@ -167,6 +169,7 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        opened=opened,
         keep_persona=keep_persona,
         set_clipboard=set_clipboard,
     )

@@ -51,7 +51,7 @@ def rows(screen: LoadedScreen) -> list[tuple[str, ...]]:
 
 
 async def opened(it: Chat) -> LoadedScreen:
-    await it.press("alt+m")
+    await it.press("alt+l")
     await wait_until(lambda: isinstance(it.app.screen, LoadedScreen) and view(it)._entries is not None)
     await it.pilot.pause()
     return view(it)
@@ -162,7 +162,7 @@ def test_picture(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> No
     cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF" * 10**6}})
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
-        await pilot.press("alt+m")
+        await pilot.press("alt+l")
         await wait_until(lambda: isinstance(pilot.app.screen, LoadedScreen))
         view = pilot.app.screen
         assert isinstance(view, LoadedScreen)

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.context import (
@@ -126,7 +126,6 @@ def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
     assert tight.content.endswith("User: said 2\n\nAssistant: said 3")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=20),
     st.integers(40, 400),

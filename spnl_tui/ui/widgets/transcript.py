@@ -118,6 +118,13 @@ class Transcript(VerticalScroll, can_focus=False):
         for widget in self._column.children:
             widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
 
+    async def count_files(self) -> None:
+        """Count the tokens of files that could not be counted before the model was loaded."""
+        from spnl_tui.ui.widgets.turns import UserTurn
+
+        for widget in self._column.query_children(UserTurn):
+            await widget.count_files()
+
     def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
         """Mark these turns, and what matches in them."""
         self._sought, self._found = sought, frozenset(turn_ids)
