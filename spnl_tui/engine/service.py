@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Work
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -44,6 +44,8 @@ class LoadedModel:
     memory_bytes: int
     context_length: int | None
     plan: LoadPlan
+    idle_s: float | None = None
+    """Seconds since its last request; None if it is not idle."""
 
 
 class Engine:
@@ -66,15 +68,20 @@ class Engine:
         keep_warm_s: float = 1800.0,
         memory_budget: int | None = None,
         available_memory: Callable[[], int] | None = None,
+        on_loaded: Callable[[LocalModel], Awaitable[None]] | None = None,
         runner_command: Sequence[str] = RUNNER,
     ) -> None:
-        """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free."""
+        """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free.
+
+        `on_loaded` is told of each model that was loaded, in the background.
+        """
         self._planner = planner
         self._launches = LaunchCounter(paths.state / "launches")
         self._max_concurrent = max_concurrent
         self._keep_warm_s = keep_warm_s
         self._memory_budget = memory_budget
         self._available_memory = available_memory or _available_memory
+        self._on_loaded = on_loaded
         self._runner_command = runner_command
         self._pool: dict[LocalModel, PooledModel] = {}
         self._door = asyncio.Lock()
@@ -97,8 +104,11 @@ class Engine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
+
+        With `go_on` the last message is the beginning of the reply, and only what follows it is given.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
         candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates share their prefill.
@@ -107,7 +117,12 @@ class Engine:
 
         def chat(command_id: int) -> wire.Command:
             return wire.Chat(
-                id=command_id, messages=request, sampling=sampling, thinking=thinking, grammar=grammar
+                id=command_id,
+                messages=request,
+                sampling=sampling,
+                thinking=thinking,
+                grammar=grammar,
+                go_on=go_on,
             )
 
         return self._fan_out(model, [chat] * n, sampling)
@@ -134,6 +149,7 @@ class Engine:
             return
         async with aclosing(pooled.load()) as events:
             async for event in events:
+                self._note(model, event)
                 yield event
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
@@ -145,9 +161,18 @@ class Engine:
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading, most recently used first."""
+        now = time.monotonic()
         pooled = sorted(self._pool.values(), key=lambda p: p.last_used, reverse=True)
         return tuple(
-            LoadedModel(p.model, p.pid, p.state, p.memory_bytes(), p.context_length, p.plan)
+            LoadedModel(
+                p.model,
+                p.pid,
+                p.state,
+                p.memory_bytes(),
+                p.context_length,
+                p.plan,
+                idle_s=now - p.last_used if p.state == "idle" else None,
+            )
             for p in pooled
             if p.state != "unloaded"
         )
@@ -214,7 +239,7 @@ class Engine:
         asked = time.monotonic()
         turns = self._turns(pooled)
         turn = turns.ask()
-        abandoned: list[Work] = []
+        abandoned: list[Rest] = []
         self._waiting += 1
         try:
             if not turn.done():
@@ -261,11 +286,12 @@ class Engine:
         discard = None if seed is None else discard_for_seed(seed)
         async with aclosing(pooled.load(seed_discard=discard)) as events:
             async for event in events:
+                self._note(pooled.model, event)
                 yield event
 
-    async def _let_go_after(self, rest: Work, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
+    async def _let_go_after(self, rest: Rest, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
         try:
-            await rest()
+            await rest(self._turns(pooled))
         finally:
             self._let_go(pooled, turn)
 
@@ -335,7 +361,7 @@ class Engine:
             await turn
             if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
-                await pooled.renew(turns.wanted)
+                await pooled.renew(turns)
         finally:
             turns.leave(turn)
 
@@ -347,7 +373,11 @@ class Engine:
                     log.info("unloading %s: not used for a while", pooled.model.name)
                     await pooled.end()
 
-    def _later(self, work: Work) -> None:
+    def _note(self, model: LocalModel, event: wire.Event) -> None:
+        if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:
+            self._later(partial(self._on_loaded, model))
+
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             await work()
 

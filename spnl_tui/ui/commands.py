@@ -14,7 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models"]
+Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models", "loaded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ COMMANDS: tuple[Command, ...] = (
         keys="ctrl+t",
         action="toggle_thinking",
         label="Thinking",
-        help="Show or hide what the model thought.",
+        help="Show or hide what the model thought, and the summary of what it no longer sees.",
         group="Reply",
         slash="thinking",
     ),
@@ -344,13 +344,31 @@ COMMANDS: tuple[Command, ...] = (
         keys="ctrl+e",
         action="turn('edit')",
         label="Edit",
-        help="Edit the last prompt, or the one under the cursor: it begins a branch.",
+        help="Edit the last prompt, or the turn under the cursor: it begins a branch.",
         group="Conversation",
         slash="revise",
     ),
     Command(
+        id="turn.tree",
+        keys="alt+t",
+        action="turn('tree')",
+        label="Tree",
+        help="Show all branches of the conversation, to go to a turn.",
+        group="Conversation",
+        slash="tree",
+    ),
+    Command(
+        id="turn.go_on",
+        keys="alt+c",
+        action="turn('go_on')",
+        label="Continue",
+        help="Have the model go on with a reply that was stopped, cut off or edited.",
+        group="Reply",
+        slash="continue",
+    ),
+    Command(
         id="turn.fork",
-        keys="alt+f",
+        keys="alt+k,alt+f",  # terminals send what they send for ctrl+right for alt+f
         action="turn('fork')",
         label="Fork",
         help="Begin a conversation of its own with what was said down to the cursor.",
@@ -385,6 +403,15 @@ COMMANDS: tuple[Command, ...] = (
         slash="undo",
     ),
     Command(
+        id="talks.persona",
+        keys="alt+r",
+        action="talk('persona')",
+        label="Persona",
+        help="Choose a persona; edit system prompt and sampling of the conversation.",
+        group="Conversation",
+        slash="persona",
+    ),
+    Command(
         id="talks.export",
         keys="alt+s",
         action="talk('export')",
@@ -401,6 +428,15 @@ COMMANDS: tuple[Command, ...] = (
         help="Write the whole conversation to a JSON file in this directory, without loss.",
         group="Conversation",
         slash="export-json",
+    ),
+    Command(
+        id="talks.export_query",
+        keys="alt+q",
+        action="talk('export_query')",
+        label="Export query",
+        help="Write what is seen of the conversation as a query that asks for its last reply again.",
+        group="Conversation",
+        slash="export-query",
     ),
     Command(
         id="many.ask",
@@ -516,6 +552,15 @@ COMMANDS: tuple[Command, ...] = (
         place="talks",
     ),
     Command(
+        id="talks.tags",
+        keys="t",
+        action="screen.talk('tags')",
+        label="Tags",
+        help="Give the conversation tags, by which the search can choose.",
+        group="List of conversations",
+        place="talks",
+    ),
+    Command(
         id="talks.archive",
         keys="a",
         action="screen.talk('archive')",
@@ -563,6 +608,25 @@ COMMANDS: tuple[Command, ...] = (
         help="Go back to the prompt.",
         group="List of conversations",
         place="talks",
+        palette=False,
+    ),
+    Command(
+        id="models.loaded",
+        keys="alt+l",
+        action="show_loaded",
+        label="Loaded models",
+        help="Show what is loaded; talk to another model from the next prompt on, or unload one.",
+        group="Models",
+        slash="loaded",
+    ),
+    Command(
+        id="models.unload",
+        keys="f8",
+        action="unload",
+        label="Unload",
+        help="Unload the highlighted model (in the list of loaded models).",
+        group="Models",
+        place="loaded",
         palette=False,
     ),
     Command(
@@ -876,5 +940,9 @@ def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)
-    display = app.get_key_display(Binding(next(iter(keys_of(command, keymap)), ""), ""))
-    return display.upper() if len(display) > 1 else display
+    key = next(iter(keys_of(command, keymap)), "")
+    *held, last = key.split("+")
+    display = app.get_key_display(Binding(last, ""))
+    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+        display = display.upper()
+    return "+".join([*(part.capitalize() for part in held), display])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
+    from spnl_tui.hub.scan import LibraryEntry
     from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
@@ -72,7 +73,7 @@ class MainScreen(Screen[None]):
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
         self._making_models = asyncio.Lock()
-        self.talks = Talks(self)
+        self.talks = Talks(self, services, settings)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
@@ -126,6 +127,15 @@ class MainScreen(Screen[None]):
         self.query_one("#body", ContentSwitcher).current = "models"
         pane.activate()
         self.refresh_bindings()
+
+    @work(group="dialog", exclusive=True)
+    async def action_show_loaded(self) -> None:
+        """Show what is loaded, to talk to another model or to unload one."""
+        await self.in_use.choose()
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """The models on this machine."""
+        return () if self._services.browser is None else await (await self._models_pane()).library()
 
     @work(group="models-ahead")
     async def _make_models_ahead(self) -> None:
@@ -196,6 +206,9 @@ class MainScreen(Screen[None]):
         self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
+        if (opened := self._services.opened) is not None:
+            await self.show_conversation(opened.conversation)
+            self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -269,7 +282,7 @@ class MainScreen(Screen[None]):
 
     async def show_conversation(self, conversation: Conversation) -> None:
         """Show this conversation in place of the one before, whose reply goes on if one is being made."""
-        from spnl_tui.ui.asking import memory_begins
+        from spnl_tui.ui.asking import memory_of
 
         if self.replying and conversation is not self.conversation:
             title = "The reply goes on in the conversation before"
@@ -280,7 +293,7 @@ class MainScreen(Screen[None]):
         self.finding.forget()
         path = conversation.path()
         self.show_title()
-        self.chat.transcript.remember_from(memory_begins(path))
+        self.chat.transcript.remember_from(*memory_of(path))
         await self.chat.transcript.show(self.choosing.above(path))
         await self.choosing.shown()
         self.chat.show_welcome(not path)
@@ -375,7 +388,8 @@ class MainScreen(Screen[None]):
             case "copy":
                 return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                return bool((last := self.last_reply()) and last.reasoning) or self.replying
+                thought = bool((last := self.last_reply()) and last.reasoning)
+                return thought or self.replying or self.chat.transcript.summarized
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -423,6 +437,7 @@ class MainScreen(Screen[None]):
         chosen = self.choosing.widget(last.id) if last is not None else None
         if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
+        self.chat.transcript.toggle_summary()
 
     def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
+from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.background import start
 from spnl_tui.ui.services import Progress, Services
@@ -78,6 +79,15 @@ class ModelInUse:
         if not self._screen.answering.send_queued():
             await self._load_ahead(model)
 
+    async def choose(self) -> None:
+        """Show what is loaded and what is here, and talk to what the user chooses."""
+        from spnl_tui.ui.loaded_screen import LoadedScreen
+
+        screen = self._screen
+        dialog = LoadedScreen(self._services.engine, self.model, screen.library, screen.keymap)
+        if (model := await screen.app.push_screen_wait(dialog)) is not None:
+            screen.post_message(messages.ModelChosen(model))
+
     def take_up_chosen(self) -> None:
         """A reply has ended: take up the model that was chosen meanwhile."""
         model = self.model
@@ -116,6 +126,11 @@ class ModelInUse:
                         tell(self._screen, SpnlError(event.title, event.message, event.hint))
                     case _:
                         pass
+        # A model that is loaded already tells nothing.
+        for each in self._services.engine.loaded():
+            if each.model == model == self.model and each.context_length is not None:
+                self._idle(context_length=each.context_length)
+                self._screen.answering.learn(context_length=each.context_length)
 
     def _idle(self, **figures: Any) -> None:
         """Say what goes on while there is no reply; a reply says itself what happens to its model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,10 @@ class ModelsPane(Horizontal):
     def listed(self) -> bool:
         """Whether it is known what is on this machine."""
         return self._listing is not None
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """What is on this machine now."""
+        return (await self._browser.listing()).entries
 
     def step_back(self) -> bool:
         """Go from the details to the list; False if the list has the focus already."""

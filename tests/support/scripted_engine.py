@@ -66,19 +66,30 @@ class ScriptedEngine:
     )
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     """The messages of each chat."""
+    went_on: int = 0
+    """Chats that were to go on with their last message."""
     requests: list[tuple[LocalModel, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
     cancelled: int = 0
     """Chats that were left before their end."""
     closed: bool = False
     context_length: int | None = 8192
+    pool: tuple[LoadedModel, ...] | None = None
+    """What is loaded: if None, the one model."""
+    unloaded: list[LocalModel] = field(default_factory=list)
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """A token for each word."""
         return tuple(len(text.split()) for text in texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
+        if self.pool is not None:
+            return self.pool
         return (LoadedModel(MODEL, None, "idle", 0, self.context_length, fake_plan()),)
+
+    async def unload(self, model: LocalModel) -> None:
+        self.unloaded.append(model)
+        self.pool = tuple(each for each in self.loaded() if each.model != model)
 
     async def generate_chat(
         self,
@@ -89,8 +100,10 @@ class ScriptedEngine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: object = None,
+        go_on: bool = False,
     ) -> AsyncIterator[Event]:
         self.asked.append(tuple(messages))
+        self.went_on += go_on
         self.requests.append((model, sampling, grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False

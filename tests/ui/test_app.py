@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from textual.theme import Theme
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.errors import SpnlError, ThemeError
 from spnl_tui.settings import InterfaceSettings, Settings
+from spnl_tui.ui.commands import COMMANDS
 from spnl_tui.ui.services import Services
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import wait_until
@@ -61,3 +64,10 @@ async def test_a_setting_that_cannot_be_written_is_told() -> None:
         await wait_until(lambda: not app.workers._workers)
         app.theme = "other"
         await wait_until(lambda: "Read-only" in told(app))
+
+
+def test_no_two_commands_of_the_screen_have_the_same_key() -> None:
+    everywhere = [command for command in COMMANDS if command.place in ("app", "screen")]
+    keys = Counter(key for command in everywhere for key in command.keys.split(","))
+    # Esc means what can be left at the moment.
+    assert [key for key, count in keys.items() if count > 1 and key != "escape"] == []

@@ -3,72 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from textual.content import Content
-from textual.css.styles import RulesMap
-from textual.strip import Strip
-from textual.style import Style
-from textual.visual import RenderOptions, Visual
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.rows import in_short
 from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.models.reference import ModelReference
-from spnl_tui.tables import fit
 from spnl_tui.text import first_line, in_bytes, plain
 from spnl_tui.ui.browsing import Results, Subject
+from spnl_tui.ui.widgets.rows import ModelRow, Row
 
 Item = Subject | Path
 """What can be chosen; a path can be imported."""
-_NUMBER, _COUNT = 9, 10
-"""Cells of the columns at the right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row(Visual):
-    """A line with columns at its right, as wide as it is given."""
-
-    left: str
-    right: tuple[str, ...] = ()
-    kind: Literal["item", "heading", "note", "error"] = "item"
-
-    def render_strips(
-        self, width: int, height: int | None, style: Style, options: RenderOptions
-    ) -> list[Strip]:
-        widths = [_NUMBER, _COUNT][: len(self.right)]
-        if width < 44 and self.right:
-            widths = widths[:1]
-        cells = [fit(text, size, right=True) for text, size in zip(self.right, widths, strict=False)]
-        left = fit(self.left, max(0, width - sum(widths)), right=False)
-        match self.kind:
-            case "item":
-                content = Content.assemble(left, ("".join(cells), "$text-muted"))
-            case "heading":
-                content = Content.assemble((left, "bold $text-primary"), ("".join(cells), "$text-muted"))
-            case "note":
-                content = Content.assemble((left, "$text-muted"))
-            case "error":
-                content = Content.assemble((left, "bold $text-error"))
-        return content.render_strips(width, height, style, options)
-
-    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
-        return container_width
-
-    def get_height(self, rules: RulesMap, width: int) -> int:
-        return 1
-
-
-class _Model(Option):
-    """A row that can be chosen."""
-
-    def __init__(self, key: str, item: Item, row: Row) -> None:
-        super().__init__(row, id=key)
-        self.item = item
 
 
 class ModelList(OptionList, can_focus=False):
@@ -81,7 +29,7 @@ class ModelList(OptionList, can_focus=False):
         super().__init__(id=id, markup=False)
         self._shown: object = None
         """What is shown now: it is made anew only when it differs."""
-        self._here: tuple[object, list[Option]] = (None, [])
+        self._here: tuple[object, list[ModelRow]] = (None, [])
         """What the upper part is made from, and its rows: often they stay while the hub's change."""
 
     def show(
@@ -124,7 +72,7 @@ class ModelList(OptionList, can_focus=False):
     def chosen(self) -> Item | None:
         """What is highlighted."""
         option = self.highlighted_option
-        return option.item if isinstance(option, _Model) else None
+        return option.item if isinstance(option, ModelRow) else None
 
     @property
     def near_end(self) -> bool:
@@ -133,20 +81,20 @@ class ModelList(OptionList, can_focus=False):
 
     def _library(
         self, entries: Sequence[LibraryEntry], problems: Sequence[SpnlError], named: ModelReference | None
-    ) -> list[Option]:
-        options: list[Option] = []
+    ) -> list[ModelRow]:
+        options: list[ModelRow] = []
         if named is not None and named.path is not None:
-            options.append(_Model(f"path {named.path}", named.path, Row(f"Import {named.path}")))
+            options.append(ModelRow(f"path {named.path}", named.path, Row(f"Import {named.path}")))
         if entries or problems:
-            options.append(_heading("On this machine", "SIZE"))
+            options.append(ModelRow.heading("On this machine", "SIZE"))
         for entry in entries:
             key = f"here {entry.directory} {entry.files[0]}"
-            options.append(_Model(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
+            options.append(ModelRow(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
         return options + [note for problem in problems for note in _failure(problem)]
 
-    def _hub(self, results: Results, named: ModelReference | None) -> list[Option]:
+    def _hub(self, results: Results, named: ModelReference | None) -> list[ModelRow]:
         query = results.query
-        options = [_heading(f"Hugging Face · {query.format}, {query.sort}", "PARAMS", "DOWNLOADS")]
+        options = [ModelRow.heading(f"Hugging Face · {query.format}, {query.sort}", "PARAMS", "DOWNLOADS")]
         by_name = self._by_name(results, named)
         # A bare ORG/NAME may as well be the beginning of a longer one: then what was found comes first.
         exact = named is not None and (named.quantization or named.revision)
@@ -156,39 +104,31 @@ class ModelList(OptionList, can_focus=False):
             barred = " (private)" if card.private else " (gated)" if card.gated else ""
             numbers = (in_short(card.parameters), in_short(card.downloads))
             options.append(
-                _Model(f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers))
+                ModelRow(f"hub {card.repository}", card, Row(f"{plain(card.repository)}{barred}", numbers))
             )
         if not exact and not results.busy:
             options += by_name
         if results.error is not None:
             options += _failure(results.error)
         elif results.busy:
-            options.append(_note("searching…" if not results.cards else "getting more…"))
+            options.append(ModelRow.note("searching…" if not results.cards else "getting more…"))
         elif not results.cards and not by_name:
             name = f"is called {first_line(query.text, 40)!r}" if query.text else "was found"
-            options.append(_note(f"Nothing {name}."))
+            options.append(ModelRow.note(f"Nothing {name}."))
         return options
 
-    def _by_name(self, results: Results, named: ModelReference | None) -> list[Option]:
+    def _by_name(self, results: Results, named: ModelReference | None) -> list[ModelRow]:
         """The repository that the search text names, unless it was found."""
         if named is None or named.repository is None:
             return []
         bare = named.quantization is None and named.revision is None
         if bare and any(c.repository.casefold() == named.repository.casefold() for c in results.cards):
             return []
-        return [_Model(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
+        return [ModelRow(f"named {named}", named, Row(f"{plain(str(named))} (by name)"))]
 
 
-def _heading(title: str, *columns: str) -> Option:
-    return Option(Row(title, columns, "heading"), disabled=True)
-
-
-def _note(text: str) -> Option:
-    return Option(Row(text, kind="note"), disabled=True)
-
-
-def _failure(error: SpnlError) -> list[Option]:
+def _failure(error: SpnlError) -> list[ModelRow]:
     """An error in lines of its own: the list does not wrap."""
-    title = Option(Row(first_line(error.title, 200), kind="error"), disabled=True)
+    title = ModelRow.error(first_line(error.title, 200))
     rest = (line for part in (error.message, error.hint) if part for line in plain(part).splitlines())
-    return [title, *(_note(line) for line in rest)]
+    return [title, *(ModelRow.note(line) for line in rest)]

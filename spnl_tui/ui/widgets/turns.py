@@ -66,10 +66,12 @@ class UserTurn(Static):
 
 
 class Thinking(Vertical):
-    """What a reasoning model thought. Folded it is one line."""
+    """What a reasoning model thought, or another text that is aside. Folded it is one line."""
 
-    def __init__(self, *, folded: bool) -> None:
-        super().__init__()
+    def __init__(self, *, folded: bool, done: str = "Thought", classes: str | None = None) -> None:
+        """`done` is what the line says once the text is complete."""
+        super().__init__(classes=classes)
+        self._what = done
         self._head = Static(markup=False, classes="thinking--head")
         self._body = Static(markup=False, classes="thinking--body")
         self._text = ""
@@ -102,7 +104,7 @@ class Thinking(Vertical):
         words = len(self._text.split())
         self._head.update(
             Content(
-                f"{'▸' if self.folded else '▾'} {'Thought' if self._done else 'Thinking'}, {words:,} words"
+                f"{'▸' if self.folded else '▾'} {self._what if self._done else 'Thinking'}, {words:,} words"
             )
         )
 

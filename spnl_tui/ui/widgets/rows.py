@@ -1,0 +1,78 @@
+"""Rows of the lists of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from textual.content import Content
+from textual.css.styles import RulesMap
+from textual.strip import Strip
+from textual.style import Style
+from textual.visual import RenderOptions, Visual
+from textual.widgets.option_list import Option
+
+from spnl_tui.tables import fit
+
+_NARROW = 44
+"""Cells below which a row has but one column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Visual):
+    """A line with columns at its right, as wide as it is given."""
+
+    left: str
+    right: tuple[str, ...] = ()
+    kind: Literal["item", "heading", "note", "error"] = "item"
+    widths: tuple[int, ...] = (9, 10)
+    """Cells of the columns; where there is little room, only the first of them stays."""
+
+    def render_strips(
+        self, width: int, height: int | None, style: Style, options: RenderOptions
+    ) -> list[Strip]:
+        widths = self.widths[: len(self.right)]
+        if width < _NARROW and self.right:
+            widths = widths[:1]
+        cells = [fit(text, size, right=True) for text, size in zip(self.right, widths, strict=False)]
+        left = fit(self.left, max(0, width - sum(widths)), right=False)
+        match self.kind:
+            case "item":
+                content = Content.assemble(left, ("".join(cells), "$text-muted"))
+            case "heading":
+                content = Content.assemble((left, "bold $text-primary"), ("".join(cells), "$text-muted"))
+            case "note":
+                content = Content.assemble((left, "$text-muted"))
+            case "error":
+                content = Content.assemble((left, "bold $text-error"))
+        return content.render_strips(width, height, style, options)
+
+    def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
+        return container_width
+
+    def get_height(self, rules: RulesMap, width: int) -> int:
+        return 1
+
+
+class ModelRow(Option):
+    """A row of a list, and the model that it stands for; headings and notes stand for none."""
+
+    def __init__(self, key: str | None, item: Any, row: Row) -> None:
+        super().__init__(row, id=key, disabled=key is None)
+        self.item = item
+        self.row = row
+
+    @classmethod
+    def heading(cls, title: str, *columns: str, widths: tuple[int, ...] = (9, 10)) -> Self:
+        """A line above others, with the titles of their columns."""
+        return cls(None, None, Row(title, columns, "heading", widths))
+
+    @classmethod
+    def note(cls, text: str) -> Self:
+        """A line that tells something."""
+        return cls(None, None, Row(text, kind="note"))
+
+    @classmethod
+    def error(cls, text: str) -> Self:
+        """A line that tells what went wrong."""
+        return cls(None, None, Row(text, kind="error"))

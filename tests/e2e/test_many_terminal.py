@@ -1,0 +1,78 @@
+"""Many answers in a real terminal, with the real model."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.terminal import Terminal
+from tests.support.waiting import is_running
+
+ENTER, RIGHT, CTRL_Q = "\r", "\x1b[C", "\x11"
+both_sizes = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+
+
+def start(model: Path, folder: Path, columns: int, rows: int, temperature: float) -> Terminal:
+    """The interface, with short replies."""
+    config = folder / "config.toml"
+    config.write_text(
+        f'[model]\ndefault = "{model}"\n[sampling]\ntemperature = {temperature}\nmax_tokens = 12\n'
+    )
+    command = [sys.executable, "-m", "spnl_tui", "--config", str(config)]
+    return Terminal(command, columns=columns, rows=rows)
+
+
+def ended(text: str) -> int:
+    """How many candidates have ended."""
+    return text.count("done ·") + text.count("cut off ·")
+
+
+def quit_and_look(terminal: Terminal) -> None:
+    """Quit: in order, and nothing is left running."""
+    children = psutil.Process(terminal.process.pid).children(recursive=True)
+    pids = [child.pid for child in children if "spnl_tui.engine.runner" in " ".join(child.cmdline())]
+    assert pids
+    terminal.send(CTRL_Q)
+    assert terminal.wait_end() == 0
+    assert not any(map(is_running, pids))
+
+
+@both_sizes
+def test_three_candidates_of_which_the_second_is_picked(
+    starter_gguf: Path, tmp_path: Path, columns: int, rows: int
+) -> None:
+    with start(starter_gguf, tmp_path, columns, rows, 0.8) as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send("/n 3 Write a tagline for a bakery." + ENTER)
+        terminal.wait_for(lambda text: ended(text) == 3 and "idle" in text, 180)
+        terminal.send(RIGHT + ENTER)
+        terminal.wait_for("2/3", 30)
+        terminal.send("What is the capital of France?" + ENTER)
+        terminal.wait_for("replying", 120)
+        screen = terminal.wait_for("idle", 120)
+        assert "2/3" in screen
+        assert "What is the capital of France?" in screen
+        quit_and_look(terminal)
+
+
+@both_sizes
+def test_two_files_are_compared_and_judged(
+    starter_gguf: Path, tmp_path: Path, columns: int, rows: int
+) -> None:
+    other = tmp_path / "second.Q4_1.gguf"
+    shutil.copyfile(starter_gguf, other)
+    with start(starter_gguf, tmp_path, columns, rows, 0) as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send(f"/compare {starter_gguf} {other} -- What is the capital of France?" + ENTER)
+        screen = terminal.wait_for(lambda text: ended(text) == 2 and "idle" in text, 180)
+        assert "1 SmolLM2" in screen
+        assert "2 second" in screen
+        assert screen.count("Paris") == 2
+        terminal.send("/judge correctness" + ENTER)
+        terminal.wait_for("is the best.", 180)
+        terminal.wait_for("idle", 30)
+        quit_and_look(terminal)

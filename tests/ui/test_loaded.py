@@ -1,0 +1,174 @@
+"""The view of what is loaded: switching the model of a conversation, and unloading."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from spnl_tui.engine.service import LoadedModel
+from spnl_tui.models.local import LocalModel
+from spnl_tui.ui.confirm_screen import ConfirmScreen
+from spnl_tui.ui.loaded_screen import LoadedScreen
+from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.widgets.rows import ModelRow
+from tests.support.engines import fake_plan
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
+from tests.ui.models_support import cache, make_browser
+from tests.ui.support import Chat, chat, make_app, wait_until
+from tests.ui.test_snapshots import both_sizes, snapshot
+
+OTHER = LocalModel("acme/Other-GGUF:Q8_0", "gguf", Path("/models/other"), ("other-Q8_0.gguf",))
+THIRD = LocalModel("acme/Third-GGUF:Q4_K_M", "gguf", Path("/models/third"), ("third.gguf",))
+NOBODY = "http://127.0.0.1:9"
+
+
+def loaded(model: LocalModel, state: str = "idle", megabytes: int = 300, idle_s: float = 0.0) -> LoadedModel:
+    return LoadedModel(
+        model, 1, state, megabytes * 10**6, 4096, fake_plan(), idle_s=idle_s if state == "idle" else None
+    )
+
+
+def two_models() -> ScriptedEngine:
+    return ScriptedEngine(
+        pool=(loaded(MODEL), loaded(OTHER, megabytes=1200, idle_s=190), loaded(THIRD, "loading", 0))
+    )
+
+
+def view(it: Chat) -> LoadedScreen:
+    assert isinstance(it.app.screen, LoadedScreen)
+    return it.app.screen
+
+
+def rows(screen: LoadedScreen) -> list[tuple[str, ...]]:
+    options = screen.query_one(OptionList).options
+    return [(o.row.left, *o.row.right) for o in options if isinstance(o, ModelRow)]
+
+
+async def opened(it: Chat) -> LoadedScreen:
+    await it.press("alt+l")
+    await wait_until(lambda: isinstance(it.app.screen, LoadedScreen) and view(it)._entries is not None)
+    await it.pilot.pause()
+    return view(it)
+
+
+async def test_it_tells_name_memory_state_and_since_when() -> None:
+    async with chat(two_models()) as it:
+        screen = await opened(it)
+        assert rows(screen) == [
+            ("Loaded", "MEMORY", ""),
+            ("SmolLM2-135M-Instruct (in use)", "300.0 MB", "idle"),
+            ("acme/Other-GGUF:Q8_0", "1.2 GB", "idle 3 min"),
+            ("acme/Third-GGUF:Q4_K_M", "", "loading"),
+        ]
+        await it.press("escape")
+        assert it.app.screen is it.screen
+
+
+async def test_enter_talks_to_another_model_that_is_warm() -> None:
+    engine = two_models()
+    engine.load_script = []  # of a model that is loaded, nothing is told
+    async with chat(engine) as it:
+        await it.ask("Hello")
+        await opened(it)
+        await it.press("down", "enter")
+        await wait_until(lambda: it.screen.in_use.model == OTHER)
+        await wait_until(lambda: it.screen.activity.context_length == 4096)
+        assert it.app.focused is it.prompt
+        assert len(it.screen.conversation) == 2
+        await it.ask("And you?")
+        assert it.screen.conversation.path()[-1].provenance.model == OTHER.name  # type: ignore[union-attr]
+
+
+async def test_what_is_here_but_not_loaded_can_be_chosen_too(tmp_path: Path) -> None:
+    cache(
+        tmp_path / "hub",
+        {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF"}, "acme/B-GGUF": {"b-Q4_K_M.gguf": b"G"}},
+    )
+    browser = make_browser(NOBODY, tmp_path)
+    async with chat(two_models(), browser=browser) as it:
+        screen = await opened(it)
+        assert rows(screen)[4:] == [
+            ("On this machine", "SIZE", ""),
+            ("acme/B-GGUF:Q4_K_M", "1 B", ""),
+            ("acme/Cached-GGUF:Q8_0", "4 B", ""),
+        ]
+        await it.press(*"cached")
+        await wait_until(lambda: screen.query_one(Input).value == "cached")
+        assert [row[0] for row in rows(screen)] == ["On this machine", "acme/Cached-GGUF:Q8_0"]
+        await it.press("enter")
+        await wait_until(lambda: it.screen.in_use.model and it.screen.in_use.model.name.endswith("Q8_0"))
+        assert it.screen.pane == "chat"
+    await browser._catalog.close()
+    await browser._library.close()
+
+
+async def test_one_key_unloads() -> None:
+    engine = two_models()
+    async with chat(engine) as it:
+        screen = await opened(it)
+        await it.press("down", "f8")
+        await wait_until(lambda: engine.unloaded == [OTHER])
+        await wait_until(lambda: OTHER.name not in [row[0] for row in rows(screen)])
+        assert screen.chosen is not None  # the highlight has somewhere to be
+
+
+async def test_a_model_that_replies_is_unloaded_only_after_a_question() -> None:
+    engine = two_models()
+    engine.scripts = [[*reply("Paris is", pieces=2)[:-1], asyncio.Event()]]
+    async with chat(engine) as it:
+        await it.ask("Capital?", wait=False)
+        await wait_until(lambda: it.screen.replying)
+        engine.pool = (loaded(MODEL, "busy"),)
+        await opened(it)
+        for answer, expected in (("n", []), ("y", [MODEL])):
+            await it.press("f8")
+            await wait_until(lambda: isinstance(it.app.screen, ConfirmScreen))
+            await it.press(answer)
+            await wait_until(lambda: isinstance(it.app.screen, LoadedScreen))
+            await wait_until(lambda expected=expected: engine.unloaded == expected)
+
+
+async def test_it_follows_what_goes_on_and_keeps_the_highlight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spnl_tui.ui.loaded_screen._INTERVAL_S", 0.05)
+    engine = two_models()
+    async with chat(engine) as it:
+        screen = await opened(it)
+        await it.press("down")
+        assert screen.chosen == OTHER
+        engine.pool = (
+            loaded(THIRD, megabytes=700),
+            *(replace(each, state="busy") for each in engine.loaded()[:2]),
+        )
+        await wait_until(lambda: ("acme/Third-GGUF:Q4_K_M", "700.0 MB", "idle") in rows(screen))
+        assert screen.chosen == OTHER
+
+
+async def test_a_name_with_markup_and_control_characters_is_text() -> None:
+    bad = replace(OTHER, name="acme/[b]\x1b[2J[/]")
+    async with chat(ScriptedEngine(pool=(loaded(bad),))) as it:
+        screen = await opened(it)
+        assert "\x1b" not in rows(screen)[1][0]
+        assert "[b]" in rows(screen)[1][0]
+
+
+@both_sizes
+def test_picture(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF" * 10**6}})
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await pilot.press("alt+l")
+        await wait_until(lambda: isinstance(pilot.app.screen, LoadedScreen))
+        view = pilot.app.screen
+        assert isinstance(view, LoadedScreen)
+        view.query_one(Input).cursor_blink = False
+        await wait_until(lambda: view._entries is not None)
+        await pilot.press("down")
+
+    app = make_app(two_models(), browser=make_browser(NOBODY, tmp_path))
+    snapshot(snap_compare, app, size, act)
