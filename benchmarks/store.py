@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import resource
 import statistics
@@ -19,12 +20,15 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from benchmarks.interface import in_terminal
 from spnl_tui.conversations.conversation import new_id
 from spnl_tui.conversations.database import connect
 from spnl_tui.conversations.search import SearchFilter
 from spnl_tui.conversations.store import ListFilter, Store
 
 YEAR_S = 365 * 86_400
+_STARTS = 7
+"""Launches of the program for each figure of it."""
 LONG = 5_000
 """Turns of the longest conversation."""
 MODELS = ("smollm2:135m", "qwen3:1.7b", "llama3.2:3b", "gemma3:4b")
@@ -182,6 +186,8 @@ async def measure(path: Path) -> None:
         ("no such word", "xyzzyx", None),
         ("a frequent word, one model", words[0], SearchFilter(model=MODELS[1])),
         ("a frequent word, no such model", words[0], SearchFilter(model="nobody")),
+        ("a frequent word, one tag", words[0], SearchFilter(tag="tag3")),
+        ("a frequent word, no such tag", words[0], SearchFilter(tag="nobody")),
         ("a frequent word, two years ago", words[0], old),
         ("a rare word, two years ago", words[50_000], old),
     ):
@@ -192,6 +198,84 @@ async def measure(path: Path) -> None:
         1024**2 if sys.platform == "darwin" else 1024
     )
     print(f"{'peak memory of this process':<50} {peak:8.0f} MB")
+
+
+def measure_program(path: Path) -> None:
+    """Print what the program itself makes of this store: its start, and opening the longest conversation."""
+    longest = find_longest(path)
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty.db"
+        asyncio.run(open_and_close(empty))
+        starts: dict[Path, list[float]] = {empty: [], path: []}
+        for _ in range(_STARTS):  # in turns: the machine is not the same from minute to minute
+            for file, times in starts.items():
+                times.append(_in_terminal("start", str(file)))
+    fresh, full = (statistics.median(times) for times in starts.values())
+    print(f"{'start, to a focused prompt and an open store: empty':<50} {1000 * fresh:8.0f} ms")
+    print(f"{'the same with this store':<50} {1000 * full:8.0f} ms")
+    print(f"{'this ÷ empty':<50} {full / fresh:8.2f}")
+    shown = statistics.median(_in_terminal("open", str(path), longest) for _ in range(_STARTS))
+    print(f"{'open the longest conversation, to a usable screen':<50} {1000 * shown:8.0f} ms")
+
+
+def _in_terminal(what: str, *arguments: str) -> float:
+    return float(in_terminal(what, *arguments, module="benchmarks.store"))
+
+
+def run_program(what: str, report: Path, file: Path, conversation: str = "") -> None:
+    """The interface on this store, until it stands ("start") or until it shows a conversation ("open")."""
+    from spnl_tui.app import SpnlChat
+    from spnl_tui.settings import Settings
+    from spnl_tui.themes import builtin_directory, wanted_theme
+    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.messages import ConversationRequested
+    from spnl_tui.ui.services import Services
+
+    started = float(os.environ["BENCHMARK_STARTED"])
+    opening: list[asyncio.Task[Store]] = []
+
+    async def store() -> Store:
+        opening[:] = opening or [asyncio.create_task(Store.open(file))]
+        return await asyncio.shield(opening[0])
+
+    class Engine:
+        async def close(self) -> None:
+            pass
+
+    class Program(SpnlChat):
+        def on_ready(self) -> None:
+            super().on_ready()
+            self.run_worker(self.measure())
+
+        async def measure(self) -> None:
+            screen = self.screen
+            assert isinstance(screen, MainScreen)
+            while not (opening and opening[0].done()):  # noqa: ASYNC110 - not ours to signal
+                await asyncio.sleep(0.001)
+            await (await store()).prompts()  # as the interface does; what it asked for before has come, too
+            painted = asyncio.Event()
+            self.call_after_refresh(painted.set)
+            await painted.wait()
+            seconds = time.time() - started
+            if what == "open":
+                began = time.perf_counter()
+                screen.post_message(ConversationRequested(conversation))
+                while screen.conversation.id != conversation:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+                # Usable: the turns are laid out and painted, and a key that is typed now is taken.
+                for _ in range(3):
+                    painted.clear()
+                    self.call_after_refresh(painted.set)
+                    await painted.wait()
+                assert screen.chat.transcript.last_reply() is not None
+                seconds = time.perf_counter() - began
+            report.write_text(str(seconds))  # noqa: ASYNC240 - the measuring is over
+            self.exit()
+
+    wanted = wanted_theme(Settings().interface.theme, builtin_directory(), Path("/nonexistent"))
+    assert wanted is not None
+    services = Services(engine=Engine(), store=store)  # type: ignore[arg-type]  # it is never asked
+    Program(Settings(), services, themes=(wanted,)).run()
 
 
 async def open_and_close(path: Path) -> None:
@@ -207,7 +291,12 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=10_000)
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--file", type=Path)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child is not None:
+        what, report, *arguments = options.child
+        run_program(what, Path(report), Path(arguments[0]), *arguments[1:])
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = options.file or Path(folder) / "conversations.db"
         if not path.exists():
@@ -216,6 +305,7 @@ def main() -> None:
             make_store(path, options.conversations, options.turns)
             print(f"made in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
         asyncio.run(measure(path))
+        measure_program(path)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     # The first paint needs none of these.
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.models.local import LocalModel
+    from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
@@ -202,26 +204,33 @@ def _make_browser(services: Services) -> ModelBrowser:
     )
 
 
-def run_app(services: Services, *, resume: str | None = None) -> int:
+def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuery | None = None) -> int:
     """Open the interface, and return the exit code when the user leaves it.
 
-    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one.
+    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
+    query to begin with.
     """
-    from spnl_tui.settings import write_setting
+    from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.clipboard import set_clipboard
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
+
+    def keep_persona(name: str, persona: Persona) -> None:
+        write_persona(services.config_file, name, persona, services.settings.sampling)
+
     app = SpnlChat(
         services.settings,
         InterfaceServices(
             engine=services.engine,
-            first_model=services.find_model,
+            first_model=partial(services.find_model, opened.model if opened else None),
             find_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,
             resume=resume,
+            opened=opened,
+            keep_persona=keep_persona,
             downloads=lambda: services.downloads,
             browser=lambda: _make_browser(services),
             set_clipboard=set_clipboard,

@@ -60,6 +60,7 @@ def _sampling_options(command: _Command) -> _Command:
     metavar="[ID]",
     help="Go on with the last conversation, or with the one whose id begins with ID.",
 )
+@click.option("--query", type=click.Path(path_type=Path), help="Open the query in this file as a chat.")
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -68,6 +69,7 @@ def cli(
     persona: str | None,
     theme: str | None,
     resume: str | None,
+    query: Path | None,
 ) -> None:
     """Chat with language models that run on this machine.
 
@@ -81,7 +83,15 @@ def cli(
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
         from spnl_tui.app import run_app
 
-        ctx.exit(run_app(_services(ctx), resume=resume))
+        services = _services(ctx)
+        opened = None
+        if query is not None:
+            import asyncio
+
+            from spnl_tui.headless.querying import open_as_chat
+
+            opened = asyncio.run(open_as_chat(services, query, model))
+        ctx.exit(run_app(services, resume=resume, opened=opened))
 
 
 @cli.command()
@@ -379,11 +389,11 @@ def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
 
 @history.command("export")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--format", "format_", type=click.Choice(["json", "markdown"]), default="json")
+@click.option("--format", "format_", type=click.Choice(["json", "markdown", "query"]), default="json")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @click.pass_context
 def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, output: Path | None) -> None:
-    """Export conversations, or all of them, as lossless JSON or as Markdown."""
+    """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
     from spnl_tui.headless import history as commands
 
     _run(ctx, lambda s: commands.export(s, ids, format=format_, output=output))

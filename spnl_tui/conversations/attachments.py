@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,12 @@ MAX_BYTES = 1 << 20
 """The size of all files of a prompt together: already more than the context of most models."""
 
 _MENTION = re.compile(r'(?<![^\s(])(@+)(?:"([^"\n]+)"|([^\s@"]\S*))')
-_PATHLIKE = re.compile(r"[\w.~+/-]*(?:/[\w.~+/-]*|\.\w{1,5})")
+_OF_PATHS = re.compile(r"[\w.~+/-]+")
+_SUFFIX = re.compile(r"\.\w{1,5}\Z")
 _AFTER = ".,;:!?)]}'\""
 """Punctuation that may follow a path, and is rarely its end."""
-_BLOCK = re.compile(r"\n\n`([^\n]+)`:\n(`{3,})[^`\s]*\n(.*?)\n\2(?=\n|\Z)", re.DOTALL)
+_HEAD = re.compile(r"`([^\n]+)`:")
+_FENCE = re.compile(r"(`{3,})[^`\s]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,11 @@ class Mention:
     @property
     def looks_like_path(self) -> bool:
         """Whether it is hardly meant as anything else."""
-        return self.quoted or _PATHLIKE.fullmatch(self.path) is not None
+        if self.quoted:
+            return True
+        return _OF_PATHS.fullmatch(self.path) is not None and (
+            "/" in self.path or _SUFFIX.search(self.path) is not None
+        )
 
 
 def mentions(text: str) -> Iterator[Mention]:
@@ -123,17 +130,43 @@ def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
     """The prompt as it was written, and the files in it. The opposite of `join`."""
     if "`:\n```" not in text:
         return text, ()
-    mentioned = {each.path for each in mentions(_BLOCK.sub("", text))}
-    attachments: list[Attachment] = []
+    lines = text.split("\n")
+    blocks = list(_blocks(lines))
+    rest = _without(lines, [(start, end) for start, end, _ in blocks])
+    mentioned = {each.path for each in mentions(rest)}
+    # Others were written by hand.
+    ours = [block for block in blocks if block[2].path in mentioned]
+    return _without(lines, [(start, end) for start, end, _ in ours]), tuple(each for _, _, each in ours)
 
-    def take(match: re.Match[str]) -> str:
-        if match[1] not in mentioned:
-            return match[0]  # someone has written such a thing by hand
-        attachments.append(Attachment(match[1], match[3]))
-        return ""
 
-    prose = _BLOCK.sub(take, text)
-    return prose, tuple(attachments)
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int, Attachment]]:
+    """What looks like a file in a prompt: its lines, with the empty one before it, and the file."""
+    # Where each fence may end, so that many that never do cost no more than one.
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        if line.startswith("```") and not line.strip("`"):
+            ends.setdefault(line, []).append(number)
+    at = 1
+    while at < len(lines) - 3:
+        at += 1
+        head, fence = _HEAD.fullmatch(lines[at]), _FENCE.fullmatch(lines[at + 1])
+        if head is None or fence is None or lines[at - 1]:
+            continue
+        candidates = ends.get(fence[1], [])
+        place = bisect_left(candidates, at + 3)
+        if place < len(candidates):
+            end = candidates[place]
+            yield at - 1, end + 1, Attachment(head[1], "\n".join(lines[at + 2 : end]))
+            at = end + 1
+
+
+def _without(lines: Sequence[str], spans: Iterable[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    at = 0
+    for start, end in spans:
+        kept += lines[at:start]
+        at = end
+    return "\n".join([*kept, *lines[at:]])
 
 
 def as_typed(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from spnl_tui.conversations.conversation import Conversation, Turn, as_messages
@@ -199,6 +199,8 @@ def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...
         return conversation.messages(above)
     left_out = set(provenance.left_out)
     sent = [turn for turn in above if turn.id not in left_out]
+    if provenance.begun:
+        sent.append(replace(reply, text=reply.text[: provenance.begun]))
     return request_messages(provenance.system_prompt, sent, provenance.summary)
 
 

@@ -49,6 +49,8 @@ class Provenance:
     """Ids of the turns above that were not sent, since the context was full."""
     summary: str = ""
     """What was sent in place of the turns left out."""
+    begun: int = 0
+    """Characters of the text that were there before: the model went on with them."""
     prompt_sha256: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

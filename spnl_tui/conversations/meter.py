@@ -37,6 +37,9 @@ class TokenMeter:
         self.overhead = overhead or TemplateOverhead()
         self._count_tokens = count_tokens
         self._counts: dict[str, int] = {"": 0}
+        self._observed: dict[bool, tuple[int, int]] = {}
+        """With and without a system prompt: of how many prompts the last request was, and what the template
+        added to them."""
 
     async def count_unsent(self, text: str) -> int | None:
         """Tokens of a text that is still being typed; None while the model is not loaded."""
@@ -64,14 +67,23 @@ class TokenMeter:
     async def observe(self, messages: Sequence[Message], prompt_tokens: int) -> None:
         """Learn from a request that was answered, and the prompt tokens that the engine reported for it."""
         counted = await self.count_messages(messages)
-        if counted is None or counted == prompt_tokens:
+        if counted is None or not messages:
             return
-        difference = prompt_tokens - counted
-        if messages[0].role == "system":
-            first = self.overhead.first_with_system + difference
-            self.overhead = replace(self.overhead, first_with_system=first)
-        else:
-            self.overhead = replace(self.overhead, first=self.overhead.first + difference)
+        system = messages[0].role == "system"
+        prompts = sum(message.role == "user" for message in messages)
+        template = self.overhead.of_messages(messages) + prompt_tokens - counted
+        pair = self.overhead.pair
+        before = self._observed.get(system)
+        self._observed[system] = (prompts, template)
+        if before is not None and before[0] != prompts:
+            # Two requests of unlike length tell what each further prompt costs.
+            pair = max(0, round((template - before[1]) / (prompts - before[0])))
+        first = template - pair * max(0, prompts - 1)
+        self.overhead = (
+            replace(self.overhead, first_with_system=first, pair=pair)
+            if system
+            else replace(self.overhead, first=first, pair=pair)
+        )
 
     async def plan(
         self,

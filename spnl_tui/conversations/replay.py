@@ -22,6 +22,8 @@ class ReplayRequest:
     sampling: Sampling
     thinking: bool | None
     grammar: Grammar | None
+    begun: str
+    """The beginning of the reply, where it is not the model's: the last of the messages, to go on with."""
     doubts: tuple[str, ...]
     """Why the reply may be another one now, each a whole sentence. Empty: it must be the same."""
 
@@ -30,7 +32,7 @@ class Replier(Protocol):
     """The part of the engine that a replay needs. Whoever calls knows how to find and load the model."""
 
     async def reply(self, request: ReplayRequest) -> str:
-        """The whole text of one reply.
+        """The whole text of one reply, or what follows its beginning if there is one.
 
         Raises:
             SpnlError: there is none.
@@ -82,6 +84,7 @@ def replay_request(conversation: Conversation, turn_id: str, now: Provenance | N
         sampling=kept.sampling,
         thinking=kept.thinking,
         grammar=kept.grammar,
+        begun=reply.text[: kept.begun],
         doubts=tuple(_doubts(reply, kept, prompt_sha256(messages), now)),
     )
 
@@ -96,7 +99,7 @@ async def replay(
         SpnlError: what `replier` raises.
     """
     request = replay_request(conversation, turn_id, now)
-    return compare(conversation[turn_id], request, await replier.reply(request))
+    return compare(conversation[turn_id], request, request.begun + await replier.reply(request))
 
 
 def compare(reply: Turn, request: ReplayRequest, text: str) -> ReplayResult:

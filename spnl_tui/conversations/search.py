@@ -20,6 +20,9 @@ _RANKED_CHARACTERS = 4000
 _TYPED_CHARACTERS = 1000
 """How much of what was typed is looked for."""
 _FOREVER = 1e11
+_HAS_TAG = """
+    (:tag IS NULL OR EXISTS (SELECT 1 FROM tag WHERE tag.conversation = c.key AND tag.name = :tag))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class SearchFilter:
     """What to look through. Times are Unix seconds: `since` is included, `until` is not."""
 
     model: str | None = None
+    tag: str | None = None
     since: float | None = None
     until: float | None = None
     archived: bool = True
@@ -148,20 +152,27 @@ def search(connection: sqlite3.Connection, typed: str, where: SearchFilter, limi
     query = Query.parse(typed)
     if query is None:
         return SearchResult()
+    if where.tag is not None and not _in_use(connection, where.tag):
+        return SearchResult()
     titles = _search_titles(connection, query, where, limit)
     turns, more = _search_turns(connection, query, where, limit)
     return SearchResult((*titles, *turns)[:limit], more or len(titles) + len(turns) > limit)
+
+
+def _in_use(connection: sqlite3.Connection, tag: str) -> bool:
+    """Whether any conversation has this tag: else all turns would be gone through."""
+    return connection.execute("SELECT 1 FROM tag WHERE name = ? LIMIT 1", (tag,)).fetchone() is not None
 
 
 def _search_titles(
     connection: sqlite3.Connection, query: Query, where: SearchFilter, limit: int
 ) -> list[SearchHit]:
     rows = connection.execute(
-        """
+        f"""
         SELECT c.id, c.title, c.model, c.created_at
         FROM title_index JOIN conversation AS c ON c.key = title_index.rowid
         WHERE title_index MATCH :match AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR c.model = :model)
+          AND (:model IS NULL OR c.model = :model) AND {_HAS_TAG}
           AND c.updated_at >= :since AND c.created_at < :until
         ORDER BY rank LIMIT :limit
         """,
@@ -197,7 +208,7 @@ def _search_turns(
           AND turn_index.rowid >= :since_key AND turn_index.rowid <= :until_key
           AND t.created_at >= :since AND t.created_at < :until
           AND t.deleted = 0 AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR t.model = :model)
+          AND (:model IS NULL OR t.model = :model) AND {_HAS_TAG}
         ORDER BY turn_index.rowid DESC LIMIT {CANDIDATES + 1}
         """,
         _parameters(match, where, limit),
@@ -252,6 +263,7 @@ def _parameters(match: str, where: SearchFilter, limit: int) -> dict[str, object
     return {
         "match": match,
         "model": where.model,
+        "tag": where.tag,
         "archived": int(where.archived),
         "since": since,
         "until": until,

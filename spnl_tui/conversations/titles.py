@@ -12,7 +12,7 @@ LENGTH = 60
 """The longest automatic title, in characters."""
 SAMPLING = Sampling(temperature=0, max_tokens=24)
 """How to have the model write one."""
-_READ = 1500
+_READ = 500
 """Characters of each turn that the model is shown."""
 
 

@@ -18,6 +18,10 @@ class NoChatTemplate(Exception):
     """The model continues texts, and does not chat."""
 
 
+class CannotGoOn(Exception):
+    """The model's chat template is not one that a reply can be continued through."""
+
+
 def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
     """The event for a load that failed."""
     return _failure(command_id, "load", "The model could not be loaded", first_line(error))
@@ -42,6 +46,14 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
             "It is a base model: it carries no chat template.",
             "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
             "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
+        )
+    if isinstance(error, CannotGoOn):
+        return _failure(
+            command_id,
+            "template",
+            "This model cannot go on with a reply",
+            "Only the chat templates of GGUF models can be continued.",
+            "Ask it to continue in a new prompt.",
         )
     if "Invalid grammar" in reason:
         return _failure(

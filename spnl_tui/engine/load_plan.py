@@ -57,8 +57,12 @@ class LoadPlan:
     max_sequences: int
     context: int
     memory: MemoryEstimate
+    context_limit: int | None = None
+    """The longest context that the user wants; None: as long as the model's."""
     completion_only: bool = False
     """There is no chat template: the model continues texts, and does not chat."""
+    chat_template: str | None = None
+    """The model's own."""
     template: ChatTemplate | None = None
     """In place of the model's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -123,7 +127,9 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
         memory=memory(context),
+        context_limit=None if wish.context is None else context,
         completion_only=facts.chat_template is None and wish.template is None,
+        chat_template=facts.chat_template,
         template=wish.template,
         environment=runner_environment(threads, on_cpu=on_cpu),
         config=missing_config(facts),

@@ -8,26 +8,30 @@ import dataclasses
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import psutil
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.continuing import continuable
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.models.templates import ChatTemplate
 
-Work = Callable[[], Awaitable[None]]
-"""What is still to be done, later."""
+Rest = Callable[[Turns], Awaitable[None]]
+"""What is still to be done, later, and less of it if somebody waits."""
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
 FINAL = (wire.ReplyFinished, wire.RequestFailed)
 _LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
 
 CANCEL_BOUND_S = 2.0
 """The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
+LEAST_PATIENCE_S = 0.1
 
 
 _GROWTH = 1.15
@@ -201,6 +205,8 @@ class PooledModel:
             load.add(event)
         process.unsubscribe(command_id)
         if isinstance(event, wire.ModelLoaded):
+            if (limit := self.plan.context_limit) is not None:
+                event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
             self._load_s = event.seconds
             self._loaded_bytes = self.memory_bytes()
@@ -213,7 +219,7 @@ class PooledModel:
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     async def serve(
-        self, make: Callable[[int], wire.Command], on_abandoned: Callable[[Work], None]
+        self, make: Callable[[int], wire.Command], on_abandoned: Callable[[Rest], None]
     ) -> AsyncGenerator[wire.Event, None]:
         """Send one command to the loaded runner and yield its events up to the final one.
 
@@ -253,7 +259,7 @@ class PooledModel:
                 yield event
         finally:
             self.last_used = time.monotonic()
-            if isinstance(command, wire.Chat):
+            if isinstance(command, wire.Chat) and (finished or decoding):
                 self._said = (*command.messages, Message("assistant", reply))
             if finished:
                 process.unsubscribe(command_id)
@@ -261,7 +267,12 @@ class PooledModel:
                 on_abandoned(partial(self._abandon, process, command_id, events, decoding))
 
     async def _abandon(
-        self, process: RunnerProcess, command_id: int, events: asyncio.Queue[wire.Event], decoding: bool
+        self,
+        process: RunnerProcess,
+        command_id: int,
+        events: asyncio.Queue[wire.Event],
+        decoding: bool,
+        turns: Turns,
     ) -> None:
         """Free the runner of a request that nobody waits for.
 
@@ -269,7 +280,7 @@ class PooledModel:
         that it is in ends soon: whatever comes first within the bound.
         """
         await process.send(wire.Cancel(id=process.next_id(), target=command_id))
-        patience = CANCEL_BOUND_S if decoding else max(0.1, CANCEL_BOUND_S - self._load_s)
+        patience = CANCEL_BOUND_S if decoding else max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
@@ -279,8 +290,7 @@ class PooledModel:
         await process.end()
         if self._process is process:  # not unloaded meanwhile
             # Still wanted: whoever stopped a prompt is about to send another.
-            async for _ in self.load():
-                pass
+            await self._load_again(turns)
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
         """Token counts, None while there is no loaded runner to ask."""
@@ -296,34 +306,37 @@ class PooledModel:
         finally:
             process.unsubscribe(command_id)
 
-    async def renew(self, wanted: Callable[[], Awaitable[None]]) -> None:
-        """Replace the process by a new one, to be rid of memory that only its end gives back.
-
-        The last conversation is then read into its prefix cache, so that the next turn of it is as quick as
-        it would have been; as much of it as can be until `wanted` returns.
-        """
+    async def renew(self, turns: Turns) -> None:
+        """Replace the process by a new one, to be rid of memory that only its end gives back."""
         await self.end()
+        await self._load_again(turns)
+
+    async def _load_again(self, turns: Turns) -> None:
+        """Load the model, and read the last conversation into its prefix cache.
+
+        The next turn of it is then as quick as it would have been. Stops when somebody waits, after the step
+        that it is in.
+        """
         async for _ in self.load():
             pass
-        if self._process is not None and self._said and self.plan.prefix_cache:
-            await self._prime(self._process, self._said, wanted)
-
-    async def _prime(
-        self, process: RunnerProcess, said: tuple[Message, ...], wanted: Callable[[], Awaitable[None]]
-    ) -> None:
+        process = self._process
+        if process is None or not self._said or not self.plan.prefix_cache or turns.wanted:
+            return
         self._seed_ready = None
         command_id = process.next_id()
         events = process.subscribe(command_id)
 
         async def stop() -> None:
-            await wanted()
+            await turns.until_wanted()
             await process.send(wire.Cancel(id=process.next_id(), target=command_id))
 
         stopping = asyncio.create_task(stop())
         try:
             sampling = Sampling(temperature=0.0, max_tokens=1)
             room = self._prefill_room()
-            await process.send(wire.Chat(id=command_id, messages=said, sampling=sampling, prefill_room=room))
+            await process.send(
+                wire.Chat(id=command_id, messages=self._said, sampling=sampling, prefill_room=room)
+            )
             while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
                 pass
         finally:
@@ -373,11 +386,20 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else template.text or None,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
         stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
+
+
+def _template(model: LocalModel, plan: LoadPlan) -> str | None:
+    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
+    text = plan.template.text if plan.template is not None else ""
+    if not text and model.format == "gguf":
+        # Of safetensors mistral.rs may know several templates, and chooses.
+        text = plan.chat_template or ""
+    return continuable(text) if text else None
 
 
 def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:

@@ -76,6 +76,8 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    go_on: bool = False
+    """Go on with the text of the last message, which is the assistant's, in place of answering it."""
     prefill_room: int | None = None
     """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
     A long prefill goes in fewer steps where it is short."""

@@ -19,12 +19,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.continuing import Continuation, is_continuable
 from spnl_tui.engine.failures import (
+    CannotGoOn,
     NoChatTemplate,
     PromptTooLong,
     is_too_long,
@@ -70,6 +73,7 @@ class Runner:
         self._pipeline_lock = threading.Lock()
         self._cancelled: set[int] = set()
         self._raw = False
+        self._continuable = False
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
         self._prefixes = PrefixMemory()
@@ -86,6 +90,7 @@ class Runner:
             self._fail(load_failure(command.id, error), error)
             return
         self._raw = command.chat_template == wire.RAW_TEMPLATE
+        self._continuable = is_continuable(command.chat_template)
         self._stop = command.stop
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
@@ -105,7 +110,9 @@ class Runner:
         try:
             if self._raw:
                 raise NoChatTemplate
-            self._reply(command, command.messages, command.thinking)
+            if command.go_on and not self._continuable:
+                raise CannotGoOn
+            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -171,7 +178,12 @@ class Runner:
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 
     def _reply(
-        self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...], thinking: bool | None
+        self,
+        command: wire.Chat | wire.Complete,
+        messages: tuple[Message, ...],
+        thinking: bool | None,
+        *,
+        go_on: bool = False,
     ) -> None:
         request_id, sampling = command.id, command.sampling
         started = time.monotonic()
@@ -179,7 +191,13 @@ class Runner:
             if request_id in self._cancelled:
                 self._out.send(wire.ReplyFinished(id=request_id, finish_reason="cancelled"))
                 return
-        stream = self._stream(messages, sampling, thinking, command.grammar)
+        begun = Continuation.of(messages) if go_on else None
+        if begun is None:
+            stream = self._stream(messages, sampling, thinking, command.grammar)
+        else:
+            again = self._count(begun.again)
+            longer = replace(sampling, max_tokens=sampling.max_tokens + again)
+            stream = self._stream(begun.messages, longer, thinking, begun.grammar)
         first: float | None = None
         written = 0.0
         text = reasoning = whole = ""
@@ -192,8 +210,10 @@ class Runner:
                 reason = "cancelled"
                 break
             choice = chunk.choices[0]
-            text += stops.feed(choice.delta.content or "")
-            whole += choice.delta.content or ""
+            new = choice.delta.content or ""
+            new = new if begun is None else begun.feed(new)
+            text += stops.feed(new)
+            whole += new
             reasoning += choice.delta.reasoning_content or ""
             tokens += 1
             now = time.monotonic()
@@ -212,7 +232,9 @@ class Runner:
         del stream  # dropping it is what stops the decoding
         ended = time.monotonic()
         if reason != "cancelled":
-            self._prefixes.remember((*messages, Message("assistant", whole)))
+            said = messages[-1].content if go_on else ""
+            answered = messages[:-1] if go_on else messages
+            self._prefixes.remember((*answered, Message("assistant", said + whole)))
         if text or reasoning or sent < tokens:
             self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
         completed = usage.completion_tokens if usage else tokens

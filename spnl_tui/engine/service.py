@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Work
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -104,8 +104,11 @@ class Engine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
+
+        With `go_on` the last message is the beginning of the reply, and only what follows it is given.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
         candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates share their prefill.
@@ -114,7 +117,12 @@ class Engine:
 
         def chat(command_id: int) -> wire.Command:
             return wire.Chat(
-                id=command_id, messages=request, sampling=sampling, thinking=thinking, grammar=grammar
+                id=command_id,
+                messages=request,
+                sampling=sampling,
+                thinking=thinking,
+                grammar=grammar,
+                go_on=go_on,
             )
 
         return self._fan_out(model, [chat] * n, sampling)
@@ -231,7 +239,7 @@ class Engine:
         asked = time.monotonic()
         turns = self._turns(pooled)
         turn = turns.ask()
-        abandoned: list[Work] = []
+        abandoned: list[Rest] = []
         self._waiting += 1
         try:
             if not turn.done():
@@ -281,9 +289,9 @@ class Engine:
                 self._note(pooled.model, event)
                 yield event
 
-    async def _let_go_after(self, rest: Work, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
+    async def _let_go_after(self, rest: Rest, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
         try:
-            await rest()
+            await rest(self._turns(pooled))
         finally:
             self._let_go(pooled, turn)
 
@@ -353,7 +361,7 @@ class Engine:
             await turn
             if pooled.state == "idle" and pooled.has_grown():
                 log.info("renewing the runner of %s", pooled.model.name)
-                await pooled.renew(turns.wanted)
+                await pooled.renew(turns)
         finally:
             turns.leave(turn)
 
@@ -369,7 +377,7 @@ class Engine:
         if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:
             self._later(partial(self._on_loaded, model))
 
-    def _later(self, work: Work) -> None:
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             await work()
 

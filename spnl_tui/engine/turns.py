@@ -32,9 +32,14 @@ class Turns:
             self._free += 1
             self._let_in()
 
-    async def wanted(self) -> None:
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a turn."""
+        return any(not turn.cancelled() for turn in self._asked)
+
+    async def until_wanted(self) -> None:
         """Return as soon as somebody waits for a turn."""
-        while all(turn.cancelled() for turn in self._asked):
+        while not self.wanted:
             self._someone_asked.clear()
             await self._someone_asked.wait()
 

@@ -22,6 +22,7 @@ from spnl_tui.engine import protocol as wire
 from spnl_tui.errors import RequestError, StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, show_error
 from spnl_tui.headless.querying import resolve
+from spnl_tui.queries.chat import branch_to_lisp
 from spnl_tui.services import Services
 from spnl_tui.text import plain
 
@@ -64,13 +65,23 @@ async def show(services: Services, prefix: str, *, json_: bool) -> int:
 
 
 async def export(
-    services: Services, prefixes: Sequence[str], *, format: Literal["json", "markdown"], output: Path | None
+    services: Services,
+    prefixes: Sequence[str],
+    *,
+    format: Literal["json", "markdown", "query"],
+    output: Path | None,
 ) -> int:
-    """Write conversations, or all of them, as lossless JSON or as Markdown to read."""
+    """Write conversations, or all of them, as lossless JSON or as Markdown to read; or one as a query."""
     store = await _store(services)
     conversations = [await _conversation(store, prefix) for prefix in prefixes] or await _all(store)
     if format == "json":
         text = to_json_text(conversations)
+    elif format == "query":
+        if len(conversations) != 1:
+            raise StoreError(
+                "Which conversation?", "A query is made of one conversation.", "Name one by its id."
+            )
+        text = branch_to_lisp(conversations[0])
     else:
         text = "\n".join(whole_to_markdown(conversation) for conversation in conversations)
     if output is None:
@@ -153,7 +164,12 @@ class _Replier:
         model = await resolve(self._services, request.model)
         text = ""
         events = self._services.engine.generate_chat(
-            model, request.messages, request.sampling, thinking=request.thinking, grammar=request.grammar
+            model,
+            request.messages,
+            request.sampling,
+            thinking=request.thinking,
+            grammar=request.grammar,
+            go_on=bool(request.begun),
         )
         async with aclosing(events):
             async for event in events:

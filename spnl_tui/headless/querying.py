@@ -20,8 +20,10 @@ from spnl_tui.headless.pulling import model_for
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin
+from spnl_tui.queries.chat import OpenedQuery, query_to_chat
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodePrinted, QueryFinished
 from spnl_tui.queries.figures import time_table
+from spnl_tui.queries.files import read_files
 from spnl_tui.queries.journal import map_key
 from spnl_tui.queries.map import LineFailed, map_lines
 from spnl_tui.queries.plan import plan_query
@@ -89,6 +91,17 @@ def read_source(source: QuerySource, options: QueryOptions, default_model: str) 
     assert text is not None
     query = read_query(text, {"model": model, **values})
     return query if options.model is None else with_model(query, options.model)
+
+
+async def open_as_chat(services: Services, file: Path, model: str | None) -> OpenedQuery:
+    """The query in this file as a chat, to be asked of `model` if that is given.
+
+    Raises:
+        QueryError: it is malformed, cannot be read, or is no chat.
+    """
+    source, default = QuerySource(file=file), services.settings.model.default or "starter"
+    query = read_source(source, QueryOptions(model=model), default)
+    return query_to_chat(await read_files(query, source.directory), services.settings.sampling)
 
 
 async def run(services: Services, source: QuerySource, options: QueryOptions) -> int:

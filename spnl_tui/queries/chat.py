@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Messages
+from dataclasses import dataclass
 
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Message as ChatMessage
 from spnl_tui.models.request import Sampling
+from spnl_tui.queries.lisp_writer import write_lisp
+from spnl_tui.queries.run import sampling_of
 from spnl_tui.queries.tree import Cross, File, Generate, Map, Message, Query, Repeat, asks, walk
 
 
@@ -51,6 +55,48 @@ def query_to_messages(query: Query) -> tuple[Generate, tuple[ChatMessage, ...]]:
                 raise QueryError("A file is not read", f"{node.content.path} is still to be read.")
             messages.append(ChatMessage(node.role, node.content))
     return generate, tuple(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedQuery:
+    """A query as a chat that is about to ask what the query asks."""
+
+    conversation: Conversation
+    """Everything but the last prompt."""
+    prompt: str
+    model: str
+
+
+def branch_to_lisp(conversation: Conversation) -> str:
+    """The query, as Lisp, that asks for the last reply of the active branch again.
+
+    Raises:
+        QueryError: nobody has asked anything in it yet.
+    """
+    sources = (turn.provenance for turn in reversed(conversation.path()))
+    model = conversation.model or next((source.model for source in sources if source), "") or "starter"
+    return write_lisp(conversation_to_query(conversation.messages(), model, conversation.sampling))
+
+
+def query_to_chat(query: Query, defaults: Sampling) -> OpenedQuery:
+    """The query as a chat. The query's files must have been read; `defaults` fills in what it leaves open.
+
+    Raises:
+        QueryError: it makes several requests, or none, so that no chat says the same.
+    """
+    generate, messages = query_to_messages(query)
+    said = list(messages)
+    prompt = said.pop().content if said and said[-1].role == "user" else ""
+    system = "\n\n".join(message.content for message in said if message.role == "system")
+    conversation = Conversation(
+        system_prompt=system, model=generate.model, sampling=sampling_of(generate, defaults)
+    )
+    for message in said:
+        if message.role != "system":
+            turn = conversation.add_turn(message.role, message.content)
+            if turn.role == "assistant":
+                conversation.finish(turn.id, "stop")
+    return OpenedQuery(conversation, prompt, generate.model)
 
 
 def _generate(node: Generate | Repeat | Map) -> Generate:

@@ -1,7 +1,7 @@
 """What the user may choose: defaults < config.toml < environment < command line, in one frozen object.
 
-`schema` says what there is, `load` reads it from its four sources, `write` changes one setting in the
-user's file, `example` prints config.example.toml from the schema.
+`schema` says what there is, `load` reads it from its four sources, `write` changes one setting or persona in
+the user's file, `example` prints config.example.toml from the schema.
 """
 
 from spnl_tui.settings.load import ENVIRONMENT, load_settings
@@ -17,7 +17,7 @@ from spnl_tui.settings.schema import (
     PullSettings,
     Settings,
 )
-from spnl_tui.settings.write import write_setting
+from spnl_tui.settings.write import write_persona, write_setting
 
 __all__ = [
     "ENVIRONMENT",
@@ -32,5 +32,6 @@ __all__ = [
     "PullSettings",
     "Settings",
     "load_settings",
+    "write_persona",
     "write_setting",
 ]

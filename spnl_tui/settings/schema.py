@@ -90,6 +90,8 @@ class ChatSettings:
     """Show the model's thinking unfolded. Folded, one key opens it."""
     markdown: bool = True
     """Render replies as Markdown; false shows them as they were written."""
+    automatic_titles: bool = True
+    """Have the model name a conversation while it is idle; false takes the title from the first prompt."""
     candidates: int = 3
     """How many candidates /n asks for when it is not told, from 2 to 9."""
     judge_criteria: str = "correct, clear, and to the point"
@@ -105,9 +107,10 @@ class ContextSettings:
 
     length: int | None = None
     """The context length wanted, in tokens. Not set: the model's own, as far as memory allows."""
-    policy: Literal["drop_oldest", "ask"] = "drop_oldest"
+    policy: Literal["drop_oldest", "summarize", "ask"] = "drop_oldest"
     """When the context is full: "drop_oldest" leaves the oldest turns out (never the system prompt or
-    pinned turns), "ask" stops and asks. The conversation itself is never cut."""
+    pinned turns), "summarize" has the model sum them up first, "ask" stops and asks. The conversation
+    itself is never cut."""
 
     def __post_init__(self) -> None:
         _at_least("length", self.length, 128)

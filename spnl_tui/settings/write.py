@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 
 from spnl_tui.errors import SettingsError
+from spnl_tui.models.request import Sampling
 from spnl_tui.settings.load import parse_settings, read_text
+from spnl_tui.settings.schema import Persona
 
 
 def write_setting(file: Path, name: str, value: bool | int | float | str | list[str] | None) -> None:
@@ -43,6 +47,31 @@ def write_setting(file: Path, name: str, value: bool | int | float | str | list[
             f"{file}: {error}",
             "Until then the choice holds for this launch only.",
         ) from error
+
+
+def write_persona(file: Path, name: str, persona: Persona, sampling: Sampling) -> None:
+    """Add this persona to `file`, or change what it says there. `sampling` is what it stands on: [sampling].
+
+    Raises:
+        SettingsError: the name cannot be one, or as for `write_setting`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise SettingsError(
+            "This cannot be the name of a persona",
+            f"{name!r} has something else than letters, digits, - and _.",
+            "Choose another name, such as code-review.",
+        )
+    values: dict[str, bool | int | float | str | list[str] | None] = {
+        "description": persona.description or None,
+        "system_prompt": persona.system_prompt,
+        "model": persona.model,
+    }
+    for item in fields(Sampling):
+        value = getattr(persona.sampling, item.name)
+        own = value != getattr(sampling, item.name)
+        values[f"sampling.{item.name}"] = (list(value) if item.name == "stop" else value) if own else None
+    for key, value in values.items():
+        write_setting(file, f"personas.{name}.{key}", value)
 
 
 def _replace(file: Path, text: str) -> None:

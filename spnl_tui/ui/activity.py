@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["no model", "idle", "loading", "queued", "prefill", "replying", "getting"]
+State = Literal["no model", "idle", "loading", "queued", "summarizing", "prefill", "replying", "getting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Activity:
     @property
     def busy(self) -> bool:
         """Whether something goes on whose time the user may want to see."""
-        return self.state in ("loading", "queued", "prefill", "replying", "getting")
+        return self.state not in ("idle", "no model")
 
 
 _SHORT_NAME = 20
@@ -86,6 +86,8 @@ def _state(activity: Activity, elapsed_s: int) -> str:
         case "prefill":
             amount = f" {activity.done:,}/{activity.total:,}" if activity.total else ""
             return f"reading the prompt{amount}{elapsed}"
+        case "summarizing":
+            return f"summing up older turns{elapsed}"
         case "getting":
             return f"getting the model{elapsed}"
         case state:

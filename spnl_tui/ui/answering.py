@@ -15,12 +15,13 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
 from spnl_tui.ui.meters import Meters
+from spnl_tui.ui.naming import Naming
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.activity import Activity
-    from spnl_tui.ui.asking import Variation
+    from spnl_tui.ui.asking import Memory, Variation
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
     from spnl_tui.ui.widgets.turns import Reply
@@ -58,6 +59,7 @@ class Answering:
         self._prompt = screen.chat.prompt
         self._meters = Meters(services.engine)
         self._open: dict[str, _Open] = {}
+        self.naming = Naming(screen, services.engine) if settings.chat.automatic_titles else None
 
     # ── what is known ────────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +91,8 @@ class Answering:
 
     async def submit(self, text: str) -> None:
         """Send this prompt, or keep it until it can be answered."""
+        if await self._screen.branches.take_edited_reply(text):
+            return
         seen = self._seen()
         if self._screen.in_use.model is not None and seen.run is None:
             await self._ask(seen.conversation, text)
@@ -162,7 +166,7 @@ class Answering:
     # ── replies ──────────────────────────────────────────────────────────────────────────────────
 
     def reply(self, conversation: Conversation, turn: Turn, variation: Variation | None = None) -> None:
-        """Have this empty turn filled by the model."""
+        """Have this turn filled by the model, which goes on with what it holds already."""
         start(self._screen, "reply", self._reply, conversation, turn, variation)
 
     async def shown(self) -> None:
@@ -211,11 +215,19 @@ class Answering:
         each = self._opened(conversation)
         run = each.runs.pop(key)
         if self._is_seen(conversation) and not each.runs:
-            in_use = self._screen.in_use.model
-            self._screen.activity = replace(run.activity, model=plain(in_use.name) if in_use else "")
+            self._screen.activity = self._at_rest(run.activity)
             self._screen.in_use.take_up_chosen()
         self.show_activity(conversation)
         self._screen.refresh_bindings()
+
+    def _at_rest(self, activity: Activity) -> Activity:
+        """The same, and of the model in use, where another one was asked."""
+        model = self._screen.in_use.model
+        if model is None or activity.model == plain(model.name):
+            return activity
+        loaded = next((each for each in self._services.engine.loaded() if each.model == model), None)
+        context_length = loaded.context_length if loaded is not None else None
+        return replace(activity, model=plain(model.name), context_length=context_length)
 
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""
@@ -226,12 +238,14 @@ class Answering:
         return self._screen.choosing.widget(turn_id) or self._transcript.reply(turn_id)
 
     async def _reply(self, conversation: Conversation, turn: Turn, variation: Variation | None) -> None:
-        """Have this empty turn filled. The one streaming path, whatever asked for the reply."""
+        """Have this turn filled. The one streaming path, whatever asked for the reply."""
         from spnl_tui.ui.asking import Asking
         from spnl_tui.ui.replying import ReplyRun
 
         model = (variation and variation.model) or self._screen.in_use.model
         assert model is not None
+        if self.naming is not None:
+            self.naming.leave()
         meter = self._meters.of(model)
         asking = Asking(self._services.engine, meter, self._settings, model, conversation, turn, variation)
         if self._is_seen(conversation):
@@ -250,9 +264,12 @@ class Answering:
                     await widget.show(now)
                 self._screen.choosing.progressed(now, activity)
 
-        def remember_from(turn_id: str | None) -> None:
+        def remember(memory: Memory) -> None:
             if self._is_seen(conversation):
-                self._transcript.remember_from(turn_id)
+                self._transcript.remember_from(*memory)
+
+        async def may_forget(count: int) -> bool:
+            return self._is_seen(conversation) and await self._may_forget(count)
 
         run = ReplyRun(self.activity_for(model), self._services.clock, draw)
         self.begin(conversation, turn.id, run)
@@ -263,7 +280,7 @@ class Answering:
                 await self._screen.keeping.save_turn(conversation, asking.prompt)
                 await self._screen.talks.refresh()
             recording = await self._screen.keeping.record(conversation, turn.id)
-            async with aclosing(asking.events(remember_from)) as events:
+            async with aclosing(asking.events(remember, may_forget)) as events:
                 try:
                     await run.run(events)
                     # The screen is free before the engine is told: ending a prefill takes it a while.
@@ -271,6 +288,8 @@ class Answering:
                     await recording.finish()
                     run.ended.set()
                     await asking.learn(run.so_far)
+                    if self.naming is not None and run.so_far.finish_reason == "stop":
+                        self.naming.consider(conversation, conversation[turn.id])
                 finally:
                     await run.close()
         finally:
@@ -293,10 +312,20 @@ class Answering:
             messages.ReplyEnded(done.finish_reason or "cancelled", done.text, conversation.id)
         )
 
+    async def _may_forget(self, count: int) -> bool:
+        from spnl_tui.ui.confirm_screen import ConfirmScreen
+
+        question = f"The context is full. Answer without the {count} oldest turns?"
+        why = "They stay in the conversation; only the model does not see them."
+        confirm = ConfirmScreen(question, why)
+        return await self._screen.app.push_screen_wait(confirm)
+
     # ── the meter ────────────────────────────────────────────────────────────────────────────────
 
     async def count_unsent(self) -> None:
         """Count what is being typed, once the typing rests."""
+        if self.naming is not None:
+            self.naming.leave()
         if self._prompt.text:
             await asyncio.sleep(_TYPING_S)
         text, model = await self._screen.prompting.unsent(), self._screen.in_use.model

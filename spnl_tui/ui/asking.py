@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from spnl_tui.conversations.context import Budget, ContextPlan, request_messages
+from spnl_tui.conversations.context import (
+    SUMMARY_MAX_TOKENS,
+    Budget,
+    ContextPlan,
+    request_messages,
+    summary_messages,
+)
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.meter import TokenMeter
-from spnl_tui.engine.protocol import Event, RequestFailed, RequestQueued
+from spnl_tui.engine.protocol import Event, LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.provenance import provenance_of_request, with_outcome
-from spnl_tui.ui.replying import ReplySoFar
+from spnl_tui.ui.replying import ReplySoFar, Step, Summarizing
 from spnl_tui.ui.services import ChatEngine
 
 if TYPE_CHECKING:
     from spnl_tui.engine.service import LoadedModel
+
+_SUMMARIES = 2
+"""A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
+_AROUND_A_SUMMARY = 80
+"""Tokens of the request for a summary besides what is summed up."""
+
+
+class Memory(NamedTuple):
+    """What the model knows of a branch that does not fit into its context."""
+
+    begins: str | None = None
+    """The turn with which its memory begins; None: with the first."""
+    summary: str = ""
+    """What it knows of the turns before that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +59,7 @@ class Variation:
 
 
 class Asking:
-    """One request for a reply to the branch above an empty turn.
+    """One request for a reply to the branch above a turn, or for the rest of the reply that the turn begins.
 
     When the branch does not fit into the model's context, the policy of the settings decides what is sent.
     The conversation itself is never cut.
@@ -61,35 +81,51 @@ class Asking:
         self._settings = settings
         self._model = model
         self._conversation = conversation
-        self._turn_id = turn.id
-        self._branch = conversation.path_to(turn.id)[:-1]
+        self._turn = turn
+        self._path = conversation.path_to(turn.id)
+        self._branch = self._path if turn.text else self._path[:-1]
+        before = next((turn.provenance for turn in reversed(self._path) if turn.provenance), Provenance())
+        self._left_out = before.left_out
+        self._summary = before.summary if settings.context.policy == "summarize" else ""
         self._messages: tuple[Message, ...] = ()
         self._provenance: Provenance | None = None
 
     @property
     def prompt(self) -> Turn | None:
         """What is answered."""
-        return self._branch[-1] if self._branch else None
+        return self._path[-2] if len(self._path) > 1 else None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was sent; empty before that."""
+        return self._messages
 
     async def events(
-        self, remember_from: Callable[[str | None], None] = lambda turn_id: None
-    ) -> AsyncGenerator[Event, None]:
-        """The engine's events: of the load, if the model is not loaded, and of the reply.
+        self,
+        remember: Callable[[Memory], None] = lambda memory: None,
+        may_forget: Callable[[int], Awaitable[bool]] | None = None,
+    ) -> AsyncGenerator[Step, None]:
+        """The engine's events: of the load, if the model is not loaded, of a summary, and of the reply.
 
-        `remember_from` is told with which turn the model's memory begins; None: with the first.
+        `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
+        whether so many more turns may be left out. None: they may not.
         """
         if (turns := self._variation.turns) is not None:
             yield RequestQueued(id=0, ahead=0)
             await turns.acquire()
         try:
-            async with aclosing(self._events(remember_from)) as events:
+            async with aclosing(self._events(remember, may_forget)) as events:
                 async for event in events:
                     yield event
         finally:
             if turns is not None:
                 turns.release()
 
-    async def _events(self, remember_from: Callable[[str | None], None]) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self,
+        remember: Callable[[Memory], None],
+        may_forget: Callable[[int], Awaitable[bool]] | None,
+    ) -> AsyncGenerator[Step, None]:
         given = self._variation.messages
         plan = None if given else await self._plan()
         if plan is None and not given:
@@ -100,17 +136,37 @@ class Asking:
                     if isinstance(event, RequestFailed):
                         return
             plan = await self._plan()
-        if plan is not None and plan.action != "send" and (refusal := _refusal(plan)) is not None:
-            yield refusal
-            return
-        conversation = self._conversation
+        summaries = 0
+        while plan is not None and plan.action == "summarize" and summaries < _SUMMARIES:
+            summaries += 1
+            async with aclosing(self._sum_up()) as steps:
+                async for step in steps:
+                    yield step
+                    if isinstance(step, RequestFailed):
+                        return
+            plan = await self._plan()
+        if plan is not None and plan.action == "ask":
+            if may_forget is None or not await may_forget(len(plan.left_out)):
+                yield _refusal(len(plan.left_out))
+                return
+            self._left_out = tuple(turn.id for turn in plan.left_out)
+            plan = await self._plan()
+        async with aclosing(self._reply(plan, remember)) as events:
+            async for event in events:
+                yield event
+
+    async def _reply(
+        self, plan: ContextPlan | None, remember: Callable[[Memory], None]
+    ) -> AsyncGenerator[Event, None]:
+        conversation, given = self._conversation, self._variation.messages
         sampling = self._variation.sampling or conversation.sampling
-        sent = self._branch if plan is None else plan.sent
-        if plan is not None and plan.left_out:
+        sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
+        if plan is not None and left_out:
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
+        summary = self._summary if left_out else ""
         if plan is not None:
-            remember_from(plan.marker)
-        self._messages = given or request_messages(conversation.system_prompt, sent)
+            remember(Memory(plan.marker, summary))
+        self._messages = given or request_messages(conversation.system_prompt, sent, summary)
         thinking = self._settings.chat.thinking
         self._provenance = provenance_of_request(
             self._model,
@@ -118,17 +174,64 @@ class Asking:
             sampling,
             thinking=thinking,
             system_prompt=conversation.system_prompt,
-            left_out=() if plan is None else tuple(turn.id for turn in plan.left_out),
+            left_out=tuple(turn.id for turn in left_out),
+            summary=summary,
+            begun=len(self._turn.text),
             started_at=time.time(),
         )
-        reply = self._engine.generate_chat(self._model, self._messages, sampling, thinking=thinking)
+        go_on = bool(self._turn.text)
+        reply = self._engine.generate_chat(
+            self._model, self._messages, sampling, thinking=thinking, go_on=go_on
+        )
         async with aclosing(reply) as events:
             async for event in events:
                 yield event
 
+    async def _sum_up(self) -> AsyncGenerator[Step, None]:
+        """Have the model sum up what is about to be left out, and what an earlier summary stands for."""
+        loaded = self._loaded()
+        if loaded is None or loaded.context_length is None:
+            return
+        longest = min(SUMMARY_MAX_TOKENS, loaded.context_length // 8)
+        plan = await self._plan(kept_free=longest)
+        if plan is None:
+            return
+        texts = [self._summary, *(turn.text for turn in plan.left_out)]
+        counts = await self._meter.count_texts(texts)
+        if counts is None:
+            return
+        request = summary_messages(
+            plan.left_out,
+            {turn.id: count for turn, count in zip(plan.left_out, counts[1:], strict=True)},
+            loaded.context_length - longest - counts[0] - _AROUND_A_SUMMARY,
+            summary=self._summary,
+            summarized=self._left_out,
+        )
+        text = ""
+        yield Summarizing()
+        reply = self._engine.generate_chat(self._model, request, Sampling(temperature=0, max_tokens=longest))
+        async with aclosing(reply) as events:
+            async for event in events:
+                match event:
+                    case ReplyChunk():
+                        text += event.text
+                        yield Summarizing(event.tokens)
+                    case RequestFailed():
+                        yield replace(event, title=f"The summary failed: {event.title}")
+                        return
+                    case RequestQueued() | LoadProgressed():
+                        yield event
+                    case _:
+                        pass
+        self._summary, self._left_out = text.strip(), tuple(turn.id for turn in plan.left_out)
+
     def keep(self, so_far: ReplySoFar) -> Turn:
         """Put what has come into the conversation; it goes on."""
-        turn = replace(self._conversation[self._turn_id], text=so_far.text, reasoning=so_far.reasoning)
+        turn = replace(
+            self._conversation[self._turn.id],
+            text=self._turn.text + so_far.text,
+            reasoning=self._turn.reasoning + so_far.reasoning,
+        )
         self._conversation.update_turn(turn)
         return turn
 
@@ -139,43 +242,45 @@ class Asking:
         if provenance is not None:
             provenance = with_outcome(provenance, so_far, self._loaded())
         return self._conversation.finish(
-            self._turn_id, so_far.finish_reason or "cancelled", provenance=provenance, error=so_far.error
+            self._turn.id, so_far.finish_reason or "cancelled", provenance=provenance, error=so_far.error
         )
 
     async def learn(self, so_far: ReplySoFar) -> None:
         """Correct the meter by the engine's own count."""
-        if so_far.usage is not None and so_far.usage.prompt_tokens and self._messages:
+        # What a reply that goes on costs tells nothing of the template.
+        if so_far.usage is not None and so_far.usage.prompt_tokens and self._messages and not self._turn.text:
             await self._meter.observe(self._messages, so_far.usage.prompt_tokens)
 
-    async def _plan(self) -> ContextPlan | None:
+    async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:
         """What to send; None while that cannot be told: the model is not loaded, or its limit is unknown."""
         loaded = self._loaded()
         if loaded is None or loaded.context_length is None:
             return None
         return await self._meter.plan(
             self._branch,
-            Budget(loaded.context_length, self._conversation.sampling.max_tokens),
+            Budget(loaded.context_length - kept_free, self._conversation.sampling.max_tokens),
             system_prompt=self._conversation.system_prompt,
-            policy="ask" if self._settings.context.policy == "ask" else "drop_oldest",
+            policy=self._settings.context.policy,
+            left_out=self._left_out,
+            summary=self._summary,
         )
 
     def _loaded(self) -> LoadedModel | None:
         return next((each for each in self._engine.loaded() if each.model == self._model), None)
 
 
-def memory_begins(path: Sequence[Turn]) -> str | None:
-    """The first turn of a branch that its last reply knew of, where there are older ones that it did not."""
-    last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), None)
-    left_out = set(last.left_out) if last is not None else set()
+def memory_of(path: Sequence[Turn]) -> Memory:
+    """What the last reply of a branch knew of it."""
+    last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), Provenance())
+    left_out = set(last.left_out)
     places = [place for place, turn in enumerate(path) if turn.id in left_out]
-    return path[places[-1] + 1].id if places and places[-1] + 1 < len(path) else None
+    if not places or places[-1] + 1 >= len(path):
+        return Memory()
+    return Memory(path[places[-1] + 1].id, last.summary)
 
 
-def _refusal(plan: ContextPlan) -> RequestFailed | None:
+def _refusal(count: int) -> RequestFailed:
     """Why nothing is sent. What is too long even so is refused by the engine, which counts exactly."""
-    if plan.action != "ask":
-        return None
-    count = len(plan.left_out)
     return RequestFailed(
         id=0,
         kind="context",

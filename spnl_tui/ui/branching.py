@@ -1,8 +1,9 @@
-"""What one does with single turns: move among them, walk their siblings, edit, fork, delete."""
+"""What one does with single turns: move among them, walk their siblings, edit, go on, fork, delete."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
@@ -12,6 +13,13 @@ from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
+
+
+_EDITING = {
+    "user": "Edit: Enter begins a branch, Esc leaves all as it was",
+    "assistant": "Edit the reply: Enter puts it beside the first, Esc leaves all as it was",
+    "system": "",
+}
 
 
 class Branching:
@@ -34,7 +42,9 @@ class Branching:
             "down": lambda: self.move(1),
             "earlier": lambda: self.walk(-1),
             "later": lambda: self.walk(1),
+            "tree": self.show_tree,
             "edit": self.edit,
+            "go_on": self.go_on,
             "leave": self.leave,
             "fork": self.fork,
             "delete": self.delete,
@@ -60,7 +70,9 @@ class Branching:
             case "earlier" | "later":
                 return not self._screen.replying and self._fork() is not None
             case "edit":
-                return not self._screen.replying and self._target("user") is not None
+                return not self._screen.replying and self._editable() is not None
+            case "go_on":
+                return not self._screen.replying and self._unfinished() is not None
             case "delete":
                 return not self._screen.replying and self.under_cursor() is not None
             case _:
@@ -119,19 +131,61 @@ class Branching:
         if self._cursor:
             await self.jump(siblings[place].id)
 
+    async def show_tree(self) -> None:
+        """Show all branches, and go to the turn that is chosen there."""
+        from spnl_tui.ui.tree_screen import TreeScreen
+
+        conversation = self._conversation
+        path = conversation.path()
+        at = self._cursor or path[-1].id
+        chosen = await self._screen.app.push_screen_wait(TreeScreen(conversation, at))
+        if chosen is None or chosen not in conversation or conversation is not self._conversation:
+            return
+        conversation.select(chosen)
+        await self._keeping.save_turn(conversation, conversation[chosen])
+        await self._show_whole(conversation)
+        await self.jump(chosen)
+
     async def edit(self) -> None:
-        """Take a prompt of the user's into the prompt line. Sent, it begins a branch beside the first one."""
-        turn = self._target("user")
+        """Take a turn into the prompt line: the one under the cursor, else the user's last one.
+
+        Sent, it stands beside the first one; a prompt is answered then, a reply is as the user says.
+        """
+        turn = self._editable()
         if turn is None:
             return
         if not self._edited:
             self._draft = self._prompt.text
         self._edited = turn.id
         self._prompt.replace_all(self._screen.prompting.as_typed(turn.text))
-        self._prompt.border_title = "Edit: Enter begins a branch, Esc leaves all as it was"
+        self._prompt.border_title = _EDITING[turn.role]
         self._prompt.focus()
         await self._transcript.reveal(turn.id)
         self._transcript.mark(turn.id)
+
+    async def take_edited_reply(self, text: str) -> bool:
+        """Put this text beside the reply that is edited; False: none is."""
+        conversation = self._conversation
+        if self._edited not in conversation or conversation[self._edited].role != "assistant":
+            return False
+        old = self.take_edited()
+        new = conversation.branch_from(old, text)
+        await self._screen.show_branch(old, new.id)
+        await self._keeping.save_turn(conversation, new)
+        self._screen.refresh_bindings()
+        return True
+
+    async def go_on(self) -> None:
+        """Have the model go on with a reply that was stopped, cut off or edited; that one stays as it is."""
+        old, conversation = self._unfinished(), self._conversation
+        if old is None:
+            return
+        turn = replace(conversation.regenerate(old.id), text=old.text, reasoning=old.reasoning)
+        conversation.update_turn(turn)
+        self._cursor = ""
+        self._transcript.mark("")
+        await self._transcript.remove_from(old.id)
+        self._screen.answering.reply(conversation, turn)
 
     def take_edited(self) -> str:
         """The id of the turn whose other text is sent now; empty if a new prompt is."""
@@ -189,11 +243,19 @@ class Branching:
         conversation = self._conversation
         return conversation[self._cursor] if self._cursor in conversation else None  # noqa: SIM401 - no dict
 
-    def _target(self, role: str) -> Turn | None:
-        """The turn under the cursor, or else the last one of this role."""
+    def _editable(self) -> Turn | None:
+        """The turn under the cursor, or else the last one of the user's."""
         if (turn := self.under_cursor()) is not None:
-            return turn if turn.role == role else None
-        return next((turn for turn in reversed(self._conversation.path()) if turn.role == role), None)
+            return turn
+        return next((turn for turn in reversed(self._conversation.path()) if turn.role == "user"), None)
+
+    def _unfinished(self) -> Turn | None:
+        """The last turn, if it is a reply that the model has not brought to its own end."""
+        last = next(reversed(self._conversation.path()), None)
+        if last is None or last.role != "assistant" or not last.text.strip():
+            return None
+        ended = last.finish_reason in ("stop", None) and last.provenance is not None
+        return None if ended or self._screen.in_use.model is None else last
 
     def _fork(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
@@ -203,7 +265,8 @@ class Branching:
         return next((turn for turn in path if self.place(turn)[1] > 1), None)
 
     async def _show_whole(self, conversation: Conversation) -> None:
-        await self._transcript.show(conversation.path())
+        await self._transcript.show(self._screen.choosing.above(conversation.path()))
+        await self._screen.choosing.shown()
 
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""

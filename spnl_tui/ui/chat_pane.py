@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,11 +13,13 @@ from textual.widgets import OptionList
 from spnl_tui.settings import ChatSettings
 from spnl_tui.ui.widgets.candidates import Candidates
 from spnl_tui.ui.widgets.completions import Completions
-from spnl_tui.ui.widgets.find_bar import FindBar
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.transcript import Transcript
 from spnl_tui.ui.widgets.welcome import Welcome
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.widgets.find_bar import FindBar
 
 
 class ChatPane(Horizontal):
@@ -32,7 +35,6 @@ class ChatPane(Horizontal):
         self.talks_list = TalksList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
-        self.find_bar = FindBar(id="find")
         self._completions = Completions()
         self.candidates = Candidates(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self.prompt = Prompt(self._completions)
@@ -45,7 +47,6 @@ class ChatPane(Horizontal):
             yield self.transcript
             yield self.candidates
             with Vertical(id="prompt-box"):
-                yield self.find_bar
                 yield self._completions
                 yield self.prompt
 
@@ -67,3 +68,11 @@ class ChatPane(Horizontal):
         """Show the welcome, or the conversation."""
         self.query_one("#welcome-box").display = shown
         self.transcript.display = not shown
+
+    async def make_find_bar(self) -> FindBar:
+        """The line for words to find, above the prompt; most sessions never need one."""
+        from spnl_tui.ui.widgets.find_bar import FindBar
+
+        bar = FindBar()
+        await self.query_one("#prompt-box").mount(bar, before=0)
+        return bar

@@ -56,7 +56,7 @@ async def edit(app: App[Any], text: str) -> str:
     try:
         with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:  # for the user alone
             file = Path(folder) / "prompt.md"
-            file.write_text(text, encoding="utf-8")
+            file.write_text(f"{text}\n", encoding="utf-8")
             with _terminal_free(app):
                 status = await _run([*command, str(file)])
             if status != 0:

@@ -8,11 +8,13 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from textual.dom import DOMNode
 
 from spnl_tui.conversations.attachments import mention
+from spnl_tui.ui.background import start
 from spnl_tui.ui.completing import Offer, Offers
 
 MAX_FILES = 10_000
@@ -28,9 +30,9 @@ _BEGUN = re.compile(r'(?<![^\s(])@(?:"([^"\n]*)|([^\s"@]*))\Z')
 class FileCompleter:
     """Offers the files below the working directory; for a path such as /etc/ or ../ what is in there."""
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, None]], object], found: Callable[[], None]) -> None:
-        """`run` runs a coroutine beside everything else; `found` is called when there is more to offer."""
-        self._run = run
+    def __init__(self, node: DOMNode, found: Callable[[], None]) -> None:
+        """Directories are read by workers of `node`; `found` is called when there is more to offer."""
+        self._node = node
         self._found = found
         self._folder: Path | None = None
         self._files: list[str] = []
@@ -50,7 +52,7 @@ class FileCompleter:
             self._folder, self._files, self._read_at = folder, [], -math.inf
         if not self._reading and time.monotonic() - self._read_at > _FRESH_S:
             self._reading = True
-            self._run(self._read(folder, deep=not outside))
+            start(self._node, "files", self._read, folder, deep=not outside)
         ranked = best(typed[len(base) :], self._files)
         offers = [_offer(base + path) for _, path in ranked]
         return Offers(match.start(), offers, sure=bool(typed and ranked and ranked[0][0] < _SIMILAR))

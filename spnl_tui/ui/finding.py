@@ -11,6 +11,7 @@ from spnl_tui.conversations.conversation import Turn
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.widgets.find_bar import FindBar
 
 
 class Finding:
@@ -18,7 +19,7 @@ class Finding:
 
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
-        self._bar = screen.chat.find_bar
+        self._bar: FindBar | None = None
         self._transcript = screen.chat.transcript
         self._at = ""
         """The turn to which one was taken."""
@@ -26,6 +27,7 @@ class Finding:
             "open": self.open,
             "earlier": lambda: self.step(-1),
             "later": lambda: self.step(1),
+            "look": self.look,
             "close": self.close,
         }
 
@@ -35,10 +37,12 @@ class Finding:
 
     def can(self, what: str) -> bool:
         """Whether it makes sense now."""
-        return len(self._screen.conversation) > 0 if what == "open" else self._bar.display
+        return len(self._screen.conversation) > 0 if what == "open" else self._looking
 
     async def open(self, words: str = "") -> None:
         """Begin to look for these words, or the ones before."""
+        if self._bar is None:
+            self._bar = await self._screen.chat.make_find_bar()
         self._bar.open(words)
         await self.look()
 
@@ -49,6 +53,8 @@ class Finding:
 
     async def step(self, by: int) -> None:
         """Go to another turn that has the words; after the last comes the first."""
+        if self._bar is None:
+            return
         words = self._bar.words.strip()
         pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
         hits = [turn.id for turn in self._screen.conversation.path() if pattern and _has(turn, pattern)]
@@ -72,9 +78,13 @@ class Finding:
 
     def forget(self) -> None:
         """Another conversation is seen, or nothing is looked for."""
-        if self._bar.display:
+        if self._bar is not None and self._looking:
             self._bar.close()
             self._transcript.mark_found(None, ())
+
+    @property
+    def _looking(self) -> bool:
+        return self._bar is not None and self._bar.display
 
 
 def _has(turn: Turn, pattern: re.Pattern[str]) -> bool:

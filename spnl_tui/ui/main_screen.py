@@ -11,7 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, Input, TextArea
+from textual.widgets import ContentSwitcher, Footer, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -73,7 +73,7 @@ class MainScreen(Screen[None]):
         self.pulls = DownloadsPane(id="pulls")
         self.models: ModelsPane | None = None
         self._making_models = asyncio.Lock()
-        self.talks = Talks(self)
+        self.talks = Talks(self, services, settings)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
@@ -206,6 +206,9 @@ class MainScreen(Screen[None]):
         self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
+        if (opened := self._services.opened) is not None:
+            await self.show_conversation(opened.conversation)
+            self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -233,6 +236,7 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         well = message.finish_reason in ("stop", "length")
         self.answering.reply_ended(message.conversation, well=well)
+        start(self, "count", self.chat.transcript.count_files)
         restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
@@ -278,7 +282,7 @@ class MainScreen(Screen[None]):
 
     async def show_conversation(self, conversation: Conversation) -> None:
         """Show this conversation in place of the one before, whose reply goes on if one is being made."""
-        from spnl_tui.ui.asking import memory_begins
+        from spnl_tui.ui.asking import memory_of
 
         if self.replying and conversation is not self.conversation:
             title = "The reply goes on in the conversation before"
@@ -289,7 +293,7 @@ class MainScreen(Screen[None]):
         self.finding.forget()
         path = conversation.path()
         self.show_title()
-        self.chat.transcript.remember_from(memory_begins(path))
+        self.chat.transcript.remember_from(*memory_of(path))
         await self.chat.transcript.show(self.choosing.above(path))
         await self.choosing.shown()
         self.chat.show_welcome(not path)
@@ -356,11 +360,6 @@ class MainScreen(Screen[None]):
         """Find words in the conversation; see `Finding`."""
         await self.finding.act(what, *arguments)
 
-    @on(Input.Changed, "FindBar Input")
-    @work(group="find", exclusive=True)
-    async def _words_changed(self) -> None:
-        await self.finding.look()
-
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -389,7 +388,8 @@ class MainScreen(Screen[None]):
             case "copy":
                 return self.copying.can(*map(str, parameters))
             case "toggle_thinking":
-                return bool((last := self.last_reply()) and last.reasoning) or self.replying
+                thought = bool((last := self.last_reply()) and last.reasoning)
+                return thought or self.replying or self.chat.transcript.summarized
             case "new_conversation":
                 return len(self.conversation) > 0
             case "get_starter":
@@ -437,6 +437,7 @@ class MainScreen(Screen[None]):
         chosen = self.choosing.widget(last.id) if last is not None else None
         if (reply := chosen or self.chat.transcript.last_reply()) is not None:
             reply.toggle_thinking()
+        self.chat.transcript.toggle_summary()
 
     def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""

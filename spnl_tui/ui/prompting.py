@@ -27,8 +27,10 @@ class Prompting:
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
         self._prompt = screen.chat.prompt
-        files = FileCompleter(lambda read: screen.run_worker(read, group="files"), self._prompt.look_again)
-        self._prompt.completers = (slash.CommandCompleter(screen), files)
+        self._prompt.completers = (
+            slash.CommandCompleter(screen),
+            FileCompleter(screen, self._prompt.look_again),
+        )
 
     async def run(self, message: messages.CommandSubmitted) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt."""

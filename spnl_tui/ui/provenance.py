@@ -41,6 +41,7 @@ def provenance_of_request(
     system_prompt: str = "",
     left_out: tuple[str, ...] = (),
     summary: str = "",
+    begun: int = 0,
     started_at: float | None = None,
 ) -> Provenance:
     """What is known when the request is made."""
@@ -55,6 +56,7 @@ def provenance_of_request(
         system_prompt=system_prompt,
         left_out=left_out,
         summary=summary,
+        begun=begun,
         prompt_sha256=prompt_sha256(messages),
         started_at=started_at,
     )

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from spnl_tui.conversations.conversation import FinishReason
 from spnl_tui.engine import protocol
@@ -48,6 +48,17 @@ class Pace:
         return self._drawn_at + gap - time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class Summarizing:
+    """Before the reply, the model sums up what is left out; so many tokens have come of that."""
+
+    tokens: int = 0
+
+
+Step: TypeAlias = Event | Summarizing
+"""What happens on the way to a reply."""
+
+
 @dataclass(slots=True)
 class ReplySoFar:
     """What one request has brought."""
@@ -76,7 +87,7 @@ class ReplyRun:
         self._clock = clock
         self._draw = draw
         self._stop = asyncio.Event()
-        self._pending: asyncio.Future[Event] | None = None
+        self._pending: asyncio.Future[Step] | None = None
         self._asked_at = clock()
         self._first_chunk_at: float | None = None
 
@@ -88,7 +99,7 @@ class ReplyRun:
         """Figures of the activity became known on the side: `context_length`, `unsent`."""
         self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
-    async def run(self, events: AsyncIterator[Event]) -> ReplySoFar:
+    async def run(self, events: AsyncIterator[Step]) -> ReplySoFar:
         """Follow the events to their end, or until `stop`, which it does not let the engine delay."""
         pace = Pace()
         dirty = False
@@ -121,8 +132,10 @@ class ReplyRun:
             await asyncio.wait({self._pending})
             self._pending = None
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Step) -> None:
         match event:
+            case Summarizing():
+                self._enter("summarizing", tokens=event.tokens)
             case protocol.RequestQueued():
                 self._enter("queued", ahead=event.ahead)
             case protocol.LoadProgressed():
@@ -130,7 +143,7 @@ class ReplyRun:
             case protocol.ModelLoaded():
                 self.activity = replace(self.activity, context_length=event.context_length)
             case protocol.PrefillProgressed():
-                self._enter("prefill", done=event.done, total=event.total)
+                self._enter("prefill", done=event.done, total=event.total, tokens=0)
             case protocol.ReplyChunk():
                 self._take_chunk(event)
             case protocol.ReplyFinished():
@@ -176,7 +189,7 @@ class ReplyRun:
         self.activity = replace(self.activity, state=state, since=since, **figures)  # type: ignore[arg-type]
 
 
-async def _next(events: AsyncIterator[Event]) -> Event:
+async def _next(events: AsyncIterator[Step]) -> Step:
     async for event in events:
         return event
     # The engine promises an end. Should it ever break that promise, the user must not wait for ever.

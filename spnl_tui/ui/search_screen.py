@@ -21,11 +21,13 @@ from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.talks_list import age
 
 if TYPE_CHECKING:
-    from spnl_tui.conversations.search import SearchHit
+    from spnl_tui.conversations.search import SearchFilter, SearchHit
     from spnl_tui.conversations.store import Store
 
 _TYPING_S = 0.1
 """So long after the last letter the search begins."""
+_DAYS = (1, 7, 30, 365)
+"""How far back a search can be told to go."""
 
 
 class SearchScreen(ModalScreen["SearchHit | None"]):
@@ -38,6 +40,9 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         Binding("up", "move(-1)", "Up", show=False),
         Binding("pagedown", "move(5)", "Page down", show=False),
         Binding("pageup", "move(-5)", "Page up", show=False),
+        Binding("f2", "filter('model')", "Model", show=False),
+        Binding("f3", "filter('tag')", "Tag", show=False),
+        Binding("f4", "filter('days')", "Time", show=False),
     ]
 
     def __init__(self, store: Store, now: Callable[[], float], words: str = "") -> None:
@@ -46,6 +51,8 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         self._store = store
         self._now = now
         self._hits: tuple[SearchHit, ...] = ()
+        self._choices: dict[str, tuple[str | int, ...]] = {"model": (), "tag": (), "days": _DAYS}
+        self._chosen: dict[str, str | int | None] = dict.fromkeys(self._choices)
         self.searched = ""
         """What the hits are for."""
 
@@ -56,12 +63,52 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
             yield Input(
                 self._words, select_on_focus=False, placeholder='Words, "a phrase", -without', compact=True
             )
+            yield Static(markup=False, id="filters")
             yield OptionList(markup=False)
-            yield Static(markup=False)
+            yield Static(markup=False, id="found")
 
     def on_mount(self) -> None:
         """The keys go to the line; the hits are moved through from there."""
         self.query_one(OptionList).can_focus = False
+        self._show_filters()
+        self._find_choices()
+
+    @work
+    async def _find_choices(self) -> None:
+        try:
+            self._choices["model"], self._choices["tag"] = (
+                await self._store.models(),
+                await self._store.tags(),
+            )
+        except SpnlError as error:
+            tell(self, error)
+
+    def action_filter(self, name: str) -> None:
+        """Search only in what has the next model, tag or time; after the last one, in everything."""
+        choices = (None, *self._choices[name])
+        self._chosen[name] = choices[(choices.index(self._chosen[name]) + 1) % len(choices)]
+        self._show_filters()
+        self._search(self.query_one(Input).value)
+
+    def _show_filters(self) -> None:
+        days = self._chosen["days"]
+        shown = (
+            ("F2", first_line(str(self._chosen["model"] or "any model"), 30)),
+            ("F3", f"#{first_line(str(tag), 20)}" if (tag := self._chosen["tag"]) else "any tag"),
+            ("F4", "any time" if days is None else "today" if days == 1 else f"the last {days} days"),
+        )
+        parts = [((f"{key} ", "$text-primary"), f"{what}   ") for key, what in shown]
+        self.query_one("#filters", Static).update(Content.assemble(*(bit for part in parts for bit in part)))
+
+    def _where(self) -> SearchFilter:
+        from spnl_tui.conversations.search import SearchFilter
+
+        model, tag, days = (self._chosen[name] for name in ("model", "tag", "days"))
+        return SearchFilter(
+            model=None if model is None else str(model),
+            tag=None if tag is None else str(tag),
+            since=None if days is None else self._now() - float(days) * 86_400,
+        )
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -71,7 +118,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
     async def _search(self, typed: str, *, now: bool = False) -> None:
         await asyncio.sleep(0 if now else _TYPING_S)
         try:
-            result = await self._store.search(typed)
+            result = await self._store.search(typed, self._where())
         except SpnlError as error:
             tell(self, error)
             return
@@ -81,7 +128,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         hits.highlighted = 0 if result.hits else None
         count = len(result.hits)
         more = "There are more: add a word." if result.more else f"{count or 'Nothing'} found."
-        self.query_one(Static).update(more if typed.strip() else "")
+        self.query_one("#found", Static).update(more if typed.strip() else "")
         if now:
             self._go()
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
+    from spnl_tui.queries.chat import OpenedQuery
+    from spnl_tui.settings import Persona
     from spnl_tui.ui.browsing import ModelBrowser
 
 
@@ -28,6 +30,7 @@ class ChatEngine(Protocol):
         *,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
+        go_on: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Reply once; see Engine."""
 
@@ -90,6 +93,8 @@ class Services:
     """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
     browser: Callable[[], ModelBrowser] | None = None
     """Makes what the models pane asks. Called in a thread: it imports a lot."""
+    keep_persona: Callable[[str, Persona], None] | None = None
+    """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
@@ -98,5 +103,7 @@ class Services:
     """Seconds; for elapsed times on the screen."""
     now: Callable[[], float] = field(default=time.time)
     """Unix seconds; for the dates of conversations."""
+    opened: OpenedQuery | None = None
+    """The query to begin with, as a chat."""
     resume: str | None = None
     """The id, or its beginning, of the conversation to begin with; empty: the last one; None: a new one."""

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import SpnlError, StoreError
+from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands import key_display
+from spnl_tui.ui.personas import Personas
+from spnl_tui.ui.services import Services
 from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
@@ -30,12 +33,13 @@ class Talks:
     one that is seen.
     """
 
-    def __init__(self, screen: MainScreen) -> None:
+    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
         self._screen = screen
         self._keeping = screen.keeping
         self._list = screen.chat.talks_list
         self._next: Cursor | None = None
         self._archived = False
+        self._personas = Personas(screen, services, settings)
         self._undo: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             "list": self.toggle_list,
@@ -46,11 +50,14 @@ class Talks:
             "search": self.search,
             "rename": self.rename,
             "pin": self.pin,
+            "tags": self.tag,
+            "persona": self._personas.edit,
             "archive": self.archive,
             "delete": self.delete,
             "undo": self.undo,
             "export": self.export_markdown,
             "export_json": self.export_json,
+            "export_query": self.export_query,
         }
 
     async def act(self, what: str, *arguments: str) -> None:
@@ -72,7 +79,9 @@ class Talks:
                 return self._list.display
             case "open":
                 return self._list.chosen is not None
-            case "rename" | "pin" | "archive" | "delete":
+            case "persona":
+                return True
+            case "rename" | "pin" | "tags" | "archive" | "delete":
                 return self._keeping.keeps and self._target() != ""
             case _:
                 return len(self._screen.conversation) > 0
@@ -221,6 +230,20 @@ class Talks:
             self._say("Pinned" if conversation.pinned else "No longer pinned", conversation)
             await self.refresh()
 
+    async def tag(self) -> None:
+        """Ask for the tags of the conversation."""
+        from spnl_tui.ui.text_screen import TextScreen
+
+        conversation, store = await self._load_target(), await self._keeping.store()
+        question = TextScreen("Tags, with commas between", ", ".join(conversation.tags), may_be_empty=True)
+        typed = await self._screen.app.push_screen_wait(question)
+        if typed is None or store is None:
+            return
+        names = (first_line(name.strip().lstrip("#"), 40) for name in typed.split(","))
+        conversation.tags = tuple(dict.fromkeys(filter(None, names)))
+        await store.set_tags(conversation.id, conversation.tags)
+        await self.refresh()
+
     async def archive(self) -> None:
         """Take the conversation out of the list, or back."""
         conversation, store = await self._load_target(), await self._keeping.store()
@@ -269,6 +292,12 @@ class Talks:
         from spnl_tui.conversations.export import to_json_text
 
         await self._export(to_json_text([self._screen.conversation]), ".json")
+
+    async def export_query(self) -> None:
+        """Write the active branch to a file, as a query that asks for its last reply again."""
+        from spnl_tui.queries.chat import branch_to_lisp
+
+        await self._export(branch_to_lisp(self._screen.conversation), ".lisp")
 
     async def _export(self, text: str, suffix: str) -> None:
         name = _file_name(self._screen.conversation.title)

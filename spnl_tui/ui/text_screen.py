@@ -17,8 +17,9 @@ class TextScreen(ModalScreen[str | None]):
     CSS_PATH = "text_screen.tcss"
     BINDINGS = [Binding("escape", "dismiss", "Close", show=False)]
 
-    def __init__(self, title: str, value: str) -> None:
+    def __init__(self, title: str, value: str, *, may_be_empty: bool = False) -> None:
         super().__init__()
+        self._may_be_empty = may_be_empty
         self._title = title
         self._value = first_line(value, 500)
 
@@ -30,4 +31,5 @@ class TextScreen(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
+        value = event.value.strip()
+        self.dismiss(value if value or self._may_be_empty else None)

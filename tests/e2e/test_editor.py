@@ -15,7 +15,7 @@ ALT_E = "\x1be"
 EDITOR = """\
 import os, pathlib, signal, sys, time
 file, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[0]).parent
-print("EDITING", repr(file.read_text()), flush=True)
+print("EDITING", repr(file.read_text()[:-1]), flush=True)
 while not (folder / "go").exists():
     time.sleep(0.05)
 file.write_text("Edited\\nin two lines\\n")

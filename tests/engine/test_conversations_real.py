@@ -10,17 +10,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from spnl_tui.conversations.context import (
-    Budget,
-    ContextPlan,
-    Policy,
-    prompt_sha256,
-    request_messages,
-    summary_messages,
-)
+from spnl_tui.conversations.context import Policy, prompt_sha256, request_messages
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.replay import ReplayRequest, replay
+from spnl_tui.conversations.store import Store
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.service import Engine
 from spnl_tui.errors import RequestError
@@ -28,7 +22,8 @@ from spnl_tui.models.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine
-from spnl_tui.settings import Settings
+from spnl_tui.settings import ContextSettings, Settings
+from tests.support.full_context import drive
 
 GREEDY = Sampling(temperature=0, max_tokens=8)
 
@@ -66,20 +61,15 @@ class Talker:
         """For replays."""
         return (await self.request(request.messages, request.sampling))[0]
 
-    async def answer(
-        self, conversation: Conversation, plan: ContextPlan | None = None, summary: str = ""
-    ) -> Turn:
+    async def answer(self, conversation: Conversation) -> Turn:
         """Have the last prompt answered; the reply has the provenance that a replay needs."""
-        sent = plan.sent if plan else conversation.path()
-        messages = request_messages(conversation.system_prompt, sent, summary)
+        messages = request_messages(conversation.system_prompt, conversation.path())
         text, usage = await self.request(messages, conversation.sampling)
         reply = conversation.add_turn("assistant", text)
         provenance = Provenance(
             model=self.model.name,
             sampling=conversation.sampling,
             system_prompt=conversation.system_prompt,
-            left_out=tuple(turn.id for turn in plan.left_out) if plan else (),
-            summary=summary,
             prompt_sha256=prompt_sha256(messages),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -112,49 +102,23 @@ async def test_the_meter_says_what_the_engine_counts(talker: Talker, system: str
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "summarize", "ask"])
-async def test_a_conversation_goes_on_past_its_context(talker: Talker, policy: Policy) -> None:
-    budget = Budget(200, 8)
-    conversation = Conversation(system_prompt="Answer in few words.", sampling=GREEDY)
-    actions = set()
-    for number in range(6):
-        prompt = f"Name a river, a town, a tree and a colour that go with the number {number * 7}, please."
-        conversation.add_turn("user", prompt)
-        turns = conversation.path()
-        plan = await talker.meter.plan(turns, budget, system_prompt=conversation.system_prompt, policy=policy)
-        assert plan is not None
-        last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
-        summary = last.summary
-        actions.add(plan.action)
-        if plan.action in ("ask", "summarize"):
-            left_out = [turn.id for turn in plan.left_out]
-            if plan.action == "summarize":
-                counts = await talker.meter.count_texts([turn.text for turn in plan.left_out])
-                assert counts is not None
-                tokens = dict(zip(left_out, counts, strict=True))
-                request = summary_messages(
-                    plan.left_out, tokens, 100, summary=summary, summarized=last.left_out
-                )
-                summary, _ = await talker.request(request, GREEDY)
-            plan = await talker.meter.plan(
-                turns,
-                budget,
-                system_prompt=conversation.system_prompt,
-                policy=policy,
-                left_out=left_out,
-                summary=summary,
-            )
-            assert plan is not None
-        assert plan.action == "send"
-        reply = await talker.answer(conversation, plan, summary)
-        assert reply.provenance is not None
-        assert reply.provenance.prompt_tokens is not None
-        messages = request_messages(conversation.system_prompt, plan.sent, summary)
-        assert reply.provenance.prompt_tokens == await talker.meter.count_messages(messages) <= budget.limit
-        if plan.left_out:
-            assert plan.marker == plan.sent[0].id
-    assert len(conversation) == 12
-    assert actions == ({"send", policy} if policy != "drop_oldest" else {"send"})
-    assert conversation.path()[-1].provenance.left_out  # type: ignore[union-attr]
+async def test_a_conversation_goes_on_past_its_context(
+    talker: Talker, tmp_path: Path, policy: Policy
+) -> None:
+    settings = Settings(context=ContextSettings(policy=policy))
+    store = await Store.open(tmp_path / "c.db")
+    try:
+        driven = drive(
+            talker.engine, talker.model, settings, store, context=256, prompts=5, tokens=45, max_tokens=8
+        )
+        replies = [reply async for reply in driven]
+    finally:
+        await store.close()
+    assert replies[-1].left_out > replies[0].left_out == 0
+    assert any(reply.summarized for reply in replies) == (policy == "summarize")
+    assert any(reply.asked for reply in replies) == (policy == "ask")
+    # The first two replies teach the meter what the chat template adds.
+    assert [reply.counted - reply.used for reply in replies[2:]] == [0] * 3
 
 
 async def test_ten_greedy_replies_are_reproduced(talker: Talker) -> None:

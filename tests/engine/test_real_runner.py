@@ -67,6 +67,19 @@ async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: Local
         assert "Paris" in text_of([event async for event in events])
 
 
+async def test_a_reply_goes_on_where_it_stopped(engine: Engine, model: LocalModel) -> None:
+    prompt = Message("user", "Tell me about the sea.")
+    whole = text_of(await chat(engine, model, prompt.content, sampling=GREEDY))
+    begun = whole[: whole.index(" ", len(whole) // 3)]
+    messages = [prompt, Message("assistant", begun)]
+    async with aclosing(engine.generate_chat(model, messages, GREEDY, go_on=True)) as reply:
+        events = [event async for event in reply]
+    assert (begun + text_of(events)).startswith(whole)
+    # Without, it is answered anew.
+    async with aclosing(engine.generate_chat(model, messages, GREEDY)) as reply:
+        assert not (begun + text_of([event async for event in reply])).startswith(whole)
+
+
 async def test_greedy_replies_repeat(engine: Engine, model: LocalModel) -> None:
     first, second = [await chat(engine, model, "Say a word about rain.", sampling=GREEDY) for _ in range(2)]
     assert text_of(first) == text_of(second) != ""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
+import pytest_asyncio
+
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadOverrides, plan_load
-from spnl_tui.engine.pooled import PooledModel
+from spnl_tui.engine.pooled import PooledModel, Rest
 from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.turns import Turns
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
@@ -33,29 +37,59 @@ async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[
     return steps, text
 
 
-async def test_the_next_turn_after_a_renewal_is_no_slower(tmp_path: Path) -> None:
+@pytest_asyncio.fixture
+async def pooled(tmp_path: Path) -> AsyncIterator[PooledModel]:
+    """A small model, loaded."""
     model = resolve_local(make_gguf(tmp_path / "m.gguf"))
     plan = plan_load(read_local_facts(model), read_machine(), LoadOverrides(device="cpu", threads=1))
     pooled = PooledModel(model, plan, RunnerProcess.spawn, lambda: 0)
-
-    async def nobody() -> None:
-        await asyncio.Event().wait()
-
-    async def somebody() -> None:
-        return
-
     try:
         async for _ in pooled.load():
             pass
-        first, reply = await steps_of(pooled, (LONG,))
-        assert first > 2
-        turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
-        old = pooled.pid
-        await pooled.renew(nobody)
-        assert pooled.pid != old
-        assert (await steps_of(pooled, turn))[0] == 1
-        # Somebody waits: the conversation is not read to its end.
-        await pooled.renew(somebody)
-        assert 1 < (await steps_of(pooled, turn))[0] <= first
+        yield pooled
     finally:
         await pooled.end()
+
+
+def busy_turns() -> Turns:
+    """Somebody has the turn, and somebody else waits."""
+    turns = Turns(1)
+    turns.ask()
+    turns.ask()
+    return turns
+
+
+async def test_the_next_turn_after_a_renewal_is_no_slower(pooled: PooledModel) -> None:
+    first, reply = await steps_of(pooled, (LONG,))
+    assert first > 2
+    turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
+    old = pooled.pid
+    await pooled.renew(Turns(1))
+    assert pooled.pid != old
+    assert (await steps_of(pooled, turn))[0] == 1
+    # Somebody waits: the conversation is not read again.
+    await pooled.renew(busy_turns())
+    assert (await steps_of(pooled, turn))[0] == first
+
+
+async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
+    pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if every step took too long to wait for its end.
+    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.0)
+    monkeypatch.setattr("spnl_tui.engine.pooled.LEAST_PATIENCE_S", 0.0)
+    _, reply = await steps_of(pooled, (LONG,))
+    old = pooled.pid
+    rest: list[Rest] = []
+    pasted = Message("user", " ".join(f"other{number}" for number in range(230)))
+    sampling = Sampling(temperature=0, max_tokens=4)
+    async with aclosing(
+        pooled.serve(lambda id: wire.Chat(id=id, messages=(pasted,), sampling=sampling), rest.append)
+    ) as events:
+        async for event in events:
+            if isinstance(event, wire.PrefillProgressed):
+                break
+    await rest[0](Turns(1))
+    turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
+    assert pooled.pid != old
+    assert (await steps_of(pooled, turn))[0] == 1

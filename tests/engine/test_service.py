@@ -31,6 +31,16 @@ def kinds(events: list[wire.Event]) -> list[str]:
     return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]
 
 
+@pytest.mark.parametrize(("wanted", "told"), [(None, 4096), (512, 512), (9000, 4096)])
+async def test_no_longer_context_is_told_than_the_user_wants(
+    paths: Paths, wanted: int | None, told: int
+) -> None:
+    async with fake_engine(paths, lambda model: fake_plan(context_limit=wanted)) as engine:
+        events = await chat(engine, MODEL, "hello")
+        assert [event.context_length for event in events if isinstance(event, wire.ModelLoaded)] == [told]
+        assert engine.loaded()[0].context_length == told
+
+
 async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello")

@@ -123,7 +123,7 @@ def test_queries_of_spnl_read_alike_from_lisp_and_json(
 
 
 @given(QUERIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_query_survives_both_formats(query: Query) -> None:
     lisp = write_lisp(query)
     tree = read_lisp(lisp)

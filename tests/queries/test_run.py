@@ -93,7 +93,7 @@ async def test_results_come_in_written_order_whichever_came_first() -> None:
 
 
 @given(FOLDABLE, st.integers(0, 99), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_results_do_not_depend_on_the_schedule(query: Query, seed: int, parallel: int) -> None:
     one = await run(query, QueryEngine(), parallel=1)
     other = await run(query, QueryEngine(shuffle=seed), parallel=parallel)

@@ -47,7 +47,7 @@ def test_the_email_query_of_spnl_repeats_its_candidates() -> None:
 
 
 @given(FOLDABLE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_simplifying_twice_changes_nothing_more(query: Query) -> None:
     simple = simplify(query)
     assert simplify(simple) == simple
@@ -60,7 +60,7 @@ def replies(query: Query) -> int:
 
 
 @given(FOLDABLE.filter(asks))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 async def test_a_simplified_query_has_the_same_results(query: Query) -> None:
     """With a reply that depends on the messages alone, as greedy sampling has it."""
     plain = await run(query, QueryEngine(numbered=False))

@@ -10,7 +10,7 @@ from spnl_tui.engine.service import Engine
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services, make_services
-from spnl_tui.settings import Settings
+from spnl_tui.settings import ChatSettings, Settings
 from tests.support.engines import FAKE_RUNNER, fake_model, fake_plan
 
 
@@ -24,7 +24,7 @@ async def find_model(name: str | None = None) -> LocalModel | None:
 
 def main() -> None:
     paths = Paths.for_user()
-    services: Services = make_services(Settings(), paths)
+    services: Services = make_services(Settings(chat=ChatSettings(automatic_titles=False)), paths)
     services.engine = Engine(plan, paths, runner_command=FAKE_RUNNER)
     services.find_model = find_model  # type: ignore[method-assign]
     sys.exit(run_app(services, resume="" if "--resume" in sys.argv else None))

@@ -8,6 +8,7 @@ What it does is said in the last message, by words:
     die           end without a word after the third chunk
     garbage       write a line that is not the protocol after the third chunk
     fail          answer RequestFailed
+    log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
     grow          take 50 MB more memory, and keep it
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
@@ -50,9 +51,16 @@ def load(command: wire.Load) -> None:
     send(wire.ModelLoaded(id=command.id, seconds=0.01, context_length=4096))
 
 
+def note(options: dict[str, str]) -> None:
+    if "log" in options:
+        with open(options["log"], "a") as log:
+            log.write(f"{time.monotonic()}\n")
+
+
 def reply(command_id: int, text: str) -> None:
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
+    note(options)
     send(wire.PrefillProgressed(id=command_id, done=0, total=total))
     time.sleep(float(options.get("prefill", 0)))
     if "grow" in text.split():
@@ -72,6 +80,7 @@ def reply(command_id: int, text: str) -> None:
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
         send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
+        note(options)
         time.sleep(float(options.get("delay", 0)))
     send(
         wire.ReplyFinished(

@@ -66,6 +66,8 @@ class ScriptedEngine:
     )
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     """The messages of each chat."""
+    went_on: int = 0
+    """Chats that were to go on with their last message."""
     requests: list[tuple[LocalModel, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
     cancelled: int = 0
@@ -98,8 +100,10 @@ class ScriptedEngine:
         n: int = 1,
         thinking: bool | None = None,
         grammar: object = None,
+        go_on: bool = False,
     ) -> AsyncIterator[Event]:
         self.asked.append(tuple(messages))
+        self.went_on += go_on
         self.requests.append((model, sampling, grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False

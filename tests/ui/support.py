@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
-from spnl_tui.settings import Settings
+from spnl_tui.queries.chat import OpenedQuery
+from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
 from spnl_tui.ui.browsing import ModelBrowser
@@ -138,6 +139,9 @@ def make_app(
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
+    opened: OpenedQuery | None = None,
+    keep_persona: Callable[[str, Persona], None] | None = None,
+    titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
@@ -165,9 +169,14 @@ def make_app(
         clock=lambda: 0.0,
         now=now,
         resume=resume,
+        opened=opened,
+        keep_persona=keep_persona,
         set_clipboard=set_clipboard,
     )
-    app = SpnlChat(settings or Settings(), services, themes=themes, problems=problems)
+    settings = settings or Settings()
+    # A request more, of which most tests know nothing.
+    settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
+    app = SpnlChat(settings, services, themes=themes, problems=problems)
     app.animation_level = "none"
     return app
 

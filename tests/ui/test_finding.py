@@ -18,7 +18,11 @@ PARA = "\n\n".join(f"Paragraph {number}." for number in range(60))
 
 
 def about(it: Chat) -> str:
-    return str(it.screen.query_one("FindBar Static", Static).render())
+    return "".join(str(line.render()) for line in it.screen.query("FindBar Static"))
+
+
+def looking(it: Chat) -> bool:
+    return any(bar.display for bar in it.screen.query(FindBar))
 
 
 def under_cursor(it: Chat) -> str:
@@ -37,7 +41,9 @@ async def test_turns_with_the_words_are_marked_and_walked() -> None:
         await it.ask("Capital of France?")
         await it.ask("Bigger than PARIS?")
         await it.ask("And Rome?")
-        await it.press(*"draft", "ctrl+underscore", *"paris")
+        await it.press(*"draft", "ctrl+underscore")
+        await wait_until(lambda: looking(it))
+        await it.press(*"paris")
         await wait_until(lambda: about(it) == "turn 2 of 2")
         assert found(it) == ["It is **Paris**.", "Bigger than PARIS?"]
         await wait_until(lambda: under_cursor(it) == "Bigger than PARIS?")
@@ -56,7 +62,7 @@ async def test_turns_with_the_words_are_marked_and_walked() -> None:
         await it.press("escape")
         assert (found(it), it.prompt.text, it.app.focused) == ([], "draft", it.prompt)
         assert under_cursor(it)
-        assert not it.screen.query_one(FindBar).display
+        assert not looking(it)
 
 
 async def test_the_line_with_the_words_is_brought_into_view() -> None:
@@ -80,13 +86,15 @@ async def test_the_line_with_the_words_is_brought_into_view() -> None:
 async def test_another_conversation_ends_it_and_there_is_nothing_to_find_in_none(tmp_path: Path) -> None:
     async with chat() as it:
         await it.press("ctrl+slash")
-        assert not it.screen.query_one(FindBar).display
+        assert not looking(it)
         await it.ask("Yes?")
-        await it.press("ctrl+slash", *"yes")
+        await it.press("ctrl+slash")
+        await wait_until(lambda: looking(it))
+        await it.press(*"yes")
         await wait_until(lambda: about(it) == "turn 2 of 2")
         await it.press("ctrl+n")
         await wait_until(lambda: not it.turns)
-        assert not it.screen.query_one(FindBar).display
+        assert not looking(it)
 
 
 async def test_what_is_in_a_folded_file_is_not_found(tmp_path: Path, monkeypatch: Any) -> None:
@@ -105,6 +113,7 @@ def test_the_bar(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await ask(pilot, screen, "Are trains fast?", finished(screen, 2))
         await pilot.press("ctrl+slash")
+        await wait_until(lambda: screen.query(FindBar))
         line = screen.query_one("FindBar Input", Input)
         line.cursor_blink = False
         await pilot.press(*"trains")

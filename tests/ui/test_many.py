@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.engine.service import LoadedModel
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
+from spnl_tui.queries.chat import query_to_chat
+from spnl_tui.queries.text import read_query
+from spnl_tui.queries.tree import with_model
 from spnl_tui.settings import Settings
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
+from tests.support.engines import fake_plan
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
 from tests.ui.test_chat import held
@@ -171,6 +176,19 @@ async def test_a_picked_one_is_written_to_its_end_and_the_others_are_not_begun()
         assert (len(engine.asked), engine.cancelled) == (1, 0)
 
 
+async def test_a_prompt_that_is_sent_meanwhile_waits_for_the_picked_one() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])) as it:
+        await command(it, "/n 3 Go")
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Next", wait=False)
+        await wait_until(lambda: it.ended() == 2)
+        await it.pilot.pause()
+        hold.set()
+        await wait_until(lambda: it.turns[-1] == ("assistant", "Yes."))
+        assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
+
+
 async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighted_one() -> None:
     async with chat(three()) as it:
         await many(it)
@@ -244,6 +262,19 @@ async def test_mistakes_are_told_and_nothing_is_asked(text: str, says: str) -> N
         await wait_until(lambda: told(it))
         assert says in told(it)[0]
         assert (it.turns, it.engine.asked) == ([], [])
+
+
+async def test_a_device_that_batches_has_them_all_at_once() -> None:
+    hold = asyncio.Event()
+    pool = (LoadedModel(MODEL, None, "idle", 0, 8192, fake_plan(max_sequences=4)),)
+    engine = ScriptedEngine([held("One", hold), held("Two", hold), held("Three", hold)], pool=pool)
+    async with chat(engine) as it:
+        await command(it, "/n 3 Go")
+        await wait_until(lambda: len(engine.asked) == 3)
+        await wait_until(lambda: [head[-8:] for head in heads(it)] == ["4 tokens"] * 3)
+        await it.press("escape", "escape")
+        await wait_until(lambda: it.ended() == 3)
+        assert engine.cancelled == 3
 
 
 async def test_columns_where_they_are_wide_enough() -> None:
@@ -384,3 +415,30 @@ async def test_one_reply_alone_is_not_weighed() -> None:
         await it.ask("Hi")
         for name in ("judge", "merge"):
             assert not it.screen.check_action("choose", (name,))
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_query_opens_as_a_chat_and_a_chat_is_written_as_a_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: TempStore
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = '(g "m" (cross (system "Be brief") (user "One?") (assistant "Yes.") (user "Two?")) 0.5 64)'
+    opened = query_to_chat(read_query(text), Sampling())
+    async with chat(opened=opened, store=store) as it:
+        await wait_until(lambda: it.prompt.text == "Two?")
+        assert it.turns == [("user", "One?"), ("assistant", "Yes.")]
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 1)
+        asked = [(message.role, message.content) for message in it.engine.asked[0]]
+        assert asked == [("system", "Be brief"), ("user", "One?"), ("assistant", "Yes."), ("user", "Two?")]
+        assert it.engine.requests[0][1].max_tokens == 64
+        await command(it, "/export-query")
+        await wait_until(lambda: exported(tmp_path))
+    assert read_query(exported(tmp_path)) == with_model(read_query(text), MODEL.name)
+
+
+def exported(folder: Path) -> str:
+    """The text of the query that was written; empty while there is none."""
+    return "".join(file.read_text() for file in folder.glob("*.lisp"))

@@ -133,6 +133,22 @@ async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted()
         assert "no such file" in told(it)[-1]
 
 
+async def test_the_tokens_of_a_file_are_told_once_the_model_is_there() -> None:
+    engine = ScriptedEngine([reply("One."), reply("Two.")])
+    count, loaded = engine.count_tokens, False
+
+    async def count_when_loaded(model: Any, texts: Any) -> tuple[int, ...] | None:
+        return await count(model, texts) if loaded else None
+
+    engine.count_tokens = count_when_loaded  # type: ignore[method-assign]  # as an engine that loads
+    async with chat(engine) as it:
+        await it.ask("@src/app.py")
+        assert str(it.screen.query_one(UserTurn).render()) == "@src/app.py (8 B)"
+        loaded = True
+        await it.ask("Again")
+        await wait_until(lambda: "4 tokens" in str(it.screen.query(UserTurn).first().render()))
+
+
 async def test_the_meter_counts_what_is_in_the_file_and_no_commands(folder: Path) -> None:
     (folder / "README.md").write_text("word " * 500)
     async with chat() as it:

@@ -15,8 +15,6 @@ from textual.widgets import OptionList, Static
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.imports import read_file
 from spnl_tui.engine.protocol import ReplyFinished
-from spnl_tui.settings import Settings
-from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -479,15 +477,6 @@ async def test_the_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store
     async with chat(store=store, resume="") as it:
         await wait_until(lambda: it.transcript.query(".-memory"))
         assert it.screen.conversation[it.transcript.query(".-memory").first().name or ""] == begins
-
-
-async def test_ask_sends_nothing_and_says_why(store: TempStore) -> None:
-    settings = Settings(context=ContextSettings(policy="ask"))
-    async with chat(engine_of(256, 8), store=store, settings=settings) as it:
-        for number in range(6):
-            await it.ask(f"Question number {number}")
-        assert len(it.engine.asked) < 6
-        assert "The context is full" in it.screen.conversation.path()[-1].error
 
 
 async def test_the_unsent_prompt_is_counted(store: TempStore) -> None:

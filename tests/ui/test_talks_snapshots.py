@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.store import Store
 from spnl_tui.engine.protocol import ReplyFinished
+from spnl_tui.settings import Persona, Settings
+from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.persona_screen import PersonaScreen
 from spnl_tui.ui.search_screen import SearchScreen
+from spnl_tui.ui.tree_screen import TreeScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import TempStore, make_app, wait_until
 from tests.ui.test_snapshots import Act, ask, both_sizes, finished, snapshot
@@ -68,9 +72,12 @@ def picture(
     act: Act,
     engine: ScriptedEngine | None = None,
     resume: str | None = "c1.2",
+    settings: Settings | None = None,
 ) -> None:
     store = Seeded(tmp_path / "c.db")
-    app = make_app(engine or ScriptedEngine(), store=store, now=lambda: NOON, resume=resume)
+    app = make_app(
+        engine or ScriptedEngine(), store=store, now=lambda: NOON, resume=resume, settings=settings
+    )
     snapshot(snap_compare, app, size, act)
     asyncio.run(store.close())
 
@@ -133,3 +140,56 @@ def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, in
         screen.chat.prompt.insert("four words more, unsent")
 
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
+
+
+@both_sizes
+def test_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    engine = ScriptedEngine(
+        [reply("Paris."), reply("It is **Paris**, on the Seine."), reply("Two million, and ten around it.")]
+    )
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await ask(pilot, screen, "Capital of France?", finished(screen, 2))
+        await pilot.press("ctrl+r")
+        await wait_until(lambda: "Seine" in screen.conversation.path()[-1].text)
+        await wait_until(finished(screen, 2))
+        await ask(pilot, screen, "How many people live there?", finished(screen, 4))
+        await pilot.press("alt+t")
+        await wait_until(lambda: isinstance(pilot.app.screen, TreeScreen))
+
+    picture(snap_compare, tmp_path, size, act, engine, resume=None)
+
+
+@both_sizes
+@pytest.mark.parametrize("wrong", [False, True], ids=["well", "wrong"])
+def test_persona(snap_compare: Any, tmp_path: Path, size: tuple[int, int], wrong: bool) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        screen.conversation.system_prompt = (
+            "You are a patient teacher of French.\nAnswer in French, then English."
+        )
+        await pilot.press("alt+r")
+        await wait_until(lambda: isinstance(pilot.app.screen, PersonaScreen))
+        for line in pilot.app.screen.query(Input):
+            line.cursor_blink = False
+        pilot.app.screen.query_one(TextArea).cursor_blink = False
+        if wrong:
+            pilot.app.screen.query_one("#temperature", Input).value = "3"
+
+    settings = Settings(personas={"teacher": Persona(description="French, with patience")})
+    picture(snap_compare, tmp_path, size, act, resume=None, settings=settings)
+
+
+@both_sizes
+def test_summary(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    end = ReplyFinished(id=1, finish_reason="stop")
+    script = [*reply(" ".join(["word"] * 40))[:-1], end]
+    summary = [*reply("They spoke of words, and counted them.")[:-1], end]
+    engine = ScriptedEngine([*[script] * 4, summary, [*reply("Fine.")[:-1], end]], context_length=256)
+
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        for number in range(5):
+            await ask(pilot, screen, f"Question number {number}", finished(screen, 2 * number + 2))
+        await pilot.press("ctrl+t", "pageup")
+
+    settings = Settings(context=ContextSettings(policy="summarize"))
+    picture(snap_compare, tmp_path, size, act, engine, resume=None, settings=settings)

@@ -112,6 +112,17 @@ def test_a_block_that_was_written_by_hand_is_text() -> None:
     assert split(more) == (f"{text}: @b.py", (Attachment("b.py", "y"),))
 
 
+def test_many_fences_that_never_end_cost_no_more_than_one() -> None:
+    text = "@a" + "\n\n`a`:\n```x\n@" * 50_000
+    assert split(text) == (text, ())
+    assert split(text + "\n```")[1] != ()
+
+
+def test_long_words_cost_no_more_than_short_ones() -> None:
+    for word in ("/" * 200_000 + "!", "." * 200_000, "@" * 200_000, '"a' * 100_000):
+        assert as_typed(f"@{word}").endswith(word)
+
+
 texts = st.text(alphabet=st.sampled_from("ab`\n@: /."), max_size=40)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.context import (
@@ -126,7 +126,6 @@ def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
     assert tight.content.endswith("User: said 2\n\nAssistant: said 3")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=20),
     st.integers(40, 400),
@@ -233,6 +232,17 @@ async def test_the_meter_learns_from_replies() -> None:
     for messages in (talk(1), talk(2, "Be brief.")):
         await meter.observe(messages, await tokenizer.prompt_tokens(messages) or 0)
     for messages in (talk(5), talk(4, "Be brief.")):
+        assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
+
+
+async def test_two_replies_tell_what_each_further_prompt_costs() -> None:
+    tokenizer = Tokenizer()
+    meter = TokenMeter(tokenizer.count, TemplateOverhead(0, 0, 3))
+    for prompts in (1, 2):
+        messages = talk(prompts, "Be brief.")
+        await meter.observe(messages, await tokenizer.prompt_tokens(messages) or 0)
+    for prompts in (1, 3, 9):
+        messages = talk(prompts, "Be brief.")
         assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
 
 

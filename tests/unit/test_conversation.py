@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.conversation import Conversation, Deletion, Provenance, Turn
@@ -170,7 +170,6 @@ def test_orphans_and_rings_can_still_be_seen() -> None:
         assert turn.id in {t.id for t in conversation.path()}
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_deletions_undone_in_the_opposite_order_leave_the_tree_as_it_was(data: st.DataObject) -> None:
     conversation = Conversation()

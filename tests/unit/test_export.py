@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
@@ -56,7 +56,6 @@ def conversations(draw: st.DrawFn) -> Conversation:
     return conversation
 
 
-@settings(deadline=None)
 @given(st.lists(conversations(), max_size=3))
 def test_what_is_exported_is_imported_the_same(said: list[Conversation]) -> None:
     text = to_json_text(said)
@@ -270,7 +269,6 @@ def test_rings_and_chains_in_a_mapping_end() -> None:
     assert {turn.text for turn in conversation.turns()} == {"hello", "me"}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_any_damage_to_a_good_file_is_an_error_or_harmless(seed: int) -> None:
     chance = random.Random(seed)

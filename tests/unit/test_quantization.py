@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spnl_tui.errors import ModelReferenceError
@@ -162,7 +162,6 @@ def test_nothing_to_choose_from() -> None:
         choose(())
 
 
-@settings(deadline=None)
 @given(st.sampled_from([label for listing in LISTINGS for label in listing["labels"]]), st.booleans())
 def test_every_real_label_survives_its_journey_through_a_file_name(label: str, lower: bool) -> None:
     written = label.lower() if lower else label
@@ -172,7 +171,6 @@ def test_every_real_label_survives_its_journey_through_a_file_name(label: str, l
     assert label.startswith("Q4") or nominal_bits(label) is not None
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 @example(".")
 @example("/")

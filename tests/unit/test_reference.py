@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.errors import ModelReferenceError
@@ -145,7 +145,6 @@ quantizations = st.sampled_from([None, "Q4_K_M", "UD-IQ1_S", "BF16", "Q4_0_4_4"]
 revisions = st.sampled_from([None, "main", "v1.0", "refs/pr/3", "0123abc"])
 
 
-@settings(deadline=None)
 @given(names, names.filter(lambda name: not name.endswith(".gguf")), quantizations, revisions)
 def test_hub_references_round_trip(org: str, name: str, label: str | None, revision: str | None) -> None:
     reference = ModelReference(repository=f"{org}/{name}", quantization=label, revision=revision)
@@ -153,14 +152,12 @@ def test_hub_references_round_trip(org: str, name: str, label: str | None, revis
     assert parse(f"mistralrs/{reference}") == reference
 
 
-@settings(deadline=None)
 @given(st.lists(names, min_size=1, max_size=4), quantizations)
 def test_path_references_round_trip(parts: list[str], label: str | None) -> None:
     reference = ModelReference(path=Path("/", *parts), quantization=label)
     assert parse(str(reference)) == reference
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_reference_or_a_reference_error(text: str) -> None:
     try:

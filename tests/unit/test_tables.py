@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.headless import tables
@@ -59,7 +59,6 @@ def test_wide_and_hostile_characters() -> None:
 texts = st.text(max_size=30)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts, texts), max_size=5), st.integers(24, 120))
 def test_no_line_is_wider_than_the_terminal(rows: list[tuple[str, str, str, str]], width: int) -> None:
     columns = (Column("MODEL", least=8), Column("SIZE", least=4), COLUMNS[2], COLUMNS[3])

@@ -15,8 +15,8 @@ class FindBar(Horizontal):
 
     BINDINGS = bindings("find")
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._input = Input(placeholder="Find in this conversation", compact=True, select_on_focus=False)
         self._about = Static(markup=False)
         self.display = False
@@ -45,6 +45,11 @@ class FindBar(Horizontal):
     def words(self) -> str:
         """What is typed."""
         return self._input.value
+
+    @on(Input.Changed)
+    async def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        await self.run_action("screen.find('look')")
 
     @on(Input.Submitted)
     async def _submitted(self, event: Input.Submitted) -> None:

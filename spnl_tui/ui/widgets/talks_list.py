@@ -97,7 +97,9 @@ class TalksList(OptionList):
         state = "●" if item.id == self._current else "…" if item.id in self._replying else " "
         mark = f"{state}{'▴' if item.pinned else ' '}"
         room = max(8, self.scrollable_content_region.width - 2 - 4 - len(when))
-        title = Content(first_line(item.title, 200) or "Untitled").truncate(room, ellipsis=True, pad=True)
+        tags = "".join(f" #{first_line(tag, 40)}" for tag in item.tags)
+        title = Content.assemble(first_line(item.title, 200) or "Untitled", (tags, "$text-muted"))
+        title = title.truncate(room, ellipsis=True, pad=True)
         return Option(Content.assemble((f"{mark} ", "$text-primary"), title, (f" {when}", "dim")), id=item.id)
 
 

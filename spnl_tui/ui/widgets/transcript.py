@@ -14,10 +14,11 @@ from textual.widgets import Static
 
 from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.text import plain
 from spnl_tui.ui.background import restart, start
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.widgets.turns import CountTexts, Reply
+    from spnl_tui.ui.widgets.turns import CountTexts, Reply, Thinking
 
 _FIRST_LINES = 100
 """Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
@@ -46,6 +47,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._newer: list[Turn] = []
         """What follows, where the user has jumped far up; shown again with the end."""
         self._memory_begins: str | None = None
+        self._summary = ""
         self._sought: re.Pattern[str] | None = None
         self._found: frozenset[str] = frozenset()
         self._loading_older = False
@@ -116,6 +118,13 @@ class Transcript(VerticalScroll, can_focus=False):
         for widget in self._column.children:
             widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
 
+    async def count_files(self) -> None:
+        """Count the tokens of files that could not be counted before the model was loaded."""
+        from spnl_tui.ui.widgets.turns import UserTurn
+
+        for widget in self._column.query_children(UserTurn):
+            await widget.count_files()
+
     def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
         """Mark these turns, and what matches in them."""
         self._sought, self._found = sought, frozenset(turn_ids)
@@ -139,12 +148,39 @@ class Transcript(VerticalScroll, can_focus=False):
                     self.scroll_to(y=y - height // 3, animate=False, immediate=True)
                 return
 
-    def remember_from(self, turn_id: str | None) -> None:
-        """Mark the turn with which the model's memory begins; None: it remembers everything."""
-        self._memory_begins = turn_id
+    def remember_from(self, turn_id: str | None, summary: str = "") -> None:
+        """Mark the turn with which the model's memory begins; None: it remembers everything.
+
+        `summary` is what it knows of the turns before.
+        """
+        if (turn_id, summary) == (self._memory_begins, self._summary):
+            return
+        self._memory_begins, self._summary = turn_id, summary
+        self._column.query_children(".summary").remove()
         for widget in self._column.children:
             if widget.name is not None:
                 self._mark_memory(widget)
+        if summary and turn_id and (begins := self._mounted(turn_id)) is not None:
+            self._column.mount(self._summary_widget(), before=begins)
+
+    def _summary_widget(self) -> Thinking:
+        from spnl_tui.ui.widgets.turns import Thinking
+
+        widget = Thinking(folded=True, done="Summary of the turns above", classes="summary")
+        widget.show(plain(self._summary), done=True)
+        return widget
+
+    def toggle_summary(self) -> None:
+        """Fold or unfold the summary of what the model does not see, if there is one."""
+        from spnl_tui.ui.widgets.turns import Thinking
+
+        for summary in self._column.query_children(".summary").results(Thinking):
+            summary.fold(not summary.folded)
+
+    @property
+    def summarized(self) -> bool:
+        """Whether the model knows a summary in place of what it does not see."""
+        return bool(self._summary and self._memory_begins)
 
     def _mark_memory(self, widget: Widget) -> None:
         begins = widget.name == self._memory_begins
@@ -243,7 +279,11 @@ class Transcript(VerticalScroll, can_focus=False):
             text = turn.text if turn.role == "assistant" else split(turn.text)[0]
             lines -= 2 + text.count("\n") + len(text) // width
         if chosen:
-            widgets = [self._widget(turn) for turn in reversed(chosen)]
+            widgets: list[Widget] = []
+            for turn in reversed(chosen):
+                if self._summary and turn.id == self._memory_begins:
+                    widgets.append(self._summary_widget())
+                widgets.append(self._widget(turn))
             await self._column.mount_all(widgets, before=0 if self._column.children else None)
 
     def _widget(self, turn: Turn) -> Widget:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.text import in_bytes, plain
+from spnl_tui.ui.background import start
 from spnl_tui.ui.widgets.reply_text import ReplyText, Sought, highlight
 
 CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
@@ -35,16 +36,21 @@ class UserTurn(Static):
         self._prose, self._attachments = split(turn.text)
         self._place = place
         self._count = count
+        self._counted = False
         self._sought = sought
         super().__init__(self._content(), markup=False, name=turn.id)
 
     def on_mount(self) -> None:
-        """Say how many tokens the files have, once it is known."""
-        if self._attachments and self._count is not None:
-            self.run_worker(self._count_files(self._count))
+        """Say how many tokens the files have, if it is known."""
+        if self._attachments:
+            start(self, "count", self.count_files)
 
-    async def _count_files(self, count: CountTexts) -> None:
-        if tokens := await count([attachment.block() for attachment in self._attachments]):
+    async def count_files(self) -> None:
+        """Count the tokens of the files, unless that is done or cannot be done yet."""
+        if not self._attachments or self._counted or self._count is None:
+            return
+        if tokens := await self._count([attachment.block() for attachment in self._attachments]):
+            self._counted = True
             self.update(self._content(tokens))
 
     def render(self) -> RenderResult:
@@ -60,10 +66,12 @@ class UserTurn(Static):
 
 
 class Thinking(Vertical):
-    """What a reasoning model thought. Folded it is one line."""
+    """What a reasoning model thought, or another text that is aside. Folded it is one line."""
 
-    def __init__(self, *, folded: bool) -> None:
-        super().__init__()
+    def __init__(self, *, folded: bool, done: str = "Thought", classes: str | None = None) -> None:
+        """`done` is what the line says once the text is complete."""
+        super().__init__(classes=classes)
+        self._what = done
         self._head = Static(markup=False, classes="thinking--head")
         self._body = Static(markup=False, classes="thinking--body")
         self._text = ""
@@ -96,7 +104,7 @@ class Thinking(Vertical):
         words = len(self._text.split())
         self._head.update(
             Content(
-                f"{'▸' if self.folded else '▾'} {'Thought' if self._done else 'Thinking'}, {words:,} words"
+                f"{'▸' if self.folded else '▾'} {self._what if self._done else 'Thinking'}, {words:,} words"
             )
         )
 

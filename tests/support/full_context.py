@@ -1,0 +1,143 @@
+"""A conversation driven past its model's context, as the interface does it, with the real model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from spnl_tui.conversations.context import Budget
+from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.meter import TokenMeter
+from spnl_tui.conversations.store import Store
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.service import Engine, LoadedModel
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Sampling
+from spnl_tui.settings import Settings
+from spnl_tui.ui.asking import Asking, Memory, memory_of
+from spnl_tui.ui.replying import ReplySoFar
+
+_SHIPS = "Ship number {n} came from port {p} with {q} barrels of salt and {r} sheep, and left on day {d}. "
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply, and how it was asked for."""
+
+    counted: int
+    """Prompt tokens, by the meter before the request."""
+    used: int
+    """Prompt tokens, by the engine."""
+    left_out: int
+    """Turns that were not sent."""
+    summarized: bool
+    asked: bool
+    """Whether it was asked if turns may be left out."""
+
+
+class _Shorter:
+    """An engine whose models have no longer context than this."""
+
+    def __init__(self, engine: Engine, context: int) -> None:
+        self.generate_chat, self.load = engine.generate_chat, engine.load
+        self.count_tokens, self.close = engine.count_tokens, engine.close
+        self._engine = engine
+        self._context = context
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        return tuple(
+            replace(each, context_length=each.context_length and min(self._context, each.context_length))
+            for each in self._engine.loaded()
+        )
+
+
+def prompt(number: int, tokens: int) -> str:
+    """A prompt of about this many tokens, unlike all others."""
+    ships = "".join(
+        _SHIPS.format(n=n, p=n * 7 % 97, q=n * 13 % 89, r=n * 3 % 71, d=n * 11 % 365)
+        for n in range(number * 1000, number * 1000 + max(1, tokens // 45))
+    )
+    return f"{ships}How many ships are these? Answer in one word. ({number})"
+
+
+async def drive(
+    engine: Engine,
+    model: LocalModel,
+    settings: Settings,
+    store: Store,
+    *,
+    context: int,
+    prompts: int,
+    tokens: int,
+    max_tokens: int = 12,
+) -> AsyncIterator[Reply]:
+    """Ask so many prompts of about so many tokens. Whatever is wrong is an AssertionError.
+
+    The model is taken to have this context, which may be shorter than its own.
+    """
+
+    async def count(texts: object) -> tuple[int, ...] | None:
+        return await engine.count_tokens(model, texts)  # type: ignore[arg-type]
+
+    meter = TokenMeter(count)
+    conversation = Conversation(
+        system_prompt="Answer in few words.", sampling=Sampling(temperature=0, max_tokens=max_tokens)
+    )
+    said: list[str] = []
+    for number in range(prompts):
+        said.append(prompt(number, tokens))
+        turn = conversation.add_turn("user", said[-1])
+        await store.save_turn(conversation, turn)
+        turn = conversation.add_turn("assistant")
+        asking = Asking(_Shorter(engine, context), meter, settings, model, conversation, turn)
+        memory, so_far, asked = Memory(), ReplySoFar(), False
+
+        def remember(new: Memory) -> None:
+            nonlocal memory
+            memory = new
+
+        async def may_forget(count: int) -> bool:
+            nonlocal asked
+            asked = True
+            return True
+
+        async with aclosing(asking.events(remember, may_forget)) as events:
+            async for event in events:
+                assert not isinstance(event, wire.RequestFailed), event
+                if isinstance(event, wire.ReplyChunk):
+                    so_far.text += event.text
+                elif isinstance(event, wire.ReplyFinished):
+                    so_far.finish_reason, so_far.usage = event.finish_reason, event.usage
+        counted = await meter.count_messages(asking.messages)
+        done = asking.finish(so_far)
+        said.append(done.text)
+        await store.save_turn(conversation, done)
+        await asking.learn(so_far)
+        assert done.provenance is not None
+        assert so_far.usage is not None
+        assert counted is not None
+        assert so_far.usage.prompt_tokens <= Budget(context, max_tokens).limit + 16
+        _check_marker(conversation.path(), memory)
+        await _check_nothing_is_lost(store, conversation, said)
+        yield Reply(
+            counted=counted,
+            used=so_far.usage.prompt_tokens,
+            left_out=len(done.provenance.left_out),
+            summarized=bool(done.provenance.summary),
+            asked=asked,
+        )
+
+
+def _check_marker(path: tuple[Turn, ...], memory: Memory) -> None:
+    """What is marked is the first turn that was sent, and what a later start will mark."""
+    assert memory_of(path) == memory
+    provenance = path[-1].provenance
+    assert provenance is not None
+    sent = [turn.id for turn in path[:-1] if turn.id not in provenance.left_out]
+    assert memory.begins == (sent[0] if provenance.left_out else None)
+
+
+async def _check_nothing_is_lost(store: Store, conversation: Conversation, said: list[str]) -> None:
+    stored = await store.load(conversation.id)
+    assert [turn.text for turn in stored.path()] == said

@@ -1,0 +1,96 @@
+"""kill -9 of the whole program at random moments of streaming sessions, and what the store holds after it."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from spnl_tui.paths import Paths
+from tests.support.terminal import Terminal
+
+PROGRAM = (sys.executable, "-m", "tests.support.fake_program")
+NEW_CONVERSATION = "\x0e"
+LATEST_S = 3.0
+"""The last moment after Enter at which the program is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One session that was killed, and what was there when the program was started again."""
+
+    moment_s: float
+    """After Enter."""
+    taken: bool
+    """Whether the engine had the prompt by then."""
+    sent: int
+    """Chunks that the engine had sent."""
+    kept: int
+    """Chunks of them in the store."""
+    lost_s: float
+    """Between the first chunk that is missing and the kill."""
+
+
+def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> Iterator[Kill]:
+    """Kill the program so many times, each time after another prompt.
+
+    The fake runner notes in `folder` when it sends what. Whatever is wrong is an AssertionError.
+    """
+    chance = random.Random(seed)
+    prompts: list[str] = []
+    prompt, log, moment, killed_at = "", Path(), 0.0, 0.0
+    for number in range(count + 1):
+        with Terminal([*PROGRAM, *(["--resume"] if prompts else [])]) as terminal:
+            terminal.wait_for(lambda text: "idle" in text and "4.1k" in text, 90)
+            if prompt:
+                kill = _judge(prompt, log, moment, killed_at)
+                assert kill.lost_s <= lost_at_most_s, f"too much of a reply is lost: {kill}"
+                if not kill.taken:
+                    prompts.pop()
+                assert [text for role, text, _ in stored() if role == "user"] == prompts
+                if kill.kept:
+                    terminal.wait_for("word-", 60)
+                yield kill
+            if number == count:
+                return
+            log = folder / f"{number}.log"
+            # Some replies end before the kill, most do not; some begin a conversation of their own.
+            prompt = f"tokens={chance.choice((20, 400, 400))} delay=0.02 log={log}"
+            prompts.append(prompt)
+            terminal.send((NEW_CONVERSATION if chance.random() < 0.3 else "") + prompt + "\r")
+            moment = chance.uniform(0, LATEST_S)
+            end = time.monotonic() + moment
+            while (left := end - time.monotonic()) > 0:
+                terminal.read(min(left, 0.05))
+            terminal.process.send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            terminal.wait_end()
+
+
+def stored() -> list[tuple[str, str, str | None]]:
+    """Role, text and finish reason of every turn in the store, which must be sound."""
+    with closing(sqlite3.connect(Paths.for_user().data / "conversations.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return connection.execute("SELECT role, text, finish_reason FROM turn ORDER BY key").fetchall()
+
+
+def _judge(prompt: str, log: Path, moment: float, killed_at: float) -> Kill:
+    """Compare what the engine sent with what the store holds."""
+    turns = stored()
+    assert all(reason is not None for role, _, reason in turns if role == "assistant")
+    at = next((place for place, turn in enumerate(turns) if turn[1] == prompt), None)
+    stamps = [float(line) for line in log.read_text().split()] if log.exists() else []
+    stamps = [stamp for stamp in stamps if stamp < killed_at]
+    assert at is not None or not stamps, "a prompt that the engine had is not in the store"
+    reply = turns[at + 1][1] if at is not None and at + 1 < len(turns) else ""
+    kept = len(re.findall("word-", reply))
+    chunks = stamps[1:]
+    lost_s = killed_at - chunks[kept] if kept < len(chunks) else 0.0
+    return Kill(moment, at is not None, len(chunks), min(kept, len(chunks)), lost_s)

@@ -1,0 +1,164 @@
+"""Persona and sampling, tags, and what the search can choose by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, OptionList, Select, Static, TextArea
+
+from spnl_tui.models.request import Sampling
+from spnl_tui.settings import Persona, Settings, load_settings, write_persona
+from spnl_tui.ui.persona_screen import PersonaScreen
+from spnl_tui.ui.search_screen import SearchScreen
+from spnl_tui.ui.text_screen import TextScreen
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
+from tests.ui.support import Chat, TempStore, chat, wait_until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[TempStore]:
+    it = TempStore(tmp_path / "data" / "conversations.db")
+    yield it
+    await it.close()
+
+
+async def editor(it: Chat) -> PersonaScreen:
+    await it.press("alt+r")
+    await wait_until(lambda: isinstance(it.app.screen, PersonaScreen))
+    screen = it.app.screen
+    assert isinstance(screen, PersonaScreen)
+    await it.pilot.pause()
+    return screen
+
+
+def hint(screen: PersonaScreen) -> str:
+    return str(screen.query_one("PersonaScreen > Vertical > Static", Static).render())
+
+
+async def test_system_prompt_and_sampling_hold_from_the_next_turn_and_are_kept(store: TempStore) -> None:
+    async with chat(store=store) as it:
+        await it.ask("Before")
+        screen = await editor(it)
+        screen.query_one(TextArea).text = "Be terse."
+        screen.query_one("#temperature", Input).value = "0,2"
+        screen.query_one("#top_k", Input).value = "40"
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.system_prompt)
+        await it.ask("After")
+        assert [message.role for message in it.engine.asked[0]] == ["user"]
+        assert it.engine.asked[1][0].content == "Be terse."
+        wanted = Sampling(temperature=0.2, top_k=40)
+        turn = it.screen.conversation.path()[-1]
+        assert turn.provenance is not None
+        assert turn.provenance.sampling == wanted
+        stored = await (await store()).load(it.screen.conversation.id)
+        assert (stored.system_prompt, stored.sampling) == ("Be terse.", wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("temperature", "3", "temperature is 3.0; it must lie in [0, 2]."),
+        ("temperature", "warm", "temperature is 'warm'; it must be a number."),
+        ("top_k", "1.5", "top_k is '1.5'; it must be a whole number."),
+        ("max_tokens", "", "max_tokens must be set."),
+    ],
+)
+async def test_a_value_that_cannot_be_is_told_and_not_applied(name: str, value: str, said: str) -> None:
+    async with chat() as it:
+        before = it.screen.conversation.sampling
+        screen = await editor(it)
+        screen.query_one(f"#{name}", Input).value = value
+        await it.pilot.pause()
+        await it.press("ctrl+s")
+        assert it.app.screen is screen
+        assert said in hint(screen)
+        await it.press("escape")
+        assert it.screen.conversation.sampling == before
+
+
+async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# mine\n[sampling]\ntop_p = 0.9\n\n[personas.poet]\nsystem_prompt = 'Rhyme.'\n")
+    settings = load_settings(file)
+
+    def keep(name: str, persona: Persona) -> None:
+        write_persona(file, name, persona, settings.sampling)
+
+    async with chat(store=store, settings=settings, keep_persona=keep) as it:
+        screen = await editor(it)
+        screen.query_one(Select).value = "poet"
+        await wait_until(lambda: screen.query_one(TextArea).text == "Rhyme.")
+        screen.query_one("#temperature", Input).value = "1.2"
+        await it.pilot.pause()
+        await it.press("f6")
+        await wait_until(lambda: isinstance(it.app.screen, TextScreen))
+        line = it.app.screen.query_one(Input)
+        assert line.value == "poet"
+        line.value = "bad name"
+        await it.press("enter")
+        await wait_until(lambda: "letters, digits" in hint(screen))
+        await it.press("f6")
+        await wait_until(lambda: isinstance(it.app.screen, TextScreen))
+        it.app.screen.query_one(Input).value = "wild-poet"
+        await it.press("enter")
+        await wait_until(lambda: "Saved as wild-poet" in hint(screen))
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.system_prompt == "Rhyme.")
+        screen = await editor(it)
+        screen.query_one(Select).value = "wild-poet"
+        await wait_until(lambda: screen.query_one("#temperature", Input).value == "1.2")
+    assert file.read_text().startswith("# mine\n")
+    persona = load_settings(file).personas["wild-poet"]
+    assert persona.system_prompt == "Rhyme."
+    assert persona.sampling == Sampling(temperature=1.2, top_p=0.9)
+
+
+async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
+    other = replace(MODEL, name="other")
+    settings = Settings(personas={"big": Persona(model="big:70b"), "other": Persona(model="other:1b")})
+    async with chat(settings=settings, models={"other:1b": other}) as it:
+        for name in ("big", "other"):
+            screen = await editor(it)
+            screen.query_one(Select).value = name
+            await it.pilot.pause()
+            await it.press("ctrl+s")
+            await wait_until(lambda: it.app.screen is it.screen)
+            if name == "big":
+                await wait_until(lambda: any("not on this" in n.message for n in it.app._notifications))
+        await wait_until(lambda: it.screen.in_use.model == other)
+
+
+# ── tags and the search ──────────────────────────────────────────────────────────────────────────
+
+
+async def test_tags_are_given_shown_and_searched_by(store: TempStore) -> None:
+    engine = ScriptedEngine([reply("The sea is wide."), reply("The sea is deep.")])
+    async with chat(engine, store=store, size=(120, 30)) as it:
+        await it.ask("Tell me about the sea")
+        await it.press("f5", "t")
+        await wait_until(lambda: isinstance(it.app.screen, TextScreen))
+        it.app.screen.query_one(Input).value = "#work, water,, work"
+        await it.press("enter")
+        talks = it.screen.chat.talks_list
+        await wait_until(lambda: talks.items and talks.items[0].tags == ("work", "water"))
+        assert "#wor" in str(talks.get_option_at_index(0).prompt)
+        await it.press("escape", "ctrl+n")
+        await it.ask("And now the sea again")
+
+        await it.press("ctrl+f")
+        await wait_until(lambda: isinstance(it.app.screen, SearchScreen))
+        await it.press(*"sea")
+        hits = it.app.screen.query_one(OptionList)
+        await wait_until(lambda: hits.option_count == 6)  # the titles, too
+        await wait_until(lambda: it.app.screen._choices["tag"])  # type: ignore[attr-defined]
+        await it.press("f3")
+        await wait_until(lambda: hits.option_count == 3)
+        assert "#water" in str(it.app.screen.query_one("#filters", Static).render())
+        await it.press("f3", "f3", "f2")
+        await wait_until(lambda: hits.option_count == 6)
+        await it.press("f4")
+        assert "today" in str(it.app.screen.query_one("#filters", Static).render())
