@@ -77,7 +77,7 @@ class TokenMeter:
         self._observed[system] = (prompts, template)
         if before is not None and before[0] != prompts:
             # Two requests of unlike length tell what each further prompt costs.
-            pair = round((template - before[1]) / (prompts - before[0]))
+            pair = max(0, round((template - before[1]) / (prompts - before[0])))
         first = template - pair * max(0, prompts - 1)
         self.overhead = (
             replace(self.overhead, first_with_system=first, pair=pair)

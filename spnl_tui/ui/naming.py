@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.engine.protocol import ReplyChunk, RequestFailed
 from spnl_tui.ui.background import restart
 from spnl_tui.ui.services import ChatEngine
 
@@ -49,6 +48,7 @@ class Naming:
 
     async def _name(self, conversation: Conversation) -> None:
         from spnl_tui.conversations.titles import SAMPLING, title_from_reply, title_request
+        from spnl_tui.engine.protocol import ReplyChunk, RequestFailed
 
         await asyncio.sleep(self.idle_s)
         request, model = title_request(conversation), self._screen.in_use.model

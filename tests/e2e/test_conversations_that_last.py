@@ -14,7 +14,7 @@ from spnl_tui.conversations.imports import read_file
 from tests.support.terminal import Terminal
 
 ENTER, BACKSPACE, CTRL_E, CTRL_F, CTRL_Q = "\r", "\x7f", "\x05", "\x06", "\x11"
-ALT_LEFT, ALT_F, ALT_J = "\x1b[1;3D", "\x1bf", "\x1bj"
+ALT_LEFT, ALT_K, ALT_J = "\x1b[1;3D", "\x1bk", "\x1bj"
 APP = (sys.executable, "-m", "spnl_tui")
 
 
@@ -62,7 +62,7 @@ def test_ask_edit_walk_back_fork_search_jump_export_import(
         terminal.send(ALT_LEFT)
         terminal.wait_for(lambda text: "Paris" in text and "1/2" in text, 20)
 
-        terminal.send(ALT_F)
+        terminal.send(ALT_K)
         terminal.wait_for("A conversation of its own", 20)
         terminal.wait_for(lambda text: "Paris" in text and "1/2" not in text, 20)
 

@@ -235,6 +235,17 @@ async def test_the_meter_learns_from_replies() -> None:
         assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
 
 
+async def test_two_replies_tell_what_each_further_prompt_costs() -> None:
+    tokenizer = Tokenizer()
+    meter = TokenMeter(tokenizer.count, TemplateOverhead(0, 0, 3))
+    for prompts in (1, 2):
+        messages = talk(prompts, "Be brief.")
+        await meter.observe(messages, await tokenizer.prompt_tokens(messages) or 0)
+    for prompts in (1, 3, 9):
+        messages = talk(prompts, "Be brief.")
+        assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
+
+
 async def test_every_text_is_counted_once() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spnl_tui.conversations.context import prompt_sha256
@@ -98,3 +100,19 @@ def test_only_replies_of_a_model_can_be_replayed() -> None:
     edited = conversation.branch_from(reply, "y")
     with pytest.raises(StoreError, match="cannot be replayed"):
         replay_request(conversation, edited.id)
+
+
+async def test_a_reply_that_went_on_is_replayed_from_where_it_did() -> None:
+    conversation, id = answered("The sea is wide.")
+    turn = conversation[id]
+    assert turn.provenance is not None
+    sent = (*conversation.messages(conversation.path()[:-1]), Message("assistant", "The sea"))
+    sent = (Message("system", "Be brief."), *sent[1:])
+    provenance = replace(turn.provenance, begun=len("The sea"), prompt_sha256=prompt_sha256(sent))
+    conversation.update_turn(replace(turn, provenance=provenance))
+    saying = Saying(" is wide.")
+    result = await replay(conversation, id, saying)
+    assert result.same
+    assert result.request.doubts == ()
+    assert saying.asked[0].begun == "The sea"
+    assert saying.asked[0].messages == sent
