@@ -78,12 +78,12 @@ async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
     raise AssertionError("a reply ends")
 
 
-async def until_pulling(queue: Downloads) -> int:
-    """Wait until bytes come; how many there are then."""
+async def until_pulling(queue: Downloads) -> None:
+    """Wait until bytes come."""
     async with aclosing(queue.events()) as events:
         async for event in events:
             if event.downloads and event.downloads[0].state == "pulling":
-                return event.downloads[0].done
+                return
     raise AssertionError("the queue was closed")
 
 
@@ -120,7 +120,8 @@ async def measure(
             for _ in range(rounds):
                 alone.append(await decode_speed(engine, model, tokens))
                 id = queue.add(REQUEST, "big")  # or resumes it
-                done, begun = await until_pulling(queue), time.monotonic()
+                await until_pulling(queue)
+                done, begun = queue.items[0].done, time.monotonic()
                 beside.append(await decode_speed(engine, model, tokens))
                 pulled += (queue.items[0].done - done) / (time.monotonic() - begun) / rounds
                 queue.pause(id)

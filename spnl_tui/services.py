@@ -99,7 +99,12 @@ class Services:
         """How pulls behave."""
         from spnl_tui.hub.pacing import PullOptions
 
-        return PullOptions(connections=self.settings.pulls.connections, connect_s=self.settings.hub.timeout_s)
+        return PullOptions(
+            connections=self.settings.pulls.connections,
+            connect_s=self.settings.hub.timeout_s,
+            # The library is made only if a disk is full.
+            make_room=lambda place, missing: self.library.make_room(place, missing),
+        )
 
     @cached_property
     def downloads(self) -> Downloads:
@@ -211,7 +216,14 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
         max_concurrent=engine.max_concurrent,
         keep_warm_s=engine.keep_warm_minutes * 60,
         memory_budget=None if budget is None else int(budget * 1e9),
+        on_loaded=lambda model: asyncio.to_thread(_mark_used, model),
     )
+
+
+def _mark_used(model: LocalModel) -> None:
+    from spnl_tui.hub.library import mark_used
+
+    mark_used(model)
 
 
 def load_planner(settings: Settings) -> Planner:

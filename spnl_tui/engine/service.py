@@ -68,15 +68,20 @@ class Engine:
         keep_warm_s: float = 1800.0,
         memory_budget: int | None = None,
         available_memory: Callable[[], int] | None = None,
+        on_loaded: Callable[[LocalModel], Awaitable[None]] | None = None,
         runner_command: Sequence[str] = RUNNER,
     ) -> None:
-        """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free."""
+        """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free.
+
+        `on_loaded` is told of each model that was loaded, in the background.
+        """
         self._planner = planner
         self._launches = LaunchCounter(paths.state / "launches")
         self._max_concurrent = max_concurrent
         self._keep_warm_s = keep_warm_s
         self._memory_budget = memory_budget
         self._available_memory = available_memory or _available_memory
+        self._on_loaded = on_loaded
         self._runner_command = runner_command
         self._pool: dict[LocalModel, PooledModel] = {}
         self._door = asyncio.Lock()
@@ -144,6 +149,7 @@ class Engine:
             return
         async with aclosing(pooled.load()) as events:
             async for event in events:
+                self._note(model, event)
                 yield event
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
@@ -280,6 +286,7 @@ class Engine:
         discard = None if seed is None else discard_for_seed(seed)
         async with aclosing(pooled.load(seed_discard=discard)) as events:
             async for event in events:
+                self._note(pooled.model, event)
                 yield event
 
     async def _let_go_after(self, rest: Rest, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
@@ -365,6 +372,10 @@ class Engine:
                 if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
                     log.info("unloading %s: not used for a while", pooled.model.name)
                     await pooled.end()
+
+    def _note(self, model: LocalModel, event: wire.Event) -> None:
+        if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:
+            self._later(partial(self._on_loaded, model))
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 import threading
 import time
@@ -26,6 +27,10 @@ from spnl_tui.models.quantization import (
     normalize_label,
 )
 from spnl_tui.models.reference import ModelReference
+from spnl_tui.text import in_bytes
+
+_NAMED = 4
+"""How many models a suggestion names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +115,6 @@ class Library:
         """
         return await asyncio.to_thread(self._import, path)
 
-    async def mark_used(self, model: LocalModel) -> None:
-        """Write down that the model is used now: file systems keep no good account of it themselves."""
-        await asyncio.to_thread(_touch, model)
-
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
@@ -141,9 +142,14 @@ class Library:
         """What can still be undone, oldest first."""
         return tuple(self._removals)
 
-    async def make_room(self, directory: Path, needed_bytes: int) -> bool:
-        """Let deleted files on this file system go, oldest first, until so much is free: whether it is."""
-        return await asyncio.to_thread(self._make_room, directory, needed_bytes)
+    def make_room(self, directory: Path, missing_bytes: int) -> str:
+        """Let so many bytes of deleted files on this file system go, oldest first, or all that there are.
+
+        If that is not enough, says which models could go: those that were not used for longest. Blocks: for
+        threads, as pulls are.
+        """
+        missing = missing_bytes - self._purge(directory, missing_bytes)
+        return _could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     async def close(self) -> None:
         """Let all deleted files go for good, those too that a program that died has left."""
@@ -233,16 +239,20 @@ class Library:
                 self._imports.add(entry.reference.path)
             self._removals.remove(done)
 
-    def _make_room(self, directory: Path, needed_bytes: int) -> bool:
+    def _purge(self, directory: Path, wanted_bytes: int) -> int:
+        """Let deleted files go; how many bytes that were."""
         device = os.stat(directory).st_dev
+        before = shutil.disk_usage(directory).free
+        freed = 0
         with self._lock:
             for done in self.removals:
-                if shutil.disk_usage(directory).free >= needed_bytes:
+                if freed >= wanted_bytes:
                     break
                 if done.moved and os.stat(done.aside).st_dev == device:
                     removal.purge(done)
                     self._removals.remove(done)
-        return shutil.disk_usage(directory).free >= needed_bytes
+                    freed = shutil.disk_usage(directory).free - before
+        return freed
 
     def _purge_all(self) -> None:
         with self._lock:
@@ -315,7 +325,28 @@ def _choose(entries: Sequence[LibraryEntry], quantization: str | None) -> Librar
     return by_label[choose(found, named=quantization).label]
 
 
-def _touch(model: LocalModel) -> None:
+def _could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
+    """The fewest of the models that were not used for longest, on this file system, that free so much."""
+    device = os.stat(directory).st_dev
+    chosen: list[LibraryEntry] = []
+    oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)
+    for entry in oldest_first:
+        if missing_bytes <= 0:
+            break
+        # Imported files are the user's own: forgetting them frees nothing.
+        if entry.origin != "imported" and os.stat(entry.paths[0]).st_dev == device:
+            chosen.append(entry)
+            missing_bytes -= entry.size_bytes
+    if not chosen:
+        return ""
+    named = ", ".join(f"{entry.name} ({in_bytes(entry.size_bytes)})" for entry in chosen[:_NAMED])
+    more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+    command = shlex.join(["spnl-chat", "rm", *(str(entry.reference) for entry in chosen[:_NAMED])])
+    return f"Not used for longest: {named}{more}. Delete what can go: {command}"
+
+
+def mark_used(model: LocalModel) -> None:
+    """Write down that the model is used now: file systems keep no good account of it themselves."""
     files = [model.directory / file for file in model.files] or sorted(model.directory.glob("*.safetensors"))
     for file in files:
         with contextlib.suppress(PermissionError):  # a model of another user's: then it is not noted

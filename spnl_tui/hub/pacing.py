@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from spnl_tui.errors import HubError
+
+_CATCH_UP_S = 0.05
+"""How late one may wake and still catch up with a rate limit."""
 
 
 class Stopped(Exception):
@@ -30,6 +35,9 @@ class PullOptions:
     """Without a single byte for this long, the pull fails; None never gives up."""
     reserve: int = 256_000_000
     """Bytes that a pull leaves free on the disk."""
+    make_room: Callable[[Path, int], str] | None = None
+    """Asked in a thread, before a pull pauses for want of so many bytes on the file system of this directory:
+    frees what it may, and says what else could go."""
 
 
 class RateLimit:
@@ -46,7 +54,10 @@ class RateLimit:
             return
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(self._free_at, now) + count / rate
+            # Who wakes a little late catches up, or the limit would never be reached; who comes after a pause
+            # begins anew, or there would be a burst.
+            begin = self._free_at if self._free_at > now - _CATCH_UP_S else now
+            self._free_at = begin + count / rate
             wait = self._free_at - now
         # Short waits are left to add up: sleeping costs more than it evens out.
         if wait > 0.01:

@@ -206,7 +206,7 @@ class Pull:
         missing = sum(transfer.missing() for transfer in transfers)
         self._transfers = transfers
         try:
-            check_space(cache.root, missing, self._options.reserve)
+            check_space(cache.root, missing, self._options)
             cache.prepare(revision.commit)
             paths = self._run_side_by_side(transfers)
             cache.remember_revision(request.revision, revision.commit)

@@ -37,12 +37,13 @@ _READ_BLOCK = 1 << 20
 class DiskFullError(PullError):
     """There is not enough room. `missing` is how many bytes must be freed for the pull to go on."""
 
-    def __init__(self, place: Path, missing: int) -> None:
+    def __init__(self, place: Path, missing: int, could_go: str = "") -> None:
         self.missing = missing
+        hint = "Free some space, or move the cache with HF_HOME, and pull again: it goes on where it stopped."
         super().__init__(
             "The disk is full",
             f"{in_bytes(missing)} more are needed on the disk that holds {place}.",
-            "Free some space, or move the cache with HF_HOME, and pull again: it goes on where it stopped.",
+            f"{could_go}\n{hint}" if could_go else hint,
         )
 
 
@@ -302,7 +303,7 @@ class Transfer:
         now = self.last_byte_at = time.monotonic()
         if now - self._checked_space_at > 1:
             self._checked_space_at = now
-            check_space(self._cache.blobs, self.file.size - self.done, self._options.reserve)
+            check_space(self._cache.blobs, self.file.size - self.done, self._options)
         self._rate.take(len(block), self._stop)
 
     def _check_stop(self) -> None:
@@ -316,17 +317,23 @@ class Transfer:
         self.detail = detail
 
 
-def check_space(place: Path, needed: int, reserve: int) -> None:
-    """See that `needed` bytes fit, and `reserve` more stay free.
+def check_space(place: Path, needed: int, options: PullOptions) -> None:
+    """See that `needed` bytes fit, and the reserve stays free. Makes room if it may.
 
     Raises:
         DiskFullError: they do not.
     """
     while not place.exists():
         place = place.parent
-    missing = needed + reserve - shutil.disk_usage(place).free
-    if needed > 0 and missing > 0:
-        raise DiskFullError(place, missing)
+
+    def missing() -> int:
+        return needed + options.reserve - shutil.disk_usage(place).free
+
+    if needed <= 0 or missing() <= 0:
+        return
+    could_go = options.make_room(place, missing()) if options.make_room else ""
+    if (still := missing()) > 0:
+        raise DiskFullError(place, still, could_go)
 
 
 def _new_digest(file: RemoteFile) -> Any:

@@ -15,6 +15,7 @@ import pytest
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan, runner_environment
 from spnl_tui.engine.service import Engine
+from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
@@ -64,6 +65,26 @@ async def test_two_requests_for_one_model_make_one_load(paths: Paths) -> None:
         first, second = await asyncio.gather(chat(engine, MODEL, "a"), chat(engine, MODEL, "b"))
         assert text_of(first).split()[0] == text_of(second).split()[0]  # one process gave both
         assert kinds(second)[0] == "RequestQueued"
+
+
+async def test_it_tells_of_each_model_that_was_loaded_and_of_how_long_it_has_been_idle(paths: Paths) -> None:
+    told: list[LocalModel] = []
+
+    async def on_loaded(model: LocalModel) -> None:
+        told.append(model)
+
+    async with fake_engine(paths, on_loaded=on_loaded) as engine:
+        for _ in range(2):
+            await chat(engine, MODEL, "hi")
+        await wait_until(lambda: engine.at_rest)
+        assert told == [MODEL]
+        (loaded,) = engine.loaded()
+        assert loaded.idle_s is not None
+        assert loaded.idle_s >= 0
+        await engine.unload(MODEL)
+        assert engine.loaded() == ()
+        await chat(engine, MODEL, "hi")
+        await wait_until(lambda: told == [MODEL, MODEL])
 
 
 async def test_requests_are_served_in_the_order_in_which_they_came(paths: Paths) -> None:

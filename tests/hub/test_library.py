@@ -17,7 +17,7 @@ from huggingface_hub import scan_cache_dir
 from spnl_tui.errors import ModelFileError, ModelReferenceError, StoreError
 from spnl_tui.hub import library as library_module
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library import Library, mark_used
 from spnl_tui.hub.progress import PullProgressed
 from spnl_tui.hub.pull import PullRequest, pull
 from spnl_tui.hub.scan import scan_cache
@@ -370,7 +370,7 @@ async def test_last_use(library: Library, cache: Path) -> None:
         os.utime(snapshot / name, (1e9, 1e9))
     model = await library.resolve(parse("acme/T-GGUF:Q8_0"))
     assert model is not None
-    await library.mark_used(model)
+    mark_used(model)
     old, new = sorted((entry.used, entry.label) for entry in (await library.listing()).entries if entry.used)
     assert old == (datetime.fromtimestamp(1e9, UTC), "Q4_0")
     assert (datetime.now(UTC) - new[0]).total_seconds() < 100
@@ -523,14 +523,30 @@ async def test_room_is_made_only_when_it_is_needed(
             return 1000 - sum(100 for removal in done if removal.aside.exists())
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage())
-    assert await library.make_room(cache, 700)
+    assert library.make_room(cache, 0) == ""
     assert library.removals == tuple(done)
-    assert await library.make_room(cache, 850)
+    assert library.make_room(cache, 150) == ""
     assert library.removals == (done[2],)
     with pytest.raises(StoreError):
         await library.undo(done[0])
     await library.undo(done[2])
-    assert not await library.make_room(cache, 5000)
+    assert "acme/T-GGUF:Q8_0 (100 B)" in library.make_room(cache, 5000)
+
+
+async def test_what_could_go_is_what_was_not_used_for_longest(
+    library: Library, cache: Path, tmp_path: Path
+) -> None:
+    snapshot = add_snapshot(cache, "acme/T-GGUF", {f"t-Q{n}_0.gguf": b"%d" % n * 1000 for n in (4, 5, 8)})
+    for days, label in enumerate(("Q8_0", "Q4_0", "Q5_0")):
+        os.utime(snapshot / f"t-{label}.gguf", (1e9 + days, 1e9 + days))
+    await library.import_path(make_gguf(tmp_path / "mine.gguf"))  # the user's own: not ours to suggest
+    os.utime(tmp_path / "mine.gguf", (1, 1))
+    assert library.make_room(cache, 500) == (
+        "Not used for longest: acme/T-GGUF:Q8_0 (1.0 kB). Delete what can go: spnl-chat rm acme/T-GGUF:Q8_0"
+    )
+    two = library.make_room(cache, 1500)
+    assert "Q8_0 (1.0 kB), acme/T-GGUF:Q4_0 (1.0 kB)." in two
+    assert two.endswith("spnl-chat rm acme/T-GGUF:Q8_0 acme/T-GGUF:Q4_0")
 
 
 async def test_what_a_dead_program_left_is_swept_up(library: Library, cache: Path) -> None:

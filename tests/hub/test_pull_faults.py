@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -341,6 +342,28 @@ async def test_space_is_checked_before(hub: LoopbackHub, cache: Path) -> None:
     assert "TB more are needed" in caught.value.message
     assert part_files(cache) == []
     assert hub.downloads(FILE) == []
+
+
+async def test_room_is_made_before_a_pull_pauses_and_what_could_go_is_named(
+    hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 0
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    asked: list[int] = []
+
+    def make_room(place: Path, missing: int) -> str:
+        nonlocal free
+        asked.append(missing)
+        free = SIZE * (len(asked) - 1)
+        return "Delete what can go: spnl-chat rm acme/Old"
+
+    options = replace(QUICK, reserve=0, make_room=make_room)
+    with pytest.raises(DiskFullError) as caught:
+        await run_pull(hub, cache, options=options)
+    assert caught.value.hint.startswith("Delete what can go: spnl-chat rm acme/Old")
+    await run_pull(hub, cache, options=options)
+    assert asked == [SIZE, SIZE]
+    assert_sound(cache)
 
 
 async def test_space_is_checked_during(

@@ -176,6 +176,19 @@ async def test_a_picked_one_is_written_to_its_end_and_the_others_are_not_begun()
         assert (len(engine.asked), engine.cancelled) == (1, 0)
 
 
+async def test_a_prompt_that_is_sent_meanwhile_waits_for_the_picked_one() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])) as it:
+        await command(it, "/n 3 Go")
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Next", wait=False)
+        await wait_until(lambda: it.ended() == 2)
+        await it.pilot.pause()
+        hold.set()
+        await wait_until(lambda: it.turns[-1] == ("assistant", "Yes."))
+        assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
+
+
 async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighted_one() -> None:
     async with chat(three()) as it:
         await many(it)
