@@ -48,6 +48,8 @@ class Branching:
             "leave": self.leave,
             "fork": self.fork,
             "delete": self.delete,
+            "delete_branch": lambda: self.delete(branch=True),
+            "pin": self.pin,
         }
 
     async def act(self, what: str) -> None:
@@ -73,7 +75,9 @@ class Branching:
                 return not self._screen.replying and self._editable() is not None
             case "go_on":
                 return not self._screen.replying and self._unfinished() is not None
-            case "delete":
+            case "pin":
+                return self.under_cursor() is not None
+            case "delete" | "delete_branch":
                 return not self._screen.replying and self.under_cursor() is not None
             case _:
                 return not self._screen.replying and len(self._conversation) > 0
@@ -206,15 +210,30 @@ class Branching:
         await self._screen.show_conversation(forked)
         self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
 
-    async def delete(self) -> None:
-        """Delete the turn; until the program ends, that can be undone."""
+    async def pin(self) -> None:
+        """Have the turn sent even when the context is full, or no longer."""
+        turn, conversation = self.under_cursor(), self._conversation
+        if turn is None:
+            return
+        turn = replace(turn, pinned=not turn.pinned)
+        conversation.update_turn(turn)
+        self._transcript.mark_pinned(turn)
+        await self._keeping.save_turn(conversation, turn)
+        what = (
+            "The model will always see it." if turn.pinned else "It may be left out when the context is full."
+        )
+        title = "Pinned" if turn.pinned else "No longer pinned"
+        self._screen.notify(what, title=title, markup=False, timeout=3)
+
+    async def delete(self, *, branch: bool = False) -> None:
+        """Delete the turn, or all that follows it, too; until the program ends, that can be undone."""
         turn, conversation = self.under_cursor(), self._conversation
         if turn is None:
             return
         store = await self._keeping.store()
         path = [each.id for each in conversation.path()]
         neighbour = path[max(0, path.index(turn.id) - 1)]
-        deletion = conversation.delete_turn(turn.id)
+        deletion = conversation.delete_branch(turn.id) if branch else conversation.delete_turn(turn.id)
         if store is not None:
             await store.save_deletion(conversation, deletion)
         await self._show_whole(conversation)
@@ -230,7 +249,9 @@ class Branching:
             if now is self._conversation:
                 await self._show_whole(now)
 
-        self._screen.talks.push_undo(first_line(turn.text, 40) or "an empty turn", restore)
+        more = len(deletion.removed) - 1
+        what = (first_line(turn.text, 40) or "an empty turn") + (f" and {more:,} more" if more else "")
+        self._screen.talks.push_undo(what, restore)
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 

@@ -385,6 +385,22 @@ COMMANDS: tuple[Command, ...] = (
         slash="delete-turn",
     ),
     Command(
+        id="turn.delete_branch",
+        keys="shift+delete",
+        action="turn('delete_branch')",
+        label="Delete branch",
+        help="Delete the turn under the cursor and all that follows it, unless it is undone.",
+        group="Conversation",
+    ),
+    Command(
+        id="turn.pin",
+        keys="alt+i",
+        action="turn('pin')",
+        label="Pin turn",
+        help="Have the turn under the cursor sent even when the context is full, or no longer.",
+        group="Conversation",
+    ),
+    Command(
         id="turn.leave",
         keys="escape",
         action="turn('leave')",

@@ -186,6 +186,40 @@ async def test_the_tree_shows_every_branch_and_goes_to_the_chosen_turn(store: Te
         assert [turn.text for turn in stored.path()] == ["Capital of France?", "Paris."]
 
 
+async def test_a_branch_is_deleted_and_comes_back(store: TempStore) -> None:
+    engine = ScriptedEngine([reply("Paris."), reply("Rome.")])
+    async with chat(engine, store=store) as it:
+        await it.ask("France?")
+        await it.ask("Italy?")
+        await it.press("alt+up", "alt+up", "alt+up")
+        await it.press("shift+delete")
+        await wait_until(lambda: it.turns == [("user", "France?")])
+        stored = await (await store()).load(it.screen.conversation.id)
+        assert [turn.text for turn in stored.turns()] == ["France?"]
+        await it.press("alt+u")
+        await wait_until(lambda: len(it.turns) == 4)
+        stored = await (await store()).load(it.screen.conversation.id)
+        assert [turn.text for turn in stored.path()] == ["France?", "Paris.", "Italy?", "Rome."]
+
+
+async def test_a_pinned_turn_is_sent_though_the_context_is_full(store: TempStore) -> None:
+    engine = filling()
+    engine.scripts *= 2
+    async with chat(engine, store=store, settings=policy("drop_oldest")) as it:
+        await it.ask("Remember this")
+        await it.press("alt+up", "alt+up", "alt+i")
+        await wait_until(lambda: it.screen.conversation.path()[0].pinned)
+        assert it.transcript.query(".-pinned")
+        await it.press("escape")
+        for number in range(5):
+            await it.ask(f"Question {number}")
+        last_asked = "".join(message.content for message in it.engine.asked[-1])
+        assert "Remember this" in last_asked
+        assert "Question 0" not in last_asked
+        stored = await (await store()).load(it.screen.conversation.id)
+        assert stored.path()[0].pinned
+
+
 # ── titles ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -125,6 +125,11 @@ class Transcript(VerticalScroll, can_focus=False):
         for widget in self._column.query_children(UserTurn):
             await widget.count_files()
 
+    def mark_pinned(self, turn: Turn) -> None:
+        """Show whether this turn is pinned."""
+        if (widget := self._mounted(turn.id)) is not None:
+            widget.set_class(turn.pinned, "-pinned")
+
     def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
         """Mark these turns, and what matches in them."""
         self._sought, self._found = sought, frozenset(turn_ids)
@@ -303,6 +308,7 @@ class Transcript(VerticalScroll, can_focus=False):
             widget = UserTurn(turn, self.place(turn), count=self.count_texts, sought=lambda: self._sought)
         widget.set_class(turn.id in self._found, "-found")
         self._mark_memory(widget)
+        widget.set_class(turn.pinned, "-pinned")
         return widget
 
 
