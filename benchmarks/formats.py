@@ -1,6 +1,6 @@
 """Speed by stored format: as stored, as planned, and with llama.cpp, of the same files.
 
-    python -m benchmarks.formats [--llama PYTHON] [--threads N] [--quick] [TYPE…]
+    python -m benchmarks.formats [--llama PYTHON] [--threads N] [--quick|--made] [TYPE…]
 
 SmolLM2 in each format that the `gguf` package writes, and a made model of 94 million weights whose rows are
 multiples of 256 for the K-quants. PYTHON is an interpreter that has llama-cpp-python; built for this only:
@@ -39,11 +39,11 @@ _SHAPE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _files(folder: Path, types: list[str], quick: bool) -> Iterator[tuple[str, Path]]:
-    for type in STARTER:
+def _files(folder: Path, types: list[str], *, starter: bool, made: bool) -> Iterator[tuple[str, Path]]:
+    for type in STARTER if starter else ():
         if not types or type in types:
             yield f"SmolLM2, {type}", requantize(starter_file(), folder / f"SmolLM2-{type}.gguf", type)
-    for type in () if quick else MADE:
+    for type in MADE if made else ():
         if not types or type in types:
             yield f"made, {type}", make_gguf(folder / f"made-{type}.gguf", matrix=type, **_SHAPE)
 
@@ -66,7 +66,9 @@ async def _main(arguments: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for title, file in _files(folder, arguments.types, arguments.quick):
+        for title, file in _files(
+            folder, arguments.types, starter=not arguments.made, made=not arguments.quick
+        ):
             model = resolve_local(file, title)
             ways = [
                 figures
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="only these formats")
     parser.add_argument("--llama", help="an interpreter that has llama-cpp-python")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--made", action="store_true", help="the made model only")
     parser.add_argument("--quick", action="store_true", help="SmolLM2 and short prompts only")
     asyncio.run(_main(parser.parse_args()))
 

@@ -38,6 +38,8 @@ _GROWTH = 1.15
 """The estimate is right within 15 %: what is beyond that is growth."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
+_TELLING = 400
+"""Characters from which on a prompt tells how many tokens they make: a shorter one is mostly template."""
 _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
@@ -254,7 +256,8 @@ class PooledModel:
                     reply += event.text
                 elif isinstance(event, wire.ReplyFinished) and event.usage.prompt_tokens:
                     self._last_tokens = event.usage.prompt_tokens + event.usage.completion_tokens
-                    self._tokens_per_character = event.usage.prompt_tokens / max(1, _characters(command))
+                    if (characters := _characters(command)) >= _TELLING:
+                        self._tokens_per_character = event.usage.prompt_tokens / characters
                 finished = isinstance(event, FINAL)
                 yield event
         finally:

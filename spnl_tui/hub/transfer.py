@@ -7,7 +7,6 @@ or the process: what has come is in the part file, which is written without a bu
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import socket
@@ -17,12 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
+from spnl_tui.hub.hashing import Hasher
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
 from spnl_tui.hub.refusals import refusal, retry_after
@@ -86,7 +86,6 @@ class Transfer:
         self._note = note
         self._part = cache.part(file, asked)
         self._backoff = Backoff(options, stop)
-        self._digest = _new_digest(file)
         self._socket: socket.socket | None = None
         self._checked_space_at = 0.0
         self.stage: Stage = "waiting"
@@ -164,15 +163,14 @@ class Transfer:
     def _fetch_and_prove(self) -> None:
         whole_fetches = 0
         self._part.touch()  # "r+b" wants it to be there
-        with open(self._part, "r+b", buffering=0) as part:
+        with open(self._part, "r+b", buffering=0) as part, Hasher(self.file) as self._hash:
             while True:
                 self._read_part(part)
                 whole_fetches += self.done == 0
                 self._fetch(part)
                 self._enter("verifying")
                 # The size is looked at as well: where locks have no effect, another may have cut it.
-                whole = os.fstat(part.fileno()).st_size == self.file.size
-                if whole and self._digest.hexdigest() == self.file.etag:
+                if os.fstat(part.fileno()).st_size == self.file.size and self._hash.matches():
                     break
                 self._start_over(part, "it did not match its hash" if whole_fetches < 2 else "")
                 if whole_fetches == 2:
@@ -192,18 +190,18 @@ class Transfer:
             self._start_over(part, "its part was longer than the file")
             return
         self._enter("verifying", "what came earlier" if size else "")
-        self._digest = _new_digest(self.file)
+        self._hash.restart()
         self.done = 0
         part.seek(0)
         while block := part.read(_READ_BLOCK):
             self._check_stop()
-            self._digest.update(block)
+            self._hash.update(block)
             self.done += len(block)
 
     def _start_over(self, part: FileIO, why: str) -> None:
         part.seek(0)
         part.truncate()
-        self._digest = _new_digest(self.file)
+        self._hash.restart()
         self.done = 0
         if why:
             self._note(f"{self.file.path} starts over: {why}")
@@ -297,7 +295,7 @@ class Transfer:
         view = memoryview(block)
         while view:
             view = view[part.write(view) :]
-        self._digest.update(block)
+        self._hash.update(block)
         self.done += len(block)
         self.fetched += len(block)
         now = self.last_byte_at = time.monotonic()
@@ -334,12 +332,6 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
     could_go = options.make_room(place, missing()) if options.make_room else ""
     if (still := missing()) > 0:
         raise DiskFullError(place, still, could_go)
-
-
-def _new_digest(file: RemoteFile) -> Any:
-    if file.lfs:
-        return hashlib.sha256()
-    return hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
 
 
 def in_words(error: httpx2.TransportError, timeout: float) -> str:

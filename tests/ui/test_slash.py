@@ -126,6 +126,25 @@ async def test_keys_that_were_typed_ahead_find_the_list(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_keys_of_the_text_area_are_taken_in_their_turn() -> None:
+    async with chat() as it:
+        for key in [
+            *"wrong",
+            "ctrl+u",
+            *"teh",
+            "backspace",
+            "backspace",
+            *"he",
+            "left",
+            "left",
+            "x",
+            "enter",
+        ]:
+            it.app.simulate_key(key)
+        await wait_until(it.ended)
+        assert it.turns[0] == ("user", "txhe")
+
+
 async def test_escape_closes_the_list_and_nothing_else() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:

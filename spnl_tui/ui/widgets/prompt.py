@@ -220,17 +220,18 @@ class Prompt(TextArea):
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _on_key(self, event: events.Key) -> None:
-        # Here and now, in the order in which keys were typed. As an ordinary binding the key would go to the
-        # text area first, which takes Enter for itself.
+        # Here and now, in the order in which keys were typed. Ordinary bindings are acted on once the key has
+        # been to every widget above: after what was typed ahead, and after Enter.
         if event.is_printable:
             return
         active = self.screen.active_bindings.get(event.key)
-        # Only the commands of our table have ids; what the text area binds by itself goes its own way.
-        if active is not None and active.node is self and active.binding.id is not None:
+        if active is None or active.node is not self:
+            return
+        done = active.enabled and await self.app.run_action(active.binding.action, self)
+        # What the text area binds by itself may not apply: there is nothing to copy. Then it is another's.
+        if done or active.binding.id is not None:
             event.stop()
             event.prevent_default()
-            if active.enabled:
-                await self.run_action(active.binding.action)
 
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.
