@@ -216,6 +216,6 @@ def test_the_list(snap_compare: Any, size: tuple[int, int]) -> None:
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await ask(pilot, screen, "Capital of France?", finished(screen, 2))
-        await pilot.press(*"/re", "down")
+        await pilot.press(*"/exp", "down")
 
     snapshot(snap_compare, make_app(engine), size, act)
