@@ -19,7 +19,9 @@ from textual.theme import Theme
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
-from spnl_tui.ui.commands import COMMANDS, Command, bindings, can_do, do
+from spnl_tui.ui.command import Command
+from spnl_tui.ui.command_table import COMMANDS
+from spnl_tui.ui.commands import bindings, can_do, do
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices

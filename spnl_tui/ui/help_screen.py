@@ -12,7 +12,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from spnl_tui.ui.commands import COMMANDS, Command, keys_of
+from spnl_tui.ui.command import Command
+from spnl_tui.ui.command_table import COMMANDS
+from spnl_tui.ui.commands import keys_of
 
 
 class HelpScreen(ModalScreen[None]):

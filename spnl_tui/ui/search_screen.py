@@ -122,6 +122,8 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         except SpnlError as error:
             tell(self, error)
             return
+        if not self.query(OptionList):
+            return  # the screen was closed meanwhile
         self._hits, self.searched = result.hits, typed
         hits = self.query_one(OptionList)
         hits.set_options([Option(_lines(hit, self._now())) for hit in result.hits])

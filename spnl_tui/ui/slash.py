@@ -17,7 +17,9 @@ from textual.screen import Screen
 
 from spnl_tui.errors import CommandError
 from spnl_tui.settings.nearest import did_you_mean
-from spnl_tui.ui.commands import COMMANDS, Command, can_do
+from spnl_tui.ui.command import Command
+from spnl_tui.ui.command_table import COMMANDS
+from spnl_tui.ui.commands import can_do
 from spnl_tui.ui.completing import Offer, Offers
 
 _COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9-]*)(?:\s+(.*))?", re.DOTALL)

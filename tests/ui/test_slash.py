@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from spnl_tui.errors import CommandError
 from spnl_tui.ui import slash
-from spnl_tui.ui.commands import COMMANDS
+from spnl_tui.ui.command_table import COMMANDS
 from spnl_tui.ui.help_screen import HelpScreen
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.search_screen import SearchScreen
