@@ -371,7 +371,7 @@ async def test_fork(store: TempStore) -> None:
         await it.ask("First")
         await it.ask("Second")
         first = it.screen.conversation
-        await it.press("alt+up", "alt+up", "alt+up", "alt+f")
+        await it.press("alt+up", "alt+up", "alt+up", "alt+k")
         await wait_until(lambda: it.screen.conversation is not first)
         await wait_until(lambda: len(it.transcript.query(Reply)) == 1)
         assert it.turns == [("user", "First"), ("assistant", "One.")]
