@@ -60,7 +60,9 @@ async def edit(app: App[Any], text: str) -> str:
             with _terminal_free(app):
                 status = await _run([*command, str(file)])
             if status != 0:
-                raise EditorError("The prompt is as it was", f"{Path(command[0]).name} ended with {_in_words(status)}.")
+                raise EditorError(
+                    "The prompt is as it was", f"{Path(command[0]).name} ended with {_in_words(status)}."
+                )
             return plain(file.read_text(encoding="utf-8")).removesuffix("\n")
     except SuspendNotSupported as error:
         raise EditorError("There is no terminal for an editor", str(error)) from error

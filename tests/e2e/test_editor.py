@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.stored import finished_replies
 from tests.support.terminal import Terminal
 
 ALT_E = "\x1be"
@@ -32,16 +31,6 @@ def open_terminal(starter_gguf: Path, tmp_path: Path) -> Terminal:
     config.write_text(f'[model]\ndefault = "{starter_gguf}"\n[sampling]\ntemperature = 0\nmax_tokens = 60\n')
     data = {"XDG_DATA_HOME": str(tmp_path / "data"), "VISUAL": f"{sys.executable} {editor}"}
     return Terminal([sys.executable, "-m", "spnl_tui", "--config", str(config)], env=data)
-
-
-def finished_replies(tmp_path: Path) -> int:
-    """How many replies of the store have ended."""
-    files = list(tmp_path.rglob("*.db"))
-    if not files:
-        return 0
-    with closing(sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True)) as store:
-        (count,) = store.execute("SELECT count(*) FROM turn WHERE finish_reason IS NOT NULL").fetchone()
-    return int(count)
 
 
 def test_a_reply_streams_and_is_saved_while_the_editor_has_the_terminal(

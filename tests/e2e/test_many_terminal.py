@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.stored import finished_replies
 from tests.support.terminal import Terminal
 from tests.support.waiting import is_running
 
@@ -52,8 +53,7 @@ def test_three_candidates_of_which_the_second_is_picked(
         terminal.send(RIGHT + ENTER)
         terminal.wait_for("2/3", 30)
         terminal.send("What is the capital of France?" + ENTER)
-        terminal.wait_for("replying", 120)
-        screen = terminal.wait_for("idle", 120)
+        screen = terminal.wait_for(lambda text: finished_replies(tmp_path) == 4 and "idle" in text, 120)
         assert "2/3" in screen
         assert "What is the capital of France?" in screen
         quit_and_look(terminal)
