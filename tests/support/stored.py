@@ -1,0 +1,17 @@
+"""What another program finds in the store while spnl-chat runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def finished_replies(folder: Path) -> int:
+    """How many replies have ended, in the store that lies anywhere in this folder."""
+    files = list(folder.rglob("*.db"))
+    if not files:
+        return 0
+    with closing(sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True)) as store:
+        (count,) = store.execute("SELECT count(*) FROM turn WHERE finish_reason IS NOT NULL").fetchone()
+    return int(count)
