@@ -164,7 +164,8 @@ async def _request(
         async with asyncio.timeout(HANG_S), aclosing(events):
             async for event in events:
                 last = event
-                if isinstance(event, wire.PrefillProgressed) and number not in served:
+                # Whatever comes once it was let in: if its runner is killed at once, that is a failure.
+                if not isinstance(event, wire.RequestQueued) and number not in served:
                     served.append(number)
                 if isinstance(event, wire.ReplyFinished | wire.RequestFailed):
                     ends.append(event)

@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line
-from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
@@ -53,14 +51,10 @@ class Branching:
         }
 
     async def act(self, what: str) -> None:
-        """Do it; what goes wrong is told."""
-        try:
-            if what not in ("up", "down", "leave"):
-                await self._screen.choosing.close()
-            await self._actions[what]()
-        except SpnlError as error:
-            tell(self._screen, error)
-        self._screen.refresh_bindings()
+        """Do it."""
+        if what not in ("up", "down", "leave"):
+            await self._screen.choosing.close()
+        await self._actions[what]()
 
     def can(self, what: str) -> bool:
         """Whether it makes sense now. The tree stays as it is while a reply grows in it."""

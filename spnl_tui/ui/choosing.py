@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from spnl_tui.conversations.conversation import Conversation, Turn
-from spnl_tui.errors import CommandError, HubError, SpnlError
+from spnl_tui.errors import CommandError, HubError
 from spnl_tui.settings import Settings
 from spnl_tui.text import plain
 from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import key_display
 from spnl_tui.ui.judging import Judging
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.toasts import tell, warn
+from spnl_tui.ui.toasts import warn
 from spnl_tui.ui.widgets.candidates import label_of
 
 if TYPE_CHECKING:
@@ -73,12 +73,8 @@ class Choosing:
         }
 
     async def act(self, what: str, *arguments: str) -> None:
-        """Do it; what goes wrong is told."""
-        try:
-            await self._actions[what](*arguments)
-        except SpnlError as error:
-            tell(self._screen, error)
-        self._screen.refresh_bindings()
+        """Do it."""
+        await self._actions[what](*arguments)
 
     def can(self, what: str) -> bool:
         """Whether it makes sense now."""

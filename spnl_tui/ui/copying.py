@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Turn
-from spnl_tui.errors import CommandError, SpnlError
+from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
-from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
@@ -27,15 +26,12 @@ class Copying:
         self._actions = {"turn": self.turn, "code": self.code, "all": self.conversation}
 
     async def act(self, what: str, instead: str = "") -> None:
-        """Copy it, or what the user has named instead; what goes wrong is told."""
-        try:
-            if instead and instead not in self._actions:
-                raise CommandError(
-                    "Copy what?", f"There is no {instead!r} to copy.", "Type all, or code, or nothing."
-                )
-            await self._actions[instead or what]()
-        except SpnlError as error:
-            tell(self._screen, error)
+        """Copy it, or what the user has named instead."""
+        if instead and instead not in self._actions:
+            raise CommandError(
+                "Copy what?", f"There is no {instead!r} to copy.", "Type all, or code, or nothing."
+            )
+        await self._actions[instead or what]()
 
     def can(self, what: str, instead: str = "") -> bool:
         """Whether there is such a thing to copy."""

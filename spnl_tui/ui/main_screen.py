@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -333,17 +333,17 @@ class MainScreen(Screen[None]):
     @work(group="talk")
     async def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self.talks.act(what, *arguments)
+        await self._have_done(self.talks.act, what, *arguments)
 
     @work(group="turn")
     async def action_turn(self, what: str) -> None:
         """Do something with a turn; see `Branching`."""
-        await self.branches.act(what)
+        await self._have_done(self.branches.act, what)
 
     @work(group="choose")
     async def action_choose(self, what: str, *arguments: str) -> None:
         """Do something with candidates; see `Choosing`."""
-        await self.choosing.act(what, *arguments)
+        await self._have_done(self.choosing.act, what, *arguments)
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
@@ -358,7 +358,15 @@ class MainScreen(Screen[None]):
     @work(group="find", exclusive=True)
     async def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
-        await self.finding.act(what, *arguments)
+        await self._have_done(self.finding.act, what, *arguments)
+
+    async def _have_done(self, act: Callable[..., Awaitable[None]], what: str, *arguments: str) -> None:
+        """What goes wrong is told."""
+        try:
+            await act(what, *arguments)
+        except SpnlError as error:
+            tell(self, error)
+        self.refresh_bindings()
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -429,7 +437,7 @@ class MainScreen(Screen[None]):
     @work(group="dialog", exclusive=True)
     async def action_copy(self, what: str, *arguments: str) -> None:
         """Copy something of the conversation; see `Copying`."""
-        await self.copying.act(what, *arguments)
+        await self._have_done(self.copying.act, what, *arguments)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""

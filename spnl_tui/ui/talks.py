@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.errors import SpnlError, StoreError
+from spnl_tui.errors import StoreError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands import key_display
 from spnl_tui.ui.personas import Personas
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.rows import Cursor
@@ -61,12 +60,8 @@ class Talks:
         }
 
     async def act(self, what: str, *arguments: str) -> None:
-        """Do it, with what the user has given already; what goes wrong is told."""
-        try:
-            await self._actions[what](*arguments)
-        except SpnlError as error:
-            tell(self._screen, error)
-        self._screen.refresh_bindings()
+        """Do it, with what the user has given already."""
+        await self._actions[what](*arguments)
 
     def can(self, what: str) -> bool:
         """Whether it makes sense now."""

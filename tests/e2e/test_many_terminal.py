@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.requantize import requantize
 from tests.support.stored import finished_replies
 from tests.support.terminal import Terminal
 from tests.support.waiting import is_running
@@ -60,11 +60,10 @@ def test_three_candidates_of_which_the_second_is_picked(
 
 
 @both_sizes
-def test_two_files_are_compared_and_judged(
+def test_two_quantizations_are_compared_and_judged(
     starter_gguf: Path, tmp_path: Path, columns: int, rows: int
 ) -> None:
-    other = tmp_path / "second.Q4_1.gguf"
-    shutil.copyfile(starter_gguf, other)
+    other = requantize(starter_gguf, tmp_path / "second.Q8_0.gguf", "Q8_0")
     with start(starter_gguf, tmp_path, columns, rows, 0) as terminal:
         terminal.wait_for("Ask something", 60)
         terminal.send(f"/compare {starter_gguf} {other} -- What is the capital of France?" + ENTER)
