@@ -100,7 +100,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.downloading.follow)
         if self._services.browser is not None:
-            self.set_timer(_AHEAD_S, self._make_models_ahead)
+            self.set_timer(_AHEAD_S, self._make_models_ahead_when_idle)
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -136,6 +136,13 @@ class MainScreen(Screen[None]):
     async def library(self) -> Sequence[LibraryEntry]:
         """The models on this machine."""
         return () if self._services.browser is None else await (await self._models_pane()).library()
+
+    def _make_models_ahead_when_idle(self) -> None:
+        if self.activity.busy or self.answering.replying:
+            # It takes a fifth of a second of a core, which a reply would notice.
+            self.set_timer(_AHEAD_S, self._make_models_ahead_when_idle)
+        elif self.models is None:
+            self._make_models_ahead()
 
     @work(group="models-ahead")
     async def _make_models_ahead(self) -> None:
