@@ -119,6 +119,12 @@ def run_ours(report: Path, tokens: list[str]) -> None:
         async def load(self, model: LocalModel) -> AsyncIterator[protocol.Event]:
             yield protocol.ModelLoaded(id=1, seconds=0.0, context_length=8192)
 
+        def loaded(self) -> tuple[()]:
+            return ()
+
+        async def count_tokens(self, *_: Any) -> None:
+            return None
+
         async def close(self) -> None:
             pass
 

@@ -71,6 +71,12 @@ def run(report: Path, what: str, seconds: float) -> None:
             return
             yield
 
+        def loaded(self) -> tuple[()]:
+            return ()
+
+        async def count_tokens(self, *_: Any) -> None:
+            return None
+
         async def close(self) -> None:
             pass
 
