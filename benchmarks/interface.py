@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import json
 import os
 import pty
@@ -231,6 +232,13 @@ def run_start(report: Path, *, bare: bool) -> None:
     Started(Settings(), Services(engine=Engine()), themes=(wanted,)).run()  # type: ignore[arg-type]
 
 
+def compile_all() -> None:
+    """As an installation does: without it each start would compile our own modules, and none of Textual's."""
+    root = Path(__file__).parents[1]
+    for folder in (root / "spnl_tui", root / "benchmarks"):
+        compileall.compile_dir(folder, quiet=1)
+
+
 def in_terminal(
     what: str, *arguments: str, module: str = "benchmarks.interface", options: Sequence[str] = ()
 ) -> Any:
@@ -294,6 +302,7 @@ def main() -> None:
                 run_start(Path(report), bare=what == "start-bare")
         return
 
+    compile_all()
     count = "1000" if options.quick else "3000"
     print(f"A reply of {count} tokens at {TOKENS_PER_S:g} tokens/s:")
     names = {"ours": "spnl-chat", "stream": "Markdown stream", "naive": "naive appending"}

@@ -51,7 +51,6 @@ class SpnlChat(App[None], inherit_bindings=False):
         _STYLES / "candidates.tcss",
         _STYLES / "talks_list.tcss",
         _STYLES / "downloads_pane.tcss",
-        _STYLES / "models_pane.tcss",
     ]
     BINDINGS = [
         *bindings("app"),

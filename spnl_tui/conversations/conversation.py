@@ -8,7 +8,7 @@ chosen turns from the root downwards are the *active branch*: what is shown, and
 from __future__ import annotations
 
 import dataclasses
-import secrets
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length", "cancelled", "fail
 
 def new_id() -> str:
     """A new identifier: 24 hexadecimal digits, of which 16 are the time in nanoseconds, so that ids sort."""
-    return f"{time.time_ns():016x}{secrets.token_hex(4)}"
+    return f"{time.time_ns():016x}{os.urandom(4).hex()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

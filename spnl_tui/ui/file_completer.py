@@ -13,7 +13,6 @@ from pathlib import Path
 
 from textual.dom import DOMNode
 
-from spnl_tui.conversations.attachments import mention
 from spnl_tui.ui.background import start
 from spnl_tui.ui.completing import Offer, Offers
 
@@ -135,4 +134,6 @@ def best(typed: str, paths: list[str]) -> list[tuple[int, str]]:
 
 
 def _offer(path: str) -> Offer:
+    from spnl_tui.conversations.attachments import mention  # the first paint needs no patterns of files
+
     return Offer(f"@{path}" if path.endswith("/") else f"{mention(path)} ", path)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
 
 if TYPE_CHECKING:
@@ -89,4 +88,6 @@ class Finding:
 
 def _has(turn: Turn, pattern: re.Pattern[str]) -> bool:
     """Whether what is seen of a turn has the words: not what is in its files, which are folded."""
+    from spnl_tui.conversations.attachments import split
+
     return pattern.search(turn.text if turn.role == "assistant" else split(turn.text)[0]) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
+_WIDE = 110
+"""Columns from which the list of conversations stands beside the chat."""
 _AHEAD_S = 2.0
 """So long after the start the pane with the models is made, unless it was wanted before."""
 _MOUNTED_SINGLY = 12
@@ -58,13 +61,14 @@ class MainScreen(Screen[None]):
 
     BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
 
     activity: reactive[Activity] = reactive(Activity(), repaint=False)
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
 
     def __init__(self, services: Services, settings: Settings) -> None:
-        super().__init__()
+        # The class that Textual will give it for its width: given later, it would have all styled twice.
+        super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
         self._services = services
         self._settings = settings
         self.keeping = Keeping(self, services.store)
@@ -163,6 +167,8 @@ class MainScreen(Screen[None]):
 
                 # A tenth of a second, in which no key may wait.
                 kind, browser = await asyncio.to_thread(import_and_make)
+                # Not before: a stylesheet is parsed before the first paint.
+                self.app.stylesheet.read(Path(__file__).with_name("models_pane.tcss"))
                 pane = kind(browser, context=self._settings.context.length, id="models")
                 await self.query_one("#body", ContentSwitcher).add_content(pane)
                 self.models = pane

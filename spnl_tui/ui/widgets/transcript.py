@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.conversations.attachments import split
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.text import plain
 from spnl_tui.ui.background import restart, start
@@ -212,6 +211,7 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._queued.remove()
             self._queued = None
         if text:
+            from spnl_tui.conversations.attachments import split
             from spnl_tui.ui.widgets.turns import prompt_content
 
             shown = prompt_content(*split(text)).stylize("dim")
@@ -275,6 +275,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def _mount_older(self, lines: int) -> None:
         """Mount turns from the end of those that are not mounted, about as many lines as asked for."""
+        from spnl_tui.conversations.attachments import split
+
         width = max(40, min(self.size.width, 110))
         chosen: list[Turn] = []
         # Never a reply without the prompt above it.
