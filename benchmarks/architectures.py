@@ -3,8 +3,9 @@
     python -m benchmarks.architectures
 
 A small model of each architecture is made as GGUF and as safetensors, and the starter in each format that the
-`gguf` package can write; a runner each loads it by its plan and streams a greedy reply. "no" is followed by
-what mistral.rs said; a verdict (models/fit.py) that promised otherwise is pointed out.
+`gguf` package can write; a runner each loads it by its plan and streams a greedy reply, and then two sampled
+ones side by side, where the plan allows that. "no" is followed by what mistral.rs said; a verdict
+(models/fit.py) that promised otherwise is pointed out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 
-PROMPT = "What is the capital of France?"
+PROMPT = "Name the capital of France."
+_LONGER = f"{PROMPT} Then name its rivers, its mountains, its oldest towns, its kings and its poets. " * 3
 _LIMIT_S = 120
 
 
@@ -71,11 +73,31 @@ async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> O
                 text += event.text if isinstance(event, wire.ReplyChunk) else ""
             if not isinstance(event, wire.ReplyFinished):
                 return Outcome(verdict, text, error=_why(event))
-            return Outcome(verdict, text, event.usage.completion_tokens)
+            finished = event
+            if plan.max_candidates > 1 and (error := await _side_by_side(process, tokens)):
+                return Outcome(verdict, text, error=f"two at once: {error}")
+            return Outcome(verdict, text, finished.usage.completion_tokens)
     except TimeoutError:
         return Outcome(verdict, error=f"nothing within {_LIMIT_S} s")
     finally:
         await process.end()
+
+
+async def _side_by_side(process: RunnerProcess, tokens: int) -> str | None:
+    """Why two replies from one prefill failed; None: they came."""
+    events = process.subscribe(3)
+    sampling = Sampling(temperature=1, max_tokens=tokens)
+    await process.send(wire.Chat(id=3, messages=(Message("user", _LONGER),), sampling=sampling, n=2))
+    ended: set[int] = set()
+    while len(ended) < 2:
+        match event := await events.get():
+            case wire.ReplyFinished(candidate=candidate):
+                ended.add(candidate)
+            case wire.PrefillProgressed() | wire.ReplyChunk():
+                continue
+            case _:
+                return _why(event)
+    return None
 
 
 def _why(event: wire.Event) -> str:

@@ -22,6 +22,7 @@ from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.command import Command
 from spnl_tui.ui.command_table import COMMANDS
 from spnl_tui.ui.commands import bindings, can_do, do
+from spnl_tui.ui.leaving import leave_when_told
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
@@ -91,6 +92,7 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def on_ready(self) -> None:
         """The screen stands: tell what went wrong on the way here, and do what could wait."""
+        leave_when_told(self)
         for error in self._problems:
             tell(self, error)
         # The program is in memory: leave it out of every garbage collection. A full one walks all modules and

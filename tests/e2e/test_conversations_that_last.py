@@ -50,14 +50,14 @@ def test_ask_edit_walk_back_fork_search_jump_export_import(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     with Terminal([*APP, "--config", str(config)]) as terminal:
         terminal.wait_for("Ask something", 60)
-        terminal.send("What is the capital of France?" + ENTER)
+        terminal.send("Name the capital of France." + ENTER)
         terminal.wait_for(lambda text: "Paris" in text and has_ended(text), 120)
 
         terminal.send(CTRL_E)
         terminal.wait_for("Enter begins a branch", 20)
-        terminal.send(BACKSPACE * len("France?"))
-        terminal.wait_for("│ What is the capital of  ", 20)
-        terminal.send("Italy?" + ENTER)
+        terminal.send(BACKSPACE * len("France."))
+        terminal.wait_for("│ Name the capital of  ", 20)
+        terminal.send("Italy." + ENTER)
         terminal.wait_for(lambda text: answered_below("2/2", text) and has_ended(text), 120)
         terminal.send(ALT_LEFT)
         terminal.wait_for(lambda text: "Paris" in text and "1/2" in text, 20)

@@ -52,10 +52,10 @@ def test_three_candidates_of_which_the_second_is_picked(
         terminal.wait_for(lambda text: ended(text) == 3 and "idle" in text, 180)
         terminal.send(RIGHT + ENTER)
         terminal.wait_for("2/3", 30)
-        terminal.send("What is the capital of France?" + ENTER)
+        terminal.send("Name the capital of France." + ENTER)
         screen = terminal.wait_for(lambda text: finished_replies(tmp_path) == 4 and "idle" in text, 120)
         assert "2/3" in screen
-        assert "What is the capital of France?" in screen
+        assert "Name the capital of France." in screen
         quit_and_look(terminal)
 
 
@@ -66,7 +66,7 @@ def test_two_quantizations_are_compared_and_judged(
     other = requantize(starter_gguf, tmp_path / "second.Q8_0.gguf", "Q8_0")
     with start(starter_gguf, tmp_path, columns, rows, 0) as terminal:
         terminal.wait_for("Ask something", 60)
-        terminal.send(f"/compare {starter_gguf} {other} -- What is the capital of France?" + ENTER)
+        terminal.send(f"/compare {starter_gguf} {other} -- Name the capital of France." + ENTER)
         screen = terminal.wait_for(lambda text: ended(text) == 2 and "idle" in text, 180)
         assert "1 SmolLM2" in screen
         assert "2 second" in screen

@@ -40,7 +40,7 @@ def test_what_was_pulled_runs_with_the_network_cut(hub: LoopbackHub, starter_ggu
     assert "verifying" in pulled.stderr or "pulling" in pulled.stderr
 
     hub.close()
-    asked = spnl("run", "-m", f"{REPO}:Q4_1", "-t", "0", "What is the capital of France?")
+    asked = spnl("run", "-m", f"{REPO}:Q4_1", "-t", "0", "Name the capital of France.")
     assert asked.returncode == 0, asked.stderr
     assert "Paris" in asked.stdout
 

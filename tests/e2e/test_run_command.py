@@ -15,7 +15,7 @@ import pytest
 from tests.support.gguf_maker import make_gguf
 
 COMMAND = (sys.executable, "-m", "spnl_tui")
-CAPITAL = "What is the capital of France?"
+CAPITAL = "Name the capital of France."
 TIMINGS = {"load_s", "queue_s", "prefill_s", "ttft_s", "itl_s", "decode_tokens_per_s"}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.stored import finished_replies
 from tests.support.terminal import Terminal
 from tests.support.waiting import is_running
 
@@ -40,7 +41,7 @@ def runners(terminal: Terminal) -> list[int]:
 def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], columns: int, rows: int) -> None:
     with start(columns, rows) as terminal:
         terminal.wait_for("Ask something", 60)
-        terminal.send("What is the capital of France?" + ENTER)
+        terminal.send("Name the capital of France." + ENTER)
         terminal.wait_for("The capital of France is Paris.", 120)
         terminal.wait_for("idle", 60)
         terminal.send("Name that city once more, in one word." + ENTER)
@@ -51,7 +52,7 @@ def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], colum
         terminal.wait_for("stopped", 30)
         terminal.send(CTRL_N)
         terminal.wait_for(lambda text: "stopped" not in text, 30)
-        terminal.send("What is the capital of France?" + ENTER)
+        terminal.send("Name the capital of France." + ENTER)
         terminal.wait_for(lambda text: "idle" in text and "Paris" in text, 120)
         pids = runners(terminal)
         assert pids
@@ -68,9 +69,9 @@ def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
         terminal.wait_for(lambda text: bool(runners(terminal)), 60)
         (pid,) = runners(terminal)
         os.kill(pid, signal.SIGSTOP)  # a load that takes as long as we like
-        terminal.send("What is the capital")
-        terminal.wait_for("What is the capital", 10)
-        terminal.send(" of France?" + ENTER)
+        terminal.send("Name the capital")
+        terminal.wait_for("Name the capital", 10)
+        terminal.send(" of France." + ENTER)
         terminal.wait_for(lambda text: "loading" in text and "Ask something" in text, 10)
         terminal.send("and this is the next one")
         terminal.wait_for("and this is the next one", 10)
@@ -90,7 +91,7 @@ def test_kill_9_of_the_runner_in_mid_reply_keeps_the_part_and_the_next_prompt_wo
         for pid in runners(terminal):
             os.kill(pid, signal.SIGKILL)
         terminal.wait_for("The runner ended", 30)
-        terminal.send(CTRL_N + "What is the capital of France?" + ENTER)
+        terminal.send(CTRL_N + "Name the capital of France." + ENTER)
         terminal.wait_for("Paris", 120)
 
 
@@ -103,6 +104,25 @@ def test_no_runner_outlives_the_program(start: Callable[..., Terminal], how: sig
         processes = [psutil.Process(pid) for pid in runners(terminal)]
         assert processes
         terminal.process.send_signal(how)
-        terminal.wait_end()
+        status = terminal.wait_end()
+        assert status == (-how if how == signal.SIGKILL else 128 + how)
         _, left = psutil.wait_procs(processes, timeout=10)
         assert left == []
+
+
+@pytest.mark.parametrize("in_reply", [True, False])
+def test_a_terminal_that_is_closed_ends_the_program_and_the_reply_is_kept(
+    start: Callable[..., Terminal], tmp_path: Path, in_reply: bool
+) -> None:
+    with start() as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.wait_for("idle", 60)
+        processes = [psutil.Process(pid) for pid in runners(terminal)]
+        if in_reply:
+            terminal.send("Write a long story about a ship and its crew." + ENTER)
+            terminal.wait_for("replying", 120)
+        terminal.hang_up()  # it is no session's own terminal, so that no signal comes
+        assert terminal.process.wait(10) == 128 + signal.SIGHUP
+        _, left = psutil.wait_procs(processes, timeout=10)
+        assert left == []
+        assert finished_replies(tmp_path) == (1 if in_reply else 0)
