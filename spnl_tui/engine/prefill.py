@@ -9,6 +9,7 @@ process lives, so there are as few as memory asks for.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,25 +20,30 @@ STEP_TOKENS = 512
 """The shortest step: short enough that it takes seconds at most."""
 
 
+_WORTH_SHARING = 32
+"""Tokens from which on a prompt that is answered several times is read ahead of all replies to it."""
 _SPARE = 256
 """Tokens for which there is room in a cached prefix that has none: mistral.rs grows them by 512."""
 
 
 class PrefixMemory:
-    """The prompts that the prefix cache has seen lately."""
+    """The prompts that the prefix cache has seen lately. Several threads may remember at once."""
 
     def __init__(self, size: int = 8) -> None:
+        self._lock = threading.Lock()
         self._seen: deque[tuple[Message, ...]] = deque(maxlen=size)
 
     def known(self, messages: Sequence[Message]) -> int:
         """How many characters of these messages the cache holds already."""
-        return max((_common_characters(messages, seen) for seen in self._seen), default=0)
+        with self._lock:
+            return max((_common_characters(messages, seen) for seen in self._seen), default=0)
 
     def remember(self, messages: tuple[Message, ...]) -> None:
         """These messages are in the cache from now on."""
-        if self._seen and _common_characters(self._seen[-1], messages) == _characters(self._seen[-1]):
-            self._seen.pop()  # a step towards these
-        self._seen.append(messages)
+        with self._lock:
+            if self._seen and _common_characters(self._seen[-1], messages) == _characters(self._seen[-1]):
+                self._seen.pop()  # a step towards these
+            self._seen.append(messages)
 
 
 def prefill_steps(
@@ -46,13 +52,15 @@ def prefill_steps(
     known: int,
     *,
     room: int | None = None,
+    shared: bool = False,
     step: int = STEP_TOKENS,
 ) -> Iterator[tuple[int, tuple[Message, ...]]]:
     """The prefixes to send before the prompt itself, each with how many tokens are then read.
 
     `counts` are the tokens of each message, `known` the characters that the cache holds already, `room` the
     tokens that there is memory for. Nothing is yielded for a prompt with no more than one step to read: the
-    last step is always the prompt itself.
+    last step is always the prompt itself. `shared`: it is answered several times, and all but its last token
+    is read in these steps. The prompt itself would not do: mistral.rs leaves a cache unused that holds all.
     """
     total = sum(counts)
     start = _tokens_of(messages, counts, known)
@@ -62,6 +70,8 @@ def prefill_steps(
     for number in range(1, steps + 1):
         position = start + (total - start) * number // (steps + 1)
         yield position, _prefix(messages, counts, position)
+    if shared and total - start >= _WORTH_SHARING:
+        yield total - 1, _prefix(messages, counts, total - 1)
 
 
 def _kept(start: int, total: int, steps: int) -> int:

@@ -34,6 +34,7 @@ from spnl_tui.engine.failures import (
     load_failure,
     request_failure,
 )
+from spnl_tui.engine.following import follow
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
 from spnl_tui.engine.stops import StopFilter
 from spnl_tui.models.request import Grammar, Message, Sampling
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     import mistralrs
 
 _MODEL = "default"
-_WRITES_PER_SECOND = 20
 
 
 class Wire:
@@ -71,7 +71,8 @@ class Runner:
         self._pipeline: mistralrs.Runner | None = None
         # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
         self._pipeline_lock = threading.Lock()
-        self._cancelled: set[int] = set()
+        self._cancelled: set[tuple[int, int | None]] = set()
+        """Ids of requests, each with the candidate that is meant; None: all of them."""
         self._raw = False
         self._continuable = False
         self._stop: tuple[str, ...] = ()
@@ -112,11 +113,15 @@ class Runner:
                 raise NoChatTemplate
             if command.go_on and not self._continuable:
                 raise CannotGoOn
-            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
+            if command.n > 1:
+                self._candidates(command)
+            else:
+                self._reply(command, command.messages, command.thinking, go_on=command.go_on)
         except BaseException as error:
-            self._fail_request(command.id, error, command.messages)
+            for candidate in range(command.n):
+                self._fail_request(command.id, error, command.messages, candidate)
         finally:
-            self._cancelled.discard(command.id)
+            self._forget_cancels(command.id)
 
     def complete(self, command: wire.Complete) -> None:
         """Continue the text: streamed where the model was loaded raw, else in one piece."""
@@ -162,7 +167,7 @@ class Runner:
         except BaseException as error:
             self._fail_request(command.id, error, messages)
         finally:
-            self._cancelled.discard(command.id)
+            self._forget_cancels(command.id)
 
     def tokenize(self, command: wire.Tokenize) -> None:
         """Count tokens. Takes milliseconds also while a reply streams."""
@@ -173,7 +178,10 @@ class Runner:
 
     def cancel(self, command: wire.Cancel) -> None:
         """Mark the request; its thread sees the mark before the next chunk or prefill step."""
-        self._cancelled.add(command.target)
+        self._cancelled.add((command.target, command.candidate))
+
+    def _forget_cancels(self, request_id: int) -> None:
+        self._cancelled -= {each for each in self._cancelled if each[0] == request_id}
 
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 
@@ -185,81 +193,97 @@ class Runner:
         *,
         go_on: bool = False,
     ) -> None:
-        request_id, sampling = command.id, command.sampling
         started = time.monotonic()
-        for _ in self._prefill(request_id, messages, command.prefill_room):
-            if request_id in self._cancelled:
-                self._out.send(wire.ReplyFinished(id=request_id, finish_reason="cancelled"))
+        for _ in self._prefill(command.id, messages, command.prefill_room):
+            if self._is_cancelled(command.id):
+                self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
                 return
         begun = Continuation.of(messages) if go_on else None
-        if begun is None:
-            stream = self._stream(messages, sampling, thinking, command.grammar)
-        else:
+
+        def stream() -> Iterator[Any]:
+            if begun is None:
+                return self._stream(messages, command.sampling, thinking, command.grammar)
             again = self._count(begun.again)
-            longer = replace(sampling, max_tokens=sampling.max_tokens + again)
-            stream = self._stream(begun.messages, longer, thinking, begun.grammar)
-        first: float | None = None
-        written = 0.0
-        text = reasoning = whole = ""
-        tokens = sent = 0
-        usage: Any = None
-        reason: wire.FinishReason = "stop"
-        stops = StopFilter((*sampling.stop, *self._stop))
-        for chunk in stream:
-            if request_id in self._cancelled:
-                reason = "cancelled"
-                break
-            choice = chunk.choices[0]
-            new = choice.delta.content or ""
-            new = new if begun is None else begun.feed(new)
-            text += stops.feed(new)
-            whole += new
-            reasoning += choice.delta.reasoning_content or ""
-            tokens += 1
-            now = time.monotonic()
-            if first is None and (text or reasoning):
-                first = now
-            usage = chunk.usage or usage
-            if choice.finish_reason == "length":
-                reason = "length"
-            if (text or reasoning) and now - written >= 1 / _WRITES_PER_SECOND:
-                self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
-                text = reasoning = ""
-                written, sent = now, tokens
-            if stops.stopped:
-                break
-        text += stops.rest()
-        del stream  # dropping it is what stops the decoding
-        ended = time.monotonic()
-        if reason != "cancelled":
+            longer = replace(command.sampling, max_tokens=command.sampling.max_tokens + again)
+            return self._stream(begun.messages, longer, thinking, begun.grammar)
+
+        finished, text = follow(
+            stream,
+            self._out.send,
+            lambda: self._is_cancelled(command.id),
+            request_id=command.id,
+            started=started,
+            stop=(*command.sampling.stop, *self._stop),
+            begun=begun,
+        )
+        if finished.finish_reason != "cancelled":
             said = messages[-1].content if go_on else ""
             answered = messages[:-1] if go_on else messages
-            self._prefixes.remember((*answered, Message("assistant", said + whole)))
-        if text or reasoning or sent < tokens:
-            self._out.send(wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens))
-        completed = usage.completion_tokens if usage else tokens
-        decode_s = ended - first if first is not None else 0.0
-        self._out.send(
-            wire.ReplyFinished(
-                id=request_id,
-                finish_reason=reason,
-                usage=wire.Usage(
-                    prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed
-                ),
-                timing=wire.Timing(
-                    prefill_s=first - started if first is not None else None,
-                    ttft_s=first - started if first is not None else None,
-                    itl_s=decode_s / (completed - 1) if completed > 1 else None,
-                    decode_tokens_per_s=(completed - 1) / decode_s if completed > 1 and decode_s else None,
-                ),
-            )
-        )
+            self._prefixes.remember((*answered, Message("assistant", said + text)))
+        self._out.send(finished)
 
-    def _prefill(self, request_id: int, messages: tuple[Message, ...], room: int | None) -> Iterator[None]:
+    def _candidates(self, command: wire.Chat) -> None:
+        """Make several replies side by side.
+
+        mistral.rs looks for a prompt's prefix in its cache when the prompt is sent, and leaves a cache unused
+        that holds all of it, as it does once a reply to the very same prompt has ended. So each reply is
+        asked for while the others run, but not at once: prompts of one length fail when computed together.
+        """
+        started = time.monotonic()
+        for _ in self._prefill(command.id, command.messages, command.prefill_room, shared=True):
+            if self._is_cancelled(command.id):
+                break
+        threads: list[threading.Thread] = []
+        for candidate in range(command.n):
+            under_way = threading.Event()
+            arguments = (command, candidate, started, under_way)
+            threads.append(threading.Thread(target=self._candidate, args=arguments, daemon=True))
+            threads[-1].start()
+            under_way.wait()
+            started = time.monotonic()
+        for thread in threads:
+            thread.join()
+
+    def _candidate(
+        self, command: wire.Chat, candidate: int, started: float, under_way: threading.Event
+    ) -> None:
+        def is_cancelled() -> bool:
+            return self._is_cancelled(command.id, candidate)
+
+        try:
+            if is_cancelled():
+                finished = wire.ReplyFinished(id=command.id, finish_reason="cancelled", candidate=candidate)
+            else:
+                finished, text = follow(
+                    lambda: self._stream(
+                        command.messages, command.sampling, command.thinking, command.grammar
+                    ),
+                    self._out.send,
+                    is_cancelled,
+                    request_id=command.id,
+                    candidate=candidate,
+                    started=started,
+                    on_chunk=under_way.set,
+                    stop=(*command.sampling.stop, *self._stop),
+                )
+                if finished.finish_reason != "cancelled":
+                    self._prefixes.remember((*command.messages, Message("assistant", text)))
+            self._out.send(finished)
+        except BaseException as error:
+            self._fail_request(command.id, error, command.messages, candidate)
+        finally:
+            under_way.set()
+
+    def _is_cancelled(self, request_id: int, candidate: int = 0) -> bool:
+        return not self._cancelled.isdisjoint({(request_id, None), (request_id, candidate)})
+
+    def _prefill(
+        self, request_id: int, messages: tuple[Message, ...], room: int | None, *, shared: bool = False
+    ) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
 
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
-        each with one token of reply, cost about the same in all and do both.
+        each with one token of reply, cost about the same in all and do both. `shared`: several replies come.
         """
         counts = [self._count(message.content) for message in messages]
         total = sum(counts)
@@ -270,7 +294,7 @@ class Runner:
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
         if self._stepped_prefill:
             known = self._prefixes.known(messages)
-            for done, prefix in prefill_steps(messages, counts, known, room=room):
+            for done, prefix in prefill_steps(messages, counts, known, room=room, shared=shared):
                 yield
                 for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
                     pass
@@ -327,12 +351,14 @@ class Runner:
         print(f"{failure.title}: {error!r}", file=sys.stderr, flush=True)
         self._out.send(failure)
 
-    def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
+    def _fail_request(
+        self, request_id: int, error: BaseException, messages: tuple[Message, ...], candidate: int = 0
+    ) -> None:
         if is_too_long(error):
             # It fitted without the template's own tokens. The engine does not say by how much it is too long.
             tokens = sum(self._count(message.content) for message in messages)
             error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
-        self._fail(request_failure(request_id, error), error)
+        self._fail(replace(request_failure(request_id, error), candidate=candidate), error)
 
 
 def _make_pipeline(command: wire.Load) -> mistralrs.Runner:

@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest, replies_of
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -31,6 +31,10 @@ Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
 
 _CLOSE_BOUND_S = 2.0
 _HOUSEKEEPING_S = 15.0
+
+
+def _wanted(candidate: int) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,39 +109,34 @@ class Engine:
         thinking: bool | None = None,
         grammar: Grammar | None = None,
         go_on: bool = False,
+        is_wanted: Callable[[int], bool] = _wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
 
         With `go_on` the last message is the beginning of the reply, and only what follows it is given.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
-        candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates share their prefill.
+        candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates of a long prompt
+        share its prefill, and come side by side; else they come one after the other on a CPU. One that is not
+        wanted any more (`is_wanted` is asked again and again) is stopped, or not begun: "cancelled".
         """
-        request = tuple(messages)
-
-        def chat(command_id: int) -> wire.Command:
-            return wire.Chat(
-                id=command_id,
-                messages=request,
-                sampling=sampling,
-                thinking=thinking,
-                grammar=grammar,
-                go_on=go_on,
-            )
-
-        return self._fan_out(model, [chat] * n, sampling)
+        chat = wire.Chat(
+            id=0,
+            messages=tuple(messages),
+            sampling=sampling,
+            thinking=thinking,
+            grammar=grammar,
+            go_on=go_on,
+            n=n,
+        )
+        return self._fan_out(model, [chat], sampling, is_wanted)
 
     def generate_completion(
         self, model: LocalModel, inputs: Sequence[str], sampling: Sampling, *, grammar: Grammar | None = None
     ) -> AsyncGenerator[wire.Event, None]:
         """Answer each input by itself; `candidate` is its index. On a CPU they come one after the other."""
-
-        def complete(text: str) -> Callable[[int], wire.Command]:
-            return lambda command_id: wire.Complete(
-                id=command_id, prompt=text, sampling=sampling, grammar=grammar
-            )
-
-        return self._fan_out(model, [complete(text) for text in inputs], sampling)
+        commands = [wire.Complete(id=0, prompt=text, sampling=sampling, grammar=grammar) for text in inputs]
+        return self._fan_out(model, commands, sampling)
 
     async def load(self, model: LocalModel) -> AsyncGenerator[wire.Event, None]:
         """Load the model ahead of any request: LoadProgressed…, ModelLoaded or RequestFailed; or nothing."""
@@ -202,20 +201,35 @@ class Engine:
     # ── one request ───────────────────────────────────────────────────────────────────────────────
 
     async def _fan_out(
-        self, model: LocalModel, makers: Sequence[Callable[[int], wire.Command]], sampling: Sampling
+        self,
+        model: LocalModel,
+        commands: Sequence[wire.Chat | wire.Complete],
+        sampling: Sampling,
+        is_wanted: Callable[[int], bool] = _wanted,
     ) -> AsyncGenerator[wire.Event, None]:
+        replies = sum(map(replies_of, commands))
         try:
             pooled = await self._pooled(model)
         except SpnlError as error:
-            for candidate in range(len(makers)):
+            for candidate in range(replies):
                 yield _failure(error, candidate)
             return
+        if any(isinstance(command, wire.Chat) and pooled.shares_prefill(command) for command in commands):
+            (command,) = commands
+            async with aclosing(self._request(pooled, command, 0, None, is_wanted)) as events:
+                async for event in events:
+                    yield event
+            return
+        single = [each for command in commands for each in _one_by_one(command)]
         if pooled.plan.max_sequences == 1:
             # One after the other, each queued anew: another conversation gets its turn in between.
-            for candidate, make in enumerate(makers):
+            for candidate, command in enumerate(single):
+                if not is_wanted(candidate):
+                    yield wire.ReplyFinished(id=0, finish_reason="cancelled", candidate=candidate)
+                    continue
                 # Only the first can start from the seed's state; the others go on from there.
                 seed = sampling.seed if candidate == 0 and sampling.temperature > 0 else None
-                async with aclosing(self._request(pooled, make, candidate, seed)) as events:
+                async with aclosing(self._request(pooled, command, candidate, seed, is_wanted)) as events:
                     async for event in events:
                         yield event
             return
@@ -225,17 +239,26 @@ class Engine:
                 "On this device requests share one stream of random numbers.",
                 "Leave the seed out, use temperature 0, or run on the CPU.",
             )
-            for candidate in range(len(makers)):
+            for candidate in range(replies):
                 yield _failure(refusal, candidate)
             return
-        streams = [self._request(pooled, make, candidate, None) for candidate, make in enumerate(makers)]
+        streams = [
+            self._request(pooled, command, candidate, None, is_wanted)
+            for candidate, command in enumerate(single)
+        ]
         async with aclosing(_merge(streams)) as merged:
             async for event in merged:
                 yield event
 
     async def _request(
-        self, pooled: PooledModel, make: Callable[[int], wire.Command], candidate: int, seed: int | None
+        self,
+        pooled: PooledModel,
+        command: wire.Chat | wire.Complete,
+        first: int,
+        seed: int | None,
+        is_wanted: Callable[[int], bool],
     ) -> AsyncGenerator[wire.Event, None]:
+        """One command and its events; the replies are numbered from `first`."""
         asked = time.monotonic()
         turns = self._turns(pooled)
         turn = turns.ask()
@@ -247,22 +270,24 @@ class Engine:
             await turn
             pooled.serving += 1
             let_in = time.monotonic()
-            async with aclosing(self._load_for(pooled, make(0), seed)) as loading:
+            async with aclosing(self._load_for(pooled, command, seed)) as loading:
                 async for event in loading:
                     if isinstance(event, wire.RequestFailed):
-                        yield dataclasses.replace(event, candidate=candidate)
+                        for candidate in range(replies_of(command)):
+                            yield dataclasses.replace(event, candidate=first + candidate)
                         return
                     yield event
             loaded = time.monotonic()
-            async with aclosing(pooled.serve(make, abandoned.append)) as events:
+            serving = pooled.serve(command, abandoned.append, lambda candidate: is_wanted(first + candidate))
+            async with aclosing(serving) as events:
                 async for event in events:
                     if isinstance(event, wire.ReplyFinished):
-                        timing = dataclasses.replace(
-                            event.timing, load_s=loaded - let_in, queue_s=let_in - asked
-                        )
+                        # Those after the first have waited for nothing but the ones before.
+                        waited = (loaded - let_in, let_in - asked) if event.candidate == 0 else (0.0, 0.0)
+                        timing = dataclasses.replace(event.timing, load_s=waited[0], queue_s=waited[1])
                         event = dataclasses.replace(event, timing=timing)
-                    if candidate and isinstance(event, (wire.ReplyChunk, *FINAL)):
-                        event = dataclasses.replace(event, candidate=candidate)
+                    if first and isinstance(event, (wire.ReplyChunk, *FINAL)):
+                        event = dataclasses.replace(event, candidate=first + event.candidate)
                     yield event
         finally:
             if abandoned:
@@ -272,7 +297,7 @@ class Engine:
                 self._let_go(pooled, turn)
 
     async def _load_for(
-        self, pooled: PooledModel, command: wire.Command, seed: int | None
+        self, pooled: PooledModel, command: wire.Chat | wire.Complete, seed: int | None
     ) -> AsyncGenerator[wire.Event, None]:
         if pooled.serving == 1 and pooled.has_grown(command):
             # It is longer than was foreseen, or others have waited ever since the runner was idle.
@@ -416,6 +441,12 @@ async def _merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGe
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
+
+
+def _one_by_one(command: wire.Chat | wire.Complete) -> list[wire.Chat | wire.Complete]:
+    """The same as requests for one reply each."""
+    single = dataclasses.replace(command, n=1) if isinstance(command, wire.Chat) else command
+    return [single] * replies_of(command)
 
 
 def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:

@@ -18,13 +18,14 @@ from spnl_tui.conversations.context import (
 )
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
 from spnl_tui.conversations.meter import TokenMeter
-from spnl_tui.engine.protocol import Event, LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
+from spnl_tui.engine.protocol import LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.provenance import provenance_of_request, with_outcome
 from spnl_tui.ui.replying import ReplySoFar, Step, Summarizing
 from spnl_tui.ui.services import ChatEngine
+from spnl_tui.ui.together import Prepared, Together
 
 if TYPE_CHECKING:
     from spnl_tui.engine.service import LoadedModel
@@ -56,6 +57,10 @@ class Variation:
     """Sent instead of the branch."""
     turns: asyncio.Lock | None = None
     """Held while it is asked: those that share it are asked one after the other."""
+    together: Together | None = None
+    """Asked with others, as one request."""
+    candidate: int = 0
+    """Which of its replies this is."""
 
 
 class Asking:
@@ -87,8 +92,7 @@ class Asking:
         before = next((turn.provenance for turn in reversed(self._path) if turn.provenance), Provenance())
         self._left_out = before.left_out
         self._summary = before.summary if settings.context.policy == "summarize" else ""
-        self._messages: tuple[Message, ...] = ()
-        self._provenance: Provenance | None = None
+        self._prepared: Prepared | None = None
 
     @property
     def prompt(self) -> Turn | None:
@@ -98,7 +102,7 @@ class Asking:
     @property
     def messages(self) -> tuple[Message, ...]:
         """What was sent; empty before that."""
-        return self._messages
+        return () if self._prepared is None else self._prepared.messages
 
     async def events(
         self,
@@ -110,22 +114,64 @@ class Asking:
         `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
         whether so many more turns may be left out. None: they may not.
         """
+        together, candidate = self._variation.together, self._variation.candidate
+        if together is None:
+            async with aclosing(self._alone(remember, may_forget)) as events:
+                async for event in events:
+                    yield event
+            return
+        try:
+            async with together.door:
+                if together.prepared is None:
+                    async with aclosing(self._preparations(remember, may_forget)) as steps:
+                        async for step in steps:
+                            yield step
+                            if isinstance(step, RequestFailed):
+                                return
+                    assert self._prepared is not None
+                    together.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
+            self._prepared = together.prepared
+            async with aclosing(together.reply(candidate)) as replies:
+                async for event in replies:
+                    yield event
+        finally:
+            await together.leave(candidate)
+
+    async def _alone(
+        self,
+        remember: Callable[[Memory], None],
+        may_forget: Callable[[int], Awaitable[bool]] | None,
+    ) -> AsyncGenerator[Step, None]:
         if (turns := self._variation.turns) is not None:
             yield RequestQueued(id=0, ahead=0)
             await turns.acquire()
         try:
-            async with aclosing(self._events(remember, may_forget)) as events:
+            async with aclosing(self._preparations(remember, may_forget)) as steps:
+                async for step in steps:
+                    yield step
+                    if isinstance(step, RequestFailed):
+                        return
+            assert self._prepared is not None
+            reply = self._engine.generate_chat(
+                self._model,
+                self._prepared.messages,
+                self._prepared.sampling,
+                thinking=self._settings.chat.thinking,
+                go_on=bool(self._turn.text),
+            )
+            async with aclosing(reply) as events:
                 async for event in events:
                     yield event
         finally:
             if turns is not None:
                 turns.release()
 
-    async def _events(
+    async def _preparations(
         self,
         remember: Callable[[Memory], None],
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
+        """What comes before the request itself: loading, a summary, a question. Then it is prepared."""
         given = self._variation.messages
         plan = None if given else await self._plan()
         if plan is None and not given:
@@ -151,13 +197,9 @@ class Asking:
                 return
             self._left_out = tuple(turn.id for turn in plan.left_out)
             plan = await self._plan()
-        async with aclosing(self._reply(plan, remember)) as events:
-            async for event in events:
-                yield event
+        self._prepared = self._prepare(plan, remember)
 
-    async def _reply(
-        self, plan: ContextPlan | None, remember: Callable[[Memory], None]
-    ) -> AsyncGenerator[Event, None]:
+    def _prepare(self, plan: ContextPlan | None, remember: Callable[[Memory], None]) -> Prepared:
         conversation, given = self._conversation, self._variation.messages
         sampling = self._variation.sampling or conversation.sampling
         sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
@@ -166,26 +208,19 @@ class Asking:
         summary = self._summary if left_out else ""
         if plan is not None:
             remember(Memory(plan.marker, summary))
-        self._messages = given or request_messages(conversation.system_prompt, sent, summary)
-        thinking = self._settings.chat.thinking
-        self._provenance = provenance_of_request(
+        messages = given or request_messages(conversation.system_prompt, sent, summary)
+        provenance = provenance_of_request(
             self._model,
-            self._messages,
+            messages,
             sampling,
-            thinking=thinking,
+            thinking=self._settings.chat.thinking,
             system_prompt=conversation.system_prompt,
             left_out=tuple(turn.id for turn in left_out),
             summary=summary,
             begun=len(self._turn.text),
             started_at=time.time(),
         )
-        go_on = bool(self._turn.text)
-        reply = self._engine.generate_chat(
-            self._model, self._messages, sampling, thinking=thinking, go_on=go_on
-        )
-        async with aclosing(reply) as events:
-            async for event in events:
-                yield event
+        return Prepared(messages, sampling, provenance)
 
     async def _sum_up(self) -> AsyncGenerator[Step, None]:
         """Have the model sum up what is about to be left out, and what an earlier summary stands for."""
@@ -238,9 +273,9 @@ class Asking:
     def finish(self, so_far: ReplySoFar) -> Turn:
         """The reply has ended; one that was broken off counts as cancelled."""
         self.keep(so_far)
-        provenance = self._provenance
-        if provenance is not None:
-            provenance = with_outcome(provenance, so_far, self._loaded())
+        provenance = None
+        if self._prepared is not None:
+            provenance = with_outcome(self._prepared.provenance, so_far, self._loaded())
         return self._conversation.finish(
             self._turn.id, so_far.finish_reason or "cancelled", provenance=provenance, error=so_far.error
         )
@@ -248,8 +283,8 @@ class Asking:
     async def learn(self, so_far: ReplySoFar) -> None:
         """Correct the meter by the engine's own count."""
         # What a reply that goes on costs tells nothing of the template.
-        if so_far.usage is not None and so_far.usage.prompt_tokens and self._messages and not self._turn.text:
-            await self._meter.observe(self._messages, so_far.usage.prompt_tokens)
+        if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._turn.text:
+            await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
 
     async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:
         """What to send; None while that cannot be told: the model is not loaded, or its limit is unknown."""

@@ -24,7 +24,6 @@ from spnl_tui.ui.widgets.candidates import label_of
 
 if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.models.request import Sampling
     from spnl_tui.ui.activity import Activity
     from spnl_tui.ui.asking import Variation
     from spnl_tui.ui.main_screen import MainScreen
@@ -103,6 +102,9 @@ class Choosing:
 
     async def many(self, argument: str = "") -> None:
         """Ask for several replies: "4 Write a tagline", or "4" for the last prompt."""
+        from spnl_tui.ui.asking import Variation
+        from spnl_tui.ui.together import Together
+
         match = _COUNT.fullmatch(argument)
         count, text = (int(match[1]), match[2] or "") if match else (self._settings.chat.candidates, argument)
         if not 2 <= count <= MOST:
@@ -110,16 +112,22 @@ class Choosing:
         model, sampling = self._model(), self._conversation.sampling
         if sampling.temperature == 0:
             warn(self._screen, "With temperature 0 all candidates will be the same.")
-        # Requests with one seed would have one reply.
-        seeds = [None if sampling.seed is None else sampling.seed + number for number in range(count)]
-        samplings = [replace(sampling, seed=seed) for seed in seeds]
-        await self._ask(text, [model] * count, samplings)
+        if sampling.seed is None:
+            together = Together(self._services.engine, count)
+            variations = [Variation(model=model, together=together, candidate=each) for each in range(count)]
+        else:
+            # Requests with one seed would have one reply.
+            samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
+            one_by_one = asyncio.Lock()
+            variations = [Variation(model=model, sampling=each, turns=one_by_one) for each in samplings]
+        await self._ask(text, variations)
 
     async def compare(self, argument: str = "") -> None:
         """Ask several models: "MODEL… -- PROMPT", or without a prompt for the last one.
 
         One model alone is compared with the one in use.
         """
+        from spnl_tui.ui.asking import Variation
         from spnl_tui.ui.text_screen import TextScreen
 
         if not argument:
@@ -140,8 +148,12 @@ class Choosing:
             models.insert(0, self._model())
         if len(models) > MOST:
             raise CommandError("Too many models", f"{MOST} can be compared at once, not {len(models)}.")
-        sampling = self._conversation.sampling
-        await self._ask("".join(after).strip(), models, [sampling] * len(models))
+        # Another model may need the memory of the one before.
+        one_by_one = asyncio.Lock()
+        variations = [Variation(model=model, turns=one_by_one) for model in models]
+        several = len(set(models)) > 1
+        labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
+        await self._ask("".join(after).strip(), variations, labels)
 
     async def _find(self, name: str) -> LocalModel:
         if (model := await self._services.find_model(name)) is None:
@@ -152,9 +164,9 @@ class Choosing:
             )
         return model
 
-    async def _ask(self, text: str, models: Sequence[LocalModel], samplings: Sequence[Sampling]) -> None:
-        from spnl_tui.ui.asking import Variation
-
+    async def _ask(
+        self, text: str, variations: Sequence[Variation], labels: Sequence[str] | None = None
+    ) -> None:
         await self.close()
         conversation = self._conversation
         if text:
@@ -163,24 +175,11 @@ class Choosing:
             prompt = await self._uncover_prompt()
         # While there are no candidates: a new conversation is saved whole, with those yet to come.
         await self._screen.keeping.save_turn(conversation, prompt)
-        # Another model may need the memory of the one before.
-        turn_by_turn = None if self._batches(models) else asyncio.Lock()
-        variations = [
-            Variation(model=model, sampling=sampling, turns=turn_by_turn)
-            for model, sampling in zip(models, samplings, strict=True)
-        ]
-        several = len(set(models)) > 1
-        labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
-        turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in models]
+        turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
         conversation.select(turns[0].id)
-        await self._open(turns, labels)
+        await self._open(turns, labels or [""] * len(turns))
         for turn, variation in zip(turns, variations, strict=True):
             self._screen.answering.reply(conversation, turn, variation)
-
-    def _batches(self, models: Sequence[LocalModel]) -> bool:
-        """Whether these are one model, on a device that makes several replies at once."""
-        loaded = {each.model: each.plan.max_sequences for each in self._services.engine.loaded()}
-        return len(set(models)) == 1 and loaded.get(models[0], 1) > 1
 
     async def _uncover_prompt(self) -> Turn:
         """The last prompt, with the reply to it off the screen."""

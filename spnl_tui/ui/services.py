@@ -28,11 +28,13 @@ class ChatEngine(Protocol):
         messages: Sequence[Message],
         sampling: Sampling,
         *,
+        n: int = 1,
         thinking: bool | None = None,
         grammar: Grammar | None = None,
         go_on: bool = False,
+        is_wanted: Callable[[int], bool] = ...,
     ) -> AsyncGenerator[Event, None]:
-        """Reply once; see Engine."""
+        """Reply n times; see Engine."""
 
     def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
         """Load ahead of any request; see Engine."""

@@ -24,7 +24,7 @@ from tests.support.engines import chat, text_of
 from tests.support.waiting import is_running, wait_until
 
 GREEDY = Sampling(temperature=0, max_tokens=64)
-CAPITAL = "What is the capital of France?"
+CAPITAL = "Name the capital of France."
 # About 3,000 tokens, no two sentences alike.
 LONG = " ".join(f"Sentence number {n} speaks of ship {n * 7} and of port {n * 13}." for n in range(150))
 
@@ -55,6 +55,26 @@ async def test_it_knows_the_capital_of_france(engine: Engine, model: LocalModel)
     assert end.usage.prompt_tokens > 20
     assert end.timing.ttft_s is not None
     assert end.timing.decode_tokens_per_s is not None
+
+
+async def test_candidates_share_the_prefill_and_the_next_turn_finds_each_in_the_cache(
+    engine: Engine, model: LocalModel
+) -> None:
+    prompt = "Here is a list. " + LONG[: len(LONG) // 4] + " Write a long story about them."
+    sampled = Sampling(temperature=0.8, max_tokens=64)
+    events = await chat(engine, model, prompt, sampling=sampled, n=3)
+    ends = {e.candidate: e for e in events if isinstance(e, wire.ReplyFinished)}
+    assert sorted(ends) == [0, 1, 2]
+    assert ends[0].usage.prompt_tokens == ends[2].usage.prompt_tokens > 500
+    prefills = [ends[candidate].timing.prefill_s or 0 for candidate in range(3)]
+    # Alone, each of the others would take as long as the first.
+    assert prefills[1] + prefills[2] < prefills[0]
+    assert len({text_of(events, candidate) for candidate in range(3)}) > 1
+    talk = [Message("user", prompt), Message("assistant", text_of(events, 1)), Message("user", CAPITAL)]
+    async with aclosing(engine.generate_chat(model, talk, GREEDY)) as following:
+        (end,) = [event async for event in following if isinstance(event, wire.ReplyFinished)]
+    assert end.timing.prefill_s is not None
+    assert end.timing.prefill_s < prefills[0] / 2
 
 
 async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: LocalModel) -> None:

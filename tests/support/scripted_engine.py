@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spnl_tui.engine.protocol import (
@@ -73,6 +74,8 @@ class ScriptedEngine:
     cancelled: int = 0
     """Chats that were left before their end."""
     closed: bool = False
+    side_by_side: bool = False
+    """Whether several replies to one prompt come at once."""
     context_length: int | None = 8192
     pool: tuple[LoadedModel, ...] | None = None
     """What is loaded: if None, the one model."""
@@ -101,7 +104,21 @@ class ScriptedEngine:
         thinking: bool | None = None,
         grammar: object = None,
         go_on: bool = False,
-    ) -> AsyncIterator[Event]:
+        is_wanted: Callable[[int], bool] = lambda candidate: True,
+    ) -> AsyncGenerator[Event, None]:
+        if n > 1:
+            alone = [
+                _while_wanted(
+                    self.generate_chat(model, messages, sampling, thinking=thinking, grammar=grammar),
+                    candidate,
+                    is_wanted,
+                )
+                for candidate in range(n)
+            ]
+            async with aclosing(_merged(alone) if self.side_by_side else _chained(alone)) as events:
+                async for event in events:
+                    yield event
+            return
         self.asked.append(tuple(messages))
         self.went_on += go_on
         self.requests.append((model, sampling, grammar))
@@ -115,7 +132,7 @@ class ScriptedEngine:
         finally:
             self.cancelled += not finished
 
-    async def load(self, model: LocalModel) -> AsyncIterator[Event]:
+    async def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
         async for event in _play(self.load_script):
             yield event
 
@@ -123,7 +140,7 @@ class ScriptedEngine:
         self.closed = True
 
 
-async def _play(script: Sequence[Step]) -> AsyncIterator[Event]:
+async def _play(script: Sequence[Step]) -> AsyncGenerator[Event, None]:
     for step in script:
         if isinstance(step, asyncio.Event):
             await step.wait()
@@ -131,3 +148,56 @@ async def _play(script: Sequence[Step]) -> AsyncIterator[Event]:
             await asyncio.sleep(step)
         else:
             yield step
+
+
+async def _while_wanted(
+    events: AsyncGenerator[Event, None], candidate: int, is_wanted: Callable[[int], bool]
+) -> AsyncGenerator[Event, None]:
+    """The events of one of several replies, as the engine gives them."""
+    async with aclosing(events):
+        while is_wanted(candidate):
+            following = asyncio.ensure_future(anext(events))
+            try:
+                while not following.done() and is_wanted(candidate):
+                    await asyncio.wait({following}, timeout=0.01)
+                if not following.done():
+                    break
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
+            event = following.result()
+            if not isinstance(event, ReplyChunk | ReplyFinished | RequestFailed):
+                yield event
+                continue
+            yield replace(event, candidate=candidate)
+            if not isinstance(event, ReplyChunk):
+                return
+        yield ReplyFinished(id=1, finish_reason="cancelled", candidate=candidate)
+
+
+async def _chained(parts: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+    for part in parts:
+        async with aclosing(part) as events:
+            async for event in events:
+                yield event
+
+
+async def _merged(parts: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+    queue: asyncio.Queue[Event] = asyncio.Queue()
+
+    async def pump(part: AsyncGenerator[Event, None]) -> None:
+        async with aclosing(part) as events:
+            async for event in events:
+                queue.put_nowait(event)
+
+    pumps = [asyncio.create_task(pump(part)) for part in parts]
+    try:
+        left = len(pumps)
+        while left:
+            event = await queue.get()
+            left -= isinstance(event, ReplyFinished | RequestFailed)
+            yield event
+    finally:
+        for task in pumps:
+            task.cancel()
+        await asyncio.wait(pumps)

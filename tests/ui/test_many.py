@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Turn
-from spnl_tui.engine.service import LoadedModel
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import query_to_chat
@@ -19,7 +18,6 @@ from spnl_tui.queries.tree import with_model
 from spnl_tui.settings import Settings
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
-from tests.support.engines import fake_plan
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
 from tests.ui.test_chat import held
@@ -264,15 +262,18 @@ async def test_mistakes_are_told_and_nothing_is_asked(text: str, says: str) -> N
         assert (it.turns, it.engine.asked) == ([], [])
 
 
-async def test_a_device_that_batches_has_them_all_at_once() -> None:
+async def test_those_that_come_side_by_side_are_stopped_one_or_all() -> None:
     hold = asyncio.Event()
-    pool = (LoadedModel(MODEL, None, "idle", 0, 8192, fake_plan(max_sequences=4)),)
-    engine = ScriptedEngine([held("One", hold), held("Two", hold), held("Three", hold)], pool=pool)
+    scripts = [held("One", hold), held("Two", hold), held("Three", hold)]
+    engine = ScriptedEngine(scripts, side_by_side=True)
     async with chat(engine) as it:
         await command(it, "/n 3 Go")
-        await wait_until(lambda: len(engine.asked) == 3)
         await wait_until(lambda: [head[-8:] for head in heads(it)] == ["4 tokens"] * 3)
-        await it.press("escape", "escape")
+        await it.press("escape")
+        await wait_until(lambda: engine.cancelled == 1)
+        await it.pilot.pause()
+        assert heads(it) == ["*1 stopped", "2 4 tokens", "3 4 tokens"]
+        await it.press("escape")
         await wait_until(lambda: it.ended() == 3)
         assert engine.cancelled == 3
 
