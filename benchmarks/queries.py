@@ -115,8 +115,8 @@ async def with_model(file: Path, items: int) -> None:
     words = " ".join(f"Item {number} costs {number * 7 % 90} coins." for number in range(items))
     for n in (1, 4):
         # A beginning of its own: no run may profit from the one before.
-        prompt = Said("user", f"List {n}. {words} What is the cheapest item?")
-        figures = await _fresh(model, Repeat(n, Generate("m", prompt, 0.8, 16)))
+        prompt = Said("user", f"List {n}. {words} Write a story about them.")
+        figures = await _fresh(model, Repeat(n, Generate("m", prompt, 0.8, 64)))
         if n == 1:
             alone = figures.prefill_s or 0.0
             print(f"1 candidate: {figures.prompt_tokens} prompt tokens, prefill {alone:.2f} s")
