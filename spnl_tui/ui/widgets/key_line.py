@@ -66,6 +66,10 @@ class KeyLine(Widget):
         """Begin at the left."""
         self.left_out = 0
 
+    def on_resize(self) -> None:
+        """There may be room for all."""
+        self.left_out = 0
+
     def watch_hovered(self, hovered: str) -> None:
         """Say what the key under the mouse does."""
         self.tooltip = next((tooltip for key, _, _, tooltip in self.keys if key == hovered), None)
