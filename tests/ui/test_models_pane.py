@@ -553,3 +553,15 @@ async def test_pages_and_round_the_ends(hub: LoopbackHub, tmp_path: Path) -> Non
             await it.press(*keys)
             assert it.pane.list.highlighted == place, keys
             assert 0 <= place - it.pane.list.scroll_offset.y < page
+
+
+async def test_headings_follow_the_theme(hub: LoopbackHub, tmp_path: Path) -> None:
+    async with models(hub, tmp_path, size=WIDE) as it:
+        await it.until_found("")
+
+        def colours() -> list[object]:
+            return [segment.style and segment.style.color for segment in it.pane.list.render_line(0)]
+
+        before = colours()
+        it.app.theme = "ember"
+        await wait_until(lambda: colours() != before)

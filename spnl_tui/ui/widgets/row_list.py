@@ -108,6 +108,8 @@ class RowList(ScrollView, can_focus=False):
     def notify_style_update(self) -> None:
         """Draw all in the new colours."""
         super().notify_style_update()
+        # Rows have colours of the theme that their style does not tell.
+        self._drawn.clear()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
