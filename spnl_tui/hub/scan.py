@@ -84,9 +84,9 @@ def scan_cache(cache: Path, repository: str | None = None, revision: str | None 
         if parts[0] == "models" and len(parts) == 3 and wanted in (None, folder.name.casefold()):
             name = f"{parts[1]}/{parts[2]}"
             if revision is None:
-                entries += _scan_repository(Path(folder.path), name)
+                entries += _scan_repository(folder.path, name)
             else:
-                entries += _scan_revision(Path(folder.path), name, revision)
+                entries += _scan_revision(folder.path, name, revision)
     return entries
 
 
@@ -102,7 +102,7 @@ def scan_folder(root: Path, origin: Origin = "folder") -> list[LibraryEntry]:
         folder, depth = pending.pop()
         inside = str(folder.relative_to(root))
         repository = inside if _FOLDER_REPOSITORY.fullmatch(inside) else None
-        entries += _models_in(folder, repository, origin, deep=False)
+        entries += _models_in(folder, repository, origin)
         if depth < _DEPTH:
             below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
             pending += [(Path(f.path), depth + 1) for f in below]
@@ -116,41 +116,45 @@ def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
         OSError: it is there and cannot be read.
     """
     if path.is_dir():
-        return list(_models_in(path, None, origin, deep=False))
-    return [entry for entry in _models_in(path.parent, None, origin, deep=False) if path.name in entry.files]
+        return list(_models_in(path, None, origin))
+    return [entry for entry in _models_in(path.parent, None, origin) if path.name in entry.files]
 
 
-def refs_of(repository: Path) -> dict[str, str]:
+def refs_of(repository: Path | str) -> dict[str, str]:
     """Branches and tags of a cached repository, and the commits they stood for."""
     found = {}
-    for name in _files_below(repository / "refs"):
-        with open(repository / "refs" / name, encoding="ascii", errors="replace") as file:
+    for name in _files_below(os.path.join(repository, "refs")):
+        with open(os.path.join(repository, "refs", name), encoding="ascii", errors="replace") as file:
             found[name] = file.read(80).strip()
     return found
 
 
-def snapshots_of(repository: Path, refs: Mapping[str, str]) -> list[Path]:
+def snapshots_of(repository: Path | str, refs: Mapping[str, str]) -> list[Path]:
     """The snapshots of a cached repository: that of `main` first, then the newest."""
-    folders = _folders(repository / "snapshots")
+    folders = _folders(os.path.join(repository, "snapshots"))
     if len(folders) > 1:
         folders.sort(key=lambda f: (f.name != refs.get("main"), -f.stat().st_mtime))
     return [Path(folder.path) for folder in folders]
 
 
-def _scan_repository(folder: Path, repository: str) -> Iterator[LibraryEntry]:
+def _scan_repository(folder: str, repository: str) -> Iterator[LibraryEntry]:
+    found = _folders(os.path.join(folder, "snapshots"))
+    if len(found) == 1:  # nearly always: then nothing need be compared, nor any branch or link be read
+        yield from _models_in(Path(found[0].path), repository, "cache", found[0].name)
+        return
     refs = refs_of(folder)
     named = {commit: ref for ref, commit in refs.items() if ref != "main"}
     seen: dict[str, set[tuple[str, ...]]] = {}
     for snapshot in snapshots_of(folder, refs):
         commit = snapshot.name
-        for entry in _models_in(snapshot, repository, "cache", deep=True):
+        for entry in _models_in(snapshot, repository, "cache", commit):
             contents = tuple(_content(path) for path in entry.paths)
             others = seen.setdefault(entry.label, set())
             if others and contents not in others:
                 reference = replace(entry.reference, revision=named.get(commit, commit[:12]))
-                yield replace(entry, reference=reference, commit=commit)
+                yield replace(entry, reference=reference)
             elif not others:
-                yield replace(entry, commit=commit)
+                yield entry
             others.add(contents)
 
 
@@ -162,25 +166,22 @@ def _content(path: Path) -> str:
         return str(path)
 
 
-def _scan_revision(folder: Path, repository: str, revision: str) -> Iterator[LibraryEntry]:
+def _scan_revision(folder: str, repository: str, revision: str) -> Iterator[LibraryEntry]:
     refs = refs_of(folder)
     commit = refs.get(revision, revision)
     for snapshot in snapshots_of(folder, refs):
         if snapshot.name == commit or (len(revision) >= 7 and snapshot.name.startswith(revision)):
-            for entry in _models_in(snapshot, repository, "cache", deep=True):
-                reference = replace(entry.reference, revision=revision)
-                yield replace(entry, reference=reference, commit=snapshot.name)
+            for entry in _models_in(snapshot, repository, "cache", snapshot.name):
+                yield replace(entry, reference=replace(entry.reference, revision=revision))
 
 
 def _models_in(
-    directory: Path, repository: str | None, origin: Origin, *, deep: bool
+    directory: Path, repository: str | None, origin: Origin, commit: str | None = None
 ) -> Iterator[LibraryEntry]:
-    """The models whose files lie in this directory, and with `deep` below it."""
-    names = list(_files_below(directory) if deep else (e.name for e in _entries(directory)))
-    stats = _stats_of(directory, (name for name in names if _is(name, ".gguf", ".safetensors")))
-    ggufs = quantizations_of(
-        ModelFile(name, stat.st_size) for name, stat in stats.items() if _is(name, ".gguf")
-    )
+    """The models whose files lie in this directory; below it, too, if it is the snapshot of a commit."""
+    names = list(_files_below(directory) if commit else (e.name for e in _entries(directory)))
+    stats = _stats_of(directory, [name for name in names if _is(name, ".gguf", ".safetensors")])
+    ggufs = quantizations_of(ModelFile(name, stat.st_size) for name, stat in stats.items())
 
     def entry(reference: ModelReference, label: str, format: Format, files: tuple[str, ...]) -> LibraryEntry:
         used = max(max(stats[file].st_atime, stats[file].st_mtime) for file in files)
@@ -193,6 +194,7 @@ def _models_in(
             size_bytes=sum(stats[file].st_size for file in files),
             used=datetime.fromtimestamp(used, UTC),
             origin=origin,
+            commit=commit,
         )
 
     for quantization in ggufs:
@@ -231,9 +233,10 @@ def _is(path: str, *suffixes: str) -> bool:
 def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
     """Of those that are files; links to nothing are left out."""
     found = {}
+    within = os.path.join(directory, "")
     for name in sorted(names):
         try:
-            found[name] = os.stat(os.path.join(directory, name))
+            found[name] = os.stat(within + name)
         except FileNotFoundError:
             continue
     return {name: stat for name, stat in found.items() if S_ISREG(stat.st_mode)}
@@ -247,7 +250,7 @@ def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _folders(directory: Path) -> list[os.DirEntry[str]]:
+def _folders(directory: Path | str) -> list[os.DirEntry[str]]:
     return sorted((entry for entry in _entries(directory) if entry.is_dir()), key=lambda entry: entry.name)
 
 

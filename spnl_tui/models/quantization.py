@@ -32,6 +32,8 @@ _LABEL_AT_END = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})$")
+_FP = re.compile(r"(?<![A-Z0-9])FP(16|32)(?![A-Z0-9])")
+_BETWEEN_WORDS = re.compile(r"[-._ ]+")
 _FLOATS = {"BF16": 16.0, "F16": 16.0, "F32": 32.0}
 
 # Bits for each weight of the main tensor type: 8 × bytes of a block / weights in it (ggml-common.h).
@@ -101,13 +103,17 @@ class Quantization:
 def normalize_label(label: str) -> str:
     """The usual spelling: upper case, FP16 as F16, without the mark `i1-` for an importance matrix."""
     upper = label.upper().removeprefix("I1-")
-    return re.sub(r"(?<![A-Z0-9])FP(16|32)(?![A-Z0-9])", r"F\1", upper)
+    return _FP.sub(r"F\1", upper) if "FP" in upper else upper
 
 
 def label_of_file(path: str) -> str | None:
     """The quantization that a file's name tells, or else the name of its folder; None if neither does."""
-    folder, stem = _place(path)
-    for name in (_unsharded(stem), *reversed(folder.split("/"))):
+    folder, stem, _, _ = _place(path)
+    return _label(folder, stem)
+
+
+def _label(folder: str, stem: str) -> str | None:
+    for name in (stem, *reversed(folder.split("/"))):
         if match := _LABEL_AT_END.search(name):
             return normalize_label(match[1])
     return None
@@ -133,11 +139,14 @@ def is_model_file(path: str) -> bool:
 
     Raw splits (`.gguf.part1of2`, `.gguf-split-a`) are not GGUFs before someone joins them, so no.
     """
-    folder, stem = _place(path)
-    if not path.lower().endswith(".gguf") or "MTP" in folder.upper().split("/"):
-        return False
-    words = re.split(r"[-._ ]+", _unsharded(stem).lower())
-    return not (
+    folder, stem, _, _ = _place(path)
+    return path.lower().endswith(".gguf") and _has_weights(folder, stem)
+
+
+def _has_weights(folder: str, stem: str) -> bool:
+    """Whether a GGUF of this name is a model rather than a part for one."""
+    words = _BETWEEN_WORDS.split(stem.lower())
+    return "MTP" not in folder.upper().split("/") and not (
         "mmproj" in words
         or words[0] in ("mtp", "imatrix")
         or words[-1] == "imatrix"
@@ -153,16 +162,15 @@ def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
     """
     groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
     for file in files:
-        if is_model_file(file.path):
-            folder, stem = _place(file.path)
-            shard = _SHARD.match(stem)
-            index, total = (int(shard["index"]), int(shard["total"])) if shard else (1, 1)
-            groups.setdefault((folder, _unsharded(stem), total), []).append((index, file))
+        if file.path.lower().endswith(".gguf"):
+            folder, stem, index, total = _place(file.path)
+            if _has_weights(folder, stem):
+                groups.setdefault((folder, stem, total), []).append((index, file))
     whole: list[tuple[str, str, str, tuple[ModelFile, ...]]] = []
     for (folder, stem, total), parts in groups.items():
         parts.sort(key=lambda part: part[0])
         if [index for index, _ in parts] == list(range(1, total + 1)):
-            kind = label_of_file(parts[0][1].path) or ""
+            kind = _label(folder, stem) or ""
             whole.append((folder, stem, kind, tuple(file for _, file in parts)))
     kinds = Counter(kind for _, _, kind, _ in whole)
     stems = Counter(stem for _, stem, _, _ in whole)
@@ -239,13 +247,10 @@ def _rank(quantization: Quantization) -> tuple[float, float]:
     return (nominal_bits(quantization.kind) or 0.0, float(mix if size is None else size))
 
 
-def _place(path: str) -> tuple[str, str]:
-    """The folder inside the repository, and the file's name without its suffix."""
+def _place(path: str) -> tuple[str, str, int, int]:
+    """The folder inside the repository, the file's name without suffix, and which shard it is of how many."""
     folder, _, name = path.rpartition("/")
-    return folder, name.rpartition(".")[0] or name
-
-
-def _unsharded(stem: str) -> str:
-    """The name without shard number."""
-    shard = _SHARD.match(stem)
-    return shard["stem"] if shard else stem
+    stem = name.rpartition(".")[0] or name
+    if shard := _SHARD.match(stem):
+        return folder, shard["stem"], int(shard["index"]), int(shard["total"])
+    return folder, stem, 1, 1

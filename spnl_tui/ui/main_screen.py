@@ -12,7 +12,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Footer, TextArea
+from textual.widgets import ContentSwitcher, TextArea
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
@@ -37,6 +37,7 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.talks import Talks
 from spnl_tui.ui.toasts import tell
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
+from spnl_tui.ui.widgets.key_line import KeyLine
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
@@ -96,7 +97,7 @@ class MainScreen(Screen[None]):
             yield self.chat
             yield self.pulls.data_bind(MainScreen.downloads)
         yield StatusLine(self._services.clock).data_bind(MainScreen.activity)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""

@@ -12,7 +12,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from spnl_tui.engine.load_plan import DEFAULT_CONTEXT
 from spnl_tui.errors import SpnlError
@@ -124,7 +124,10 @@ class ModelsPane(Horizontal):
     @work(group="library", exclusive=True)
     async def refresh_library(self) -> None:
         """See what is on this machine, and show it."""
-        self._listing = await self._browser.listing()
+        listing = await self._browser.listing()
+        # Most often it is as it was; of the same objects this need be found out only once.
+        if listing != self._listing:
+            self._listing = listing
         self._show_list()
 
     @on(Input.Changed, "#search")
@@ -171,8 +174,8 @@ class ModelsPane(Horizontal):
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
-    @on(OptionList.OptionHighlighted, "#models-list")
-    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+    @on(ModelList.Highlighted)
+    def _moved(self, event: ModelList.Highlighted) -> None:
         event.stop()
         if self.list.near_end and self._results.next and not self._results.busy and not self._results.error:
             self._more()
@@ -225,8 +228,8 @@ class ModelsPane(Horizontal):
     # ── choosing ─────────────────────────────────────────────────────────────────────────────────
 
     @on(Input.Submitted, "#search")
-    @on(OptionList.OptionSelected, "#models-list")
-    def _chosen(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
+    @on(ModelList.Selected)
+    def _chosen(self, event: Input.Submitted | ModelList.Selected) -> None:
         event.stop()
         match self.list.chosen:
             case LibraryEntry() as entry:
@@ -297,17 +300,11 @@ class ModelsPane(Horizontal):
 
     def action_move(self, step: int) -> None:
         """Move the highlight of the list."""
-        if step < 0:
-            self.list.action_cursor_up()
-        else:
-            self.list.action_cursor_down()
+        self.list.move(step)
 
     def action_page(self, step: int) -> None:
         """Move the highlight by a page."""
-        if step < 0:
-            self.list.action_page_up()  # type: ignore[no-untyped-call]
-        else:
-            self.list.action_page_down()  # type: ignore[no-untyped-call]
+        self.list.page(step)
 
     def action_open_details(self) -> None:
         """Go to the quantizations of what is highlighted."""

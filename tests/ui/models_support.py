@@ -90,12 +90,12 @@ class Models(Chat):
     def rows(self) -> list[str]:
         """The list as it is read, headings with a `#`, notes with a `!`."""
         marks = {"heading": "# ", "note": "! ", "error": "! ", "item": ""}
-        return [marks[o.prompt.kind] + o.prompt.left for o in self.pane.list.options]  # type: ignore[union-attr]
+        return [marks[row.row.kind] + row.row.left for row in self.pane.list.rows]
 
     @property
     def highlighted(self) -> str:
-        option = self.pane.list.highlighted_option
-        return option.prompt.left if option else ""  # type: ignore[union-attr]
+        row = self.pane.list.highlighted_row
+        return row.row.left if row else ""
 
     @property
     def badges(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.ui import messages
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
+from tests.support.hf_cache import add_snapshot
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.models_support import SMALL_MACHINE, Models, cache, fill, made_files, make_browser, models
@@ -517,3 +518,50 @@ async def test_two_hundred_repositories_and_no_key_waits(hub: LoopbackHub, tmp_p
             await wait_until(lambda typed=typed: it.pane.search.value == "model-19"[:typed])
         await it.until_found("model-19")
         assert it.rows[1:11] == [f"acme/Model-{number}-GGUF:Q8_0" for number in range(190, 200)]
+
+
+async def test_a_click_chooses_a_row_also_when_the_list_is_scrolled(hub: LoopbackHub, tmp_path: Path) -> None:
+    for number in range(90):
+        add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
+    async with models(hub, tmp_path, size=WIDE) as it:
+        await it.until_found("")
+        await it.pilot.hover("#models-list", offset=(5, 3))
+        await wait_until(lambda: it.pane.list.hovered == 3)
+        await it.pilot.click("#models-list", offset=(5, 0))  # the heading
+        assert it.sent(messages.ModelChosen) == []
+        it.pane.list.scroll_to(y=2, animate=False)
+        await it.pilot.pause()
+        await it.pilot.click("#models-list", offset=(5, 3))
+        [chosen] = it.sent(messages.ModelChosen)
+        assert chosen.model.name == it.highlighted == "acme/M-04-GGUF:Q8_0"
+
+
+async def test_pages_and_round_the_ends(hub: LoopbackHub, tmp_path: Path) -> None:
+    for number in range(90):
+        add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
+    async with models(hub, tmp_path, size=WIDE) as it:
+        await it.until_found("")
+        page = it.pane.list.size.height
+        for keys, place in {
+            ("pagedown",): 1 + page,
+            ("pagedown", "pagedown", "pagedown"): 90,
+            ("down",): 1,
+            ("up",): 90,
+            ("pageup",): 90 - page,
+            ("pageup", "pageup", "pageup"): 1,
+        }.items():
+            await it.press(*keys)
+            assert it.pane.list.highlighted == place, keys
+            assert 0 <= place - it.pane.list.scroll_offset.y < page
+
+
+async def test_headings_follow_the_theme(hub: LoopbackHub, tmp_path: Path) -> None:
+    async with models(hub, tmp_path, size=WIDE) as it:
+        await it.until_found("")
+
+        def colours() -> list[object]:
+            return [segment.style and segment.style.color for segment in it.pane.list.render_line(0)]
+
+        before = colours()
+        it.app.theme = "ember"
+        await wait_until(lambda: colours() != before)

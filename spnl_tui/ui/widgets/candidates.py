@@ -94,8 +94,14 @@ class Candidate(Vertical):
         if self._streaming and not turn.streaming:
             # Replies are compared from their beginnings.
             self._streaming = False
-            self._body.release_anchor()
-            self.call_after_refresh(self._body.scroll_home, animate=False)
+            # An anchor that is only released catches again where a reply is seen as a whole.
+            self._body.anchor(False)
+            self.call_after_refresh(self._show_beginning)
+
+    def _show_beginning(self) -> None:
+        self._body.scroll_home(animate=False, force=True)
+        # An anchor moves a bar that is not seen above its beginning, and scrolling leaves it there.
+        self._body.vertical_scrollbar.position = 0
 
     def limit(self, height: int | None) -> None:
         """Be at most so many lines high, the head included."""

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from textual.widgets import OptionList
-
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.rows import in_short
 from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import first_line, in_bytes, plain
 from spnl_tui.ui.browsing import Results, Subject
+from spnl_tui.ui.widgets.row_list import RowList
 from spnl_tui.ui.widgets.rows import ModelRow, Row
 
 Item = Subject | Path
 """What can be chosen; a path can be imported."""
 
 
-class ModelList(OptionList, can_focus=False):
-    """Shows models in two sections, and keeps the highlight on its model when they change.
-
-    It has no focus of its own: the search box passes the keys on that move the highlight.
-    """
+class ModelList(RowList):
+    """Shows models in two sections, and keeps the highlight on its model when they change."""
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id)
         self._shown: object = None
         """What is shown now: it is made anew only when it differs."""
         self._here: tuple[object, list[ModelRow]] = (None, [])
@@ -54,30 +50,27 @@ class ModelList(OptionList, can_focus=False):
         here = (*shown[:2], named and named.path)
         if here != self._here[0]:
             self._here = (here, self._library(entries, problems, named))
-        options = [*self._here[1], *self._hub(results, named)]
-        with self.prevent(OptionList.OptionHighlighted):
-            self.set_options(options)
-        places = {option.id: index for index, option in enumerate(options) if not option.disabled}
+        rows = [*self._here[1], *self._hub(results, named)]
+        places = {row.id: place for place, row in enumerate(rows) if not row.disabled}
         place = places.get(before, next(iter(places.values()), None) if whole else None)
-        self.highlighted = place
+        self.set_rows(rows, place)
         if place is not None and place <= 1:
             self.scroll_to(y=0, animate=False)
 
     @property
     def highlighted_key(self) -> str | None:
         """The identity of what is highlighted."""
-        return option.id if (option := self.highlighted_option) else None
+        return row.id if (row := self.highlighted_row) else None
 
     @property
     def chosen(self) -> Item | None:
         """What is highlighted."""
-        option = self.highlighted_option
-        return option.item if isinstance(option, ModelRow) else None
+        return row.item if (row := self.highlighted_row) else None
 
     @property
     def near_end(self) -> bool:
         """Whether the highlight comes close to the last row."""
-        return self.highlighted is not None and self.highlighted >= self.option_count - 8
+        return self.highlighted is not None and self.highlighted >= len(self.rows) - 8
 
     def _library(
         self, entries: Sequence[LibraryEntry], problems: Sequence[SpnlError], named: ModelReference | None

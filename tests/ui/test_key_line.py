@@ -1,0 +1,45 @@
+"""The line with the keys: what it shows, and what the mouse does there."""
+
+from __future__ import annotations
+
+from spnl_tui.ui.widgets.key_line import KeyLine
+from tests.ui.support import Chat, chat, wait_until
+
+
+def line(it: Chat) -> KeyLine:
+    return it.screen.query_one(KeyLine)
+
+
+def shown(it: Chat) -> str:
+    return line(it).render().plain
+
+
+async def test_shows_the_keys_that_are_bound_now() -> None:
+    async with chat() as it:
+        assert "f4 Pulls" in shown(it)
+        await it.press("f4")
+        await wait_until(lambda: it.screen.pane == "pulls" and " Chat" in shown(it))
+        assert "f4 Pulls" not in shown(it)
+
+
+async def test_a_click_presses_the_key_under_the_mouse() -> None:
+    async with chat() as it:
+        at = shown(it).index("Pulls")
+        await it.pilot.hover(KeyLine, offset=(at, 0))
+        await wait_until(lambda: line(it).hovered == "f4" and line(it).tooltip)
+        await it.pilot.mouse_down(KeyLine, offset=(at, 0))
+        await wait_until(lambda: it.screen.pane == "pulls")
+        await it.pilot.mouse_down(KeyLine, offset=(it.app.size.width - 1, 0))
+        await it.pilot.pause()
+        assert it.screen.pane == "pulls"
+
+
+async def test_the_wheel_shows_what_has_no_room() -> None:
+    async with chat(size=(30, 24)) as it:
+        whole = shown(it)
+        line(it).left_out += 4
+        assert shown(it) == whole[4:]
+        line(it).left_out += 1000
+        assert shown(it) == whole[-30:]
+        line(it).left_out -= 1000
+        assert shown(it) == whole
