@@ -181,11 +181,10 @@ async def _show_local(
     found = await library.matching(reference)
     if not found and reference.path is not None:
         await library.resolve(reference)  # says what is wrong with the path, if that is it
+        found = await library.at_path(reference)
     if not found:
         raise ModelReferenceError(
-            "The model is not in the library",
-            f"{reference} is not here, or was not imported.",
-            "See: spnl-chat list",
+            "The model is not on this machine", f"{reference} is not here.", "See: spnl-chat list"
         )
     appraisals = [await appraise_local(entry.model, conditions) for entry in found]
     if json_:

@@ -95,11 +95,13 @@ class Library:
 
     async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
         """Every entry that this means: without a quantization all that there are, by label."""
-        entries = await self._candidates(reference)
-        if reference.quantization is not None:
-            chosen = _choose(entries, reference.quantization)
-            entries = [chosen] if chosen else []
-        return tuple(sorted(entries, key=lambda entry: entry.label))
+        return _all_of(await self._candidates(reference), reference.quantization)
+
+    async def at_path(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
+        """What lies at the path of this reference, as `matching`, whether or not it was imported."""
+        assert reference.path is not None
+        found = await asyncio.to_thread(scan_path, reference.path)
+        return _all_of(found, reference.quantization)
 
     async def cached_labels(self, repository: str) -> frozenset[str]:
         """The quantizations of this repository that are here, for `choose`."""
@@ -297,6 +299,14 @@ def _resolve_path(path: Path, quantization: str | None) -> LocalModel:
                 )
             return resolve_local(entry.paths[0], str(ModelReference(path=path, quantization=entry.label)))
     return resolve_local(path)
+
+
+def _all_of(entries: Sequence[LibraryEntry], quantization: str | None) -> tuple[LibraryEntry, ...]:
+    """Those of this quantization, or all, by label."""
+    if quantization is not None:
+        chosen = _choose(entries, quantization)
+        entries = [chosen] if chosen else []
+    return tuple(sorted(entries, key=lambda entry: entry.label))
 
 
 def _choose(entries: Sequence[LibraryEntry], quantization: str | None) -> LibraryEntry | None:

@@ -237,3 +237,6 @@ async def test_import_then_rm_then_show(
     assert asked == [f"Forget {path}? The files stay where they are."]
     assert path.is_file()
     assert "forgotten" in capsys.readouterr().out
+    await show(catalog, library, str(path))
+    assert capsys.readouterr().out == shown  # what is to be shown need not be imported
+    assert (await library.listing()).entries == ()
