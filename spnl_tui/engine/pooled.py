@@ -46,6 +46,11 @@ _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
 
+def all_wanted(candidate: int) -> bool:
+    """Every reply of a request is wanted to its end."""
+    return True
+
+
 class _Load:
     """One load, which any number of requests follow from its beginning."""
 
@@ -240,7 +245,7 @@ class PooledModel:
         self,
         command: wire.Chat | wire.Complete,
         on_abandoned: Callable[[Rest], None],
-        is_wanted: Callable[[int], bool],
+        is_wanted: Callable[[int], bool] = all_wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         """Send one command to the loaded runner, with an id of its own, and yield its events up to the last.
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Rest, replies_of
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest, all_wanted, replies_of
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -31,10 +31,6 @@ Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
 
 _CLOSE_BOUND_S = 2.0
 _HOUSEKEEPING_S = 15.0
-
-
-def _wanted(candidate: int) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Engine:
         thinking: bool | None = None,
         grammar: Grammar | None = None,
         go_on: bool = False,
-        is_wanted: Callable[[int], bool] = _wanted,
+        is_wanted: Callable[[int], bool] = all_wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
 
@@ -205,7 +201,7 @@ class Engine:
         model: LocalModel,
         commands: Sequence[wire.Chat | wire.Complete],
         sampling: Sampling,
-        is_wanted: Callable[[int], bool] = _wanted,
+        is_wanted: Callable[[int], bool] = all_wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         replies = sum(map(replies_of, commands))
         try:

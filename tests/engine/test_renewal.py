@@ -27,7 +27,7 @@ async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[
     steps, text = 0, ""
     sampling = Sampling(temperature=0, max_tokens=4)
     async with aclosing(
-        pooled.serve(lambda id: wire.Chat(id=id, messages=messages, sampling=sampling), lambda work: None)
+        pooled.serve(wire.Chat(id=0, messages=messages, sampling=sampling), lambda work: None)
     ) as events:
         async for event in events:
             steps += isinstance(event, wire.PrefillProgressed)
@@ -84,7 +84,7 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
     pasted = Message("user", " ".join(f"other{number}" for number in range(230)))
     sampling = Sampling(temperature=0, max_tokens=4)
     async with aclosing(
-        pooled.serve(lambda id: wire.Chat(id=id, messages=(pasted,), sampling=sampling), rest.append)
+        pooled.serve(wire.Chat(id=0, messages=(pasted,), sampling=sampling), rest.append)
     ) as events:
         async for event in events:
             if isinstance(event, wire.PrefillProgressed):
