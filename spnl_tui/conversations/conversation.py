@@ -125,6 +125,8 @@ class Conversation:
     """The chosen child of a turn (None: of the root) wherever it is not the newest."""
     _turns: dict[str, Turn] = field(default_factory=dict, repr=False)
     _children: dict[str | None, list[str]] = field(default_factory=dict, repr=False)
+    _branch: list[str] | None = field(default=None, repr=False, compare=False)
+    """The ids of the active branch; None: to be walked again. Every key asks for it, and it may be long."""
 
     @classmethod
     def of(cls, details: Conversation, turns: Iterable[Turn]) -> Conversation:
@@ -133,7 +135,9 @@ class Conversation:
         A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that whatever is in
         a damaged file can still be seen.
         """
-        tree = dataclasses.replace(details, chosen=dict(details.chosen), _turns={}, _children={})
+        tree = dataclasses.replace(
+            details, chosen=dict(details.chosen), _turns={}, _children={}, _branch=None
+        )
         by_id = {turn.id: turn for turn in turns}
         sound: set[str] = set()
         for turn_id in by_id:
@@ -182,14 +186,19 @@ class Conversation:
         """The turns in this one's place, itself among them, oldest first."""
         return self.children(self._turns[turn_id].parent)
 
+    def has_siblings(self, turn_id: str) -> bool:
+        """Whether there are others in this one's place."""
+        return len(self._children[self._turns[turn_id].parent]) > 1
+
     def path(self) -> tuple[Turn, ...]:
         """The active branch, from the first turn to the last."""
-        branch = []
-        at = self._chosen_child(None)
-        while at is not None:
-            branch.append(self._turns[at])
-            at = self._chosen_child(at)
-        return tuple(branch)
+        if self._branch is None:
+            self._branch = []
+            at = self._chosen_child(None)
+            while at is not None:
+                self._branch.append(at)
+                at = self._chosen_child(at)
+        return tuple(map(self._turns.__getitem__, self._branch))
 
     def path_to(self, turn_id: str) -> tuple[Turn, ...]:
         """From the first turn to this one, whether or not they are active."""
@@ -380,6 +389,7 @@ class Conversation:
 
     def _choose(self, parent: str | None, child: str | None) -> None:
         """Choose this child of `parent`; None, or the newest, is the choice that need not be kept."""
+        self._branch = None
         if child is None or self._children[parent][-1] == child:
             self.chosen.pop(parent, None)
         else:
@@ -387,12 +397,14 @@ class Conversation:
 
     def _choose_again(self, chosen: dict[str | None, str]) -> None:
         """Make these choices, as far as the turns are still there."""
+        self._branch = None
         self.chosen = {}
         for parent, child in chosen.items():
             if child in self._children.get(parent, ()):
                 self._choose(parent, child)
 
     def _sort(self, parent: str | None) -> None:
+        self._branch = None
         self._children[parent].sort(key=lambda turn_id: (self._turns[turn_id].created_at, turn_id))
 
     def _insert(self, turn: Turn) -> None:
@@ -402,6 +414,7 @@ class Conversation:
         self.updated_at = time.time()
 
     def _remove(self, turn: Turn) -> None:
+        self._branch = None
         del self._turns[turn.id]
         self._children[turn.parent].remove(turn.id)
         self._children.pop(turn.id, None)

@@ -19,9 +19,10 @@ from spnl_tui.ui.naming import Naming
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.memory import Memory
     from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.activity import Activity
-    from spnl_tui.ui.asking import Memory, Variation
+    from spnl_tui.ui.asking import Variation
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
     from spnl_tui.ui.widgets.turns import Reply

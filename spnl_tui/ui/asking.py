@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.context import (
     SUMMARY_MAX_TOKENS,
@@ -17,6 +17,7 @@ from spnl_tui.conversations.context import (
     summary_messages,
 )
 from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.memory import Memory
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.engine.protocol import LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
@@ -34,15 +35,6 @@ _SUMMARIES = 2
 """A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
 _AROUND_A_SUMMARY = 80
 """Tokens of the request for a summary besides what is summed up."""
-
-
-class Memory(NamedTuple):
-    """What the model knows of a branch that does not fit into its context."""
-
-    begins: str | None = None
-    """The turn with which its memory begins; None: with the first."""
-    summary: str = ""
-    """What it knows of the turns before that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,16 +294,6 @@ class Asking:
 
     def _loaded(self) -> LoadedModel | None:
         return next((each for each in self._engine.loaded() if each.model == self._model), None)
-
-
-def memory_of(path: Sequence[Turn]) -> Memory:
-    """What the last reply of a branch knew of it."""
-    last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), Provenance())
-    left_out = set(last.left_out)
-    places = [place for place, turn in enumerate(path) if turn.id in left_out]
-    if not places or places[-1] + 1 >= len(path):
-        return Memory()
-    return Memory(path[places[-1] + 1].id, last.summary)
 
 
 def _refusal(count: int) -> RequestFailed:

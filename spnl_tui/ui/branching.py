@@ -275,9 +275,9 @@ class Branching:
     def _fork(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
         if (turn := self.under_cursor()) is not None:
-            return turn if self.place(turn)[1] > 1 else None
+            return turn if self._conversation.has_siblings(turn.id) else None
         path = reversed(self._conversation.path())
-        return next((turn for turn in path if self.place(turn)[1] > 1), None)
+        return next((turn for turn in path if self._conversation.has_siblings(turn.id)), None)
 
     async def _show_whole(self, conversation: Conversation) -> None:
         await self._transcript.show(self._screen.choosing.above(conversation.path()))

@@ -296,7 +296,7 @@ class MainScreen(Screen[None]):
 
     async def show_conversation(self, conversation: Conversation) -> None:
         """Show this conversation in place of the one before, whose reply goes on if one is being made."""
-        from spnl_tui.ui.asking import memory_of
+        from spnl_tui.conversations.memory import memory_of
 
         if self.replying and conversation is not self.conversation:
             title = "The reply goes on in the conversation before"
