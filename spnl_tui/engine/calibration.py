@@ -30,7 +30,7 @@ from spnl_tui.models.request import Sampling
 log = logging.getLogger(__name__)
 
 _TYPES = ("Q8_0", "Q4_K", "F16")
-"""Measured; the others follow by their ratio to Q8_0, which differs little between machines."""
+"""Measured; the others follow by their ratio to one of these, which differs little between machines."""
 _TOKENS = 24
 _REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
@@ -76,7 +76,9 @@ async def calibration_for(
     known = await asyncio.to_thread(kept_calibration, machine, file)
     if known is not None:
         return known
-    measured = dataclasses.replace(await _measure(environment, clock), made_for=_made_for(machine))
+    measured = dataclasses.replace(
+        await _measure(environment, clock), rearranged_q8_0=machine.vnni, made_for=_made_for(machine)
+    )
     await asyncio.to_thread(_write, measured, file)
     return measured
 
@@ -88,7 +90,8 @@ def kept_calibration(machine: Machine, file: Path) -> Calibration | None:
 
 
 def _made_for(machine: Machine) -> str:
-    return f"{machine.processor}, {machine.cores} cores, mistralrs {version('mistralrs')}"
+    vnni = "VNNI" if machine.vnni else "no VNNI"
+    return f"{machine.processor}, {machine.cores} cores, {vnni}, mistralrs {version('mistralrs')}"
 
 
 def read_calibration(file: Path) -> Calibration | None:

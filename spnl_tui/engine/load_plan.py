@@ -109,7 +109,9 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     def memory(context: int) -> MemoryEstimate:
         bytes_each = 4 if on_cpu else 2
         kept = wish.prefix_cache > 0
-        return estimate_memory(facts, in_situ, context, kv_element_bytes=bytes_each, prefix_cache=kept)
+        return estimate_memory(
+            facts, in_situ, context, kv_element_bytes=bytes_each, prefix_cache=kept, vnni=machine.vnni
+        )
 
     wanted, may_cut = context, on_cpu and wish.context is None
     while may_cut and context > LEAST_CONTEXT and memory(context).total > machine.memory_available:
@@ -167,7 +169,7 @@ def _in_situ(
         return wish.in_situ_quantization
     if not on_cpu:
         return None
-    choice, why = choose_in_situ(facts, machine.memory_available, context)
+    choice, why = choose_in_situ(facts, machine.memory_available, context, vnni=machine.vnni)
     if choice is not None or "memory" in why:
         reasons.append(why)
     return choice

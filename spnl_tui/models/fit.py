@@ -97,19 +97,33 @@ class Calibration:
     """Seconds for each layer and decoded token that do not depend on its width."""
     attention: float = 0.0
     """Seconds for each pair of tokens, head and element of a head in a prefill."""
+    rearranged_q8_0: bool = True
+    """Whether "Q8_0" was measured with the copy that mistral.rs rearranges for speed: see Machine.vnni."""
     made_for: str = ""
     """Processor, cores and engine version: another one asks for a new calibration."""
 
     def cost(self, type: str, row: int, *, prefill: bool) -> float:
-        """Seconds for each weight of this type: as measured, else by its ratio to Q8_0."""
+        """Seconds for each weight of this type: as measured, else by its ratio to one that was.
+
+        In a prefill a type is compared with one of its kind: with Q4_K if it has a rearranged copy, else with
+        Q8_0 without one.
+        """
         measured = self.prefill if prefill else self.decode
         # All floats are kept in 32 bits, so one stands for all.
         name = "F16" if type in ("F32", "BF16") else type
         kernel = KERNELS.get(type) or KERNELS["F32"]
-        base = measured.get(name) or measured["Q8_0"] * (kernel.prefill if prefill else kernel.decode)
+        slower = 1.0
+        if self.rearranged_q8_0:
+            slower = NARROW_PREFILL if prefill else NARROW_DECODE
         if type == "Q8_0" and row % 256:
-            base *= NARROW_PREFILL if prefill else NARROW_DECODE
-        return base
+            return measured["Q8_0"] * slower
+        if (known := measured.get(name)) is not None:
+            return known
+        if not prefill:
+            return measured["Q8_0"] * kernel.decode
+        if kernel.repacked and "Q4_K" in measured:
+            return measured["Q4_K"] * kernel.prefill / KERNELS["Q4_K"].prefill
+        return measured["Q8_0"] * slower * kernel.prefill / NARROW_PREFILL
 
 
 def assess(
@@ -128,9 +142,10 @@ def assess(
     context = min(context, facts.context_length or context)
     chosen = in_situ
     if in_situ == "auto":
-        chosen = None if gpu else choose_in_situ(facts, machine.memory_available, context)[0]
+        available = machine.memory_available
+        chosen = None if gpu else choose_in_situ(facts, available, context, vnni=machine.vnni)[0]
     runs = _runs(facts)
-    memory = _memory(facts, gpu, chosen, context)
+    memory = _memory(facts, machine, gpu, chosen, context)
     fits, longest = _fits(facts, machine, gpu, chosen, context, memory)
     return Verdict(
         runs=runs,
@@ -211,9 +226,11 @@ def _safetensors_problem(facts: ModelFacts) -> str | None:
 # ── does it fit ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _memory(facts: ModelFacts, gpu: Gpu | None, in_situ: str | None, context: int) -> MemoryEstimate:
+def _memory(
+    facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int
+) -> MemoryEstimate:
     if gpu is None:
-        return estimate_memory(facts, in_situ, context)
+        return estimate_memory(facts, in_situ, context, vnni=machine.vnni)
     weights = sum(group.bytes for group in facts.tensors)
     return MemoryEstimate(weights, _CUDA_OVERHEAD, facts.kv_cache_bytes(context, 2), weights + _CUDA_OVERHEAD)
 
@@ -238,18 +255,18 @@ def _fits(
         return Part("yes" if memory.kv_cache is not None else "maybe", words), None
     if memory.total <= available * 0.95:
         return Part("maybe", f"{words}; loading may take {_gb(memory.loading)} for a moment"), None
-    shorter = _longest_context(facts, gpu, in_situ, context, available * 0.95)
+    shorter = _longest_context(facts, machine, gpu, in_situ, context, available * 0.95)
     if shorter is None:
         return Part("no", words), None
     return Part("no", f"{words}; with {shorter:,} tokens of context it fits"), shorter
 
 
 def _longest_context(
-    facts: ModelFacts, gpu: Gpu | None, in_situ: str | None, context: int, available: float
+    facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int, available: float
 ) -> int | None:
     """The longest multiple of 512 below `context` that fits, and is worth having."""
-    empty = _memory(facts, gpu, in_situ, 0)
-    step = _memory(facts, gpu, in_situ, 512).total - empty.total
+    empty = _memory(facts, machine, gpu, in_situ, 0)
+    step = _memory(facts, machine, gpu, in_situ, 512).total - empty.total
     if step <= 0 or empty.peak > available:
         return None
     steps = int((available - empty.total) // step)

@@ -15,7 +15,9 @@ _SLOW_DECODE, _SLOW_PREFILL = 1.5, 5.0
 """Ratios to Q8_0 beyond which re-quantizing pays."""
 
 
-def choose_in_situ(facts: ModelFacts, available: int | None, context: int) -> tuple[str | None, str]:
+def choose_in_situ(
+    facts: ModelFacts, available: int | None, context: int, *, vnni: bool = True
+) -> tuple[str | None, str]:
     """What to re-quantize to, None for nothing, and why in a few words.
 
     mistral.rs re-quantizes every matrix, those too that are fine as they are, so the choice is the fastest
@@ -51,6 +53,6 @@ def choose_in_situ(facts: ModelFacts, available: int | None, context: int) -> tu
     else:
         wanted = ("Q8_0", "Q5K")
     for name in wanted:
-        if available is None or estimate_memory(facts, name, context).peak <= available:
+        if available is None or estimate_memory(facts, name, context, vnni=vnni).peak <= available:
             return name, why
     return None, f"{why}, but memory is too short to change that"

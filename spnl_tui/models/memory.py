@@ -57,8 +57,12 @@ def estimate_memory(
     *,
     kv_element_bytes: int = 4,
     prefix_cache: bool = True,
+    vnni: bool = True,
 ) -> MemoryEstimate:
-    """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens."""
+    """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens.
+
+    `vnni`: see Machine.
+    """
     tied = all(group.role != "output" for group in facts.tensors)
     weights = stored = plain = made = 0.0
     largest = 0
@@ -66,14 +70,15 @@ def estimate_memory(
         kept = group.elements * _kernel(group, group.type).bytes_per_element
         stored += kept
         if group.role != "embedding":
-            weights += _resident(group, in_situ)
+            weights += _resident(group, in_situ, vnni)
         else:
             weights += kept
             if tied:
                 # As it is stored one copy serves both ends; the rearranged one comes on top of it.
-                weights += _resident(group.as_output(), in_situ) - (kept if in_situ is None else 0)
+                weights += _resident(group.as_output(), in_situ, vnni) - (kept if in_situ is None else 0)
         if in_situ and (quantizable(group) or (tied and group.role == "embedding")):
-            made += _resident(group.as_output(), in_situ)
+            # What stays behind in the allocator is no less where no copy is made in the end.
+            made += _resident(group.as_output(), in_situ, vnni=True)
             plain += (
                 group.elements * _kernel(group, after_in_situ(group.as_output(), in_situ)).bytes_per_element
             )
@@ -91,12 +96,12 @@ def estimate_memory(
     return MemoryEstimate(int(weights), overhead, kv_cache, int(loading))
 
 
-def _resident(group: TensorGroup, in_situ: str | None) -> float:
+def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:
     """Bytes of these tensors once they are loaded, with any second copy."""
     type = after_in_situ(group, in_situ)
     kernel = _kernel(group, type)
     # An output matrix is only ever multiplied by one row, for which Q6_K as stored needs no second copy.
-    spared = group.role == "output" and type == "Q6_K" and in_situ is None
+    spared = (group.role == "output" and type == "Q6_K" and in_situ is None) or (type == "Q8_0" and not vnni)
     rearranged = 0.0 if spared or group.role == "experts" or group.row % 256 else kernel.repacked
     return group.elements * (kernel.bytes_per_element + rearranged)
 

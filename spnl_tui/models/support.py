@@ -94,7 +94,7 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """How a matrix of one type is kept and computed on a CPU. Costs are ratios to Q8_0."""
+    """How a matrix of one type is kept and computed on a CPU. Costs are ratios to Q8_0 on one with VNNI."""
 
     bytes_per_element: float
     """As it is kept: quantized as stored, floats widened to 32 bits."""
@@ -103,14 +103,15 @@ class Kernel:
     prefill: float
     """Work for each weight and token when a prompt is computed."""
     repacked: float = 0.0
-    """Bytes per element of the second copy, rearranged for speed; only of rows that are multiples of 256."""
+    """Bytes per element of the second copy, rearranged for speed; only of rows that are multiples of 256, and
+    of Q8_0 only on a processor with VNNI."""
 
 
 KERNELS: Mapping[str, Kernel] = {
-    "Q2_K": Kernel(84 / 256, 0.45, 2.3),
-    "Q3_K": Kernel(110 / 256, 0.55, 3.0),
+    "Q2_K": Kernel(84 / 256, 0.45, 2.6),
+    "Q3_K": Kernel(110 / 256, 0.55, 3.3),
     "Q4_K": Kernel(144 / 256, 0.85, 0.73, repacked=192 / 256),
-    "Q5_K": Kernel(176 / 256, 0.62, 3.1),
+    "Q5_K": Kernel(176 / 256, 0.62, 3.4),
     "Q6_K": Kernel(210 / 256, 0.70, 0.78, repacked=320 / 256),
     "Q8_K": Kernel(292 / 256, 0.60, 2.5),
     "Q8_0": Kernel(34 / 32, 1.0, 1.0, repacked=34 / 32),

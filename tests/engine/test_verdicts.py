@@ -77,9 +77,7 @@ async def test_shards(tmp_path: Path) -> None:
     assert (await load(tmp_path)).error is None
 
 
-@pytest.mark.parametrize(
-    ("matrix", "within"), [("Q4_K", 0.15), ("Q8_0", 0.15), ("Q4_1", 0.25), ("F16", 0.25)]
-)
+@pytest.mark.parametrize(("matrix", "within"), [("Q4_K", 0.15), ("Q8_0", 0.15), ("Q4_1", 0.3), ("F16", 0.3)])
 async def test_memory(matrix: str, within: float, tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", matrix=matrix, **SHAPE)
     # How much the allocator keeps of what was re-quantized varies from load to load: what a model needs is

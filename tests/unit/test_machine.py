@@ -35,6 +35,20 @@ def test_this_machine() -> None:
     assert 0 < machine.memory_available <= machine.memory_total
 
 
+@pytest.mark.parametrize(
+    ("flags", "vnni"),
+    [("fpu avx2 avx512f avx512_vnni", True), ("fpu avx2 avx_vnni", True), ("fpu avx2 fma", False)],
+)
+def test_what_the_processor_multiplies_at_once(root: Path, flags: str, vnni: bool) -> None:
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(f"processor\t: 0\nmodel name\t: One\nflags\t\t: {flags}\n")
+    assert read_machine(root=root).vnni is vnni
+
+
+def test_a_processor_that_tells_no_flags_is_taken_for_a_fast_one(root: Path) -> None:
+    assert read_machine(root=root).vnni
+
+
 def test_no_control_groups(root: Path) -> None:
     machine = read_machine(root=root)
     assert (machine.cores, machine.memory_total, machine.memory_available) == (8, 16 * 10**9, 12 * 10**9)
