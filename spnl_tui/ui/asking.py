@@ -113,14 +113,15 @@ class Asking:
                     yield event
             return
         try:
+            if together.door.locked():
+                yield RequestQueued(id=0, ahead=0)
             async with together.door:
                 if together.prepared is None:
                     async with aclosing(self._preparations(remember, may_forget)) as steps:
                         async for step in steps:
                             yield step
-                            if isinstance(step, RequestFailed):
-                                return
-                    assert self._prepared is not None
+                    if self._prepared is None:
+                        return
                     together.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
             self._prepared = together.prepared
             async with aclosing(together.reply(candidate)) as replies:
@@ -141,9 +142,8 @@ class Asking:
             async with aclosing(self._preparations(remember, may_forget)) as steps:
                 async for step in steps:
                     yield step
-                    if isinstance(step, RequestFailed):
-                        return
-            assert self._prepared is not None
+            if self._prepared is None:
+                return
             reply = self._engine.generate_chat(
                 self._model,
                 self._prepared.messages,
@@ -163,7 +163,10 @@ class Asking:
         remember: Callable[[Memory], None],
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
-        """What comes before the request itself: loading, a summary, a question. Then it is prepared."""
+        """What comes before the request itself: loading, a summary, a question. Then it is prepared.
+
+        It is not if one of these fails, which is its last step.
+        """
         given = self._variation.messages
         plan = None if given else await self._plan()
         if plan is None and not given:
