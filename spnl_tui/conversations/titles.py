@@ -52,7 +52,9 @@ def title_request(conversation: Conversation) -> tuple[Message, ...] | None:
 def title_from_reply(text: str) -> str | None:
     """The title in what the model answered; None if it is none."""
     line = next((line for line in text.splitlines() if re.search(r"\w", line)), "")
-    line = re.sub(r"^\W*title\W*:\W*", "", line, flags=re.I).strip(" \t*_`#\"'“”„«».")
+    # A small model says "Title: …", or a whole sentence about the title.
+    about = r"^\W*(?:title\W*:|(?:the|a|this) title\b[^\"“„«]*?\b(?:is|be|would be)\b[\s:,]*(?=[\"“„«*]))\W*"
+    line = re.sub(about, "", line, flags=re.I).strip(" \t*_`#\"'“”„«».")
     if not line or len(line) > 2 * LENGTH or not re.search(r"\w", line):
         return None
     return first_line(line, LENGTH)

@@ -33,6 +33,8 @@ def test_a_title_from_a_prompt(text: str, title: str) -> None:
         ("Blue Sky", "Blue Sky"),
         ('\n**Title: "The Blue Sky."**\nMore', "The Blue Sky"),
         ("«Небо»", "Небо"),
+        ('The title of this conversation is "The Capital of France."', "The Capital of France"),
+        ("The title is hard to find", "The title is hard to find"),
         ("...", None),
         ("", None),
         ("Sure! " + "I would be glad to help you with that. " * 5, None),
