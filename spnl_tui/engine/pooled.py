@@ -235,9 +235,9 @@ class PooledModel:
         """Whether the replies to this request are better made side by side, on a CPU, than one by one.
 
         Side by side they decode at two thirds of the speed, and not to the last bit as alone: a greedy reply,
-        and one that is to be repeated from a seed, is made alone.
+        one that is to be repeated from a seed, and one that goes on are made alone.
         """
-        sampled = chat.sampling.temperature > 0 and chat.sampling.seed is None
+        sampled = chat.sampling.temperature > 0 and chat.sampling.seed is None and not chat.go_on
         fits = 1 < chat.n <= self.plan.max_candidates
         return sampled and fits and self._tokens(chat) >= _SHARED_TOKENS
 

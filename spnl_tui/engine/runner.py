@@ -181,7 +181,8 @@ class Runner:
         self._cancelled.add((command.target, command.candidate))
 
     def _forget_cancels(self, request_id: int) -> None:
-        self._cancelled -= {each for each in self._cancelled if each[0] == request_id}
+        # A copy: the thread that reads commands may add to it meanwhile.
+        self._cancelled.difference_update(each for each in tuple(self._cancelled) if each[0] == request_id)
 
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 

@@ -175,8 +175,13 @@ async def test_candidates_of_a_long_prompt_are_one_request_and_come_side_by_side
 
 @pytest.mark.parametrize(
     "alone",
-    [{"sampling": GREEDY}, {"sampling": Sampling(temperature=1, seed=1)}, {"n": 17, "sampling": SAMPLED}],
-    ids=["greedy", "with a seed", "too many"],
+    [
+        {"sampling": GREEDY},
+        {"sampling": Sampling(temperature=1, seed=1)},
+        {"n": 17, "sampling": SAMPLED},
+        {"go_on": True, "sampling": SAMPLED},
+    ],
+    ids=["greedy", "with a seed", "too many", "going on"],
 )
 async def test_candidates_that_would_not_be_the_same_side_by_side_come_one_by_one(
     paths: Paths, alone: dict[str, Any]
