@@ -2,6 +2,7 @@
 
     <cache>/models--acme--Tiny-GGUF/blobs/<etag>             the content, named by its hash
                                    /blobs/<etag>.<key>.part  what has been pulled of it so far
+                                   /blobs/<etag>.<key>.<start>.part  and further on (see ahead.py)
                                    /snapshots/<commit>/<path>  a relative link to the blob
                                    /refs/<revision>          the commit that a branch or tag stood for
             .locks/models--acme--Tiny-GGUF/<etag>.lock       who writes the blob
@@ -63,11 +64,16 @@ class RepositoryCache:
 
     def parts(self, path: str, revision: str) -> list[Path]:
         """All part files for this path of this revision, whatever content they were to hold."""
-        return sorted(self.blobs.glob(f"*.{_key(revision, path)}.part"))
+        key = _key(revision, path)
+        return sorted(path for kind in ("part", "*.part") for path in self.blobs.glob(f"*.{key}.{kind}"))
 
     def parts_of(self, file: RemoteFile) -> list[Path]:
         """All part files for this content, whatever revision and path they were asked for by."""
         return sorted(self.blobs.glob(f"{file.etag}.*.part"))
+
+    def whole_parts_of(self, file: RemoteFile) -> list[Path]:
+        """Those of them that begin where the file does."""
+        return [part for part in self.parts_of(file) if part.name.count(".") == 2]
 
     def pointer(self, commit: str, path: str) -> Path:
         """Where the file is found by its name.

@@ -23,7 +23,11 @@ class PullOptions:
     """How a pull behaves. Seconds and bytes."""
 
     connections: int = 4
-    """How many files of one model come at a time."""
+    """How many files of one model come at a time, or ranges of one file where that is faster."""
+    stretch: int = 32 << 20
+    """How long such a range is."""
+    trial_s: float = 2.0
+    """How long the speed is measured before and after one is added."""
     stall_s: float = 6.0
     """No bytes for this long is a stall: the connection is given up and made anew."""
     connect_s: float = 10.0

@@ -29,7 +29,8 @@ from spnl_tui.hub.progress import (
     Stage,
 )
 from spnl_tui.hub.refusals import refusal, retry_after, with_nearest
-from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error, in_words
+from spnl_tui.hub.source import in_words
+from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error
 
 __all__ = [
     "DiskFullError",
@@ -87,6 +88,7 @@ class Pull:
         self._backoff = Backoff(self._options, self._stop)
         self._speed = Speedometer()
         self._transfers: tuple[Transfer, ...] = ()
+        self._connections = threading.Semaphore(self._options.connections)
         self._notes: deque[str] = deque()
         self._trouble = ""
         self._result: PullFinished | None = None
@@ -155,8 +157,8 @@ class Pull:
         shown = next((by_stage[stage] for stage in _BUSIEST if stage in by_stage), transfers[-1])
         detail = shown.detail
         speed = self._speed.bytes_per_s if shown.stage == "pulling" else None
-        if shown.stage == "pulling" and shown.last_byte_at is not None:
-            quiet = now - max(t.last_byte_at or 0.0 for t in transfers)
+        if shown.stage == "pulling" and shown.last_byte_at:
+            quiet = now - max(t.last_byte_at for t in transfers)
             detail = f"no bytes for {quiet:.0f} s" if quiet > _QUIET_S else ""
         return PullProgressed(
             stage="verifying" if shown.stage == "done" else shown.stage,
@@ -197,6 +199,7 @@ class Pull:
                 options=self._options,
                 rate=self._rate,
                 stop=self._stop,
+                connections=self._connections,
                 note=self._notes.append,
             )
             for path in dict.fromkeys(request.files)
@@ -233,8 +236,9 @@ class Pull:
 
         def work() -> None:
             try:
-                while transfer := next_one():
-                    paths[transfer.file.path] = transfer.run()
+                with self._connections:
+                    while transfer := next_one():
+                        paths[transfer.file.path] = transfer.run()
             except Exception as error:  # raised again below, in the thread that answers for it
                 errors.append(error)
                 self.stop()

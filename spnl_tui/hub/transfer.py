@@ -9,27 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from spnl_tui.errors import HubError, PullError
+from spnl_tui.errors import PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
+from spnl_tui.hub.ahead import Ahead, Stretch
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.hashing import Hasher
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
-from spnl_tui.hub.refusals import refusal, retry_after
+from spnl_tui.hub.source import Source, TryAgain, in_words
 from spnl_tui.text import in_bytes
-
-if TYPE_CHECKING:
-    import httpx2
 
 _READ_BLOCK = 1 << 20
 
@@ -45,15 +40,6 @@ class DiskFullError(PullError):
             f"{in_bytes(missing)} more are needed on the disk that holds {place}.",
             f"{could_go}\n{hint}" if could_go else hint,
         )
-
-
-class _TryAgain(Exception):
-    """This try came to nothing. `wait_s` is how long the server asks to wait."""
-
-    def __init__(self, why: str, wait_s: float | None = None) -> None:
-        super().__init__(why)
-        self.why = why
-        self.wait_s = wait_s
 
 
 class Transfer:
@@ -73,12 +59,12 @@ class Transfer:
         options: PullOptions,
         rate: RateLimit,
         stop: threading.Event,
+        connections: threading.Semaphore,
         note: Callable[[str], None],
     ) -> None:
         self.file = file
         self._revision = revision
         self._asked = asked
-        self._hub = hub
         self._cache = cache
         self._options = options
         self._rate = rate
@@ -86,13 +72,38 @@ class Transfer:
         self._note = note
         self._part = cache.part(file, asked)
         self._backoff = Backoff(options, stop)
-        self._socket: socket.socket | None = None
+        self._source = Source(file, revision, hub=hub, options=options, stop=stop)
+        self._ahead = Ahead(
+            self._source,
+            self._part,
+            lambda: self.written,
+            options=options,
+            rate=rate,
+            connections=connections,
+            stop=stop,
+        )
         self._checked_space_at = 0.0
+        self._fetched = 0
+        self._last_byte_at = 0.0
         self.stage: Stage = "waiting"
         self.detail = ""
-        self.done = 0
-        self.fetched = 0
-        self.last_byte_at: float | None = None
+        self.written = 0
+        """How long the part is."""
+
+    @property
+    def done(self) -> int:
+        """How many bytes of the file are here."""
+        return self.written + self._ahead.got
+
+    @property
+    def fetched(self) -> int:
+        """How many bytes have come over the network."""
+        return self._fetched + self._ahead.fetched
+
+    @property
+    def last_byte_at(self) -> float:
+        """When something came, by time.monotonic; 0 if nothing has."""
+        return max(self._last_byte_at, self._ahead.last_byte_at)
 
     @property
     def retry_at(self) -> float | None:
@@ -100,19 +111,22 @@ class Transfer:
         return self._backoff.retry_at
 
     def abort(self) -> None:
-        """Wake the thread from waiting for bytes. To be called after the stop event is set."""
-        connection = self._socket
-        if connection is not None:
-            with suppress(OSError):  # it may be closed already, which is as good
-                connection.shutdown(socket.SHUT_RDWR)
+        """Wake the threads from waiting for bytes. To be called after the stop event is set."""
+        self._source.abort()
 
     def missing(self) -> int:
         """How many bytes must still come; also says how far it is before `run` does."""
         if self._cache.find(self._revision.commit, self.file) is not None:
-            self.done = self.file.size
-        elif self._part.is_file():
-            self.done = min(self._part.stat().st_size, self.file.size)
+            self.written = self.file.size
+        else:
+            self._look()
         return self.file.size - self.done
+
+    def _look(self) -> None:
+        # Nothing may have come yet, and another program may just have finished.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self.written = min(self._part.stat().st_size, self.file.size)
+            self._ahead.find()
 
     def run(self) -> Path:
         """Bring the file, and give its path in the snapshot.
@@ -130,8 +144,7 @@ class Transfer:
                         return self._run_alone()
                 except LockTaken:
                     self._enter("waiting", "another pull is writing it")
-                    with suppress(OSError):  # the other may just have finished
-                        self.done = self._part.stat().st_size
+                    self._look()
         except OSError as error:
             raise disk_error(error, self._cache.root, self.file.size - self.done) from error
 
@@ -145,17 +158,17 @@ class Transfer:
         pointer = self._cache.pointer(commit, self.file.path)
         if self._cache.blob(self.file).exists():
             pointer = self._cache.link(commit, self.file)
-        self.done = self.file.size
+        self.written = self.file.size
         self._enter("done")
         return pointer
 
     def _settle_parts(self) -> None:
         """Of what was pulled before, under whatever name, keep what is of use."""
         for part in self._cache.parts(self.file.path, self._asked):
-            if part != self._part and self._cache.drop_part(part):
+            if not part.name.startswith(f"{self.file.etag}.") and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
         # The same content may have been asked for by another revision or path. We hold its lock.
-        if not self._part.exists() and (others := self._cache.parts_of(self.file)):
+        if not self._part.exists() and (others := self._cache.whole_parts_of(self.file)):
             os.replace(others[0], self._part)
 
     # ── from the first byte to the proof ─────────────────────────────────────────────────────────
@@ -167,7 +180,10 @@ class Transfer:
             while True:
                 self._read_part(part)
                 whole_fetches += self.done == 0
-                self._fetch(part)
+                try:
+                    self._fetch(part)
+                finally:
+                    self._ahead.close()
                 self._enter("verifying")
                 # The size is looked at as well: where locks have no effect, another may have cut it.
                 if os.fstat(part.fileno()).st_size == self.file.size and self._hash.matches():
@@ -191,18 +207,20 @@ class Transfer:
             return
         self._enter("verifying", "what came earlier" if size else "")
         self._hash.restart()
-        self.done = 0
+        self.written = 0
         part.seek(0)
         while block := part.read(_READ_BLOCK):
             self._check_stop()
             self._hash.update(block)
-            self.done += len(block)
+            self.written += len(block)
+        self._ahead.find()
 
     def _start_over(self, part: FileIO, why: str) -> None:
         part.seek(0)
         part.truncate()
+        self._ahead.clear()
         self._hash.restart()
-        self.done = 0
+        self.written = 0
         if why:
             self._note(f"{self.file.path} starts over: {why}")
 
@@ -211,98 +229,76 @@ class Transfer:
         import httpx2
 
         self._backoff.progressed()
-        while self.done < self.file.size:
+        while self.written < self.file.size:
             before = self.done
-            self._enter("connecting")
             try:
-                self._stream(part)
-                trouble = _TryAgain("the connection closed early")
-            except _TryAgain as again:
+                self._bring(part)
+                continue
+            except TryAgain as again:
                 trouble = again
             except httpx2.TransportError as error:
-                trouble = _TryAgain(in_words(error, self._options.stall_s))
+                trouble = TryAgain(in_words(error, self._options.stall_s))
             self._check_stop()
-            if self.done >= self.file.size:
-                break
             if self.done > before:
                 self._backoff.progressed()
             self._enter("stalled", trouble.why)
             self._backoff.wait(trouble.why, trouble.wait_s)
 
+    def _bring(self, part: FileIO) -> None:
+        """One step: append what has come ahead of the part, or what one request brings."""
+        stretch = self._ahead.take()
+        if stretch is not None:
+            self._absorb(part, stretch)
+        elif self._ahead.busy:
+            self._enter("pulling")
+            if not self._ahead.fetch_further():
+                self._ahead.wait(0.5)
+                self._check_stop()
+            self._ahead.consider(self.fetched)
+        else:
+            self._stream(part)
+
+    def _absorb(self, part: FileIO, stretch: Stretch) -> None:
+        """Append what has come of a stretch. Killed in between, the next program goes on in it."""
+        with open(stretch.path, "rb", buffering=0) as file:
+            file.seek(self.written - stretch.start)
+            while self.written < stretch.start + stretch.got and (block := file.read(_READ_BLOCK)):
+                self._check_stop()
+                self._append(part, block[: stretch.start + stretch.got - self.written])
+        stretch.path.unlink()
+
     def _stream(self, part: FileIO) -> None:
         """One request: append what comes, until it ends."""
-        import httpx2
-        from huggingface_hub import get_session, hf_hub_url
-
-        revision, options = self._revision, self._options
-        # The link to the CDN is asked for anew each time, so it cannot have expired. Redirected to another
-        # origin, the client leaves the token behind.
-        url = hf_hub_url(revision.repo, self.file.path, revision=revision.commit, endpoint=self._hub.address)
-        headers = self._hub.headers()
-        if self.done:
-            headers["Range"] = f"bytes={self.done}-"
-        timeout = httpx2.Timeout(options.connect_s, read=options.stall_s)
-        with get_session().stream(
-            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
-        ) as response:
-            self._check_answer(response)
-            if self.done and response.status_code in (200, 416):
+        self._enter("connecting")
+        end = self._ahead.begins_at
+        with self._source.open(self.written, end if end < self.file.size else None) as body:
+            if not body.in_place:
                 self._start_over(part, "the server cannot go on in the middle")
-            if response.status_code == 416:
-                raise _TryAgain("the server answered 416")
+            if body.refused:
+                raise TryAgain("the server answered 416")
             self._enter("pulling")
-            if stream := response.extensions.get("network_stream"):
-                self._socket = stream.get_extra_info("socket")
-            self._check_stop()  # `abort` may have come just before there was a socket
-            try:
-                for block in response.iter_raw():
-                    self._check_stop()
-                    if self.done == self.file.size:
-                        break  # more than was promised
-                    self._append(part, block)
-            finally:
-                self._socket = None
-
-    def _check_answer(self, response: httpx2.Response) -> None:
-        """See that the body is what was asked for, or the whole file.
-
-        Raises:
-            HubError: the answer is final.
-            _TryAgain: it is not.
-        """
-        status = response.status_code
-        if status in (200, 416):
-            return
-        if status == 206:
-            # A shorter range is as good as a connection that closes early.
-            given = response.headers.get("Content-Range", "")
-            if given.startswith(f"bytes {self.done}-") and given.endswith(f"/{self.file.size}"):
-                return
-            raise _TryAgain(f"the server sent another range ({given or 'unnamed'})")
-        ours = urlsplit(self._hub.address)
-        if (response.url.scheme, response.url.netloc.decode()) == (ours.scheme, ours.netloc):
-            error = refusal(status, response.headers, self._revision.repo, self.file.path)
-            if error is not None:
-                raise error
-        if status == 429:
-            raise _TryAgain("the hub asks to slow down", retry_after(response.headers))
-        if status in (401, 403, 404):
-            raise _TryAgain("the link had expired")
-        raise _TryAgain(f"the server answered {status}", retry_after(response.headers))
+            for block in body.blocks():
+                block = block[: max(0, self._ahead.begins_at - self.written)]
+                if not block:
+                    break  # more than was promised, or another connection has begun here
+                self._append(part, block)
+                self._fetched += len(block)
+                self._last_byte_at = time.monotonic()
+                self._rate.take(len(block), self._stop)
+                self._ahead.consider(self.fetched)
+        if self.written < self._ahead.begins_at:
+            raise TryAgain("the connection closed early")
 
     def _append(self, part: FileIO, block: bytes) -> None:
-        block = block[: self.file.size - self.done]
         view = memoryview(block)
         while view:
             view = view[part.write(view) :]
         self._hash.update(block)
-        self.done += len(block)
-        self.fetched += len(block)
-        now = self.last_byte_at = time.monotonic()
+        self.written += len(block)
+        now = time.monotonic()
         if now - self._checked_space_at > 1:
             self._checked_space_at = now
             check_space(self._cache.blobs, self.file.size - self.done, self._options)
-        self._rate.take(len(block), self._stop)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -332,31 +328,6 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
     could_go = options.make_room(place, missing()) if options.make_room else ""
     if (still := missing()) > 0:
         raise DiskFullError(place, still, could_go)
-
-
-def in_words(error: httpx2.TransportError, timeout: float) -> str:
-    """What became of a request that was given so many seconds, if trying again may help.
-
-    Raises:
-        HubError: it will not.
-    """
-    import httpx2
-
-    match error:
-        case httpx2.ReadTimeout():
-            return f"no bytes for {timeout:g} s"
-        case httpx2.ConnectError() | httpx2.ConnectTimeout():
-            return "no connection to the hub"
-        case httpx2.RemoteProtocolError():
-            return "the connection closed early"
-        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
-            raise HubError(
-                "The hub cannot be asked",
-                "The address of the hub or the token is malformed.",
-                "Check HF_ENDPOINT and HF_TOKEN.",
-            ) from None  # the cause may hold the token
-        case _:
-            return "the connection broke"
 
 
 def disk_error(error: OSError, place: Path, missing: int) -> PullError:

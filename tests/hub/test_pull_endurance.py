@@ -148,9 +148,15 @@ def _disturb(hub: LoopbackHub, file: str, size: int, chance: random.Random) -> N
         )
 
 
-async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["one connection", "ranges ahead"])
+async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(
+    hub: LoopbackHub, tmp_path: Path, ahead: bool
+) -> None:
     chance = random.Random(20)
     options = replace(QUICK, stall_s=0.2, patience_s=20)
+    if ahead:
+        hub.chunk = 1 << 14
+        options = replace(options, connections=4, stretch=1 << 15, trial_s=0.001)
     outcomes = []
 
     async def one(number: int) -> None:
@@ -176,6 +182,8 @@ async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHu
         await asyncio.gather(*(one(number) for number in range(first, first + 10)))
     # Faults of all kinds took place: some pulls were refused, most survived.
     assert outcomes.count("done") > 50
+    bounded = [r for r in hub.downloads() if r.range and not r.range.endswith("-")]
+    assert bool(bounded) == ahead
     assert any(outcome != "done" for outcome in outcomes)
 
 

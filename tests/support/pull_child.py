@@ -1,4 +1,7 @@
-"""A program that pulls: `python -m tests.support.pull_child ENDPOINT CACHE REPO FILE`. For killing."""
+"""A program that pulls, for killing.
+
+python -m tests.support.pull_child ENDPOINT CACHE REPO FILE [ahead]
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import sys
 from pathlib import Path
 
 from spnl_tui.hub.pull import PullRequest
-from tests.support.pulls import run_pull
+from tests.support.pulls import AHEAD, QUICK, run_pull
 
 if __name__ == "__main__":
-    endpoint, cache, repo, file = sys.argv[1:]
-    finished = asyncio.run(run_pull(endpoint, Path(cache), PullRequest(repo, (file,))))
+    endpoint, cache, repo, file, *ahead = sys.argv[1:]
+    options = AHEAD if ahead else QUICK
+    finished = asyncio.run(run_pull(endpoint, Path(cache), PullRequest(repo, (file,)), options=options))
     print(finished.files[0], finished.fetched)

@@ -1,0 +1,157 @@
+"""One file on the hub, read from any byte on."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from spnl_tui.errors import HubError
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
+from spnl_tui.hub.pacing import PullOptions, Stopped
+from spnl_tui.hub.refusals import refusal, retry_after
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+class TryAgain(Exception):
+    """This try came to nothing. `wait_s` is how long the server asks to wait."""
+
+    def __init__(self, why: str, wait_s: float | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.wait_s = wait_s
+
+
+class Body:
+    """The answer to one request. `in_place` says whether it begins at the byte that was asked for."""
+
+    def __init__(self, response: httpx2.Response, start: int, stop: threading.Event) -> None:
+        self._response = response
+        self._stop = stop
+        self.in_place = response.status_code == 206 or not start
+        self.refused = response.status_code == 416
+
+    def blocks(self) -> Iterator[bytes]:
+        """What comes, as it comes.
+
+        Raises:
+            Stopped: the stop event was set.
+            httpx2.TransportError: the connection broke, or was silent for too long.
+        """
+        for block in self._response.iter_raw():
+            if self._stop.is_set():
+                raise Stopped
+            yield block
+
+
+class Source:
+    """A file at a commit. May be read in several threads at once."""
+
+    def __init__(
+        self,
+        file: RemoteFile,
+        revision: RemoteRevision,
+        *,
+        hub: HubAccess,
+        options: PullOptions,
+        stop: threading.Event,
+    ) -> None:
+        self.file = file
+        self._revision = revision
+        self._hub = hub
+        self._options = options
+        self._stop = stop
+        self._sockets: set[socket.socket] = set()
+
+    def abort(self) -> None:
+        """Wake all threads from waiting for bytes. To be called after the stop event is set."""
+        for connection in tuple(self._sockets):
+            with suppress(OSError):  # it may be closed already, which is as good
+                connection.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def open(self, start: int, end: int | None = None) -> Iterator[Body]:
+        """Ask for the bytes from `start` to before `end`, or to the end of the file.
+
+        Raises:
+            HubError: the answer is final.
+            TryAgain: it is not, but it is of no use.
+            Stopped, httpx2.TransportError: as Body.blocks does.
+        """
+        import httpx2
+        from huggingface_hub import get_session, hf_hub_url
+
+        revision, options = self._revision, self._options
+        # The link to the CDN is asked for anew each time, so it cannot have expired. Redirected to another
+        # origin, the client leaves the token behind.
+        url = hf_hub_url(revision.repo, self.file.path, revision=revision.commit, endpoint=self._hub.address)
+        headers = self._hub.headers()
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        timeout = httpx2.Timeout(options.connect_s, read=options.stall_s)
+        with get_session().stream(
+            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+        ) as response:
+            self._check(response, start)
+            stream = response.extensions.get("network_stream")
+            connection = stream.get_extra_info("socket") if stream else None
+            if connection is not None:
+                self._sockets.add(connection)
+            try:
+                if self._stop.is_set():  # `abort` may have come just before there was a socket
+                    raise Stopped
+                yield Body(response, start, self._stop)
+            finally:
+                self._sockets.discard(connection)
+
+    def _check(self, response: httpx2.Response, start: int) -> None:
+        """See that the body is what was asked for, or the whole file."""
+        status = response.status_code
+        if status in (200, 416):
+            return
+        if status == 206:
+            # A shorter range is as good as a connection that closes early.
+            given = response.headers.get("Content-Range", "")
+            if given.startswith(f"bytes {start}-") and given.endswith(f"/{self.file.size}"):
+                return
+            raise TryAgain(f"the server sent another range ({given or 'unnamed'})")
+        ours = urlsplit(self._hub.address)
+        if (response.url.scheme, response.url.netloc.decode()) == (ours.scheme, ours.netloc):
+            error = refusal(status, response.headers, self._revision.repo, self.file.path)
+            if error is not None:
+                raise error
+        if status == 429:
+            raise TryAgain("the hub asks to slow down", retry_after(response.headers))
+        if status in (401, 403, 404):
+            raise TryAgain("the link had expired")
+        raise TryAgain(f"the server answered {status}", retry_after(response.headers))
+
+
+def in_words(error: httpx2.TransportError, timeout: float) -> str:
+    """What became of a request that was given so many seconds, if trying again may help.
+
+    Raises:
+        HubError: it will not.
+    """
+    import httpx2
+
+    match error:
+        case httpx2.ReadTimeout():
+            return f"no bytes for {timeout:g} s"
+        case httpx2.ConnectError() | httpx2.ConnectTimeout():
+            return "no connection to the hub"
+        case httpx2.RemoteProtocolError():
+            return "the connection closed early"
+        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
+            raise HubError(
+                "The hub cannot be asked",
+                "The address of the hub or the token is malformed.",
+                "Check HF_ENDPOINT and HF_TOKEN.",
+            ) from None  # the cause may hold the token
+        case _:
+            return "the connection broke"
