@@ -31,9 +31,11 @@ log = logging.getLogger(__name__)
 
 _TYPES = ("Q8_0", "Q4_K", "F16")
 """Measured; the others follow by their ratio to one of these, which differs little between machines."""
-_TOKENS = 24
+_TOKENS = 48
 _REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
+_SHORT, _MEDIUM, _LONG = 8, 128, 768
+"""Tokens of prompts: one that costs little, to decode after, and two that are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class _Shape:
         return self.layers * (4 * self.width**2 + 3 * self.width * self.feed_forward)
 
 
-# Larger than most caches, so that memory's speed is in it; and one of many small layers.
-_WIDE, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(16, 256, 512, 4)
+# Larger than most caches, so that memory's speed is in it; the same with one layer; many small layers.
+_WIDE, _FLAT, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(1, 1024, 4096, 8), _Shape(16, 256, 512, 4)
 
 
 Clock = Callable[[RunnerProcess], float]
@@ -100,6 +102,7 @@ def read_calibration(file: Path) -> Calibration | None:
         kept = json.loads(file.read_bytes())
         calibration = Calibration(**kept)
         sound = calibration.decode["Q8_0"] > 0 and calibration.prefill["Q8_0"] > 0
+        sound = sound and "token" in kept  # an older version did not tell it from the weights
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -116,21 +119,39 @@ def _write(calibration: Calibration, file: Path) -> None:
 
 
 async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
-    decode: dict[str, float] = {}
-    prefill: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="spnl-chat-calibration-") as folder:
-        short, long = 128, 768
-        deep = await _run(Path(folder), _DEEP, "Q8_0", (short, long), environment, clock)
-        for type in _TYPES:
-            wide = await _run(Path(folder), _WIDE, type, (short,), environment, clock)
-            decode[type] = wide.decode_s / _WIDE.weights
-            prefill[type] = wide.prefill_s[short] / short / _WIDE.weights
-        # What is left of the small layers' time once their weights are paid for; and what a longer prompt
-        # takes more than its length explains is due to attention, which goes over pairs of tokens.
-        layer = max(0.0, deep.decode_s - _DEEP.weights * decode["Q8_0"]) / _DEEP.layers
-        more = deep.prefill_s[long] / long - deep.prefill_s[short] / short
-        attention = max(0.0, more) / (_DEEP.layers * _DEEP.width * (long - short) / 2)
-    return Calibration(decode=decode, prefill=prefill, layer=layer, attention=attention)
+    with tempfile.TemporaryDirectory(prefix="spnl-chat-calibration-") as name:
+        folder = Path(name)
+        flat = await _run(folder, _FLAT, "Q8_0", (), environment, clock)
+        deep = await _run(folder, _DEEP, "Q8_0", (_MEDIUM, _LONG), environment, clock)
+        wide = {type: await _run(folder, _WIDE, type, (_MEDIUM,), environment, clock) for type in _TYPES}
+    token, layer = _constants(flat.decode_s, wide["Q8_0"].decode_s, deep.decode_s)
+    # What a longer prompt takes more than its length explains is due to attention: pairs of tokens.
+    more = deep.prefill_s[_LONG] / _LONG - deep.prefill_s[_MEDIUM] / _MEDIUM
+    attention = max(0.0, more) / (_DEEP.layers * _DEEP.width * (_LONG - _MEDIUM) / 2)
+    constant = token + _WIDE.layers * layer
+    return Calibration(
+        decode={type: max(run.decode_s - constant, 1e-9) / _WIDE.weights for type, run in wide.items()},
+        prefill={type: run.prefill_s[_MEDIUM] / _MEDIUM / _WIDE.weights for type, run in wide.items()},
+        token=token,
+        layer=layer,
+        attention=attention,
+    )
+
+
+def _constants(flat: float, wide: float, deep: float) -> tuple[float, float]:
+    """Seconds for a token and for a layer, whatever its width, from what a token takes in the three shapes.
+
+    Each takes token + layers · layer + weights · weight: three equations.
+    """
+    layers, weights = _WIDE.layers - _FLAT.layers, _WIDE.weights - _FLAT.weights
+    more_layers, fewer_weights = _DEEP.layers - _FLAT.layers, _FLAT.weights - _DEEP.weights
+    # wide - flat = layers · layer + weights · weight
+    # deep - flat = more_layers · layer - fewer_weights · weight
+    determinant = more_layers * weights + fewer_weights * layers
+    layer = ((deep - flat) * weights + (wide - flat) * fewer_weights) / determinant
+    weight = ((wide - flat) * more_layers - (deep - flat) * layers) / determinant
+    layer = max(0.0, layer)
+    return max(0.0, flat - _FLAT.layers * layer - _FLAT.weights * max(0.0, weight)), layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +185,18 @@ async def _run(
                 chat_template=wire.RAW_TEMPLATE,
             ),
         )
-        await _complete(process, 8, 1, clock)
-        one = dict.fromkeys(prompts, float("inf"))
-        many = float("inf")
+        await _complete(process, _SHORT, 1, clock)
+        prefill = dict.fromkeys(prompts, float("inf"))
+        one = many = float("inf")
         for _ in range(_REPEATS):
             for prompt in prompts:
-                one[prompt] = min(one[prompt], await _complete(process, prompt, 1, clock))
-            many = min(many, await _complete(process, prompts[0], _TOKENS, clock))
+                prefill[prompt] = min(prefill[prompt], await _complete(process, prompt, 1, clock))
+            one = min(one, await _complete(process, _SHORT, 1, clock))
+            many = min(many, await _complete(process, _SHORT, _TOKENS, clock))
     finally:
         await process.end()
         file.unlink()
-    return _Run(max(many - one[prompts[0]], 1e-9) / (_TOKENS - 1), one)
+    return _Run(max(many - one, 1e-9) / (_TOKENS - 1), prefill)
 
 
 async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:

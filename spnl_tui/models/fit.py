@@ -93,6 +93,8 @@ class Calibration:
     decode: Mapping[str, float] = field(default_factory=dict)
     """At least "Q8_0"."""
     prefill: Mapping[str, float] = field(default_factory=dict)
+    token: float = 0.0
+    """Seconds for each decoded token, whatever the model."""
     layer: float = 0.0
     """Seconds for each layer and decoded token that do not depend on its width."""
     attention: float = 0.0
@@ -103,10 +105,10 @@ class Calibration:
     """Processor, cores and engine version: another one asks for a new calibration."""
 
     def cost(self, type: str, row: int, *, prefill: bool) -> float:
-        """Seconds for each weight of this type: as measured, else by its ratio to one that was.
+        """Seconds for each weight of this type: as measured, else by its ratio to one of its kind that was.
 
-        In a prefill a type is compared with one of its kind: with Q4_K if it has a rearranged copy, else with
-        Q8_0 without one.
+        For K-quants that is Q4_K (in a prefill only for those that have a rearranged copy, as it has), else
+        Q8_0 without such a copy.
         """
         measured = self.prefill if prefill else self.decode
         # All floats are kept in 32 bits, so one stands for all.
@@ -119,11 +121,11 @@ class Calibration:
             return measured["Q8_0"] * slower
         if (known := measured.get(name)) is not None:
             return known
-        if not prefill:
-            return measured["Q8_0"] * kernel.decode
-        if kernel.repacked and "Q4_K" in measured:
-            return measured["Q4_K"] * kernel.prefill / KERNELS["Q4_K"].prefill
-        return measured["Q8_0"] * slower * kernel.prefill / NARROW_PREFILL
+        alike = kernel.repacked if prefill else type.endswith("_K")
+        if alike and (known := measured.get("Q4_K")) is not None:
+            return known * kernel.ratio(prefill=prefill) / KERNELS["Q4_K"].ratio(prefill=prefill)
+        narrow = NARROW_PREFILL if prefill else NARROW_DECODE
+        return measured["Q8_0"] * slower * kernel.ratio(prefill=prefill) / narrow
 
 
 def assess(
@@ -299,7 +301,7 @@ def _speed(
 
 def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:
     """For one token of a reply, or of a prompt of PROMPT tokens."""
-    seconds = 0.0 if prefill else calibration.layer * (facts.layers or 0)
+    seconds = 0.0 if prefill else calibration.token + calibration.layer * (facts.layers or 0)
     tied = all(group.role != "output" for group in facts.tensors)
     for group in facts.tensors:
         if group.role == "experts":

@@ -106,6 +106,10 @@ class Kernel:
     """Bytes per element of the second copy, rearranged for speed; only of rows that are multiples of 256, and
     of Q8_0 only on a processor with VNNI."""
 
+    def ratio(self, *, prefill: bool) -> float:
+        """Work for each weight."""
+        return self.prefill if prefill else self.decode
+
 
 KERNELS: Mapping[str, Kernel] = {
     "Q2_K": Kernel(84 / 256, 0.45, 2.6),

@@ -123,7 +123,7 @@ class PullSettings:
     side_by_side: int = 2
     """How many models are pulled at once."""
     connections: int = 4
-    """Connections for each of them."""
+    """Connections for each of them: files, or ranges of one file where that is faster."""
     rate_limit_mb: float | None = None
     """The most that all pulls together take, in MB (10⁶ bytes) a second. Not set: no limit."""
     on_quit: Literal["ask", "pause", "cancel"] = "ask"

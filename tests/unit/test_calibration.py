@@ -49,6 +49,14 @@ async def test_another_machine_asks_for_another(
     assert len(measurements) == 3
 
 
+def test_what_depends_on_no_weight_is_told_apart() -> None:
+    token, layer, weight = 5e-4, 2e-4, 1e-10
+    shapes = (calibration._FLAT, calibration._WIDE, calibration._DEEP)
+    measured = [token + shape.layers * layer + shape.weights * weight for shape in shapes]
+    assert calibration._constants(*measured) == pytest.approx((token, layer))
+    assert calibration._constants(3e-3, 2e-3, 1e-3) >= (0.0, 0.0)  # noise makes nothing negative
+
+
 DAMAGED = [
     "",
     "{",
@@ -57,7 +65,8 @@ DAMAGED = [
     '{"decode": {}, "prefill": {}}',
     '{"decode": 3, "prefill": 4}',
     '{"surprise": 1}',
-    '{"decode": {"Q8_0": 0}, "prefill": {"Q8_0": 1}}',
+    '{"decode": {"Q8_0": 0}, "prefill": {"Q8_0": 1}, "token": 0}',
+    '{"decode": {"Q8_0": 1}, "prefill": {"Q8_0": 1}}',
 ]
 
 
