@@ -90,6 +90,13 @@ class ModelsPane(Horizontal):
         """The pane is shown: see what is here now, ask what is trending, and let the user type."""
         self.remove_class("-details")
         self.search.focus()
+        # What is known is painted first: the look at the disk, though in a thread, would slow that down.
+        if self.listed:
+            self.call_after_refresh(self._renew)
+        else:
+            self._renew()
+
+    def _renew(self) -> None:
         self.refresh_library()
         if not self._asked or self._results.error is not None:
             self._asked = True
