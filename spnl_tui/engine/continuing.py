@@ -1,8 +1,9 @@
 """A reply that goes on where it stopped. Pure, standard library only: the runner uses it.
 
 mistral.rs closes whatever is the last message and begins a new one; it has no `continue_final_message`. So
-the model's own chat template is given to it with a case added: if the last message holds a mark, what the
-template makes of the messages is cut at that mark. All other requests take the template as it is.
+the model's own chat template is given to it with a case added: if a message holds a mark, what the template
+makes of the messages is cut at that mark. (Prompts that are asked again have a mark of their own there, see
+asking_again.py.) All other requests take the template as it is.
 
 mistral.rs also strips the white space before the first token of a reply. So that it is known whether a word
 goes on or another one begins, the model says the last word once more, which a grammar makes it do; as a gain,
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from spnl_tui.engine.asking_again import AGAIN
 from spnl_tui.models.request import Grammar, Message
 
 _MARK = "\ue000continue here\ue000"
@@ -23,10 +25,13 @@ _LONGEST_WORD = 24
 
 
 def continuable(template: str) -> str:
-    """The same Jinja chat template, which also knows the mark."""
+    """The same Jinja chat template, which also knows the mark, and that of a prompt that is asked again."""
     return (
-        f"{{% if '{_MARK}' in messages[-1]['content'] %}}"
-        f"{{% set whole %}}{template}{{% endset %}}{{{{ (whole | split('{_MARK}'))[0] }}}}"
+        "{% set spnl_marked = namespace(any=false) %}{% for message in messages %}"
+        f"{{% if '{_MARK}' in message['content'] or '{AGAIN}' in message['content'] %}}"
+        "{% set spnl_marked.any = true %}{% endif %}{% endfor %}"
+        f"{{% if spnl_marked.any %}}{{% set whole %}}{template}{{% endset %}}"
+        f"{{{{ (whole | split('{_MARK}'))[0] | replace('{AGAIN}', '\\n') }}}}"
         f"{{% else %}}{template}{{% endif %}}"
     )
 

@@ -13,7 +13,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from spnl_tui.engine.asking_again import ask_again, times_asked
 from spnl_tui.models.request import Message
 
 STEP_TOKENS = 512
@@ -26,24 +28,51 @@ _SPARE = 256
 """Tokens for which there is room in a cached prefix that has none: mistral.rs grows them by 512."""
 
 
+_WORTH_VARYING = 400
+"""Characters from which on a prompt that is asked again is sent so that it need not be read anew."""
+
+
+class _Seen(NamedTuple):
+    sent: tuple[Message, ...]
+    asked: tuple[Message, ...]
+    """The same as the conversation has it; empty for a step of a prefill."""
+
+
 class PrefixMemory:
     """The prompts that the prefix cache has seen lately. Several threads may remember at once."""
 
     def __init__(self, size: int = 8) -> None:
         self._lock = threading.Lock()
-        self._seen: deque[tuple[Message, ...]] = deque(maxlen=size)
+        self._seen: deque[_Seen] = deque(maxlen=size)
 
     def known(self, messages: Sequence[Message]) -> int:
-        """How many characters of these messages the cache holds already."""
+        """How many characters of these messages, as they are sent, the cache holds already."""
         with self._lock:
-            return max((_common_characters(messages, seen) for seen in self._seen), default=0)
+            return max((_common_characters(messages, seen.sent) for seen in self._seen), default=0)
 
-    def remember(self, messages: tuple[Message, ...]) -> None:
-        """These messages are in the cache from now on."""
+    def remember(self, sent: tuple[Message, ...], asked: tuple[Message, ...] = ()) -> None:
+        """These messages are in the cache from now on. `asked`: a conversation that goes on has them so."""
         with self._lock:
-            if self._seen and _common_characters(self._seen[-1], messages) == _characters(self._seen[-1]):
+            last = self._seen[-1].sent if self._seen else None
+            if last is not None and _common_characters(last, sent) == _characters(last):
                 self._seen.pop()  # a step towards these
-            self._seen.append(messages)
+            self._seen.append(_Seen(sent, asked))
+
+    def as_sent(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """How to send these messages so that the cache is of use: as it has them, unless it has them all."""
+        with self._lock:
+            seen = tuple(self._seen)
+        count, alike, sent, times = len(messages), 0, messages, 0
+        for each in seen:
+            common = _common_messages(each.asked, messages)
+            if common > alike:
+                alike, sent = common, (*each.sent[:common], *messages[common:])
+            if common == count:
+                times = max(times, 1 + times_asked(each.sent[count - 1]))
+        # What is read soon anyway is sent as it is.
+        if _characters(messages) < _WORTH_VARYING:
+            times = 0
+        return ask_again((*sent[:-1], messages[-1]), times)
 
 
 def prefill_steps(
@@ -104,6 +133,12 @@ def _tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: i
 
 def _characters(messages: Sequence[Message]) -> int:
     return sum(len(message.content) for message in messages)
+
+
+def _common_messages(left: Sequence[Message], right: Sequence[Message]) -> int:
+    """How many messages at their beginnings are the same."""
+    differing = (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    return next(differing, min(len(left), len(right)))
 
 
 def _common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:

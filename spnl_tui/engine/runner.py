@@ -1,4 +1,4 @@
-"""The child program: one loaded mistral.rs pipeline, spoken to in JSON lines. The only importer of mistralrs.
+"""The child program: one loaded mistral.rs pipeline, spoken to in JSON lines.
 
     python -m spnl_tui.engine.runner PARENT_PID
 
@@ -15,16 +15,15 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.asking_again import as_read
 from spnl_tui.engine.continuing import Continuation, is_continuable
 from spnl_tui.engine.failures import (
     CannotGoOn,
@@ -35,14 +34,13 @@ from spnl_tui.engine.failures import (
     request_failure,
 )
 from spnl_tui.engine.following import follow
+from spnl_tui.engine.pipeline import MODEL, grammar_arguments, make_pipeline, sampling_arguments
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
 from spnl_tui.engine.stops import StopFilter
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 if TYPE_CHECKING:
     import mistralrs
-
-_MODEL = "default"
 
 
 class Wire:
@@ -86,7 +84,7 @@ class Runner:
         started = time.monotonic()
         self._out.send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
         try:
-            self._pipeline = _make_pipeline(command)
+            self._pipeline = make_pipeline(command)
         except BaseException as error:  # a panic in Rust is no Exception
             self._fail(load_failure(command.id, error), error)
             return
@@ -138,9 +136,9 @@ class Runner:
                 response = pipeline.send_completion_request(
                     mistralrs.CompletionRequest(
                         prompt=command.prompt,
-                        model=_MODEL,
-                        **_sampling_arguments(command.sampling),
-                        **_grammar_arguments(command.grammar),
+                        model=MODEL,
+                        **sampling_arguments(command.sampling),
+                        **grammar_arguments(command.grammar),
                     )
                 )
             choice, usage = response.choices[0], response.usage
@@ -195,7 +193,8 @@ class Runner:
         go_on: bool = False,
     ) -> None:
         started = time.monotonic()
-        for _ in self._prefill(command.id, messages, command.prefill_room):
+        sent = messages if go_on else self._as_sent(messages, command.sampling)
+        for _ in self._prefill(command.id, sent, command.prefill_room):
             if self._is_cancelled(command.id):
                 self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
                 return
@@ -203,7 +202,7 @@ class Runner:
 
         def stream() -> Iterator[Any]:
             if begun is None:
-                return self._stream(messages, command.sampling, thinking, command.grammar)
+                return self._stream(sent, command.sampling, thinking, command.grammar)
             again = self._count(begun.again)
             longer = replace(command.sampling, max_tokens=command.sampling.max_tokens + again)
             return self._stream(begun.messages, longer, thinking, begun.grammar)
@@ -219,9 +218,17 @@ class Runner:
         )
         if finished.finish_reason != "cancelled":
             said = messages[-1].content if go_on else ""
-            answered = messages[:-1] if go_on else messages
-            self._prefixes.remember((*answered, Message("assistant", said + text)))
+            reply = Message("assistant", said + text)
+            count = len(messages) - go_on
+            self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
         self._out.send(finished)
+
+    def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
+        """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
+        repeats = sampling.temperature == 0 or sampling.seed is not None
+        if repeats or not (self._continuable and self._stepped_prefill):
+            return messages
+        return self._prefixes.as_sent(messages)
 
     def _candidates(self, command: wire.Chat) -> None:
         """Make several replies side by side.
@@ -231,13 +238,14 @@ class Runner:
         asked for while the others run, but not at once: prompts of one length fail when computed together.
         """
         started = time.monotonic()
-        for _ in self._prefill(command.id, command.messages, command.prefill_room, shared=True):
+        sent = self._as_sent(command.messages, command.sampling)
+        for _ in self._prefill(command.id, sent, command.prefill_room, shared=True):
             if self._is_cancelled(command.id):
                 break
         threads: list[threading.Thread] = []
         for candidate in range(command.n):
             under_way = threading.Event()
-            arguments = (command, candidate, started, under_way)
+            arguments = (command, sent, candidate, started, under_way)
             threads.append(threading.Thread(target=self._candidate, args=arguments, daemon=True))
             threads[-1].start()
             under_way.wait()
@@ -246,7 +254,12 @@ class Runner:
             thread.join()
 
     def _candidate(
-        self, command: wire.Chat, candidate: int, started: float, under_way: threading.Event
+        self,
+        command: wire.Chat,
+        sent: tuple[Message, ...],
+        candidate: int,
+        started: float,
+        under_way: threading.Event,
     ) -> None:
         def is_cancelled() -> bool:
             return self._is_cancelled(command.id, candidate)
@@ -256,9 +269,7 @@ class Runner:
                 finished = wire.ReplyFinished(id=command.id, finish_reason="cancelled", candidate=candidate)
             else:
                 finished, text = follow(
-                    lambda: self._stream(
-                        command.messages, command.sampling, command.thinking, command.grammar
-                    ),
+                    lambda: self._stream(sent, command.sampling, command.thinking, command.grammar),
                     self._out.send,
                     is_cancelled,
                     request_id=command.id,
@@ -268,7 +279,8 @@ class Runner:
                     stop=(*command.sampling.stop, *self._stop),
                 )
                 if finished.finish_reason != "cancelled":
-                    self._prefixes.remember((*command.messages, Message("assistant", text)))
+                    reply = Message("assistant", text)
+                    self._prefixes.remember((*sent, reply), (*command.messages, reply))
             self._out.send(finished)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages, candidate)
@@ -286,7 +298,7 @@ class Runner:
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
         each with one token of reply, cost about the same in all and do both. `shared`: several replies come.
         """
-        counts = [self._count(message.content) for message in messages]
+        counts = [self._count(as_read(message.content)) for message in messages]
         total = sum(counts)
         limit = self._loaded().max_sequence_length()
         if limit is not None and total >= limit:
@@ -316,12 +328,12 @@ class Runner:
 
         request = mistralrs.ChatCompletionRequest(
             messages=[{"role": message.role, "content": message.content} for message in messages],
-            model=_MODEL,
+            model=MODEL,
             stream=True,
             enable_thinking=thinking,
             ignore_eos=ignore_eos,
-            **_sampling_arguments(sampling),
-            **_grammar_arguments(grammar),
+            **sampling_arguments(sampling),
+            **grammar_arguments(grammar),
         )
         pipeline = self._loaded()
         with self._pipeline_lock:
@@ -360,67 +372,6 @@ class Runner:
             tokens = sum(self._count(message.content) for message in messages)
             error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
         self._fail(replace(request_failure(request_id, error), candidate=candidate), error)
-
-
-def _make_pipeline(command: wire.Load) -> mistralrs.Runner:
-    import mistralrs
-
-    dtypes = {
-        "auto": mistralrs.ModelDType.Auto,
-        "f16": mistralrs.ModelDType.F16,
-        "bf16": mistralrs.ModelDType.BF16,
-        "f32": mistralrs.ModelDType.F32,
-    }
-    arguments: dict[str, Any] = {
-        "max_seqs": command.max_sequences,
-        "prefix_cache_n": command.prefix_cache,
-        "token_source": "none",
-        "in_situ_quant": command.in_situ_quantization,
-        "no_paged_attn": command.paged_attention is False,
-        "paged_attn": command.paged_attention is True,
-    }
-    with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:
-        if command.chat_template is not None:
-            template = Path(folder) / "template.jinja"
-            template.write_text(command.chat_template, encoding="utf-8")
-            arguments["jinja_explicit"] = str(template)
-        if command.format == "safetensors":
-            which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
-        else:
-            # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
-            # shown a directory that holds nothing but links to the shards.
-            links = Path(folder) / "model"
-            links.mkdir()
-            if command.config is not None:
-                (links / "config.json").write_text(command.config, encoding="utf-8")
-            names = []
-            for file in command.files:
-                source = Path(command.directory, file).resolve()
-                names.append(Path(file).name)
-                (links / names[-1]).symlink_to(source)
-            which = mistralrs.Which.GGUF(
-                quantized_model_id=str(links),
-                quantized_filename=names if len(names) > 1 else names[0],
-                dtype=dtypes[command.dtype],
-            )
-        return mistralrs.Runner(which=which, **arguments)
-
-
-def _sampling_arguments(sampling: Sampling) -> dict[str, Any]:
-    return {
-        "temperature": float(sampling.temperature),
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "min_p": sampling.min_p,
-        "repetition_penalty": sampling.repetition_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "presence_penalty": sampling.presence_penalty,
-        "max_tokens": sampling.max_tokens,
-    }
-
-
-def _grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
-    return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}
 
 
 def _die_with_parent(parent: int) -> None:

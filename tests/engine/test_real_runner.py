@@ -77,6 +77,26 @@ async def test_candidates_share_the_prefill_and_the_next_turn_finds_each_in_the_
     assert end.timing.prefill_s < prefills[0] / 2
 
 
+async def test_asking_again_reads_only_the_end(engine: Engine, model: LocalModel) -> None:
+    prompt = "Here is another list. " + LONG[: len(LONG) // 4] + " Write a story about them."
+    sampled = Sampling(temperature=0.8, max_tokens=16)
+    ends = []
+    for _ in range(3):
+        events = await chat(engine, model, prompt, sampling=sampled)
+        ends += [event for event in events if isinstance(event, wire.ReplyFinished)]
+    first, second, third = (end.timing.prefill_s or 0.0 for end in ends)
+    assert second + third < first
+    # The model is given the prompt, and a newline each time.
+    counts = [end.usage.prompt_tokens for end in ends]
+    assert counts[0] > 500
+    assert all(0 <= count - counts[0] <= 2 for count in counts)
+    # What follows finds the reply that it follows.
+    talk = [Message("user", prompt), Message("assistant", text_of(events)), Message("user", CAPITAL)]
+    async with aclosing(engine.generate_chat(model, talk, sampled)) as following:
+        (end,) = [event async for event in following if isinstance(event, wire.ReplyFinished)]
+    assert (end.timing.prefill_s or 0.0) < first / 2
+
+
 async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: LocalModel) -> None:
     messages = [
         Message("user", CAPITAL),

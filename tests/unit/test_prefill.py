@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spnl_tui.engine.asking_again import AGAIN, ask_again
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
 from spnl_tui.models.request import Message
 
@@ -58,3 +59,49 @@ def test_steps_towards_a_prompt_do_not_push_others_out_of_the_memory() -> None:
         memory.remember(prefix)
     assert memory.known(other) == 400
     assert memory.known(messages) > 16_000
+
+
+class TestAskingAgain:
+    """mistral.rs leaves a cache unused that holds all of a prompt: asked again, it must differ."""
+
+    LONG = (Message("system", "Be brief."), Message("user", "Why? " * 100))
+    REPLY, OTHER = Message("assistant", "Because."), Message("assistant", "Who knows.")
+
+    def test_a_prompt_is_sent_as_it_is_until_it_was_answered(self) -> None:
+        memory = PrefixMemory()
+        assert memory.as_sent(self.LONG) == self.LONG
+        memory.remember((*self.LONG[:1], Message("user", "Why? ")))  # a step of its prefill
+        assert memory.as_sent(self.LONG) == self.LONG
+
+    def test_each_time_it_is_another(self) -> None:
+        memory = PrefixMemory()
+        seen = set()
+        for number in range(4):
+            sent = memory.as_sent(self.LONG)
+            assert sent == ask_again(self.LONG, number)
+            seen.add(sent)
+            memory.remember((*sent, self.REPLY), (*self.LONG, self.REPLY))
+        assert len(seen) == 4
+
+    def test_the_next_turn_finds_what_was_sent(self) -> None:
+        memory = PrefixMemory()
+        memory.remember((*self.LONG, self.REPLY), (*self.LONG, self.REPLY))
+        again = memory.as_sent(self.LONG)
+        memory.remember((*again, self.OTHER), (*self.LONG, self.OTHER))
+        after = Message("user", "And then?")
+        assert memory.as_sent((*self.LONG, self.OTHER, after)) == (*again, self.OTHER, after)
+        assert memory.as_sent((*self.LONG, self.REPLY, after)) == (*self.LONG, self.REPLY, after)
+        # Also once the conversation has gone on, and that turn is asked once more.
+        turn = (*again, self.OTHER, after, self.REPLY)
+        memory.remember(turn, (*self.LONG, self.OTHER, after, self.REPLY))
+        *before, last = memory.as_sent((*self.LONG, self.OTHER, after))
+        assert tuple(before) == (*again, self.OTHER)
+        assert last == Message("user", after.content + AGAIN)
+        edited = Message("user", "And before?")
+        assert memory.as_sent((*self.LONG, self.OTHER, edited)) == (*again, self.OTHER, edited)
+
+    def test_a_short_prompt_is_sent_as_it_is(self) -> None:
+        memory = PrefixMemory()
+        short = (Message("user", "Why?"),)
+        memory.remember((*short, self.REPLY), (*short, self.REPLY))
+        assert memory.as_sent(short) == short

@@ -1,0 +1,87 @@
+"""Our words in mistral.rs's: a Load becomes a pipeline, sampling and grammar the arguments of a request.
+
+Only the runner and this module, which only the runner uses, import mistralrs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.models.request import Grammar, Sampling
+
+if TYPE_CHECKING:
+    import mistralrs
+
+MODEL = "default"
+"""The name of a pipeline's only model."""
+
+
+def make_pipeline(command: wire.Load) -> mistralrs.Runner:
+    """Load the model. Holds the GIL until it is done.
+
+    Raises:
+        BaseException: as mistral.rs does; a panic in Rust is no Exception.
+    """
+    import mistralrs
+
+    dtypes = {
+        "auto": mistralrs.ModelDType.Auto,
+        "f16": mistralrs.ModelDType.F16,
+        "bf16": mistralrs.ModelDType.BF16,
+        "f32": mistralrs.ModelDType.F32,
+    }
+    arguments: dict[str, Any] = {
+        "max_seqs": command.max_sequences,
+        "prefix_cache_n": command.prefix_cache,
+        "token_source": "none",
+        "in_situ_quant": command.in_situ_quantization,
+        "no_paged_attn": command.paged_attention is False,
+        "paged_attn": command.paged_attention is True,
+    }
+    with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:
+        if command.chat_template is not None:
+            template = Path(folder) / "template.jinja"
+            template.write_text(command.chat_template, encoding="utf-8")
+            arguments["jinja_explicit"] = str(template)
+        if command.format == "safetensors":
+            which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
+        else:
+            # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
+            # shown a directory that holds nothing but links to the shards.
+            links = Path(folder) / "model"
+            links.mkdir()
+            if command.config is not None:
+                (links / "config.json").write_text(command.config, encoding="utf-8")
+            names = []
+            for file in command.files:
+                source = Path(command.directory, file).resolve()
+                names.append(Path(file).name)
+                (links / names[-1]).symlink_to(source)
+            which = mistralrs.Which.GGUF(
+                quantized_model_id=str(links),
+                quantized_filename=names if len(names) > 1 else names[0],
+                dtype=dtypes[command.dtype],
+            )
+        return mistralrs.Runner(which=which, **arguments)
+
+
+def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
+    """What a request is given of it; seeds and stop sequences are the runner's own affair."""
+    return {
+        "temperature": float(sampling.temperature),
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "max_tokens": sampling.max_tokens,
+    }
+
+
+def grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
+    """What a request is given to keep a reply to a form."""
+    return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}
