@@ -74,8 +74,8 @@ async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> O
             if not isinstance(event, wire.ReplyFinished):
                 return Outcome(verdict, text, error=_why(event))
             finished = event
-            if plan.max_candidates > 1 and (error := await _side_by_side(process, tokens)):
-                return Outcome(verdict, text, error=f"two at once: {error}")
+            if error := await _again(process, tokens):
+                return Outcome(verdict, text, error=f"asked again: {error}")
             return Outcome(verdict, text, finished.usage.completion_tokens)
     except TimeoutError:
         return Outcome(verdict, error=f"nothing within {_LIMIT_S} s")
@@ -83,20 +83,16 @@ async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> O
         await process.end()
 
 
-async def _side_by_side(process: RunnerProcess, tokens: int) -> str | None:
-    """Why two replies from one prefill failed; None: they came."""
-    events = process.subscribe(3)
+async def _again(process: RunnerProcess, tokens: int) -> str | None:
+    """Why a prompt that is asked twice failed; None: both replies came."""
     sampling = Sampling(temperature=1, max_tokens=tokens)
-    await process.send(wire.Chat(id=3, messages=(Message("user", _LONGER),), sampling=sampling, n=2))
-    ended: set[int] = set()
-    while len(ended) < 2:
-        match event := await events.get():
-            case wire.ReplyFinished(candidate=candidate):
-                ended.add(candidate)
-            case wire.PrefillProgressed() | wire.ReplyChunk():
-                continue
-            case _:
-                return _why(event)
+    for id in (3, 4):
+        events = process.subscribe(id)
+        await process.send(wire.Chat(id=id, messages=(Message("user", _LONGER),), sampling=sampling))
+        while isinstance(event := await events.get(), wire.PrefillProgressed | wire.ReplyChunk):
+            pass
+        if not isinstance(event, wire.ReplyFinished):
+            return _why(event)
     return None
 
 

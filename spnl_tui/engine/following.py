@@ -32,16 +32,13 @@ def follow(
     is_cancelled: Callable[[], bool],
     *,
     request_id: int,
-    candidate: int = 0,
     started: float,
-    on_chunk: Callable[[], None] = lambda: None,
     stop: Sequence[str] = (),
     begun: Continuation | None = None,
 ) -> Followed:
     """Send a reply as it comes. Nobody else may hold the stream: dropping it is what stops the decoding.
 
     `started` is when its prefill began, by the monotonic clock; `begun` the reply that it goes on with.
-    `on_chunk` is told of each chunk of mistral.rs.
     """
     stream = open_stream()
     first: float | None = None
@@ -53,12 +50,9 @@ def follow(
     stops = StopFilter(stop)
 
     def chunk_so_far() -> wire.ReplyChunk:
-        return wire.ReplyChunk(
-            id=request_id, text=text, reasoning=reasoning, tokens=tokens, candidate=candidate
-        )
+        return wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens)
 
     for chunk in stream:
-        on_chunk()
         if is_cancelled():
             reason = "cancelled"
             break
@@ -98,6 +92,5 @@ def follow(
             itl_s=decode_s / (completed - 1) if completed > 1 else None,
             decode_tokens_per_s=(completed - 1) / decode_s if completed > 1 and decode_s else None,
         ),
-        candidate=candidate,
     )
     return Followed(finished, whole)

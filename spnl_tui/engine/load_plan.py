@@ -15,14 +15,13 @@ from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import choose_in_situ
 from spnl_tui.models.machine import Device, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
-from spnl_tui.models.support import RECURRENT_ARCHITECTURES, missing_config
+from spnl_tui.models.support import missing_config
 from spnl_tui.models.templates import ChatTemplate
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
 """Tokens, where neither the user nor the model says less."""
 LEAST_CONTEXT = 1024
-_MOST_CANDIDATES = 16
 """Tokens below which short memory does not cut the context: a chat needs them."""
 
 
@@ -57,9 +56,6 @@ class LoadPlan:
     paged_attention: bool
     max_sequences: int
     """Requests at a time."""
-    max_candidates: int
-    """Replies to one prompt that can be made side by side, as one request with one prefill. 1 on a device
-    that serves requests side by side anyway."""
     context: int
     memory: MemoryEstimate
     context_limit: int | None = None
@@ -132,7 +128,6 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         paged_attention=paged,
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
-        max_candidates=_max_candidates(facts, wish) if on_cpu else 1,
         context=context,
         memory=memory(context),
         context_limit=None if wish.context is None else context,
@@ -143,11 +138,6 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         config=missing_config(facts),
         reasons=tuple(reasons),
     )
-
-
-def _max_candidates(facts: ModelFacts, wish: LoadOverrides) -> int:
-    shares = wish.prefix_cache > 0 and facts.architecture not in RECURRENT_ARCHITECTURES
-    return _MOST_CANDIDATES if shares else 1
 
 
 def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device:

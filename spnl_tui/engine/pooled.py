@@ -40,14 +40,12 @@ _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _TELLING = 400
 """Characters from which on a prompt tells how many tokens they make: a shorter one is mostly template."""
-_SHARED_TOKENS = 200
-"""A prompt that is worth sharing: reading it takes longer than what decoding loses by it."""
 _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
 
-def all_wanted(candidate: int) -> bool:
-    """Every reply of a request is wanted to its end."""
+def wanted() -> bool:
+    """A reply that is wanted to its end."""
     return True
 
 
@@ -141,7 +139,7 @@ class PooledModel:
         If that is not known, it is expected to be like the last one, and somewhat longer.
         """
         tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
-        need = self._need(min(tokens, self.plan.context), 1 if next is None else replies_of(next))
+        need = self._need(min(tokens, self.plan.context))
         # A new process can do no better than to load and to serve this.
         return self.memory_bytes() + need > max(self._limit(), self._loaded_bytes + 2 * need)
 
@@ -155,13 +153,9 @@ class PooledModel:
         copies = 2 if self.plan.prefix_cache else 1
         return (self.plan.memory.kv_cache or 0) / copies / self.plan.context
 
-    def _need(self, tokens: int, replies: int) -> float:
-        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask.
-
-        Each of several replies stays in the cache with the prompt, and before them the prompt itself.
-        """
-        copies = 2 if replies == 1 else replies + 2
-        return copies * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
+    def _need(self, tokens: int) -> float:
+        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
+        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
     def _tokens(self, command: wire.Chat | wire.Complete) -> int:
         """About how many tokens this prompt has."""
@@ -231,97 +225,69 @@ class PooledModel:
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
-    def shares_prefill(self, chat: wire.Chat) -> bool:
-        """Whether the replies to this request are better made side by side, on a CPU, than one by one.
-
-        Side by side they decode at two thirds of the speed, and not to the last bit as alone: a greedy reply,
-        one that is to be repeated from a seed, and one that goes on are made alone.
-        """
-        sampled = chat.sampling.temperature > 0 and chat.sampling.seed is None and not chat.go_on
-        fits = 1 < chat.n <= self.plan.max_candidates
-        return sampled and fits and self._tokens(chat) >= _SHARED_TOKENS
-
     async def serve(
         self,
         command: wire.Chat | wire.Complete,
         on_abandoned: Callable[[Rest], None],
-        is_wanted: Callable[[int], bool] = all_wanted,
+        is_wanted: Callable[[], bool] = wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         """Send one command to the loaded runner, with an id of its own, and yield its events up to the last.
 
-        There is one ReplyFinished or RequestFailed for each of its replies. With every event `is_wanted` is
-        asked which of them are still wanted, and the others are stopped.
-
+        With every event `is_wanted` is asked whether the reply is still wanted; else it is stopped.
         If the caller leaves before that, `on_abandoned` is given what must still be done, and done
         before the next request: to stop the engine, softly or by ending the process.
         """
-        replies = replies_of(command)
         if (process := self._process) is None:
-            unloaded = _failed(
-                0, "internal", "The model was unloaded", self.model.name, "Send again to load it."
-            )
-            for candidate in range(replies):
-                yield dataclasses.replace(unloaded, candidate=candidate)
+            yield _failed(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
             return
         self._seed_ready = None
         command_id = process.next_id()
         command = dataclasses.replace(command, id=command_id, prefill_room=self._prefill_room())
         events = process.subscribe(command_id)
-        decoding = False
-        going_on = set(range(replies))
-        told: set[int] = set()
+        decoding = finished = told = False
         reply = ""
         try:
             await process.send(command)
-            while going_on:
+            while not finished:
                 event = await events.get()
-                for candidate in [each for each in going_on - told if not is_wanted(each)]:
-                    told.add(candidate)
-                    cancel = wire.Cancel(id=process.next_id(), target=command_id, candidate=candidate)
-                    await process.send(cancel)
+                if not (told or is_wanted()):
+                    told = True
+                    await process.send(wire.Cancel(id=process.next_id(), target=command_id))
                 if isinstance(event, wire.RunnerEnded):
-                    failure = _failed(
+                    event = _failed(
                         command_id,
                         "internal",
                         "The runner ended",
                         f"{self.model.name}: {event.reason}.",
                         "Send again: a new runner starts by itself.",
                     )
-                    ended, going_on = sorted(going_on), set()
-                    for candidate in ended:
-                        yield dataclasses.replace(failure, candidate=candidate)
-                    return
                 if isinstance(event, wire.ReplyChunk):
                     decoding = True
-                    if event.candidate == 0:
-                        reply += event.text
+                    reply += event.text
                 elif isinstance(event, wire.ReplyFinished) and event.usage.prompt_tokens:
                     self._last_tokens = event.usage.prompt_tokens + event.usage.completion_tokens
                     if (characters := _characters(command)) >= _TELLING:
                         self._tokens_per_character = event.usage.prompt_tokens / characters
-                if isinstance(event, FINAL):
-                    going_on.discard(event.candidate)
+                finished = isinstance(event, FINAL)
                 yield event
         finally:
             self.last_used = time.monotonic()
-            if isinstance(command, wire.Chat) and (decoding or not going_on):
+            if isinstance(command, wire.Chat) and (decoding or finished):
                 self._said = (*command.messages, Message("assistant", reply))
-            if not going_on:
+            if finished:
                 process.unsubscribe(command_id)
             else:
-                abandon = partial(self._abandon, process, command_id, events, len(going_on), decoding)
-                on_abandoned(abandon)
+                on_abandoned(partial(self._abandon, process, command_id, events, decoding))
 
     async def _abandon(
         self,
         process: RunnerProcess,
         command_id: int,
         events: asyncio.Queue[wire.Event],
-        going_on: int,
         decoding: bool,
         turns: Turns,
     ) -> None:
-        """Free the runner of a request that nobody waits for, of which so many replies have not ended.
+        """Free the runner of a request that nobody waits for.
 
         In decode the runner drops the stream at once. In prefill it can only be ended, unless the step
         that it is in ends soon: whatever comes first within the bound.
@@ -330,8 +296,8 @@ class PooledModel:
         patience = CANCEL_BOUND_S if decoding else max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while going_on and not isinstance(event := await events.get(), wire.RunnerEnded):
-                    going_on -= isinstance(event, FINAL)
+                while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
+                    pass
                 process.unsubscribe(command_id)
                 return
         await process.end()
@@ -410,11 +376,6 @@ async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -
         await asyncio.wait([load])
 
 
-def replies_of(command: wire.Chat | wire.Complete) -> int:
-    """How many replies it asks for."""
-    return command.n if isinstance(command, wire.Chat) else 1
-
-
 def _characters(command: wire.Chat | wire.Complete) -> int:
     if isinstance(command, wire.Complete):
         return len(command.prompt)
@@ -432,7 +393,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         in_situ_quantization=plan.in_situ_quantization,
         dtype=plan.dtype,
         device=plan.device,
-        max_sequences=max(plan.max_sequences, plan.max_candidates),
+        max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),

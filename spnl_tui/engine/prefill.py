@@ -22,8 +22,6 @@ STEP_TOKENS = 512
 """The shortest step: short enough that it takes seconds at most."""
 
 
-_WORTH_SHARING = 32
-"""Tokens from which on a prompt that is answered several times is read ahead of all replies to it."""
 _SPARE = 256
 """Tokens for which there is room in a cached prefix that has none: mistral.rs grows them by 512."""
 
@@ -81,15 +79,13 @@ def prefill_steps(
     known: int,
     *,
     room: int | None = None,
-    shared: bool = False,
     step: int = STEP_TOKENS,
 ) -> Iterator[tuple[int, tuple[Message, ...]]]:
     """The prefixes to send before the prompt itself, each with how many tokens are then read.
 
     `counts` are the tokens of each message, `known` the characters that the cache holds already, `room` the
     tokens that there is memory for. Nothing is yielded for a prompt with no more than one step to read: the
-    last step is always the prompt itself. `shared`: it is answered several times, and all but its last token
-    is read in these steps. The prompt itself would not do: mistral.rs leaves a cache unused that holds all.
+    last step is always the prompt itself.
     """
     total = sum(counts)
     start = _tokens_of(messages, counts, known)
@@ -99,8 +95,6 @@ def prefill_steps(
     for number in range(1, steps + 1):
         position = start + (total - start) * number // (steps + 1)
         yield position, _prefix(messages, counts, position)
-    if shared and total - start >= _WORTH_SHARING:
-        yield total - 1, _prefix(messages, counts, total - 1)
 
 
 def _kept(start: int, total: int, steps: int) -> int:

@@ -78,8 +78,6 @@ class Chat:
     grammar: Grammar | None = None
     go_on: bool = False
     """Go on with the text of the last message, which is the assistant's, in place of answering it."""
-    n: int = 1
-    """Replies wanted, made side by side from one prefill. Each ends by itself."""
     prefill_room: int | None = None
     """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
     A long prefill goes in fewer steps where it is short."""
@@ -111,8 +109,6 @@ class Cancel:
 
     id: int
     target: int
-    candidate: int | None = None
-    """This one of its replies; None: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +199,7 @@ class ReplyChunk:
     tokens: int = 0
     """Tokens of the reply so far, this chunk included."""
     candidate: int = 0
-    """Which of the replies of its request this belongs to. Of several inputs the service numbers them."""
+    """Which of n candidates or inputs this belongs to; set by the service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

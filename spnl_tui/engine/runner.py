@@ -69,8 +69,8 @@ class Runner:
         self._pipeline: mistralrs.Runner | None = None
         # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
         self._pipeline_lock = threading.Lock()
-        self._cancelled: set[tuple[int, int | None]] = set()
-        """Ids of requests, each with the candidate that is meant; None: all of them."""
+        self._cancelled: set[int] = set()
+        """Ids of requests."""
         self._raw = False
         self._continuable = False
         self._stop: tuple[str, ...] = ()
@@ -111,15 +111,11 @@ class Runner:
                 raise NoChatTemplate
             if command.go_on and not self._continuable:
                 raise CannotGoOn
-            if command.n > 1:
-                self._candidates(command)
-            else:
-                self._reply(command, command.messages, command.thinking, go_on=command.go_on)
+            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
         except BaseException as error:
-            for candidate in range(command.n):
-                self._fail_request(command.id, error, command.messages, candidate)
+            self._fail_request(command.id, error, command.messages)
         finally:
-            self._forget_cancels(command.id)
+            self._cancelled.discard(command.id)
 
     def complete(self, command: wire.Complete) -> None:
         """Continue the text: streamed where the model was loaded raw, else in one piece."""
@@ -165,7 +161,7 @@ class Runner:
         except BaseException as error:
             self._fail_request(command.id, error, messages)
         finally:
-            self._forget_cancels(command.id)
+            self._cancelled.discard(command.id)
 
     def tokenize(self, command: wire.Tokenize) -> None:
         """Count tokens. Takes milliseconds also while a reply streams."""
@@ -176,11 +172,7 @@ class Runner:
 
     def cancel(self, command: wire.Cancel) -> None:
         """Mark the request; its thread sees the mark before the next chunk or prefill step."""
-        self._cancelled.add((command.target, command.candidate))
-
-    def _forget_cancels(self, request_id: int) -> None:
-        # A copy: the thread that reads commands may add to it meanwhile.
-        self._cancelled.difference_update(each for each in tuple(self._cancelled) if each[0] == request_id)
+        self._cancelled.add(command.target)
 
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 
@@ -195,7 +187,7 @@ class Runner:
         started = time.monotonic()
         sent = messages if go_on else self._as_sent(messages, command.sampling)
         for _ in self._prefill(command.id, sent, command.prefill_room):
-            if self._is_cancelled(command.id):
+            if command.id in self._cancelled:
                 self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
                 return
         begun = Continuation.of(messages) if go_on else None
@@ -210,7 +202,7 @@ class Runner:
         finished, text = follow(
             stream,
             self._out.send,
-            lambda: self._is_cancelled(command.id),
+            lambda: command.id in self._cancelled,
             request_id=command.id,
             started=started,
             stop=(*command.sampling.stop, *self._stop),
@@ -226,77 +218,15 @@ class Runner:
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
         """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
         repeats = sampling.temperature == 0 or sampling.seed is not None
-        if repeats or not (self._continuable and self._stepped_prefill):
+        if repeats or self._raw or not self._stepped_prefill:
             return messages
         return self._prefixes.as_sent(messages)
 
-    def _candidates(self, command: wire.Chat) -> None:
-        """Make several replies side by side.
-
-        mistral.rs looks for a prompt's prefix in its cache when the prompt is sent, and leaves a cache unused
-        that holds all of it, as it does once a reply to the very same prompt has ended. So each reply is
-        asked for while the others run, but not at once: prompts of one length fail when computed together.
-        """
-        started = time.monotonic()
-        sent = self._as_sent(command.messages, command.sampling)
-        for _ in self._prefill(command.id, sent, command.prefill_room, shared=True):
-            if self._is_cancelled(command.id):
-                break
-        threads: list[threading.Thread] = []
-        for candidate in range(command.n):
-            under_way = threading.Event()
-            arguments = (command, sent, candidate, started, under_way)
-            threads.append(threading.Thread(target=self._candidate, args=arguments, daemon=True))
-            threads[-1].start()
-            under_way.wait()
-            started = time.monotonic()
-        for thread in threads:
-            thread.join()
-
-    def _candidate(
-        self,
-        command: wire.Chat,
-        sent: tuple[Message, ...],
-        candidate: int,
-        started: float,
-        under_way: threading.Event,
-    ) -> None:
-        def is_cancelled() -> bool:
-            return self._is_cancelled(command.id, candidate)
-
-        try:
-            if is_cancelled():
-                finished = wire.ReplyFinished(id=command.id, finish_reason="cancelled", candidate=candidate)
-            else:
-                finished, text = follow(
-                    lambda: self._stream(sent, command.sampling, command.thinking, command.grammar),
-                    self._out.send,
-                    is_cancelled,
-                    request_id=command.id,
-                    candidate=candidate,
-                    started=started,
-                    on_chunk=under_way.set,
-                    stop=(*command.sampling.stop, *self._stop),
-                )
-                if finished.finish_reason != "cancelled":
-                    reply = Message("assistant", text)
-                    self._prefixes.remember((*sent, reply), (*command.messages, reply))
-            self._out.send(finished)
-        except BaseException as error:
-            self._fail_request(command.id, error, command.messages, candidate)
-        finally:
-            under_way.set()
-
-    def _is_cancelled(self, request_id: int, candidate: int = 0) -> bool:
-        return not self._cancelled.isdisjoint({(request_id, None), (request_id, candidate)})
-
-    def _prefill(
-        self, request_id: int, messages: tuple[Message, ...], room: int | None, *, shared: bool = False
-    ) -> Iterator[None]:
+    def _prefill(self, request_id: int, messages: tuple[Message, ...], room: int | None) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
 
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
-        each with one token of reply, cost about the same in all and do both. `shared`: several replies come.
+        each with one token of reply, cost about the same in all and do both.
         """
         counts = [self._count(as_read(message.content)) for message in messages]
         total = sum(counts)
@@ -307,7 +237,7 @@ class Runner:
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
         if self._stepped_prefill:
             known = self._prefixes.known(messages)
-            for done, prefix in prefill_steps(messages, counts, known, room=room, shared=shared):
+            for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
                 for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
                     pass
@@ -326,6 +256,8 @@ class Runner:
     ) -> Iterator[Any]:
         import mistralrs
 
+        if not self._continuable:  # the template knows no marks
+            messages = tuple(replace(message, content=as_read(message.content)) for message in messages)
         request = mistralrs.ChatCompletionRequest(
             messages=[{"role": message.role, "content": message.content} for message in messages],
             model=MODEL,
@@ -364,14 +296,12 @@ class Runner:
         print(f"{failure.title}: {error!r}", file=sys.stderr, flush=True)
         self._out.send(failure)
 
-    def _fail_request(
-        self, request_id: int, error: BaseException, messages: tuple[Message, ...], candidate: int = 0
-    ) -> None:
+    def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
         if is_too_long(error):
             # It fitted without the template's own tokens. The engine does not say by how much it is too long.
             tokens = sum(self._count(message.content) for message in messages)
             error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
-        self._fail(replace(request_failure(request_id, error), candidate=candidate), error)
+        self._fail(request_failure(request_id, error), error)
 
 
 def _die_with_parent(parent: int) -> None:

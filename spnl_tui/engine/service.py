@@ -14,7 +14,7 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.pooled import FINAL, PooledModel, Rest, all_wanted, replies_of
+from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
 from spnl_tui.engine.process import RUNNER, RunnerProcess
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
@@ -46,6 +46,11 @@ class LoadedModel:
     plan: LoadPlan
     idle_s: float | None = None
     """Seconds since its last request; None if it is not idle."""
+
+
+def all_wanted(candidate: int) -> bool:
+    """Every reply of a request is wanted to its end."""
+    return True
 
 
 class Engine:
@@ -112,9 +117,9 @@ class Engine:
         With `go_on` the last message is the beginning of the reply, and only what follows it is given.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
-        candidate one ReplyFinished or RequestFailed; `candidate` tells which. Candidates of a long prompt
-        share its prefill, and come side by side; else they come one after the other on a CPU. One that is not
-        wanted any more (`is_wanted` is asked again and again) is stopped, or not begun: "cancelled".
+        candidate one ReplyFinished or RequestFailed; `candidate` tells which. On a CPU they come one after
+        the other: those after the first find the prompt in the cache. One that is not wanted any more
+        (`is_wanted` is asked again and again) is stopped, or not begun: "cancelled".
         """
         chat = wire.Chat(
             id=0,
@@ -123,9 +128,8 @@ class Engine:
             thinking=thinking,
             grammar=grammar,
             go_on=go_on,
-            n=n,
         )
-        return self._fan_out(model, [chat], sampling, is_wanted)
+        return self._fan_out(model, [chat] * n, sampling, is_wanted)
 
     def generate_completion(
         self, model: LocalModel, inputs: Sequence[str], sampling: Sampling, *, grammar: Grammar | None = None
@@ -203,23 +207,15 @@ class Engine:
         sampling: Sampling,
         is_wanted: Callable[[int], bool] = all_wanted,
     ) -> AsyncGenerator[wire.Event, None]:
-        replies = sum(map(replies_of, commands))
         try:
             pooled = await self._pooled(model)
         except SpnlError as error:
-            for candidate in range(replies):
+            for candidate in range(len(commands)):
                 yield _failure(error, candidate)
             return
-        if any(isinstance(command, wire.Chat) and pooled.shares_prefill(command) for command in commands):
-            (command,) = commands
-            async with aclosing(self._request(pooled, command, 0, None, is_wanted)) as events:
-                async for event in events:
-                    yield event
-            return
-        single = [each for command in commands for each in _one_by_one(command)]
         if pooled.plan.max_sequences == 1:
             # One after the other, each queued anew: another conversation gets its turn in between.
-            for candidate, command in enumerate(single):
+            for candidate, command in enumerate(commands):
                 if not is_wanted(candidate):
                     yield wire.ReplyFinished(id=0, finish_reason="cancelled", candidate=candidate)
                     continue
@@ -235,12 +231,12 @@ class Engine:
                 "On this device requests share one stream of random numbers.",
                 "Leave the seed out, use temperature 0, or run on the CPU.",
             )
-            for candidate in range(replies):
+            for candidate in range(len(commands)):
                 yield _failure(refusal, candidate)
             return
         streams = [
             self._request(pooled, command, candidate, None, is_wanted)
-            for candidate, command in enumerate(single)
+            for candidate, command in enumerate(commands)
         ]
         async with aclosing(_merge(streams)) as merged:
             async for event in merged:
@@ -250,11 +246,11 @@ class Engine:
         self,
         pooled: PooledModel,
         command: wire.Chat | wire.Complete,
-        first: int,
+        candidate: int,
         seed: int | None,
         is_wanted: Callable[[int], bool],
     ) -> AsyncGenerator[wire.Event, None]:
-        """One command and its events; the replies are numbered from `first`."""
+        """One command and its events."""
         asked = time.monotonic()
         turns = self._turns(pooled)
         turn = turns.ask()
@@ -269,21 +265,20 @@ class Engine:
             async with aclosing(self._load_for(pooled, command, seed)) as loading:
                 async for event in loading:
                     if isinstance(event, wire.RequestFailed):
-                        for candidate in range(replies_of(command)):
-                            yield dataclasses.replace(event, candidate=first + candidate)
+                        yield dataclasses.replace(event, candidate=candidate)
                         return
                     yield event
             loaded = time.monotonic()
-            serving = pooled.serve(command, abandoned.append, lambda candidate: is_wanted(first + candidate))
+            serving = pooled.serve(command, abandoned.append, lambda: is_wanted(candidate))
             async with aclosing(serving) as events:
                 async for event in events:
                     if isinstance(event, wire.ReplyFinished):
-                        # Those after the first have waited for nothing but the ones before.
-                        waited = (loaded - let_in, let_in - asked) if event.candidate == 0 else (0.0, 0.0)
-                        timing = dataclasses.replace(event.timing, load_s=waited[0], queue_s=waited[1])
+                        timing = dataclasses.replace(
+                            event.timing, load_s=loaded - let_in, queue_s=let_in - asked
+                        )
                         event = dataclasses.replace(event, timing=timing)
-                    if first and isinstance(event, (wire.ReplyChunk, *FINAL)):
-                        event = dataclasses.replace(event, candidate=first + event.candidate)
+                    if candidate and isinstance(event, (wire.ReplyChunk, *FINAL)):
+                        event = dataclasses.replace(event, candidate=candidate)
                     yield event
         finally:
             if abandoned:
@@ -437,12 +432,6 @@ async def _merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGe
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
-
-
-def _one_by_one(command: wire.Chat | wire.Complete) -> list[wire.Chat | wire.Complete]:
-    """The same as requests for one reply each."""
-    single = dataclasses.replace(command, n=1) if isinstance(command, wire.Chat) else command
-    return [single] * replies_of(command)
 
 
 def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:

@@ -53,14 +53,6 @@ GGUF_ARCHITECTURES_WITH_PROJECTOR = frozenset({
 """Loaded only together with a projector (mmproj), even for text alone."""
 
 
-RECURRENT_ARCHITECTURES = frozenset({
-    "lfm2", "lfm2moe", "qwen3next", "qwen35", "qwen35moe", "granitehybrid",
-    "Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "Qwen3NextForCausalLM", "Qwen3_5ForCausalLM",
-    "GraniteMoeHybridForCausalLM",
-})  # fmt: skip
-"""They keep a state besides keys and values, and mistral.rs serves one sequence of them at a time."""
-
-
 def missing_config(facts: ModelFacts) -> dict[str, object] | None:
     """What config.json must say beside this GGUF for mistral.rs to load it; None if it needs none.
 

@@ -1,4 +1,4 @@
-"""Several replies to one prompt as one request to the engine, so that they share its prefill."""
+"""Several replies to one prompt as one request to the engine, which is prepared once."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ async def test_it_knows_the_capital_of_france(engine: Engine, model: LocalModel)
     assert end.timing.decode_tokens_per_s is not None
 
 
-async def test_candidates_share_the_prefill_and_the_next_turn_finds_each_in_the_cache(
+async def test_candidates_read_the_prompt_once_and_the_next_turn_finds_each_in_the_cache(
     engine: Engine, model: LocalModel
 ) -> None:
     prompt = "Here is a list. " + LONG[: len(LONG) // 4] + " Write a long story about them."
@@ -65,7 +65,7 @@ async def test_candidates_share_the_prefill_and_the_next_turn_finds_each_in_the_
     events = await chat(engine, model, prompt, sampling=sampled, n=3)
     ends = {e.candidate: e for e in events if isinstance(e, wire.ReplyFinished)}
     assert sorted(ends) == [0, 1, 2]
-    assert ends[0].usage.prompt_tokens == ends[2].usage.prompt_tokens > 500
+    assert ends[0].usage.prompt_tokens > 500
     prefills = [ends[candidate].timing.prefill_s or 0 for candidate in range(3)]
     # Alone, each of the others would take as long as the first.
     assert prefills[1] + prefills[2] < prefills[0]

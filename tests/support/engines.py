@@ -36,7 +36,6 @@ def fake_plan(memory: int = 0, **options: Any) -> LoadPlan:
             "prefix_cache": 16,
             "paged_attention": False,
             "max_sequences": 1,
-            "max_candidates": 16,
             "context": 4096,
             "memory": MemoryEstimate(memory or 10**9, 0, 0, memory or 1),
             **options,

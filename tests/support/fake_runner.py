@@ -11,8 +11,8 @@ What it does is said in the last message, by words:
     log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
     grow          take 50 MB more memory, and keep it
 
-Several replies to one prompt are made side by side. A model directory called "refused" cannot be loaded,
-"slow" takes 30 seconds, "dying" ends the process. Replies say which process gave them: "word-PID".
+A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
+Replies say which process gave them: "word-PID".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from spnl_tui.engine import protocol as wire
 
 _out = threading.Lock()
-_cancelled: set[tuple[int, int | None]] = set()
+_cancelled: set[int] = set()
 _kept: list[bytes] = []
 
 
@@ -57,7 +57,7 @@ def note(options: dict[str, str]) -> None:
             log.write(f"{time.monotonic()}\n")
 
 
-def reply(command_id: int, text: str, n: int = 1) -> None:
+def reply(command_id: int, text: str) -> None:
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
     note(options)
@@ -68,19 +68,10 @@ def reply(command_id: int, text: str, n: int = 1) -> None:
     if "fail" in text.split():
         send(wire.RequestFailed(id=command_id, kind="request", title="Failed", message="as asked", hint=""))
         return
-    arguments = (command_id, text, options, total)
-    sides = [threading.Thread(target=words, args=(*arguments, side), daemon=True) for side in range(1, n)]
-    for side in sides:
-        side.start()
-    words(*arguments, 0)
-
-
-def words(command_id: int, text: str, options: dict[str, str], total: int, candidate: int) -> None:
-    """One reply."""
     count = int(options.get("tokens", 5))
     for number in range(count):
-        if not _cancelled.isdisjoint({(command_id, None), (command_id, candidate)}):
-            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled", candidate=candidate))
+        if command_id in _cancelled:
+            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
             return
         if number == 3 and "die" in text.split():
             print("thread panicked: as asked", file=sys.stderr, flush=True)
@@ -88,8 +79,7 @@ def words(command_id: int, text: str, options: dict[str, str], total: int, candi
         if number == 3 and "garbage" in text.split():
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
-        chunk = f"word-{os.getpid()} "
-        send(wire.ReplyChunk(id=command_id, text=chunk, tokens=number + 1, candidate=candidate))
+        send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
         note(options)
         time.sleep(float(options.get("delay", 0)))
     send(
@@ -98,7 +88,6 @@ def words(command_id: int, text: str, options: dict[str, str], total: int, candi
             finish_reason="stop",
             usage=wire.Usage(prompt_tokens=total, completion_tokens=count),
             timing=wire.Timing(prefill_s=0.01, ttft_s=0.01, itl_s=0.01, decode_tokens_per_s=100.0),
-            candidate=candidate,
         )
     )
 
@@ -109,15 +98,14 @@ def main() -> None:
         match wire.decode(line):
             case wire.Load() as command:
                 load(command)
-            case wire.Chat(id=command_id, messages=messages, n=n):
-                arguments = (command_id, messages[-1].content, n)
-                threading.Thread(target=reply, args=arguments, daemon=True).start()
+            case wire.Chat(id=command_id, messages=messages):
+                threading.Thread(target=reply, args=(command_id, messages[-1].content), daemon=True).start()
             case wire.Complete(id=command_id, prompt=prompt):
                 threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()
             case wire.Tokenize(id=command_id, texts=texts):
                 send(wire.Tokenized(id=command_id, counts=tuple(len(text.split()) for text in texts)))
-            case wire.Cancel(target=target, candidate=candidate):
-                _cancelled.add((target, candidate))
+            case wire.Cancel(target=target):
+                _cancelled.add(target)
             case _:
                 break
     os._exit(0)
