@@ -190,6 +190,12 @@ class Conversation:
         """Whether there are others in this one's place."""
         return len(self._children[self._turns[turn_id].parent]) > 1
 
+    def last_fork(self) -> Turn | None:
+        """The last turn of the active branch that has siblings; None if none has."""
+        if all(len(children) <= 1 for children in self._children.values()):
+            return None  # as in most, which may be long, and keys ask for this
+        return next((turn for turn in reversed(self.path()) if self.has_siblings(turn.id)), None)
+
     def path(self) -> tuple[Turn, ...]:
         """The active branch, from the first turn to the last."""
         if self._branch is None:

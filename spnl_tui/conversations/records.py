@@ -13,7 +13,8 @@ import json
 import math
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from spnl_tui.errors import RequestError
 
@@ -42,8 +43,7 @@ def from_plain(cls: type[T], plain: Any) -> T:
     """
     if not isinstance(plain, dict):
         raise ValueError(f"{cls.__name__} must be an object, not {_kind(plain)}")
-    hints = _hints(cls)
-    values = {name: _read(hint, plain[name], name) for name, hint in hints.items() if name in plain}
+    values = {name: read(plain[name], name) for name, read in _readers(cls).items() if name in plain}
     try:
         return cls(**values)
     except (TypeError, RequestError) as error:
@@ -57,6 +57,8 @@ def to_json(value: Any) -> str:
 
 def well_formed(text: str) -> str:
     """The text with lone surrogates replaced: neither UTF-8 nor SQLite can hold them."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -64,32 +66,51 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _read(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type `hint` says, or ValueError."""
-    if hint is str and isinstance(value, str):
-        return well_formed(value)
-    # A whole number stays one, so that what is written again is the same.
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value):
-        return value
-    if hint is bool and isinstance(value, bool):
-        return value
-    # Within 64 bits: all that SQLite holds.
-    if hint is int and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-        return value
-    if hint is types.NoneType and value is None:
-        return None
+def _reader(hint: Any) -> Callable[[Any, str], Any]:
+    """What gives a value, of the field with this name, as the type `hint` says, or raises ValueError.
+
+    Types are looked into once, not for each of ten thousand turns.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal and isinstance(value, str) and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_read(arguments[0], item, name) for item in value)
+    if hint is str:
+        return _checked(lambda value: isinstance(value, str), well_formed)
+    if hint is float:
+        # A whole number stays one, so that what is written again is the same.
+        return _checked(lambda value: _is_number(value, (int, float)) and _finite(value))
+    if hint is bool:
+        return _checked(lambda value: isinstance(value, bool))
+    if hint is int:
+        # Within 64 bits: all that SQLite holds.
+        return _checked(lambda value: _is_number(value, int) and abs(value) < 2**63)
+    if hint is types.NoneType:
+        return _checked(lambda value: value is None)
+    if origin is typing.Literal:
+        return _checked(lambda value: isinstance(value, str) and value in arguments)
+    if origin is tuple:
+        item = _reader(arguments[0])
+        return lambda value, name: (
+            tuple([item(each, name) for each in value]) if isinstance(value, list) else _refuse(value, name)
+        )
     if origin is types.UnionType or origin is typing.Union:
-        for option in arguments:
-            if (option is types.NoneType) == (value is None):
-                return _read(option, value, name)
+        known = _reader(next(option for option in arguments if option is not types.NoneType))
+        return lambda value, name: None if value is None else known(value, name)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return from_plain(hint, value)
+        return lambda value, name: from_plain(hint, value)
+    return _refuse
+
+
+def _checked(
+    fits: Callable[[Any], bool], convert: Callable[[Any], Any] = lambda value: value
+) -> Callable[[Any, str], Any]:
+    return lambda value, name: convert(value) if fits(value) else _refuse(value, name)
+
+
+def _refuse(value: Any, name: str) -> NoReturn:
     raise ValueError(f"{name} has the wrong type or value: {_kind(value)}")
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _finite(number: float) -> bool:
@@ -107,14 +128,14 @@ def _kind(value: Any) -> str:
 
 
 # Resolving hints and defaults costs 20 µs and more: too much for every turn.
-_hints_of: dict[type, dict[str, Any]] = {}
+_readers_of: dict[type, dict[str, Callable[[Any, str], Any]]] = {}
 _defaults_of: dict[type, dict[str, Any]] = {}
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    if cls not in _hints_of:
-        _hints_of[cls] = typing.get_type_hints(cls)
-    return _hints_of[cls]
+def _readers(cls: type) -> dict[str, Callable[[Any, str], Any]]:
+    if cls not in _readers_of:
+        _readers_of[cls] = {name: _reader(hint) for name, hint in typing.get_type_hints(cls).items()}
+    return _readers_of[cls]
 
 
 def _defaults(cls: type) -> dict[str, Any]:

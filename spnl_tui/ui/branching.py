@@ -276,8 +276,7 @@ class Branching:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
         if (turn := self.under_cursor()) is not None:
             return turn if self._conversation.has_siblings(turn.id) else None
-        path = reversed(self._conversation.path())
-        return next((turn for turn in path if self._conversation.has_siblings(turn.id)), None)
+        return self._conversation.last_fork()
 
     async def _show_whole(self, conversation: Conversation) -> None:
         await self._transcript.show(self._screen.choosing.above(conversation.path()))

@@ -18,7 +18,7 @@ from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
-from spnl_tui.ui import messages
+from spnl_tui.ui import markdown_stream, messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.answering import Answering
 from spnl_tui.ui.background import restart, start
@@ -223,6 +223,7 @@ class MainScreen(Screen[None]):
         if (opened := self._services.opened) is not None:
             await self.show_conversation(opened.conversation)
             self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
+        await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
