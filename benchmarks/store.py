@@ -258,6 +258,7 @@ def run_program(what: str, report: Path, file: Path, conversation: str = "") -> 
             await painted.wait()
             seconds = time.time() - started
             if what == "open":
+                await asyncio.sleep(1)  # somebody looks for it in the list
                 began = time.perf_counter()
                 screen.post_message(ConversationRequested(conversation))
                 while screen.conversation.id != conversation:  # noqa: ASYNC110
