@@ -119,14 +119,19 @@ class Ahead:
         first = self._stretches[0] if self._stretches else None
         return first is not None and first.busy and first.start <= self._reached()
 
-    def take(self) -> Stretch | None:
-        """What goes on where the part ends, if it has come. It is then the caller's, to append and delete."""
+    def next(self) -> Stretch | None:
+        """What goes on where the part ends, if it has come: to be appended, and then dropped."""
+        first = self._stretches[0] if self._stretches else None
+        if first is None or first.start > self._reached() or (first.busy and not first.whole):
+            return None
+        return first
+
+    def drop(self, stretch: Stretch) -> None:
+        """The part has all of it."""
+        stretch.path.unlink()
         with self._changed:
-            first = self._stretches[0] if self._stretches else None
-            if first is None or first.start > self._reached() or (first.busy and not first.whole):
-                return None
+            self._stretches.remove(stretch)
             self._changed.notify_all()
-            return self._stretches.pop(0)
 
     def clear(self) -> None:
         """Forget and delete everything: the file starts over."""
@@ -137,11 +142,13 @@ class Ahead:
             self._stretches.clear()
 
     def close(self) -> None:
-        """End the connections; what they have brought stays. One that is silent ends with its timeout."""
+        """End the connections; what they have brought stays."""
         with self._changed:
             self._closing = True
             self._allowed = 0
             self._changed.notify_all()
+        if any(thread.is_alive() for thread in self._threads):
+            self._source.abort()
         for thread in self._threads:
             thread.join()
         self._threads.clear()

@@ -69,7 +69,7 @@ class Source:
         self._sockets: set[socket.socket] = set()
 
     def abort(self) -> None:
-        """Wake all threads from waiting for bytes. To be called after the stop event is set."""
+        """Wake all threads from waiting for bytes. What tells them to end must be set before."""
         for connection in tuple(self._sockets):
             with suppress(OSError):  # it may be closed already, which is as good
                 connection.shutdown(socket.SHUT_RDWR)

@@ -246,7 +246,7 @@ class Transfer:
 
     def _bring(self, part: FileIO) -> None:
         """One step: append what has come ahead of the part, or what one request brings."""
-        stretch = self._ahead.take()
+        stretch = self._ahead.next()
         if stretch is not None:
             self._absorb(part, stretch)
         elif self._ahead.busy:
@@ -265,7 +265,7 @@ class Transfer:
             while self.written < stretch.start + stretch.got and (block := file.read(_READ_BLOCK)):
                 self._check_stop()
                 self._append(part, block[: stretch.start + stretch.got - self.written])
-        stretch.path.unlink()
+        self._ahead.drop(stretch)
 
     def _stream(self, part: FileIO) -> None:
         """One request: append what comes, until it ends."""
