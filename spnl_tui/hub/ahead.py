@@ -261,6 +261,7 @@ class Ahead:
             if not body.in_place:
                 self._ranges = False
                 raise TryAgain("the server cannot go on in the middle")
+            file.truncate(stretch.got)  # a write that failed, as on a full disk, may have left a piece
             for block in body.blocks():
                 if self._closing:
                     raise Stopped

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.access import HubAccess, RemoteFile
+from spnl_tui.hub.ahead import Ahead
 from spnl_tui.hub.pull import PullEvent, PullRequest, RateLimit, drop_parts, pull
+from spnl_tui.hub.source import TryAgain
 from tests.support.hub import LoggedRequest, LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import (
@@ -147,6 +150,38 @@ def _asked(request: LoggedRequest) -> tuple[int, int]:
     """From where to where this request was read, as far as it was meant to be."""
     last = (request.range or "bytes=0-").partition("-")[2]
     return request.start, int(last) + 1 if last else request.start + 1
+
+
+def test_a_stretch_goes_on_behind_what_is_known_to_be_right(tmp_path: Path) -> None:
+    content = bytes(range(100))
+
+    class Source:
+        file = RemoteFile("m.gguf", len(content), "e", True)
+        most = 10
+
+        @contextmanager
+        def open(self, start: int, end: int) -> Iterator[SimpleNamespace]:
+            block = content[start : min(end, start + self.most)]
+            yield SimpleNamespace(in_place=True, blocks=lambda: iter([block]))
+
+    source, part = Source(), tmp_path / "e.key.part"
+    ahead = Ahead(
+        source,  # type: ignore[arg-type]  # all that is asked of one
+        part,
+        lambda: 0,
+        options=replace(AHEAD, stretch=40),
+        rate=RateLimit(),
+        connections=threading.Semaphore(1),
+        stop=threading.Event(),
+    )
+    with pytest.raises(TryAgain):
+        ahead.fetch_further()
+    stretch = tmp_path / "e.key.40.part"
+    with stretch.open("ab") as file:
+        file.write(b"half of a block")  # as a write on a full disk leaves it
+    source.most = 100
+    assert ahead.fetch_further()
+    assert stretch.read_bytes() == content[40:80]
 
 
 async def test_without_ranges_there_is_one_connection(hub: LoopbackHub, cache: Path) -> None:
