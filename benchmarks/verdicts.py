@@ -30,8 +30,8 @@ from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.models.request import Message, Sampling
 
-_CONTEXT = 1024
 _TOKENS = 24
+_CONTEXT = PROMPT + _TOKENS
 _LIMIT_S = 300
 
 
@@ -42,6 +42,8 @@ class Measured:
     error: str | None = None
     load_s: float = 0.0
     loaded_bytes: int = 0
+    peak_bytes: int = 0
+    """The most that the requests took."""
     tokens: int = 0
     prefill: float | None = None
     """Tokens a second, of a prompt of about PROMPT tokens."""
@@ -69,10 +71,19 @@ async def _run(
     if not isinstance(loaded, wire.ModelLoaded):
         return Measured(error=_why(loaded))
     found = Measured(load_s=loaded.seconds, loaded_bytes=_anonymous(process.pid))
+    async with _Peak(process.pid) as peak:
+        found = await _requests(process, plan, repeats, clock, found)
+    return replace(found, peak_bytes=peak.bytes)
+
+
+async def _requests(
+    process: RunnerProcess, plan: LoadPlan, repeats: int, clock: Clock, found: Measured
+) -> Measured:
     prefill, one, many = [], [], []
+    words = await _words(process, plan)
     for number in range(repeats):
         for text, tokens in (
-            (f"{number} " + "word " * (PROMPT - 20), 1),
+            (f"{number} " + "word " * words, 1),
             (f"a{number}", 1),
             (f"b{number}", _TOKENS),
         ):
@@ -90,6 +101,16 @@ async def _run(
                 many.append((seconds, finished.usage.completion_tokens - 1))
     decode = [count / (seconds - min(one)) for seconds, count in many if seconds > min(one)]
     return replace(found, prefill=max(prefill), decode=max(decode, default=None))
+
+
+async def _words(process: RunnerProcess, plan: LoadPlan) -> int:
+    """How many words make a prompt of PROMPT tokens: a made tokenizer has a token for each letter."""
+    counts = []
+    for words in (8, 16):
+        finished = await _ask(process, _request(process.next_id(), plan, "word " * words, 1))
+        counts.append(finished.usage.prompt_tokens if isinstance(finished, wire.ReplyFinished) else 0)
+    each = max(1.0, (counts[1] - counts[0]) / 8)
+    return max(1, round((PROMPT - counts[0]) / each) + 8)
 
 
 def _request(id: int, plan: LoadPlan, text: str, tokens: int) -> wire.Command:
@@ -122,6 +143,26 @@ def processor_time(process: RunnerProcess) -> float:
     """Seconds that the process has computed: with one thread, what it takes where nothing else runs."""
     times = psutil.Process(process.pid).cpu_times()
     return float(times.user + times.system)
+
+
+class _Peak:
+    """Watches a process's memory while it is entered."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.bytes = 0
+
+    async def __aenter__(self) -> _Peak:
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, _anonymous(self._pid))
+            await asyncio.sleep(0.02)
 
 
 def _anonymous(pid: int) -> int:
@@ -184,21 +225,21 @@ async def _row(
 ) -> str:
     model = resolve_local(path)
     facts = read_local_facts(model)
-    wish = LoadOverrides(in_situ_quantization=in_situ, context=_CONTEXT, device="cpu", threads=threads)
+    wish = LoadOverrides(
+        in_situ_quantization=in_situ, context=_CONTEXT, device="cpu", threads=threads, prefix_cache=0
+    )
     plan = plan_load(facts, machine, wish)
     verdict = assess(facts, machine, _CONTEXT, calibration, in_situ=plan.in_situ_quantization)
     measured = await measure(model, plan, repeats=2, clock=processor_time if threads == 1 else wall_clock)
     planned = plan.in_situ_quantization or "as stored"
     if measured.error:
         return f"| {name} | {planned} | {verdict.runs.level} | {measured.error} |||"
-    return f"| {name} | {planned} | {_figures(verdict, measured)} |"
+    return f"| {name} | {planned} | {_figures(plan, verdict, measured)} |"
 
 
-def _figures(verdict: Verdict, measured: Measured) -> str:
-    memory = verdict.memory.weights + verdict.memory.overhead
-    cells = [
-        f"{memory / 1e6:,.0f} / {measured.loaded_bytes / 1e6:,.0f} ({memory / measured.loaded_bytes:.2f})"
-    ]
+def _figures(plan: LoadPlan, verdict: Verdict, measured: Measured) -> str:
+    memory, peak = plan.memory.total, measured.peak_bytes
+    cells = [f"{memory / 1e6:,.0f} / {peak / 1e6:,.0f} ({memory / peak:.2f})"]
     for expected, real in (
         (verdict.speed.decode, measured.decode),
         (verdict.speed.prefill, measured.prefill),

@@ -134,7 +134,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         completion_only=facts.chat_template is None and wish.template is None,
         chat_template=facts.chat_template,
         template=wish.template,
-        environment=runner_environment(threads, on_cpu=on_cpu),
+        environment=runner_environment(threads, on_cpu=on_cpu, experts=facts.experts > 0),
         config=missing_config(facts),
         reasons=tuple(reasons),
     )
@@ -165,7 +165,7 @@ def _in_situ(
     return choice
 
 
-def runner_environment(threads: int, *, on_cpu: bool) -> Mapping[str, str]:
+def runner_environment(threads: int, *, on_cpu: bool, experts: bool = False) -> Mapping[str, str]:
     """What mistral.rs must find in its environment when it starts."""
     environment = {"RAYON_NUM_THREADS": str(threads)}
     if on_cpu:
@@ -173,6 +173,10 @@ def runner_environment(threads: int, *, on_cpu: bool) -> Mapping[str, str]:
         environment["MISTRALRS_CPU_KV_F32"] = "1"
         # A build with CUDA takes the first GPU that it sees, and has no other switch.
         environment["CUDA_VISIBLE_DEVICES"] = ""
+    if on_cpu and experts:
+        # Experts are widened and copied, gigabytes for a prompt, into memory that was given back before.
+        # In pages of 4 KB, getting it again takes longer than computing. Only glibc reads this.
+        environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     return environment
 
 

@@ -146,7 +146,7 @@ class PooledModel:
     def _limit(self) -> float:
         memory = self.plan.memory
         # Where the estimate of the weights was short, a new process would be as large.
-        return max(memory.total, self._loaded_bytes + (memory.kv_cache or 0)) * _GROWTH
+        return max(memory.total, self._loaded_bytes + memory.working + (memory.kv_cache or 0)) * _GROWTH
 
     def _token_bytes(self) -> float:
         """Of the keys and values of a token; 0 if that is not known."""

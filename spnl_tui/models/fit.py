@@ -247,7 +247,7 @@ def _fits(
 ) -> tuple[Part, int | None]:
     available = gpu.memory_available if gpu else machine.memory_available
     where = f"of {gpu.name}" if gpu else "free"
-    parts = f"weights {_gb(memory.weights)}, program {_gb(memory.overhead)}, "
+    parts = f"weights {_gb(memory.weights)}, program {_gb(memory.overhead + memory.working)}, "
     if memory.kv_cache is None:
         parts += "context unknown"
     else:
@@ -267,11 +267,11 @@ def _longest_context(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int, available: float
 ) -> int | None:
     """The longest multiple of 512 below `context` that fits, and is worth having."""
-    empty = _memory(facts, machine, gpu, in_situ, 0)
-    step = _memory(facts, machine, gpu, in_situ, 512).total - empty.total
-    if step <= 0 or empty.peak > available:
+    least = _memory(facts, machine, gpu, in_situ, 512)
+    step = _memory(facts, machine, gpu, in_situ, 1024).total - least.total
+    if step <= 0 or least.peak > available:
         return None
-    steps = int((available - empty.total) // step)
+    steps = 1 + int((available - least.total) // step)
     longest = min(steps * 512, context)
     return longest if longest >= 1024 else None
 

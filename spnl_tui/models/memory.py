@@ -20,6 +20,10 @@ _PER_TOKEN = 1050
 _PER_MERGE = 350
 _LEFT_OVER = 0.12
 """What in-situ quantization leaves behind in the allocator, as a share of what it made; 0 to 0.3 was seen."""
+_BUFFERS = 15_000_000
+"""What any prompt takes, whatever the model."""
+_PASS = 512
+"""So many tokens of a prompt are computed at a time."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 
@@ -31,18 +35,20 @@ class MemoryEstimate:
     weights: int
     """After any in-situ quantization, with the copies for fast kernels."""
     overhead: int
-    """The program, the tokenizer, working buffers."""
+    """The program and the tokenizer."""
     kv_cache: int | None
     """Keys and values of the context, twice: of the request under way, and as the prefix cache keeps it.
     None if the header does not say enough."""
     loading: int
     """The most that loading may take for a moment, without the KV cache: an upper bound, since how far
     in-situ quantization lags behind reading depends on the machine."""
+    working: int = 0
+    """Buffers that are needed while a prompt is read."""
 
     @property
     def total(self) -> int:
-        """With the context full."""
-        return self.weights + self.overhead + (self.kv_cache or 0)
+        """With the context full, and a prompt being read."""
+        return self.weights + self.overhead + self.working + (self.kv_cache or 0)
 
     @property
     def peak(self) -> int:
@@ -84,8 +90,6 @@ def estimate_memory(
             )
             largest = max(largest, 4 * group.elements // group.count)
     overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (facts.merges or 0)
-    # Experts are widened to 32 bits for every pass, one tensor at a time.
-    overhead += max((4 * g.elements // g.count for g in facts.tensors if g.role == "experts"), default=0)
     loading = weights + overhead
     if in_situ is not None:
         weights += _LEFT_OVER * made
@@ -93,7 +97,22 @@ def estimate_memory(
     kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
     if kv_cache is not None and prefix_cache:
         kv_cache *= 2
-    return MemoryEstimate(int(weights), overhead, kv_cache, int(loading))
+    return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), _working(facts, context))
+
+
+def _working(facts: ModelFacts, context: int) -> int:
+    """What a pass over a part of a prompt takes, in 32 bits: its activations, and experts.
+
+    All experts of one tensor are widened, and those that a token uses are copied for each token.
+    """
+    tokens = min(context, _PASS)
+    longest_row = max((group.row for group in facts.tensors if group.role == "matrix"), default=0)
+    activations = 4 * tokens * (3 * longest_row + 2 * (facts.embedding_width or 0))
+    elements = sum(group.elements for group in facts.tensors if group.role == "experts")
+    if not (elements and facts.layers and facts.experts):
+        return _BUFFERS + activations
+    one = 4 * elements // (3 * facts.layers * facts.experts)  # each has three matrices in a layer
+    return _BUFFERS + activations + one * (facts.experts + tokens * facts.experts_used)
 
 
 def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:

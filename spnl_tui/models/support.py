@@ -121,9 +121,10 @@ KERNELS: Mapping[str, Kernel] = {
     "BF16": Kernel(4.0, 1.9, 1.6),
 }
 
-EXPERTS_UNPACK, EXPERTS_GATHER = 16.0, 12.0
+EXPERTS_UNPACK, EXPERTS_GATHER = 7.0, 4.5
 """On a CPU no kernel multiplies stacked experts as they are stored: every pass widens all of a layer's
-experts to 32 bits, and copies the used ones for each token. Work for each weight; decoding floats is 1."""
+experts to 32 bits, and copies the used ones for each token. Work for each weight, with memory in large pages
+(engine/load_plan.runner_environment); decoding floats is 1."""
 
 NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
 """How much slower Q8_0 is where rows are not multiples of 256, and no rearranged copy can be made."""

@@ -117,6 +117,16 @@ class TestFits:
         assert estimate_memory(model, None, 1000).kv_cache == 2 * 1024 * 3 * 2 * 128 * 4
         assert estimate_memory(model, None, 1000, prefix_cache=False).kv_cache == 1024 * 3 * 2 * 128 * 4
 
+    def test_experts_are_copied_for_each_token_of_a_prompt(self, facts: Any) -> None:
+        """Measured: 512 tokens of a model with 2 of 8 experts of 1,024 by 1,024 took 2.1 GB for each 256."""
+        shape = {"architecture": "qwen3moe", "experts": 8, "width": 1024, "feed_forward": 1024, "heads": 8}
+        sparse, dense = (
+            estimate_memory(facts(**{**shape, **more}), None, 4096) for more in ({}, {"experts": 0})
+        )
+        expert = 4 * 1024 * 1024
+        assert sparse.working - dense.working == pytest.approx((8 + 2 * 512) * expert, rel=0.01)
+        assert sparse.total - sparse.weights > sparse.working
+
     def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
         model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
         empty = estimate_memory(model, None, 0).total

@@ -114,6 +114,14 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     }
 
 
+def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
+    """Without them the kernel takes longer to hand out memory for their copies than the engine to compute."""
+    sparse = facts(architecture="qwen3moe", experts=4)
+    assert "hugetlb" in plan_load(sparse, LAPTOP).environment["GLIBC_TUNABLES"]
+    assert "GLIBC_TUNABLES" not in plan_load(facts(), LAPTOP).environment
+    assert "GLIBC_TUNABLES" not in plan_load(sparse, machine(gpus=(CUDA,))).environment
+
+
 @pytest.mark.parametrize(
     ("cores", "physical", "threads"), [(1, 1, 1), (2, 1, 1), (2, 2, 2), (4, 4, 3), (16, 8, 8), (12, 12, 11)]
 )
