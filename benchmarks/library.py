@@ -23,6 +23,7 @@ from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.machine import read_machine
 from spnl_tui.settings import Settings
+from spnl_tui.ui.background import start
 from spnl_tui.ui.browsing import ModelBrowser
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Services
@@ -72,7 +73,7 @@ async def _open_pane(library: Library) -> None:
             return screen.models is not None and screen.models.listed and not reading
 
         def ahead() -> None:
-            screen._make_models_ahead()
+            start(screen, "models-ahead", screen.making_models.make_ahead)
 
         def shown() -> None:
             app.simulate_key("f3")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from spnl_tui.cli_common import json_option, run_command, sampling_options, services_for
+from spnl_tui.cli_history import history
 from spnl_tui.errors import SpnlError
 
 if TYPE_CHECKING:
     from spnl_tui.services import Services
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Cli(click.Group):
@@ -29,22 +27,6 @@ class _Cli(click.Group):
 
             show_error(error)
             ctx.exit(FAILED)
-
-
-def _sampling_options(command: _Command) -> _Command:
-    for option in (
-        click.option("-t", "--temperature", type=float, help="0 is greedy; up to 2."),
-        click.option("-l", "--max-tokens", type=int, help="The longest reply, in tokens."),
-        click.option("--top-p", type=float, help="Nucleus sampling, in (0, 1]."),
-        click.option("--top-k", type=int, help="Keep this many of the likeliest tokens."),
-        click.option("--min-p", type=float, help="Drop tokens less likely than this share of the best."),
-        click.option("--repetition-penalty", type=float, help="In (0, 2]; 1 does nothing."),
-        click.option("--frequency-penalty", type=float, help="In [-2, 2]."),
-        click.option("--stop", multiple=True, help="End the reply before this text; may be repeated."),
-        click.option("--seed", type=int, help="Make a sampled reply repeatable."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(cls=_Cli, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +65,7 @@ def cli(
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
         from spnl_tui.app import run_app
 
-        services = _services(ctx)
+        services = services_for(ctx)
         opened = None
         if query is not None:
             import asyncio
@@ -98,7 +80,7 @@ def cli(
 @click.argument("prompt", required=False)
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
 @click.option("-s", "--system", help="The system prompt.")
-@_sampling_options
+@sampling_options
 @click.option("-n", "count", type=click.IntRange(1, 64), help="How many replies to give.")
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Run the query in this file.")
 @click.option("-c", "--query", help="Run this query, in Lisp or JSON.")
@@ -175,7 +157,7 @@ def run(
             verbose=verbose,
             dry_run=dry_run,
         )
-        _run(ctx, lambda s: querying.run(s, source, options), flags)
+        run_command(ctx, lambda s: querying.run(s, source, options), flags)
     piped = None if sys.stdin.isatty() else sys.stdin.read()
     if prompt == "-":
         prompt, piped = None, sys.stdin.read() if piped is None else piped
@@ -198,13 +180,13 @@ def run(
         )
         return await ask.ask(services.engine, await pulling.model_for(services), request)
 
-    _run(ctx, main, flags)
+    run_command(ctx, main, flags)
 
 
 @cli.command("map")
 @click.argument("template")
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
-@_sampling_options
+@sampling_options
 @click.option("--jsonl", is_flag=True, help="Print a JSON object for each line, as they come.")
 @click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
 @click.pass_context
@@ -219,7 +201,7 @@ def map_(
 
     sampling["stop"] = list(sampling["stop"]) or None
     flags = {"model.default": model, **{f"sampling.{name}": value for name, value in sampling.items()}}
-    _run(
+    run_command(
         ctx,
         lambda s: querying.map_input(s, template, sampling=s.settings.sampling, jsonl=jsonl, time=time_),
         flags,
@@ -235,10 +217,7 @@ def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) 
     """Pull each MODEL to this machine and print where it is."""
     from spnl_tui.headless import pulling
 
-    _run(ctx, lambda s: pulling.pull(s, models, quiet=quiet, json_lines=json_))
-
-
-_json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+    run_command(ctx, lambda s: pulling.pull(s, models, quiet=quiet, json_lines=json_))
 
 
 @cli.command()
@@ -246,19 +225,21 @@ _json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 @click.option("--format", "format_", type=click.Choice(["gguf", "safetensors"]), default="gguf")
 @click.option("--sort", type=click.Choice(["trending", "downloads", "likes", "updated"]), default="trending")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, help="How many to show.")
-@_json_option
+@json_option
 @click.pass_context
 def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int, json_: bool) -> None:
     """Search Hugging Face for TEXT."""
     from spnl_tui.headless import browsing
 
-    _run(ctx, lambda s: browsing.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_))
+    run_command(
+        ctx, lambda s: browsing.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_)
+    )
 
 
 @cli.command()
 @click.argument("model")
 @click.option("--measure", is_flag=True, help="First measure how fast this machine is: once, half a minute.")
-@_json_option
+@json_option
 @click.pass_context
 def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
     """Show MODEL and its quantizations: what they are, and whether they run and fit here."""
@@ -278,23 +259,23 @@ def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
             json_=json_,
         )
 
-    _run(ctx, main)
+    run_command(ctx, main)
 
 
 @cli.command("list")
-@_json_option
+@json_option
 @click.pass_context
 def list_(ctx: click.Context, /, json_: bool) -> None:
     """List the models on this machine."""
     from spnl_tui.headless import browsing
 
-    _run(ctx, lambda s: browsing.list_models(s.library, json_=json_))
+    run_command(ctx, lambda s: browsing.list_models(s.library, json_=json_))
 
 
 @cli.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@_json_option
+@json_option
 @click.pass_context
 def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -> None:
     """Delete each MODEL from this machine; MODEL:QUANTIZATION deletes one."""
@@ -306,166 +287,40 @@ def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -
     def confirm(question: str) -> bool:
         return yes or click.confirm(question, err=True)
 
-    _run(ctx, lambda s: browsing.remove(s.library, references, confirm=confirm, json_=json_))
+    run_command(ctx, lambda s: browsing.remove(s.library, references, confirm=confirm, json_=json_))
 
 
 @cli.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@_json_option
+@json_option
 @click.pass_context
 def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
     """Take the model at PATH into the library, where it lies: nothing is copied."""
     from spnl_tui.headless import browsing
 
-    _run(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
+    run_command(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
 
 
 @cli.command()
 @click.argument("model", required=False)
 @click.option("--against", type=click.Choice(["llama.cpp"]), help="Measure this beside it.")
-@_json_option
+@json_option
 @click.pass_context
 def bench(ctx: click.Context, /, model: str | None, against: str | None, json_: bool) -> None:
     """Measure how fast MODEL is here, as planned and as stored. Leave the machine alone meanwhile."""
     from spnl_tui.headless import bench as command
 
-    _run(ctx, lambda s: command.bench(s, against=against, json_=json_), {"model.default": model})
+    run_command(ctx, lambda s: command.bench(s, against=against, json_=json_), {"model.default": model})
 
 
 @cli.command()
-@_json_option
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, /, json_: bool) -> None:
     """Look at this machine and this installation, and say what to do about what is amiss."""
     from spnl_tui.headless import doctor as command
 
-    _run(ctx, lambda s: command.doctor(s, json_=json_))
+    run_command(ctx, lambda s: command.doctor(s, json_=json_))
 
 
-@cli.group()
-def history() -> None:
-    """The conversations: list, search, show, export, import, replay, rm."""
-
-
-@history.command("list")
-@click.option("--limit", type=click.IntRange(1), default=50, help="How many to show.")
-@click.option("--archived", is_flag=True, help="Those in the archive.")
-@click.option("--tag", help="Those with this tag.")
-@click.option("-m", "--model", help="Those with this model.")
-@_json_option
-@click.pass_context
-def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
-    """List conversations, the last changed first."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.list_conversations(s, json_=json_, **where))
-
-
-@history.command("search")
-@click.argument("words", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1), default=20, help="How many to show.")
-@click.option("-m", "--model", help="Replies of this model.")
-@_json_option
-@click.pass_context
-def history_search(
-    ctx: click.Context, /, words: tuple[str, ...], limit: int, model: str | None, json_: bool
-) -> None:
-    """Find the turns that hold all WORDS."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.search(s, " ".join(words), limit=limit, model=model, json_=json_))
-
-
-@history.command("show")
-@click.argument("id")
-@_json_option
-@click.pass_context
-def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
-    """Show the conversation whose id begins with ID."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.show(s, id, json_=json_))
-
-
-@history.command("export")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--format", "format_", type=click.Choice(["json", "markdown", "query"]), default="json")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
-@click.pass_context
-def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, output: Path | None) -> None:
-    """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.export(s, ids, format=format_, output=output))
-
-
-@history.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@_json_option
-@click.pass_context
-def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) -> None:
-    """Import exports of spnl-chat, ChatGPT (conversations.json) or oterm."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.import_files(s, paths, json_=json_))
-
-
-@history.command("replay")
-@click.argument("id")
-@_json_option
-@click.pass_context
-def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
-    """Run the replies of a conversation again, and show where they differ."""
-    from spnl_tui.headless import history as commands
-
-    _run(ctx, lambda s: commands.replay_replies(s, id, json_=json_))
-
-
-@history.command("rm")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_context
-def history_rm(ctx: click.Context, /, ids: tuple[str, ...], yes: bool) -> None:
-    """Delete conversations for good."""
-    from spnl_tui.headless import history as commands
-
-    _run(
-        ctx,
-        lambda s: commands.remove(s, ids, confirm=lambda question: yes or click.confirm(question, err=True)),
-    )
-
-
-def _run(
-    ctx: click.Context,
-    command: Callable[[Services], Coroutine[None, None, int]],
-    flags: dict[str, Any] | None = None,
-) -> NoReturn:
-    """Run a command on the services, close them, and exit with its code."""
-    from spnl_tui.headless import output
-
-    services = _services(ctx, flags)
-
-    async def main() -> int:
-        async with services:
-            return await command(services)
-
-    ctx.exit(output.run(main()))
-
-
-def _services(ctx: click.Context, flags: dict[str, Any] | None = None) -> Services:
-    from spnl_tui.paths import Paths
-    from spnl_tui.services import make_services
-    from spnl_tui.settings import load_settings
-
-    paths = Paths.for_user()
-    config = ctx.obj["config"]
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    settings = load_settings(
-        config or paths.config / "config.toml",
-        environ=os.environ,
-        flags={**ctx.obj["flags"], **given},
-        must_exist=config is not None,
-    )
-    if (persona := ctx.obj["persona"]) is not None:
-        settings = settings.as_persona(persona)
-    return make_services(settings, paths, config)
+cli.add_command(history)

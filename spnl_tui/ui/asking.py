@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _SUMMARIES = 2
 """A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
+_RENEWALS = 3
+"""So often in a row a runner may be replaced by a new one just when it is asked to count."""
 _AROUND_A_SUMMARY = 80
 """Tokens of the request for a summary besides what is summed up."""
 
@@ -176,7 +178,7 @@ class Asking:
                     yield event
                     if isinstance(event, RequestFailed):
                         return
-            plan = await self._plan()
+            plan = await self._plan_once_loaded()
         summaries = 0
         while plan is not None and plan.action == "summarize" and summaries < _SUMMARIES:
             summaries += 1
@@ -185,13 +187,13 @@ class Asking:
                     yield step
                     if isinstance(step, RequestFailed):
                         return
-            plan = await self._plan()
+            plan = await self._plan_once_loaded()
         if plan is not None and plan.action == "ask":
             if may_forget is None or not await may_forget(len(plan.left_out)):
                 yield _refusal(len(plan.left_out))
                 return
             self._left_out = tuple(turn.id for turn in plan.left_out)
-            plan = await self._plan()
+            plan = await self._plan_once_loaded()
         self._prepared = self._prepare(plan, remember)
 
     def _prepare(self, plan: ContextPlan | None, remember: Callable[[Memory], None]) -> Prepared:
@@ -223,7 +225,7 @@ class Asking:
         if loaded is None or loaded.context_length is None:
             return
         longest = min(SUMMARY_MAX_TOKENS, loaded.context_length // 8)
-        plan = await self._plan(kept_free=longest)
+        plan = await self._plan_once_loaded(kept_free=longest)
         if plan is None:
             return
         texts = [self._summary, *(turn.text for turn in plan.left_out)]
@@ -280,6 +282,22 @@ class Asking:
         # What a reply that goes on costs tells nothing of the template.
         if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._turn.text:
             await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
+
+    async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
+        """The plan for a model that was loaded; None only if its limit is unknown, or it cannot be loaded.
+
+        Its runner may be replaced by a new one at any time between two requests. All would be sent meanwhile,
+        and refused for its length.
+        """
+        for _ in range(_RENEWALS):
+            plan = await self._plan(kept_free=kept_free)
+            loaded = self._loaded()
+            if plan is not None or (loaded is not None and loaded.context_length is None):
+                return plan
+            async with aclosing(self._engine.load(self._model)) as events:
+                async for _event in events:
+                    pass
+        return await self._plan(kept_free=kept_free)
 
     async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:
         """What to send; None while that cannot be told: the model is not loaded, or its limit is unknown."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -31,6 +30,7 @@ from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.finding import Finding
 from spnl_tui.ui.keeping import Keeping
+from spnl_tui.ui.making_models import MakingModels
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.prompting import Prompting, as_typed
 from spnl_tui.ui.services import Services
@@ -45,14 +45,10 @@ from spnl_tui.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
-    from spnl_tui.hub.scan import LibraryEntry
-    from spnl_tui.ui.browsing import ModelBrowser
     from spnl_tui.ui.models_pane import ModelsPane
 
 _WIDE = 110
 """Columns from which the list of conversations stands beside the chat."""
-_AHEAD_S = 2.0
-"""So long after the start the pane with the models is made, unless it was wanted before."""
 _MOUNTED_SINGLY = 12
 """A branch of more turns is shown from its end, as a conversation is that is opened."""
 
@@ -76,8 +72,7 @@ class MainScreen(Screen[None]):
         self.conversation = self._blank()
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
-        self.models: ModelsPane | None = None
-        self._making_models = asyncio.Lock()
+        self.making_models = MakingModels(self, services, settings)
         self.talks = Talks(self, services, settings)
         self.branches = Branching(self)
         self.in_use = ModelInUse(self, services)
@@ -104,8 +99,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(start, self, "model", self.in_use.find)
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.downloading.follow)
-        if self._services.browser is not None:
-            self.set_timer(_AHEAD_S, self._make_models_ahead_when_idle)
+        self.making_models.make_ahead_soon()
 
     # ── the panes ────────────────────────────────────────────────────────────────────────────────
 
@@ -113,6 +107,11 @@ class MainScreen(Screen[None]):
     def pane(self) -> str | None:
         """The id of the pane that is shown."""
         return self.query_one("#body", ContentSwitcher).current
+
+    @property
+    def models(self) -> ModelsPane | None:
+        """The pane with the models, if it was made."""
+        return self.making_models.pane
 
     def action_show_chat(self) -> None:
         """Show the conversation."""
@@ -128,7 +127,7 @@ class MainScreen(Screen[None]):
     @work(group="models", exclusive=True)
     async def action_show_models(self) -> None:
         """Show the models."""
-        pane = await self._models_pane()
+        pane = await self.making_models.make()
         self.query_one("#body", ContentSwitcher).current = "models"
         pane.activate()
         self.refresh_bindings()
@@ -137,43 +136,6 @@ class MainScreen(Screen[None]):
     async def action_show_loaded(self) -> None:
         """Show what is loaded, to talk to another model or to unload one."""
         await self.in_use.choose()
-
-    async def library(self) -> Sequence[LibraryEntry]:
-        """The models on this machine."""
-        return () if self._services.browser is None else await (await self._models_pane()).library()
-
-    def _make_models_ahead_when_idle(self) -> None:
-        if self.activity.busy or self.answering.replying:
-            # It takes a fifth of a second of a core, which a reply would notice.
-            self.set_timer(_AHEAD_S, self._make_models_ahead_when_idle)
-        elif self.models is None:
-            self._make_models_ahead()
-
-    @work(group="models-ahead")
-    async def _make_models_ahead(self) -> None:
-        pane = await self._models_pane()
-        pane.prepare()
-
-    async def _models_pane(self) -> ModelsPane:
-        """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
-        async with self._making_models:
-            if self.models is None:
-                make = self._services.browser
-                assert make is not None
-
-                def import_and_make() -> tuple[type[ModelsPane], ModelBrowser]:
-                    from spnl_tui.ui.models_pane import ModelsPane
-
-                    return ModelsPane, make()
-
-                # A tenth of a second, in which no key may wait.
-                kind, browser = await asyncio.to_thread(import_and_make)
-                # Not before: a stylesheet is parsed before the first paint.
-                self.app.stylesheet.read(Path(__file__).with_name("models_pane.tcss"))
-                pane = kind(browser, context=self._settings.context.length, id="models")
-                await self.query_one("#body", ContentSwitcher).add_content(pane)
-                self.models = pane
-            return self.models
 
     def action_show_pulls(self) -> None:
         """Show the pulls."""
@@ -396,7 +358,7 @@ class MainScreen(Screen[None]):
                 return self.chat.prompt.completing
             case "back":
                 return self.pane != "chat"
-            case "show_models" if self._services.browser is None:
+            case "show_models" if not self.making_models.can:
                 return False
             case "show_chat" | "show_pulls" | "show_models":
                 return self.pane != action.removeprefix("show_")

@@ -84,7 +84,7 @@ class ModelInUse:
         from spnl_tui.ui.loaded_screen import LoadedScreen
 
         screen = self._screen
-        dialog = LoadedScreen(self._services.engine, self.model, screen.library, screen.keymap)
+        dialog = LoadedScreen(self._services.engine, self.model, screen.making_models.library, screen.keymap)
         if (model := await screen.app.push_screen_wait(dialog)) is not None:
             screen.post_message(messages.ModelChosen(model))
 

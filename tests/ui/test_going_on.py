@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import OptionList
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.engine.protocol import ReplyFinished
+from spnl_tui.engine.protocol import Event, ReplyFinished
+from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.confirm_screen import ConfirmScreen
@@ -150,6 +153,43 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
         await it.ask("Question 5")
         assert "Words were said." in engine.asked[0][0].content
         assert len(it.screen.conversation) == 12
+
+
+class _Renewing(ScriptedEngine):
+    """Its runner is replaced after each reply; it is back when the model has been loaded twice."""
+
+    loads = 0
+
+    async def generate_chat(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Event, None]:
+        async with aclosing(super().generate_chat(*args, **kwargs)) as events:
+            async for event in events:
+                if isinstance(event, ReplyFinished):
+                    self.pool, self.loads = (), 0
+                yield event
+
+    async def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
+        self.loads += 1
+        if self.loads == 2:
+            self.pool = None
+        async with aclosing(super().load(model)) as events:
+            async for event in events:
+                yield event
+
+
+@pytest.mark.parametrize("name", ["drop_oldest", "summarize", "ask"])
+async def test_a_runner_that_is_just_replaced_does_not_make_it_send_all(store: TempStore, name: str) -> None:
+    engine = _Renewing(filling().scripts * 2, context_length=256)
+    async with chat(engine, store=store, settings=policy(name)) as it:
+        for number in range(5):
+            it.prompt.insert(f"Question {number}")
+            await it.press("enter")
+            if name == "ask" and number == 4:
+                await wait_until(lambda: isinstance(it.app.screen, ConfirmScreen))
+                await it.press("y")
+            await ended(it, number + 1)
+        sent = "".join(message.content for message in engine.asked[-1])
+        assert "Question 4" in sent
+        assert "Question 0" not in sent
 
 
 async def test_a_summary_that_fails_sends_nothing_without_a_word(store: TempStore) -> None:

@@ -1,0 +1,68 @@
+"""What the commands share: options, and how they come by services."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from spnl_tui.services import Services
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+def sampling_options(command: _Command) -> _Command:
+    for option in (
+        click.option("-t", "--temperature", type=float, help="0 is greedy; up to 2."),
+        click.option("-l", "--max-tokens", type=int, help="The longest reply, in tokens."),
+        click.option("--top-p", type=float, help="Nucleus sampling, in (0, 1]."),
+        click.option("--top-k", type=int, help="Keep this many of the likeliest tokens."),
+        click.option("--min-p", type=float, help="Drop tokens less likely than this share of the best."),
+        click.option("--repetition-penalty", type=float, help="In (0, 2]; 1 does nothing."),
+        click.option("--frequency-penalty", type=float, help="In [-2, 2]."),
+        click.option("--stop", multiple=True, help="End the reply before this text; may be repeated."),
+        click.option("--seed", type=int, help="Make a sampled reply repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+def run_command(
+    ctx: click.Context,
+    command: Callable[[Services], Coroutine[None, None, int]],
+    flags: dict[str, Any] | None = None,
+) -> NoReturn:
+    """Run a command on the services, close them, and exit with its code."""
+    from spnl_tui.headless import output
+
+    services = services_for(ctx, flags)
+
+    async def main() -> int:
+        async with services:
+            return await command(services)
+
+    ctx.exit(output.run(main()))
+
+
+def services_for(ctx: click.Context, flags: dict[str, Any] | None = None) -> Services:
+    from spnl_tui.paths import Paths
+    from spnl_tui.services import make_services
+    from spnl_tui.settings import load_settings
+
+    paths = Paths.for_user()
+    config = ctx.obj["config"]
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    settings = load_settings(
+        config or paths.config / "config.toml",
+        environ=os.environ,
+        flags={**ctx.obj["flags"], **given},
+        must_exist=config is not None,
+    )
+    if (persona := ctx.obj["persona"]) is not None:
+        settings = settings.as_persona(persona)
+    return make_services(settings, paths, config)
