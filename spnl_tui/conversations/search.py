@@ -20,9 +20,7 @@ _RANKED_CHARACTERS = 4000
 _TYPED_CHARACTERS = 1000
 """How much of what was typed is looked for."""
 _FOREVER = 1e11
-_HAS_TAG = """
-    (:tag IS NULL OR EXISTS (SELECT 1 FROM tag WHERE tag.conversation = c.key AND tag.name = :tag))
-"""
+_HAS_TAG = "(:tag IS NULL OR {} IN (SELECT conversation FROM tag WHERE name = :tag))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ def _search_titles(
         SELECT c.id, c.title, c.model, c.created_at
         FROM title_index JOIN conversation AS c ON c.key = title_index.rowid
         WHERE title_index MATCH :match AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR c.model = :model) AND {_HAS_TAG}
+          AND (:model IS NULL OR c.model = :model) AND {_HAS_TAG.format("c.key")}
           AND c.updated_at >= :since AND c.created_at < :until
         ORDER BY rank LIMIT :limit
         """,
@@ -208,7 +206,7 @@ def _search_turns(
           AND turn_index.rowid >= :since_key AND turn_index.rowid <= :until_key
           AND t.created_at >= :since AND t.created_at < :until
           AND t.deleted = 0 AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR t.model = :model) AND {_HAS_TAG}
+          AND (:model IS NULL OR t.model = :model) AND {_HAS_TAG.format("t.conversation")}
         ORDER BY turn_index.rowid DESC LIMIT {CANDIDATES + 1}
         """,
         _parameters(match, where, limit),

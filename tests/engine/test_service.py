@@ -16,6 +16,7 @@ from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan, runner_environment
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
@@ -338,6 +339,21 @@ async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> No
         first = text_of(await chat(engine, MODEL, "grow"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "idle")
         await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
+
+
+async def test_the_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths) -> None:
+    """10 KB for each token of 4,096; the buffers take 40 MB."""
+
+    async def room(working: int) -> int:
+        estimate = MemoryEstimate(10**9, 0, 2 * 4096 * 10_000, 10**9, working)
+        async with fake_engine(
+            paths, lambda model: dataclasses.replace(fake_plan(), memory=estimate)
+        ) as engine:
+            return int(text_of(await chat(engine, MODEL, "room")))
+
+    with_buffers, without = await room(40_000_000), await room(0)
+    # A tenth of growth is allowed on top of them.
+    assert without - with_buffers == pytest.approx(-0.1 * 40_000_000 / 10_000, abs=200)
 
 
 async def test_it_is_renewed_too_while_others_wait_for_it(paths: Paths) -> None:

@@ -10,6 +10,7 @@ What it does is said in the last message, by words:
     fail          answer RequestFailed
     log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
     grow          take 50 MB more memory, and keep it
+    room          reply with the room for keys and values that the request was given
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
 Replies say which process gave them: "word-PID".
@@ -57,7 +58,7 @@ def note(options: dict[str, str]) -> None:
             log.write(f"{time.monotonic()}\n")
 
 
-def reply(command_id: int, text: str) -> None:
+def reply(command_id: int, text: str, room: int | None = None) -> None:
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
     note(options)
@@ -68,7 +69,9 @@ def reply(command_id: int, text: str) -> None:
     if "fail" in text.split():
         send(wire.RequestFailed(id=command_id, kind="request", title="Failed", message="as asked", hint=""))
         return
-    count = int(options.get("tokens", 5))
+    if "room" in text.split():
+        send(wire.ReplyChunk(id=command_id, text=str(room), tokens=1))
+    count = 0 if "room" in text.split() else int(options.get("tokens", 5))
     for number in range(count):
         if command_id in _cancelled:
             send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
@@ -98,8 +101,9 @@ def main() -> None:
         match wire.decode(line):
             case wire.Load() as command:
                 load(command)
-            case wire.Chat(id=command_id, messages=messages):
-                threading.Thread(target=reply, args=(command_id, messages[-1].content), daemon=True).start()
+            case wire.Chat(id=command_id, messages=messages, prefill_room=room):
+                arguments = (command_id, messages[-1].content, room)
+                threading.Thread(target=reply, args=arguments, daemon=True).start()
             case wire.Complete(id=command_id, prompt=prompt):
                 threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()
             case wire.Tokenize(id=command_id, texts=texts):
