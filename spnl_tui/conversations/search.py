@@ -20,7 +20,9 @@ _RANKED_CHARACTERS = 4000
 _TYPED_CHARACTERS = 1000
 """How much of what was typed is looked for."""
 _FOREVER = 1e11
-_HAS_TAG = "(:tag IS NULL OR {} IN (SELECT conversation FROM tag WHERE name = :tag))"
+_TAGGED = "(SELECT conversation FROM tag WHERE name = :tag)"
+_FEW_TAGGED = 50_000
+"""So many turns of a tag at most are gathered before the search, which takes 0.4 µs for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _search_titles(
         SELECT c.id, c.title, c.model, c.created_at
         FROM title_index JOIN conversation AS c ON c.key = title_index.rowid
         WHERE title_index MATCH :match AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR c.model = :model) AND {_HAS_TAG.format("c.key")}
+          AND (:model IS NULL OR c.model = :model) AND (:tag IS NULL OR c.key IN {_TAGGED})
           AND c.updated_at >= :since AND c.created_at < :until
         ORDER BY rank LIMIT :limit
         """,
@@ -206,7 +208,7 @@ def _search_turns(
           AND turn_index.rowid >= :since_key AND turn_index.rowid <= :until_key
           AND t.created_at >= :since AND t.created_at < :until
           AND t.deleted = 0 AND c.deleted = 0 AND c.archived <= :archived
-          AND (:model IS NULL OR t.model = :model) AND {_HAS_TAG.format("t.conversation")}
+          AND (:model IS NULL OR t.model = :model) AND {_tagged_turns(connection, where.tag)}
         ORDER BY turn_index.rowid DESC LIMIT {CANDIDATES + 1}
         """,
         _parameters(match, where, limit),
@@ -232,6 +234,23 @@ def _search_turns(
             )
         )
     return hits, len(candidates) > limit
+
+
+def _tagged_turns(connection: sqlite3.Connection, tag: str | None) -> str:
+    """The condition that a turn's conversation has the tag.
+
+    Where few have, most turns with a frequent word are passed over by their key, without being read.
+    """
+    if tag is None:
+        return "TRUE"
+    rows = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM turn WHERE conversation IN {_TAGGED} LIMIT {_FEW_TAGGED + 1})",
+        {"tag": tag},
+    )
+    if rows.fetchone()[0] > _FEW_TAGGED:
+        return f"t.conversation IN {_TAGGED}"
+    # With a plus, lest each of these keys is looked up in the index of words.
+    return f"+turn_index.rowid IN (SELECT key FROM turn WHERE conversation IN {_TAGGED})"
 
 
 def _best(candidates: list[tuple[int, str]], words: tuple[str, ...], limit: int) -> list[int]:

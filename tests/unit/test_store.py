@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from spnl_tui.conversations import search
 from spnl_tui.conversations.conversation import Conversation, Provenance
 from spnl_tui.conversations.database import Database, connect
 from spnl_tui.conversations.recorder import ReplyRecorder
@@ -432,6 +433,29 @@ async def test_a_search_is_filtered(store: Store) -> None:
     assert set(await turns(model="qwen3:1.7b")) == {turn.id for turn in two.turns()}
     assert await turns(model="1.7b") == []
     assert set(await turns(archived=False)) == {turn.id for turn in one.turns()}
+
+
+@pytest.mark.parametrize("few", [50_000, 0])
+async def test_a_tag_filters_a_search_whether_few_or_many_have_it(
+    store: Store, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_FEW_TAGGED", few)
+    tagged = [talk("a zebra", "striped", title="zebra") for _ in range(3)]
+    for conversation in tagged:
+        conversation.tags = ("x", "y") if conversation is tagged[0] else ("x",)
+    for conversation in [*tagged, talk("another zebra", "yes")]:
+        await store.add(conversation)
+    await store.save_deletion(tagged[2], tagged[2].delete_branch(tagged[2].path()[0].id))
+
+    async def found(tag: str | None) -> set[tuple[str, bool]]:
+        hits = (await store.search("zebra", SearchFilter(tag=tag))).hits
+        return {(hit.conversation, hit.turn is None) for hit in hits}
+
+    assert len(await found(None)) == 6
+    titles = {(conversation.id, True) for conversation in tagged}
+    assert await found("x") == titles | {(tagged[0].id, False), (tagged[1].id, False)}
+    assert await found("y") == {(tagged[0].id, True), (tagged[0].id, False)}
+    assert await found("z") == set()
 
 
 async def test_a_reply_is_found_as_it_ended_and_an_edited_turn_as_it_is(store: Store) -> None:
