@@ -247,7 +247,10 @@ def _fits(
 ) -> tuple[Part, int | None]:
     available = gpu.memory_available if gpu else machine.memory_available
     where = f"of {gpu.name}" if gpu else "free"
-    parts = f"weights {_gb(memory.weights)}, program {_gb(memory.overhead + memory.working)}, "
+    told = memory.working > 500_000_000  # for experts it is gigabytes
+    program = memory.overhead + (0 if told else memory.working)
+    parts = f"weights {_gb(memory.weights)}, program {_gb(program)}, "
+    parts += f"reading a prompt {_gb(memory.working)}, " if told else ""
     if memory.kv_cache is None:
         parts += "context unknown"
     else:

@@ -126,6 +126,9 @@ class TestFits:
         expert = 4 * 1024 * 1024
         assert sparse.working - dense.working == pytest.approx((8 + 2 * 512) * expert, rel=0.01)
         assert sparse.total - sparse.weights > sparse.working
+        verdict = assess(facts(**shape), LAPTOP, 4096)
+        assert "reading a prompt 4.4, " in verdict.fits.words
+        assert "reading" not in assess(facts(**{**shape, "experts": 0}), LAPTOP, 4096).fits.words
 
     def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
         model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
