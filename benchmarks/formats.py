@@ -1,4 +1,4 @@
-"""Speed by stored format: as stored, as planned, and with llama.cpp, of the same files.
+"""Speed by stored format: as planned, as stored, with bare mistralrs and with llama.cpp, of the same files.
 
     python -m benchmarks.formats [--llama PYTHON] [--threads N] [--quick|--made] [TYPE…]
 
@@ -16,11 +16,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.headless import bench
 from spnl_tui.headless.bench import Figures, measured
 from spnl_tui.headless.output import Transient
 from spnl_tui.models.local import resolve_local
@@ -57,6 +61,20 @@ def _row(name: str, figures: Figures, stored: Figures | None) -> str:
     )
 
 
+def _bare(file: Path, prefills: Sequence[int]) -> Figures:
+    """mistralrs as it comes."""
+    wish = {
+        "path": str(file),
+        "story": bench._STORY,
+        "go_on": bench._GO_ON,
+        "tokens": bench._DECODE_TOKENS,
+        "prompts": [bench._words(tokens) for tokens in prefills],
+    }
+    command = [sys.executable, "-m", "benchmarks.bare_mistralrs", json.dumps(wish)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    return Figures(name="bare mistralrs", plan="", **json.loads(result.stdout))
+
+
 async def _main(arguments: argparse.Namespace) -> None:
     engine = EngineSettings(threads=arguments.threads, device="cpu")
     settings = dataclasses.replace(Settings(), engine=engine)
@@ -76,6 +94,7 @@ async def _main(arguments: argparse.Namespace) -> None:
                     settings, Paths.below(folder), model, Transient(), arguments.llama, prefills
                 )
             ]
+            ways.append(_bare(file, prefills))
             stored = next((figures for figures in ways if figures.name == "as stored"), ways[0])
             for figures in ways:
                 print(_row(title, figures, stored), flush=True)

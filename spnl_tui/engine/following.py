@@ -41,6 +41,7 @@ def follow(
     `started` is when its prefill began, by the monotonic clock; `begun` the reply that it goes on with.
     """
     stream = open_stream()
+    read: float | None = None  # when the prompt had been read: the first token came, seen or not
     first: float | None = None
     written = 0.0
     text = reasoning = whole = ""
@@ -64,6 +65,8 @@ def follow(
         reasoning += choice.delta.reasoning_content or ""
         tokens += 1
         now = time.monotonic()
+        if read is None:
+            read = now
         if first is None and (text or reasoning):
             first = now
         usage = chunk.usage or usage
@@ -81,13 +84,13 @@ def follow(
     if text or reasoning or sent < tokens:
         send(chunk_so_far())
     completed = usage.completion_tokens if usage else tokens
-    decode_s = ended - first if first is not None else 0.0
+    decode_s = ended - read if read is not None else 0.0
     finished = wire.ReplyFinished(
         id=request_id,
         finish_reason=reason,
         usage=wire.Usage(prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed),
         timing=wire.Timing(
-            prefill_s=first - started if first is not None else None,
+            prefill_s=read - started if read is not None else None,
             ttft_s=first - started if first is not None else None,
             itl_s=decode_s / (completed - 1) if completed > 1 else None,
             decode_tokens_per_s=(completed - 1) / decode_s if completed > 1 and decode_s else None,

@@ -186,21 +186,26 @@ async def _measure(
             continue
         status.show(f"{name}: reading {tokens:,} tokens…")
         _, end = await _ask(engine, model, [Message("user", _words(tokens))], 1)
-        assert end.timing.prefill_s
+        assert end.timing.prefill_s is not None
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
-    assert first.timing.ttft_s is not None
-    assert second.timing.ttft_s is not None
     (loaded,) = await asyncio.to_thread(engine.loaded)
     return Figures(
         name=name,
         plan=str(plan),
         load_s=load_s,
-        ttft_cold_s=first.timing.ttft_s,
-        ttft_warm_s=second.timing.ttft_s,
+        ttft_cold_s=_first_token_s(first),
+        ttft_warm_s=_first_token_s(second),
         prefill_tokens_per_s=prefill,
         decode_tokens_per_s=first.timing.decode_tokens_per_s or 0.0,
         memory_bytes=loaded.memory_bytes,
     )
+
+
+def _first_token_s(reply: wire.ReplyFinished) -> float:
+    """Until the first token, be it one that shows nothing."""
+    seconds = reply.timing.ttft_s if reply.timing.ttft_s is not None else reply.timing.prefill_s
+    assert seconds is not None
+    return seconds
 
 
 def _words(tokens: int) -> str:

@@ -160,7 +160,7 @@ class Ahead:
         """Now and then, with the bytes that have come in all connections: add one, or take one away."""
         if not self._ranges:
             return
-        verdict = self._trial.verdict(fetched, time.monotonic())
+        verdict = self._trial.verdict(fetched, time.monotonic(), self._rate.bytes_per_s)
         if verdict == "take away":
             with self._changed:
                 self._allowed = max(0, self._allowed - 1)
@@ -292,8 +292,13 @@ class _Trial:
         """One was added."""
         self._judging = True
 
-    def verdict(self, fetched: int, now: float) -> Literal["add", "take away", None]:
-        """What to do, with so many bytes by now; None while it is being measured, or all is well as it is."""
+    def verdict(
+        self, fetched: int, now: float, allowed: float | None = None
+    ) -> Literal["add", "take away", None]:
+        """What to do, with so many bytes by now; None while it is being measured, or all is well as it is.
+
+        All is well where it is as fast as it may be: `allowed` bytes a second.
+        """
         if self._since is None:
             self._since = now, fetched
         begun, count = self._since
@@ -305,4 +310,6 @@ class _Trial:
         if in_vain:
             self._not_before = now + _AGAIN_S
             return "take away"
-        return "add" if now >= self._not_before else None
+        if now < self._not_before or (allowed and speed > allowed / _GAIN):
+            return None
+        return "add"

@@ -75,12 +75,34 @@ async def test_connections_are_added_where_each_is_limited(hub: LoopbackHub, cac
     assert len(blobs(cache)) == 1
 
 
+class _Line(RateLimit):
+    """As slow as a limit, and nobody has set one."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        super().__init__()
+        self._line = RateLimit(bytes_per_s)
+
+    def take(self, count: int, stop: threading.Event) -> None:
+        self._line.take(count, stop)
+
+
+async def test_none_is_tried_where_a_limit_is_reached(hub: LoopbackHub, cache: Path) -> None:
+    hub.add_repo(REPO, {FILE: Pattern(SIZE)})
+    rate, options = RateLimit(4 * BLOCK), replace(AHEAD, trial_s=0.5)
+    async with aclosing(
+        pull(ASKED, hub=HubAccess(hub.endpoint, False), cache=cache, options=options, rate=rate)
+    ) as stream:
+        async for _ in stream:
+            assert not _helpers()
+    assert len(_served(hub)) == 1
+
+
 async def test_one_connection_is_left_where_the_line_is_the_limit(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(SIZE)})
     access, most = HubAccess(hub.endpoint, False), 0
     options = replace(AHEAD, trial_s=0.3)
     async with aclosing(
-        pull(ASKED, hub=access, cache=cache, options=options, rate=RateLimit(4 * BLOCK))
+        pull(ASKED, hub=access, cache=cache, options=options, rate=_Line(4 * BLOCK))
     ) as stream:
         async for _ in stream:
             most = max(most, _helpers())
