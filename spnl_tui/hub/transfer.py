@@ -20,6 +20,7 @@ from spnl_tui.errors import PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.ahead import Ahead, Stretch
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
+from spnl_tui.hub.flushing import Flusher
 from spnl_tui.hub.hashing import Hasher
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
@@ -177,6 +178,7 @@ class Transfer:
         whole_fetches = 0
         self._part.touch()  # "r+b" wants it to be there
         with open(self._part, "r+b", buffering=0) as part, Hasher(self.file) as self._hash:
+            self._flusher = Flusher(part)
             while True:
                 self._read_part(part)
                 whole_fetches += self.done == 0
@@ -196,7 +198,7 @@ class Transfer:
                         "It came whole twice, and each time its hash was not the one that the hub gives.",
                         "Nothing was kept. Try again later; something between you and the hub alters it.",
                     )
-            os.fsync(part.fileno())  # or a power cut could leave a proven name with unproven bytes
+            self._flusher.finish()  # or a power cut could leave a proven name with unproven bytes
         os.replace(self._part, self._cache.blob(self.file))
 
     def _read_part(self, part: FileIO) -> None:
@@ -294,6 +296,7 @@ class Transfer:
         while view:
             view = view[part.write(view) :]
         self._hash.update(block)
+        self._flusher.wrote(len(block))
         self.written += len(block)
         now = time.monotonic()
         if now - self._checked_space_at > 1:

@@ -1,0 +1,59 @@
+"""What is written reaches the disk while more comes, so that little is left to wait for at the end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from io import FileIO
+
+_AT_ONCE = 64 << 20
+"""Bytes after which the system is asked to write them out."""
+
+
+class Flusher:
+    """Writes a file out in threads of its own, which never keep the program from ending."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._waiting = 0
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def wrote(self, count: int) -> None:
+        """So many bytes more were written.
+
+        Raises:
+            OSError: the disk has refused what was written earlier.
+        """
+        self._waiting += count
+        if self._waiting >= _AT_ONCE and (self._thread is None or not self._thread.is_alive()):
+            self._check()
+            self._waiting = 0
+            # A descriptor of its own, for the file may be closed meanwhile.
+            descriptor = os.dup(self._file.fileno())
+            self._thread = threading.Thread(target=self._flush, args=(descriptor,), name="flush", daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until all is on the disk.
+
+        Raises:
+            OSError: the disk has refused some of it.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        self._check()
+        os.fsync(self._file.fileno())
+
+    def _flush(self, descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            self._error = error
+        finally:
+            os.close(descriptor)
+
+    def _check(self) -> None:
+        # The system tells of an error once, and has told it to the thread.
+        if self._error is not None:
+            raise self._error
