@@ -101,18 +101,22 @@ def estimate_memory(
 
 
 def _working(facts: ModelFacts, context: int) -> int:
-    """What a pass over a part of a prompt takes, in 32 bits: its activations, and experts.
+    """What a pass over a part of a prompt takes: its activations, in 32 bits, and experts.
 
-    All experts of one tensor are widened, and those that a token uses are copied for each token.
+    All experts of one tensor are widened to 32 bits, and those that a token uses are copied for each token.
+    MXFP4 alone is used as it is stored, and a tensor of it copied (mistralrs-quant/src/mxfp4/mod.rs).
     """
     tokens = min(context, _PASS)
     longest_row = max((group.row for group in facts.tensors if group.role == "matrix"), default=0)
     activations = 4 * tokens * (3 * longest_row + 2 * (facts.embedding_width or 0))
-    elements = sum(group.elements for group in facts.tensors if group.role == "experts")
-    if not (elements and facts.layers and facts.experts):
-        return _BUFFERS + activations
-    one = 4 * elements // (3 * facts.layers * facts.experts)  # each has three matrices in a layer
-    return _BUFFERS + activations + one * (facts.experts + tokens * facts.experts_used)
+    experts = [group for group in facts.tensors if group.role == "experts"]
+    stored = max((group.bytes // group.count for group in experts if group.type == "MXFP4"), default=0)
+    elements = sum(group.elements for group in experts if group.type != "MXFP4")
+    copies = 0
+    if elements and facts.layers and facts.experts:
+        one = 4 * elements // (3 * facts.layers * facts.experts)  # each has three matrices in a layer
+        copies = one * (facts.experts + tokens * facts.experts_used)
+    return _BUFFERS + activations + max(stored, copies)
 
 
 def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:

@@ -130,6 +130,15 @@ class TestFits:
         assert "reading a prompt 4.4, " in verdict.fits.words
         assert "reading" not in assess(facts(**{**shape, "experts": 0}), LAPTOP, 4096).fits.words
 
+    def test_mxfp4_experts_are_used_as_they_are_stored(self, facts: Any) -> None:
+        """Or no gpt-oss would fit anywhere: 512 tokens of the small one would take 70 GB."""
+        shape = {"architecture": "qwen3moe", "experts": 8, "width": 1024, "feed_forward": 1024, "heads": 8}
+        mxfp4, dense = (
+            estimate_memory(facts(**{**shape, **more}), None, 4096).working
+            for more in ({"matrix": "MXFP4"}, {"experts": 0})
+        )
+        assert mxfp4 - dense == pytest.approx(8 * 1024 * 1024 * 17 / 32, rel=0.01)
+
     def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
         model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
         empty = estimate_memory(model, None, 0).total
