@@ -16,6 +16,7 @@ import psutil
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.continuing import continuable
 from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.prefill import STEP_TOKENS
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import RunnerError
@@ -40,6 +41,11 @@ _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _TELLING = 400
 """Characters from which on a prompt tells how many tokens they make: a shorter one is mostly template."""
+_PAIR_BYTES = 40
+"""What a step of a prefill takes for each pair of its tokens and the prompt's, besides working buffers: with
+eight heads 48 were measured."""
+_LEAST_ROOM = 32_000_000
+"""Bytes that the steps of a prefill may fill in any case: of a small model that is many tokens."""
 _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
@@ -154,12 +160,8 @@ class PooledModel:
         return (self.plan.memory.kv_cache or 0) / copies / self.plan.context
 
     def _need(self, tokens: int) -> float:
-        """Bytes that a prompt of so many tokens takes: to work on, and in the prefix cache."""
-        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + self._buffers(tokens)
-
-    def _buffers(self, tokens: int) -> float:
-        """Bytes that are needed only while a prompt of so many tokens is read."""
-        return self.plan.memory.working + _MASK_BYTES * tokens**2
+        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
+        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
     def _tokens(self, command: wire.Chat | wire.Complete) -> int:
         """About how many tokens this prompt has."""
@@ -169,8 +171,9 @@ class PooledModel:
         """Tokens whose keys and values there is still memory for; None if their size is not known."""
         if not (each := self._token_bytes()):
             return None
-        buffers = self._buffers(min(self._tokens(command), self.plan.context))
-        return max(0, int((self._limit() - self.memory_bytes() - buffers) / each))
+        tokens = min(self._tokens(command), self.plan.context)
+        buffers = self.plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
+        return int(max(_LEAST_ROOM, self._limit() - self.memory_bytes() - buffers) / each)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
