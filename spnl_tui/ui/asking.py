@@ -295,8 +295,8 @@ class Asking:
             if plan is not None or (loaded is not None and loaded.context_length is None):
                 return plan
             async with aclosing(self._engine.load(self._model)) as events:
-                async for _event in events:
-                    pass
+                if any([isinstance(event, RequestFailed) async for event in events]):
+                    return None  # the request will meet it, too, and tells of it
         return await self._plan(kept_free=kept_free)
 
     async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:

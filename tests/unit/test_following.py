@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from spnl_tui.engine import following
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.following import follow
 
@@ -18,31 +20,45 @@ def chunk(text: str, *, last: bool = False) -> Any:
     return SimpleNamespace(choices=[choice], usage=usage)
 
 
-def timing_of(chunks: Iterator[Any]) -> wire.Timing:
-    """Of a prompt that was sent half a second ago."""
-    started = time.monotonic() - 0.5
-    return follow(
-        lambda: chunks, lambda event: None, lambda: False, request_id=1, started=started
-    ).finished.timing
+class Clock:
+    """Stands still until it is set on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
-def test_a_reply_of_nothing_has_a_prefill() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(following, "time", clock)
+    return clock
+
+
+def timing_of(clock: Clock, *chunks: Any) -> wire.Timing:
+    """Of a prompt that is read in half a second, and then a chunk each second."""
+    started = clock.now
+    clock.now += 0.5
+
+    def stream() -> Iterator[Any]:
+        for chunk in chunks:
+            yield chunk
+            clock.now += 1.0
+
+    return follow(stream, lambda event: None, lambda: False, request_id=1, started=started).finished.timing
+
+
+def test_a_reply_of_nothing_has_a_prefill(clock: Clock) -> None:
     """A base model may end at once, or begin with half a character."""
-    timing = timing_of(iter([chunk("", last=True)]))
-    assert timing.prefill_s is not None
-    assert timing.prefill_s >= 0.5
+    timing = timing_of(clock, chunk("", last=True))
+    assert timing.prefill_s == 0.5
     assert timing.ttft_s is None
 
 
-def test_tokens_without_text_count_for_the_speed() -> None:
-    def slowly() -> Iterator[Any]:
-        for each in (chunk(""), chunk(""), chunk("é", last=True)):
-            yield each
-            time.sleep(0.05)
-
-    timing = timing_of(slowly())
-    assert timing.prefill_s is not None
-    assert timing.ttft_s is not None
-    assert timing.ttft_s >= timing.prefill_s + 0.1
-    assert timing.decode_tokens_per_s is not None
-    assert timing.decode_tokens_per_s <= 2 / 0.1
+def test_tokens_without_text_count_for_the_speed(clock: Clock) -> None:
+    timing = timing_of(clock, chunk(""), chunk(""), chunk("é", last=True))
+    assert timing.prefill_s == 0.5
+    assert timing.ttft_s == 2.5
+    assert timing.decode_tokens_per_s == pytest.approx(2 / 3)
