@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ class ModelInUse:
 
     def __init__(self, screen: MainScreen, services: Services) -> None:
         self.model: LocalModel | None = None
+        self.looked = asyncio.Event()
+        """Whether a model was looked for, and so whether it is known that there is one or none."""
         self._screen = screen
         self._services = services
         self._welcome = screen.chat.welcome
@@ -66,6 +69,7 @@ class ModelInUse:
         """Answer with this model from the next prompt on; a reply ends on the model that it began with."""
         self.model = model
         self._missing = False
+        self.looked.set()
         self._welcome.ready(model.name)
         if self._screen.replying:
             # Taken up when the reply has ended.
@@ -103,6 +107,7 @@ class ModelInUse:
         # What was sent meanwhile comes back: to fetch a model is for the user to decide.
         self._screen.answering.return_queued()
         self._missing = True
+        self.looked.set()
         self._screen.activity = Activity(state="no model")
         self._welcome.offer(starter=self._services.starter is not None, error=error)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.errors import CommandError, SpnlError
 from spnl_tui.ui import messages, slash
+from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import can_do, do
 from spnl_tui.ui.file_completer import FileCompleter
 from spnl_tui.ui.toasts import tell
@@ -33,12 +34,18 @@ class Prompting:
         )
 
     async def run(self, message: messages.CommandSubmitted) -> None:
-        """Do what was typed as a command. One that cannot be done now goes back into the prompt."""
+        """Do what was typed as a command. One that cannot be done now goes back into the prompt.
+
+        One that may need the model waits, as a prompt does, until a model was looked for.
+        """
         command, argument = message.call.command, message.call.argument
         try:
             argument = await self.whole(argument) if command.prompt else self._prompt.folds.unfold(argument)
             arguments = [argument] if argument else []
             if not can_do(command, self._screen, *arguments):
+                if not self._screen.in_use.looked.is_set():
+                    start(self._screen, "command", self._run_later, message)
+                    return
                 raise CommandError(f"/{command.slash} cannot be done now", command.help)
         except SpnlError as error:
             self._prompt.give_back(message.text)
@@ -49,6 +56,10 @@ class Prompting:
             await self._screen.begin_anew()
         else:
             await do(command, self._screen, *arguments)
+
+    async def _run_later(self, message: messages.CommandSubmitted) -> None:
+        await self._screen.in_use.looked.wait()
+        await self.run(message)
 
     async def submit(self, typed: str) -> None:
         """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""

@@ -98,6 +98,28 @@ async def test_candidates_come_one_after_the_other_and_one_is_picked(store: Temp
     assert len(loaded) == 6
 
 
+async def test_candidates_that_are_asked_for_before_the_model_is_found_wait_for_it() -> None:
+    found = asyncio.Event()
+    async with chat(three(), found=found) as it:
+        await command(it, "/n 3 Write a tagline")
+        await it.pilot.pause()
+        assert it.prompt.text == ""
+        assert not told(it)
+        found.set()
+        await wait_until(lambda: it.ended() == 3)
+        assert [turn.text for turn in replies(it)] == ["One.", "Two.", "Three."]
+
+
+async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back() -> None:
+    found = asyncio.Event()
+    async with chat(found=found, model=None) as it:
+        await command(it, "/n 3 Write a tagline")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(lambda: it.prompt.text == "/n 3 Write a tagline")
+        assert "/n cannot be done now" in told(it)[0]
+
+
 async def test_without_a_prompt_the_last_one_is_answered_again() -> None:
     engine = ScriptedEngine([reply("First."), reply("One."), reply("Two.")])
     async with chat(engine) as it:
