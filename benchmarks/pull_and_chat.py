@@ -3,9 +3,10 @@
     python -m benchmarks.pull_and_chat MODEL.gguf [--rounds 6] [--rates 12.5 100] [--threads N]
 
 The engine, the queue of pulls and whoever follows its events share one process, as in the program; the hub
-is on 127.0.0.1 in another, niced, since a real one would not run here. Replies with and without a pull
-alternate, so that what else this machine does falls upon both. Rates are in MB (10⁶ bytes) a second: 12.5 is
-a line of 100 Mbit/s.
+is on 127.0.0.1 in another, niced, since a real one would not run here. Replies without a pull, with one and
+beside curl, which fetches the same at the same rate and keeps nothing, take turns, so that what else this
+machine does falls upon all; curl shows what the network and the hub cost alone. Rates are in MB (10⁶ bytes)
+a second: 12.5 is a line of 100 Mbit/s.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from spnl_tui.settings import EngineSettings, Settings
 
 SIZE = 20_000_000_000
 REQUEST = PullRequest("acme/Big-GGUF", ("big-Q8_0.gguf",))
+LINK = f"{REQUEST.repo}/resolve/main/{REQUEST.files[0]}"
 
 
 def serve() -> None:
@@ -44,7 +46,7 @@ def serve() -> None:
     class Zeros(Content):
         """A big file that costs nothing to make."""
 
-        sha256 = "0" * 64
+        sha256, git_sha1 = "0" * 64, "0" * 40
         size = SIZE
 
         def __init__(self) -> None:
@@ -76,6 +78,20 @@ async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
                 assert event.timing.decode_tokens_per_s is not None
                 return event.timing.decode_tokens_per_s
     raise AssertionError("a reply ends")
+
+
+async def speed_beside_curl(
+    engine: Engine, model: LocalModel, tokens: int, endpoint: str, rate: float
+) -> float:
+    """The same, while curl fetches so many MB a second."""
+    command = ["curl", "-sfL", "-o", "/dev/null", "--limit-rate", f"{rate * 1e6:.0f}", f"{endpoint}/{LINK}"]
+    fetch = await asyncio.create_subprocess_exec(*command)
+    try:
+        await asyncio.sleep(0.5)
+        return await decode_speed(engine, model, tokens)
+    finally:
+        fetch.kill()
+        await fetch.wait()
 
 
 async def until_pulling(queue: Downloads) -> None:
@@ -116,6 +132,7 @@ async def measure(
             limit.bytes_per_s = rate * 1e6
             alone: list[float] = []
             beside: list[float] = []
+            by_curl: list[float] = []
             pulled = 0.0
             for _ in range(rounds):
                 alone.append(await decode_speed(engine, model, tokens))
@@ -125,11 +142,13 @@ async def measure(
                 beside.append(await decode_speed(engine, model, tokens))
                 pulled += (queue.items[0].done - done) / (time.monotonic() - begun) / rounds
                 queue.pause(id)
+                by_curl.append(await speed_beside_curl(engine, model, tokens, endpoint, rate))
             ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
+            curl_ratio = statistics.median(c / a for a, c in zip(alone, by_curl, strict=True))
             print(
                 f"  {rate:6.1f} MB/s allowed, {pulled / 1e6:6.1f} came:"
                 f" {statistics.median(beside):5.1f} tokens/s,"
-                f" {statistics.median(alone):5.1f} without: {ratio:.2f}",
+                f" {statistics.median(alone):5.1f} without: {ratio:.2f} (curl {curl_ratio:.2f})",
                 flush=True,
             )
     finally:

@@ -76,6 +76,7 @@ class Entry:
     def stop(self) -> None:
         """End its threads, if it runs. Its state says whether they begin anew."""
         if self.pull is not None:
+            self.look()
             self.pull.stop()
             self.pull = None
 
@@ -93,6 +94,7 @@ class Entry:
 def snapshot(entry: Entry) -> Download:
     """The pull as it is now."""
     speed = eta = None
+    done, total = entry.done, entry.total
     state: DownloadState
     if entry.state == "under way" and entry.pull is not None:
         progress = entry.pull.progress()
@@ -100,6 +102,8 @@ def snapshot(entry: Entry) -> Download:
         if state == "done":  # the service has still to learn of it
             state = words = "verifying"
         speed, eta = progress.bytes_per_s, progress.eta_s
+        if progress.total is not None:  # newer than what was looked at last, and of one moment with the state
+            done, total = progress.done, progress.total
     elif entry.state == "under way":
         state = words = "waiting"
     else:
@@ -116,8 +120,8 @@ def snapshot(entry: Entry) -> Download:
         request=entry.request,
         state=state,
         words=words,
-        done=entry.done,
-        total=entry.total,
+        done=done,
+        total=total,
         bytes_per_s=speed,
         eta_s=eta,
         note=entry.note,
