@@ -121,7 +121,7 @@ async def measure(
 ) -> None:
     """Print a line for each rate."""
     engine = make_engine(Settings(engine=EngineSettings(threads=threads)), Paths.below(folder / "spnl"))
-    limit = RateLimit()
+    limit = RateLimit(None, lambda: engine.needs_every_core)
     queue = Downloads(
         folder / "downloads.json", hub=HubAccess(endpoint, False), cache=folder / "cache", rate=limit
     )

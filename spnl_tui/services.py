@@ -92,7 +92,10 @@ class Services:
         from spnl_tui.hub.pacing import RateLimit
 
         limit = self.settings.pulls.rate_limit_mb
-        return RateLimit(None if limit is None else limit * 1e6)
+        return RateLimit(None if limit is None else limit * 1e6, self._engine_needs_every_core)
+
+    def _engine_needs_every_core(self) -> bool:
+        return "engine" in self.__dict__ and self.engine.needs_every_core
 
     @cached_property
     def pull_options(self) -> PullOptions:

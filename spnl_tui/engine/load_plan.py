@@ -58,6 +58,8 @@ class LoadPlan:
     """Requests at a time."""
     context: int
     memory: MemoryEstimate
+    every_core: bool = False
+    """Whether its threads take all cores: then whatever else computes holds them up."""
     context_limit: int | None = None
     """The longest context that the user wants; None: as long as the model's."""
     completion_only: bool = False
@@ -130,6 +132,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
         memory=memory(context),
+        every_core=on_cpu and threads >= machine.cores,
         context_limit=None if wish.context is None else context,
         completion_only=facts.chat_template is None and wish.template is None,
         chat_template=facts.chat_template,

@@ -181,6 +181,14 @@ class Engine:
         """Whether there is nothing to do, in the background neither."""
         return not self._waiting and not self._background
 
+    @property
+    def needs_every_core(self) -> bool:
+        """Whether a reply is being made by threads on all cores.
+
+        They wait for each other: what else computes meanwhile holds all of them up. Any thread may ask.
+        """
+        return any(pooled.serving and pooled.plan.every_core for pooled in tuple(self._pool.values()))
+
     async def unload(self, model: LocalModel) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
         if (pooled := self._pool.get(model)) is not None:

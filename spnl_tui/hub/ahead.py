@@ -160,6 +160,9 @@ class Ahead:
         """Now and then, with the bytes that have come in all connections: add one, or take one away."""
         if not self._ranges:
             return
+        if self._rate.slowed:
+            self._trial.forget()
+            return
         verdict = self._trial.verdict(fetched, time.monotonic(), self._rate.bytes_per_s)
         if verdict == "take away":
             with self._changed:
@@ -291,6 +294,10 @@ class _Trial:
     def begin(self) -> None:
         """One was added."""
         self._judging = True
+
+    def forget(self) -> None:
+        """What was measured tells nothing."""
+        self._since, self._judging = None, False
 
     def verdict(
         self, fetched: int, now: float, allowed: float | None = None

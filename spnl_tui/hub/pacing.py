@@ -12,6 +12,10 @@ from spnl_tui.errors import HubError
 
 _CATCH_UP_S = 0.05
 """How late one may wake and still catch up with a rate limit."""
+_SHARE = 0.03
+"""How much of one core all pulls together may compute while that holds somebody up."""
+_REST_S, _REST_MAX_S = 0.05, 0.5
+"""How long a rest is for that. What comes meanwhile is read at once, which costs less than bit by bit."""
 
 
 class Stopped(Exception):
@@ -45,17 +49,35 @@ class PullOptions:
 
 
 class RateLimit:
-    """How many bytes a second all pulls that share this may take together; None is no limit."""
+    """How many bytes a second all pulls that share this may take together; None is no limit.
 
-    def __init__(self, bytes_per_s: float | None = None) -> None:
+    While `holds_up` says that what they compute holds somebody up, they also take hardly any processor time.
+    """
+
+    def __init__(
+        self, bytes_per_s: float | None = None, holds_up: Callable[[], bool] = lambda: False
+    ) -> None:
         self.bytes_per_s = bytes_per_s
+        self._holds_up = holds_up
         self._lock = threading.Lock()
         self._free_at = 0.0
+        self._rested_at = 0.0
+        self._thread = threading.local()
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the speed says nothing of the line now."""
+        return self._holds_up()
 
     def take(self, count: int, stop: threading.Event) -> None:
         """Account for bytes that have come, and wait as long as they were too early."""
+        wait = max(self._wait_for_rate(count), self._wait_for_cores())
+        if wait > 0:
+            stop.wait(wait)
+
+    def _wait_for_rate(self, count: int) -> float:
         if not (rate := self.bytes_per_s):
-            return
+            return 0.0
         with self._lock:
             now = time.monotonic()
             # Who wakes a little late catches up, or the limit would never be reached; who comes after a pause
@@ -64,8 +86,21 @@ class RateLimit:
             self._free_at = begin + count / rate
             wait = self._free_at - now
         # Short waits are left to add up: sleeping costs more than it evens out.
-        if wait > 0.01:
-            stop.wait(wait)
+        return wait if wait > 0.01 else 0.0
+
+    def _wait_for_cores(self) -> float:
+        if not self._holds_up():
+            self._thread.computed = None
+            return 0.0
+        before, self._thread.computed = getattr(self._thread, "computed", None), time.thread_time()
+        if before is None:
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            rested_at = max(self._rested_at, now) + (self._thread.computed - before) / _SHARE
+            self._rested_at = min(rested_at, now + _REST_MAX_S)
+            wait = self._rested_at - now
+        return wait if wait > _REST_S else 0.0
 
 
 class Backoff:

@@ -61,6 +61,16 @@ async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> 
         assert kinds(await chat(engine, MODEL, "hello"))[0] == "PrefillProgressed"
 
 
+@pytest.mark.parametrize("every_core", [True, False])
+async def test_it_is_known_while_a_reply_needs_every_core(paths: Paths, every_core: bool) -> None:
+    async with fake_engine(paths, lambda model: fake_plan(every_core=every_core)) as engine:
+        assert not engine.needs_every_core
+        async with aclosing(engine.generate_chat(MODEL, [Message("user", "hello")], Sampling())) as events:
+            needed = [engine.needs_every_core async for event in events if isinstance(event, wire.ReplyChunk)]
+        assert set(needed) == {every_core}
+        assert not engine.needs_every_core
+
+
 async def test_two_requests_for_one_model_make_one_load(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         first, second = await asyncio.gather(chat(engine, MODEL, "a"), chat(engine, MODEL, "b"))

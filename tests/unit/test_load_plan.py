@@ -126,7 +126,9 @@ def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
     ("cores", "physical", "threads"), [(1, 1, 1), (2, 1, 1), (2, 2, 2), (4, 4, 3), (16, 8, 8), (12, 12, 11)]
 )
 def test_threads(facts: Any, cores: int, physical: int, threads: int) -> None:
-    assert plan_load(facts(), machine(cores=cores, physical_cores=physical)).threads == threads
+    plan = plan_load(facts(), machine(cores=cores, physical_cores=physical))
+    assert plan.threads == threads
+    assert plan.every_core == (threads == cores)
 
 
 def test_more_threads_than_cores_are_refused(facts: Any) -> None:
