@@ -281,7 +281,7 @@ class PooledModel:
         finally:
             self.last_used = time.monotonic()
             if isinstance(command, wire.Chat) and (decoding or finished):
-                self._said = (*command.messages, Message("assistant", reply))
+                self._said = _with_reply(command, reply)
             if finished:
                 process.unsubscribe(command_id)
             else:
@@ -297,8 +297,9 @@ class PooledModel:
     ) -> None:
         """Free the runner of a request that nobody waits for.
 
-        In decode the runner drops the stream at once. In prefill it can only be ended, unless the step
-        that it is in ends soon: whatever comes first within the bound.
+        In decode the runner drops the stream at once; mistral.rs then keeps nothing of the turn, which is
+        read again while nobody asks. In prefill it can only be ended, unless the step that it is in ends
+        soon: whatever comes first within the bound.
         """
         await process.send(wire.Cancel(id=process.next_id(), target=command_id))
         patience = CANCEL_BOUND_S if decoding else max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
@@ -307,6 +308,8 @@ class PooledModel:
                 while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
                     pass
                 process.unsubscribe(command_id)
+                if decoding:
+                    await self._read_ahead(turns)
                 return
         await process.end()
         if self._process is process:  # not unloaded meanwhile
@@ -333,13 +336,16 @@ class PooledModel:
         await self._load_again(turns)
 
     async def _load_again(self, turns: Turns) -> None:
-        """Load the model, and read the last conversation into its prefix cache.
-
-        The next turn of it is then as quick as it would have been. Stops when somebody waits, after the step
-        that it is in.
-        """
+        """Load the model, and read the last conversation into its prefix cache."""
         async for _ in self.load():
             pass
+        await self._read_ahead(turns)
+
+    async def _read_ahead(self, turns: Turns) -> None:
+        """Read the last conversation into the prefix cache: its next turn is then as quick as ever.
+
+        Stops when somebody waits, after the step that it is in.
+        """
         process = self._process
         if process is None or not self._said or not self.plan.prefix_cache or turns.wanted:
             return
@@ -381,6 +387,14 @@ async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -
         await process.end()
     if load is not None:
         await asyncio.wait([load])
+
+
+def _with_reply(command: wire.Chat, reply: str) -> tuple[Message, ...]:
+    """The conversation as it is after this reply."""
+    messages = command.messages
+    if command.go_on:
+        messages, reply = messages[:-1], messages[-1].content + reply
+    return (*messages, Message("assistant", reply))
 
 
 def _characters(command: wire.Chat | wire.Complete) -> int:

@@ -97,6 +97,30 @@ async def test_asking_again_reads_only_the_end(engine: Engine, model: LocalModel
     assert (end.timing.prefill_s or 0.0) < first / 2
 
 
+async def test_after_a_stopped_reply_the_next_turn_reads_only_what_is_new(
+    engine: Engine, model: LocalModel
+) -> None:
+    async def prefill_after(prompt: str, *, rested: bool) -> float:
+        """Seconds to read the next turn, asked at once or when nothing goes on any more."""
+        text = ""
+        talk = [Message("user", prompt)]
+        async with aclosing(engine.generate_chat(model, talk, Sampling(temperature=0))) as reply:
+            async for event in reply:
+                text += event.text if isinstance(event, wire.ReplyChunk) else ""
+                if len(text) > 600:
+                    break
+        if rested:
+            await wait_until(lambda: engine.at_rest)
+        talk += [Message("assistant", text), Message("user", CAPITAL)]
+        async with aclosing(engine.generate_chat(model, talk, GREEDY)) as following:
+            (end,) = [event async for event in following if isinstance(event, wire.ReplyFinished)]
+        assert end.timing.prefill_s is not None
+        return end.timing.prefill_s
+
+    at_once = await prefill_after("Write a long story about a ship.", rested=False)
+    assert await prefill_after("Write a long story about a mountain.", rested=True) < at_once / 2
+
+
 async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: LocalModel) -> None:
     messages = [
         Message("user", CAPITAL),
