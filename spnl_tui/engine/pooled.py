@@ -15,8 +15,8 @@ import psutil
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.continuing import continuable
+from spnl_tui.engine.growth import Growth, Prompt
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.prefill import STEP_TOKENS
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import RunnerError
@@ -33,21 +33,6 @@ _LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
 CANCEL_BOUND_S = 2.0
 """The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
 LEAST_PATIENCE_S = 0.1
-
-
-_GROWTH = 1.1
-"""What a runner may take beyond its estimate, which is right within 8 %, before that counts as growth."""
-_CACHE_STEP = 512
-"""mistral.rs grows a KV cache by this many tokens."""
-_TELLING = 400
-"""Characters from which on a prompt tells how many tokens they make: a shorter one is mostly template."""
-_PAIR_BYTES = 40
-"""What a step of a prefill takes for each pair of its tokens and the prompt's, besides working buffers: with
-eight heads 48 were measured."""
-_LEAST_ROOM = 32_000_000
-"""Bytes that the steps of a prefill may fill in any case: of a small model that is many tokens."""
-_MASK_BYTES = 8
-"""mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
 
 def wanted() -> bool:
@@ -108,9 +93,7 @@ class PooledModel:
         self._load_task: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._load_s = 0.0
-        self._loaded_bytes = 0
-        self._last_tokens = 0
-        self._tokens_per_character = 0.3
+        self._growth = Growth(plan)
         self._seed_ready: int | None = None
         self._said: tuple[Message, ...] = ()
 
@@ -139,41 +122,9 @@ class PooledModel:
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
-    def has_grown(self, next: wire.Chat | wire.Complete | None = None) -> bool:
-        """Whether the runner, as large as it is, could outgrow its plan with the next request.
-
-        If that is not known, it is expected to be like the last one, and somewhat longer.
-        """
-        tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
-        need = self._need(min(tokens, self.plan.context))
-        # A new process can do no better than to load and to serve this.
-        return self.memory_bytes() + need > max(self._limit(), self._loaded_bytes + 2 * need)
-
-    def _limit(self) -> float:
-        memory = self.plan.memory
-        # Where the estimate of the weights was short, a new process would be as large.
-        return max(memory.total, self._loaded_bytes + memory.working + (memory.kv_cache or 0)) * _GROWTH
-
-    def _token_bytes(self) -> float:
-        """Of the keys and values of a token; 0 if that is not known."""
-        copies = 2 if self.plan.prefix_cache else 1
-        return (self.plan.memory.kv_cache or 0) / copies / self.plan.context
-
-    def _need(self, tokens: int) -> float:
-        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
-        return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
-
-    def _tokens(self, command: wire.Chat | wire.Complete) -> int:
-        """About how many tokens this prompt has."""
-        return int(_characters(command) * self._tokens_per_character)
-
-    def _prefill_room(self, command: wire.Chat | wire.Complete) -> int | None:
-        """Tokens whose keys and values there is still memory for; None if their size is not known."""
-        if not (each := self._token_bytes()):
-            return None
-        tokens = min(self._tokens(command), self.plan.context)
-        buffers = self.plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
-        return int(max(_LEAST_ROOM, self._limit() - self.memory_bytes() - buffers) / each)
+    def has_grown(self, next: Prompt | None = None) -> bool:
+        """Whether the runner could outgrow its plan with the next request; see `Growth`."""
+        return self._growth.is_due(self.memory_bytes(), next)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +175,7 @@ class PooledModel:
                 event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
             self._load_s = event.seconds
-            self._loaded_bytes = self.memory_bytes()
+            self._growth.loaded(self.memory_bytes())
             self._seed_ready = discard
             self.last_used = time.monotonic()
         else:
@@ -235,7 +186,7 @@ class PooledModel:
 
     async def serve(
         self,
-        command: wire.Chat | wire.Complete,
+        command: Prompt,
         on_abandoned: Callable[[Rest], None],
         is_wanted: Callable[[], bool] = wanted,
     ) -> AsyncGenerator[wire.Event, None]:
@@ -250,7 +201,8 @@ class PooledModel:
             return
         self._seed_ready = None
         command_id = process.next_id()
-        command = dataclasses.replace(command, id=command_id, prefill_room=self._prefill_room(command))
+        room = self._growth.prefill_room(self.memory_bytes(), command)
+        command = dataclasses.replace(command, id=command_id, prefill_room=room)
         events = process.subscribe(command_id)
         decoding = finished = told = False
         reply = ""
@@ -272,10 +224,8 @@ class PooledModel:
                 if isinstance(event, wire.ReplyChunk):
                     decoding = True
                     reply += event.text
-                elif isinstance(event, wire.ReplyFinished) and event.usage.prompt_tokens:
-                    self._last_tokens = event.usage.prompt_tokens + event.usage.completion_tokens
-                    if (characters := _characters(command)) >= _TELLING:
-                        self._tokens_per_character = event.usage.prompt_tokens / characters
+                elif isinstance(event, wire.ReplyFinished):
+                    self._growth.served(command, event.usage)
                 finished = isinstance(event, FINAL)
                 yield event
         finally:
@@ -362,7 +312,8 @@ class PooledModel:
             command = wire.Chat(
                 id=command_id, messages=self._said, sampling=Sampling(temperature=0.0, max_tokens=1)
             )
-            await process.send(replace(command, prefill_room=self._prefill_room(command)))
+            room = self._growth.prefill_room(self.memory_bytes(), command)
+            await process.send(replace(command, prefill_room=room))
             while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
                 pass
         finally:
@@ -395,12 +346,6 @@ def _with_reply(command: wire.Chat, reply: str) -> tuple[Message, ...]:
     if command.go_on:
         messages, reply = messages[:-1], messages[-1].content + reply
     return (*messages, Message("assistant", reply))
-
-
-def _characters(command: wire.Chat | wire.Complete) -> int:
-    if isinstance(command, wire.Complete):
-        return len(command.prompt)
-    return sum(len(message.content) for message in command.messages)
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
