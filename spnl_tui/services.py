@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
@@ -189,8 +190,11 @@ class Services:
             if name in self.__dict__  # made, since it was used
         ]
         if self._opening is not None:
-            closing.append((await self._opening).close())
-        await asyncio.gather(*closing)
+            closing.append(_close_store(self._opening))
+        # Each is closed, whatever becomes of the others.
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def __aenter__(self) -> Services:
         return self
@@ -199,6 +203,14 @@ class Services:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _close_store(opening: asyncio.Future[Store]) -> None:
+    try:
+        store = await opening
+    except SpnlError:
+        return  # told to whoever asked for it
+    await store.close()
 
 
 def make_services(settings: Settings, paths: Paths, config_file: Path | None = None) -> Services:

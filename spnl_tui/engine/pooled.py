@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import time
@@ -203,8 +202,9 @@ class PooledModel:
         command_id = process.next_id()
         room = self._growth.prefill_room(self.memory_bytes(), command)
         command = dataclasses.replace(command, id=command_id, prefill_room=room)
+        turn = command if isinstance(command, wire.Chat) and not command.aside else None
         events = process.subscribe(command_id)
-        decoding = finished = told = False
+        decoding = finished = failed = told = False
         reply = ""
         try:
             await process.send(command)
@@ -226,16 +226,16 @@ class PooledModel:
                     reply += event.text
                 elif isinstance(event, wire.ReplyFinished):
                     self._growth.served(command, event.usage)
-                finished = isinstance(event, FINAL)
+                finished, failed = isinstance(event, FINAL), isinstance(event, wire.RequestFailed)
                 yield event
         finally:
             self.last_used = time.monotonic()
-            if isinstance(command, wire.Chat) and (decoding or finished):
-                self._said = _with_reply(command, reply)
+            if turn is not None and (decoding or finished) and not failed:
+                self._said = _with_reply(turn, reply)
             if finished:
                 process.unsubscribe(command_id)
             else:
-                on_abandoned(partial(self._abandon, process, command_id, events, decoding))
+                on_abandoned(partial(self._abandon, process, command_id, events, decoding, turn is not None))
 
     async def _abandon(
         self,
@@ -243,6 +243,7 @@ class PooledModel:
         command_id: int,
         events: asyncio.Queue[wire.Event],
         decoding: bool,
+        goes_on: bool,
         turns: Turns,
     ) -> None:
         """Free the runner of a request that nobody waits for.
@@ -253,18 +254,19 @@ class PooledModel:
         """
         await process.send(wire.Cancel(id=process.next_id(), target=command_id))
         patience = CANCEL_BOUND_S if decoding else max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(patience):
                 while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
                     pass
-                process.unsubscribe(command_id)
-                if decoding:
-                    await self._read_ahead(turns)
-                return
-        await process.end()
-        if self._process is process:  # not unloaded meanwhile
-            # Still wanted: whoever stopped a prompt is about to send another.
-            await self._load_again(turns)
+        except TimeoutError:
+            await process.end()
+            if self._process is process:  # not unloaded meanwhile
+                # Still wanted: whoever stopped a prompt is about to send another.
+                await self._load_again(turns)
+            return
+        process.unsubscribe(command_id)
+        if decoding and goes_on and not self.has_grown():  # or the next process reads it
+            await self._read_ahead(turns)
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
         """Token counts, None while there is no loaded runner to ask."""

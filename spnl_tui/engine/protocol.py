@@ -78,6 +78,8 @@ class Chat:
     grammar: Grammar | None = None
     go_on: bool = False
     """Go on with the text of the last message, which is the assistant's, in place of answering it."""
+    aside: bool = False
+    """No turn of a conversation: what is asked next does not follow it."""
     prefill_room: int | None = None
     """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
     A long prefill goes in fewer steps where it is short."""

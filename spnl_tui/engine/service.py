@@ -110,11 +110,13 @@ class Engine:
         thinking: bool | None = None,
         grammar: Grammar | None = None,
         go_on: bool = False,
+        aside: bool = False,
         is_wanted: Callable[[int], bool] = all_wanted,
     ) -> AsyncGenerator[wire.Event, None]:
         """Reply n times to one list of messages. Loads the model if it must.
 
         With `go_on` the last message is the beginning of the reply, and only what follows it is given.
+        `aside` says that no conversation goes on from here: it is a title, a verdict, a summary.
 
         Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
         candidate one ReplyFinished or RequestFailed; `candidate` tells which. On a CPU they come one after
@@ -128,6 +130,7 @@ class Engine:
             thinking=thinking,
             grammar=grammar,
             go_on=go_on,
+            aside=aside,
         )
         return self._fan_out(model, [chat] * n, sampling, is_wanted)
 
@@ -263,12 +266,14 @@ class Engine:
         turns = self._turns(pooled)
         turn = turns.ask()
         abandoned: list[Rest] = []
+        served = False
         self._waiting += 1
         try:
             if not turn.done():
                 yield wire.RequestQueued(id=0, ahead=self._waiting - 1)
             await turn
             pooled.serving += 1
+            served = True
             let_in = time.monotonic()
             async with aclosing(self._load_for(pooled, command, seed)) as loading:
                 async for event in loading:
@@ -293,7 +298,7 @@ class Engine:
                 # Leaving must not wait: the next request does, until the runner is free again.
                 self._later(partial(self._let_go_after, abandoned[0], pooled, turn))
             else:
-                self._let_go(pooled, turn)
+                self._let_go(pooled, turn, served)
 
     async def _load_for(
         self, pooled: PooledModel, command: wire.Chat | wire.Complete, seed: int | None
@@ -317,15 +322,15 @@ class Engine:
         try:
             await rest(self._turns(pooled))
         finally:
-            self._let_go(pooled, turn)
+            self._let_go(pooled, turn, True)
 
-    def _let_go(self, pooled: PooledModel, turn: asyncio.Future[None]) -> None:
+    def _let_go(self, pooled: PooledModel, turn: asyncio.Future[None], served: bool) -> None:
+        # The turn may have come in the very moment in which nobody wanted it any more.
         self._waiting -= 1
-        had_come = turn.done() and not turn.cancelled()
-        if had_come:
+        if served:
             pooled.serving -= 1
         self._turns(pooled).leave(turn)
-        if had_come and not self._closed and pooled.has_grown():
+        if served and not self._closed and pooled.has_grown():
             self._later(partial(self._renew, pooled))
 
     def _turns(self, pooled: PooledModel) -> Turns:
@@ -353,12 +358,15 @@ class Engine:
     async def _make_room(self, wanted: PooledModel) -> None:
         """Unload idle models, the least recently used first, until this one fits.
 
+        Then those that are being loaded though nobody has asked them anything yet: another was chosen.
+
         Raises:
             SpnlError: it does not fit even so.
         """
         need = wanted.plan.memory.peak
-        while need > (free := self._free_memory()):
-            idle = [p for p in self._pool.values() if p is not wanted and p.state == "idle"]
+        while need > (free := self._free_memory(wanted)):
+            others = [p for p in self._pool.values() if p is not wanted and not p.serving]
+            idle = [p for p in others if p.state == "idle"] or [p for p in others if p.state == "loading"]
             if not idle:
                 busy = [p.model.name for p in self._pool.values() if p is not wanted and p.pid is not None]
                 raise SpnlError(
@@ -370,12 +378,18 @@ class Engine:
                 )
             await min(idle, key=lambda p: p.last_used).end()
 
-    def _free_memory(self) -> int:
+    def _free_memory(self, wanted: PooledModel) -> int:
+        # What is being loaded will take the rest of what it was let in for.
+        coming = sum(
+            max(0, p.plan.memory.peak - p.memory_bytes())
+            for p in self._pool.values()
+            if p is not wanted and p.state == "loading"
+        )
         free = self._available_memory()
         if self._memory_budget is not None:
             used = sum(p.memory_bytes() for p in self._pool.values())
             free = min(free, self._memory_budget - used)
-        return free
+        return free - coming
 
     async def _renew(self, pooled: PooledModel) -> None:
         # On a CPU the prefix cache is never evicted: only a new process gives that memory back.

@@ -188,6 +188,8 @@ class Asking:
                     if isinstance(step, RequestFailed):
                         return
             plan = await self._plan_once_loaded()
+            if not self._summary:
+                break  # it has none, and would have none again
         if plan is not None and plan.action == "ask":
             if may_forget is None or not await may_forget(len(plan.left_out)):
                 yield _refusal(len(plan.left_out))
@@ -241,7 +243,9 @@ class Asking:
         )
         text = ""
         yield Summarizing()
-        reply = self._engine.generate_chat(self._model, request, Sampling(temperature=0, max_tokens=longest))
+        sampling = Sampling(temperature=0, max_tokens=longest)
+        # Thinking would take all of the tokens that there are for it.
+        reply = self._engine.generate_chat(self._model, request, sampling, thinking=False, aside=True)
         async with aclosing(reply) as events:
             async for event in events:
                 match event:

@@ -62,6 +62,7 @@ class Judging:
             sampling_of(query, conversation.sampling),
             thinking=False,
             grammar=verdict_grammar(len(replies)),
+            aside=True,
         )
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:

@@ -57,7 +57,8 @@ class Naming:
         if not any(each.model == model and each.state == "idle" for each in self._engine.loaded()):
             return  # to load it for a title is not worth it
         text = ""
-        async with aclosing(self._engine.generate_chat(model, request, SAMPLING, thinking=False)) as events:
+        reply = self._engine.generate_chat(model, request, SAMPLING, thinking=False, aside=True)
+        async with aclosing(reply) as events:
             async for event in events:
                 if isinstance(event, ReplyChunk):
                     text += event.text

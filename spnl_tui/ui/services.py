@@ -32,6 +32,7 @@ class ChatEngine(Protocol):
         thinking: bool | None = None,
         grammar: Grammar | None = None,
         go_on: bool = False,
+        aside: bool = False,
         is_wanted: Callable[[int], bool] = ...,
     ) -> AsyncGenerator[Event, None]:
         """Reply n times; see Engine."""

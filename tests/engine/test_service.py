@@ -15,6 +15,7 @@ import pytest
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan, runner_environment
 from spnl_tui.engine.service import Engine
+from spnl_tui.engine.turns import Turns
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.models.request import Message, Sampling
@@ -239,6 +240,62 @@ async def test_leaving_the_iterator_stops_the_reply_and_keeps_the_runner(paths: 
         assert text_of(await chat(engine, MODEL, "hello")).split()[0] == f"word-{pid}"
 
 
+async def _leave_after_a_chunk(engine: Engine, text: str, *, aside: bool = False) -> int | None:
+    """Leave a reply while it decodes, and wait until nothing goes on any more; the runner's process id."""
+    async with aclosing(
+        engine.generate_chat(MODEL, [Message("user", text)], Sampling(), aside=aside)
+    ) as events:
+        async for event in events:
+            if isinstance(event, wire.ReplyChunk):
+                pid = engine.loaded()[0].pid
+                break
+    await wait_until(lambda: engine.at_rest)
+    return pid
+
+
+@pytest.mark.parametrize("aside", [False, True])
+async def test_a_conversation_is_read_ahead_after_a_stopped_reply_and_an_aside_is_not(
+    paths: Paths, aside: bool
+) -> None:
+    log = paths.state / "asked"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    async with fake_engine(paths) as engine:
+        await _leave_after_a_chunk(engine, f"tokens=100 delay=0.1 say tokens=0 log={log}", aside=aside)
+        assert log.exists() != aside
+
+
+async def test_reading_ahead_may_take_longer_than_stopping(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.5)
+    async with fake_engine(paths) as engine:
+        pid = await _leave_after_a_chunk(engine, "tokens=100 delay=0.1 say tokens=0 prefill=1")
+        assert engine.loaded()[0].pid == pid
+
+
+async def test_a_turn_that_comes_when_nobody_wants_it_any_more_counts_for_nothing(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_engine(paths, lambda model: fake_plan(every_core=True)) as engine:
+        first = asyncio.create_task(chat(engine, MODEL, "tokens=5 delay=0.05"))
+        await wait_until(lambda: engine.needs_every_core)
+        second = asyncio.create_task(chat(engine, MODEL, "hello"))
+        leave = Turns.leave
+
+        def leave_and_stop(turns: Turns, turn: asyncio.Future[None]) -> None:
+            leave(turns, turn)  # the turn passes to the second request
+            second.cancel()
+
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(Turns, "leave", leave_and_stop)
+        await asyncio.gather(first, second, return_exceptions=True)
+        assert second.cancelled()
+        assert engine.loaded()[0].state == "idle"
+        assert not engine.needs_every_core
+        monkeypatch.undo()
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+
+
 async def test_a_prefill_that_does_not_stop_is_ended_and_the_model_comes_back(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = engine.generate_chat(MODEL, [Message("user", "prefill=30")], GREEDY)
@@ -332,6 +389,39 @@ async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> No
         for model in (a, b, a, c):
             assert isinstance((await chat(engine, model, "hello"))[-1], wire.ReplyFinished)
         assert {loaded.model for loaded in engine.loaded()} == {a, c}
+
+
+async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_wanted(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(
+        paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
+    ) as engine:
+
+        async def load_ahead() -> list[wire.Event]:
+            return [event async for event in engine.load(slow)]
+
+        loading = asyncio.create_task(load_ahead())
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+        assert isinstance((await loading)[-1], wire.RequestFailed)
+        assert [loaded.model for loaded in engine.loaded()] == [MODEL]
+
+
+async def test_what_is_loaded_for_a_request_is_not_ended_for_what_is_loaded_ahead(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(
+        paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
+    ) as engine:
+        request = asyncio.create_task(chat(engine, slow, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        (refused,) = [event async for event in engine.load(MODEL)]
+        assert isinstance(refused, wire.RequestFailed)
+        assert refused.title == "Not enough memory for this model"
+        assert refused.hint == "Wait for fake/slow to finish."
+        assert [loaded.model for loaded in engine.loaded()] == [slow]
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
 
 
 async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) -> None:

@@ -11,9 +11,12 @@ What it does is said in the last message, by words:
     log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
     grow          take 50 MB more memory, and keep it
     room          reply with the room for keys and values that the request was given
+    say …         what follows is what each word of the reply is, in place of "word-PID"
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
 Replies say which process gave them: "word-PID".
+
+When a conversation is read ahead, its last message is a reply.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ def note(options: dict[str, str]) -> None:
 
 
 def reply(command_id: int, text: str, room: int | None = None) -> None:
+    text, _, said = text.partition(" say ")
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
     note(options)
@@ -71,6 +75,7 @@ def reply(command_id: int, text: str, room: int | None = None) -> None:
         return
     if "room" in text.split():
         send(wire.ReplyChunk(id=command_id, text=str(room), tokens=1))
+    word = f"word-{os.getpid()}"
     count = 0 if "room" in text.split() else int(options.get("tokens", 5))
     for number in range(count):
         if command_id in _cancelled:
@@ -82,7 +87,7 @@ def reply(command_id: int, text: str, room: int | None = None) -> None:
         if number == 3 and "garbage" in text.split():
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
-        send(wire.ReplyChunk(id=command_id, text=f"word-{os.getpid()} ", tokens=number + 1))
+        send(wire.ReplyChunk(id=command_id, text=f"{said or word} ", tokens=number + 1))
         note(options)
         time.sleep(float(options.get("delay", 0)))
     send(

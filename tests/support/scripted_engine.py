@@ -69,6 +69,8 @@ class ScriptedEngine:
     """The messages of each chat."""
     went_on: int = 0
     """Chats that were to go on with their last message."""
+    asides: list[bool | None] = field(default_factory=list)
+    """Of each chat that is no turn of a conversation, whether the model may think."""
     requests: list[tuple[LocalModel, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
     cancelled: int = 0
@@ -104,6 +106,7 @@ class ScriptedEngine:
         thinking: bool | None = None,
         grammar: object = None,
         go_on: bool = False,
+        aside: bool = False,
         is_wanted: Callable[[int], bool] = lambda candidate: True,
     ) -> AsyncGenerator[Event, None]:
         if n > 1:
@@ -121,6 +124,8 @@ class ScriptedEngine:
             return
         self.asked.append(tuple(messages))
         self.went_on += go_on
+        if aside:
+            self.asides.append(thinking)
         self.requests.append((model, sampling, grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False

@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import OptionList
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.engine.protocol import Event, ReplyFinished
+from spnl_tui.engine.protocol import Event, ReplyChunk, ReplyFinished
 from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import ContextSettings
@@ -153,6 +153,16 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
         await it.ask("Question 5")
         assert "Words were said." in engine.asked[0][0].content
         assert len(it.screen.conversation) == 12
+
+
+async def test_a_model_that_has_no_summary_is_not_asked_for_it_twice(store: TempStore) -> None:
+    thought = [ReplyChunk(id=1, reasoning="So much", tokens=3), ReplyFinished(id=1, finish_reason="length")]
+    engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(id=1, finish_reason="stop")])
+    async with chat(engine, store=store, settings=policy("summarize")) as it:
+        for number in range(5):
+            await it.ask(f"Question {number}")
+        assert last(it) == ("Fine.", "stop")
+        assert engine.asides == [False]  # nor is it to think
 
 
 class _Renewing(ScriptedEngine):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.engine.service import Engine
+from spnl_tui.errors import StoreError
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services
 from spnl_tui.settings import Settings
+from tests.support.engines import fake_model
 
 
 def test_pulls_give_way_to_a_reply_and_need_no_engine(
@@ -20,3 +22,15 @@ def test_pulls_give_way_to_a_reply_and_need_no_engine(
     assert not services.rate.slowed  # no engine was made, by asking neither
     assert services.engine.needs_every_core
     assert services.rate.slowed
+
+
+async def test_what_was_used_is_closed_though_the_store_could_not_be_opened(tmp_path: Path) -> None:
+    services = Services(Settings(), Paths.below(tmp_path))
+    services.paths.data.parent.mkdir(parents=True, exist_ok=True)
+    services.paths.data.write_text("no directory")
+    with pytest.raises(StoreError):
+        await services.store()
+    engine = services.engine
+    await services.close()
+    (refused,) = [event async for event in engine.load(fake_model())]
+    assert "closed" in str(refused)
