@@ -6,6 +6,7 @@ that died has left is swept up by the next one. Blocking, for threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -185,9 +186,12 @@ def _has_content(repository: Path) -> bool:
 def _asides(root: Path) -> Iterator[Path]:
     """Folders aside here and below, as deep as `remove` puts them."""
     for pattern in ("", "*/", "*/*/", "*/*/*/"):
-        yield from (
-            path for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*") if _ASIDE.fullmatch(path.name)
-        )
+        with contextlib.suppress(OSError):  # a folder that cannot be read: there was nothing to put there
+            yield from (
+                path
+                for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*")
+                if _ASIDE.fullmatch(path.name)
+            )
 
 
 def _is_running(pid: int) -> bool:
