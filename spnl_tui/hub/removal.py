@@ -29,7 +29,7 @@ class RemovalPlan:
     links: tuple[Path, ...]
     """Links in snapshots, which go."""
     contents: tuple[Path, ...]
-    """Files, which go; what they hold is `frees_bytes`."""
+    """Files, which go, and links in plain folders. What the files hold is `frees_bytes`."""
     frees_bytes: int
     kept_for: tuple[str, ...]
     """Revisions that keep some of the files."""
@@ -57,7 +57,9 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
     if entry.origin == "imported":
         return RemovalPlan(entry, (), (), 0, ())
     if entry.commit is None:
-        return RemovalPlan(entry, (), paths, entry.size_bytes, ())
+        # A link in a plain folder is the user's own: it goes by itself, and what it leads to stays.
+        frees = sum(os.stat(path).st_size for path in paths if not path.is_symlink())
+        return RemovalPlan(entry, (), paths, frees, ())
     repository = entry.directory.parent.parent
     refs = refs_of(repository)
     current = {*refs.values(), entry.commit}
@@ -119,7 +121,8 @@ def restore(removal: Removal) -> None:
     Raises:
         StoreError: a file cannot be moved back, or has gone for good.
     """
-    gone = next((waits for _, waits in removal.moved if not waits.exists()), None)
+    # A relative link leads nowhere from the folder aside, and is there all the same.
+    gone = next((waits for _, waits in removal.moved if not os.path.lexists(waits)), None)
     try:
         if gone is not None:
             raise FileNotFoundError(2, "It has gone for good", str(gone))
@@ -157,11 +160,11 @@ def sweep(roots: Iterable[Path]) -> None:
 
 def _put_back(moved: Iterable[tuple[Path, Path]], links: Iterable[tuple[Path, str]]) -> None:
     for path, waits in moved:
-        if not path.exists():
+        if not os.path.lexists(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             os.rename(waits, path)
     for link, target in links:
-        if not link.is_symlink() and not link.exists():
+        if not os.path.lexists(link):
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
 

@@ -586,6 +586,26 @@ async def test_a_plain_folder(cache: Path, paths: Paths, tmp_path: Path) -> None
     assert list((tmp_path / "m").iterdir()) == []
 
 
+async def test_a_link_in_a_plain_folder_goes_by_itself(cache: Path, paths: Paths, tmp_path: Path) -> None:
+    models, store = tmp_path / "models", tmp_path / "store"
+    models.mkdir()
+    store.mkdir()
+    (store / "x.gguf").write_bytes(b"x" * 80)
+    (models / "x-Q4_K_M-00001-of-00002.gguf").symlink_to("../store/x.gguf")
+    (models / "x-Q4_K_M-00002-of-00002.gguf").write_bytes(b"y" * 40)
+    before = tree(tmp_path)
+    library = Library(cache, paths.data / "i.json", extra_dirs=[models])
+    [entry] = (await library.listing()).entries
+    done = await library.remove(entry)
+    assert done.plan.frees_bytes == 40
+    assert await names(library) == []
+    await library.undo(done)
+    assert tree(tmp_path) == before
+    await library.remove(entry)
+    await library.close()
+    assert tree(tmp_path) == {"store/x.gguf": "x" * 80}
+
+
 async def test_room_is_made_only_when_it_is_needed(
     library: Library, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
