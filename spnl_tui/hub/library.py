@@ -9,7 +9,7 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,8 +75,9 @@ class Library:
         Without a quantization, what is here is chosen from as `choose` does, whatever else the hub may have.
 
         Raises:
-            ModelFileError: a path leads to no model, or to a broken one.
+            ModelFileError: a path leads to no model, or to one that is broken or cannot be read.
             ModelReferenceError: several files here could be meant.
+            StoreError: it may be in a folder of models that cannot be read.
         """
         if reference.is_starter:
             return await asyncio.to_thread(self._starter)
@@ -90,21 +91,36 @@ class Library:
 
         Raises:
             ModelReferenceError: several files here could be meant.
+            StoreError: it may be in a folder of models that cannot be read.
         """
         return _choose(await self._candidates(reference), reference.quantization)
 
     async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """Every entry that this means: without a quantization all that there are, by label."""
+        """Every entry that this means: without a quantization all that there are, by label.
+
+        Raises:
+            ModelReferenceError: several files here could be meant.
+            StoreError: some may be in a folder of models that cannot be read.
+        """
         return _all_of(await self._candidates(reference), reference.quantization)
 
     async def at_path(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """What lies at the path of this reference, as `matching`, whether or not it was imported."""
+        """What lies at the path of this reference, as `matching`, whether or not it was imported.
+
+        Raises:
+            ModelFileError: it cannot be read.
+            ModelReferenceError: several files here could be meant.
+        """
         assert reference.path is not None
-        found = await asyncio.to_thread(scan_path, reference.path)
+        found = await asyncio.to_thread(_at_path, reference.path)
         return _all_of(found, reference.quantization)
 
     async def cached_labels(self, repository: str) -> frozenset[str]:
-        """The quantizations of this repository that are here, for `choose`."""
+        """The quantizations of this repository that are here, for `choose`.
+
+        Raises:
+            StoreError: some may be in a folder of models that cannot be read.
+        """
         entries = await asyncio.to_thread(self._of_repository, repository, None)
         return frozenset(entry.label for entry in entries)
 
@@ -171,12 +187,13 @@ class Library:
     def _listing(self) -> Listing:
         entries: list[LibraryEntry] = []
         problems: list[SpnlError] = []
+
+        def unreadable(place: Path, error: OSError) -> None:
+            problems.append(_unreadable(place, error))
+
         for place in dict.fromkeys((*self._caches, *self._folders)):
-            try:
-                entries += scan_cache(place) if place in self._caches else []
-                entries += scan_folder(place) if place in self._folders else []
-            except OSError as error:
-                problems.append(_unreadable(place, error))
+            entries += scan_cache(place, on_error=unreadable) if place in self._caches else []
+            entries += scan_folder(place, on_error=unreadable) if place in self._folders else []
         try:
             imported = self._imports.read()
         except StoreError as error:
@@ -187,7 +204,11 @@ class Library:
                 entries.append(_imported(path))
             except ModelFileError as error:
                 problems.append(error)
-        unique = {(entry.directory, entry.files): entry for entry in reversed(self._with_starter(entries))}
+        try:
+            entries = self._with_starter(entries)
+        except ModelFileError as error:
+            problems.append(error)
+        unique = {(entry.directory, entry.files): entry for entry in reversed(entries)}
         found = sorted(unique.values(), key=lambda entry: (entry.name.casefold(), entry.size_bytes))
         return Listing(tuple(found), tuple(problems))
 
@@ -197,24 +218,42 @@ class Library:
         if model is None:
             return entries
         path = model.directory / model.files[0]
-        here = [entry for entry in entries if path in entry.paths] or scan_path(path)
+        here = [entry for entry in entries if path in entry.paths] or _at_path(path)
         starter = [replace(entry, reference=ModelReference(), origin="starter") for entry in here[:1]]
         return starter + [entry for entry in entries if entry not in here]
 
     def _of_repository(self, repository: str, revision: str | None) -> list[LibraryEntry]:
-        """The entries of one repository, main's snapshot first; with a revision, those of its snapshot."""
-        entries = [entry for cache in self._caches for entry in scan_cache(cache, repository, revision)]
+        """The entries of one repository, main's snapshot first; with a revision, those of its snapshot.
+
+        Raises:
+            StoreError: there are none, and where there may be some cannot be read.
+        """
+        entries: list[LibraryEntry] = []
+        problems: list[StoreError] = []
+
+        def unreadable(place: Path, error: OSError) -> None:
+            problems.append(_unreadable(place, error))
+
+        for cache in self._caches:
+            entries += scan_cache(cache, repository, revision, on_error=unreadable)
         for root in self._folders if revision is None else ():
-            inside = scan_path(root / repository)
+            try:
+                inside = scan_path(root / repository)
+            except OSError as error:
+                unreadable(root, error)
+                continue
             entries += [
                 replace(entry, reference=ModelReference(repository=repository, quantization=entry.label))
                 for entry in inside
             ]
+        if problems and not entries:
+            raise problems[0]
         return entries
 
     def _import(self, path: Path) -> LibraryEntry:
         path = Path(os.path.abspath(path.expanduser()))
-        resolve_local(path)
+        with _readable(path):
+            resolve_local(path)
         entry = _imported(path)
         with self._lock:
             self._imports.add(path)
@@ -264,16 +303,23 @@ class Library:
         removal.sweep((*self._caches, *self._folders))
 
 
-def _imported(path: Path) -> LibraryEntry:
-    """The entry of an imported path, without a look into its files."""
+@contextlib.contextmanager
+def _readable(path: Path, title: str = "The model cannot be read") -> Iterator[None]:
+    """Say of an OSError within that the model at this path cannot be read."""
     try:
-        found = scan_path(path, "imported")
+        yield
     except OSError as error:
         raise ModelFileError(
-            "An imported model cannot be read",
-            f"{path}: {error.strerror or error}.",
-            "Check its permissions.",
+            title,
+            f"{error.filename or path}: {error.strerror or error}.",
+            "Check the path and its permissions.",
         ) from error
+
+
+def _imported(path: Path) -> LibraryEntry:
+    """The entry of an imported path, without a look into its files."""
+    with _readable(path, "An imported model cannot be read"):
+        found = scan_path(path, "imported")
     if len(found) != 1:
         raise ModelFileError(
             "An imported model has gone" if not found else "An imported folder now holds several models",
@@ -283,8 +329,18 @@ def _imported(path: Path) -> LibraryEntry:
     return replace(found[0], reference=ModelReference(path=path))
 
 
+def _at_path(path: Path) -> list[LibraryEntry]:
+    with _readable(path):
+        return scan_path(path)
+
+
 def _resolve_path(path: Path, quantization: str | None) -> LocalModel:
     """The model at a path; in a folder of several quantizations, the one that is named or suits best."""
+    with _readable(path):
+        return _model_at(path, quantization)
+
+
+def _model_at(path: Path, quantization: str | None) -> LocalModel:
     if path.is_dir():
         entries = [entry for entry in scan_path(path) if entry.format == "gguf"]
         # Files of one label are different models: which is meant, only the user can say.
@@ -365,5 +421,7 @@ def mark_used(model: LocalModel) -> None:
 
 def _unreadable(place: Path, error: OSError) -> StoreError:
     return StoreError(
-        "A folder of models cannot be read", f"{place}: {error.strerror or error}.", "Check its permissions."
+        "A folder of models cannot be read",
+        f"{error.filename or place}: {error.strerror or error}.",
+        "Check its permissions.",
     )

@@ -6,6 +6,7 @@ that died has left is swept up by the next one. Blocking, for threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ class RemovalPlan:
     links: tuple[Path, ...]
     """Links in snapshots, which go."""
     contents: tuple[Path, ...]
-    """Files, which go; what they hold is `frees_bytes`."""
+    """Files, which go, and links in plain folders. What the files hold is `frees_bytes`."""
     frees_bytes: int
     kept_for: tuple[str, ...]
     """Revisions that keep some of the files."""
@@ -56,7 +57,9 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
     if entry.origin == "imported":
         return RemovalPlan(entry, (), (), 0, ())
     if entry.commit is None:
-        return RemovalPlan(entry, (), paths, entry.size_bytes, ())
+        # A link in a plain folder is the user's own: it goes by itself, and what it leads to stays.
+        frees = sum(os.stat(path).st_size for path in paths if not path.is_symlink())
+        return RemovalPlan(entry, (), paths, frees, ())
     repository = entry.directory.parent.parent
     refs = refs_of(repository)
     current = {*refs.values(), entry.commit}
@@ -118,7 +121,8 @@ def restore(removal: Removal) -> None:
     Raises:
         StoreError: a file cannot be moved back, or has gone for good.
     """
-    gone = next((waits for _, waits in removal.moved if not waits.exists()), None)
+    # A relative link leads nowhere from the folder aside, and is there all the same.
+    gone = next((waits for _, waits in removal.moved if not os.path.lexists(waits)), None)
     try:
         if gone is not None:
             raise FileNotFoundError(2, "It has gone for good", str(gone))
@@ -156,11 +160,11 @@ def sweep(roots: Iterable[Path]) -> None:
 
 def _put_back(moved: Iterable[tuple[Path, Path]], links: Iterable[tuple[Path, str]]) -> None:
     for path, waits in moved:
-        if not path.exists():
+        if not os.path.lexists(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             os.rename(waits, path)
     for link, target in links:
-        if not link.is_symlink() and not link.exists():
+        if not os.path.lexists(link):
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
 
@@ -185,9 +189,12 @@ def _has_content(repository: Path) -> bool:
 def _asides(root: Path) -> Iterator[Path]:
     """Folders aside here and below, as deep as `remove` puts them."""
     for pattern in ("", "*/", "*/*/", "*/*/*/"):
-        yield from (
-            path for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*") if _ASIDE.fullmatch(path.name)
-        )
+        with contextlib.suppress(OSError):  # a folder that cannot be read: there was nothing to put there
+            yield from (
+                path
+                for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*")
+                if _ASIDE.fullmatch(path.name)
+            )
 
 
 def _is_running(pid: int) -> bool:

@@ -8,9 +8,10 @@ by hash, `snapshots/<commit>/` with links to them, and `refs/<branch or tag>` th
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ SAFETENSORS = "safetensors"
 _SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _DEPTH = 3
 """How far below a plain folder models are looked for: ORG/NAME/FOLDER."""
+_LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What following a link says that leads to nothing, through a file, or back to itself."""
 _FOLDER_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -67,34 +70,52 @@ class LibraryEntry:
         return self.reference.pretty
 
 
-def scan_cache(cache: Path, repository: str | None = None, revision: str | None = None) -> list[LibraryEntry]:
+def _raise(_: Path, error: OSError) -> None:
+    raise error
+
+
+def scan_cache(
+    cache: Path,
+    repository: str | None = None,
+    revision: str | None = None,
+    *,
+    on_error: Callable[[Path, OSError], None] = _raise,
+) -> list[LibraryEntry]:
     """Every complete model in a Hugging Face cache, or of one repository there, whatever its case.
 
     Where snapshots hold the same files, the entry is that of `main`, else of the newest. Those that hold
     others under the same label are entries of their own, with their revision. With `revision` (a branch, a
     tag, or seven digits of a commit and more), only that snapshot is looked at.
 
-    Raises:
-        OSError: the cache is there and cannot be read.
+    `on_error` is told of the cache, or each repository in it, that is there and cannot be read.
     """
     wanted = f"models--{repository.replace('/', '--')}".casefold() if repository else None
     entries: list[LibraryEntry] = []
-    for folder in _folders(cache):
+    try:
+        folders = _folders(cache)
+    except OSError as error:
+        on_error(cache, error)
+        return []
+    for folder in folders:
         parts = folder.name.split("--")
         if parts[0] == "models" and len(parts) == 3 and wanted in (None, folder.name.casefold()):
             name = f"{parts[1]}/{parts[2]}"
-            if revision is None:
-                entries += _scan_repository(folder.path, name)
-            else:
-                entries += _scan_revision(folder.path, name, revision)
+            try:
+                if revision is None:
+                    entries += _scan_repository(folder.path, name)
+                else:
+                    entries += _scan_revision(folder.path, name, revision)
+            except OSError as error:
+                on_error(Path(folder.path), error)
     return entries
 
 
-def scan_folder(root: Path, origin: Origin = "folder") -> list[LibraryEntry]:
+def scan_folder(
+    root: Path, origin: Origin = "folder", *, on_error: Callable[[Path, OSError], None] = _raise
+) -> list[LibraryEntry]:
     """Every complete model in a plain folder and below it; what lies in ORG/NAME goes by that name.
 
-    Raises:
-        OSError: the folder is there and cannot be read.
+    `on_error` is told of each folder that is there and cannot be read.
     """
     entries: list[LibraryEntry] = []
     pending = [(root, 0)]
@@ -102,10 +123,13 @@ def scan_folder(root: Path, origin: Origin = "folder") -> list[LibraryEntry]:
         folder, depth = pending.pop()
         inside = str(folder.relative_to(root))
         repository = inside if _FOLDER_REPOSITORY.fullmatch(inside) else None
-        entries += _models_in(folder, repository, origin)
-        if depth < _DEPTH:
-            below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
-            pending += [(Path(f.path), depth + 1) for f in below]
+        try:
+            entries += _models_in(folder, repository, origin)
+            if depth < _DEPTH:
+                below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
+                pending += [(Path(f.path), depth + 1) for f in below]
+        except OSError as error:
+            on_error(folder, error)
     return entries
 
 
@@ -237,8 +261,9 @@ def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result
     for name in sorted(names):
         try:
             found[name] = os.stat(within + name)
-        except FileNotFoundError:
-            continue
+        except OSError as error:
+            if error.errno not in _LEADS_NOWHERE:
+                raise
     return {name: stat for name, stat in found.items() if S_ISREG(stat.st_mode)}
 
 
@@ -251,7 +276,12 @@ def _entries(directory: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _folders(directory: Path | str) -> list[os.DirEntry[str]]:
-    return sorted((entry for entry in _entries(directory) if entry.is_dir()), key=lambda entry: entry.name)
+    return sorted((entry for entry in _entries(directory) if _is_folder(entry)), key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # Only a link has to be followed, and `DirEntry.is_dir` fails where it leads nowhere.
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def _files_below(directory: Path | str, prefix: str = "") -> Iterator[str]:

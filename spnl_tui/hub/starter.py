@@ -73,7 +73,11 @@ class Starter:
     def locate(self) -> LocalModel | None:
         """The model, if it is on this machine."""
         for source in self._sources:
-            if file := source.locate():
+            try:
+                file = source.locate()
+            except OSError:  # what cannot be read cannot be loaded: another source may do
+                continue
+            if file is not None:
                 return LocalModel(name=STARTER, format="gguf", directory=file.parent, files=(file.name,))
         return None
 

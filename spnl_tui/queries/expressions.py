@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from spnl_tui.queries.source import Parameters, Place, QuerySyntaxError, Source, excerpt, fill, parameter
+from spnl_tui.queries.source import PARAMETER, Parameters, Place, QuerySyntaxError, Source, excerpt, parameter
 from spnl_tui.queries.tree import MAX_DEPTH, too_deep
 
 _MAX_NESTING = 3 * MAX_DEPTH + 5  # a (repeat n (generate (input …))) takes three lists for one node
@@ -21,7 +21,9 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})|(\n\s*)|(.))", re.DOTALL)
+_ESCAPE_OR_PARAMETER = re.compile(
+    rf"\\(?:u\{{([0-9a-fA-F]{{1,6}})\}}|x([0-9a-fA-F]{{2}})|(\n\s*)|(.))|{PARAMETER.pattern}", re.DOTALL
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", '"': '"', "\\": "\\"}
 
 
@@ -84,7 +86,7 @@ def read_expression(source: Source, parameters: Parameters) -> Expression:
                 start, items = open_lists.pop()
                 (open_lists[-1][1] if open_lists else found).append(List(tuple(items), start, place))
             case "text":
-                into.append(Literal(fill(_unescape(token[0][1:-1], place), parameters), place))
+                into.append(Literal(_text(token[0][1:-1], parameters, place), place))
             case "word":
                 into.append(_word(token[0], parameters, place))
         if len(found) > 1:
@@ -120,12 +122,17 @@ def _word(word: str, parameters: Parameters, place: Place) -> Expression:
     return Word(word, place)
 
 
-def _unescape(text: str, place: Place) -> str:
-    """The text between quotes, with Rust's escapes, as SPNL's own Lisp has them."""
-    if "\\" not in text:
-        return text
+def _text(written: str, parameters: Parameters, place: Place) -> str:
+    """The text between quotes, with Rust's escapes, as SPNL's own Lisp has them, and with its parameters.
+
+    Both in one pass: what a parameter holds has no escapes, and an escaped brace begins no parameter.
+    """
+    if "\\" not in written and "{" not in written:
+        return written
 
     def one(match: re.Match[str]) -> str:
+        if match[5]:
+            return str(parameters.get(match[5], match[0]))
         hexadecimal = match[1] or match[2]
         if hexadecimal:
             code = int(hexadecimal, 16)
@@ -142,7 +149,7 @@ def _unescape(text: str, place: Place) -> str:
             )
         return _ESCAPES[match[4]]
 
-    return _ESCAPE.sub(one, text)
+    return _ESCAPE_OR_PARAMETER.sub(one, written)
 
 
 def head(items: Sequence[Expression]) -> str:

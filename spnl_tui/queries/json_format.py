@@ -19,6 +19,7 @@ from typing import Any
 from spnl_tui.models.request import ROLES
 from spnl_tui.queries.json_reader import Located, read_located
 from spnl_tui.queries.source import (
+    PARAMETER,
     Found,
     Parameters,
     QuerySyntaxError,
@@ -26,7 +27,6 @@ from spnl_tui.queries.source import (
     check_model,
     check_temperature,
     excerpt,
-    fill,
     nearest,
 )
 from spnl_tui.queries.tree import (
@@ -61,16 +61,13 @@ def read_json(text: str, parameters: Parameters | None = None) -> Query:
     Raises:
         QuerySyntaxError: the text is not JSON, or not a query; says where, and what was expected.
     """
-    query = _Builder(parameters or {}).query(read_located(text, _MAX_NESTING))
+    query = _Builder().query(read_located(text, _MAX_NESTING, parameters or {}))
     check_limits(query)
     return query
 
 
 class _Builder:
     """Turns located JSON into nodes."""
-
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
 
     def query(self, value: Located) -> Query:
         if isinstance(value.value, str):
@@ -151,7 +148,7 @@ class _Builder:
 
     def text(self, value: Located) -> str:
         if isinstance(value.value, str):
-            return fill(value.value, self.parameters)
+            return value.value
         raise QuerySyntaxError(f"found {value.kind}; expected a text", value.place)
 
     def number(self, value: Located) -> object:
@@ -211,7 +208,9 @@ def write_json(query: Query) -> str:
     Raises:
         QuerySyntaxError: the tree is too deep or too large.
     """
-    return json.dumps(to_json(query), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(to_json(query), indent=2, ensure_ascii=False)
+    # Only texts hold braces with a name between them.
+    return PARAMETER.sub(r"\\u007b\1}", text) + "\n"
 
 
 def to_json(query: Query) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from spnl_tui.queries.source import Place, QuerySyntaxError, Source, excerpt
+from spnl_tui.queries.source import PARAMETER, Parameters, Place, QuerySyntaxError, Source, excerpt
 
 JsonValue: TypeAlias = "dict[str, Located] | list[Located] | str | int | float | bool | None"
 
@@ -43,13 +43,13 @@ class Located:
                 return str(self.value)
 
 
-def read_located(text: str, max_nesting: int) -> Located:
-    """The JSON value (RFC 8259) that `text` holds.
+def read_located(text: str, max_nesting: int, parameters: Parameters) -> Located:
+    """The JSON value (RFC 8259) that `text` holds, with parameters put into its texts.
 
     Raises:
         QuerySyntaxError: it is not JSON, names a key twice, or nests deeper than `max_nesting`.
     """
-    reader = _Reader(Source(text), max_nesting)
+    reader = _Reader(Source(text), max_nesting, parameters)
     value = reader.value("", 0)
     if reader.peek():
         raise reader.error("the end of the text")
@@ -57,11 +57,12 @@ def read_located(text: str, max_nesting: int) -> Located:
 
 
 class _Reader:
-    def __init__(self, source: Source, max_nesting: int) -> None:
+    def __init__(self, source: Source, max_nesting: int, parameters: Parameters) -> None:
         self.source = source
         self.text = source.text
         self.offset = 0
         self.max_nesting = max_nesting
+        self.parameters = parameters
 
     def peek(self) -> str:
         """The next character that is not space, "" at the end."""
@@ -88,7 +89,7 @@ class _Reader:
         if first == "[":
             return Located(self.array(pointer, nesting), place)
         if first == '"':
-            return Located(self.string(pointer), place)
+            return Located(self.text_value(pointer), place)
         if number := _NUMBER.match(self.text, self.offset):
             if len(number[0]) > 30:
                 raise self.error("a number of 30 digits or fewer", pointer)
@@ -99,6 +100,18 @@ class _Reader:
             self.offset = word.end()
             return Located(_CONSTANTS[word[0]], place)
         raise self.error("a JSON value", pointer)
+
+    def text_value(self, pointer: str | None) -> str:
+        """A text with its parameters; keys have none."""
+        start = self.offset
+        text = self.string(pointer)
+        # Put into the text as it is written, since an escaped brace begins no parameter.
+        parts = PARAMETER.split(self.text[start + 1 : self.offset - 1])
+        if not self.parameters or len(parts) == 1:
+            return text
+        parts[::2] = (json.loads(f'"{part}"') for part in parts[::2])
+        parts[1::2] = (str(self.parameters.get(name, f"{{{name}}}")) for name in parts[1::2])
+        return "".join(parts)
 
     def string(self, pointer: str | None) -> str:
         literal = _STRING.match(self.text, self.offset)

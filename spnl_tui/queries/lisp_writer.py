@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from spnl_tui.queries.source import PARAMETER
 from spnl_tui.queries.tree import (
     Cross,
     File,
@@ -89,10 +90,12 @@ def _one_line(layout: _Layout) -> str:
 
 
 def _quote(text: str) -> str:
-    """The text as a literal in which every character that does not print is escaped."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
+    """The text as a literal: what does not print is escaped, and braces that would be read as a parameter."""
+    if text.isprintable() and not set(text) & set('"\\{'):
         return f'"{text}"'
-    return f'"{"".join(map(_escape, text))}"'
+    braces = {match.start() for match in PARAMETER.finditer(text)}
+    escaped = (r"\u{7b}" if at in braces else _escape(character) for at, character in enumerate(text))
+    return f'"{"".join(escaped)}"'
 
 
 def _escape(character: str) -> str:

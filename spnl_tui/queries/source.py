@@ -17,7 +17,8 @@ MAX_TEMPERATURE = 2.0
 Parameters: TypeAlias = Mapping[str, str | int | float]
 """What `{name}` stands for in a query file."""
 
-_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""Where one is put in, if there is one of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +104,13 @@ def excerpt(text: str, limit: int = 40) -> str:
     return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + "…"
 
 
-def fill(text: str, parameters: Parameters) -> str:
-    """`text` with each `{name}` that is a parameter replaced, once; other braces stay as they are."""
-    if not parameters or "{" not in text:
-        return text
-    return _PARAMETER.sub(lambda match: str(parameters.get(match[1], match[0])), text)
-
-
 def parameter(word: str, parameters: Parameters, place: Place) -> str | int | float | None:
     """The value of `{name}` if that is what `word` is, None if it is something else.
 
     Raises:
         QuerySyntaxError: it is `{name}`, and no parameter has that name.
     """
-    match = _PARAMETER.fullmatch(word)
+    match = PARAMETER.fullmatch(word)
     if not match:
         return None
     if match[1] not in parameters:

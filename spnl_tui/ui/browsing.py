@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
+from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError, StoreError
 from spnl_tui.hub.catalog import SORTS, Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library import Library, Listing
 from spnl_tui.hub.removal import Removal, RemovalPlan
@@ -190,7 +190,8 @@ class ModelBrowser:
         assert repository is not None
         try:
             details = await self._catalog.details(repository, reference.revision if reference else None)
-        except HubError as error:
+            here = await self._here(details.repository, reference.revision if reference else None)
+        except (HubError, StoreError) as error:
             yield replace(first, waiting_for="", error=error)
             return
         headers = self._headers.setdefault(
@@ -200,7 +201,7 @@ class ModelBrowser:
             first,
             card=_best_card(details, card),
             choices=choices_of(details),
-            here=await self._here(details.repository, reference.revision if reference else None),
+            here=here,
             named=reference.quantization if reference else None,
             headers=headers,
             waiting_for="reading the header" if choices_of(details) else "",

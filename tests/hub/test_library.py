@@ -15,7 +15,6 @@ import pytest
 from huggingface_hub import scan_cache_dir
 
 from spnl_tui.errors import ModelFileError, ModelReferenceError, StoreError
-from spnl_tui.hub import library as library_module
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.library import Library, mark_used
 from spnl_tui.hub.progress import PullProgressed
@@ -47,6 +46,18 @@ async def names(library: Library) -> list[str]:
     listing = await library.listing()
     assert listing.problems == ()
     return [entry.name for entry in listing.entries]
+
+
+def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this folder be one that cannot be read: its permissions would not stop root."""
+    real = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -202,13 +213,58 @@ async def test_the_model_cache_directory_may_be_a_cache_or_folders(
 async def test_a_folder_that_cannot_be_read_is_a_problem_and_no_failure(
     library: Library, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(place: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(place))
-
-    monkeypatch.setattr(library_module, "scan_cache", fail)
+    add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"t"})
+    close_folder(cache, monkeypatch)
     listing = await library.listing()
     assert listing.entries == ()
     assert [problem.title for problem in listing.problems] == ["A folder of models cannot be read"]
+
+
+async def test_a_repository_that_cannot_be_read_hides_no_other(
+    library: Library, cache: Path, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = add_snapshot(cache, "acme/Closed-GGUF", {"c-Q8_0.gguf": b"c"})
+    add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"t"})
+    close_folder(closed, monkeypatch)
+    listing = await library.listing()
+    assert [entry.name for entry in listing.entries] == ["acme/T-GGUF:Q8_0"]
+    assert [problem.message for problem in listing.problems] == [f"{closed}: Permission denied."]
+    assert await library.resolve(parse("acme/T-GGUF")) is not None
+    reference = parse("acme/Closed-GGUF")
+    for wanted in (
+        library.resolve(reference),
+        library.find(reference),
+        library.matching(reference),
+        library.cached_labels("acme/Closed-GGUF"),
+    ):
+        with pytest.raises(StoreError, match="A folder of models cannot be read"):
+            await wanted
+    # The same repository in a cache that can be read is enough.
+    add_snapshot(tmp_path / "other", "acme/Closed-GGUF", {"c-Q4_0.gguf": b"d"})
+    both = Library(cache, paths.data / "i.json", model_cache_dir=tmp_path / "other")
+    assert [entry.label for entry in await both.matching(reference)] == ["Q4_0"]
+
+
+async def test_a_folder_within_a_folder_that_cannot_be_read_hides_no_other(
+    cache: Path, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / "m" / "acme" / name).mkdir(parents=True)
+        (tmp_path / "m" / "acme" / name / "a.Q8_0.gguf").write_bytes(b"a")
+    library = Library(cache, paths.data / "i.json", extra_dirs=[tmp_path / "m"])
+    close_folder(tmp_path / "m" / "acme" / "closed", monkeypatch)
+    listing = await library.listing()
+    assert [entry.name for entry in listing.entries] == ["acme/open:Q8_0"]
+    assert len(listing.problems) == 1
+    with pytest.raises(StoreError, match="closed: Permission denied"):
+        await library.resolve(parse("acme/closed"))
+
+
+async def test_links_that_lead_back_to_themselves_are_left_out(library: Library, cache: Path) -> None:
+    snapshot = add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"t"})
+    for loop in (snapshot / "t-Q4_0.gguf", cache / "models--acme--Loop-GGUF"):
+        loop.symlink_to(loop.name)
+    assert await names(library) == ["acme/T-GGUF:Q8_0"]
 
 
 def test_a_scan_looks_at_names_and_sizes_only(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +337,29 @@ async def test_paths(library: Library, tmp_path: Path) -> None:
         await library.resolve(ModelReference(path=folder))
     with pytest.raises(ModelFileError, match="does not exist"):
         await library.resolve(ModelReference(path=tmp_path / "none.gguf"))
+
+
+async def test_paths_that_cannot_be_read(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_long = tmp_path / f"{'a' * 300}.gguf"
+    linked, closed = tmp_path / "linked", tmp_path / "closed"
+    for folder in (linked, closed):
+        folder.mkdir()
+    (linked / "a-Q8_0.gguf").symlink_to(too_long)
+    close_folder(closed, monkeypatch)
+    for path in (too_long, linked, closed):
+        reference = ModelReference(path=path)
+        for wanted in (library.resolve(reference), library.at_path(reference)):
+            with pytest.raises(ModelFileError, match=r"^The model cannot be read"):
+                await wanted
+    with pytest.raises(ModelFileError, match="File name too long"):
+        await library.import_path(too_long)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for nowhere in (tmp_path / "file" / "x.gguf", tmp_path / "loop", tmp_path / "loop" / "x.gguf"):
+        with pytest.raises(ModelFileError, match="does not exist"):
+            await library.resolve(ModelReference(path=nowhere))
 
 
 async def test_the_starter_is_listed_wherever_it_lies(cache: Path, paths: Paths, tmp_path: Path) -> None:
@@ -505,6 +584,26 @@ async def test_a_plain_folder(cache: Path, paths: Paths, tmp_path: Path) -> None
     await library.remove(entry)
     await library.close()
     assert list((tmp_path / "m").iterdir()) == []
+
+
+async def test_a_link_in_a_plain_folder_goes_by_itself(cache: Path, paths: Paths, tmp_path: Path) -> None:
+    models, store = tmp_path / "models", tmp_path / "store"
+    models.mkdir()
+    store.mkdir()
+    (store / "x.gguf").write_bytes(b"x" * 80)
+    (models / "x-Q4_K_M-00001-of-00002.gguf").symlink_to("../store/x.gguf")
+    (models / "x-Q4_K_M-00002-of-00002.gguf").write_bytes(b"y" * 40)
+    before = tree(tmp_path)
+    library = Library(cache, paths.data / "i.json", extra_dirs=[models])
+    [entry] = (await library.listing()).entries
+    done = await library.remove(entry)
+    assert done.plan.frees_bytes == 40
+    assert await names(library) == []
+    await library.undo(done)
+    assert tree(tmp_path) == before
+    await library.remove(entry)
+    await library.close()
+    assert tree(tmp_path) == {"store/x.gguf": "x" * 80}
 
 
 async def test_room_is_made_only_when_it_is_needed(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from spnl_tui.queries.json_format import read_json, to_json, write_json
 from spnl_tui.queries.lisp import read_lisp
 from spnl_tui.queries.lisp_writer import write_lisp
-from spnl_tui.queries.source import Place, QuerySyntaxError
+from spnl_tui.queries.source import Parameters, Place, QuerySyntaxError
 from spnl_tui.queries.text import read_query
 from spnl_tui.queries.tree import (
     MAX_DEPTH,
@@ -122,14 +122,19 @@ def test_queries_of_spnl_read_alike_from_lisp_and_json(
     assert read_json(json.dumps(body)) == tree
 
 
+PARAMETERS: Parameters = {"model": '\\n"', "n": 3, "temperature": 0.5, "max_tokens": 7, "f": "ff"}
+"""What the command line may say. A query that was written means itself, whatever that is."""
+
+
 @given(QUERIES)
 @settings(max_examples=150)
 def test_every_query_survives_both_formats(query: Query) -> None:
     lisp = write_lisp(query)
-    tree = read_lisp(lisp)
+    tree = read_lisp(lisp, PARAMETERS)
     assert tree == query
-    from_json = read_json(write_json(tree))
+    from_json = read_json(write_json(tree), PARAMETERS)
     assert from_json == query
+    assert (read_lisp(lisp), read_json(write_json(tree))) == (query, query)
     assert write_lisp(from_json) == lisp
     assert all(line.isprintable() for line in lisp.splitlines()), "model texts must not reach a terminal raw"
 
@@ -209,6 +214,15 @@ def test_parameters_are_values_and_never_become_query() -> None:
     body = """{"repeat": {"n": "{n}", "g": {"model": "{model}", "input": {"user": "{other}"},
                "temperature": "{t}"}}}"""
     assert read_json(body, values) == Repeat(3, Generate(values["model"], Message("user", "{other}"), 0.25))
+
+
+def test_an_escaped_brace_begins_no_parameter_and_a_value_has_no_escapes() -> None:
+    tree = Message("user", r"{n} is \n" + '"' + ", {}")
+    assert read_lisp(r'(user "\u{7b}n} is {model}, {}")', PARAMETERS) == tree
+    assert read_json(r'{"user": "\u007bn} is {model}, {}"}', PARAMETERS) == tree
+    # A backslash before a parameter is one, and no other braces need be escaped.
+    assert read_lisp(r'(user "\\{n}\u{f}")', PARAMETERS) == Message("user", "\\3\x0f")
+    assert write_lisp(Message("user", '{"n": 1} {} {a b} {1}')) == r'(user "{\"n\": 1} {} {a b} {1}")' + "\n"
 
 
 def test_places_do_not_count_for_equality() -> None:

@@ -19,11 +19,25 @@ from spnl_tui.queries.tree import (
 )
 
 TEXTS = st.text(max_size=12) | st.sampled_from(
-    ['"', "\\", "{n}", "a\nb", "\x1b[31m", "\u2028", "", "; no", ")("]
+    [
+        '"',
+        "\\",
+        "{n}",
+        "f'{model}'\n",
+        "\\{n}",
+        "\\u{n}",
+        "{{max_tokens}}\x0f",
+        "a\nb",
+        "\x1b[31m",
+        "\u2028",
+        "",
+        "; no",
+        ")(",
+    ]
 )
-MODELS = st.sampled_from(["m", "qwen3:1.7b", 'odd "name" \\']) | st.text(min_size=1, max_size=8).filter(
-    str.strip
-)
+MODELS = st.sampled_from(["m", "qwen3:1.7b", "{model}", 'odd "name" \\']) | st.text(
+    min_size=1, max_size=8
+).filter(str.strip)
 TEMPERATURES = st.none() | st.floats(0, 2, allow_nan=False) | st.sampled_from([0.0, 0.6])
 MAX_TOKENS = st.none() | st.integers(1, 5000)
 PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8)

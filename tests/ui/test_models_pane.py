@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from textual.widgets import Static
 
 from spnl_tui.hub.library import Listing
 from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.models.reference import ModelReference
 from spnl_tui.ui import messages
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
@@ -236,6 +238,19 @@ async def test_what_may_not_be_seen_says_so(
         assert told in it.reasons
         if "Gated" in name:  # what its card tells is enough for this much
             assert it.badges == {"Q8_0": "not known", "IQ2_M": "unsupported"}
+
+
+async def test_a_cached_repository_that_cannot_be_read_says_so(filled: LoopbackHub, tmp_path: Path) -> None:
+    browser = make_browser(filled.endpoint, tmp_path)
+    snapshots = tmp_path / "hub" / "models--acme--Made-GGUF" / "snapshots"
+    snapshots.parent.mkdir()
+    snapshots.symlink_to("a" * 300)  # too long a name to be followed
+    async with aclosing(browser.look(ModelReference.parse("acme/Made-GGUF"))) as looks:
+        *_, last = [look async for look in looks]
+    assert last.error is not None
+    assert last.error.title == "A folder of models cannot be read"
+    await browser._catalog.close()
+    await browser._library.close()
 
 
 async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path) -> None:

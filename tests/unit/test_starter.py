@@ -352,6 +352,16 @@ async def test_the_next_source_is_asked_when_one_fails(folder: Path) -> None:
     assert last.model.files == ("b.gguf",)
 
 
+def test_a_source_that_cannot_be_read_hides_no_other(folder: Path) -> None:
+    folder.mkdir()
+    here = ScriptedSource(folder / "b.gguf")
+    here.file.touch()
+    starter = Starter(folder, [ScriptedSource(folder / ("a" * 300)), here])
+    found = starter.locate()
+    assert found is not None
+    assert found.files == ("b.gguf",)
+
+
 async def test_when_every_source_fails_each_reason_is_told(folder: Path) -> None:
     sources = [
         ScriptedSource(folder / "a", "Hugging Face", HubError("No answer", "The name does not resolve.")),
