@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -58,6 +59,15 @@ class SpnlChat(App[None], inherit_bindings=False):
         # Not in the table: it is the habit of terminals, and means what it can at the moment.
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True),
     ]
+
+    def get_driver_class(self) -> type[Driver]:
+        """The terminal's; on Linux and macOS with our own reading of what it sends."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":
+            return usual
+        from spnl_tui.ui.terminal_input import TerminalDriver
+
+        return TerminalDriver
 
     def __init__(
         self,

@@ -80,6 +80,16 @@ def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
         assert "and this is the next one" in screen
 
 
+def test_what_is_no_text_costs_nothing_that_was_typed(start: Callable[..., Terminal]) -> None:
+    with start() as terminal:
+        terminal.wait_for("Ask something", 60)
+        terminal.send("typed \x1b[200~caf\udce9 \x1b[31mred\x1b[0m\x1b[201~ \udcff and")
+        terminal.send("\x1bz\x1bt more")  # Alt keys that can do nothing here
+        terminal.wait_for("typed caf\ufffd red \ufffd and more", 30)
+        terminal.send(CTRL_Q)
+        assert terminal.wait_end() == 0
+
+
 def test_kill_9_of_the_runner_in_mid_reply_keeps_the_part_and_the_next_prompt_works(
     start: Callable[..., Terminal],
 ) -> None:

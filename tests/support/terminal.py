@@ -61,8 +61,8 @@ class Terminal:
         return "\n".join(self._screen.display)
 
     def send(self, keys: str) -> None:
-        """Type this."""
-        os.write(self._fd, keys.encode())
+        """Type this. Bytes that are no UTF-8 are written as surrogates ("\\udce9")."""
+        os.write(self._fd, keys.encode(errors="surrogateescape"))
 
     def read(self, seconds: float = 0.1) -> bool:
         """Take what the program writes, waiting so long for it at most; False: it has ended."""
