@@ -22,7 +22,7 @@ from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.command import Command
 from spnl_tui.ui.command_table import COMMANDS
-from spnl_tui.ui.commands import bindings, can_do, do
+from spnl_tui.ui.commands import bindings, can_do, clashes, do
 from spnl_tui.ui.leaving import leave_when_told
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
@@ -98,6 +98,9 @@ class SpnlChat(App[None], inherit_bindings=False):
             settings.check_keys(command.id for command in COMMANDS)
         except SettingsError as error:
             self._problems.append(error)
+        for id, key, other in clashes(settings.keys):
+            reason = f"{key} is the key of {other}, too."
+            self._problems.append(settings.mistake(f"keys.{id}", reason, "Give one of the two another key."))
         self.set_keymap(settings.keys)
 
     def on_ready(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textual.actions import parse
@@ -47,6 +47,21 @@ def _owner(command: Command, screen: Screen[Any]) -> App[Any] | Screen[Any]:
 def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
     """The keys of a command, as the user has set them."""
     return tuple(key.strip() for key in keymap.get(command.id, command.keys).split(",") if key.strip())
+
+
+def clashes(keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Keys that the user has given to a command though another one has them in the same place.
+
+    Each as the command's id, the key and the other's id.
+    """
+    taken = [(command, key) for command in COMMANDS for key in keys_of(command, keymap)]
+    for command, key in taken:
+        if command.id not in keymap or key in keys_of(command, {}):  # Esc is shared as it comes
+            continue
+        for other, same in taken:
+            both = {command.place, other.place}
+            if same == key and other is not command and (len(both) == 1 or both == {"app", "screen"}):
+                yield command.id, key, other.id
 
 
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from textual.theme import Theme
 
 from spnl_tui.app import SpnlChat
@@ -51,6 +52,24 @@ async def test_an_unknown_theme_and_an_unknown_key_are_told_and_the_program_runs
         await wait_until(lambda: "chat.nw" in told(app) and "wantd" in told(app))
         assert "wanted" in told(app)
         assert "chat.new" in told(app)
+
+
+@pytest.mark.parametrize(
+    ("keys", "other"),
+    [
+        ({"chat.new": "ctrl+q"}, "app.quit"),
+        ({"chat.new": "f6", "chat.stop": "f6"}, "chat.stop"),
+        ({"chat.stop": "escape, f12"}, ""),
+        ({"talks.pin": "x"}, ""),
+        ({"chat.new": "ctrl+y", "chat.copy": "ctrl+n"}, ""),
+    ],
+)
+async def test_a_key_that_two_commands_have_is_told(keys: dict[str, str], other: str) -> None:
+    app = make_app(Settings(keys=keys))
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert (f"is the key of {other}, too" in told(app)) == bool(other)
+        assert ("is the key of" in told(app)) == bool(other)
 
 
 async def test_a_setting_that_cannot_be_written_is_told() -> None:
