@@ -79,9 +79,9 @@ class Answering:
         return frozenset(id for id, each in self._open.items() if each.run is not None)
 
     def live(self, id: str) -> Conversation | None:
-        """The conversation of this id in which a reply is being made: newer than the one in the store."""
+        """The conversation of this id in which a reply is made or a prompt waits: the store has neither."""
         each = self._open.get(id)
-        return each.conversation if each is not None and each.run is not None else None
+        return each.conversation if each is not None and (each.run is not None or each.queued) else None
 
     def learn(self, **figures: int | None) -> None:
         """Figures of the activity became known on the side: `context_length`, `unsent`."""

@@ -236,7 +236,8 @@ class Branching:
         async def restore() -> None:
             now = self._conversation
             if now.id != conversation.id:
-                now = await store.load(conversation.id) if store is not None else conversation
+                live = self._screen.answering.live(conversation.id)
+                now = live or (await store.load(conversation.id) if store is not None else conversation)
             now.restore(deletion)
             if store is not None:
                 await store.save_restoration(now, deletion)

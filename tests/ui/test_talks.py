@@ -20,8 +20,9 @@ from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
-from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
+from tests.ui.test_chat import held
 
 
 @pytest.fixture
@@ -302,6 +303,32 @@ async def test_a_prompt_that_waits_in_a_conversation_out_of_sight_is_answered_th
         assert [turn.text for turn in old.path()] == ["First", "One.", "Second", "Two."]
         assert it.turns == []
         assert it.prompt.text == ""
+
+
+async def test_a_prompt_that_waited_for_a_reply_that_failed_out_of_sight_is_given_back(
+    store: TempStore,
+) -> None:
+    hold = asyncio.Event()
+    script = [*held("One", hold)[:-1], failure("Broken")]
+    async with chat(ScriptedEngine([script]), store=store) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Second", wait=False)
+        await wait_until(lambda: it.screen.query(".queued"))
+        old = it.screen.conversation
+        await it.press("ctrl+n")
+        await wait_until(lambda: it.screen.conversation is not old)
+        hold.set()
+        await wait_until(lambda: it.ended() == 1)
+        await it.pilot.pause()
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.id == old.id)
+        await wait_until(lambda: it.prompt.text == "Second")
+        assert it.turns == [("user", "First"), ("assistant", "One")]
+        assert not it.screen.query(".queued")
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 2)
+        assert it.turns[2:] == [("user", "Second"), ("assistant", "Yes.")]
 
 
 async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None:
