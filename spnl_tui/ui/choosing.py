@@ -303,13 +303,11 @@ class Choosing:
         chosen = self.chosen
         await self._hide()
         await self._screen.answering.stop(conversation.id, but=chosen)
-        store = await self._screen.keeping.store()
         for turn_id in fan.turns:
             turn = conversation[turn_id]
             if turn_id != chosen and turn.finish_reason == "cancelled" and not (turn.text or turn.reasoning):
                 deletion = conversation.delete_branch(turn_id)
-                if store is not None:
-                    await store.save_deletion(conversation, deletion)
+                await self._screen.keeping.save_deletion(conversation, deletion)
         if not conversation[chosen].streaming:
             await self._screen.keeping.save_turn(conversation, conversation[chosen])
         if conversation is self._conversation:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.store import Store
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import query_to_chat
@@ -19,7 +20,7 @@ from spnl_tui.settings import Settings
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
-from tests.ui.support import Chat, TempStore, chat, wait_until
+from tests.ui.support import Chat, TempStore, chat, disk_error, wait_until
 from tests.ui.test_chat import held
 from tests.ui.test_slash import told
 from tests.ui.test_talks import in_file
@@ -216,6 +217,21 @@ async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighte
         await wait_until(lambda: it.ended() == 4)
         assert it.turns[1:] == [("assistant", "Two."), ("user", "2 more"), ("assistant", "Yes.")]
         assert not cards(it)
+
+
+async def test_a_prompt_is_sent_though_what_is_left_of_the_candidates_cannot_be_deleted(
+    store: TempStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "save_deletion", disk_error)
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]]), store=store) as it:
+        await command(it, "/n 3 Go")
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Next", wait=False)
+        hold.set()
+        await wait_until(lambda: it.turns[-1] == ("assistant", "Yes."))
+        assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
+        assert any("The disk is broken" in text for text in told(it))
 
 
 async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:
