@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.settings import Settings
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.memory import Memory
     from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.activity import Activity
-    from spnl_tui.ui.asking import Variation
+    from spnl_tui.ui.asking import Asking, Variation
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
     from spnl_tui.ui.widgets.turns import Reply
+
+_P = ParamSpec("_P")
 
 _TYPING_S = 0.25
 """So long after the last key what is typed is counted."""
@@ -38,8 +40,15 @@ class _Open:
     conversation: Conversation
     runs: dict[str, ReplyRun] = field(default_factory=dict)
     """What is being made, by the id of the turn: one reply, or several candidates."""
+    accepted: int = 0
+    """Replies that are on their way, and not yet among the runs."""
     queued: str = ""
     """What was sent while there was no way to answer it."""
+
+    @property
+    def replying(self) -> bool:
+        """Whether a prompt has to wait."""
+        return self.accepted > 0 or bool(self.runs)
 
     @property
     def run(self) -> ReplyRun | None:
@@ -76,12 +85,12 @@ class Answering:
     @property
     def replying(self) -> frozenset[str]:
         """The ids of the conversations in which a reply is being made."""
-        return frozenset(id for id, each in self._open.items() if each.run is not None)
+        return frozenset(id for id, each in self._open.items() if each.replying)
 
     def live(self, id: str) -> Conversation | None:
-        """The conversation of this id in which a reply is being made: newer than the one in the store."""
+        """The conversation of this id in which a reply is made or a prompt waits: the store has neither."""
         each = self._open.get(id)
-        return each.conversation if each is not None and each.run is not None else None
+        return each.conversation if each is not None and (each.replying or each.queued) else None
 
     def learn(self, **figures: int | None) -> None:
         """Figures of the activity became known on the side: `context_length`, `unsent`."""
@@ -95,15 +104,17 @@ class Answering:
         if await self._screen.branches.take_edited_reply(text):
             return
         seen = self._seen()
-        if self._screen.in_use.model is not None and seen.run is None:
-            await self._ask(seen.conversation, text)
+        # Where a prompt waits though no reply is made, that one is about to be sent, or to be given back.
+        if self._screen.in_use.model is not None and not seen.replying and not seen.queued:
+            with self.accepting(seen.conversation):
+                await self._ask(seen.conversation, text)
             return
         seen.queued = f"{seen.queued}\n\n{text}".strip()
         await self._transcript.show_queued(seen.queued)
 
     def send_queued(self) -> bool:
         """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
-        waiting = [each for each in self._open.values() if each.queued and each.run is None]
+        waiting = [each for each in self._open.values() if each.queued and not each.replying]
         for each in waiting:
             self._send_queued(each)
         return bool(waiting)
@@ -115,7 +126,7 @@ class Answering:
     def reply_ended(self, conversation_id: str, *, well: bool) -> None:
         """The reply in this conversation has ended: go on with what was typed meanwhile."""
         each = self._open.get(conversation_id)
-        if each is None or each.runs:
+        if each is None or each.replying:
             return
         if each.queued and well:
             self._send_queued(each)
@@ -129,10 +140,12 @@ class Answering:
 
         async def send() -> None:
             if self._is_seen(each.conversation):
-                await self._transcript.show_queued("")
+                await self._screen.choosing.close()
+            if self._is_seen(each.conversation):
+                await self._transcript.show_queued(each.queued)
             await self._ask(each.conversation, text)
 
-        start(self._screen, "queued", send)
+        self.prepare(each.conversation, "queued", send)
 
     async def _return_queued(self) -> None:
         seen = self._seen()
@@ -166,18 +179,61 @@ class Answering:
 
     # ── replies ──────────────────────────────────────────────────────────────────────────────────
 
+    @contextmanager
+    def accepting(self, conversation: Conversation) -> Iterator[None]:
+        """In here a reply is on its way: the conversation counts as replying before there is a run."""
+        each = self._opened(conversation)
+        each.accepted += 1
+        try:
+            yield
+        finally:
+            each.accepted -= 1
+            if each.queued and not each.replying:  # nothing has come of it
+                self._send_queued(each)
+
+    def prepare(
+        self,
+        conversation: Conversation,
+        group: str,
+        work: Callable[_P, Coroutine[Any, Any, None]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        """Run `work(…)`, which is to begin a reply in this conversation, as a worker of the screen."""
+        accepted = ExitStack()
+        # Now, not in the worker: before that one begins the next key may be there.
+        accepted.enter_context(self.accepting(conversation))
+
+        async def prepared() -> None:
+            with accepted:
+                await work(*args, **kwargs)
+
+        start(self._screen, group, prepared)
+
     def reply(self, conversation: Conversation, turn: Turn, variation: Variation | None = None) -> None:
         """Have this turn filled by the model, which goes on with what it holds already."""
-        start(self._screen, "reply", self._reply, conversation, turn, variation)
+        from spnl_tui.ui.asking import Asking
+        from spnl_tui.ui.replying import ReplyRun
+
+        model = (variation and variation.model) or self._screen.in_use.model
+        assert model is not None
+        if self.naming is not None:
+            self.naming.leave()
+        meter = self._meters.of(model)
+        asking = Asking(self._services.engine, meter, self._settings, model, conversation, turn, variation)
+        run = ReplyRun(self.activity_for(model), self._services.clock)
+        self.begin(conversation, turn.id, run)
+        start(self._screen, "reply", self._reply, conversation, turn, asking, run)
 
     async def shown(self) -> None:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
         for id, each in list(self._open.items()):
-            if each.run is None and not each.queued:
+            if not each.replying and not each.queued:
                 del self._open[id]
         seen = self._seen()
         if seen.run is not None:
             self._screen.activity = seen.run.activity
+        if seen.replying:
             await self._transcript.show_queued(seen.queued)
         elif seen.queued:
             await self._return_queued()
@@ -238,21 +294,8 @@ class Answering:
     def _widget(self, turn_id: str) -> Reply | None:
         return self._screen.choosing.widget(turn_id) or self._transcript.reply(turn_id)
 
-    async def _reply(self, conversation: Conversation, turn: Turn, variation: Variation | None) -> None:
+    async def _reply(self, conversation: Conversation, turn: Turn, asking: Asking, run: ReplyRun) -> None:
         """Have this turn filled. The one streaming path, whatever asked for the reply."""
-        from spnl_tui.ui.asking import Asking
-        from spnl_tui.ui.replying import ReplyRun
-
-        model = (variation and variation.model) or self._screen.in_use.model
-        assert model is not None
-        if self.naming is not None:
-            self.naming.leave()
-        meter = self._meters.of(model)
-        asking = Asking(self._services.engine, meter, self._settings, model, conversation, turn, variation)
-        if self._is_seen(conversation):
-            if self._widget(turn.id) is None:
-                await self._transcript.add(turn)
-            self._transcript.follow()
         recording = Recording(self._screen)
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
@@ -272,10 +315,12 @@ class Answering:
         async def may_forget(count: int) -> bool:
             return self._is_seen(conversation) and await self._may_forget(count)
 
-        run = ReplyRun(self.activity_for(model), self._services.clock, draw)
-        self.begin(conversation, turn.id, run)
-        self._screen.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
         try:
+            if self._is_seen(conversation):
+                if self._widget(turn.id) is None:
+                    await self._transcript.add(turn)
+                self._transcript.follow()
+            self._screen.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
             if asking.prompt is not None:
                 # What the user wrote is kept, whatever becomes of the reply.
                 await self._screen.keeping.save_turn(conversation, asking.prompt)
@@ -283,7 +328,7 @@ class Answering:
             recording = await self._screen.keeping.record(conversation, turn.id)
             async with aclosing(asking.events(remember, may_forget)) as events:
                 try:
-                    await run.run(events)
+                    await run.run(events, draw)
                     # The screen is free before the engine is told: ending a prefill takes it a while.
                     await self._finish(conversation, asking.finish(run.so_far))
                     await recording.finish()
@@ -296,6 +341,7 @@ class Answering:
         finally:
             if turn.id in conversation and conversation[turn.id].streaming:  # the program ends
                 asking.finish(run.so_far)
+                self._opened(conversation).runs.pop(turn.id, None)
                 if run.activity.state != "queued":
                     await recording.finish()
             run.ended.set()

@@ -224,22 +224,20 @@ class Branching:
         turn, conversation = self.under_cursor(), self._conversation
         if turn is None:
             return
-        store = await self._keeping.store()
         path = [each.id for each in conversation.path()]
         neighbour = path[max(0, path.index(turn.id) - 1)]
         deletion = conversation.delete_branch(turn.id) if branch else conversation.delete_turn(turn.id)
-        if store is not None:
-            await store.save_deletion(conversation, deletion)
+        await self._keeping.save_deletion(conversation, deletion)
         await self._show_whole(conversation)
         await self.jump(neighbour if neighbour in conversation else "")
 
         async def restore() -> None:
-            now = self._conversation
+            store, now = await self._keeping.store(), self._conversation
             if now.id != conversation.id:
-                now = await store.load(conversation.id) if store is not None else conversation
+                live = self._screen.answering.live(conversation.id)
+                now = live or (await store.load(conversation.id) if store is not None else conversation)
             now.restore(deletion)
-            if store is not None:
-                await store.save_restoration(now, deletion)
+            await self._keeping.save_restoration(now, deletion)
             if now is self._conversation:
                 await self._show_whole(now)
 

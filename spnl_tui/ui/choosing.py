@@ -88,6 +88,10 @@ class Choosing:
             case _:
                 return not self._screen.replying and self._screen.in_use.model is not None
 
+    def asks(self, what: str, *arguments: str) -> bool:
+        """Whether this asks for replies, and for nothing before that."""
+        return what == "many" or (what == "compare" and bool(arguments))
+
     @property
     def fan(self) -> Fan | None:
         """The candidates that are seen."""
@@ -143,17 +147,18 @@ class Choosing:
             if argument:
                 raise CommandError("Which models?", "A comparison needs at least one name before the prompt.")
             return
-        models = [await self._find(name) for name in names]
-        if len(models) == 1:
-            models.insert(0, self._model())
-        if len(models) > MOST:
-            raise CommandError("Too many models", f"{MOST} can be compared at once, not {len(models)}.")
-        # Another model may need the memory of the one before.
-        one_by_one = asyncio.Lock()
-        variations = [Variation(model=model, turns=one_by_one) for model in models]
-        several = len(set(models)) > 1
-        labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
-        await self._ask("".join(after).strip(), variations, labels)
+        with self._screen.answering.accepting(self._conversation):
+            models = [await self._find(name) for name in names]
+            if len(models) == 1:
+                models.insert(0, self._model())
+            if len(models) > MOST:
+                raise CommandError("Too many models", f"{MOST} can be compared at once, not {len(models)}.")
+            # Another model may need the memory of the one before.
+            one_by_one = asyncio.Lock()
+            variations = [Variation(model=model, turns=one_by_one) for model in models]
+            several = len(set(models)) > 1
+            labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
+            await self._ask("".join(after).strip(), variations, labels)
 
     async def _find(self, name: str) -> LocalModel:
         if (model := await self._services.find_model(name)) is None:
@@ -169,17 +174,18 @@ class Choosing:
     ) -> None:
         await self.close()
         conversation = self._conversation
-        if text:
-            prompt = await self._screen.answering.add_prompt(conversation, text)
-        else:
-            prompt = await self._uncover_prompt()
-        # While there are no candidates: a new conversation is saved whole, with those yet to come.
-        await self._screen.keeping.save_turn(conversation, prompt)
-        turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
-        conversation.select(turns[0].id)
-        await self._open(turns, labels or [""] * len(turns))
-        for turn, variation in zip(turns, variations, strict=True):
-            self._screen.answering.reply(conversation, turn, variation)
+        with self._screen.answering.accepting(conversation):
+            if text:
+                prompt = await self._screen.answering.add_prompt(conversation, text)
+            else:
+                prompt = await self._uncover_prompt()
+            # While there are no candidates: a new conversation is saved whole, with those yet to come.
+            await self._screen.keeping.save_turn(conversation, prompt)
+            turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
+            conversation.select(turns[0].id)
+            await self._open(conversation, turns, labels or [""] * len(turns))
+            for turn, variation in zip(turns, variations, strict=True):
+                self._screen.answering.reply(conversation, turn, variation)
 
     async def _uncover_prompt(self) -> Turn:
         """The last prompt, with the reply to it off the screen."""
@@ -216,14 +222,19 @@ class Choosing:
         if fan is not None and path and path[-1].id in fan.turns:
             fan.turns = [turn_id for turn_id in fan.turns if turn_id in conversation]
             await self._show(fan)
+            self.say()
             return
         self._fans.pop(conversation.id, None)
         await self._hide()
 
-    async def _open(self, turns: Sequence[Turn], labels: Sequence[str]) -> None:
+    async def _open(self, conversation: Conversation, turns: Sequence[Turn], labels: Sequence[str]) -> None:
         ids = [turn.id for turn in turns]
-        fan = self._fans[self._conversation.id] = Fan(ids, dict(zip(ids, labels, strict=True)))
-        await self._show(fan)
+        fan = Fan(ids, dict(zip(ids, labels, strict=True)))
+        if conversation is self._conversation:
+            await self._show(fan)
+        # Not before: candidates whose replies have not begun could not be stopped if they were closed.
+        self._fans[conversation.id] = fan
+        self.say()
 
     async def _show(self, fan: Fan) -> None:
         turns = [self._conversation[turn_id] for turn_id in fan.turns]
@@ -231,7 +242,6 @@ class Choosing:
         self._view.mark(self.chosen, best=fan.best)
         self._screen.chat.show_candidates(True)
         self._transcript.follow()
-        self.say()
 
     async def _hide(self) -> None:
         self._screen.chat.show_candidates(False)
@@ -303,13 +313,11 @@ class Choosing:
         chosen = self.chosen
         await self._hide()
         await self._screen.answering.stop(conversation.id, but=chosen)
-        store = await self._screen.keeping.store()
         for turn_id in fan.turns:
             turn = conversation[turn_id]
             if turn_id != chosen and turn.finish_reason == "cancelled" and not (turn.text or turn.reasoning):
                 deletion = conversation.delete_branch(turn_id)
-                if store is not None:
-                    await store.save_deletion(conversation, deletion)
+                await self._screen.keeping.save_deletion(conversation, deletion)
         if not conversation[chosen].streaming:
             await self._screen.keeping.save_turn(conversation, conversation[chosen])
         if conversation is self._conversation:
@@ -321,7 +329,8 @@ class Choosing:
         siblings = self._siblings()[-MOST:]
         await self._transcript.remove_from(self.chosen)
         several = len({label_of(turn) for turn in siblings}) > 1
-        await self._open(siblings, [label_of(turn) if several else "" for turn in siblings])
+        labels = [label_of(turn) if several else "" for turn in siblings]
+        await self._open(self._conversation, siblings, labels)
 
     def stop(self) -> bool:
         """Stop the highlighted candidate; if it has ended, all of them. False: there are none."""

@@ -68,14 +68,14 @@ class Judging:
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
             self._screen.answering.show_activity(conversation)
 
-        run = ReplyRun(self._screen.answering.activity_for(model), self._services.clock, draw)
+        run = ReplyRun(self._screen.answering.activity_for(model), self._services.clock)
         fan.best, fan.said = "", f"Judging by: {criteria} …"
         self._choosing.say()
         self._screen.answering.begin(conversation, VERDICT, run)
         try:
             async with aclosing(events):
                 try:
-                    so_far = await run.run(events)
+                    so_far = await run.run(events, draw)
                 finally:
                     await run.close()
             fan.said = ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from textual.dom import DOMNode
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation, Deletion, Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.recorder import ReplyRecorder
+    from spnl_tui.conversations.rows import Cursor, ListFilter, Page
     from spnl_tui.conversations.store import Store
 
 _SAVE_EVERY_S = 0.3
@@ -50,19 +52,40 @@ class Keeping:
     async def prompts(self) -> tuple[str, ...]:
         """What the user wrote last, the latest last."""
         if (store := await self.store()) is not None:
-            try:
+            with self._telling():
                 return await store.prompts()
-            except SpnlError as error:
-                tell(self._node, error)
         return ()
+
+    async def page(self, where: ListFilter, *, after: Cursor | None = None, limit: int) -> Page | None:
+        """A page of the list of conversations; None: there is none, or it cannot be read."""
+        if (store := await self.store()) is not None:
+            with self._telling():
+                return await store.list(where, after=after, limit=limit)
+        return None
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
         """Save a turn, new or changed, and which branch is the active one."""
         if (store := await self.store()) is not None:
-            try:
+            with self._telling():
                 await store.save_turn(conversation, turn)
-            except SpnlError as error:
-                tell(self._node, error)
+
+    async def save_deletion(self, conversation: Conversation, deletion: Deletion) -> None:
+        """Save that turns were deleted."""
+        if (store := await self.store()) is not None:
+            with self._telling():
+                await store.save_deletion(conversation, deletion)
+
+    async def save_restoration(self, conversation: Conversation, deletion: Deletion) -> None:
+        """Save that they were brought back."""
+        if (store := await self.store()) is not None:
+            with self._telling():
+                await store.save_restoration(conversation, deletion)
+
+    async def save_automatic_title(self, conversation: Conversation, title: str) -> None:
+        """Save a title that the user has not given."""
+        if (store := await self.store()) is not None:
+            with self._telling():
+                await store.rename(conversation.id, title, automatic=True)
 
     async def record(self, conversation: Conversation, turn_id: str) -> Recording:
         """Save this reply from now on, while it streams."""
@@ -72,6 +95,14 @@ class Keeping:
         from spnl_tui.conversations.recorder import ReplyRecorder
 
         return Recording(self._node, ReplyRecorder(store, conversation, turn_id, interval_s=_SAVE_EVERY_S))
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What goes wrong in here is told."""
+        try:
+            yield
+        except SpnlError as error:
+            tell(self._node, error)
 
 
 class Recording:

@@ -225,7 +225,7 @@ class MainScreen(Screen[None]):
     @property
     def replying(self) -> bool:
         """Whether a reply is being made in the conversation that is seen."""
-        return self.answering.run is not None
+        return self.conversation.id in self.answering.replying
 
     @property
     def keymap(self) -> Mapping[str, str]:
@@ -312,15 +312,13 @@ class MainScreen(Screen[None]):
         """Do something with a whole conversation; see `Talks`."""
         await self._have_done(self.talks.act, what, *arguments)
 
-    @work(group="turn")
-    async def action_turn(self, what: str) -> None:
+    def action_turn(self, what: str) -> None:
         """Do something with a turn; see `Branching`."""
-        await self._have_done(self.branches.act, what)
+        self._begin("turn", what == "go_on", self.branches.act, what)
 
-    @work(group="choose")
-    async def action_choose(self, what: str, *arguments: str) -> None:
+    def action_choose(self, what: str, *arguments: str) -> None:
         """Do something with candidates; see `Choosing`."""
-        await self._have_done(self.choosing.act, what, *arguments)
+        self._begin("choose", self.choosing.asks(what, *arguments), self.choosing.act, what, *arguments)
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
@@ -336,6 +334,15 @@ class MainScreen(Screen[None]):
     async def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
         await self._have_done(self.finding.act, what, *arguments)
+
+    def _begin(
+        self, group: str, asks: bool, act: Callable[..., Awaitable[None]], what: str, *arguments: str
+    ) -> None:
+        """Do it as a worker. Where it asks for a reply, the conversation counts as replying from now on."""
+        if asks:
+            self.answering.prepare(self.conversation, group, self._have_done, act, what, *arguments)
+        else:
+            start(self, group, self._have_done, act, what, *arguments)
 
     async def _have_done(self, act: Callable[..., Awaitable[None]], what: str, *arguments: str) -> None:
         """What goes wrong is told."""
@@ -407,9 +414,11 @@ class MainScreen(Screen[None]):
         last = self.last_reply()
         if last is None or self.replying or self.in_use.model is None:
             return
-        await self.choosing.close()
-        await self.chat.transcript.remove_from(last.id)
-        self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
+        conversation = self.conversation
+        with self.answering.accepting(conversation):
+            await self.choosing.close()
+            await self.chat.transcript.remove_from(last.id)
+            self.answering.reply(conversation, conversation.regenerate(last.id))
 
     @work(group="dialog", exclusive=True)
     async def action_copy(self, what: str, *arguments: str) -> None:

@@ -68,9 +68,7 @@ class Naming:
         title = title_from_reply(text)
         if title is None or not conversation.title_is_automatic:
             return
-        store = await self._screen.keeping.store()
-        if store is not None:
-            await store.rename(conversation.id, title, automatic=True)
+        await self._screen.keeping.save_automatic_title(conversation, title)
         conversation.title = title
         if conversation is self._screen.conversation:
             self._screen.show_title()

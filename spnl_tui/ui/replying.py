@@ -72,20 +72,14 @@ class ReplySoFar:
 
 
 class ReplyRun:
-    """Follows one request. `draw` is called at a bearable pace, and never after `run` has returned."""
+    """Follows one request."""
 
-    def __init__(
-        self,
-        activity: Activity,
-        clock: Callable[[], float],
-        draw: Callable[[ReplySoFar, Activity], Awaitable[None]],
-    ) -> None:
+    def __init__(self, activity: Activity, clock: Callable[[], float]) -> None:
         self.so_far = ReplySoFar()
         self.activity = activity
         self.ended = asyncio.Event()
         """Set by whoever follows it, when the reply stands where it belongs, and is saved."""
         self._clock = clock
-        self._draw = draw
         self._stop = asyncio.Event()
         self._pending: asyncio.Future[Step] | None = None
         self._asked_at = clock()
@@ -99,8 +93,13 @@ class ReplyRun:
         """Figures of the activity became known on the side: `context_length`, `unsent`."""
         self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
-    async def run(self, events: AsyncIterator[Step]) -> ReplySoFar:
-        """Follow the events to their end, or until `stop`, which it does not let the engine delay."""
+    async def run(
+        self, events: AsyncIterator[Step], draw: Callable[[ReplySoFar, Activity], Awaitable[None]]
+    ) -> ReplySoFar:
+        """Follow the events to their end, or until `stop`, which it does not let the engine delay.
+
+        `draw` is called at a bearable pace, and never after this has returned.
+        """
         pace = Pace()
         dirty = False
         stopped = asyncio.ensure_future(self._stop.wait())
@@ -110,7 +109,7 @@ class ReplyRun:
                 if dirty and pace.wait_s() <= 0:
                     dirty = False
                     pace.drawing()
-                    await self._draw(self.so_far, self.activity)
+                    await draw(self.so_far, self.activity)
                 timeout = max(0.0, pace.wait_s()) if dirty else None
                 either: set[asyncio.Future[Any]] = {self._pending, stopped}
                 await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

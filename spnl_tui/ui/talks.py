@@ -112,12 +112,14 @@ class Talks:
 
     async def refresh(self) -> None:
         """List what the store now has, if the list is seen."""
-        if not self._list.display or (store := await self._keeping.store()) is None:
+        if not self._list.display:
             return
         from spnl_tui.conversations.rows import ListFilter
 
         count = max(_PAGE, len(self._list.items))
-        page = await store.list(ListFilter(archived=self._archived), limit=count)
+        page = await self._keeping.page(ListFilter(archived=self._archived), limit=count)
+        if page is None:
+            return
         self._next = page.next
         self._list.fill(
             page.items,
@@ -129,11 +131,14 @@ class Talks:
     async def more(self) -> None:
         """List another page."""
         after, self._next = self._next, None
-        if after is None or (store := await self._keeping.store()) is None:
+        if after is None:
             return
         from spnl_tui.conversations.rows import ListFilter
 
-        page = await store.list(ListFilter(archived=self._archived), after=after, limit=_PAGE)
+        page = await self._keeping.page(ListFilter(archived=self._archived), after=after, limit=_PAGE)
+        if page is None:
+            self._next = after
+            return
         self._next = page.next
         self._list.extend(page.items)
 

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.conversations.store import Store
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.models.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
@@ -75,6 +75,11 @@ class TempStore:
         if self._opening is not None:
             await (await self._opening).close()
             self._opening = None
+
+
+async def disk_error(*args: object, **kwargs: object) -> Any:
+    """In place of a method of the store."""
+    raise StoreError("The disk is broken")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from spnl_tui.ui.code_picker import CodePicker
 from spnl_tui.ui.help_screen import HelpScreen
 from spnl_tui.ui.widgets.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import ScriptedStarter, chat, wait_until
+from tests.ui.support import Chat, ScriptedStarter, chat, wait_until
 
 SENT = (messages.PromptSubmitted, messages.ReplyBegan, messages.ReplyEnded)
 
@@ -27,6 +27,13 @@ def held(text: str, hold: asyncio.Event, rest: str = "") -> list[object]:
     script = reply(text + rest, pieces=1)
     whole = reply(text)
     return [*whole[:-1], hold, *(reply(rest)[1:] if rest else script[-1:])]
+
+
+def typed_ahead(it: Chat, *texts: str) -> None:
+    """Type these and send each, in one go, as after a stall of the interface."""
+    for text in texts:
+        for key in [*text, "enter"]:
+            it.app.simulate_key(key)
 
 
 async def test_a_prompt_is_answered_and_the_next_one_knows_it() -> None:
@@ -130,6 +137,42 @@ async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:
         await wait_until(lambda: it.ended() == 2)
         assert [text for _, text in it.turns] == ["First", "One", "Second", "Two"]
         assert not it.screen.query(".queued")
+
+
+async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold), reply("Two"), reply("Three")])) as it:
+        typed_ahead(it, "first", "second")
+        await wait_until(lambda: it.screen.activity.state == "replying" and it.screen.query(".queued"))
+        await it.pilot.pause()
+        assert len(it.engine.asked) == 1
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert [text for _, text in it.turns] == ["first", "One", "second", "Two"]
+        assert [message.content for message in it.engine.asked[1]] == ["first", "One", "second"]
+        assert not it.screen.query(".queued")
+
+
+@pytest.mark.parametrize("how", ["ctrl+r", "/retry", "/continue"])
+async def test_a_prompt_that_was_typed_ahead_waits_for_a_reply_that_is_made_again(how: str) -> None:
+    first, last = asyncio.Event(), asyncio.Event()
+    async with chat(ScriptedEngine([held("One", first), held("Two", last), reply("Three")])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press("escape")
+        await wait_until(lambda: it.ended() == 1 and it.engine.cancelled == 1)
+        if how == "ctrl+r":
+            it.app.simulate_key("ctrl+r")
+        else:
+            typed_ahead(it, how)
+        typed_ahead(it, "second")
+        await wait_until(lambda: it.screen.activity.state == "replying" and it.screen.query(".queued"))
+        await it.pilot.pause()
+        assert len(it.engine.asked) == 2
+        last.set()
+        await wait_until(lambda: it.ended() == 3)
+        reply_before = "OneTwo" if how == "/continue" else "Two"
+        assert [text for _, text in it.turns] == ["First", reply_before, "second", "Three"]
 
 
 @pytest.mark.parametrize("how", ["stopped", "failed"])

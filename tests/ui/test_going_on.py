@@ -12,6 +12,7 @@ import pytest
 from textual.widgets import OptionList
 
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.store import Store
 from spnl_tui.engine.protocol import Event, ReplyChunk, ReplyFinished
 from spnl_tui.models.local import LocalModel
 from spnl_tui.settings import Settings
@@ -21,7 +22,7 @@ from spnl_tui.ui.tree_screen import TreeScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.turns import Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import Chat, TempStore, chat, wait_until
+from tests.ui.support import Chat, TempStore, chat, disk_error, wait_until
 
 
 @pytest.fixture
@@ -300,6 +301,20 @@ async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> No
         await it.pilot.pause(0.1)
         assert len(engine.asked) == 3  # the title was asked for once
         await kept(it, store, lambda stored: stored.title == "The capital of France")
+
+
+async def test_a_title_that_cannot_be_kept_is_told_and_the_chat_goes_on(
+    store: TempStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "rename", disk_error)
+    async with chat(ScriptedEngine([reply("Paris."), reply("France")]), store=store, titles=True) as it:
+        assert it.screen.answering.naming is not None
+        it.screen.answering.naming.idle_s = 0.0
+        await it.ask("Capital of France?")
+        await wait_until(lambda: it.screen.conversation.title == "France")
+        assert "The disk is broken" in [toast.title for toast in it.app._notifications]
+        await it.ask("And of Italy?")
+        assert it.turns[-1] == ("assistant", "Yes.")
 
 
 async def test_a_title_is_left_when_the_user_types(store: TempStore) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.store import Store
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import query_to_chat
@@ -18,9 +19,10 @@ from spnl_tui.queries.tree import with_model
 from spnl_tui.settings import Settings
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
+from spnl_tui.ui.widgets.turns import Reply, UserTurn
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
-from tests.ui.support import Chat, TempStore, chat, wait_until
-from tests.ui.test_chat import held
+from tests.ui.support import Chat, TempStore, chat, disk_error, wait_until
+from tests.ui.test_chat import held, typed_ahead
 from tests.ui.test_slash import told
 from tests.ui.test_talks import in_file
 
@@ -209,6 +211,43 @@ async def test_a_prompt_that_is_sent_meanwhile_waits_for_the_picked_one() -> Non
         assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
 
 
+async def test_candidates_that_were_typed_ahead_are_not_asked_for_beside_a_reply() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold)])) as it:
+        typed_ahead(it, "first", "/n 3 Go")
+        await wait_until(lambda: it.prompt.text == "/n 3 Go")
+        assert "/n cannot be done now" in told(it)[0]
+        hold.set()
+        await wait_until(lambda: it.ended() == 1)
+        assert (len(it.engine.asked), it.turns) == (1, [("user", "first"), ("assistant", "One")])
+
+
+async def test_a_prompt_that_was_typed_ahead_waits_for_the_candidates(store: TempStore) -> None:
+    hold = asyncio.Event()
+    engine = ScriptedEngine([reply("One."), reply("Two."), held("Three.", hold)])
+    async with chat(engine, store=store) as it:
+        typed_ahead(it, "/n 3 Go", "Next")
+        await wait_until(lambda: it.ended() == 2 and len(cards(it)) == 3)
+        assert it.turns == [("user", "Go"), ("assistant", "One.")]
+        await it.press("right")
+        hold.set()
+        await wait_until(lambda: it.ended() == 4)
+        assert [text for _, text in it.turns] == ["Go", "Two.", "Next", "Yes."]
+        assert [message.content for message in engine.asked[-1]] == ["Go", "Two.", "Next"]
+        assert not cards(it)
+        assert len(it.transcript.query(UserTurn)) == len(it.transcript.query(Reply)) == 2
+
+
+async def test_a_prompt_that_was_typed_ahead_of_a_mistake_is_sent() -> None:
+    async with chat() as it:
+        typed_ahead(it, "/n 3", "Next")
+        await wait_until(lambda: it.ended() == 1)
+        assert "There is no prompt yet" in told(it)[0]
+        assert it.turns == [("user", "Next"), ("assistant", "Yes.")]
+        assert not it.screen.replying
+        assert not it.screen.query(".queued")
+
+
 async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighted_one() -> None:
     async with chat(three()) as it:
         await many(it)
@@ -216,6 +255,21 @@ async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighte
         await wait_until(lambda: it.ended() == 4)
         assert it.turns[1:] == [("assistant", "Two."), ("user", "2 more"), ("assistant", "Yes.")]
         assert not cards(it)
+
+
+async def test_a_prompt_is_sent_though_what_is_left_of_the_candidates_cannot_be_deleted(
+    store: TempStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "save_deletion", disk_error)
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]]), store=store) as it:
+        await command(it, "/n 3 Go")
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Next", wait=False)
+        hold.set()
+        await wait_until(lambda: it.turns[-1] == ("assistant", "Yes."))
+        assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
+        assert any("The disk is broken" in text for text in told(it))
 
 
 async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:

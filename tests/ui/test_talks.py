@@ -14,14 +14,16 @@ from textual.widgets import OptionList, Static
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.imports import read_file
+from spnl_tui.conversations.store import Store
 from spnl_tui.engine.protocol import ReplyFinished
 from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
-from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, wait_until
+from tests.support.scripted_engine import ScriptedEngine, failure, reply
+from tests.ui.support import Chat, TempStore, chat, disk_error, wait_until
+from tests.ui.test_chat import held
 
 
 @pytest.fixture
@@ -211,6 +213,28 @@ async def test_the_list_is_read_page_by_page(store: TempStore) -> None:
         assert listed.option_count == 130
 
 
+async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(
+    store: TempStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await store()
+    for number in range(70):
+        await opened.add(conversation(f"Number {number}", 1))
+    async with chat(store=store, size=(200, 60)) as it:
+        await open_list(it)
+        count = len(titles(it))
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "list", disk_error)
+            await it.press("end")  # which asks for more
+            await wait_until(lambda: it.app._notifications)
+            await it.press("escape")
+            await it.ask("Hi")
+            assert it.turns == [("user", "Hi"), ("assistant", "Yes.")]
+            assert len(titles(it)) == count
+            assert {toast.title for toast in it.app._notifications} == {"The disk is broken"}
+        await it.ask("And now?")
+        await wait_until(lambda: titles(it)[0] == "Hi")
+
+
 async def test_the_conversation_that_is_seen_is_deleted_and_brought_back(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")
@@ -304,6 +328,32 @@ async def test_a_prompt_that_waits_in_a_conversation_out_of_sight_is_answered_th
         assert it.prompt.text == ""
 
 
+async def test_a_prompt_that_waited_for_a_reply_that_failed_out_of_sight_is_given_back(
+    store: TempStore,
+) -> None:
+    hold = asyncio.Event()
+    script = [*held("One", hold)[:-1], failure("Broken")]
+    async with chat(ScriptedEngine([script]), store=store) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Second", wait=False)
+        await wait_until(lambda: it.screen.query(".queued"))
+        old = it.screen.conversation
+        await it.press("ctrl+n")
+        await wait_until(lambda: it.screen.conversation is not old)
+        hold.set()
+        await wait_until(lambda: it.ended() == 1)
+        await it.pilot.pause()
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.id == old.id)
+        await wait_until(lambda: it.prompt.text == "Second")
+        assert it.turns == [("user", "First"), ("assistant", "One")]
+        assert not it.screen.query(".queued")
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 2)
+        assert it.turns[2:] == [("user", "Second"), ("assistant", "Yes.")]
+
+
 async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[*reply("Half")[:-1], hold]]), store=store) as it:
@@ -393,6 +443,19 @@ async def test_a_turn_is_deleted_and_brought_back(store: TempStore) -> None:
 
 
 # ── search, export ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_deletion_that_cannot_be_kept_is_told_and_seen_and_can_be_undone(
+    store: TempStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "save_deletion", disk_error)
+    async with chat(store=store) as it:
+        await it.ask("First")
+        await it.press("alt+up", "alt+delete")
+        await wait_until(lambda: it.turns == [("user", "First")] and not it.transcript.query(Reply))
+        await wait_until(lambda: "The disk is broken" in [toast.title for toast in it.app._notifications])
+        await it.press("alt+u")
+        await wait_until(lambda: it.turns == [("user", "First"), ("assistant", "Yes.")])
 
 
 async def test_search_finds_a_word_and_jumps_to_the_turn_also_in_a_branch_that_is_not_seen(

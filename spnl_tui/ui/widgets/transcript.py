@@ -84,8 +84,8 @@ class Transcript(VerticalScroll, can_focus=False):
         widgets = list(self._column.children)
         for place, widget in enumerate(widgets):
             if widget.name == turn_id:
-                self._queued, self._newer = None, []
-                await self._column.remove_children(widgets[place:])
+                self._newer = []
+                await self._column.remove_children([w for w in widgets[place:] if w is not self._queued])
                 return True
         return False
 
@@ -207,15 +207,19 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def show_queued(self, text: str) -> None:
         """A prompt that waits for the reply to end; an empty one clears it."""
-        if self._queued is not None:
-            await self._queued.remove()
-            self._queued = None
-        if text:
-            from spnl_tui.conversations.attachments import split
-            from spnl_tui.ui.widgets.turns import prompt_content
+        if not text:
+            queued, self._queued = self._queued, None
+            if queued is not None:
+                await queued.remove()
+            return
+        from spnl_tui.conversations.attachments import split
+        from spnl_tui.ui.widgets.turns import prompt_content
 
-            shown = prompt_content(*split(text)).stylize("dim")
-            hint = Content.assemble(shown, ("\nsent when this reply ends", "dim italic"))
+        shown = prompt_content(*split(text)).stylize("dim")
+        hint = Content.assemble(shown, ("\nsent when this reply ends", "dim italic"))
+        if self._queued is not None:
+            self._queued.update(hint)
+        else:
             self._queued = Static(hint, markup=False, classes="queued")
             await self._column.mount(self._queued)
 
