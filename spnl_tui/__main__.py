@@ -6,7 +6,9 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line."""
     from spnl_tui.cli import cli
+    from spnl_tui.headless.streams import prepare_streams
 
+    prepare_streams()
     cli()
 
 
