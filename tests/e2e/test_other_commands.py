@@ -79,6 +79,37 @@ def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, t
     assert spnl("history", "show", identifier).returncode == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("history list >/dev/full", "No space left on device."),
+        ("history export --format markdown >/dev/full", "No space left on device."),
+        ("--help >/dev/full", "No space left on device."),
+        ("run -m MODEL -l 4 Hello >/dev/full", "No space left on device."),
+        ("history list >&-", "Bad file descriptor."),
+        ("run -m MODEL -l 4 Hello >&-", "Bad file descriptor."),
+        ("run -m MODEL -l 4 --json Hello >&- <&-", "Bad file descriptor."),
+    ],
+)
+def test_output_that_cannot_be_written_is_an_error(
+    exported: Path, starter_gguf: Path, command: str, why: str
+) -> None:
+    assert spnl("history", "import", exported).returncode == 0
+    line = f"'{sys.executable}' -m spnl_tui {command.replace('MODEL', str(starter_gguf))}"
+    result = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == 1
+    title, reason, _hint = result.stderr.splitlines()
+    assert (title, reason.strip()) == ("Error: Standard output cannot be written", why)
+
+
+def test_a_reader_that_does_not_wait_for_the_end_ends_it_quietly(exported: Path) -> None:
+    spnl("history", "import", exported)
+    line = f"'{sys.executable}' -m spnl_tui history list | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("141\n", "")
+
+
 QUERIES = {
     "hello": '(g "MODEL" (user "Hello world") 0.6 16)',
     "chat": '(g "MODEL" (cross (system "You are helpful") (user "Why is the sky blue?")) 0.5 16)',
