@@ -68,6 +68,10 @@ def services_for(ctx: click.Context, flags: dict[str, Any] | None = None) -> Ser
     from spnl_tui.services import make_services
     from spnl_tui.settings import load_settings
 
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        # huggingface_hub, which reads them when it is imported, takes an empty one at its word.
+        if not os.environ[name].strip():
+            del os.environ[name]
     paths = Paths.for_user()
     config = ctx.obj["config"]
     given = {name: value for name, value in (flags or {}).items() if value is not None}
