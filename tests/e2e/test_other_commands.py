@@ -65,7 +65,6 @@ def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, t
     found = spnl("history", "search", "condenses")
     assert found.returncode == 0
     assert identifier[:8] in found.stdout
-    assert spnl("history", "search", "snow").returncode == 1
     shown = spnl("history", "show", identifier[:12]).stdout
     assert "Why does it rain?" in shown
     assert "\x1b" not in shown
@@ -77,6 +76,20 @@ def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, t
     assert spnl("history", "rm", "-y", identifier).returncode == 0
     assert json.loads(spnl("history", "list", "--json").stdout)["conversations"] == []
     assert spnl("history", "show", identifier).returncode == 1
+
+
+def test_history_says_that_nothing_was_found(exported: Path) -> None:
+    none = spnl("history", "list")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "There are no conversations yet.\n")
+    spnl("history", "import", exported)
+    such = spnl("history", "list", "--tag", "weather")
+    assert (such.returncode, such.stdout, such.stderr) == (0, "", "There are no such conversations.\n")
+    words = spnl("history", "search", "snow", "rain")
+    assert (words.returncode, words.stdout, words.stderr) == (1, "", "No turn holds 'snow rain'.\n")
+    for command, code in ((("list", "--tag", "weather"), 0), (("search", "snow"), 1)):
+        result = spnl("history", *command, "--json")
+        assert (result.returncode, result.stderr) == (code, "")
+        assert not any(json.loads(result.stdout).values())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
