@@ -6,8 +6,10 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line."""
     from spnl_tui.cli import cli
+    from spnl_tui.headless.streams import prepared_streams
 
-    cli()
+    with prepared_streams():
+        cli()
 
 
 if __name__ == "__main__":

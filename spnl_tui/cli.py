@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spnl_tui.cli_common import json_option, run_command, sampling_options, services_for
+from spnl_tui.cli_common import TEXT, json_option, run_command, sampling_options, services_for
 from spnl_tui.cli_history import history
 from spnl_tui.errors import SpnlError
 
@@ -40,6 +40,7 @@ class _Cli(click.Group):
     is_flag=False,
     flag_value="",
     metavar="[ID]",
+    type=TEXT,
     help="Go on with the last conversation, or with the one whose id begins with ID.",
 )
 @click.option("--query", type=click.Path(path_type=Path), help="Open the query in this file as a chat.")
@@ -77,18 +78,18 @@ def cli(
 
 
 @cli.command()
-@click.argument("prompt", required=False)
+@click.argument("prompt", required=False, type=TEXT)
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
-@click.option("-s", "--system", help="The system prompt.")
+@click.option("-s", "--system", type=TEXT, help="The system prompt.")
 @sampling_options
 @click.option("-n", "count", type=click.IntRange(1, 64), help="How many replies to give.")
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Run the query in this file.")
-@click.option("-c", "--query", help="Run this query, in Lisp or JSON.")
+@click.option("-c", "--query", type=TEXT, help="Run this query, in Lisp or JSON.")
 @click.option(
     "-b", "--builtin", help="Run a query that comes with the program: email, email2, bulkmap, gsm8k."
 )
 @click.option("--schema", type=click.Path(path_type=Path), help="Reply with JSON by the schema in this file.")
-@click.option("--regex", help="Reply with a text that this regular expression matches.")
+@click.option("--regex", type=TEXT, help="Reply with a text that this regular expression matches.")
 @click.option("--lark", type=click.Path(path_type=Path), help="Reply by the Lark grammar in this file.")
 @click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
 @click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
@@ -126,6 +127,7 @@ def run(
     span query is run instead.
     """
     from spnl_tui.headless import ask, pulling
+    from spnl_tui.headless.streams import read_input
 
     if (queries := [given for given in (file, query, builtin) if given is not None]) and (
         len(queries) > 1 or prompt is not None
@@ -158,9 +160,9 @@ def run(
             dry_run=dry_run,
         )
         run_command(ctx, lambda s: querying.run(s, source, options), flags)
-    piped = None if sys.stdin.isatty() else sys.stdin.read()
+    piped = None if sys.stdin.isatty() else read_input()
     if prompt == "-":
-        prompt, piped = None, sys.stdin.read() if piped is None else piped
+        prompt, piped = None, read_input() if piped is None else piped
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
         raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
 
@@ -184,7 +186,7 @@ def run(
 
 
 @cli.command("map")
-@click.argument("template")
+@click.argument("template", type=TEXT)
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
 @sampling_options
 @click.option("--jsonl", is_flag=True, help="Print a JSON object for each line, as they come.")
@@ -221,7 +223,7 @@ def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) 
 
 
 @cli.command()
-@click.argument("text", default="")
+@click.argument("text", default="", type=TEXT)
 @click.option("--format", "format_", type=click.Choice(["gguf", "safetensors"]), default="gguf")
 @click.option("--sort", type=click.Choice(["trending", "downloads", "likes", "updated"]), default="trending")
 @click.option("--limit", type=click.IntRange(1, 100), default=20, help="How many to show.")

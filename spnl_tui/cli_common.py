@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+
+class _Text(click.types.StringParamType):
+    """A text, which must be UTF-8. Names of models are none: they may be paths, which keep their bytes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from spnl_tui.headless.streams import in_utf8
+
+        name = param.human_readable_name if isinstance(param, click.Argument) else param and param.opts[-1]
+        return in_utf8(value, name or "The text")
+
+
+TEXT = _Text()
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
@@ -25,7 +37,9 @@ def sampling_options(command: _Command) -> _Command:
         click.option("--min-p", type=float, help="Drop tokens less likely than this share of the best."),
         click.option("--repetition-penalty", type=float, help="In (0, 2]; 1 does nothing."),
         click.option("--frequency-penalty", type=float, help="In [-2, 2]."),
-        click.option("--stop", multiple=True, help="End the reply before this text; may be repeated."),
+        click.option(
+            "--stop", multiple=True, type=TEXT, help="End the reply before this text; may be repeated."
+        ),
         click.option("--seed", type=int, help="Make a sampled reply repeatable."),
     ):
         command = option(command)
@@ -54,6 +68,10 @@ def services_for(ctx: click.Context, flags: dict[str, Any] | None = None) -> Ser
     from spnl_tui.services import make_services
     from spnl_tui.settings import load_settings
 
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        # huggingface_hub, which reads them when it is imported, takes an empty one at its word.
+        if not os.environ[name].strip():
+            del os.environ[name]
     paths = Paths.for_user()
     config = ctx.obj["config"]
     given = {name: value for name, value in (flags or {}).items() if value is not None}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli_common import json_option, run_command
+from spnl_tui.cli_common import TEXT, json_option, run_command
 
 
 @click.group()
@@ -18,8 +18,8 @@ def history() -> None:
 @history.command("list")
 @click.option("--limit", type=click.IntRange(1), default=50, help="How many to show.")
 @click.option("--archived", is_flag=True, help="Those in the archive.")
-@click.option("--tag", help="Those with this tag.")
-@click.option("-m", "--model", help="Those with this model.")
+@click.option("--tag", type=TEXT, help="Those with this tag.")
+@click.option("-m", "--model", type=TEXT, help="Those with this model.")
 @json_option
 @click.pass_context
 def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
@@ -30,9 +30,9 @@ def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
 
 
 @history.command("search")
-@click.argument("words", nargs=-1, required=True)
+@click.argument("words", nargs=-1, required=True, type=TEXT)
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many to show.")
-@click.option("-m", "--model", help="Replies of this model.")
+@click.option("-m", "--model", type=TEXT, help="Replies of this model.")
 @json_option
 @click.pass_context
 def history_search(

@@ -99,7 +99,7 @@ def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None)
         if turn.text.strip():
             parts.append(turn.text.strip("\n"))
         if turn.error or turn.finish_reason in ("cancelled", "failed"):
-            parts.append(f"> *{' '.join((turn.error or 'Cancelled.').split())}*")
+            parts.append(f"> *{' '.join((turn.error or 'Stopped.').split())}*")
     return well_formed(plain("\n\n".join(parts))) + "\n"
 
 

@@ -66,7 +66,8 @@ def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) 
         yield f"{who}{place}:"
         yield from plain(turn.text).splitlines()
         if turn.finish_reason in ("cancelled", "failed"):
-            yield f"[{turn.finish_reason}{f': {first_line(turn.error, 500)}' if turn.error else ''}]"
+            end = "stopped" if turn.finish_reason == "cancelled" else "failed"  # as the screen says it
+            yield f"[{end}{f': {first_line(turn.error, 500)}' if turn.error else ''}]"
 
 
 def _when(time: float) -> str:

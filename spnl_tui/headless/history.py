@@ -40,6 +40,9 @@ async def list_conversations(
         _print_lines(views.list_lines(page.items))
         if page.next is not None:
             print(f"There are more: --limit {limit * 2}", file=sys.stderr)
+        if not page.items:
+            such = "such conversations" if archived or tag or model else "conversations yet"
+            print(f"There are no {such}.", file=sys.stderr)
     return OK
 
 
@@ -49,6 +52,8 @@ async def search(services: Services, words: str, *, limit: int, model: str | Non
     result = await store.search(words, SearchFilter(model=model), limit=limit)
     if json_:
         _print_json({"hits": [views.hit_to_plain(hit) for hit in result.hits], "more": result.more})
+    elif not result.hits:
+        print(f"No turn holds {plain(words)!r}.", file=sys.stderr)
     else:
         _print_lines(views.search_lines(result, ("\x1b[1m", "\x1b[0m") if colour(sys.stdout) else ("", "")))
     return OK if result.hits else FAILED

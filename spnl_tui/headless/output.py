@@ -10,10 +10,10 @@ from collections.abc import Coroutine
 from typing import TextIO
 
 from spnl_tui.errors import SpnlError
+from spnl_tui.headless.streams import BROKEN_PIPE, discard_output
 from spnl_tui.text import first_line, plain
 
 OK, FAILED, USAGE = 0, 1, 2
-_BROKEN_PIPE = 141  # 128 + SIGPIPE, what the shell reports of a program that the signal ends
 
 
 def colour(stream: TextIO) -> bool:
@@ -70,9 +70,8 @@ def run(main: Coroutine[None, None, int]) -> int:
         show_error(error)
         return FAILED
     except BrokenPipeError:
-        # Or the interpreter complains once more when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        discard_output()
+        return BROKEN_PIPE
 
 
 async def _interruptible(main: Coroutine[None, None, int]) -> int:

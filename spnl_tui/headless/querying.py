@@ -17,6 +17,7 @@ from typing import Any
 from spnl_tui.errors import HubError, QueryError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, show_error
 from spnl_tui.headless.pulling import model_for
+from spnl_tui.headless.streams import input_lines
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin
@@ -279,7 +280,7 @@ async def _standard_input() -> AsyncIterator[str]:
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin:
+        for line in input_lines():
             loop.call_soon_threadsafe(lines.put_nowait, line)
         loop.call_soon_threadsafe(lines.put_nowait, None)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from spnl_tui.errors import HubError
 
@@ -39,10 +40,17 @@ class HubAccess:
 
     @property
     def address(self) -> str:
-        """The hub's address, without a slash at its end."""
+        """The hub's address, without a slash at its end.
+
+        Raises:
+            HubError: HF_ENDPOINT is no address.
+        """
+        if self.endpoint:
+            return self.endpoint.rstrip("/")
+        check_endpoint()  # which huggingface_hub does not, or by a ValueError when it is imported
         from huggingface_hub import constants
 
-        return (self.endpoint or constants.ENDPOINT).rstrip("/")
+        return constants.ENDPOINT.rstrip("/")
 
     def find_token(self) -> str | None:
         """The token as it is now. Reads a file: for threads."""
@@ -55,11 +63,16 @@ class HubAccess:
         return get_token()
 
     def api(self) -> HfApi:
-        """The hub's API. Importing it takes 0.2 s the first time."""
+        """The hub's API. Importing it takes 0.2 s the first time.
+
+        Raises:
+            HubError: HF_ENDPOINT is no address.
+        """
+        address = self.address
         from huggingface_hub import HfApi
 
         token = self.find_token() or False
-        return HfApi(endpoint=self.endpoint, token=token, library_name=_NAME, library_version=_version())
+        return HfApi(endpoint=address, token=token, library_name=_NAME, library_version=_version())
 
     def headers(self) -> dict[str, str]:
         """What to send with each request for a file."""
@@ -73,6 +86,26 @@ class HubAccess:
     def page(self, repo: str) -> str:
         """The address of the repository's page, for a person to open."""
         return f"{self.address}/{repo}"
+
+
+def check_endpoint() -> None:
+    """See that HF_ENDPOINT, if it is set, is an address.
+
+    Raises:
+        HubError: it is none.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "").strip()
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if endpoint and not good:
+        raise HubError(
+            "HF_ENDPOINT is wrong",
+            f"HF_ENDPOINT is {endpoint!r}, which is no address.",
+            "It must look like https://huggingface.co, which it is when it is not set.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

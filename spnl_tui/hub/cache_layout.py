@@ -22,12 +22,20 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from spnl_tui.errors import PullError
-from spnl_tui.hub.access import RemoteFile
+from spnl_tui.hub.access import RemoteFile, check_endpoint
 
 
 def default_cache() -> Path:
-    """Where huggingface_hub keeps its cache on this machine (HF_HUB_CACHE, HF_HOME)."""
-    from huggingface_hub.constants import HF_HUB_CACHE
+    """Where huggingface_hub keeps its cache on this machine (HF_HUB_CACHE, HF_HOME).
+
+    Raises:
+        HubError: HF_ENDPOINT is so wrong that huggingface_hub cannot be imported.
+    """
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ValueError:
+        check_endpoint()
+        raise
 
     return Path(HF_HUB_CACHE)
 

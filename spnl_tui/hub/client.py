@@ -117,13 +117,14 @@ class HubClient:
 
     def _make_session(self) -> tuple[httpx2.AsyncClient, str]:
         # In a thread: the imports and the certificates take a tenth of a second.
+        address = self._hub.address
         from huggingface_hub import get_async_session
 
         with suppress(ImportError):  # else imported at the first request, while no key is answered
             import_module("anyio._backends._asyncio")
         session = get_async_session()
         session.timeout = self._timeout
-        return session, self._hub.address
+        return session, address
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -175,6 +176,8 @@ def _next_page(response: httpx2.Response, endpoint: str) -> str | None:
 
 def _understood(error: Exception, timeout: float) -> HubError | None:
     """The error in the user's words; None if it is none of the hub's or the network's."""
+    if isinstance(error, HubError):
+        return error
     import httpx2
     from huggingface_hub import errors
 
@@ -188,9 +191,7 @@ def _understood(error: Exception, timeout: float) -> HubError | None:
         return HubError(
             "Offline mode is on", "HF_HUB_OFFLINE forbids requests.", f"Unset it. {_ON_THIS_MACHINE}"
         )
-    if isinstance(error, HubError):
-        return error
-    why = clean(redact(str(error)), 200) or type(error).__name__
+    why = clean(redact(str(error)), 200).rstrip(".") or type(error).__name__
     if isinstance(error, (httpx2.TransportError, OSError)):
         return HubError("Hugging Face cannot be reached", f"{why}.", f"Check the network. {_ON_THIS_MACHINE}")
     if isinstance(error, (httpx2.HTTPError, ValueError)):

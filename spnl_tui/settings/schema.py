@@ -214,6 +214,8 @@ class Settings:
     keys: Mapping[str, str] = field(default_factory=dict)
     """Binding id → keys in Textual's names, separated by commas; ready for `App.set_keymap`."""
     personas: Mapping[str, Persona] = field(default_factory=dict)
+    persona: str | None = None
+    """The one that these settings are of, by `as_persona`."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     """Full name of a setting → where it was set; what is at its default is not in it."""
 
@@ -235,7 +237,7 @@ class Settings:
             chat = replace(chat, system_prompt=persona.system_prompt)
         if persona.model is not None and "model.default" not in flags:
             model = replace(model, default=persona.model)
-        return replace(self, chat=chat, model=model, sampling=persona.sampling)
+        return replace(self, chat=chat, model=model, sampling=persona.sampling, persona=name)
 
     def check_keys(self, known_ids: Iterable[str]) -> None:
         """Refuse a binding id that no binding has.

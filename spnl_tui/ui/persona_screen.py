@@ -50,13 +50,18 @@ class PersonaScreen(ModalScreen[Persona | None]):
         personas: Mapping[str, Persona],
         now: Persona,
         keep: Callable[[str, Persona], Awaitable[None]] | None = None,
+        *,
+        name: str | None = None,
     ) -> None:
-        """`now` is what the conversation is like; `keep` writes a persona down, and may raise SpnlError."""
+        """`now` is what the conversation is like; `keep` writes a persona down, and may raise SpnlError.
+
+        `name` is the persona that `now` comes from, if it is one.
+        """
         super().__init__()
         self._personas = personas
         self._now = now
         self._keep = keep
-        self._chosen_name = ""
+        self._chosen_name = name or ""
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -76,6 +81,10 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
     def on_mount(self) -> None:
         """Without personas one begins with the system prompt."""
+        if self._chosen_name:
+            select = self.query_one(Select)
+            with select.prevent(Select.Changed):  # it is shown, and not chosen anew with its model
+                select.value = self._chosen_name
         if not self._personas:
             self.query_one(TextArea).focus()
 

@@ -20,6 +20,7 @@ class Personas:
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
         self._screen = screen
         self._services = services
+        self._settings = settings
         self._known = dict(settings.personas)
 
     async def edit(self) -> None:
@@ -33,7 +34,8 @@ class Personas:
         conversation = self._screen.conversation
         now = Persona(system_prompt=conversation.system_prompt, sampling=conversation.sampling)
         keep = None if self._services.keep_persona is None else self._keep
-        chosen = await self._screen.app.push_screen_wait(PersonaScreen(self._known, now, keep))
+        editor = PersonaScreen(self._known, now, keep, name=self._name_of(now))
+        chosen = await self._screen.app.push_screen_wait(editor)
         if chosen is None:
             return
         conversation.system_prompt = chosen.system_prompt or ""
@@ -50,6 +52,12 @@ class Personas:
                 )
             elif model != self._screen.in_use.model:
                 self._screen.run_worker(self._screen.in_use.use(model), group="model")
+
+    def _name_of(self, now: Persona) -> str | None:
+        """The persona that the program was started with, if the conversation still is like it."""
+        settings = self._settings
+        begun = Persona(system_prompt=settings.chat.system_prompt, sampling=settings.sampling)
+        return settings.persona if now == begun else None
 
     async def _keep(self, name: str, persona: Persona) -> None:
         assert self._services.keep_persona is not None

@@ -90,6 +90,38 @@ def test_offline(hub: LoopbackHub, command: tuple[str, str]) -> None:
     assert spnl("list").returncode == 0
 
 
+@pytest.mark.parametrize("endpoint", ["garbage", "hf-mirror.com", "ftp://x", "http://", "http://[x"])
+def test_an_endpoint_that_is_no_address(endpoint: str) -> None:
+    for command in (("search", "made"), ("show", REPO), ("pull", f"{REPO}:Q8_0")):
+        result = spnl(*command, HF_ENDPOINT=endpoint)
+        assert (result.returncode, result.stdout) == (1, "")
+        told = result.stderr.splitlines()
+        assert "HF_ENDPOINT is wrong" in told[0]
+        assert repr(endpoint) in told[1]
+        assert "https://huggingface.co" in told[2]
+    if endpoint != "http://[x":  # huggingface_hub cannot be imported then
+        assert spnl("list", HF_ENDPOINT=endpoint).returncode == 0
+
+
+def test_empty_variables_of_hugging_face_count_as_not_set() -> None:
+    code = (
+        "import sys; from spnl_tui.__main__ import main; sys.argv = ['spnl-chat', 'list']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "from huggingface_hub import constants as hub; print(hub.ENDPOINT, hub.HF_HOME)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HF_ENDPOINT": "", "HF_HOME": " "},
+    )
+    endpoint, home = result.stdout.split()
+    assert endpoint == "https://huggingface.co"
+    assert home == str(Path(os.environ["XDG_CACHE_HOME"], "huggingface"))
+
+
 def test_what_may_not_be_seen(hub: LoopbackHub) -> None:
     missing = spnl("show", "acme/Missing-GGUF")
     assert missing.returncode == 1

@@ -65,7 +65,6 @@ def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, t
     found = spnl("history", "search", "condenses")
     assert found.returncode == 0
     assert identifier[:8] in found.stdout
-    assert spnl("history", "search", "snow").returncode == 1
     shown = spnl("history", "show", identifier[:12]).stdout
     assert "Why does it rain?" in shown
     assert "\x1b" not in shown
@@ -77,6 +76,51 @@ def test_history_imports_lists_finds_shows_exports_and_deletes(exported: Path, t
     assert spnl("history", "rm", "-y", identifier).returncode == 0
     assert json.loads(spnl("history", "list", "--json").stdout)["conversations"] == []
     assert spnl("history", "show", identifier).returncode == 1
+
+
+def test_history_says_that_nothing_was_found(exported: Path) -> None:
+    none = spnl("history", "list")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "There are no conversations yet.\n")
+    spnl("history", "import", exported)
+    such = spnl("history", "list", "--tag", "weather")
+    assert (such.returncode, such.stdout, such.stderr) == (0, "", "There are no such conversations.\n")
+    words = spnl("history", "search", "snow", "rain")
+    assert (words.returncode, words.stdout, words.stderr) == (1, "", "No turn holds 'snow rain'.\n")
+    for command, code in ((("list", "--tag", "weather"), 0), (("search", "snow"), 1)):
+        result = spnl("history", *command, "--json")
+        assert (result.returncode, result.stderr) == (code, "")
+        assert not any(json.loads(result.stdout).values())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("history list >/dev/full", "No space left on device."),
+        ("history export --format markdown >/dev/full", "No space left on device."),
+        ("--help >/dev/full", "No space left on device."),
+        ("run -m MODEL -l 4 Hello >/dev/full", "No space left on device."),
+        ("history list >&-", "Bad file descriptor."),
+        ("run -m MODEL -l 4 Hello >&-", "Bad file descriptor."),
+        ("run -m MODEL -l 4 --json Hello >&- <&-", "Bad file descriptor."),
+    ],
+)
+def test_output_that_cannot_be_written_is_an_error(
+    exported: Path, starter_gguf: Path, command: str, why: str
+) -> None:
+    assert spnl("history", "import", exported).returncode == 0
+    line = f"'{sys.executable}' -m spnl_tui {command.replace('MODEL', str(starter_gguf))}"
+    result = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == 1
+    title, reason, _hint = result.stderr.splitlines()
+    assert (title, reason.strip()) == ("Error: Standard output cannot be written", why)
+
+
+def test_a_reader_that_does_not_wait_for_the_end_ends_it_quietly(exported: Path) -> None:
+    spnl("history", "import", exported)
+    line = f"'{sys.executable}' -m spnl_tui history list | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("141\n", "")
 
 
 QUERIES = {

@@ -72,6 +72,35 @@ def test_the_piped_text_follows_the_prompt(ask: Any) -> None:
     assert both["usage"]["prompt_tokens"] >= alone["usage"]["prompt_tokens"] + 6
 
 
+@pytest.mark.parametrize(
+    ("arguments", "errors", "where"),
+    [
+        # Python escapes such bytes in the one locale, and refuses them in another.
+        (("run", "What is this?"), "surrogateescape", "Standard input"),
+        (("run", "-"), "strict", "Standard input"),
+        (("map", "Say {}"), "strict", "Standard input"),
+        (("run", b"caf\xe9"), "strict", "PROMPT"),
+        (("run", "-s", b"caf\xe9", "Hello"), "strict", "--system"),
+    ],
+    ids=["piped", "dash", "map", "prompt", "system"],
+)
+def test_what_is_not_utf8_is_replaced_and_that_is_said(
+    starter_gguf: Path, arguments: tuple[str | bytes, ...], errors: str, where: str
+) -> None:
+    command, *rest = arguments
+    result = subprocess.run(
+        [*COMMAND, command, "-m", starter_gguf, "-l", "4", *rest],
+        input=b"caf\xe9\ncr\xe8me\n" if where == "Standard input" else b"",
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+    [said] = result.stderr.decode().splitlines()
+    assert said == f"{where} has bytes that are not UTF-8. Each was replaced by �."
+
+
 def test_time_is_told_on_standard_error(ask: Any) -> None:
     result = ask("--time", CAPITAL)
     assert "TTFT" in result.stderr

@@ -117,6 +117,24 @@ async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_p
     assert persona.sampling == Sampling(temperature=1.2, top_p=0.9)
 
 
+async def test_the_persona_of_the_command_line_is_selected_while_it_holds(store: TempStore) -> None:
+    other = replace(MODEL, name="other")
+    poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
+    settings = Settings(personas={"critic": Persona(), "poet": poet}).as_persona("poet")
+    async with chat(store=store, settings=settings, models={"other:1b": other}) as it:
+        screen = await editor(it)
+        assert screen.query_one(Select).value == "poet"
+        assert screen.query_one(TextArea).text == "Rhyme."
+        screen.query_one("#temperature", Input).value = "0.9"
+        await it.pilot.pause()
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.sampling.temperature == 0.9)
+        # What the user uses stays: the persona was not chosen here.
+        assert it.screen.in_use.model == MODEL
+        screen = await editor(it)
+        assert screen.query_one(Select).selection is None
+
+
 async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
     other = replace(MODEL, name="other")
     settings = Settings(personas={"big": Persona(model="big:70b"), "other": Persona(model="other:1b")})

@@ -93,7 +93,7 @@ def test_markdown_shows_a_branch_or_all_of_them() -> None:
     assert 'tags: ["x"]\n---\n\n## User\n\nWhy?[31m\n\n## Assistant, 2 of 2\n\n> *no memory*\n' in text
     assert "Because" not in text
     whole = whole_to_markdown(conversation)
-    assert "## Assistant (smollm2:135m), 1 of 2\n\nBecause.\n\n```py\nx\n```\n\n> *Cancelled.*" in whole
+    assert "## Assistant (smollm2:135m), 1 of 2\n\nBecause.\n\n```py\nx\n```\n\n> *Stopped.*" in whole
     assert "## User" not in to_markdown(conversation, [conversation[reply.id]])
     assert prompt.text not in whole
 

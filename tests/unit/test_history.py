@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation, Provenance
+from spnl_tui.conversations.export import conversation_to_plain
 from spnl_tui.conversations.history import (
     hit_to_plain,
     list_lines,
@@ -50,4 +51,7 @@ async def test_lines_and_json_of_a_store(tmp_path: Path) -> None:
         "Half a sentence",
         "[failed: no memory]",
     ]
+    conversation.finish(conversation.regenerate(reply.id).id, "cancelled")
+    assert list(show_lines(conversation))[-1] == "[stopped]"
+    assert conversation_to_plain(conversation)["turns"][-1]["finish_reason"] == "cancelled"
     await store.close()
