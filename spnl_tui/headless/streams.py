@@ -1,4 +1,7 @@
-"""The standard streams as the program wants them: input that is text, output whose failures are told."""
+"""The standard streams as the program wants them: input that is text, output whose failures are told.
+
+The interface begins here, too: nothing is imported that a command may not need.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from spnl_tui.conversations.records import well_formed
-from spnl_tui.errors import SpnlError
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, what the shell reports of a program that the signal ends
 
@@ -24,6 +24,7 @@ def prepared_streams() -> Iterator[None]:
         finally:
             sys.stdout.flush()  # or the interpreter does, and complains in its own way
     except _UnwrittenError as error:
+        from spnl_tui.errors import SpnlError
         from spnl_tui.headless.output import FAILED, show_error
 
         show_error(SpnlError("Standard output cannot be written", f"{error}.", "Check where it goes to."))
@@ -48,6 +49,8 @@ def read_input() -> str:
 
 def input_lines() -> Iterator[str]:
     """The lines of standard input. If not all of it is UTF-8, that is said once."""
+    from spnl_tui.conversations.records import well_formed
+
     said = False
     for line in sys.stdin:
         clean = well_formed(line) if said else in_utf8(line, "Standard input")
@@ -57,6 +60,8 @@ def input_lines() -> Iterator[str]:
 
 def in_utf8(text: str, where: str) -> str:
     """The text with � for each byte that is not UTF-8. If there is one, standard error says where."""
+    from spnl_tui.conversations.records import well_formed
+
     clean = well_formed(text)
     if clean != text:
         print(f"{where} has bytes that are not UTF-8. Each was replaced by �.", file=sys.stderr)
