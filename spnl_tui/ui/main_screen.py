@@ -202,7 +202,7 @@ class MainScreen(Screen[None]):
         if message.text:
             await self.prompting.submit(message.text)
         if self.in_use.model is None:
-            self.action_get_starter()
+            start(self, "model", self.in_use.prompted)
 
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:

@@ -10,7 +10,7 @@ from textual import events
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.conversations.store import Store
-from spnl_tui.errors import ModelFileError, PullError, StoreError
+from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.code_picker import CodePicker
@@ -409,6 +409,33 @@ async def test_a_model_that_cannot_be_used_is_named() -> None:
     error = ModelFileError("Not a model", "x.gguf is [empty].", "Pull it again.")
     async with chat(error=error) as it:
         await wait_until(lambda: "x.gguf is [empty]." in str(it.screen.chat.welcome.render()))
+
+
+async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")
+    async with chat(error=error, starter=starter, found=found) as it:
+        await it.ask("Early", wait=False)
+        found.set()
+        await wait_until(lambda: it.prompt.text == "Early")
+        shown = str(it.screen.chat.welcome.render())
+        assert "a/b has not been pulled.\nPull it.\nF3 shows the models" in shown
+        assert "SmolLM2" not in shown
+        assert "Press Enter" not in shown
+        await it.press("enter")
+        await wait_until(lambda: it.app._notifications)
+        (toast,) = it.app._notifications
+        assert (toast.title, "a/b" in toast.message) == (error.title, True)
+        await wait_until(lambda: it.prompt.text == "Early")
+        await it.pilot.pause()
+        assert (starter.asked, it.turns) == (0, [])
+        # The starter comes if it is asked for.
+        starter.go_on.set()
+        await it.press("ctrl+g")
+        await wait_until(lambda: it.screen.activity.state == "idle")
+        await it.press("enter")
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Early"), ("assistant", "Yes.")]
 
 
 async def test_problems_from_the_start_are_toasts() -> None:
