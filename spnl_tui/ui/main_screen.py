@@ -307,20 +307,17 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.talks.more()
 
-    @work(group="talk")
-    async def action_talk(self, what: str, *arguments: str) -> None:
+    def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self._have_done(self.talks.act, what, *arguments)
+        self._have_done("talk", self.talks.act, what, *arguments)
 
-    @work(group="turn")
-    async def action_turn(self, what: str) -> None:
+    def action_turn(self, what: str) -> None:
         """Do something with a turn; see `Branching`."""
-        await self._have_done(self.branches.act, what)
+        self._have_done("turn", self.branches.act, what)
 
-    @work(group="choose")
-    async def action_choose(self, what: str, *arguments: str) -> None:
+    def action_choose(self, what: str, *arguments: str) -> None:
         """Do something with candidates; see `Choosing`."""
-        await self._have_done(self.choosing.act, what, *arguments)
+        self._have_done("choose", self.choosing.act, what, *arguments)
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
@@ -332,18 +329,26 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.choosing.highlight(message.turn_id)
 
-    @work(group="find", exclusive=True)
-    async def action_find(self, what: str, *arguments: str) -> None:
+    def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
-        await self._have_done(self.finding.act, what, *arguments)
+        self._have_done("find", self.finding.act, what, *arguments, exclusive=True)
 
-    async def _have_done(self, act: Callable[..., Awaitable[None]], what: str, *arguments: str) -> None:
-        """What goes wrong is told."""
-        try:
-            await act(what, *arguments)
-        except SpnlError as error:
-            tell(self, error)
-        self.refresh_bindings()
+    def _have_done(
+        self, group: str, act: Callable[..., Awaitable[None]], *arguments: str, exclusive: bool = False
+    ) -> None:
+        """What goes wrong is told, and what was typed for it goes back into the prompt."""
+        typed = self.prompting.typed
+
+        async def work() -> None:
+            try:
+                await act(*arguments)
+            except SpnlError as error:
+                if typed:
+                    self.chat.prompt.give_back(typed)
+                tell(self, error)
+            self.refresh_bindings()
+
+        (restart if exclusive else start)(self, group, work)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -411,10 +416,9 @@ class MainScreen(Screen[None]):
         await self.chat.transcript.remove_from(last.id)
         self.answering.reply(self.conversation, self.conversation.regenerate(last.id))
 
-    @work(group="dialog", exclusive=True)
-    async def action_copy(self, what: str, *arguments: str) -> None:
+    def action_copy(self, what: str, *arguments: str) -> None:
         """Copy something of the conversation; see `Copying`."""
-        await self._have_done(self.copying.act, what, *arguments)
+        self._have_done("dialog", self.copying.act, what, *arguments, exclusive=True)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""

@@ -276,12 +276,24 @@ async def test_a_seed_is_counted_on_so_that_candidates_differ() -> None:
         ('/compare "a', "Quote a path"),
     ],
 )
-async def test_mistakes_are_told_and_nothing_is_asked(text: str, says: str) -> None:
+async def test_mistakes_are_told_go_back_and_ask_nothing(text: str, says: str) -> None:
     async with chat() as it:
         await command(it, text)
         await wait_until(lambda: told(it))
         assert says in told(it)[0]
         assert (it.turns, it.engine.asked) == ([], [])
+        assert it.prompt.text == text
+
+
+async def test_a_key_that_fails_puts_nothing_into_the_prompt() -> None:
+    async with chat() as it:
+        await command(it, "/n 1 x")
+        await wait_until(lambda: it.prompt.text)
+        it.prompt.text = "a draft"
+        await it.press("alt+n")
+        await wait_until(lambda: len(told(it)) == 2)
+        assert "no prompt yet" in told(it)[1]
+        assert it.prompt.text == "a draft"
 
 
 async def test_those_that_come_side_by_side_are_stopped_one_or_all() -> None:
