@@ -279,11 +279,7 @@ class MainScreen(Screen[None]):
                 conversation.model = model.name
                 self.activity = replace(self.activity, model=plain(model.name))
             self.chat.welcome.ready(model.name)
-        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
-        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
-        self.activity = replace(
-            self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
-        )
+        self.show_figures()
         await self.answering.shown()
         self.refresh_bindings()
         await self.talks.refresh()
@@ -297,6 +293,16 @@ class MainScreen(Screen[None]):
                 await self.chat.transcript.add(turn)
         else:
             await self.chat.transcript.show(path)
+        self.show_figures()
+
+    def show_figures(self) -> None:
+        """Another branch is seen: show how much of the context it takes, and no figures of another reply."""
+        path = self.conversation.path()
+        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
+        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
+        self.activity = replace(
+            self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
+        )
 
     def show_title(self) -> None:
         """Show the title of the conversation that is seen."""

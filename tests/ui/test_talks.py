@@ -17,6 +17,7 @@ from spnl_tui.conversations.imports import read_file
 from spnl_tui.engine.protocol import ReplyFinished
 from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
+from spnl_tui.ui.tree_screen import TreeScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
@@ -337,6 +338,23 @@ async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStor
         await it.ask("Go on")
         assert [m.content for m in it.engine.asked[-1]] == ["Say something", "First.", "Go on"]
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
+
+
+async def test_the_context_is_that_of_the_branch_that_is_seen(store: TempStore) -> None:
+    engine = ScriptedEngine([reply("First."), reply("Second.", pieces=3)])
+    async with chat(engine, store=store) as it:
+        await it.ask("Say something")
+        await it.press("ctrl+r")
+        await wait_until(lambda: it.ended() == 2)
+        assert it.screen.activity.context_used == 32
+        await it.press("alt+left")
+        await wait_until(lambda: it.screen.activity.context_used == 24)
+        await it.press("alt+t")
+        await wait_until(lambda: isinstance(it.app.screen, TreeScreen))
+        await it.press("down", "enter")
+        await wait_until(lambda: it.screen.activity.context_used == 32)
+        assert it.turns[-1] == ("assistant", "Second.")
+        assert it.screen.activity.tokens == 0  # the figures were those of another reply
 
 
 def shown_places(it: Chat) -> list[str]:
