@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.widgets import Static
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.conversations.store import Store
@@ -14,6 +15,7 @@ from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.code_picker import CodePicker
+from spnl_tui.ui.command_table import COMMANDS
 from spnl_tui.ui.help_screen import HelpScreen
 from spnl_tui.ui.widgets.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
@@ -271,6 +273,17 @@ async def test_a_reply_goes_on_beside_a_new_conversation() -> None:
         assert old.path()[-1].finish_reason == "stop"
         assert it.turns == [("user", "Second"), ("assistant", "Fresh.")]
         assert "A reply is complete" in [toast.title for toast in it.app._notifications]
+
+
+@pytest.mark.parametrize("width", [56, 80, 120])
+async def test_help_shows_the_names_by_which_keys_are_changed_at_every_width(width: int) -> None:
+    async with chat(size=(width, 24)) as it:
+        await it.press("f1")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen) and it.app.screen.query(".hint"))
+        await it.pilot.pause()
+        ids = list(it.app.screen.query(".id").results(Static))
+        assert [str(id.render()) for id in ids] == [command.id for command in COMMANDS]
+        assert all(id.region.width >= len(str(id.render())) for id in ids)
 
 
 async def test_help_shows_the_keys_as_the_user_has_set_them() -> None:
