@@ -404,10 +404,12 @@ async def test_a_turn_is_deleted_and_brought_back(store: TempStore) -> None:
         await wait_until(lambda: [t for _, t in it.turns] == ["First", "Second", "Two."])
         await wait_until(lambda: len(it.transcript.query(Reply)) == 1)
         assert [text for _, text, _ in (await kept(store))[0]] == ["First", "Second", "Two."]
+        await wait_until(lambda: [toast.title for toast in it.app._notifications] == ["Deleted: One."])
         await it.press("alt+u")
         await wait_until(lambda: [t for _, t in it.turns] == ["First", "One.", "Second", "Two."])
         await wait_until(lambda: len(it.transcript.query(Reply)) == 2)
         assert len((await kept(store))[0]) == 4
+        assert not list(it.app._notifications)  # what it said is done
 
 
 # ── search, export ───────────────────────────────────────────────────────────────────────────────
