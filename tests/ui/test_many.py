@@ -218,6 +218,20 @@ async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighte
         assert not cards(it)
 
 
+async def test_the_room_that_a_short_candidate_leaves_goes_to_those_that_are_cut() -> None:
+    long = "\n".join(f"{number}. Line" for number in range(1, 21))
+    async with chat(ScriptedEngine([reply(long), reply("Short."), reply(long)])) as it:
+        await many(it)
+
+        def free() -> int:
+            return it.screen.chat.candidates._cards.size.height - sum(card.size.height for card in cards(it))
+
+        for key in ("right", "right", "left", "left"):
+            await it.press(key)
+            await wait_until(lambda: free() == 0)
+        assert cards(it)[0].size.height > cards(it)[2].size.height
+
+
 async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Half of it", hold)]), store=store) as it:
