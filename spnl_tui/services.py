@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.settings import Settings
@@ -181,6 +181,26 @@ class Services:
         if (wanted := name or self.settings.model.default) is not None:
             return await self.library.resolve(ModelReference.parse(wanted))
         return await asyncio.to_thread(self.starter.locate)
+
+    async def wanted_model(self, name: str | None = None) -> LocalModel | None:
+        """As `find_model`, but a model that was asked for must be here; None: the starter must be pulled.
+
+        Raises:
+            HubError: the model that was asked for must be pulled first.
+            SpnlError: as `find_model`.
+        """
+        from spnl_tui.models.reference import ModelReference
+
+        if (model := await self.find_model(name)) is not None:
+            return model
+        wanted = name or self.settings.model.default
+        if wanted is not None and not ModelReference.parse(wanted).is_starter:
+            raise HubError(
+                "The model is not on this machine",
+                f"{wanted} has not been pulled.",
+                f"Get it: spnl-chat pull {wanted}",
+            )
+        return None
 
     async def close(self) -> None:
         """End what was started, within two seconds."""

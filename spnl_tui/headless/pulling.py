@@ -25,20 +25,13 @@ async def model_for(services: Services) -> LocalModel:
     Raises:
         SpnlError: it is not on this machine, or there is none.
     """
-    if (model := await services.find_model()) is not None:
+    if (model := await services.wanted_model()) is not None:
         return model
-    wanted = services.settings.model.default
-    if wanted is None:
+    if services.settings.model.default is None:
         raise HubError(
             "There is no model on this machine yet",
             "No model was named, and the starter model is not here.",
             "Get one: spnl-chat pull starter",
-        )
-    if not ModelReference.parse(wanted).is_starter:
-        raise HubError(
-            "The model is not on this machine",
-            f"{wanted} has not been pulled.",
-            f"Get it: spnl-chat pull {wanted}",
         )
     status = Transient()
     try:

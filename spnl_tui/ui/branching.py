@@ -279,6 +279,7 @@ class Branching:
     async def _show_whole(self, conversation: Conversation) -> None:
         await self._transcript.show(self._screen.choosing.above(conversation.path()))
         await self._screen.choosing.shown()
+        self._screen.show_figures()
 
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""

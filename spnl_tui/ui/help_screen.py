@@ -7,7 +7,7 @@ from itertools import groupby
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Container, Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -37,11 +37,13 @@ class HelpScreen(ModalScreen[None]):
                         self.app.get_key_display(Binding(key, "")) for key in keys_of(command, self._keymap)
                     )
                     with Horizontal():
-                        yield Static(" ".join(keys), markup=False, classes="keys")
+                        # Above each other where there is no room for three columns.
+                        with Container(classes="names"):
+                            yield Static(" ".join(keys), markup=False, classes="keys")
+                            yield Static(command.id, markup=False, classes="id")
                         yield Static(_help(command), markup=False, classes="help")
-                        yield Static(command.id, markup=False, classes="id")
             yield Static(
-                "The table [keys] of the configuration changes a key, by its name at the right.",
+                "The table [keys] of the configuration changes a key, by its name, such as chat.new.",
                 markup=False,
                 classes="hint",
             )

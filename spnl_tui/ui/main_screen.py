@@ -202,7 +202,7 @@ class MainScreen(Screen[None]):
         if message.text:
             await self.prompting.submit(message.text)
         if self.in_use.model is None:
-            self.action_get_starter()
+            start(self, "model", self.in_use.prompted)
 
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
@@ -279,11 +279,7 @@ class MainScreen(Screen[None]):
                 conversation.model = model.name
                 self.activity = replace(self.activity, model=plain(model.name))
             self.chat.welcome.ready(model.name)
-        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
-        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
-        self.activity = replace(
-            self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
-        )
+        self.show_figures()
         await self.answering.shown()
         self.refresh_bindings()
         await self.talks.refresh()
@@ -297,6 +293,16 @@ class MainScreen(Screen[None]):
                 await self.chat.transcript.add(turn)
         else:
             await self.chat.transcript.show(path)
+        self.show_figures()
+
+    def show_figures(self) -> None:
+        """Another branch is seen: show how much of the context it takes, and no figures of another reply."""
+        path = self.conversation.path()
+        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
+        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
+        self.activity = replace(
+            self.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
+        )
 
     def show_title(self) -> None:
         """Show the title of the conversation that is seen."""
@@ -307,18 +313,17 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.talks.more()
 
-    @work(group="talk")
-    async def action_talk(self, what: str, *arguments: str) -> None:
+    def action_talk(self, what: str, *arguments: str) -> None:
         """Do something with a whole conversation; see `Talks`."""
-        await self._have_done(self.talks.act, what, *arguments)
+        self._do("talk", self.talks.act, what, *arguments)
 
     def action_turn(self, what: str) -> None:
         """Do something with a turn; see `Branching`."""
-        self._begin("turn", what == "go_on", self.branches.act, what)
+        self._do("turn", self.branches.act, what, asks=what == "go_on")
 
     def action_choose(self, what: str, *arguments: str) -> None:
         """Do something with candidates; see `Choosing`."""
-        self._begin("choose", self.choosing.asks(what, *arguments), self.choosing.act, what, *arguments)
+        self._do("choose", self.choosing.act, what, *arguments, asks=self.choosing.asks(what, *arguments))
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
@@ -330,27 +335,39 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.choosing.highlight(message.turn_id)
 
-    @work(group="find", exclusive=True)
-    async def action_find(self, what: str, *arguments: str) -> None:
+    def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
-        await self._have_done(self.finding.act, what, *arguments)
+        self._do("find", self.finding.act, what, *arguments, exclusive=True)
 
-    def _begin(
-        self, group: str, asks: bool, act: Callable[..., Awaitable[None]], what: str, *arguments: str
+    def _do(
+        self,
+        group: str,
+        act: Callable[..., Awaitable[None]],
+        *arguments: str,
+        exclusive: bool = False,
+        asks: bool = False,
     ) -> None:
-        """Do it as a worker. Where it asks for a reply, the conversation counts as replying from now on."""
-        if asks:
-            self.answering.prepare(self.conversation, group, self._have_done, act, what, *arguments)
-        else:
-            start(self, group, self._have_done, act, what, *arguments)
+        """Do it as a worker. What goes wrong is told, and what was typed for it goes back into the prompt.
 
-    async def _have_done(self, act: Callable[..., Awaitable[None]], what: str, *arguments: str) -> None:
-        """What goes wrong is told."""
-        try:
-            await act(what, *arguments)
-        except SpnlError as error:
-            tell(self, error)
-        self.refresh_bindings()
+        Where it asks for a reply, the conversation counts as replying from now on.
+        """
+        typed = self.prompting.typed
+
+        async def work() -> None:
+            try:
+                await act(*arguments)
+            except SpnlError as error:
+                if typed:
+                    self.chat.prompt.give_back(typed)
+                tell(self, error)
+            self.refresh_bindings()
+
+        if asks:
+            self.answering.prepare(self.conversation, group, work)
+        elif exclusive:
+            restart(self, group, work)
+        else:
+            start(self, group, work)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -420,10 +437,9 @@ class MainScreen(Screen[None]):
             await self.chat.transcript.remove_from(last.id)
             self.answering.reply(conversation, conversation.regenerate(last.id))
 
-    @work(group="dialog", exclusive=True)
-    async def action_copy(self, what: str, *arguments: str) -> None:
+    def action_copy(self, what: str, *arguments: str) -> None:
         """Copy something of the conversation; see `Copying`."""
-        await self._have_done(self.copying.act, what, *arguments)
+        self._do("dialog", self.copying.act, what, *arguments, exclusive=True)
 
     def action_toggle_thinking(self) -> None:
         """Fold or unfold the thinking of the last reply."""

@@ -12,6 +12,7 @@ from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.activity import Activity
 from spnl_tui.ui.background import start
+from spnl_tui.ui.commands import key_display
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.toasts import tell
 
@@ -32,19 +33,32 @@ class ModelInUse:
         self._welcome = screen.chat.welcome
         self._getting = False
         self._missing = False
-        """There is no model here: known only once one was looked for."""
+        """There is no model to talk to: known only once one was looked for."""
+        self._refused: SpnlError | None = None
+        """Why the model that was asked for cannot be talked to; none other answers in its place."""
 
     async def find(self) -> None:
         """Find the model to start with, and load it."""
         try:
             model = await self._services.first_model()
         except SpnlError as error:
-            self._without(error)
+            key = key_display(self._screen.app, "view.models", self._screen.keymap)
+            hints = (error.hint, f"{key} shows the models, to pull or to choose one.")
+            self._refused = SpnlError(error.title, error.message, "\n".join(filter(None, hints)))
+            self._without(self._refused)
             return
         if model is None:
             self._without()
         else:
             await self.use(model)
+
+    async def prompted(self) -> None:
+        """Something was sent, and there is no model: fetch the starter, unless another one was asked for."""
+        if self._refused is None:
+            await self.get_starter()
+        else:
+            self._screen.answering.return_queued()
+            tell(self._screen, self._refused)
 
     async def get_starter(self) -> None:
         """Fetch the starter model, if there is no model."""
@@ -52,6 +66,7 @@ class ModelInUse:
         if starter is None or self._getting or not self._missing:
             return
         self._getting = True
+        self._refused = None
         self._screen.activity = Activity(state="getting", since=self._services.clock())
         try:
             async with aclosing(starter.get()) as steps:
@@ -69,6 +84,7 @@ class ModelInUse:
         """Answer with this model from the next prompt on; a reply ends on the model that it began with."""
         self.model = model
         self._missing = False
+        self._refused = None
         self.looked.set()
         self._welcome.ready(model.name)
         if self._screen.replying:
@@ -109,7 +125,8 @@ class ModelInUse:
         self._missing = True
         self.looked.set()
         self._screen.activity = Activity(state="no model")
-        self._welcome.offer(starter=self._services.starter is not None, error=error)
+        starter = self._services.starter is not None and self._refused is None
+        self._welcome.offer(starter=starter, error=error)
 
     async def _load_ahead(self, model: LocalModel) -> None:
         from spnl_tui.engine import protocol  # 10 ms that the first paint need not wait for

@@ -28,6 +28,8 @@ class Prompting:
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
         self._prompt = screen.chat.prompt
+        self.typed = ""
+        """What was typed as the command that is being begun; empty where a key begins it."""
         self._prompt.completers = (
             slash.CommandCompleter(screen),
             FileCompleter(screen, self._prompt.look_again),
@@ -54,8 +56,12 @@ class Prompting:
         if command.id == "chat.new":
             # Not by way of the screen's queue, where what was typed ahead may be before it.
             await self._screen.begin_anew()
-        else:
+            return
+        self.typed = message.text
+        try:
             await do(command, self._screen, *arguments)
+        finally:
+            self.typed = ""
 
     async def _run_later(self, message: messages.CommandSubmitted) -> None:
         await self._screen.in_use.looked.wait()

@@ -85,8 +85,8 @@ class Services:
 
     engine: ChatEngine
     first_model: Callable[[], Awaitable[LocalModel | None]] = _no_model
-    """The model to start with: what the settings name, or what is on this machine; None: there is none.
-    May raise SpnlError."""
+    """The model to start with: what was asked for, or else the starter; None: there is none, and no other was
+    asked for. May raise SpnlError: the one that was asked for is not here, or cannot be used."""
     find_model: Callable[[str], Awaitable[LocalModel | None]] = _no_model
     """The model of a reference; None: it must be pulled first. May raise SpnlError."""
     starter: Starter | None = None

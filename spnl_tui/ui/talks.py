@@ -16,8 +16,11 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.commands import key_display
 from spnl_tui.ui.personas import Personas
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.toasts import say, withdraw
 
 if TYPE_CHECKING:
+    from textual.notifications import Notification
+
     from spnl_tui.conversations.rows import Cursor
     from spnl_tui.ui.main_screen import MainScreen
 
@@ -39,7 +42,7 @@ class Talks:
         self._next: Cursor | None = None
         self._archived = False
         self._personas = Personas(screen, services, settings)
-        self._undo: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
         self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             "list": self.toggle_list,
             "leave": self.leave_list,
@@ -83,9 +86,8 @@ class Talks:
 
     def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
         """Something was deleted; say how to bring it back."""
-        self._undo.append((what, undo))
         key = key_display(self._screen.app, "talks.undo", self._screen.keymap)
-        self._screen.notify(f"{key} brings it back.", title=f"Deleted: {plain(what)}", markup=False)
+        self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
 
@@ -275,7 +277,8 @@ class Talks:
     async def undo(self) -> None:
         """Bring back what was deleted last."""
         if self._undo:
-            _, restore = self._undo.pop()
+            toast, restore = self._undo.pop()
+            withdraw(self._screen, toast)
             await restore()
             await self.refresh()
 

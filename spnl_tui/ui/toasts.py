@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from textual.app import App
 from textual.dom import DOMNode
+from textual.notifications import Notification, Notify
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line, plain
@@ -20,6 +21,18 @@ def tell(node: DOMNode | App[None], error: SpnlError, *, timeout: float = 10) ->
 def warn(node: DOMNode | App[None], text: str) -> None:
     """Show something that is not right, but need not be acted upon."""
     node.app.notify(plain(text), severity="warning", markup=False, timeout=10)
+
+
+def say(node: DOMNode, text: str, *, title: str) -> Notification:
+    """Show something that may be withdrawn before its time."""
+    toast = Notification(plain(text), plain(title), timeout=node.app.NOTIFICATION_TIMEOUT)
+    node.app.post_message(Notify(toast))
+    return toast
+
+
+def withdraw(node: DOMNode, toast: Notification) -> None:
+    """It is no longer so: show it no longer."""
+    node.app._unnotify(toast)
 
 
 def call_attention(app: App[Any], text: str, when: Literal["always", "unfocused", "never"]) -> None:

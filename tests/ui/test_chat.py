@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.widgets import Static
 
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.conversations.store import Store
-from spnl_tui.errors import ModelFileError, PullError, StoreError
+from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.code_picker import CodePicker
+from spnl_tui.ui.command_table import COMMANDS
 from spnl_tui.ui.help_screen import HelpScreen
 from spnl_tui.ui.widgets.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
@@ -316,6 +318,17 @@ async def test_a_reply_goes_on_beside_a_new_conversation() -> None:
         assert "A reply is complete" in [toast.title for toast in it.app._notifications]
 
 
+@pytest.mark.parametrize("width", [56, 80, 120])
+async def test_help_shows_the_names_by_which_keys_are_changed_at_every_width(width: int) -> None:
+    async with chat(size=(width, 24)) as it:
+        await it.press("f1")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen) and it.app.screen.query(".hint"))
+        await it.pilot.pause()
+        ids = list(it.app.screen.query(".id").results(Static))
+        assert [str(id.render()) for id in ids] == [command.id for command in COMMANDS]
+        assert all(id.region.width >= len(str(id.render())) for id in ids)
+
+
 async def test_help_shows_the_keys_as_the_user_has_set_them() -> None:
     async with chat(settings=Settings(keys={"chat.new": "f5", "chat.send": "ctrl+s"})) as it:
         await it.ask("x", wait=False)
@@ -452,6 +465,33 @@ async def test_a_model_that_cannot_be_used_is_named() -> None:
     error = ModelFileError("Not a model", "x.gguf is [empty].", "Pull it again.")
     async with chat(error=error) as it:
         await wait_until(lambda: "x.gguf is [empty]." in str(it.screen.chat.welcome.render()))
+
+
+async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")
+    async with chat(error=error, starter=starter, found=found) as it:
+        await it.ask("Early", wait=False)
+        found.set()
+        await wait_until(lambda: it.prompt.text == "Early")
+        shown = str(it.screen.chat.welcome.render())
+        assert "a/b has not been pulled.\nPull it.\nF3 shows the models" in shown
+        assert "SmolLM2" not in shown
+        assert "Press Enter" not in shown
+        await it.press("enter")
+        await wait_until(lambda: it.app._notifications)
+        (toast,) = it.app._notifications
+        assert (toast.title, "a/b" in toast.message) == (error.title, True)
+        await wait_until(lambda: it.prompt.text == "Early")
+        await it.pilot.pause()
+        assert (starter.asked, it.turns) == (0, [])
+        # The starter comes if it is asked for.
+        starter.go_on.set()
+        await it.press("ctrl+g")
+        await wait_until(lambda: it.screen.activity.state == "idle")
+        await it.press("enter")
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Early"), ("assistant", "Yes.")]
 
 
 async def test_problems_from_the_start_are_toasts() -> None:

@@ -272,6 +272,20 @@ async def test_a_prompt_is_sent_though_what_is_left_of_the_candidates_cannot_be_
         assert any("The disk is broken" in text for text in told(it))
 
 
+async def test_the_room_that_a_short_candidate_leaves_goes_to_those_that_are_cut() -> None:
+    long = "\n".join(f"{number}. Line" for number in range(1, 21))
+    async with chat(ScriptedEngine([reply(long), reply("Short."), reply(long)])) as it:
+        await many(it)
+
+        def free() -> int:
+            return it.screen.chat.candidates._cards.size.height - sum(card.size.height for card in cards(it))
+
+        for key in ("right", "right", "left", "left"):
+            await it.press(key)
+            await wait_until(lambda: free() == 0)
+        assert cards(it)[0].size.height > cards(it)[2].size.height
+
+
 async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Half of it", hold)]), store=store) as it:
@@ -330,12 +344,24 @@ async def test_a_seed_is_counted_on_so_that_candidates_differ() -> None:
         ('/compare "a', "Quote a path"),
     ],
 )
-async def test_mistakes_are_told_and_nothing_is_asked(text: str, says: str) -> None:
+async def test_mistakes_are_told_go_back_and_ask_nothing(text: str, says: str) -> None:
     async with chat() as it:
         await command(it, text)
         await wait_until(lambda: told(it))
         assert says in told(it)[0]
         assert (it.turns, it.engine.asked) == ([], [])
+        assert it.prompt.text == text
+
+
+async def test_a_key_that_fails_puts_nothing_into_the_prompt() -> None:
+    async with chat() as it:
+        await command(it, "/n 1 x")
+        await wait_until(lambda: it.prompt.text)
+        it.prompt.text = "a draft"
+        await it.press("alt+n")
+        await wait_until(lambda: len(told(it)) == 2)
+        assert "no prompt yet" in told(it)[1]
+        assert it.prompt.text == "a draft"
 
 
 async def test_those_that_come_side_by_side_are_stopped_one_or_all() -> None:

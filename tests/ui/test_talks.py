@@ -18,6 +18,7 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.engine.protocol import ReplyFinished
 from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
+from spnl_tui.ui.tree_screen import TreeScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
@@ -389,6 +390,23 @@ async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStor
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
 
 
+async def test_the_context_is_that_of_the_branch_that_is_seen(store: TempStore) -> None:
+    engine = ScriptedEngine([reply("First."), reply("Second.", pieces=3)])
+    async with chat(engine, store=store) as it:
+        await it.ask("Say something")
+        await it.press("ctrl+r")
+        await wait_until(lambda: it.ended() == 2)
+        assert it.screen.activity.context_used == 32
+        await it.press("alt+left")
+        await wait_until(lambda: it.screen.activity.context_used == 24)
+        await it.press("alt+t")
+        await wait_until(lambda: isinstance(it.app.screen, TreeScreen))
+        await it.press("down", "enter")
+        await wait_until(lambda: it.screen.activity.context_used == 32)
+        assert it.turns[-1] == ("assistant", "Second.")
+        assert it.screen.activity.tokens == 0  # the figures were those of another reply
+
+
 def shown_places(it: Chat) -> list[str]:
     return [str(line.render()) for line in it.transcript.query(".siblings").results(Static)]
 
@@ -436,10 +454,12 @@ async def test_a_turn_is_deleted_and_brought_back(store: TempStore) -> None:
         await wait_until(lambda: [t for _, t in it.turns] == ["First", "Second", "Two."])
         await wait_until(lambda: len(it.transcript.query(Reply)) == 1)
         assert [text for _, text, _ in (await kept(store))[0]] == ["First", "Second", "Two."]
+        await wait_until(lambda: [toast.title for toast in it.app._notifications] == ["Deleted: One."])
         await it.press("alt+u")
         await wait_until(lambda: [t for _, t in it.turns] == ["First", "One.", "Second", "Two."])
         await wait_until(lambda: len(it.transcript.query(Reply)) == 2)
         assert len((await kept(store))[0]) == 4
+        assert not list(it.app._notifications)  # what it said is done
 
 
 # ── search, export ───────────────────────────────────────────────────────────────────────────────

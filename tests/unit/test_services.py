@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.engine.service import Engine
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import HubError, StoreError
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services
-from spnl_tui.settings import Settings
+from spnl_tui.settings import ModelSettings, Settings
 from tests.support.engines import fake_model
 
 
@@ -34,3 +34,17 @@ async def test_what_was_used_is_closed_though_the_store_could_not_be_opened(tmp_
     await services.close()
     (refused,) = [event async for event in engine.load(fake_model())]
     assert "closed" in str(refused)
+
+
+async def test_a_model_that_was_asked_for_and_is_not_here_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    services = Services(Settings(model=ModelSettings(default="a/b")), Paths.below(tmp_path))
+    with pytest.raises(HubError, match="a/b has not been pulled"):
+        await services.wanted_model()
+    with pytest.raises(HubError, match="spnl-chat pull c/d"):
+        await services.wanted_model("c/d")
+    monkeypatch.setattr(services.starter, "locate", lambda: None)
+    assert await services.wanted_model("starter") is None
+    await services.close()

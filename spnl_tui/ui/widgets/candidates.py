@@ -109,6 +109,16 @@ class Candidate(Vertical):
         self.styles.max_height = height
         self._body.styles.max_height = None if height is None else height - 1
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is written."""
+        return not self._streaming
+
+    @property
+    def needed(self) -> int:
+        """The lines in which all of it is seen, the head included."""
+        return 1 + self._body.virtual_size.height
+
     def page(self, direction: int) -> None:
         """Scroll by a page: up (-1) or down (1)."""
         self._body.release_anchor()
@@ -168,6 +178,8 @@ class Candidates(Vertical):
         """One of them has come so far."""
         if (card := self._by_turn.get(turn.id)) is not None:
             card.progressed(turn, activity)
+            if not turn.streaming:
+                self.call_after_refresh(self._arrange)
 
     def say(self, text: Content) -> None:
         """Show this below the candidates."""
@@ -190,19 +202,30 @@ class Candidates(Vertical):
         self.call_after_refresh(self._arrange)
 
     def _arrange(self) -> None:
-        """Share the room out. One above the other, the highlighted one has what the others leave."""
+        """Share the room out. One above the other, the highlighted one has what the others leave.
+
+        What a short one leaves goes to those that are cut, once all have ended: until then none moves.
+        """
         count = len(self._by_turn)
         columns = count <= (self.size.width - 2) // _COLUMN_WIDTH
+        if columns is not self.has_class("-columns"):
+            self.call_after_refresh(self._arrange)  # by the heights that they then have
         self.set_class(columns, "-columns")
         self.set_class(not columns, "-rows")
         room = self._cards.size.height
         each = max(_ROWS, room // (count + 1))
-        for card in self._by_turn.values():
-            chosen = card.has_class("-chosen")
-            height = max(_ROWS, room - each * (count - 1)) if chosen else each
-            card.limit(None if columns else height)
-            if chosen:
-                card.scroll_visible(animate=False)
+        # The highlighted one comes first.
+        cards = sorted(self._by_turn.values(), key=lambda card: not card.has_class("-chosen"))
+        heights = [max(_ROWS, room - each * (count - 1)) if card is cards[0] else each for card in cards]
+        spare = 0
+        if all(card.ended for card in cards):
+            spare = room - sum(min(card.needed, height) for card, height in zip(cards, heights, strict=True))
+        for card, height in zip(cards, heights, strict=True):
+            more = max(0, min(spare, card.needed - height))
+            spare -= more
+            card.limit(None if columns else height + more)
+        for card in cards[:1]:
+            card.scroll_visible(animate=False)
 
 
 def standing(turn: Turn, activity: Activity | None = None) -> tuple[str, ...]:

@@ -19,26 +19,26 @@ class Welcome(Static):
         super().__init__(markup=False)
 
     def offer(self, *, starter: bool, error: SpnlError | None = None) -> None:
-        """There is no model: say how to get one."""
+        """There is no model to talk to: say how to get one, or why the one asked for is none."""
         parts: list[tuple[str, str]] = []
         if error is not None:
             parts += [(plain(error.title), "bold $text-error"), (f"\n{plain(error.message)}", "")]
             if error.hint:
                 parts.append((f"\n{plain(error.hint)}", "$text-muted"))
-            parts.append(("\n\n", ""))
         if starter:
             parts += [
+                ("\n\n" if parts else "", ""),
                 ("Talk to a language model on this machine\n\n", "bold"),
-                ("There is no model here yet. A good one to start with:\n\n", ""),
+                ("No model is chosen yet. A good one to start with:\n\n", ""),
                 ("  SmolLM2-135M-Instruct", "bold $text-primary"),
                 ("   94 MB, Apache-2.0\n\n", ""),
                 ("Press ", ""),
                 ("Enter", "bold"),
                 (" to get it. No account is needed.", ""),
             ]
-        else:
+        elif error is None:
             parts += [
-                ("There is no model here yet\n\n", "bold"),
+                ("No model is chosen yet\n\n", "bold"),
                 ("Start the program with ", ""),
                 ("-m FILE.gguf", "bold"),
                 (" to talk to a model that you have.", ""),
