@@ -340,9 +340,11 @@ class Answering:
                     await run.close()
         finally:
             if turn.id in conversation and conversation[turn.id].streaming:  # the program ends
-                asking.finish(run.so_far)
+                done = asking.finish(run.so_far)
                 self._opened(conversation).runs.pop(turn.id, None)
-                if run.activity.state != "queued":
+                # A candidate may have got its turn only because those before it were ended.
+                empty = not (done.text or done.reasoning) and len(conversation.siblings(turn.id)) > 1
+                if run.activity.state != "queued" and not empty:
                     await recording.finish()
             run.ended.set()
 
