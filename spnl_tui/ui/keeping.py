@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.dom import DOMNode
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.rows import Cursor, ListFilter, Page
     from spnl_tui.conversations.store import Store
 
+_T = TypeVar("_T")
 _SAVE_EVERY_S = 0.3
 """A reply is drawn every half a second at least, and saved so long after it: within a second, in all."""
 
@@ -51,41 +51,27 @@ class Keeping:
 
     async def prompts(self) -> tuple[str, ...]:
         """What the user wrote last, the latest last."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                return await store.prompts()
-        return ()
+        return await self._ask(lambda store: store.prompts()) or ()
 
     async def page(self, where: ListFilter, *, after: Cursor | None = None, limit: int) -> Page | None:
         """A page of the list of conversations; None: there is none, or it cannot be read."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                return await store.list(where, after=after, limit=limit)
-        return None
+        return await self._ask(lambda store: store.list(where, after=after, limit=limit))
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
         """Save a turn, new or changed, and which branch is the active one."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                await store.save_turn(conversation, turn)
+        await self._ask(lambda store: store.save_turn(conversation, turn))
 
     async def save_deletion(self, conversation: Conversation, deletion: Deletion) -> None:
         """Save that turns were deleted."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                await store.save_deletion(conversation, deletion)
+        await self._ask(lambda store: store.save_deletion(conversation, deletion))
 
     async def save_restoration(self, conversation: Conversation, deletion: Deletion) -> None:
         """Save that they were brought back."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                await store.save_restoration(conversation, deletion)
+        await self._ask(lambda store: store.save_restoration(conversation, deletion))
 
     async def save_automatic_title(self, conversation: Conversation, title: str) -> None:
         """Save a title that the user has not given."""
-        if (store := await self.store()) is not None:
-            with self._telling():
-                await store.rename(conversation.id, title, automatic=True)
+        await self._ask(lambda store: store.rename(conversation.id, title, automatic=True))
 
     async def record(self, conversation: Conversation, turn_id: str) -> Recording:
         """Save this reply from now on, while it streams."""
@@ -96,13 +82,14 @@ class Keeping:
 
         return Recording(self._node, ReplyRecorder(store, conversation, turn_id, interval_s=_SAVE_EVERY_S))
 
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """What goes wrong in here is told."""
-        try:
-            yield
-        except SpnlError as error:
-            tell(self._node, error)
+    async def _ask(self, work: Callable[[Store], Awaitable[_T]]) -> _T | None:
+        """What the store answers. What goes wrong is told; then, or without a store, None."""
+        if (store := await self.store()) is not None:
+            try:
+                return await work(store)
+            except SpnlError as error:
+                tell(self._node, error)
+        return None
 
 
 class Recording:

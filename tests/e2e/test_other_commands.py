@@ -92,14 +92,19 @@ def test_history_says_that_nothing_was_found(exported: Path) -> None:
         assert not any(json.loads(result.stdout).values())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+_FULL = "No space left on device."
+has_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="only Linux has a device that is always full"
+)
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("history list >/dev/full", "No space left on device."),
-        ("history export --format markdown >/dev/full", "No space left on device."),
-        ("--help >/dev/full", "No space left on device."),
-        ("run -m MODEL -l 4 Hello >/dev/full", "No space left on device."),
+        pytest.param("history list >/dev/full", _FULL, marks=has_full_device),
+        pytest.param("history export --format markdown >/dev/full", _FULL, marks=has_full_device),
+        pytest.param("--help >/dev/full", _FULL, marks=has_full_device),
+        pytest.param("run -m MODEL -l 4 Hello >/dev/full", _FULL, marks=has_full_device),
         ("history list >&-", "Bad file descriptor."),
         ("run -m MODEL -l 4 Hello >&-", "Bad file descriptor."),
         ("run -m MODEL -l 4 --json Hello >&- <&-", "Bad file descriptor."),
