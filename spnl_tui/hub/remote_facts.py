@@ -11,7 +11,8 @@ from typing import TypeVar
 from spnl_tui.errors import HubError, ModelFileError
 from spnl_tui.hub.client import HubClient
 from spnl_tui.models.facts import ModelFacts, clean
-from spnl_tui.models.gguf import MAX_HEADER_BYTES, Source, read_facts
+from spnl_tui.models.gguf import read_facts
+from spnl_tui.models.gguf_header import MAX_HEADER_BYTES, Source
 from spnl_tui.models.quantization import ModelFile
 from spnl_tui.models.safetensors import MAX_HEADER_BYTES as MAX_SAFETENSORS_HEADER
 from spnl_tui.models.safetensors import read_directory_facts

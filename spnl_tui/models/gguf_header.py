@@ -1,0 +1,325 @@
+"""GGUF, the format: its types, and a reader of headers, from a file or from the first bytes of a remote one.
+
+The format is ggml's (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data.
+The `gguf` package on PyPI maps the whole file and makes an array of every value, tokens included: it can
+neither read a prefix nor survive a hostile file in bounded memory, so the few lines are written here.
+
+Only what is asked for is kept. Everything else is skipped, in windows, so memory stays at a few megabytes
+whatever the counts in the file claim, and no more than MAX_HEADER_BYTES are ever asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spnl_tui.errors import ModelFileError
+from spnl_tui.models.facts import clean
+
+MAGIC = b"GGUF"
+MAX_HEADER_BYTES = 64 << 20
+"""The largest real headers (260,000 tokens with merges) take about 20 MB."""
+_WINDOW = 1 << 20
+_MAX_METADATA = 10_000
+_MAX_TENSORS = 100_000
+_MAX_KEY = 65_535  # the format's own limit
+_MAX_TEXT = 1 << 20
+_MAX_KEPT_ARRAY = 4096  # per-layer values; tokenizer arrays are larger, and only counted
+
+TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
+    # ggml.h and ggml-common.h: number → name, elements of a block, bytes of a block.
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8),
+    28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
+}  # fmt: skip
+
+# Metadata value types: number → struct format. 8 is a string, 9 an array.
+_SCALARS: Mapping[int, struct.Struct] = {
+    number: struct.Struct("<" + code)
+    for number, code in {
+        0: "B",
+        1: "b",
+        2: "H",
+        3: "h",
+        4: "I",
+        5: "i",
+        6: "f",
+        7: "?",
+        10: "Q",
+        11: "q",
+        12: "d",
+    }.items()
+}
+_STRING, ARRAY = 8, 9
+_U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
+_KEPT_TEXTS = frozenset(
+    {
+        "general.architecture",
+        "general.name",
+        "general.basename",
+        "tokenizer.ggml.model",
+        "tokenizer.ggml.pre",
+        "tokenizer.chat_template",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the bytes of one GGUF come from.
+
+    `read(offset, length)` returns that many bytes, fewer only at the end of the file. For a remote file it
+    makes Range requests; it is asked for windows of one megabyte, mostly one after the other from the start.
+    """
+
+    name: str
+    size: int
+    read: Callable[[int, int], bytes]
+
+
+class _Cursor:
+    """Reads a source forward, through one window."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._window = b""
+        self._start = 0
+        self._asked = 0
+        self.position = 0
+
+    def damaged(self, why: str) -> ModelFileError:
+        return ModelFileError(
+            "The GGUF header is damaged", f"{self._source.name}: {why}.", "Pull or copy the file again."
+        )
+
+    def cut_short(self) -> ModelFileError:
+        return ModelFileError(
+            "The GGUF is cut short",
+            f"{self._source.name} has {self._source.size:,} bytes, and its header speaks of more.",
+            "The download or copy did not finish: pull or copy the file again.",
+        )
+
+    def skip(self, length: int) -> None:
+        self.position += length
+        if self.position > self._source.size:
+            raise self.cut_short()
+
+    def _need(self, length: int) -> int:
+        """Make `length` bytes at the position available; returns where in the window they begin."""
+        at = self.position - self._start
+        if at >= 0 and at + length <= len(self._window):
+            return at
+        if self.position + length > self._source.size:
+            raise self.cut_short()
+        wanted = min(max(length, _WINDOW), self._source.size - self.position)
+        self._asked += wanted
+        if self._asked > MAX_HEADER_BYTES:
+            raise self.damaged(f"it is longer than {MAX_HEADER_BYTES >> 20} MiB, which no real model's is")
+        self._window, self._start = self._source.read(self.position, wanted), self.position
+        if len(self._window) < length:
+            raise self.cut_short()
+        return 0
+
+    def take(self, length: int) -> bytes:
+        at = self._need(length)
+        self.position += length
+        return self._window[at : at + length]
+
+    def number(self, kind: struct.Struct) -> Any:
+        at = self._need(kind.size)
+        self.position += kind.size
+        return kind.unpack_from(self._window, at)[0]
+
+    def text(self, limit: int) -> str:
+        length = self.number(_U64)
+        if length > limit:
+            raise (
+                self.cut_short()
+                if self.position + length > self._source.size
+                else self.damaged(f"a text of {length:,} bytes where {limit:,} are the most")
+            )
+        return self.take(length).decode("utf-8", "replace")
+
+    def skip_texts(self, count: int) -> None:
+        """Skip an array of strings: only their lengths are looked at."""
+        if self.position + 8 * count > self._source.size:
+            raise self.cut_short()
+        unpack = _U64.unpack_from
+        while count:
+            at = self._need(8)
+            window, last = self._window, len(self._window) - 8
+            while count and at <= last:
+                at += 8 + unpack(window, at)[0]
+                count -= 1
+            self.position = self._start + at
+            if self.position > self._source.size:
+                raise self.cut_short()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One of the metadata."""
+
+    key: str
+    type: int
+    value: Any
+    """A number, a text or a list of numbers; None for what is not kept: other texts, and long arrays."""
+    count: int
+    """Of an array's items."""
+    position: int
+    """Where in the file the value begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor, as the header describes it."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Elements of a row first."""
+    type: int
+    """A key of TENSOR_TYPES, if it is known."""
+    offset: int
+    """In bytes, from where the data begin."""
+
+    @property
+    def label(self) -> str:
+        """The type's name."""
+        return TENSOR_TYPES[self.type][0] if self.type in TENSOR_TYPES else f"type {self.type}"
+
+    @property
+    def row(self) -> int:
+        """Elements of a row."""
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def elements(self) -> int:
+        """Of the whole tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """As it is stored; 0 if the type is unknown."""
+        _, block, block_bytes = TENSOR_TYPES.get(self.type, ("", 1, 0))
+        return self.elements // block * block_bytes
+
+
+class HeaderReader:
+    """Reads a header from its start to its end, once: first all of `values`, then all of `tensors`.
+
+    Raises:
+        ModelFileError: here and on the way: it is not a whole and sound GGUF.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._cursor = cursor = _Cursor(source)
+        self._source = source
+        if source.size < 24 or cursor.take(4) != MAGIC:
+            what = "is empty" if source.size == 0 else "does not begin as a GGUF does"
+            raise ModelFileError(
+                "Not a GGUF file", f"{source.name} {what}.", "Choose a file that ends in .gguf."
+            )
+        self.version = cursor.number(_U32)
+        if self.version not in (2, 3):
+            # Version 1 is of August 2023; a byte-swapped number is a big-endian file.
+            raise ModelFileError(
+                "Unsupported GGUF version",
+                f"{source.name} is of version {self.version}.",
+                "Versions 2 and 3 can be loaded.",
+            )
+        self.tensor_count, self.value_count = cursor.number(_U64), cursor.number(_U64)
+        if self.tensor_count > _MAX_TENSORS or self.value_count > _MAX_METADATA:
+            raise cursor.damaged(f"it claims {self.tensor_count:,} tensors and {self.value_count:,} values")
+        self._alignment: Any = 32
+        self._end = 0
+
+    def values(self) -> Iterator[Value]:
+        """The metadata, in the file's order."""
+        for _ in range(self.value_count):
+            value = self._value()
+            if value.key == "general.alignment":
+                self._alignment = value.value
+            yield value
+
+    def tensors(self) -> Iterator[TensorInfo]:
+        """The tensors, in the file's order. The file is known to hold them all when the last was given."""
+        for _ in range(self.tensor_count):
+            info = self._tensor()
+            self._end = max(self._end, info.offset + info.bytes)
+            yield info
+        data = self.data
+        if self.tensor_count and data + self._end > self._source.size:
+            raise self._cursor.cut_short()
+
+    @property
+    def position(self) -> int:
+        """How far it was read, in bytes."""
+        return self._cursor.position
+
+    @property
+    def alignment(self) -> int:
+        """What the data of every tensor begins at a multiple of. Known when the values were read."""
+        if not isinstance(self._alignment, int) or not 0 < self._alignment <= 1 << 20:
+            raise self._cursor.damaged(f"an alignment of {self._alignment}")
+        return self._alignment
+
+    @property
+    def data(self) -> int:
+        """Where the data begin. Known when all was read."""
+        return -(-self._cursor.position // self.alignment) * self.alignment
+
+    def _value(self) -> Value:
+        cursor = self._cursor
+        key = cursor.text(_MAX_KEY)
+        kind = cursor.number(_U32)
+        position = cursor.position
+        value: Any = None
+        count = 0
+        if kind in _SCALARS:
+            value = cursor.number(_SCALARS[kind])
+        elif kind == _STRING:
+            if key in _KEPT_TEXTS:
+                value = cursor.text(_MAX_TEXT)
+            else:
+                cursor.skip(cursor.number(_U64))
+        elif kind == ARRAY:
+            item, count = cursor.number(_U32), cursor.number(_U64)
+            if item == _STRING:
+                cursor.skip_texts(count)
+            elif item not in _SCALARS:
+                raise cursor.damaged(f"{clean(key, 60)} is an array of arrays or of an unknown type {item}")
+            elif count <= _MAX_KEPT_ARRAY and not key.startswith("tokenizer."):
+                value = [cursor.number(_SCALARS[item]) for _ in range(count)]
+            else:
+                cursor.skip(count * _SCALARS[item].size)
+        else:
+            raise cursor.damaged(f"{clean(key, 60)} has the unknown type {kind}")
+        return Value(key, kind, value, count, position)
+
+    def _tensor(self) -> TensorInfo:
+        cursor = self._cursor
+        name = cursor.text(_MAX_KEY)
+        dimensions = cursor.number(_U32)
+        if dimensions > 4:
+            raise cursor.damaged(f"tensor {clean(name, 60)} has {dimensions} dimensions")
+        shape = tuple(cursor.number(_U64) for _ in range(dimensions))
+        info = TensorInfo(name, shape, cursor.number(_U32), cursor.number(_U64))
+        # No format packs 16 elements into a byte: such a shape cannot be true.
+        if not 0 < info.elements <= 16 * self._source.size:
+            raise (
+                cursor.cut_short() if info.elements else cursor.damaged(f"tensor {clean(name, 60)} is empty")
+            )
+        _, block, _ = TENSOR_TYPES.get(info.type, ("", 1, 0))
+        if info.row % block:
+            raise cursor.damaged(
+                f"tensor {clean(name, 60)} has rows of {info.row}, not a multiple of {info.label}'s {block}"
+            )
+        return info
