@@ -153,6 +153,7 @@ class Services:
             context=self.settings.context.length or load_plan.DEFAULT_CONTEXT,
             calibration=known,
             in_situ=None if engine.in_situ_quantization == "none" else engine.in_situ_quantization,
+            pad_rows=engine.pad_rows,
         )
 
     def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
@@ -293,6 +294,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         device=engine.device,
         dtype=engine.dtype,
         in_situ_quantization=engine.in_situ_quantization,
+        pad_rows=engine.pad_rows,
         threads=engine.threads,
         prefix_cache=engine.prefix_cache,
         paged_attention=engine.paged_attention,

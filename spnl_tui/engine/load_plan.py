@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.in_situ import choose_in_situ
+from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Device, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
 from spnl_tui.models.support import missing_config
@@ -33,6 +33,8 @@ class LoadOverrides:
     dtype: Dtype = "auto"
     in_situ_quantization: str = "auto"
     """"auto", "none", or one of mistral.rs's names: "Q8_0", "Q4K", "8"."""
+    pad_rows: bool = True
+    """Where it makes a model faster."""
     threads: int | None = None
     prefix_cache: int = 16
     paged_attention: bool | None = None
@@ -52,6 +54,8 @@ class LoadPlan:
     dtype: Dtype
     threads: int
     in_situ_quantization: str | None
+    pad_rows: bool = False
+    """Whether rows are filled up with zeros (models/padding.py)."""
     prefix_cache: int
     paged_attention: bool
     max_sequences: int
@@ -102,13 +106,23 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
     # A long context is worth less than weights that compute fast, so those are settled first.
-    in_situ = _in_situ(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish, reasons)
+    form = (
+        _form(facts, machine, wish.context or min(context, LEAST_CONTEXT), wish)
+        if on_cpu
+        else Form(facts, None)
+    )
+    reasons.extend(form.reasons)
 
     def memory(context: int) -> MemoryEstimate:
         bytes_each = 4 if on_cpu else 2
         kept = wish.prefix_cache > 0
         return estimate_memory(
-            facts, in_situ, context, kv_element_bytes=bytes_each, prefix_cache=kept, vnni=machine.vnni
+            form.facts,
+            form.in_situ,
+            context,
+            kv_element_bytes=bytes_each,
+            prefix_cache=kept,
+            vnni=machine.vnni,
         )
 
     wanted, may_cut = context, on_cpu and wish.context is None
@@ -125,7 +139,8 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         device=device,
         dtype=wish.dtype,
         threads=threads,
-        in_situ_quantization=in_situ,
+        in_situ_quantization=form.in_situ,
+        pad_rows=form.pad_rows,
         prefix_cache=wish.prefix_cache,
         paged_attention=paged,
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
@@ -138,7 +153,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         chat_template=facts.chat_template,
         template=wish.template,
         environment=runner_environment(threads, on_cpu=on_cpu, experts=facts.experts > 0),
-        config=missing_config(facts),
+        config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
 
@@ -153,19 +168,9 @@ def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device
     return wish.device
 
 
-def _in_situ(
-    facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish: LoadOverrides, reasons: list[str]
-) -> str | None:
-    if wish.in_situ_quantization == "none":
-        return None
-    if wish.in_situ_quantization != "auto":
-        return wish.in_situ_quantization
-    if not on_cpu:
-        return None
-    choice, why = choose_in_situ(facts, machine.memory_available, context, vnni=machine.vnni)
-    if choice is not None or "memory" in why:
-        reasons.append(why)
-    return choice
+def _form(facts: ModelFacts, machine: Machine, context: int, wish: LoadOverrides) -> Form:
+    in_situ = None if wish.in_situ_quantization == "none" else wish.in_situ_quantization
+    return choose_form(facts, machine, context, in_situ=in_situ, pad_rows=wish.pad_rows)
 
 
 def runner_environment(threads: int, *, on_cpu: bool, experts: bool = False) -> Mapping[str, str]:

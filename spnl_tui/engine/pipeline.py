@@ -5,11 +5,15 @@ Only the runner and this module, which only the runner uses, import mistralrs.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.padded_gguf import write_padded
 from spnl_tui.models.request import Grammar, Sampling
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
         "no_paged_attn": command.paged_attention is False,
         "paged_attn": command.paged_attention is True,
     }
-    with tempfile.TemporaryDirectory(prefix="spnl-chat-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spnl-chat-"))
         if command.chat_template is not None:
             template = Path(folder) / "template.jinja"
             template.write_text(command.chat_template, encoding="utf-8")
@@ -55,17 +60,25 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
             links.mkdir()
             if command.config is not None:
                 (links / "config.json").write_text(command.config, encoding="utf-8")
-            names = []
-            for file in command.files:
-                source = Path(command.directory, file).resolve()
-                names.append(Path(file).name)
-                (links / names[-1]).symlink_to(source)
+            names = [Path(file).name for file in command.files]
+            sources = [Path(command.directory, file).resolve() for file in command.files]
+            if command.pad_rows:
+                sources = _padded(sources, stack)
+            for name, source in zip(names, sources, strict=True):
+                (links / name).symlink_to(source)
             which = mistralrs.Which.GGUF(
                 quantized_model_id=str(links),
                 quantized_filename=names if len(names) > 1 else names[0],
                 dtype=dtypes[command.dtype],
             )
         return mistralrs.Runner(which=which, **arguments)
+
+
+def _padded(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
+    """Copies with padded rows, in memory: they are gone when this process is, however it ends."""
+    copies = [stack.enter_context(os.fdopen(os.memfd_create("padded"), "w+b")) for _ in files]
+    write_padded(files, copies)
+    return [Path(f"/proc/self/fd/{copy.fileno()}") for copy in copies]
 
 
 def sampling_arguments(sampling: Sampling) -> dict[str, Any]:

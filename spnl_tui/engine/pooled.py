@@ -359,6 +359,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         directory=str(model.directory),
         files=model.files,
         in_situ_quantization=plan.in_situ_quantization,
+        pad_rows=plan.pad_rows,
         dtype=plan.dtype,
         device=plan.device,
         max_sequences=plan.max_sequences,

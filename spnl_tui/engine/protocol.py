@@ -53,6 +53,8 @@ class Load:
     directory: str
     files: tuple[str, ...] = ()
     in_situ_quantization: str | None = None
+    pad_rows: bool = False
+    """GGUF: compute with rows padded to multiples of 256 (models/padding.py)."""
     dtype: Literal["auto", "f16", "bf16", "f32"] = "auto"
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
     max_sequences: int = 1

@@ -107,8 +107,8 @@ async def measured(
     """
     planned = await load_planner(settings)(model)
     ways = [("planned", settings)]
-    if planned.in_situ_quantization is not None:
-        engine = dataclasses.replace(settings.engine, in_situ_quantization="none")
+    if planned.in_situ_quantization is not None or planned.pad_rows:
+        engine = dataclasses.replace(settings.engine, in_situ_quantization="none", pad_rows=False)
         ways.append(("as stored", dataclasses.replace(settings, engine=engine)))
     for name, way in ways:
         plan = await load_planner(way)(model)

@@ -258,6 +258,7 @@ def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
             "longest_context": verdict.longest_context if verdict else None,
             "memory_bytes": verdict.memory.total if verdict else None,
             "in_situ_quantization": verdict.in_situ if verdict else None,
+            "pad_rows": verdict.pad_rows if verdict else None,
             "completion_only": verdict.completion_only if verdict else None,
         },
     }

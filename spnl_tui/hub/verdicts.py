@@ -107,6 +107,8 @@ class Conditions:
     calibration: Calibration | None = None
     in_situ: str | None = "auto"
     """As the settings have it: "auto", None for none, or mistral.rs's name."""
+    pad_rows: bool = True
+    """Whether rows may be padded."""
 
 
 def choices_of(details: RepositoryDetails) -> tuple[Quantization, ...]:
@@ -169,6 +171,7 @@ def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
         conditions.context,
         conditions.calibration,
         in_situ=conditions.in_situ,
+        pad_rows=conditions.pad_rows,
     )
     return Appraisal(
         basis="header",

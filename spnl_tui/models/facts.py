@@ -75,6 +75,8 @@ class ModelFacts:
     pre_tokenizer: str | None
     """GGUF: which regular expressions split text before byte-pair encoding: "llama-bpe"."""
     chat_template: str | None
+    rope_scale: float | None = None
+    """GGUF: by which factor the rotary embedding is stretched for a longer context."""
 
     @property
     def type_shares(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.in_situ import choose_in_situ
+from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory
 from spnl_tui.models.support import (
@@ -68,6 +68,8 @@ class Verdict:
     context: int
     in_situ: str | None
     """What the load plan would re-quantize to, on a CPU."""
+    pad_rows: bool
+    """Whether it would pad the rows (models/padding.py)."""
     completion_only: bool
     """A base model: it has no chat template, and continues text instead of answering."""
     longest_context: int | None
@@ -135,27 +137,31 @@ def assess(
     calibration: Calibration | None = None,
     *,
     in_situ: str | None = "auto",
+    pad_rows: bool = True,
 ) -> Verdict:
     """The verdict on this model, on this machine, with a context of so many tokens.
 
-    `in_situ` is the in-situ quantization that the user insists on, None for none.
+    `in_situ` is the in-situ quantization that the user insists on, None for none; `pad_rows` is whether rows
+    may be padded.
     """
     gpu = max(machine.gpus, key=lambda gpu: gpu.memory_available, default=None)
     context = min(context, facts.context_length or context)
-    chosen = in_situ
-    if in_situ == "auto":
-        available = machine.memory_available
-        chosen = None if gpu else choose_in_situ(facts, available, context, vnni=machine.vnni)[0]
+    form = (
+        Form(facts, None if in_situ == "auto" else in_situ)
+        if gpu
+        else choose_form(facts, machine, context, in_situ=in_situ, pad_rows=pad_rows)
+    )
     runs = _runs(facts)
-    memory = _memory(facts, machine, gpu, chosen, context)
-    fits, longest = _fits(facts, machine, gpu, chosen, context, memory)
+    memory = _memory(form.facts, machine, gpu, form.in_situ, context)
+    fits, longest = _fits(form.facts, machine, gpu, form.in_situ, context, memory)
     return Verdict(
         runs=runs,
         fits=fits,
-        speed=_speed(facts, gpu, chosen, calibration, runs),
+        speed=_speed(form.facts, gpu, form.in_situ, calibration, runs),
         memory=memory,
         context=context,
-        in_situ=chosen,
+        in_situ=form.in_situ,
+        pad_rows=form.pad_rows,
         completion_only=facts.chat_template is None,
         longest_context=longest,
     )

@@ -43,7 +43,7 @@ def read_file_facts(*files: Path) -> ModelFacts:
     """
     try:
         with contextlib.ExitStack() as stack:
-            return read_facts(*(_file_source(file, stack.enter_context(file.open("rb"))) for file in files))
+            return read_facts(*(file_source(file, stack.enter_context(file.open("rb"))) for file in files))
     except OSError as error:
         raise ModelFileError(
             "The model file cannot be read",
@@ -52,7 +52,9 @@ def read_file_facts(*files: Path) -> ModelFacts:
         ) from error
 
 
-def _file_source(file: Path, stream: BinaryIO) -> Source:
+def file_source(file: Path, stream: BinaryIO) -> Source:
+    """An open file as a source."""
+
     def read(offset: int, length: int) -> bytes:
         stream.seek(offset)
         return stream.read(length)
@@ -182,4 +184,5 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         tokenizer=clean(kind, 60) if isinstance(kind, str) else None,
         pre_tokenizer=clean(pre, 60) if isinstance(pre, str) else None,
         chat_template=template if isinstance(template, str) and template.strip() else None,
+        rope_scale=real("rope.scaling.factor"),
     )

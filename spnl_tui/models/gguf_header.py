@@ -41,8 +41,8 @@ TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
     35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
 }  # fmt: skip
 
-# Metadata value types: number → struct format. 8 is a string, 9 an array.
-_SCALARS: Mapping[int, struct.Struct] = {
+SCALARS: Mapping[int, struct.Struct] = {
+    # Metadata value types: number → struct format. 8 is a string, 9 an array.
     number: struct.Struct("<" + code)
     for number, code in {
         0: "B",
@@ -283,8 +283,8 @@ class HeaderReader:
         position = cursor.position
         value: Any = None
         count = 0
-        if kind in _SCALARS:
-            value = cursor.number(_SCALARS[kind])
+        if kind in SCALARS:
+            value = cursor.number(SCALARS[kind])
         elif kind == _STRING:
             if key in _KEPT_TEXTS:
                 value = cursor.text(_MAX_TEXT)
@@ -294,12 +294,12 @@ class HeaderReader:
             item, count = cursor.number(_U32), cursor.number(_U64)
             if item == _STRING:
                 cursor.skip_texts(count)
-            elif item not in _SCALARS:
+            elif item not in SCALARS:
                 raise cursor.damaged(f"{clean(key, 60)} is an array of arrays or of an unknown type {item}")
             elif count <= _MAX_KEPT_ARRAY and not key.startswith("tokenizer."):
-                value = [cursor.number(_SCALARS[item]) for _ in range(count)]
+                value = [cursor.number(SCALARS[item]) for _ in range(count)]
             else:
-                cursor.skip(count * _SCALARS[item].size)
+                cursor.skip(count * SCALARS[item].size)
         else:
             raise cursor.damaged(f"{clean(key, 60)} has the unknown type {kind}")
         return Value(key, kind, value, count, position)

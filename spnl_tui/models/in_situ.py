@@ -1,18 +1,81 @@
-"""Which in-situ quantization a model wants on a CPU: mistral.rs can re-quantize while it loads.
+"""In which form a model is fast on a CPU: mistral.rs can re-quantize while it loads, and rows can be padded.
 
 Measured (docs/models.md): Q4_1, Q5_0, Q5_1 and Q8_1 decode 7 to 9 times slower than Q8_0, and read prompts 40
 times slower; Q4_0 decodes well enough, but reads prompts 8 times slower; floats are half as fast, and four
-times as large. Quantizing costs 4 to 20 ns for each weight and thread, once a load.
+times as large. Quantizing costs 4 to 20 ns for each weight and thread, once a load. Q8_0 in rows that are no
+multiples of 256 reads prompts 8 times slower; padding them costs 2 ns for each weight (models/padding.py).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory
-from spnl_tui.models.support import KERNELS, quantizable
+from spnl_tui.models.padding import find_padding, padded_facts
+from spnl_tui.models.support import KERNELS, after_in_situ, quantizable
 
 _SLOW_DECODE, _SLOW_PREFILL = 1.5, 5.0
 """Ratios to Q8_0 beyond which re-quantizing pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """In which form a model is computed on a CPU."""
+
+    facts: ModelFacts
+    """With the rows as they are computed."""
+    in_situ: str | None
+    """What it is re-quantized to; None for nothing."""
+    pad_rows: bool = False
+    reasons: tuple[str, ...] = ()
+    """In a few words each."""
+
+
+def choose_form(
+    facts: ModelFacts,
+    machine: Machine,
+    context: int,
+    *,
+    in_situ: str | None = "auto",
+    pad_rows: bool = True,
+) -> Form:
+    """The fastest form that fits into the memory of this machine with this context.
+
+    `in_situ` is the in-situ quantization that the user insists on, None for none; without `pad_rows` rows
+    stay as they are.
+    """
+    form = _requantized(facts, machine, context, in_situ)
+    padding = find_padding(facts) if pad_rows and machine.avx2 else None
+    if padding is None:
+        return form
+    padded = padded_facts(facts, padding)
+    wide = _requantized(padded, machine, context, in_situ)
+    if not all(
+        _is_rearranged(after_in_situ(wider, wide.in_situ), machine)
+        for group, wider in zip(facts.tensors, padded.tensors, strict=True)
+        if group.role == "matrix" and group.row % 256
+    ):
+        return form
+    estimate = estimate_memory(padded, wide.in_situ, context, vnni=machine.vnni)
+    # The padded copy is in memory until the model is loaded.
+    if estimate.peak + sum(group.bytes for group in padded.tensors) > machine.memory_available:
+        return form
+    why = f"rows padded from {padding.width.before:,} to {padding.width.after:,}"
+    return Form(padded, wide.in_situ, True, (*wide.reasons, why))
+
+
+def _requantized(facts: ModelFacts, machine: Machine, context: int, in_situ: str | None) -> Form:
+    if in_situ != "auto":
+        return Form(facts, in_situ)
+    choice, why = choose_in_situ(facts, machine.memory_available, context, vnni=machine.vnni)
+    return Form(facts, choice, reasons=(why,) if choice is not None or "memory" in why else ())
+
+
+def _is_rearranged(type: str, machine: Machine) -> bool:
+    kernel = KERNELS.get(type)
+    return kernel is not None and kernel.repacked > 0 and (type != "Q8_0" or machine.vnni)
 
 
 def choose_in_situ(

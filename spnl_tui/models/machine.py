@@ -46,6 +46,8 @@ class Machine:
     vnni: bool = True
     """Whether it multiplies 8-bit integers at once (AVX-512 VNNI, AVX-VNNI; taken for granted but on x86-64).
     Only then mistral.rs rearranges Q8_0 for speed."""
+    avx2: bool = False
+    """Whether it is an x86-64 with AVX2, on Linux: there mistral.rs rearranges only rows of n times 256."""
 
 
 def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
@@ -56,6 +58,7 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
     allowed = sorted(_affinity())
     quota = _cpu_quota(root)
     cores = max(1, min(len(allowed), int(quota) if quota else len(allowed)))
+    flags = _flags(root)
     memory = psutil.virtual_memory()
     total, available = int(memory.total), int(memory.available)
     for limit, used in _memory_limits(root):
@@ -68,7 +71,8 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
         memory_available=available,
         gpus=gpus,
         processor=_processor(root),
-        vnni=_has_vnni(root),
+        vnni=flags is None or not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags),
+        avx2=flags is not None and "avx2" in flags,
     )
 
 
@@ -151,12 +155,12 @@ def _processor(root: Path) -> str:
     return os.uname().machine
 
 
-def _has_vnni(root: Path) -> bool:
-    """By the line of flags that Linux shows for x86-64; other systems and processors have none."""
+def _flags(root: Path) -> frozenset[str] | None:
+    """What an x86-64 can do, by the line that Linux shows; None on other systems and processors."""
     for line in (_read(root / "proc/cpuinfo") or "").splitlines():
         if line.startswith("flags"):
-            return not {"avx512_vnni", "avx_vnni"}.isdisjoint(line.split())
-    return True
+            return frozenset(line.split())
+    return None
 
 
 def _fields(text: str) -> Mapping[str, int]:

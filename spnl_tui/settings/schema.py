@@ -50,6 +50,8 @@ class EngineSettings:
     in_situ_quantization: InSituQuantization = "auto"
     """Re-quantize while loading: "auto" where the stored format is slow here, "none" never, or a format
     such as "Q8_0" or "Q4K" always."""
+    pad_rows: bool = True
+    """Fill rows up with zeros while loading, where that makes a small model faster: it says the same."""
     threads: int | None = None
     """Threads of the engine. More than there are usable cores slows it down twentyfold."""
     prefix_cache: int = 16

@@ -24,6 +24,7 @@ _PLANNED = (
     "dtype",
     "threads",
     "in_situ_quantization",
+    "pad_rows",
     "prefix_cache",
     "paged_attention",
     "max_sequences",

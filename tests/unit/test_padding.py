@@ -1,0 +1,201 @@
+"""Rows are padded where that helps and can be done, and the file that is written is what was foretold."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFReader, quants
+
+from spnl_tui.engine.padded_gguf import write_padded
+from spnl_tui.errors import ModelFileError
+from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.in_situ import choose_form
+from spnl_tui.models.machine import Machine
+from spnl_tui.models.memory import estimate_memory
+from spnl_tui.models.padding import find_padding, padded_facts
+from tests.support.gguf_maker import make_gguf, make_sharded_gguf
+
+LAPTOP = Machine(
+    cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
+)
+# As SmolLM2-360M: the width is no multiple of the heads' after padding.
+NARROW: dict[str, Any] = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 5}
+# As Qwen2.5-0.5B, but for the layers: 14 heads become 16, and the width 1,024.
+QWEN: dict[str, Any] = {
+    "architecture": "qwen2", "width": 896, "feed_forward": 1216, "heads": 14, "kv_heads": 2,
+    "output": "Q8_0", "pre_tokenizer": "qwen2",
+}  # fmt: skip
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Any:
+    def make(**changes: Any) -> ModelFacts:
+        return read_file_facts(make_gguf(tmp_path / "m.gguf", **changes))
+
+    return make
+
+
+def padded_copy(path: Path, *files: Path) -> Path:
+    with path.open("wb") as target:
+        write_padded(files, [target])
+    return path
+
+
+def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    return {t.name: quants.dequantize(t.data, t.tensor_type) for t in GGUFReader(path).tensors}
+
+
+def test_the_starters_rows_and_heads(starter_gguf: Path) -> None:
+    padding = find_padding(read_file_facts(starter_gguf))
+    assert padding is not None
+    assert (padding.width.sizes, padding.feed_forward.sizes) == ((576, 768), (1536, 1536))
+    assert (padding.queries.sizes, padding.heads) == ((576, 768), 12)
+
+
+def test_the_mean_of_the_squares_is_put_right(tmp_path: Path) -> None:
+    """Of 1,024 elements 960 are not padding: of the same sum the mean is by so much smaller."""
+    path = padded_copy(tmp_path / "padded.gguf", make_gguf(tmp_path / "m.gguf", **NARROW))
+    assert read_file_facts(path).norm_epsilon == pytest.approx(1e-5 * 960 / 1024)
+
+
+@pytest.mark.parametrize("shape", [NARROW, QWEN, {**QWEN, "output": None}], ids=["llama", "qwen2", "tied"])
+@pytest.mark.parametrize("matrix", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16", "F32"])
+def test_the_file_is_as_foretold(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
+    path = make_gguf(tmp_path / "m.gguf", matrix=matrix, **shape)
+    facts = read_file_facts(path)
+    padding = find_padding(facts)
+    assert padding is not None
+    foretold = padded_facts(facts, padding)
+    written = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
+    assert _by_role(written) == _by_role(foretold)
+    assert all(
+        group.row % 256 == 0 for group in (*written.tensors, *foretold.tensors) if group.role != "vector"
+    )
+    same = ("heads", "kv_heads", "key_width", "value_width", "embedding_width", "feed_forward_width")
+    assert [getattr(written, name) for name in same] == [getattr(foretold, name) for name in same]
+    assert written.norm_epsilon == pytest.approx(foretold.norm_epsilon)
+    assert written.chat_template == facts.chat_template
+    assert written.vocabulary == facts.vocabulary
+
+
+def _by_role(facts: ModelFacts) -> dict[str, tuple[int, int]]:
+    """Elements and bytes: not by length, since rows of one length before may be of two after."""
+    roles: dict[str, tuple[int, int]] = {}
+    for group in facts.tensors:
+        if group.role != "vector":  # of which nothing is foretold
+            elements, stored = roles.get(group.role, (0, 0))
+            roles[group.role] = (elements + group.elements, stored + group.bytes)
+    return roles
+
+
+@pytest.mark.parametrize("matrix", ["Q4_1", "Q8_0", "F16"])
+@pytest.mark.parametrize("shape", [NARROW, QWEN], ids=["llama", "qwen2"])
+def test_weights_stay_and_the_rest_is_zero(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
+    path = make_gguf(tmp_path / "m.gguf", matrix=matrix, layers=1, **shape)
+    before, after = weights(path), weights(padded_copy(tmp_path / "padded.gguf", path))
+    assert before.keys() == after.keys()
+    kv_heads = shape["kv_heads"]
+    for name, old in before.items():
+        new = after[name]
+        if name.endswith("norm.weight"):
+            scale = (old.size / new.size) ** 0.5
+            assert new[: old.size] == pytest.approx(old * scale)
+        elif "attn_q." in name:
+            # Heads are added behind those of each group.
+            grouped = new.reshape(kv_heads, -1, *new.shape[1:])
+            group = old.shape[0] // kv_heads
+            kept = grouped[:, :group, : old.shape[1]] if old.ndim == 2 else grouped[:, :group]
+            assert (kept.reshape(old.shape) == old).all()
+        elif "attn_output" in name:
+            grouped = new.reshape(new.shape[0], kv_heads, -1)
+            assert (grouped[: old.shape[0], :, : old.shape[1] // kv_heads].reshape(old.shape) == old).all()
+        else:
+            assert (new[tuple(slice(size) for size in old.shape)] == old).all()
+        assert np.count_nonzero(new) == np.count_nonzero(old)
+        assert new.shape[-1] % 256 == 0 or "attn_k.bias" in name or "attn_v.bias" in name
+
+
+def test_shards_are_padded_one_by_one(tmp_path: Path) -> None:
+    whole = padded_copy(tmp_path / "whole.gguf", make_gguf(tmp_path / "m.gguf", **NARROW))
+    shards = make_sharded_gguf(tmp_path, "s", 3, **NARROW)
+    copies = [io.BytesIO() for _ in shards]
+    write_padded(shards, copies)
+    for shard, copy in zip(shards, copies, strict=True):
+        shard.write_bytes(copy.getvalue())
+    assert read_file_facts(*shards).tensors == read_file_facts(whole).tensors
+
+
+def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
+    """Without them mistral.rs would make them of those that have changed."""
+    left_out = {f"llama.attention.{key}": None for key in ("key_length", "value_length", "head_count_kv")}
+    shape = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 15, "head_width": 64}
+    path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **shape)
+    # 15 groups of one head would become 30 heads.
+    assert find_padding(read_file_facts(path)) is None
+    del left_out["llama.attention.head_count_kv"]
+    path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **NARROW)
+    facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
+    assert (facts.heads, facts.kv_heads, facts.key_width, facts.value_width) == (20, 5, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # wide enough
+        {**NARROW, "width": 288, "heads": 3, "kv_heads": 3, "head_width": 96},  # 288 would become 512
+        {**NARROW, "architecture": "qwen3"},
+        {**NARROW, "architecture": "mixtral", "experts": 4},
+        {**QWEN, "heads": 12, "kv_heads": 2, "head_width": 64},  # 12 heads of 64 stay 768; the width is 1,024
+        {**NARROW, "metadata": {"llama.rope.scaling.factor": 4.0}},
+        {**NARROW, "metadata": {"llama.attention.head_count_kv": [5, 3]}},
+        {**NARROW, "metadata": {"llama.feed_forward_length": 1024}},  # not what the tensors say
+    ],
+    ids=str,
+)
+def test_what_is_left_as_it_is(changes: dict[str, Any], facts: Any, tmp_path: Path) -> None:
+    model = facts(**changes)
+    assert find_padding(model) is None
+    assert not choose_form(model, LAPTOP, 2048).pad_rows
+    with pytest.raises(ModelFileError, match="cannot be padded"):
+        write_padded([tmp_path / "m.gguf"], [io.BytesIO()])
+
+
+@pytest.mark.parametrize(
+    ("stored", "machine", "wish", "padded", "in_situ"),
+    [
+        ("Q8_0", {}, {}, True, None),
+        ("F16", {}, {}, True, "Q8_0"),
+        ("Q4_1", {}, {}, True, "Q4K"),
+        ("Q8_0", {"avx2": False}, {}, False, None),
+        # No kernel of Q8_0 is rearranged without VNNI, but those of K-quants are.
+        ("Q8_0", {"vnni": False}, {}, False, None),
+        ("Q4_1", {"vnni": False}, {}, True, "Q4K"),
+        ("Q8_0", {}, {"pad_rows": False}, False, None),
+        ("Q4_1", {}, {"pad_rows": False}, False, "Q8_0"),
+        # As stored: slow in any case, and no use in making it larger.
+        ("Q4_1", {}, {"in_situ": None}, False, None),
+        ("Q8_0", {}, {"in_situ": None}, True, None),
+        ("Q4_1", {}, {"in_situ": "Q6K"}, True, "Q6K"),
+    ],
+)
+def test_the_form(
+    stored: str, machine: dict[str, Any], wish: dict[str, Any], padded: bool, in_situ: str | None, facts: Any
+) -> None:
+    model = facts(matrix=stored, embedding="F16" if stored == "F16" else stored, **NARROW)
+    form = choose_form(model, replace(LAPTOP, **machine), 2048, **wish)
+    assert (form.pad_rows, form.in_situ) == (padded, in_situ)
+    assert any("rows padded from 960 to 1,024" in reason for reason in form.reasons) == padded
+    assert form.facts.embedding_width == (1024 if padded else 960)
+
+
+def test_short_memory_leaves_rows_alone(facts: Any) -> None:
+    model = facts(matrix="Q8_0", **NARROW)
+    as_stored = estimate_memory(model, None, 2048)
+    tight = replace(LAPTOP, memory_available=as_stored.peak)
+    assert not choose_form(model, tight, 2048).pad_rows
