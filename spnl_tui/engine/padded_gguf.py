@@ -18,6 +18,7 @@ _U32 = 4
 _COUNTS = struct.Struct("<QQ")
 _COUNTS_AT = 8
 _NORMS = ("attn_norm.weight", "ffn_norm.weight", "output_norm.weight")
+_NORMS_BEHIND = ("post_attention_norm.weight", "post_ffw_norm.weight")
 
 
 def write_padded(files: Sequence[Path], targets: Sequence[BinaryIO]) -> None:
@@ -89,7 +90,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
         "embedding_length": padding.width.after,
         "feed_forward_length": padding.feed_forward.after,
         "attention.head_count": padding.heads,
-        "attention.layer_norm_rms_epsilon": epsilon.value * padding.share,
+        "attention.layer_norm_rms_epsilon": epsilon.value * padding.epsilon,
     }
     for key, number in changed.items():
         value = known[f"{architecture}.{key}"]
@@ -117,7 +118,7 @@ def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:
     row, rows = Extent(1, info.row, info.row), Extent(1, count, count)
     if name == "attn_q.bias":
         row = padding.queries
-    elif name in _NORMS or name in ("token_embd.weight", "output.weight"):
+    elif name in (*_NORMS, *_NORMS_BEHIND, "token_embd.weight", "output.weight"):
         row = padding.width
     elif name.endswith(".weight"):
         row, rows = padding.matrices.get(name.removesuffix(".weight"), (row, rows))

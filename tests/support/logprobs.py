@@ -1,0 +1,41 @@
+"""What a model makes of a prompt, in figures: a script, since mistralrs is loaded once in a process.
+
+    python -m tests.support.logprobs JSON
+
+JSON are the fields of a Load; the answer is the log-probability of each token of a greedy reply.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.pipeline import MODEL, make_pipeline
+
+PROMPT = "Write a story about a lighthouse and its keeper."
+TOKENS = 8
+
+
+def logprobs(load: dict[str, Any]) -> list[float]:
+    """Load the model and ask it."""
+    import mistralrs
+
+    pipeline = make_pipeline(wire.Load(id=1, **{**load, "files": tuple(load["files"])}))
+    request = mistralrs.ChatCompletionRequest(
+        messages=[{"role": "user", "content": PROMPT}],
+        model=MODEL,
+        temperature=0.0,
+        max_tokens=TOKENS,
+        logprobs=True,
+    )
+    response = pipeline.send_chat_completion_request(request)
+    return [each.logprob for each in response.choices[0].logprobs.content]
+
+
+if __name__ == "__main__":
+    answer = os.dup(1)
+    os.dup2(2, 1)  # mistral.rs writes there
+    os.write(answer, json.dumps(logprobs(json.loads(sys.argv[1]))).encode())
