@@ -51,7 +51,7 @@ class EngineSettings:
     """Re-quantize while loading: "auto" where the stored format is slow here, "none" never, or a format
     such as "Q8_0" or "Q4K" always."""
     pad_rows: bool = True
-    """Fill rows up with zeros while loading, where that makes a small model faster: it says the same."""
+    """Fill rows up with zeros while loading, where a fast kernel then reads the prompts of a small model."""
     threads: int | None = None
     """Threads of the engine. More than there are usable cores slows it down twentyfold."""
     prefix_cache: int = 16

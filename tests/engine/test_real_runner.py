@@ -125,7 +125,7 @@ async def test_a_follow_up_depends_on_what_was_said(engine: Engine, model: Local
     messages = [
         Message("user", CAPITAL),
         Message("assistant", "The capital of France is Paris."),
-        Message("user", "Name that city once more, in one word."),
+        Message("user", "Repeat the name of that city."),
     ]
     async with aclosing(engine.generate_chat(model, messages, GREEDY)) as events:
         assert "Paris" in text_of([event async for event in events])
