@@ -240,7 +240,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
         services.settings,
         InterfaceServices(
             engine=services.engine,
-            first_model=partial(services.wanted_model, opened.model if opened else None),
+            first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
             starter=_StarterForInterface(services.starter),
             store=services.store,

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from spnl_tui.models.facts import ModelFacts
     from spnl_tui.models.machine import Machine
 
+_log = logging.getLogger(__name__)
+
 
 class Services:
     """What commands and panes ask to do things. Close it, or use it as an asynchronous context."""
@@ -202,6 +204,28 @@ class Services:
                 f"Get it: spnl-chat pull {wanted}",
             )
         return None
+
+    async def model_to_begin_with(self, name: str | None = None) -> LocalModel | None:
+        """As `wanted_model`; where none is asked for, the one last talked to that is still here.
+
+        Raises:
+            SpnlError: as `wanted_model`.
+        """
+        if name is None and self.settings.model.default is None:
+            for last in await self._models_used_last():
+                try:
+                    if (model := await self.find_model(last)) is not None:
+                        return model
+                except SpnlError as error:  # gone or changed since, or of another program's conversation
+                    _log.info("%s, used before, cannot be used now: %s", last, error)
+        return await self.wanted_model(name)
+
+    async def _models_used_last(self) -> tuple[str, ...]:
+        try:
+            return await (await self.store()).models_used_last()
+        except SpnlError as error:
+            _log.warning("which model was used last is not known: %s", error)
+            return ()
 
     async def close(self) -> None:
         """End what was started, within two seconds."""

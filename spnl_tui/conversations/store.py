@@ -198,6 +198,16 @@ class Store:
             "SELECT DISTINCT model FROM conversation WHERE deleted = 0 AND model <> '' ORDER BY model"
         )
 
+    async def models_used_last(self, limit: int = 10) -> tuple[str, ...]:
+        """The models that conversations are set to, the one of the latest conversation first."""
+        return await self._column(
+            """
+            SELECT model FROM conversation WHERE deleted = 0 AND model <> ''
+            GROUP BY model ORDER BY max(updated_at) DESC LIMIT ?
+            """,
+            limit,
+        )
+
     async def prompts(self, limit: int = 200) -> tuple[str, ...]:
         """What the user wrote last, whatever the conversation, the latest last."""
         latest = await self._column(

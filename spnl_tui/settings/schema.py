@@ -33,7 +33,7 @@ class ModelSettings:
 
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
-    "~/models/x.gguf". Not set: the one used last."""
+    "~/models/x.gguf". Not set: in the interface the one that was talked to last, else the starter."""
     template: str | None = None
     """The chat template of every model, in place of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
     "zephyr", or a Jinja file. Not set: the model's own; one that has none continues texts."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.engine.service import Engine
 from spnl_tui.errors import HubError, StoreError
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services
 from spnl_tui.settings import ModelSettings, Settings
 from tests.support.engines import fake_model
+from tests.support.gguf_maker import make_gguf
 
 
 def test_pulls_give_way_to_a_reply_and_need_no_engine(
@@ -47,4 +50,42 @@ async def test_a_model_that_was_asked_for_and_is_not_here_is_an_error(
         await services.wanted_model("c/d")
     monkeypatch.setattr(services.starter, "locate", lambda: None)
     assert await services.wanted_model("starter") is None
+    await services.close()
+
+
+async def test_the_interface_begins_with_the_model_talked_to_last_that_is_still_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    services = Services(Settings(), Paths.below(tmp_path))
+    starter = fake_model("starter")
+    monkeypatch.setattr(services.starter, "locate", lambda: starter)
+    assert await services.model_to_begin_with() == starter
+    older, newer = (str(make_gguf(tmp_path / f"{name}.gguf")) for name in ("older", "newer"))
+    store = await services.store()
+    for name in (older, newer, "a/b", "gpt 4, of another program", ""):
+        conversation = Conversation(model=name)
+        conversation.add_turn("user", "Hello")
+        await store.add(conversation)
+    model = await services.model_to_begin_with()
+    assert model is not None
+    assert model.name == newer
+    os.remove(newer)
+    model = await services.model_to_begin_with()
+    assert model is not None
+    assert model.name == older
+    # What is asked for goes before, and so does the settings' default.
+    assert await services.model_to_begin_with("starter") == starter
+    services.settings = Settings(model=ModelSettings(default="starter"))
+    assert await services.model_to_begin_with() == starter
+    await services.close()
+
+
+async def test_without_a_store_the_starter_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = Services(Settings(), Paths.below(tmp_path))
+    starter = fake_model("starter")
+    monkeypatch.setattr(services.starter, "locate", lambda: starter)
+    services.paths.data.parent.mkdir(parents=True, exist_ok=True)
+    services.paths.data.write_text("no directory")
+    assert await services.model_to_begin_with() == starter
     await services.close()
