@@ -54,10 +54,21 @@ class Personas:
                 self._screen.run_worker(self._screen.in_use.use(model), group="model")
 
     def _name_of(self, now: Persona) -> str | None:
-        """The persona that the program was started with, if the conversation still is like it."""
+        """The persona that the conversation is like, before all the one that the program was started with.
+
+        Another one with a model is never told: choosing it is to choose the model.
+        """
         settings = self._settings
         begun = Persona(system_prompt=settings.chat.system_prompt, sampling=settings.sampling)
-        return settings.persona if now == begun else None
+        if settings.persona is not None and now == begun:
+            return settings.persona
+        alike = (
+            name
+            for name, persona in sorted(self._known.items())
+            if persona.model is None
+            and (persona.system_prompt or "", persona.sampling) == (now.system_prompt, now.sampling)
+        )
+        return next(alike, None)
 
     async def _keep(self, name: str, persona: Persona) -> None:
         assert self._services.keep_persona is not None

@@ -108,9 +108,15 @@ async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_p
         await wait_until(lambda: "Saved as wild-poet" in hint(screen))
         await it.press("ctrl+s")
         await wait_until(lambda: it.screen.conversation.system_prompt == "Rhyme.")
+        # What the conversation is like now is selected when the editor opens again.
         screen = await editor(it)
-        screen.query_one(Select).value = "wild-poet"
-        await wait_until(lambda: screen.query_one("#temperature", Input).value == "1.2")
+        assert screen.query_one(Select).value == "wild-poet"
+        screen.query_one(Select).value = "poet"
+        await wait_until(lambda: screen.query_one("#temperature", Input).value != "1.2")
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.screen.conversation.sampling.temperature != 1.2)
+        screen = await editor(it)
+        assert screen.query_one(Select).value == "poet"
     assert file.read_text().startswith("# mine\n")
     persona = load_settings(file).personas["wild-poet"]
     assert persona.system_prompt == "Rhyme."
