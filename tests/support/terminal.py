@@ -98,11 +98,13 @@ class Terminal:
         matches = what if callable(what) else lambda text: what in text
         end = time.monotonic() + timeout
         alive = True
-        while not matches(self.text):
+        while True:
+            # What matches may be half a frame, of which the rest is still on its way.
+            if matches(self.text) and not (alive and select.select([self._fd], [], [], 0.01)[0]):
+                return self.text
             if not alive or time.monotonic() > end:
                 raise AssertionError(f"{what!r} is not on the screen:\n{self.text}")
             alive = self.read()
-        return self.text
 
     def wait_end(self, timeout: float = 10.0) -> int:
         """Read until the program has ended; its exit status."""

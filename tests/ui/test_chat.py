@@ -57,6 +57,16 @@ async def test_a_prompt_is_answered_and_the_next_one_knows_it() -> None:
         assert it.screen.activity.context_length == 8192
 
 
+async def test_a_reply_is_shown_as_ended_only_when_keys_for_what_has_ended_are_taken() -> None:
+    async with chat(ScriptedEngine([reply("Paris.", pieces=3)])) as it:
+        shown: list[tuple[str, bool]] = []
+        screen = it.screen
+        screen.watch(screen, "activity", lambda now: shown.append((now.state, screen.replying)), init=False)
+        await it.ask("Capital of France?")
+        assert ("idle", False) in shown
+        assert ("idle", True) not in shown
+
+
 async def test_the_system_prompt_and_the_sampling_are_sent() -> None:
     async with chat(settings=Settings(chat=ChatSettings(system_prompt="Be brief."))) as it:
         await it.ask("Hi")
