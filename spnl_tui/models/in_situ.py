@@ -51,7 +51,7 @@ def choose_form(
     if padding is None:
         return form
     padded = padded_facts(facts, padding)
-    wide = _requantized(padded, machine, context, in_situ)
+    wide = _requantized(padded, machine, context, in_situ, padded=True)
     if not all(
         _is_rearranged(after_in_situ(wider, wide.in_situ), machine)
         for group, wider in zip(facts.tensors, padded.tensors, strict=True)
@@ -66,10 +66,13 @@ def choose_form(
     return Form(padded, wide.in_situ, True, (*wide.reasons, why))
 
 
-def _requantized(facts: ModelFacts, machine: Machine, context: int, in_situ: str | None) -> Form:
+def _requantized(
+    facts: ModelFacts, machine: Machine, context: int, in_situ: str | None, *, padded: bool = False
+) -> Form:
     if in_situ != "auto":
         return Form(facts, in_situ)
-    choice, why = choose_in_situ(facts, machine.memory_available, context, vnni=machine.vnni)
+    available = machine.memory_available
+    choice, why = choose_in_situ(facts, available, context, vnni=machine.vnni, padded=padded)
     return Form(facts, choice, reasons=(why,) if choice is not None or "memory" in why else ())
 
 
@@ -79,13 +82,14 @@ def _is_rearranged(type: str, machine: Machine) -> bool:
 
 
 def choose_in_situ(
-    facts: ModelFacts, available: int | None, context: int, *, vnni: bool = True
+    facts: ModelFacts, available: int | None, context: int, *, vnni: bool = True, padded: bool = False
 ) -> tuple[str | None, str]:
     """What to re-quantize to, None for nothing, and why in a few words.
 
     mistral.rs re-quantizes every matrix, those too that are fine as they are, so the choice is the fastest
     type that is as exact as the finest of them. `available` is the memory in bytes that it must fit in with
-    this context; None if that does not matter.
+    this context; None if that does not matter. What is `padded` is small, and loses most by being rounded
+    again: it gets the finest that is fast.
     """
     touched = [group for group in facts.tensors if quantizable(group) and group.type in KERNELS]
     # A matrix of few weights, like an expert router, is kept as floats in any file, and changes nothing.
@@ -109,6 +113,8 @@ def choose_in_situ(
     if sum(group.elements for group in touched if group.row % 256) > 0.1 * total:
         wanted: tuple[str, ...] = ("Q8_0",)
         why += ", and its rows fit no K-quant"
+    elif padded:
+        wanted = ("Q8_0",) if vnni or finest > 6.6 else ("Q6K",)
     elif finest <= 5.0:
         wanted = ("Q4K",)
     elif finest <= 6.6:
