@@ -231,7 +231,7 @@ async def _row(
     plan = plan_load(facts, machine, wish)
     verdict = assess(facts, machine, _CONTEXT, calibration, in_situ=plan.in_situ_quantization)
     measured = await measure(model, plan, repeats=2, clock=processor_time if threads == 1 else wall_clock)
-    planned = plan.in_situ_quantization or "as stored"
+    planned = (plan.in_situ_quantization or "as stored") + (", padded" if plan.pad_rows else "")
     if measured.error:
         return f"| {name} | {planned} | {verdict.runs.level} | {measured.error} |||"
     return f"| {name} | {planned} | {_figures(plan, verdict, measured)} |"

@@ -180,6 +180,7 @@ async def _measure(
     text, first = await _ask(engine, model, messages, _DECODE_TOKENS)
     messages += [Message("assistant", text), Message("user", _GO_ON)]
     _, second = await _ask(engine, model, messages, 8)
+    memory = _memory(engine)
     prefill = {}
     for tokens in prefills:
         if tokens + _DECODE_TOKENS > plan.context:
@@ -188,7 +189,8 @@ async def _measure(
         _, end = await _ask(engine, model, [Message("user", _words(tokens))], 1)
         assert end.timing.prefill_s is not None
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
-    (loaded,) = await asyncio.to_thread(engine.loaded)
+        # A runner that has grown is renewed when it is idle: then there may be none, or a small one.
+        memory = max(memory, _memory(engine))
     return Figures(
         name=name,
         plan=str(plan),
@@ -197,8 +199,12 @@ async def _measure(
         ttft_warm_s=_first_token_s(second),
         prefill_tokens_per_s=prefill,
         decode_tokens_per_s=first.timing.decode_tokens_per_s or 0.0,
-        memory_bytes=loaded.memory_bytes,
+        memory_bytes=memory,
     )
+
+
+def _memory(engine: Engine) -> int:
+    return sum(loaded.memory_bytes for loaded in engine.loaded())
 
 
 def _first_token_s(reply: wire.ReplyFinished) -> float:

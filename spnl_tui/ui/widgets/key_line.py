@@ -44,8 +44,8 @@ class KeyLine(Widget):
         self.keys = tuple(first.values())
 
     def render(self) -> Content:
-        """The line, of which the end may be cut off."""
-        return self._line()[self.left_out :]
+        """The line; "…" at its end says that there is more."""
+        return self._line()[self.left_out :].truncate(self.size.width, ellipsis=True)
 
     def _line(self) -> Content:
         parts = []
