@@ -44,10 +44,22 @@ class KeyLine(Widget):
         self.keys = tuple(first.values())
 
     def render(self) -> Content:
-        """The line; "…" at its end says that there is more."""
-        return self._line()[self.left_out :].truncate(self.size.width, ellipsis=True)
+        """The line, or as many whole keys of it as there is room for, and "…"."""
+        room, line = self.size.width, self._line()
+        if self.left_out or line.cell_length <= room:
+            return line[self.left_out :].truncate(room, ellipsis=True)
+        parts, used = [], 0
+        for part in self._parts():
+            used += part.cell_length + 1
+            if used >= room:
+                break
+            parts.append(part)
+        return Content(" ").join([*parts, Content("…")])
 
     def _line(self) -> Content:
+        return Content(" ").join(self._parts())
+
+    def _parts(self) -> list[Content]:
         parts = []
         for key, name, what, _ in self.keys:
             part = Content.assemble(
@@ -56,7 +68,7 @@ class KeyLine(Widget):
             )
             ground = "$block-hover-background" if key == self.hovered else "$footer-item-background"
             parts.append(part.stylize_before(f"on {ground}").stylize(Style.from_meta({"key": key})))
-        return Content(" ").join(parts)
+        return parts
 
     def validate_left_out(self, left_out: int) -> int:
         """No further than to the end of the line."""
