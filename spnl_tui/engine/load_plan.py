@@ -106,11 +106,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
     # A long context is worth less than weights that compute fast, so those are settled first.
-    form = (
-        _form(facts, machine, wish.context or min(context, LEAST_CONTEXT), wish)
-        if on_cpu
-        else Form(facts, None)
-    )
+    form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
 
     def memory(context: int) -> MemoryEstimate:
@@ -168,8 +164,10 @@ def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device
     return wish.device
 
 
-def _form(facts: ModelFacts, machine: Machine, context: int, wish: LoadOverrides) -> Form:
+def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish: LoadOverrides) -> Form:
     in_situ = None if wish.in_situ_quantization == "none" else wish.in_situ_quantization
+    if not on_cpu:
+        return Form(facts, None if in_situ == "auto" else in_situ)
     return choose_form(facts, machine, context, in_situ=in_situ, pad_rows=wish.pad_rows)
 
 

@@ -143,6 +143,8 @@ def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
     on_gpu = plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), LoadOverrides(max_concurrent=8))
     assert (on_gpu.device, on_gpu.max_sequences, on_gpu.paged_attention) == ("cuda", 8, True)
     assert on_gpu.in_situ_quantization is None
+    wish = LoadOverrides(in_situ_quantization="Q4K")
+    assert plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), wish).in_situ_quantization == "Q4K"
     assert "MISTRALRS_CPU_KV_F32" not in on_gpu.environment
 
 
