@@ -74,9 +74,10 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     target.write(shard.metadata)
     target.write(added)
     target.writelines(infos)
+    target.write(bytes(-target.tell() % shard.alignment))
     for info in shard.tensors:
-        target.write(bytes(-target.tell() % shard.alignment))
         target.write(_padded(info, shard.data(info), padding))
+        target.write(bytes(-target.tell() % shard.alignment))  # mistral.rs wants it behind the last, too
     target.flush()
 
 

@@ -15,11 +15,12 @@ from spnl_tui.engine.padded_gguf import write_padded
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.in_situ import choose_form
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory
 from spnl_tui.models.padding import find_padding, padded_facts
-from tests.support.gguf_maker import make_gguf, make_sharded_gguf
+from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 
 LAPTOP = Machine(
     cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
@@ -137,6 +138,18 @@ def test_shards_are_padded_one_by_one(tmp_path: Path) -> None:
     for shard, copy in zip(shards, copies, strict=True):
         shard.write_bytes(copy.getvalue())
     assert read_file_facts(*shards).tensors == read_file_facts(whole).tensors
+
+
+def test_the_data_of_every_tensor_are_filled_up(tmp_path: Path) -> None:
+    """Of the last one, too: mistral.rs refuses a file that ends before. 513 rows of 816 bytes are odd."""
+    spec = GgufSpec(width=576, feed_forward=1536, heads=9, kv_heads=3, vocabulary=513)
+    embedding, *others = tensors_of(spec)
+    write_gguf(tmp_path / "m.gguf", metadata_of(spec), [*others, embedding])
+    path = padded_copy(tmp_path / "padded.gguf", tmp_path / "m.gguf")
+    last = GGUFReader(path).tensors[-1]
+    assert last.name == "token_embd.weight"
+    assert last.n_bytes % 32
+    assert path.stat().st_size % 32 == 0
 
 
 def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
