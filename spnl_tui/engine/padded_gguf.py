@@ -11,12 +11,14 @@ from typing import BinaryIO
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.gguf import file_source, read_file_facts
-from spnl_tui.models.gguf_header import SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
+from spnl_tui.models.gguf_header import ARRAY, SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
 from spnl_tui.models.padding import Extent, Padding, find_padding
 
 _U32 = 4
 _COUNTS = struct.Struct("<QQ")
 _COUNTS_AT = 8
+_LIST = struct.Struct("<IQ")
+"""What is before the items of a list: their type, and how many there are."""
 _NORMS = ("attn_norm.weight", "ffn_norm.weight", "output_norm.weight")
 _NORMS_BEHIND = ("post_attention_norm.weight", "post_ffw_norm.weight")
 
@@ -94,8 +96,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
         "attention.layer_norm_rms_epsilon": epsilon.value * padding.epsilon,
     }
     for key, number in changed.items():
-        value = known[f"{architecture}.{key}"]
-        SCALARS[value.type].pack_into(shard.metadata, value.position, number)
+        _put(shard.metadata, known[f"{architecture}.{key}"], number)
     told = {
         "attention.head_count_kv": padding.keys.parts,
         "attention.key_length": padding.keys.before,
@@ -108,6 +109,15 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
             added.append(struct.pack("<Q", len(name)) + name.encode() + struct.pack("<II", _U32, number))
     _COUNTS.pack_into(shard.metadata, _COUNTS_AT, len(shard.tensors), len(shard.values) + len(added))
     return b"".join(added)
+
+
+def _put(metadata: bytearray, value: Value, number: float) -> None:
+    """In place of the value; of a list, which says the same of each layer, in place of each item."""
+    kind, count, at = value.type, 1, value.position
+    if kind == ARRAY:
+        (kind, count), at = _LIST.unpack_from(metadata, at), at + _LIST.size
+    for item in range(count):
+        SCALARS[kind].pack_into(metadata, at + item * SCALARS[kind].size, number)
 
 
 def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:

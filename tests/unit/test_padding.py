@@ -165,6 +165,18 @@ def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
     assert (facts.heads, facts.kv_heads, facts.key_width, facts.value_width) == (20, 5, 64, 64)
 
 
+@pytest.mark.parametrize("key", ["embedding_length", "feed_forward_length", "attention.head_count"])
+def test_metadata_may_be_lists(key: str, tmp_path: Path) -> None:
+    """One number for each layer: mistral.rs takes them where they are all the same."""
+    number = {"embedding_length": 960, "feed_forward_length": 1248, "attention.head_count": 15}[key]
+    metadata = {f"llama.{key}": [number, number]}
+    path = make_gguf(tmp_path / "m.gguf", **{**NARROW, "feed_forward": 1248}, metadata=metadata)
+    facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
+    assert (facts.embedding_width, facts.feed_forward_width, facts.heads) == (1024, 1280, 20)
+    written = GGUFReader(tmp_path / "padded.gguf").fields[f"llama.{key}"].contents()
+    assert written == [written[0]] * 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
