@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spnl_tui.errors import ModelFileError
+from spnl_tui.models.facts import clean
 from spnl_tui.models.gguf import file_source, read_file_facts
 from spnl_tui.models.gguf_header import ARRAY, SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
 from spnl_tui.models.padding import Extent, Padding, find_padding
@@ -33,14 +34,14 @@ def write_padded(files: Sequence[Path], targets: Sequence[BinaryIO]) -> None:
     facts = read_file_facts(*files)
     padding = find_padding(facts)
     if padding is None:
-        raise ModelFileError(
-            "The rows of this model cannot be padded",
-            f"{files[0].name} has none that need it, or is not built as those that can be.",
-            "Set engine.pad_rows to false.",
-        )
+        raise _cannot(f"{files[0].name} has none that need it, or is not built as those that can be.")
     for file, target in zip(files, targets, strict=True):
         with file.open("rb") as stream:
             _write(_Shard(file, stream), target, padding, facts.architecture)
+
+
+def _cannot(why: str) -> ModelFileError:
+    return ModelFileError("The rows of this model cannot be padded", why, "Set engine.pad_rows to false.")
 
 
 class _Shard:
@@ -67,6 +68,9 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     infos, offset = [], 0
     for info in shard.tensors:
         row, rows = _extents(info, padding)
+        if (info.row, info.elements) != (row.sizes[0], row.sizes[0] * rows.sizes[0]):
+            # The facts are sums over all tensors, in which one can be too large and another too small.
+            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header tells.")
         shape = (row.sizes[1], rows.sizes[1])[: len(info.shape)]
         name = info.name.encode()
         infos.append(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(shape)))

@@ -199,6 +199,27 @@ def test_what_is_left_as_it_is(changes: dict[str, Any], facts: Any, tmp_path: Pa
         write_padded([tmp_path / "m.gguf"], [io.BytesIO()])
 
 
+def test_a_type_that_is_not_known_is_left_to_mistral_rs(facts: Any) -> None:
+    model = facts(**NARROW)
+    unknown = [
+        replace(group, type="type 99", bytes=0) if group.role == "embedding" else group
+        for group in model.tensors
+    ]
+    assert find_padding(model) is not None
+    assert find_padding(replace(model, tensors=tuple(unknown))) is None
+
+
+def test_tensors_of_a_wrong_shape_are_an_error(tmp_path: Path) -> None:
+    """Also where one is as much too small as another is too large: the sums are right then."""
+    spec = GgufSpec(**NARROW)
+    other = {"blk.0.ffn_gate.weight": 1248, "blk.1.ffn_gate.weight": 1312}
+    tensors = [replace(t, shape=(960, other[t.name])) if t.name in other else t for t in tensors_of(spec)]
+    write_gguf(tmp_path / "m.gguf", metadata_of(spec), tensors)
+    assert find_padding(read_file_facts(tmp_path / "m.gguf")) is not None
+    with pytest.raises(ModelFileError, match=r"blk\.0\.ffn_gate\.weight does not have the shape"):
+        padded_copy(tmp_path / "padded.gguf", tmp_path / "m.gguf")
+
+
 @pytest.mark.parametrize(
     ("stored", "machine", "wish", "padded", "in_situ"),
     [
