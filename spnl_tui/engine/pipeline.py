@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.padded_gguf import write_padded
@@ -76,9 +76,17 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
 
 def _padded(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
     """Copies with padded rows, in memory: they are gone when this process is, however it ends."""
-    copies = [stack.enter_context(os.fdopen(os.memfd_create("padded"), "w+b")) for _ in files]
+    copies = [stack.enter_context(_copy_to_load()) for _ in files]
     write_padded(files, copies)
     return [Path(f"/proc/self/fd/{copy.fileno()}") for copy in copies]
+
+
+@contextlib.contextmanager
+def _copy_to_load() -> Iterator[BinaryIO]:
+    with os.fdopen(os.memfd_create("padded"), "w+b") as copy:
+        yield copy
+        # mistral.rs has copied all of it, but keeps it mapped as long as the model, and so it in memory.
+        copy.truncate(0)
 
 
 def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
