@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, quants
 
+from spnl_tui.engine.failures import load_failure
 from spnl_tui.engine.padded_gguf import write_padded
+from spnl_tui.engine.pipeline import padded_copies
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.gguf import read_file_facts
@@ -218,6 +224,32 @@ def test_tensors_of_a_wrong_shape_are_an_error(tmp_path: Path) -> None:
     assert find_padding(read_file_facts(tmp_path / "m.gguf")) is not None
     with pytest.raises(ModelFileError, match=r"blk\.0\.ffn_gate\.weight does not have the shape"):
         padded_copy(tmp_path / "padded.gguf", tmp_path / "m.gguf")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
+def test_without_a_memfd_the_copy_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_gguf(tmp_path / "m.gguf", **NARROW)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with contextlib.ExitStack() as stack:
+        (copy,) = padded_copies([path], stack)
+        assert str(folder) in os.readlink(copy)
+        assert not os.listdir(folder)  # it has no name, and ends with the process
+        assert read_file_facts(copy).embedding_width == 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
+def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_gguf(tmp_path / "m.gguf", **NARROW)
+    monkeypatch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_RDWR), raising=False)
+    with pytest.raises(ModelFileError) as raised, contextlib.ExitStack() as stack:
+        padded_copies([path], stack)
+    told = load_failure(1, raised.value)
+    assert told.title == "The rows of this model could not be padded"
+    assert told.message == "Writing a copy of it failed: No space left on device."
+    assert "engine.pad_rows" in told.hint
 
 
 @pytest.mark.parametrize(
