@@ -16,6 +16,7 @@ import pytest
 from gguf import GGUFReader, quants
 
 from spnl_tui.engine.failures import load_failure
+from spnl_tui.engine.load_plan import plan_load
 from spnl_tui.engine.padded_gguf import write_padded
 from spnl_tui.engine.pipeline import padded_copies
 from spnl_tui.errors import ModelFileError
@@ -280,6 +281,18 @@ def test_the_form(
     assert (form.pad_rows, form.in_situ) == (padded, in_situ)
     assert any("rows padded from 960 to 1,024" in reason for reason in form.reasons) == padded
     assert form.facts.embedding_width == (1024 if padded else 960)
+
+
+def test_the_plan_counts_the_copy_while_loading(facts: Any) -> None:
+    """Room is made for as much as the plan says: without it two models could be loaded where one fits."""
+    model = facts(matrix="Q8_0", **NARROW)
+    padding = find_padding(model)
+    assert padding is not None
+    padded = padded_facts(model, padding)
+    copy = sum(group.bytes for group in padded.tensors)
+    plan = plan_load(model, LAPTOP)
+    assert plan.pad_rows
+    assert plan.memory.loading == estimate_memory(padded, None, plan.context).loading + copy
 
 
 def test_short_memory_leaves_rows_alone(facts: Any) -> None:
