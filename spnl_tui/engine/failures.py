@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.errors import SpnlError
 
 
 class PromptTooLong(Exception):
@@ -24,6 +25,8 @@ class CannotGoOn(Exception):
 
 def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
     """The event for a load that failed."""
+    if isinstance(error, SpnlError):
+        return _failure(command_id, "load", error.title, error.message, error.hint)
     return _failure(command_id, "load", "The model could not be loaded", first_line(error))
 
 

@@ -8,7 +8,7 @@ are wrong: a stored format without a fast CPU kernel (4 to 7 times slower), more
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spnl_tui.models.facts import ModelFacts
@@ -112,7 +112,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     def memory(context: int) -> MemoryEstimate:
         bytes_each = 4 if on_cpu else 2
         kept = wish.prefix_cache > 0
-        return estimate_memory(
+        estimate = estimate_memory(
             form.facts,
             form.in_situ,
             context,
@@ -120,6 +120,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
             prefix_cache=kept,
             vnni=machine.vnni,
         )
+        return replace(estimate, loading=estimate.loading + form.copy_bytes)
 
     wanted, may_cut = context, on_cpu and wish.context is None
     while may_cut and context > LEAST_CONTEXT and memory(context).total > machine.memory_available:

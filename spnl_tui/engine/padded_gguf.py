@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spnl_tui.errors import ModelFileError
+from spnl_tui.models.facts import clean
 from spnl_tui.models.gguf import file_source, read_file_facts
-from spnl_tui.models.gguf_header import SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
+from spnl_tui.models.gguf_header import ARRAY, SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
 from spnl_tui.models.padding import Extent, Padding, find_padding
 
 _U32 = 4
 _COUNTS = struct.Struct("<QQ")
 _COUNTS_AT = 8
+_LIST = struct.Struct("<IQ")
+"""What is before the items of a list: their type, and how many there are."""
 _NORMS = ("attn_norm.weight", "ffn_norm.weight", "output_norm.weight")
 _NORMS_BEHIND = ("post_attention_norm.weight", "post_ffw_norm.weight")
 
@@ -31,14 +34,14 @@ def write_padded(files: Sequence[Path], targets: Sequence[BinaryIO]) -> None:
     facts = read_file_facts(*files)
     padding = find_padding(facts)
     if padding is None:
-        raise ModelFileError(
-            "The rows of this model cannot be padded",
-            f"{files[0].name} has none that need it, or is not built as those that can be.",
-            "Set engine.pad_rows to false.",
-        )
+        raise _cannot(f"{files[0].name} has none that need it, or is not built as those that can be.")
     for file, target in zip(files, targets, strict=True):
         with file.open("rb") as stream:
             _write(_Shard(file, stream), target, padding, facts.architecture)
+
+
+def _cannot(why: str) -> ModelFileError:
+    return ModelFileError("The rows of this model cannot be padded", why, "Set engine.pad_rows to false.")
 
 
 class _Shard:
@@ -65,6 +68,9 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     infos, offset = [], 0
     for info in shard.tensors:
         row, rows = _extents(info, padding)
+        if (info.row, info.elements) != (row.sizes[0], row.sizes[0] * rows.sizes[0]):
+            # The facts are sums over all tensors, in which one can be too large and another too small.
+            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header tells.")
         shape = (row.sizes[1], rows.sizes[1])[: len(info.shape)]
         name = info.name.encode()
         infos.append(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(shape)))
@@ -74,9 +80,10 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     target.write(shard.metadata)
     target.write(added)
     target.writelines(infos)
+    target.write(bytes(-target.tell() % shard.alignment))
     for info in shard.tensors:
-        target.write(bytes(-target.tell() % shard.alignment))
         target.write(_padded(info, shard.data(info), padding))
+        target.write(bytes(-target.tell() % shard.alignment))  # mistral.rs wants it behind the last, too
     target.flush()
 
 
@@ -93,8 +100,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
         "attention.layer_norm_rms_epsilon": epsilon.value * padding.epsilon,
     }
     for key, number in changed.items():
-        value = known[f"{architecture}.{key}"]
-        SCALARS[value.type].pack_into(shard.metadata, value.position, number)
+        _put(shard.metadata, known[f"{architecture}.{key}"], number)
     told = {
         "attention.head_count_kv": padding.keys.parts,
         "attention.key_length": padding.keys.before,
@@ -107,6 +113,15 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
             added.append(struct.pack("<Q", len(name)) + name.encode() + struct.pack("<II", _U32, number))
     _COUNTS.pack_into(shard.metadata, _COUNTS_AT, len(shard.tensors), len(shard.values) + len(added))
     return b"".join(added)
+
+
+def _put(metadata: bytearray, value: Value, number: float) -> None:
+    """In place of the value; of a list, which says the same of each layer, in place of each item."""
+    kind, count, at = value.type, 1, value.position
+    if kind == ARRAY:
+        (kind, count), at = _LIST.unpack_from(metadata, at), at + _LIST.size
+    for item in range(count):
+        SCALARS[kind].pack_into(metadata, at + item * SCALARS[kind].size, number)
 
 
 def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:

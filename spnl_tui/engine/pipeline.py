@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.padded_gguf import write_padded
+from spnl_tui.errors import ModelFileError
 from spnl_tui.models.request import Grammar, Sampling
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
             names = [Path(file).name for file in command.files]
             sources = [Path(command.directory, file).resolve() for file in command.files]
             if command.pad_rows:
-                sources = _padded(sources, stack)
+                sources = padded_copies(sources, stack)
             for name, source in zip(names, sources, strict=True):
                 (links / name).symlink_to(source)
             which = mistralrs.Which.GGUF(
@@ -74,11 +75,40 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
         return mistralrs.Runner(which=which, **arguments)
 
 
-def _padded(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
-    """Copies with padded rows, in memory: they are gone when this process is, however it ends."""
-    copies = [stack.enter_context(os.fdopen(os.memfd_create("padded"), "w+b")) for _ in files]
-    write_padded(files, copies)
+def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
+    """Copies with padded rows. They are gone when this process is, however it ends.
+
+    Raises:
+        ModelFileError: they cannot be made.
+    """
+    try:
+        copies = [stack.enter_context(_copy_to_load()) for _ in files]
+        write_padded(files, copies)
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ModelFileError(
+            "The rows of this model could not be padded",
+            f"Writing a copy of it failed: {reason or 'there is not enough memory'}.",
+            "Set engine.pad_rows to false, or choose a smaller quantization.",
+        ) from error
     return [Path(f"/proc/self/fd/{copy.fileno()}") for copy in copies]
+
+
+@contextlib.contextmanager
+def _copy_to_load() -> Iterator[BinaryIO]:
+    with _nameless_file() as copy:
+        yield copy
+        # mistral.rs has copied all of it, but keeps it mapped as long as the model, and so it in memory.
+        copy.truncate(0)
+
+
+def _nameless_file() -> BinaryIO:
+    """In memory, or on disk where there is no such thing."""
+    try:
+        return os.fdopen(os.memfd_create("padded"), "w+b")
+    except (AttributeError, OSError):
+        # Pythons built for any Linux, as conda's and until mid-2026 uv's, lack it, and sandboxes forbid it.
+        return cast("BinaryIO", tempfile.TemporaryFile())
 
 
 def sampling_arguments(sampling: Sampling) -> dict[str, Any]:

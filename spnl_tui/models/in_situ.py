@@ -32,6 +32,11 @@ class Form:
     reasons: tuple[str, ...] = ()
     """In a few words each."""
 
+    @property
+    def copy_bytes(self) -> int:
+        """Of the padded copy, which is in memory until the model is loaded."""
+        return sum(group.bytes for group in self.facts.tensors) if self.pad_rows else 0
+
 
 def choose_form(
     facts: ModelFacts,
@@ -59,11 +64,9 @@ def choose_form(
     ):
         return form
     estimate = estimate_memory(padded, wide.in_situ, context, vnni=machine.vnni)
-    # The padded copy is in memory until the model is loaded.
-    if estimate.peak + sum(group.bytes for group in padded.tensors) > machine.memory_available:
-        return form
     why = f"rows padded from {padding.width.before:,} to {padding.width.after:,}"
-    return Form(padded, wide.in_situ, True, (*wide.reasons, why))
+    wide = Form(padded, wide.in_situ, True, (*wide.reasons, why))
+    return form if estimate.peak + wide.copy_bytes > machine.memory_available else wide
 
 
 def _requantized(

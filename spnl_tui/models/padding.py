@@ -158,6 +158,8 @@ def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
     found: dict[int, int] = {}
     vectors = 0
     for group in facts.tensors:
+        if not group.bytes:
+            return False  # of an unknown type
         if group.role == "matrix":
             found[group.row] = found.get(group.row, 0) + group.elements
         elif group.role == "vector" and group.type == "F32":

@@ -25,7 +25,7 @@ from tests.support.requantize import requantize
 from tests.unit.test_padding import GEMMA, NARROW, QWEN
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(os, "memfd_create"), reason="rows are padded on Linux only: nothing to test"
+    sys.platform != "linux", reason="rows are padded on Linux only: nothing to test"
 )
 
 
@@ -95,6 +95,38 @@ async def test_the_memory_is_as_foretold(starter_gguf: Path, tmp_path: Path) -> 
     measured = await measure(model, plan)
     assert measured.error is None
     assert measured.loaded_bytes == pytest.approx(memory.weights + memory.overhead, rel=0.15)
+
+
+LOAD = """
+import json, sys
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.pipeline import make_pipeline
+load = json.loads(sys.argv[1])
+pipeline = make_pipeline(wire.Load(id=1, **{**load, "files": tuple(load["files"])}))
+with open("/proc/self/status") as status:
+    shared = next(int(line.split()[1]) for line in status if line.startswith("RssShmem"))
+print("shared", shared, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("in_situ", [None, "Q8_0"])
+async def test_the_copy_is_given_back_when_the_model_is_loaded(in_situ: str | None, tmp_path: Path) -> None:
+    path = make_gguf(tmp_path / "m.gguf", width=576, feed_forward=1536, heads=9, kv_heads=3)
+    load = {
+        "format": "gguf",
+        "directory": str(tmp_path),
+        "files": [path.name],
+        "pad_rows": True,
+        "in_situ_quantization": in_situ,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LOAD, json.dumps(load)),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **runner_environment(2, on_cpu=True)},
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0
+    assert b"shared 0\n" in said
 
 
 def pads(machine: Machine) -> Machine:

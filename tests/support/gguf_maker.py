@@ -66,14 +66,14 @@ class GgufSpec:
 def make_gguf(path: Path, spec: GgufSpec | None = None, **changes: Any) -> Path:
     """Write the model, and return its path. `changes` are fields of GgufSpec."""
     spec = spec or GgufSpec(**changes)
-    write_gguf(path, metadata_of(spec), list(_tensors(spec)), spec.seed)
+    write_gguf(path, metadata_of(spec), list(tensors_of(spec)), spec.seed)
     return path
 
 
 def make_sharded_gguf(directory: Path, stem: str, shards: int, **changes: Any) -> list[Path]:
     """Write the model as `stem-00001-of-0000N.gguf` and so on, as llama.cpp's gguf-split does."""
     spec = GgufSpec(**changes)
-    tensors = list(_tensors(spec))
+    tensors = list(tensors_of(spec))
     size = -(-len(tensors) // shards)
     paths = []
     for number in range(shards):
@@ -161,7 +161,8 @@ def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
     return values
 
 
-def _tensors(spec: GgufSpec) -> Iterator[Tensor]:
+def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
+    """The tensors, as write_gguf takes them."""
     kind, width, ff = spec.architecture, spec.width, spec.feed_forward
     head = spec.head_width or width // spec.heads
     q, kv = head * spec.heads, head * spec.kv_heads

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +15,19 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, quants
 
+from spnl_tui.engine.failures import load_failure
+from spnl_tui.engine.load_plan import plan_load
 from spnl_tui.engine.padded_gguf import write_padded
+from spnl_tui.engine.pipeline import padded_copies
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.in_situ import choose_form
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory
 from spnl_tui.models.padding import find_padding, padded_facts
-from tests.support.gguf_maker import make_gguf, make_sharded_gguf
+from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 
 LAPTOP = Machine(
     cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
@@ -68,6 +76,9 @@ def test_the_mean_of_the_squares_is_put_right(tmp_path: Path) -> None:
     """Of 1,024 elements 960 are not padding: of the same sum the mean is by so much smaller."""
     path = padded_copy(tmp_path / "padded.gguf", make_gguf(tmp_path / "m.gguf", **NARROW))
     assert read_file_facts(path).norm_epsilon == pytest.approx(1e-5 * 960 / 1024)
+    # Gemma 3's residual stream grows with its width, and the sum with it.
+    path = padded_copy(tmp_path / "padded.gguf", make_gguf(tmp_path / "m.gguf", **GEMMA))
+    assert read_file_facts(path).norm_epsilon == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +116,10 @@ def _by_role(facts: ModelFacts) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("matrix", ["Q4_1", "Q8_0", "F16"])
 @pytest.mark.parametrize("shape", [NARROW, QWEN, GEMMA], ids=["llama", "qwen2", "gemma3"])
 def test_weights_stay_and_the_rest_is_zero(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
-    path = make_gguf(tmp_path / "m.gguf", matrix=matrix, layers=1, **shape)
+    path = tmp_path / "m.gguf"
+    spec = GgufSpec(matrix=matrix, layers=1, **shape)
+    # Norms and biases of noise as well: of ones and zeros any order is right.
+    write_gguf(path, metadata_of(spec), [replace(tensor, fill=None) for tensor in tensors_of(spec)])
     before, after = weights(path), weights(padded_copy(tmp_path / "padded.gguf", path))
     assert before.keys() == after.keys()
     kv_heads = shape["kv_heads"]
@@ -139,6 +153,18 @@ def test_shards_are_padded_one_by_one(tmp_path: Path) -> None:
     assert read_file_facts(*shards).tensors == read_file_facts(whole).tensors
 
 
+def test_the_data_of_every_tensor_are_filled_up(tmp_path: Path) -> None:
+    """Of the last one, too: mistral.rs refuses a file that ends before. 513 rows of 816 bytes are odd."""
+    spec = GgufSpec(width=576, feed_forward=1536, heads=9, kv_heads=3, vocabulary=513)
+    embedding, *others = tensors_of(spec)
+    write_gguf(tmp_path / "m.gguf", metadata_of(spec), [*others, embedding])
+    path = padded_copy(tmp_path / "padded.gguf", tmp_path / "m.gguf")
+    last = GGUFReader(path).tensors[-1]
+    assert last.name == "token_embd.weight"
+    assert last.n_bytes % 32
+    assert path.stat().st_size % 32 == 0
+
+
 def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
     """Without them mistral.rs would make them of those that have changed."""
     left_out = {f"llama.attention.{key}": None for key in ("key_length", "value_length", "head_count_kv")}
@@ -150,6 +176,18 @@ def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **NARROW)
     facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
     assert (facts.heads, facts.kv_heads, facts.key_width, facts.value_width) == (20, 5, 64, 64)
+
+
+@pytest.mark.parametrize("key", ["embedding_length", "feed_forward_length", "attention.head_count"])
+def test_metadata_may_be_lists(key: str, tmp_path: Path) -> None:
+    """One number for each layer: mistral.rs takes them where they are all the same."""
+    number = {"embedding_length": 960, "feed_forward_length": 1248, "attention.head_count": 15}[key]
+    metadata = {f"llama.{key}": [number, number]}
+    path = make_gguf(tmp_path / "m.gguf", **{**NARROW, "feed_forward": 1248}, metadata=metadata)
+    facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
+    assert (facts.embedding_width, facts.feed_forward_width, facts.heads) == (1024, 1280, 20)
+    written = GGUFReader(tmp_path / "padded.gguf").fields[f"llama.{key}"].contents()
+    assert written == [written[0]] * 2
 
 
 @pytest.mark.parametrize(
@@ -172,6 +210,53 @@ def test_what_is_left_as_it_is(changes: dict[str, Any], facts: Any, tmp_path: Pa
     assert not choose_form(model, LAPTOP, 2048).pad_rows
     with pytest.raises(ModelFileError, match="cannot be padded"):
         write_padded([tmp_path / "m.gguf"], [io.BytesIO()])
+
+
+def test_a_type_that_is_not_known_is_left_to_mistral_rs(facts: Any) -> None:
+    model = facts(**NARROW)
+    unknown = [
+        replace(group, type="type 99", bytes=0) if group.role == "embedding" else group
+        for group in model.tensors
+    ]
+    assert find_padding(model) is not None
+    assert find_padding(replace(model, tensors=tuple(unknown))) is None
+
+
+def test_tensors_of_a_wrong_shape_are_an_error(tmp_path: Path) -> None:
+    """Also where one is as much too small as another is too large: the sums are right then."""
+    spec = GgufSpec(**NARROW)
+    other = {"blk.0.ffn_gate.weight": 1248, "blk.1.ffn_gate.weight": 1312}
+    tensors = [replace(t, shape=(960, other[t.name])) if t.name in other else t for t in tensors_of(spec)]
+    write_gguf(tmp_path / "m.gguf", metadata_of(spec), tensors)
+    assert find_padding(read_file_facts(tmp_path / "m.gguf")) is not None
+    with pytest.raises(ModelFileError, match=r"blk\.0\.ffn_gate\.weight does not have the shape"):
+        padded_copy(tmp_path / "padded.gguf", tmp_path / "m.gguf")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
+def test_without_a_memfd_the_copy_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_gguf(tmp_path / "m.gguf", **NARROW)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with contextlib.ExitStack() as stack:
+        (copy,) = padded_copies([path], stack)
+        assert str(folder) in os.readlink(copy)
+        assert not os.listdir(folder)  # it has no name, and ends with the process
+        assert read_file_facts(copy).embedding_width == 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
+def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_gguf(tmp_path / "m.gguf", **NARROW)
+    monkeypatch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_RDWR), raising=False)
+    with pytest.raises(ModelFileError) as raised, contextlib.ExitStack() as stack:
+        padded_copies([path], stack)
+    told = load_failure(1, raised.value)
+    assert told.title == "The rows of this model could not be padded"
+    assert told.message == "Writing a copy of it failed: No space left on device."
+    assert "engine.pad_rows" in told.hint
 
 
 @pytest.mark.parametrize(
@@ -202,6 +287,18 @@ def test_the_form(
     assert (form.pad_rows, form.in_situ) == (padded, in_situ)
     assert any("rows padded from 960 to 1,024" in reason for reason in form.reasons) == padded
     assert form.facts.embedding_width == (1024 if padded else 960)
+
+
+def test_the_plan_counts_the_copy_while_loading(facts: Any) -> None:
+    """Room is made for as much as the plan says: without it two models could be loaded where one fits."""
+    model = facts(matrix="Q8_0", **NARROW)
+    padding = find_padding(model)
+    assert padding is not None
+    padded = padded_facts(model, padding)
+    copy = sum(group.bytes for group in padded.tensors)
+    plan = plan_load(model, LAPTOP)
+    assert plan.pad_rows
+    assert plan.memory.loading == estimate_memory(padded, None, plan.context).loading + copy
 
 
 def test_short_memory_leaves_rows_alone(facts: Any) -> None:
