@@ -79,7 +79,7 @@ class Store:
         await self._database.write(lambda connection: rows.save_details(connection, details, tags))
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        """Save a turn, new or changed, and which branch is the active one.
+        """Save a turn, new or changed, which branch is the active one, and the model that is talked to.
 
         Of a conversation that is stored already nothing else is saved, so that what another program has
         changed (its title, say) stays. One that is not, or no longer, stored is saved whole; one that another
@@ -95,6 +95,7 @@ class Store:
                 """
                 UPDATE conversation
                 SET chosen = :chosen, updated_at = max(updated_at, :updated_at),
+                    model = CASE :model WHEN '' THEN model ELSE :model END,
                     deleted = deleted * :deleted_here
                 WHERE id = :id RETURNING key
                 """,

@@ -132,6 +132,19 @@ async def test_saving_a_turn_leaves_what_others_changed(store: Store) -> None:
     assert (loaded.title, loaded.tags, len(loaded)) == ("Renamed", ("new",), 2)
 
 
+async def test_a_conversation_that_goes_on_with_another_model_is_of_that_one(store: Store) -> None:
+    first = talk("Hello", model="first")
+    await store.add(first)
+    await store.add(talk("Good day", model="between"))
+    first.model = "second"
+    await store.save_turn(first, first.add_turn("user", "And you?"))
+    assert (await store.load(first.id)).model == "second"
+    assert await store.models_used_last() == ("second", "between")
+    first.model = ""  # none is known yet
+    await store.save_turn(first, first.add_turn("user", "Well?"))
+    assert (await store.load(first.id)).model == "second"
+
+
 async def test_the_active_branch_is_kept_with_the_turn(store: Store) -> None:
     conversation = talk("q", "a1", "q2")
     await store.add(conversation)
