@@ -200,14 +200,20 @@ class Store:
         )
 
     async def models_used_last(self, limit: int = 10) -> tuple[str, ...]:
-        """The models that conversations are set to, the one of the latest conversation first."""
-        return await self._column(
+        """The models that replied last, the latest first; not one that was only compared with."""
+        # CROSS JOIN: from the newest turn down, however many there are.
+        latest = await self._column(
             """
-            SELECT model FROM conversation WHERE deleted = 0 AND model <> ''
-            GROUP BY model ORDER BY max(updated_at) DESC LIMIT ?
-            """,
-            limit,
+            SELECT t.model FROM turn t CROSS JOIN conversation c ON c.key = t.conversation
+            WHERE t.role = 'assistant' AND t.text <> '' AND t.model <> '' AND t.deleted = 0 AND c.deleted = 0
+            AND (t.model = c.model OR NOT EXISTS (
+                SELECT 1 FROM turn other WHERE other.conversation = c.key
+                AND other.role = 'assistant' AND other.text <> '' AND other.model = c.model
+            ))
+            ORDER BY t.key DESC LIMIT 200
+            """
         )
+        return tuple(dict.fromkeys(latest))[:limit]
 
     async def prompts(self, limit: int = 200) -> tuple[str, ...]:
         """What the user wrote last, whatever the conversation, the latest last."""
