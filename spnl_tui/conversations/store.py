@@ -79,7 +79,7 @@ class Store:
         await self._database.write(lambda connection: rows.save_details(connection, details, tags))
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        """Save a turn, new or changed, and which branch is the active one.
+        """Save a turn, new or changed, which branch is the active one, and the model that is talked to.
 
         Of a conversation that is stored already nothing else is saved, so that what another program has
         changed (its title, say) stays. One that is not, or no longer, stored is saved whole; one that another
@@ -95,6 +95,7 @@ class Store:
                 """
                 UPDATE conversation
                 SET chosen = :chosen, updated_at = max(updated_at, :updated_at),
+                    model = CASE :model WHEN '' THEN model ELSE :model END,
                     deleted = deleted * :deleted_here
                 WHERE id = :id RETURNING key
                 """,
@@ -199,14 +200,20 @@ class Store:
         )
 
     async def models_used_last(self, limit: int = 10) -> tuple[str, ...]:
-        """The models that conversations are set to, the one of the latest conversation first."""
-        return await self._column(
+        """The models that replied last, the latest first; not one that was only compared with."""
+        # CROSS JOIN: from the newest turn down, however many there are.
+        latest = await self._column(
             """
-            SELECT model FROM conversation WHERE deleted = 0 AND model <> ''
-            GROUP BY model ORDER BY max(updated_at) DESC LIMIT ?
-            """,
-            limit,
+            SELECT t.model FROM turn t CROSS JOIN conversation c ON c.key = t.conversation
+            WHERE t.role = 'assistant' AND t.text <> '' AND t.model <> '' AND t.deleted = 0 AND c.deleted = 0
+            AND (t.model = c.model OR NOT EXISTS (
+                SELECT 1 FROM turn other WHERE other.conversation = c.key
+                AND other.role = 'assistant' AND other.text <> '' AND other.model = c.model
+            ))
+            ORDER BY t.key DESC LIMIT 200
+            """
         )
+        return tuple(dict.fromkeys(latest))[:limit]
 
     async def prompts(self, limit: int = 200) -> tuple[str, ...]:
         """What the user wrote last, whatever the conversation, the latest last."""

@@ -14,13 +14,19 @@ SAMPLING = Sampling(temperature=0, max_tokens=24)
 """How to have the model write one."""
 _READ = 500
 """Characters of each turn that the model is shown."""
+_POLITENESS = re.compile(
+    # A greeting only where a sentence begins after it: not that of "Hello world in C".
+    r"^(?:(?:hi|hello|hey)(?: there)?(?:\s*[,!.:]+\s*|\s+(?=(?:please|can you|could you)\b))"
+    r"|(?:please|can you|could you)(?=[\s,!.:])[\s,!.:]*)+",
+    re.IGNORECASE,
+)
 
 
 def title_from_text(text: str) -> str:
     """A title from a prompt: its first line with words, without Markdown and politeness before it."""
     for line in text.splitlines():
         bare = re.sub(r"^(?:[\s#>*\-`~]|\d+[.)](?=\s))+", "", line)
-        bare = re.sub(r"^(?:(?:hi|hello|hey|please|can you|could you)\b[\s,!.:]*)+", "", bare, flags=re.I)
+        bare = _POLITENESS.sub("", bare)
         if re.search(r"\w", bare):
             bare = bare.strip(" \t*_`#:")
             return first_line(bare[:1].upper() + bare[1:], LENGTH)

@@ -63,7 +63,7 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
             command_id,
             "request",
             "The reply format is not valid",
-            first_line(error),
+            _grammar_problem(error),
             "Mend the JSON schema, regular expression or grammar that the reply must follow.",
         )
     return _failure(command_id, "internal", "The engine could not serve the request", first_line(error))
@@ -78,6 +78,16 @@ def first_line(error: BaseException) -> str:
     """The error in a line: Rust adds backtraces and pictures of the place."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _grammar_problem(error: BaseException) -> str:
+    """The error in a line; of a regular expression, what is wrong comes after a picture of it."""
+    line = first_line(error)
+    if not line.endswith(":"):
+        return line
+    reasons = (each.strip() for each in str(error).splitlines())
+    reason = next((each for each in reasons if each.startswith("error: ")), "")
+    return f"{line} {reason.removeprefix('error: ')}".rstrip()
 
 
 def _failure(

@@ -142,24 +142,36 @@ async def remove(
 ) -> int:
     """Delete models: every quantization that a reference matches. `confirm` is asked, with the size named.
 
+    An import at whose path there is no model any more is forgotten; nobody need be asked about that.
+
     Raises:
         ModelReferenceError: one of them is not on this machine; then nothing is deleted.
     """
     entries: dict[LibraryEntry, None] = {}
+    gone: dict[Path, None] = {}
     for reference in references:
         found = await library.matching(reference)
-        if not found:
+        if not found and reference.path is not None and await library.is_imported(reference.path):
+            gone[reference.path] = None
+        elif not found:
             raise ModelReferenceError(
                 "The model is not on this machine", f"{reference.pretty} is not here.", "See: spnl-chat list"
             )
         entries |= dict.fromkeys(found)
     plans = [await library.plan_removal(entry) for entry in entries]
-    if not confirm(removal_question(plans)):
+    if plans and not confirm(removal_question(plans)):
         return FAILED
+    for path in gone:
+        await library.forget(path)
     done = [(await library.remove(plan.entry)).plan for plan in plans]
     if json_:
-        _print_json({"deleted": [removal_as_dict(plan) for plan in done]})
+        forgotten = [
+            {"name": str(path), "reference": str(path), "freed_bytes": 0, "kept_for": []} for path in gone
+        ]
+        _print_json({"deleted": [*forgotten, *(removal_as_dict(plan) for plan in done)]})
     else:
+        for path in gone:
+            print(f"{plain(str(path))}: forgotten.")
         for plan in done:
             print(removal_line(plan))
     return OK

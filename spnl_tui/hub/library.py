@@ -133,6 +133,22 @@ class Library:
         """
         return await asyncio.to_thread(self._import, path)
 
+    async def is_imported(self, path: Path) -> bool:
+        """Whether this path is on the list of imports, whatever is there now.
+
+        Raises:
+            StoreError: the list cannot be read.
+        """
+        return path in await asyncio.to_thread(self._imports.read)
+
+    async def forget(self, path: Path) -> None:
+        """Take a path off the list of imports, also one at which there is no model any more.
+
+        Raises:
+            StoreError: the list cannot be kept.
+        """
+        await asyncio.to_thread(self._forget, path)
+
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
@@ -259,6 +275,10 @@ class Library:
             self._imports.add(path)
         return entry
 
+    def _forget(self, path: Path) -> None:
+        with self._lock:
+            self._imports.discard(path)
+
     def _remove(self, entry: LibraryEntry) -> Removal:
         plan = removal.plan_removal(entry)
         with self._lock:
@@ -324,7 +344,7 @@ def _imported(path: Path) -> LibraryEntry:
         raise ModelFileError(
             "An imported model has gone" if not found else "An imported folder now holds several models",
             f"{path} was imported and is not a model any more.",
-            f"Put it back, or forget it: spnl-chat rm {path}",
+            f"Put it back, or forget it: spnl-chat rm {shlex.quote(str(path))}",
         )
     return replace(found[0], reference=ModelReference(path=path))
 

@@ -25,6 +25,8 @@ InSituQuantization = Literal[
     "Q2K", "Q3K", "Q4K", "Q5K", "Q6K", "Q8K", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q8_1",
     "HQQ4", "HQQ8", "FP8", "AFQ2", "AFQ3", "AFQ4", "AFQ6", "AFQ8",
 ]  # fmt: skip
+MOST_CANDIDATES = 9
+"""Candidates at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,13 @@ class ChatSettings:
     """What candidates are judged by when nothing else is said."""
 
     def __post_init__(self) -> None:
-        _at_least("candidates", self.candidates, 2)
+        if not 2 <= self.candidates <= MOST_CANDIDATES:
+            interval = f"from 2 to {MOST_CANDIDATES}"
+            raise SettingsError(
+                "candidates is out of range",
+                f"candidates is {self.candidates}; it must be {interval}.",
+                f"Set candidates to a number {interval}.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,9 +278,12 @@ class Answering:
         self._screen.refresh_bindings()
 
     def _at_rest(self, activity: Activity) -> Activity:
-        """The same, and of the model in use, where another one was asked."""
+        """The same, and of the model in use, where another one was asked.
+
+        Of candidates that are asked for while their model loads, only the first is told its context length.
+        """
         model = self._screen.in_use.model
-        if model is None or activity.model == plain(model.name):
+        if model is None or (activity.model == plain(model.name) and activity.context_length):
             return activity
         loaded = next((each for each in self._services.engine.loaded() if each.model == model), None)
         context_length = loaded.context_length if loaded is not None else None

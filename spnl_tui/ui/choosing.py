@@ -14,6 +14,7 @@ from textual.content import Content
 from spnl_tui.conversations.conversation import Conversation, Turn
 from spnl_tui.errors import CommandError, HubError
 from spnl_tui.settings import Settings
+from spnl_tui.settings.schema import MOST_CANDIDATES as MOST
 from spnl_tui.text import plain
 from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import key_display
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from spnl_tui.ui.replying import ReplyRun
     from spnl_tui.ui.widgets.turns import Reply
 
-MOST = 9
-"""Candidates at once."""
 _COUNT = re.compile(r"(\d+)(?:\s+(.*))?", re.DOTALL)
 _ASIDE = re.compile(r"(?:^|\s)--(?:\s|$)|\n")
 """What stands between the models and the prompt of a comparison."""

@@ -39,6 +39,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
     """Edits a persona; what is dismissed with is to be applied."""
 
     CSS_PATH = "persona_screen.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-wide")]
     BINDINGS = [
         Binding("escape", "dismiss", "Close", show=False),
         Binding("ctrl+s", "apply", "Apply", show=False, priority=True),

@@ -62,7 +62,7 @@ def test_a_reply_by_an_expression_and_by_a_grammar(starter_gguf: Path, file: Any
         ("--schema", "[]", "no object"),
         ("--schema", None, "cannot be read"),
         ("--lark", "start: foo", "foo"),
-        ("--regex", "(", "regex"),
+        ("--regex", "(", "unclosed group"),
         ("--template", "nonsense", "chatml"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -240,3 +241,25 @@ async def test_import_then_rm_then_show(
     await show(catalog, library, str(path))
     assert capsys.readouterr().out == shown  # what is to be shown need not be imported
     assert (await library.listing()).entries == ()
+
+
+async def test_rm_forgets_an_import_that_has_gone(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, folder = make_gguf(tmp_path / "it is mine.gguf"), tmp_path / "folder"
+    folder.mkdir()
+    make_gguf(folder / "a.Q8_0.gguf")
+    for path in (gone, folder):
+        await library.import_path(path)
+    gone.unlink()
+    make_gguf(folder / "b.Q4_K.gguf")
+    problems = [problem for problem in (await library.listing()).problems if "rm" in problem.hint]
+    commands = [shlex.split(problem.hint.partition("spnl-chat rm ")[2]) for problem in problems]
+    assert commands == [[str(gone)], [str(folder)]]
+    for (name,) in commands:
+        assert await browsing.remove(library, [parse(name)], confirm=lambda _: False, json_=False) == 0
+    assert capsys.readouterr().out == f"{gone}: forgotten.\n{folder}: forgotten.\n"
+    assert (await library.listing()).problems == ()
+    assert len(list(folder.iterdir())) == 2
+    with pytest.raises(ModelReferenceError, match="is not here"):
+        await browsing.remove(library, [parse(str(gone))], confirm=lambda _: True, json_=False)

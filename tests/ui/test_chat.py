@@ -477,6 +477,16 @@ async def test_a_model_that_cannot_be_used_is_named() -> None:
         await wait_until(lambda: "x.gguf is [empty]." in str(it.screen.chat.welcome.render()))
 
 
+async def test_a_welcome_that_is_wider_than_the_terminal_wraps() -> None:
+    # Narrower than the widest that a welcome may be, which wraps anyway.
+    error = ModelFileError("Not a model", f"{'x' * 50}.gguf is empty.")
+    async with chat(error=error, size=(60, 20)) as it:
+        await wait_until(lambda: "is empty." in str(it.screen.chat.welcome.render()))
+        await it.pilot.pause()
+        assert it.screen.chat.welcome.region.right < 60
+        assert it.screen.chat.welcome.size.height == 4
+
+
 async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")

@@ -11,6 +11,7 @@ import pytest
 
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.conversations.store import Store
+from spnl_tui.engine.protocol import ModelLoaded
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import query_to_chat
@@ -110,6 +111,14 @@ async def test_candidates_that_are_asked_for_before_the_model_is_found_wait_for_
         found.set()
         await wait_until(lambda: it.ended() == 3)
         assert [turn.text for turn in replies(it)] == ["One.", "Two.", "Three."]
+
+
+async def test_the_context_is_known_after_candidates_that_were_asked_for_while_the_model_loaded() -> None:
+    first = [ModelLoaded(id=1, seconds=0.5, context_length=8192), *reply("One.")]
+    engine = ScriptedEngine([first, reply("Two.")], load_script=[asyncio.Event()])
+    async with chat(engine) as it:
+        await many(it, "/n 2 Write a tagline", ended=2)
+        assert it.screen.activity.context_length == 8192
 
 
 async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back() -> None:

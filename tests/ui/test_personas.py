@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,14 @@ async def test_system_prompt_and_sampling_hold_from_the_next_turn_and_are_kept(s
         assert turn.provenance.sampling == wanted
         stored = await (await store()).load(it.screen.conversation.id)
         assert (stored.system_prompt, stored.sampling) == ("Be terse.", wanted)
+
+
+async def test_all_values_can_be_read_in_60_columns(store: TempStore) -> None:
+    async with chat(store=store, size=(60, 20)) as it:
+        screen = await editor(it)
+        lines = [strip.text for strip in screen._compositor.render_strips()]
+        for left, right in (("top p", "top k"), ("repetition penalty", "frequency penalty")):
+            assert any(re.search(rf"{left} +not set {right} +not set[^\w]*$", line) for line in lines), lines
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,19 @@ async def test_the_list_is_read_page_by_page(store: TempStore) -> None:
         assert listed.option_count == 130
 
 
+@pytest.mark.parametrize(("size", "beside"), [((120, 40), True), ((80, 24), False)])
+async def test_the_list_is_beside_the_chat_where_there_is_room(
+    store: TempStore, size: tuple[int, int], beside: bool
+) -> None:
+    async with chat(store=store, size=size) as it:
+        await it.ask("Hello")
+        await it.press("f5")
+        await wait_until(lambda: len(it.screen.query_one(TalksList).items) == 1)
+        await it.pilot.pause()
+        assert (it.transcript.region.x >= it.screen.query_one(TalksList).region.right) == beside
+        assert (it.prompt.region.x >= it.screen.query_one(TalksList).region.right) == beside
+
+
 async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

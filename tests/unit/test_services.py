@@ -66,6 +66,7 @@ async def test_the_interface_begins_with_the_model_talked_to_last_that_is_still_
     for name in (older, newer, "a/b", "gpt 4, of another program", ""):
         conversation = Conversation(model=name)
         conversation.add_turn("user", "Hello")
+        conversation.add_turn("assistant", "Good day")
         await store.add(conversation)
     model = await services.model_to_begin_with()
     assert model is not None

@@ -145,6 +145,8 @@ def test_origins_tell_where_a_value_comes_from(file: Path) -> None:
         ("[sampling]\nstop = ['']\n", 2, "one character or more", ""),
         ("[sampling]\ntemperature = 3\n", 2, "[0, 2]", "within"),
         ("[engine]\nthreads = 0\n", 2, "1 or more", ""),
+        ("[chat]\ncandidates = 1\n", 2, "from 2 to 9", ""),
+        ("[chat]\ncandidates = 10\n", 2, "from 2 to 9", ""),
         ("[engine]\nkeep_warm_minutes = nan\n", 2, "0 or more", ""),
         ("[pulls]\nrate_limit_mb = 0\n", 2, "more than 0", "leave it out"),
         ("[engine]\ndtype = 'f61'\n", 2, "auto, f16, bf16, f32", "f16"),

@@ -132,6 +132,41 @@ async def test_saving_a_turn_leaves_what_others_changed(store: Store) -> None:
     assert (loaded.title, loaded.tags, len(loaded)) == ("Renamed", ("new",), 2)
 
 
+async def test_a_conversation_that_goes_on_with_another_model_is_of_that_one(store: Store) -> None:
+    first = talk("Hello", model="first")
+    await store.add(first)
+    await store.add(talk("Good day", model="between"))
+    first.model = "second"
+    await store.save_turn(first, first.add_turn("user", "And you?"))
+    assert (await store.load(first.id)).model == "second"
+    first.model = ""  # none is known yet
+    await store.save_turn(first, first.add_turn("user", "Well?"))
+    assert (await store.load(first.id)).model == "second"
+
+
+async def test_the_models_used_last_are_those_that_replied(store: Store) -> None:
+    await store.add(talk("Hello", "Yes.", model="older"))
+    first = talk("Hello", "Yes.", model="newer")
+    await store.add(first)
+    assert await store.models_used_last() == ("newer", "older")
+    # One that was tried, and could not be loaded: the next start should not try it again.
+    first.model = "too large"
+    prompt = first.add_turn("user", "And you?")
+    await store.save_turn(first, prompt)
+    failed = first.add_turn("assistant", "")
+    first.finish(failed.id, "failed", provenance=Provenance(model="too large"))
+    await store.save_turn(first, first[failed.id])
+    await store.add(talk("Hello", model="no reply yet"))
+    assert await store.models_used_last() == ("newer", "older")
+    # Two that are compared: the one in use is that of the conversation.
+    compared = talk("Hello", model="older")
+    for model in ("older", "beside"):
+        each = compared.add_turn("assistant", "Yes.", parent=compared.path()[0].id)
+        compared.finish(each.id, "stop", provenance=Provenance(model=model))
+    await store.add(compared)
+    assert await store.models_used_last() == ("older", "newer")
+
+
 async def test_the_active_branch_is_kept_with_the_turn(store: Store) -> None:
     conversation = talk("q", "a1", "q2")
     await store.add(conversation)

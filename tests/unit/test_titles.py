@@ -13,6 +13,12 @@ from spnl_tui.conversations.titles import title_from_reply, title_from_text, tit
     [
         ("why is the sky blue?", "Why is the sky blue?"),
         ("Hi, can you please explain recursion?\nThanks", "Explain recursion?"),
+        ("Hello there! Can you, please: explain recursion?", "Explain recursion?"),
+        ("hi please explain recursion?", "Explain recursion?"),
+        ("Hello there", "Hello there"),
+        ("Hello world in C", "Hello world in C"),
+        ("Hi-fi on a budget", "Hi-fi on a budget"),
+        ("Hi!", "Hi!"),
         ("# A heading\n\ntext", "A heading"),
         ("1. first of all", "First of all"),
         ("3 ways to cook", "3 ways to cook"),

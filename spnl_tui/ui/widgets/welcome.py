@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widgets import Static
 
 from spnl_tui.errors import SpnlError
@@ -17,6 +18,10 @@ class Welcome(Static):
 
     def __init__(self) -> None:
         super().__init__(markup=False)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """As wide as the text, so that it stands in the middle; but a longer line wraps."""
+        return min(super().get_content_width(container, viewport), container.width)
 
     def offer(self, *, starter: bool, error: SpnlError | None = None) -> None:
         """There is no model to talk to: say how to get one, or why the one asked for is none."""
