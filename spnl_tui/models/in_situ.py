@@ -8,12 +8,12 @@ multiples of 256 reads prompts 8 times slower; padding them costs 2 ns for each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory
-from spnl_tui.models.padding import find_padding, padded_facts
+from spnl_tui.models.padding import UNIT, find_padding, padded_facts
 from spnl_tui.models.support import KERNELS, after_in_situ, quantizable
 
 _SLOW_DECODE, _SLOW_PREFILL = 1.5, 5.0
@@ -58,9 +58,9 @@ def choose_form(
     padded = padded_facts(facts, padding)
     wide = _requantized(padded, machine, context, in_situ, padded=True)
     if not all(
-        _is_rearranged(after_in_situ(wider, wide.in_situ), machine)
-        for group, wider in zip(facts.tensors, padded.tensors, strict=True)
-        if group.role == "matrix" and group.row % 256
+        _is_rearranged(after_in_situ(replace(group, row=UNIT), wide.in_situ), machine)
+        for group in facts.tensors
+        if group.role == "matrix" and group.row % UNIT
     ):
         return form
     estimate = estimate_memory(padded, wide.in_situ, context, vnni=machine.vnni)
@@ -113,7 +113,7 @@ def choose_in_situ(
         else [group for group in facts.tensors if group.role == "embedding"]
     )
     finest = max(8 * group.bytes / group.elements for group in touched + heads)
-    if sum(group.elements for group in touched if group.row % 256) > 0.1 * total:
+    if sum(group.elements for group in touched if group.row % UNIT) > (0 if padded else 0.1 * total):
         wanted: tuple[str, ...] = ("Q8_0",)
         why += ", and its rows fit no K-quant"
     elif padded:

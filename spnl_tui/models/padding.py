@@ -14,12 +14,12 @@ weights as elsewhere and an epsilon that stays. (Behind it would have to shrink 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from spnl_tui.models.facts import ModelFacts, TensorGroup
 
-_UNIT = 256
+UNIT = 256
 """What rows become multiples of."""
 _BLOCK = 32
 """Elements of a block in the formats that such rows are stored in."""
@@ -27,6 +27,9 @@ _ARCHITECTURES = frozenset({"llama", "qwen2", "gemma3"})
 """Of GGUFs; made of nothing but what is described above."""
 _MOST = 4 / 3
 """The largest growth of a width that pays."""
+_MOST_HEADS = 7 / 6
+"""The same of the query heads. Attention, which a long conversation pays for at every turn, grows with them.
+Left as they are, the rows of the matrix behind attention stay, one of seven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,11 @@ def find_padding(facts: ModelFacts) -> Padding | None:
     if facts.rope_scale is not None:
         return None  # models.support.missing_config, which the padded model may need, says nothing of it
     group = wider = heads // kv_heads
-    while wider * kv_heads * head % _UNIT:
+    while wider * kv_heads * head % UNIT:
         wider += 1
     wide = _multiple(width)
+    if wider > group * _MOST_HEADS and facts.architecture != "qwen2":
+        wider = group
     padding = Padding(
         width=Extent(1, width, wide),
         feed_forward=Extent(1, feed_forward, _multiple(feed_forward)),
@@ -121,16 +126,20 @@ def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
     """The same model after padding."""
     growth = _growth(padding)
 
-    def padded(group: TensorGroup) -> TensorGroup:
+    def padded(group: TensorGroup) -> Iterator[TensorGroup]:
+        parts: Mapping[int, tuple[int, int, int]]
         if group.role in ("embedding", "output"):
-            before, after = padding.width.sizes
-            row = after
+            parts = {padding.width.after: (1, *padding.width.sizes)}
         elif group.role == "matrix":
-            row, before, after = growth[group.row]
+            parts = growth[group.row]
         else:
-            return group
-        elements, stored = (count * after // before for count in (group.elements, group.bytes))
-        return replace(group, row=row, elements=elements, bytes=stored)
+            parts = {group.row: (1, 1, 1)}
+        total = sum(before for _, before, _ in parts.values())
+        matrices = sum(count for count, _, _ in parts.values())
+        for row, (count, _, after) in parts.items():
+            elements, stored = (each * after // total for each in (group.elements, group.bytes))
+            share = group.count * count // matrices
+            yield replace(group, row=row, count=share, elements=elements, bytes=stored)
 
     return replace(
         facts,
@@ -138,23 +147,27 @@ def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
         feed_forward_width=padding.feed_forward.after,
         heads=padding.heads,
         norm_epsilon=(facts.norm_epsilon or 0.0) * padding.epsilon,
-        tensors=tuple(padded(group) for group in facts.tensors),
+        tensors=tuple(each for group in facts.tensors for each in padded(group)),
     )
 
 
-def _growth(padding: Padding) -> Mapping[int, tuple[int, int, int]]:
-    """By length of a row: its length after, and the elements of a layer's matrices before and after."""
-    growth: dict[int, tuple[int, int, int]] = {}
+def _growth(padding: Padding) -> Mapping[int, Mapping[int, tuple[int, int, int]]]:
+    """By length of a row before and after: a layer's matrices, and their elements before and after."""
+    growth: dict[int, dict[int, tuple[int, int, int]]] = {}
     for row, rows in padding.matrices.values():
         (before, after), (count, wider_count) = row.sizes, rows.sizes
-        _, elements, wider_elements = growth.get(before, (0, 0, 0))
-        growth[before] = (after, elements + before * count, wider_elements + after * wider_count)
+        parts = growth.setdefault(before, {})
+        matrices, elements, wider_elements = parts.get(after, (0, 0, 0))
+        parts[after] = (matrices + 1, elements + before * count, wider_elements + after * wider_count)
     return growth
 
 
 def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
     """Whether the tensors are just those that padding knows of, by the elements that they have."""
-    expected = {row: layers * elements for row, (_, elements, _) in _growth(padding).items()}
+    expected = {
+        row: layers * sum(elements for _, elements, _ in parts.values())
+        for row, parts in _growth(padding).items()
+    }
     found: dict[int, int] = {}
     vectors = 0
     for group in facts.tensors:
@@ -177,4 +190,4 @@ def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
 
 
 def _multiple(width: int) -> int:
-    return -(-width // _UNIT) * _UNIT
+    return -(-width // UNIT) * UNIT

@@ -69,7 +69,8 @@ def test_the_starters_rows_and_heads(starter_gguf: Path) -> None:
     padding = find_padding(read_file_facts(starter_gguf))
     assert padding is not None
     assert (padding.width.sizes, padding.feed_forward.sizes) == ((576, 768), (1536, 1536))
-    assert (padding.queries.sizes, padding.heads) == ((576, 768), 12)
+    # A third more heads would make attention by a third slower.
+    assert (padding.queries.sizes, padding.heads) == ((576, 576), 9)
 
 
 def test_the_mean_of_the_squares_is_put_right(tmp_path: Path) -> None:
@@ -93,9 +94,9 @@ def test_the_file_is_as_foretold(shape: dict[str, Any], matrix: str, tmp_path: P
     foretold = padded_facts(facts, padding)
     written = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
     assert _by_role(written) == _by_role(foretold)
-    assert all(
-        group.row % 256 == 0 for group in (*written.tensors, *foretold.tensors) if group.role != "vector"
-    )
+    matrices = [group for group in (*written.tensors, *foretold.tensors) if group.role != "vector"]
+    behind_attention = padding.queries.sizes[1]
+    assert all(group.row % 256 == 0 or group.row == behind_attention for group in matrices)
     same = ("heads", "kv_heads", "key_width", "value_width", "embedding_width", "feed_forward_width")
     assert [getattr(written, name) for name in same] == [getattr(foretold, name) for name in same]
     assert written.norm_epsilon == pytest.approx(foretold.norm_epsilon)
@@ -140,7 +141,7 @@ def test_weights_stay_and_the_rest_is_zero(shape: dict[str, Any], matrix: str, t
         else:
             assert (new[tuple(slice(size) for size in old.shape)] == old).all()
         assert np.count_nonzero(new) == np.count_nonzero(old)
-        assert new.shape[-1] % 256 == 0 or old.ndim == 1
+        assert new.shape[-1] % 256 == 0 or old.ndim == 1 or (shape is NARROW and "attn_output" in name)
 
 
 def test_shards_are_padded_one_by_one(tmp_path: Path) -> None:
@@ -167,15 +168,13 @@ def test_the_data_of_every_tensor_are_filled_up(tmp_path: Path) -> None:
 
 def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
     """Without them mistral.rs would make them of those that have changed."""
-    left_out = {f"llama.attention.{key}": None for key in ("key_length", "value_length", "head_count_kv")}
-    shape = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 15, "head_width": 64}
+    keys = ("key_length", "value_length", "head_count_kv")
+    left_out = {f"llama.attention.{key}": None for key in keys}
+    shape = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 15}
     path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **shape)
-    # 15 groups of one head would become 30 heads.
-    assert find_padding(read_file_facts(path)) is None
-    del left_out["llama.attention.head_count_kv"]
-    path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **NARROW)
-    facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
-    assert (facts.heads, facts.kv_heads, facts.key_width, facts.value_width) == (20, 5, 64, 64)
+    padded_copy(tmp_path / "padded.gguf", path)
+    fields = GGUFReader(tmp_path / "padded.gguf").fields
+    assert [fields[f"llama.attention.{key}"].contents() for key in keys] == [64, 64, 15]
 
 
 @pytest.mark.parametrize("key", ["embedding_length", "feed_forward_length", "attention.head_count"])
@@ -185,9 +184,10 @@ def test_metadata_may_be_lists(key: str, tmp_path: Path) -> None:
     metadata = {f"llama.{key}": [number, number]}
     path = make_gguf(tmp_path / "m.gguf", **{**NARROW, "feed_forward": 1248}, metadata=metadata)
     facts = read_file_facts(padded_copy(tmp_path / "padded.gguf", path))
-    assert (facts.embedding_width, facts.feed_forward_width, facts.heads) == (1024, 1280, 20)
+    assert (facts.embedding_width, facts.feed_forward_width, facts.heads) == (1024, 1280, 15)
     written = GGUFReader(tmp_path / "padded.gguf").fields[f"llama.{key}"].contents()
     assert written == [written[0]] * 2
+    assert written[0] == {"embedding_length": 1024, "feed_forward_length": 1280}.get(key, 15)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,8 @@ def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
         ("Q8_0", {"avx2": False}, {}, False, None),
         # No kernel of Q8_0 is rearranged without VNNI, but those of K-quants are.
         ("Q8_0", {"vnni": False}, {}, False, None),
-        ("Q4_1", {"vnni": False}, {}, True, "Q6K"),
+        # The rows behind attention, which are left, fit no K-quant.
+        ("Q4_1", {"vnni": False}, {}, False, "Q8_0"),
         ("F16", {"vnni": False}, {}, False, "Q8_0"),
         ("Q8_0", {}, {"pad_rows": False}, False, None),
         ("Q4_1", {}, {"pad_rows": False}, False, "Q8_0"),
@@ -299,6 +300,12 @@ def test_the_plan_counts_the_copy_while_loading(facts: Any) -> None:
     plan = plan_load(model, LAPTOP)
     assert plan.pad_rows
     assert plan.memory.loading == estimate_memory(padded, None, plan.context).loading + copy
+
+
+def test_without_vnni_k_quants_are_what_is_fast(facts: Any) -> None:
+    model = facts(**{**QWEN, "matrix": "Q4_1", "embedding": "Q4_1", "output": None})
+    form = choose_form(model, replace(LAPTOP, vnni=False), 2048)
+    assert (form.pad_rows, form.in_situ) == (True, "Q6K")
 
 
 def test_short_memory_leaves_rows_alone(facts: Any) -> None:
