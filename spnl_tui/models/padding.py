@@ -1,11 +1,11 @@
 """Wider rows, for speed: the same model with zeros in it, so that every row is a multiple of 256.
 
 On x86-64 mistral.rs has fast kernels only for rows that are multiples of 256 (candle's repack_x86.rs,
-`select`). SmolLM2's are 576, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than half
-the speed. With zeros a model says the same. What is added to the residual stream stays zero, since the
-matrices that write to it have rows of zeros there; a norm, which takes the mean of the squares, is put right by
-its weights and its epsilon; a head of zeros adds nothing. engine/padded_gguf.py writes such a file, for as long
-as a load takes.
+`select`). SmolLM2's are 576, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than
+half the speed. With zeros a model says the same. What is added to the residual stream stays zero, since the
+matrices that write to it have rows of zeros there; a norm, which takes the mean of the squares, is put right
+by its weights and its epsilon; a head of zeros adds nothing. engine/padded_gguf.py writes such a file, for as
+long as a load takes.
 
 Gemma 3 multiplies its embedding by the root of the width, and so makes its whole residual stream larger: what
 its norms behind attention and feed-forward add grows alike, and the norms before take it back, with the same
