@@ -115,7 +115,7 @@ def choose_in_situ(
     finest = max(8 * group.bytes / group.elements for group in touched + heads)
     if sum(group.elements for group in touched if group.row % UNIT) > (0 if padded else 0.1 * total):
         wanted: tuple[str, ...] = ("Q8_0",)
-        why += ", and its rows fit no K-quant"
+        why += "" if padded else ", and its rows fit no K-quant"
     elif padded:
         wanted = ("Q8_0",) if vnni or finest > 6.6 else ("Q6K",)
     elif finest <= 5.0:

@@ -287,6 +287,7 @@ def test_the_form(
     form = choose_form(model, replace(LAPTOP, **machine), 2048, **wish)
     assert (form.pad_rows, form.in_situ) == (padded, in_situ)
     assert any("rows padded from 960 to 1,024" in reason for reason in form.reasons) == padded
+    assert not padded or not any("fit no K-quant" in reason for reason in form.reasons)
     assert form.facts.embedding_width == (1024 if padded else 960)
 
 
