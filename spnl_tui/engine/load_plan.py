@@ -1,8 +1,8 @@
 """How a model is best loaded on this machine: a pure function, and a plan that explains itself.
 
-mistral.rs as it comes takes what is stored and all threads it finds. Three choices cost a user most when they
-are wrong: a stored format without a fast CPU kernel (4 to 7 times slower), more threads than usable cores
-(20 times), and 16-bit keys and values on a CPU (other replies than the model's own).
+mistral.rs as it comes takes what is stored and all threads it finds. Two choices cost a user most when they
+are wrong: a stored format without a fast CPU kernel (4 to 7 times slower), and more threads than usable cores
+(20 times).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     reasons.extend(form.reasons)
 
     def memory(context: int) -> MemoryEstimate:
-        bytes_each = 4 if on_cpu else 2
+        bytes_each = machine.kv_element_bytes if on_cpu else 2
         kept = wish.prefix_cache > 0
         estimate = estimate_memory(
             form.facts,
@@ -176,8 +176,6 @@ def runner_environment(threads: int, *, on_cpu: bool, experts: bool = False) -> 
     """What mistral.rs must find in its environment when it starts."""
     environment = {"RAYON_NUM_THREADS": str(threads)}
     if on_cpu:
-        # With 16-bit keys and values, SmolLM2 answers with nonsense what it gets right with 32.
-        environment["MISTRALRS_CPU_KV_F32"] = "1"
         # A build with CUDA takes the first GPU that it sees, and has no other switch.
         environment["CUDA_VISIBLE_DEVICES"] = ""
     if on_cpu and experts:

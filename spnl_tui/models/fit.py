@@ -238,7 +238,9 @@ def _memory(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int
 ) -> MemoryEstimate:
     if gpu is None:
-        return estimate_memory(facts, in_situ, context, vnni=machine.vnni)
+        return estimate_memory(
+            facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
+        )
     weights = sum(group.bytes for group in facts.tensors)
     return MemoryEstimate(weights, _CUDA_OVERHEAD, facts.kv_cache_bytes(context, 2), weights + _CUDA_OVERHEAD)
 

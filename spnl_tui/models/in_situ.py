@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.machine import Machine
-from spnl_tui.models.memory import estimate_memory
+from spnl_tui.models.memory import MemoryEstimate, estimate_memory
 from spnl_tui.models.padding import UNIT, find_padding, padded_facts
 from spnl_tui.models.support import KERNELS, after_in_situ, quantizable
 
@@ -63,7 +63,7 @@ def choose_form(
         if group.role == "matrix" and group.row % UNIT
     ):
         return form
-    estimate = estimate_memory(padded, wide.in_situ, context, vnni=machine.vnni)
+    estimate = _memory(padded, machine, wide.in_situ, context)
     why = f"rows padded from {padding.width.before:,} to {padding.width.after:,}"
     wide = Form(padded, wide.in_situ, True, (*wide.reasons, why))
     return form if estimate.peak + wide.copy_bytes > machine.memory_available else wide
@@ -74,8 +74,7 @@ def _requantized(
 ) -> Form:
     if in_situ != "auto":
         return Form(facts, in_situ)
-    available = machine.memory_available
-    choice, why = choose_in_situ(facts, available, context, vnni=machine.vnni, padded=padded)
+    choice, why = choose_in_situ(facts, machine, context, padded=padded)
     return Form(facts, choice, reasons=(why,) if choice is not None or "memory" in why else ())
 
 
@@ -84,15 +83,20 @@ def _is_rearranged(type: str, machine: Machine) -> bool:
     return kernel is not None and kernel.repacked > 0 and (type != "Q8_0" or machine.vnni)
 
 
+def _memory(facts: ModelFacts, machine: Machine, in_situ: str | None, context: int) -> MemoryEstimate:
+    return estimate_memory(
+        facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
+    )
+
+
 def choose_in_situ(
-    facts: ModelFacts, available: int | None, context: int, *, vnni: bool = True, padded: bool = False
+    facts: ModelFacts, machine: Machine, context: int, *, padded: bool = False
 ) -> tuple[str | None, str]:
     """What to re-quantize to, None for nothing, and why in a few words.
 
     mistral.rs re-quantizes every matrix, those too that are fine as they are, so the choice is the fastest
-    type that is as exact as the finest of them. `available` is the memory in bytes that it must fit in with
-    this context; None if that does not matter. What is `padded` is small, and loses most by being rounded
-    again: it gets the finest that is fast.
+    type that is as exact as the finest of them, and fits with this context. What is `padded` is small, and
+    loses most by being rounded again: it gets the finest that is fast.
     """
     touched = [group for group in facts.tensors if quantizable(group) and group.type in KERNELS]
     # A matrix of few weights, like an expert router, is kept as floats in any file, and changes nothing.
@@ -117,7 +121,7 @@ def choose_in_situ(
         wanted: tuple[str, ...] = ("Q8_0",)
         why += "" if padded else ", and its rows fit no K-quant"
     elif padded:
-        wanted = ("Q8_0",) if vnni or finest > 6.6 else ("Q6K",)
+        wanted = ("Q8_0",) if machine.vnni or finest > 6.6 else ("Q6K",)
     elif finest <= 5.0:
         wanted = ("Q4K",)
     elif finest <= 6.6:
@@ -125,6 +129,6 @@ def choose_in_situ(
     else:
         wanted = ("Q8_0", "Q5K")
     for name in wanted:
-        if available is None or estimate_memory(facts, name, context, vnni=vnni).peak <= available:
+        if _memory(facts, machine, name, context).peak <= machine.memory_available:
             return name, why
     return None, f"{why}, but memory is too short to change that"

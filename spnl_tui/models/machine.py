@@ -8,6 +8,7 @@ group's quota and limit (versions 1 and 2) are what counts.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ class Machine:
     Only then mistral.rs rearranges Q8_0 for speed."""
     avx2: bool = False
     """Whether it is an x86-64 with AVX2, on Linux: there mistral.rs rearranges only rows of n times 256."""
+    kv_element_bytes: int = 4
+    """What mistral.rs takes for each number in a KV cache on the CPU: 2 where the processor has fast 16-bit
+    floats."""
 
 
 def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
@@ -73,6 +77,7 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
         processor=_processor(root),
         vnni=flags is None or not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags),
         avx2=flags is not None and "avx2" in flags,
+        kv_element_bytes=_kv_element_bytes(root),
     )
 
 
@@ -155,12 +160,24 @@ def _processor(root: Path) -> str:
     return os.uname().machine
 
 
-def _flags(root: Path) -> frozenset[str] | None:
-    """What an x86-64 can do, by the line that Linux shows; None on other systems and processors."""
+def _flags(root: Path, line_name: str = "flags") -> frozenset[str] | None:
+    """What a processor can do, by the line that Linux shows: "flags" on x86-64, "Features" on Arm. None
+    elsewhere."""
     for line in (_read(root / "proc/cpuinfo") or "").splitlines():
-        if line.startswith("flags"):
+        if line.startswith(line_name):
             return frozenset(line.split())
     return None
+
+
+def _kv_element_bytes(root: Path) -> int:
+    """As mistral.rs chooses (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); what is unknown takes more."""
+    if os.environ.get("MISTRALRS_CPU_KV_F32", "0") != "0":
+        return 4
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return 2
+    flags = _flags(root) or _flags(root, "Features") or frozenset()
+    fast = ({"avx512f"}, {"avx2", "fma", "f16c"}, {"asimdhp", "asimdfhm"})
+    return 2 if any(needed <= flags for needed in fast) else 4
 
 
 def _fields(text: str) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ from spnl_tui.models.memory import estimate_memory
 from spnl_tui.models.padding import find_padding, padded_facts
 from spnl_tui.models.support import missing_config
 from tests.support.gguf_maker import make_gguf, make_sharded_gguf
+from tests.support.logprobs import ask_for_logprobs
 from tests.support.requantize import requantize
 from tests.unit.test_padding import GEMMA, NARROW, QWEN
 
@@ -44,14 +45,7 @@ async def logprobs(path: Path, *, padded: bool) -> list[float]:
         "pad_rows": padded,
         "config": None if config is None else json.dumps(config),
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.logprobs", json.dumps(load)),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **runner_environment(2, on_cpu=True)},
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    return list(json.loads(out))
+    return await ask_for_logprobs(load)
 
 
 async def test_the_real_model_computes_the_same(starter_gguf: Path, tmp_path: Path) -> None:
@@ -91,7 +85,14 @@ async def test_the_memory_is_as_foretold(starter_gguf: Path, tmp_path: Path) -> 
     padding = find_padding(facts)
     assert padding is not None
     padded = padded_facts(facts, padding)
-    memory = estimate_memory(padded, plan.in_situ_quantization, 512, vnni=read_machine().vnni)
+    machine = read_machine()
+    memory = estimate_memory(
+        padded,
+        plan.in_situ_quantization,
+        512,
+        kv_element_bytes=machine.kv_element_bytes,
+        vnni=machine.vnni,
+    )
     measured = await measure(model, plan)
     assert measured.error is None
     assert measured.loaded_bytes == pytest.approx(memory.weights + memory.overhead, rel=0.15)

@@ -7,16 +7,34 @@ JSON are the fields of a Load; the answer is the log-probability of each token o
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 from typing import Any
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import runner_environment
 from spnl_tui.engine.pipeline import MODEL, make_pipeline
 
 PROMPT = "Write a story about a lighthouse and its keeper."
 TOKENS = 8
+
+
+async def ask_for_logprobs(load: dict[str, Any], *, kv_in_32_bits: bool = True) -> list[float]:
+    """Have the script below answer, with keys and values rounded as little as can be."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.logprobs", json.dumps(load)),
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            **runner_environment(2, on_cpu=True),
+            "MISTRALRS_CPU_KV_F32": "1" if kv_in_32_bits else "0",
+        },
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return list(json.loads(out))
 
 
 def logprobs(load: dict[str, Any]) -> list[float]:

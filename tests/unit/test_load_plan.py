@@ -107,11 +107,13 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     plan = plan_load(model, machine(gpus=(CUDA,)), wish)
     assert (plan.in_situ_quantization, plan.dtype, plan.threads, plan.prefix_cache) == ("HQQ4", "bf16", 1, 0)
     assert (plan.context, plan.device) == (700, "cpu")
-    assert plan.environment == {
-        "RAYON_NUM_THREADS": "1",
-        "MISTRALRS_CPU_KV_F32": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+    assert plan.environment == {"RAYON_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any) -> None:
+    whole, half = (plan_load(facts(), machine(kv_element_bytes=each)).memory.kv_cache for each in (4, 2))
+    assert whole
+    assert half == whole / 2
 
 
 def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
@@ -145,7 +147,6 @@ def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
     assert on_gpu.in_situ_quantization is None
     wish = LoadOverrides(in_situ_quantization="Q4K")
     assert plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), wish).in_situ_quantization == "Q4K"
-    assert "MISTRALRS_CPU_KV_F32" not in on_gpu.environment
 
 
 def test_a_device_that_is_not_there(facts: Any) -> None:

@@ -45,6 +45,29 @@ def test_what_the_processor_multiplies_at_once(root: Path, flags: str, vnni: boo
     assert read_machine(root=root).vnni is vnni
 
 
+@pytest.mark.parametrize(
+    ("line", "variable", "each"),
+    [
+        ("flags\t\t: fpu sse2 avx2 fma f16c", None, 2),
+        ("flags\t\t: fpu avx512f", None, 2),
+        ("flags\t\t: fpu sse2 avx2 fma f16c", "0", 2),
+        ("flags\t\t: fpu sse2 avx2 fma f16c", "1", 4),
+        ("flags\t\t: fpu sse2 f16c", None, 4),
+        ("Features\t: fp asimd asimdhp asimdfhm", None, 2),
+        ("Features\t: fp asimd", None, 4),
+    ],
+)
+def test_in_how_many_bytes_mistral_rs_keeps_keys_and_values(
+    root: Path, monkeypatch: pytest.MonkeyPatch, line: str, variable: str | None, each: int
+) -> None:
+    monkeypatch.delenv("MISTRALRS_CPU_KV_F32", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("MISTRALRS_CPU_KV_F32", variable)
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(f"processor\t: 0\n{line}\n")
+    assert read_machine(root=root).kv_element_bytes == each
+
+
 def test_a_processor_that_tells_no_flags_is_taken_for_a_fast_one(root: Path) -> None:
     assert read_machine(root=root).vnni
 

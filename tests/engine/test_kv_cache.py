@@ -1,0 +1,18 @@
+"""Keys and values in 16 bits, as mistral.rs keeps them on a CPU: the model says the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.logprobs import ask_for_logprobs
+from tests.support.requantize import requantize
+
+
+async def test_the_real_model_says_the_same(starter_gguf: Path, tmp_path: Path) -> None:
+    path = requantize(starter_gguf, tmp_path / "m.gguf", "F32")  # weights that round nothing by themselves
+    load = {"format": "gguf", "directory": str(path.parent), "files": [path.name]}
+    whole, half = [await ask_for_logprobs(load, kv_in_32_bits=whole) for whole in (True, False)]
+    assert len(whole) > 4
+    assert half == pytest.approx(whole, abs=5e-3)
