@@ -47,7 +47,7 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
         "paged_attn": command.paged_attention is True,
     }
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spnl-chat-"))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
         if command.chat_template is not None:
             template = Path(folder) / "template.jinja"
             template.write_text(command.chat_template, encoding="utf-8")

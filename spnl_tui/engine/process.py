@@ -8,10 +8,13 @@ import itertools
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.errors import RunnerError
@@ -136,6 +139,7 @@ class RunnerProcess:
         log.info("runner %d ended: %s", self.pid, self._ended)
         for request_id, queue in self._subscribers.items():
             queue.put_nowait(wire.RunnerEnded(id=request_id, reason=self._ended))
+        _clear_up_after(self.pid)
 
     async def _read_log(self) -> None:
         # Read all the time: a child whose log pipe is full stands still.
@@ -156,3 +160,9 @@ class RunnerProcess:
             )
         said = f": {self._last_words[-1]}" if self._last_words else ""
         return f"it exited with status {code}{said}"
+
+
+def _clear_up_after(pid: int) -> None:
+    """Remove what a runner left behind that was ended in the middle of loading."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{wire.temporary_prefix(pid)}*"):
+        shutil.rmtree(folder, ignore_errors=True)  # what cannot go is for the system to clear

@@ -312,3 +312,8 @@ def _hints(cls: type) -> dict[str, Any]:
     if cls not in _hint_cache:
         _hint_cache[cls] = typing.get_type_hints(cls)
     return _hint_cache[cls]
+
+
+def temporary_prefix(pid: int) -> str:
+    """How the temporary directories of this runner begin: its parent removes what it could not."""
+    return f"spnl-chat-{pid}-"
