@@ -21,10 +21,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.interface import in_terminal
-from spnl_tui.conversations.conversation import new_id
 from spnl_tui.conversations.database import connect
 from spnl_tui.conversations.search import SearchFilter
 from spnl_tui.conversations.store import ListFilter, Store
+from spnl_tui.conversations.turn import new_id
 
 YEAR_S = 365 * 86_400
 _STARTS = 7

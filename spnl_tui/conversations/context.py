@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from spnl_tui.conversations.conversation import Conversation, Turn, as_messages
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn, as_messages
 from spnl_tui.models.request import Message
 
 Policy: TypeAlias = Literal["drop_oldest", "summarize", "ask"]

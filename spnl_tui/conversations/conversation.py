@@ -8,83 +8,16 @@ chosen turns from the root downwards are the *active branch*: what is shown, and
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from spnl_tui.models.request import Grammar, Message, Role, Sampling
+from spnl_tui.conversations.turn import FinishReason, Provenance, Turn, as_messages, new_id
+from spnl_tui.models.request import Message, Role, Sampling
 
-FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
-FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length", "cancelled", "failed")
-
-
-def new_id() -> str:
-    """A new identifier: 24 hexadecimal digits, of which 16 are the time in nanoseconds, so that ids sort."""
-    return f"{time.time_ns():016x}{os.urandom(4).hex()}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where a reply came from: enough to run it again, and to judge how fast it was.
-
-    Together with the turns above the reply, `system_prompt`, `left_out` and `summary` give the messages
-    that were sent; `prompt_sha256` tells whether they still are the same.
-    """
-
-    model: str = ""
-    """The canonical model reference, as the user sees it."""
-    revision: str | None = None
-    file_sha256: str | None = None
-    """Of the model's file; of a list of shards, joined by spaces."""
-    engine_version: str | None = None
-    load_plan: str = ""
-    """How the model was loaded, as JSON."""
-    sampling: Sampling | None = None
-    thinking: bool | None = None
-    grammar: Grammar | None = None
-    system_prompt: str = ""
-    left_out: tuple[str, ...] = ()
-    """Ids of the turns above that were not sent, since the context was full."""
-    summary: str = ""
-    """What was sent in place of the turns left out."""
-    begun: int = 0
-    """Characters of the text that were there before: the model went on with them."""
-    prompt_sha256: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    ttft_s: float | None = None
-    itl_s: float | None = None
-    decode_tokens_per_s: float | None = None
-    started_at: float | None = None
-    """Unix seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One thing that was said, by the user or by a model."""
-
-    id: str
-    parent: str | None
-    """The id of the turn that this one answers or follows; None for the first."""
-    role: Role
-    text: str = ""
-    reasoning: str = ""
-    finish_reason: FinishReason | None = None
-    """Why a reply ended. None for a prompt, and for a reply that is still being written."""
-    error: str = ""
-    """What went wrong, if the reply failed."""
-    provenance: Provenance | None = None
-    created_at: float = 0.0
-    """Unix seconds."""
-    pinned: bool = False
-    """A pinned turn is sent even when the context is full."""
-
-    @property
-    def streaming(self) -> bool:
-        """Whether this is a reply that has not ended yet."""
-        return self.role == "assistant" and self.finish_reason is None
+__all__ = ["Conversation", "Deletion", "FinishReason", "Provenance", "Turn"]
+"""With the words of `turn` that whoever has a conversation speaks in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +150,7 @@ class Conversation:
         return tuple(reversed(branch))
 
     def messages(self, turns: Iterable[Turn] | None = None) -> tuple[Message, ...]:
-        """What the engine is sent for these turns (the active branch by default): the system prompt first.
-
-        Empty turns, such as a reply that failed before its first word, are left out. Turns of one role that
-        then follow each other are joined by an empty line, since many chat templates refuse them.
-        """
+        """What the engine is sent for these turns (the active branch by default); see `as_messages`."""
         return as_messages(self.system_prompt, self.path() if turns is None else turns)
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
@@ -425,19 +354,3 @@ class Conversation:
         self._children[turn.parent].remove(turn.id)
         self._children.pop(turn.id, None)
         self.chosen.pop(turn.id, None)
-
-
-def as_messages(system_prompt: str, turns: Iterable[Turn]) -> tuple[Message, ...]:
-    """The messages of a request: the system prompt, if there is one, and then the turns.
-
-    See `Conversation.messages`.
-    """
-    messages = [Message("system", system_prompt)] if system_prompt.strip() else []
-    for turn in turns:
-        if not turn.text.strip():
-            continue
-        if messages and messages[-1].role == turn.role != "system":
-            messages[-1] = Message(turn.role, f"{messages[-1].content}\n\n{turn.text}")
-        else:
-            messages.append(Message(turn.role, turn.text))
-    return tuple(messages)

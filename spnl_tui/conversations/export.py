@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.records import from_plain, to_plain, well_formed
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 
 FORMAT = "spnl-chat conversations"

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.rows import ConversationSummary
 from spnl_tui.conversations.search import SearchHit, SearchResult
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line, plain
 
 SHORT_ID = 12

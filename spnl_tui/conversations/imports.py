@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn, new_id
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import FORMAT, VERSION, conversation_from_plain
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.titles import title_of
+from spnl_tui.conversations.turn import Provenance, Turn, new_id
 from spnl_tui.errors import StoreError
 from spnl_tui.text import first_line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from spnl_tui.conversations.conversation import Provenance, Turn
+from spnl_tui.conversations.turn import Provenance, Turn
 
 
 class Memory(NamedTuple):

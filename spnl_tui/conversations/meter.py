@@ -18,7 +18,7 @@ from spnl_tui.conversations.context import (
     plan_context,
     with_summary,
 )
-from spnl_tui.conversations.conversation import Provenance, Turn
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.models.request import Message
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]

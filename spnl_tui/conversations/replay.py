@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from spnl_tui.conversations.context import messages_sent, prompt_sha256
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Message, Sampling
 

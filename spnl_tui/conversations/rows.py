@@ -10,8 +10,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.records import from_plain, to_json, well_formed
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Sampling
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from spnl_tui.conversations import rows, search
-from spnl_tui.conversations.conversation import Conversation, Deletion, Turn
+from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.database import Database
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.rows import Cursor, ListFilter, Page
 from spnl_tui.conversations.search import SearchFilter, SearchResult
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 
 INTERRUPTED = "The program ended before the reply did."

@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 
 from spnl_tui.conversations.context import Policy, prompt_sha256, request_messages
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.replay import ReplayRequest, replay
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.service import Engine
 from spnl_tui.errors import RequestError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spnl_tui.conversations.conversation import Conversation, Provenance
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Provenance
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import branch_to_lisp, query_to_chat

@@ -7,10 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from spnl_tui.conversations.context import Budget
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory, memory_of
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.service import Engine, LoadedModel
 from spnl_tui.models.local import LocalModel

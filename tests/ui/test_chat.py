@@ -9,8 +9,9 @@ import pytest
 from textual import events
 from textual.widgets import Static
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages

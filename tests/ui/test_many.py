@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations.conversation import Turn
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine.protocol import ModelLoaded
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling

@@ -11,8 +11,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine.protocol import ReplyFinished
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.settings.schema import ContextSettings

@@ -18,8 +18,9 @@ from spnl_tui.conversations.context import (
     request_messages,
     summary_messages,
 )
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.meter import TokenMeter, learn_overhead
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.models.request import Message
 
 NONE = TemplateOverhead(0, 0, 0)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.conversations.conversation import Conversation, Deletion, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation, Deletion
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.models.request import Message
 
 

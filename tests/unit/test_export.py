@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import to_json_text, to_markdown, whole_to_markdown
 from spnl_tui.conversations.imports import read_file, read_text
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from spnl_tui.conversations.conversation import Conversation, Provenance
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import conversation_to_plain
 from spnl_tui.conversations.history import (
     hit_to_plain,
@@ -15,6 +15,7 @@ from spnl_tui.conversations.history import (
     summary_to_plain,
 )
 from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.turn import Provenance
 
 
 async def test_lines_and_json_of_a_store(tmp_path: Path) -> None:

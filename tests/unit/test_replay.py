@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from spnl_tui.conversations.context import prompt_sha256
-from spnl_tui.conversations.conversation import Conversation, FinishReason, Provenance
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.replay import Piece, ReplayRequest, replay, replay_request
+from spnl_tui.conversations.turn import FinishReason, Provenance
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Message, Sampling
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations import search
-from spnl_tui.conversations.conversation import Conversation, Provenance
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.database import Database, connect
 from spnl_tui.conversations.recorder import ReplyRecorder
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.schema import MIGRATIONS
 from spnl_tui.conversations.search import Query, SearchFilter, SearchHit, snippet
 from spnl_tui.conversations.store import INTERRUPTED, Store
+from spnl_tui.conversations.turn import Provenance
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
 from tests.support.waiting import wait_until

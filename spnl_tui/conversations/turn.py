@@ -1,0 +1,97 @@
+"""One thing that was said, by the user or by a model, where it came from, and how the model is sent it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from spnl_tui.models.request import Grammar, Message, Role, Sampling
+
+FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
+
+
+def new_id() -> str:
+    """A new identifier: 24 hexadecimal digits, of which 16 are the time in nanoseconds, so that ids sort."""
+    return f"{time.time_ns():016x}{os.urandom(4).hex()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a reply came from: enough to run it again, and to judge how fast it was.
+
+    Together with the turns above the reply, `system_prompt`, `left_out` and `summary` give the messages
+    that were sent; `prompt_sha256` tells whether they still are the same.
+    """
+
+    model: str = ""
+    """The canonical model reference, as the user sees it."""
+    revision: str | None = None
+    file_sha256: str | None = None
+    """Of the model's file; of a list of shards, joined by spaces."""
+    engine_version: str | None = None
+    load_plan: str = ""
+    """How the model was loaded, as JSON."""
+    sampling: Sampling | None = None
+    thinking: bool | None = None
+    grammar: Grammar | None = None
+    system_prompt: str = ""
+    left_out: tuple[str, ...] = ()
+    """Ids of the turns above that were not sent, since the context was full."""
+    summary: str = ""
+    """What was sent in place of the turns left out."""
+    begun: int = 0
+    """Characters of the text that were there before: the model went on with them."""
+    prompt_sha256: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    decode_tokens_per_s: float | None = None
+    started_at: float | None = None
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One thing that was said, by the user or by a model."""
+
+    id: str
+    parent: str | None
+    """The id of the turn that this one answers or follows; None for the first."""
+    role: Role
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: FinishReason | None = None
+    """Why a reply ended. None for a prompt, and for a reply that is still being written."""
+    error: str = ""
+    """What went wrong, if the reply failed."""
+    provenance: Provenance | None = None
+    created_at: float = 0.0
+    """Unix seconds."""
+    pinned: bool = False
+    """A pinned turn is sent even when the context is full."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether this is a reply that has not ended yet."""
+        return self.role == "assistant" and self.finish_reason is None
+
+
+def as_messages(system_prompt: str, turns: Iterable[Turn]) -> tuple[Message, ...]:
+    """The messages of a request: the system prompt, if there is one, and then the turns.
+
+    Empty turns, such as a reply that failed before its first word, are left out. Turns of one role that
+    then follow each other are joined by an empty line, since many chat templates refuse them.
+    """
+    messages = [Message("system", system_prompt)] if system_prompt.strip() else []
+    for turn in turns:
+        if not turn.text.strip():
+            continue
+        if messages and messages[-1].role == turn.role != "system":
+            messages[-1] = Message(turn.role, f"{messages[-1].content}\n\n{turn.text}")
+        else:
+            messages.append(Message(turn.role, turn.text))
+    return tuple(messages)
