@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 from spnl_tui.errors import StoreError
@@ -20,6 +21,7 @@ class ImportRegistry:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._changing = threading.Lock()
 
     def read(self) -> tuple[Path, ...]:
         """The imported paths, oldest first.
@@ -47,9 +49,10 @@ class ImportRegistry:
         Raises:
             StoreError: the file cannot be read or written.
         """
-        paths = self.read()
-        if path not in paths:
-            self._write((*paths, path))
+        with self._changing:
+            paths = self.read()
+            if path not in paths:
+                self._write((*paths, path))
 
     def discard(self, path: Path) -> None:
         """Forget a path.
@@ -57,7 +60,8 @@ class ImportRegistry:
         Raises:
             StoreError: the file cannot be read or written.
         """
-        self._write(tuple(known for known in self.read() if known != path))
+        with self._changing:
+            self._write(tuple(known for known in self.read() if known != path))
 
     def _write(self, paths: tuple[Path, ...]) -> None:
         text = json.dumps({"version": _VERSION, "imports": [{"path": str(path)} for path in paths]}, indent=2)

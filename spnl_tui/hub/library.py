@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError, SpnlError, StoreError
-from spnl_tui.hub import removal
+from spnl_tui.hub.at_path import entries_at, importable_entry, imported_entry, resolve_path
+from spnl_tui.hub.choosing import choose_entries, choose_entry
+from spnl_tui.hub.deletions import Deletions, could_go
 from spnl_tui.hub.imports import ImportRegistry
-from spnl_tui.hub.removal import Removal, RemovalPlan
-from spnl_tui.hub.scan import SAFETENSORS, LibraryEntry, scan_cache, scan_folder, scan_path
-from spnl_tui.models.local import LocalModel, resolve_local
-from spnl_tui.models.quantization import (
-    ModelFile,
-    Quantization,
-    choose,
-    label_of_file,
-    normalize_label,
-)
+from spnl_tui.hub.removal import Removal, RemovalPlan, plan_removal
+from spnl_tui.hub.scan import LibraryEntry, scan_cache, scan_folder, scan_path
+from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
-from spnl_tui.text import in_bytes
-
-_NAMED = 4
-"""How many models a suggestion names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +50,7 @@ class Library:
         self._folders = (*((model_cache_dir,) if model_cache_dir else ()), *extra_dirs)
         self._imports = ImportRegistry(registry)
         self._starter = starter
-        self._removals: list[Removal] = []
-        self._lock = threading.Lock()
+        self._deletions = Deletions(self._imports)
 
     async def listing(self) -> Listing:
         """All models on this machine, each quantization by itself, sorted by name."""
@@ -82,7 +69,7 @@ class Library:
         if reference.is_starter:
             return await asyncio.to_thread(self._starter)
         if reference.path is not None:
-            return await asyncio.to_thread(_resolve_path, reference.path, reference.quantization)
+            return await asyncio.to_thread(resolve_path, reference.path, reference.quantization)
         entry = await self.find(reference)
         return entry.model if entry else None
 
@@ -93,7 +80,7 @@ class Library:
             ModelReferenceError: several files here could be meant.
             StoreError: it may be in a folder of models that cannot be read.
         """
-        return _choose(await self._candidates(reference), reference.quantization)
+        return choose_entry(await self._candidates(reference), reference.quantization)
 
     async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
         """Every entry that this means: without a quantization all that there are, by label.
@@ -102,7 +89,7 @@ class Library:
             ModelReferenceError: several files here could be meant.
             StoreError: some may be in a folder of models that cannot be read.
         """
-        return _all_of(await self._candidates(reference), reference.quantization)
+        return choose_entries(await self._candidates(reference), reference.quantization)
 
     async def at_path(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
         """What lies at the path of this reference, as `matching`, whether or not it was imported.
@@ -112,8 +99,8 @@ class Library:
             ModelReferenceError: several files here could be meant.
         """
         assert reference.path is not None
-        found = await asyncio.to_thread(_at_path, reference.path)
-        return _all_of(found, reference.quantization)
+        found = await asyncio.to_thread(entries_at, reference.path)
+        return choose_entries(found, reference.quantization)
 
     async def cached_labels(self, repository: str) -> frozenset[str]:
         """The quantizations of this repository that are here, for `choose`.
@@ -147,13 +134,13 @@ class Library:
         Raises:
             StoreError: the list cannot be kept.
         """
-        await asyncio.to_thread(self._forget, path)
+        await asyncio.to_thread(self._imports.discard, path)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
         """What deleting this would free and what stays, to be asked about first."""
-        return await asyncio.to_thread(removal.plan_removal, entry)
+        return await asyncio.to_thread(plan_removal, entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
         """Delete one quantization. Imported files are only forgotten. `undo` brings it back until `close`.
@@ -161,7 +148,7 @@ class Library:
         Raises:
             StoreError: its files cannot be moved.
         """
-        return await asyncio.to_thread(self._remove, entry)
+        return await asyncio.to_thread(self._deletions.remove, entry)
 
     async def undo(self, done: Removal) -> None:
         """Undo a deletion.
@@ -169,12 +156,12 @@ class Library:
         Raises:
             StoreError: it has gone for good, or cannot be moved back.
         """
-        await asyncio.to_thread(self._undo, done)
+        await asyncio.to_thread(self._deletions.undo, done)
 
     @property
     def removals(self) -> tuple[Removal, ...]:
         """What can still be undone, oldest first."""
-        return tuple(self._removals)
+        return self._deletions.removals
 
     def make_room(self, directory: Path, missing_bytes: int) -> str:
         """Let so many bytes of deleted files on this file system go, oldest first, or all that there are.
@@ -182,12 +169,12 @@ class Library:
         If that is not enough, says which models could go: those that were not used for longest. Blocks: for
         threads, as pulls are.
         """
-        missing = missing_bytes - self._purge(directory, missing_bytes)
-        return _could_go(self._listing().entries, directory, missing) if missing > 0 else ""
+        missing = missing_bytes - self._deletions.purge(directory, missing_bytes)
+        return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     async def close(self) -> None:
         """Let all deleted files go for good, those too that a program that died has left."""
-        await asyncio.to_thread(self._purge_all)
+        await asyncio.to_thread(self._deletions.purge_all, (*self._caches, *self._folders))
 
     async def _candidates(self, reference: ModelReference) -> list[LibraryEntry]:
         """What the reference could mean, its quantization aside; the likeliest first."""
@@ -217,7 +204,7 @@ class Library:
             imported = ()
         for path in imported:
             try:
-                entries.append(_imported(path))
+                entries.append(imported_entry(path))
             except ModelFileError as error:
                 problems.append(error)
         try:
@@ -234,7 +221,7 @@ class Library:
         if model is None:
             return entries
         path = model.directory / model.files[0]
-        here = [entry for entry in entries if path in entry.paths] or _at_path(path)
+        here = [entry for entry in entries if path in entry.paths] or entries_at(path)
         starter = [replace(entry, reference=ModelReference(), origin="starter") for entry in here[:1]]
         return starter + [entry for entry in entries if entry not in here]
 
@@ -268,167 +255,9 @@ class Library:
 
     def _import(self, path: Path) -> LibraryEntry:
         path = Path(os.path.abspath(path.expanduser()))
-        with _readable(path):
-            resolve_local(path)
-        entry = _imported(path)
-        with self._lock:
-            self._imports.add(path)
+        entry = importable_entry(path)
+        self._imports.add(path)
         return entry
-
-    def _forget(self, path: Path) -> None:
-        with self._lock:
-            self._imports.discard(path)
-
-    def _remove(self, entry: LibraryEntry) -> Removal:
-        plan = removal.plan_removal(entry)
-        with self._lock:
-            if entry.origin == "imported":
-                assert entry.reference.path is not None
-                self._imports.discard(entry.reference.path)
-            done = removal.remove(plan)
-            self._removals.append(done)
-        return done
-
-    def _undo(self, done: Removal) -> None:
-        entry = done.plan.entry
-        with self._lock:
-            if done not in self._removals:
-                raise StoreError("Nothing to undo", f"{entry.name} is not deleted, or is gone for good.")
-            removal.restore(done)
-            if entry.origin == "imported":
-                assert entry.reference.path is not None
-                self._imports.add(entry.reference.path)
-            self._removals.remove(done)
-
-    def _purge(self, directory: Path, wanted_bytes: int) -> int:
-        """Let deleted files go; how many bytes that were."""
-        device = os.stat(directory).st_dev
-        before = shutil.disk_usage(directory).free
-        freed = 0
-        with self._lock:
-            for done in self.removals:
-                if freed >= wanted_bytes:
-                    break
-                if done.moved and os.stat(done.aside).st_dev == device:
-                    removal.purge(done)
-                    self._removals.remove(done)
-                    freed = shutil.disk_usage(directory).free - before
-        return freed
-
-    def _purge_all(self) -> None:
-        with self._lock:
-            for done in self._removals:
-                removal.purge(done)
-            self._removals.clear()
-        removal.sweep((*self._caches, *self._folders))
-
-
-@contextlib.contextmanager
-def _readable(path: Path, title: str = "The model cannot be read") -> Iterator[None]:
-    """Say of an OSError within that the model at this path cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise ModelFileError(
-            title,
-            f"{error.filename or path}: {error.strerror or error}.",
-            "Check the path and its permissions.",
-        ) from error
-
-
-def _imported(path: Path) -> LibraryEntry:
-    """The entry of an imported path, without a look into its files."""
-    with _readable(path, "An imported model cannot be read"):
-        found = scan_path(path, "imported")
-    if len(found) != 1:
-        raise ModelFileError(
-            "An imported model has gone" if not found else "An imported folder now holds several models",
-            f"{path} was imported and is not a model any more.",
-            f"Put it back, or forget it: spnl-chat rm {shlex.quote(str(path))}",
-        )
-    return replace(found[0], reference=ModelReference(path=path))
-
-
-def _at_path(path: Path) -> list[LibraryEntry]:
-    with _readable(path):
-        return scan_path(path)
-
-
-def _resolve_path(path: Path, quantization: str | None) -> LocalModel:
-    """The model at a path; in a folder of several quantizations, the one that is named or suits best."""
-    with _readable(path):
-        return _model_at(path, quantization)
-
-
-def _model_at(path: Path, quantization: str | None) -> LocalModel:
-    if path.is_dir():
-        entries = [entry for entry in scan_path(path) if entry.format == "gguf"]
-        # Files of one label are different models: which is meant, only the user can say.
-        told_apart = all(entry.label == label_of_file(entry.files[0]) for entry in entries)
-        if quantization is not None or (len(entries) > 1 and told_apart):
-            entry = _choose(entries, quantization)
-            if entry is None:
-                raise ModelFileError(
-                    f"No {quantization} here",
-                    f"{path} has {', '.join(e.label for e in entries[:8]) or 'no GGUF files'}.",
-                    "Name one of those, or a file.",
-                )
-            return resolve_local(entry.paths[0], str(ModelReference(path=path, quantization=entry.label)))
-    return resolve_local(path)
-
-
-def _all_of(entries: Sequence[LibraryEntry], quantization: str | None) -> tuple[LibraryEntry, ...]:
-    """Those of this quantization, or all, by label."""
-    if quantization is not None:
-        chosen = _choose(entries, quantization)
-        entries = [chosen] if chosen else []
-    return tuple(sorted(entries, key=lambda entry: entry.label))
-
-
-def _choose(entries: Sequence[LibraryEntry], quantization: str | None) -> LibraryEntry | None:
-    """The entry of this quantization, or by default; None if it is not here.
-
-    Raises:
-        ModelReferenceError: several are of this quantization.
-    """
-    if not entries:
-        return None
-    by_label = {entry.label: entry for entry in reversed(entries)}
-    found = [
-        Quantization(
-            label=entry.label,
-            files=tuple(ModelFile(file) for file in entry.files),
-            kind=label_of_file(entry.files[0]) or "",
-        )
-        for entry in by_label.values()
-        if entry.format == "gguf"
-    ]
-    if quantization is None:
-        return by_label[choose(found).label] if found else by_label[SAFETENSORS]
-    wanted = normalize_label(quantization)
-    if not any(wanted in (normalize_label(q.label), q.kind) for q in found):
-        return by_label.get(quantization.lower()) if quantization.lower() == SAFETENSORS else None
-    return by_label[choose(found, named=quantization).label]
-
-
-def _could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
-    """The fewest of the models that were not used for longest, on this file system, that free so much."""
-    device = os.stat(directory).st_dev
-    chosen: list[LibraryEntry] = []
-    oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)
-    for entry in oldest_first:
-        if missing_bytes <= 0:
-            break
-        # Imported files are the user's own: forgetting them frees nothing.
-        if entry.origin != "imported" and os.stat(entry.paths[0]).st_dev == device:
-            chosen.append(entry)
-            missing_bytes -= entry.size_bytes
-    if not chosen:
-        return ""
-    named = ", ".join(f"{entry.name} ({in_bytes(entry.size_bytes)})" for entry in chosen[:_NAMED])
-    more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
-    command = shlex.join(["spnl-chat", "rm", *(str(entry.reference) for entry in chosen[:_NAMED])])
-    return f"Not used for longest: {named}{more}. Delete what can go: {command}"
 
 
 def mark_used(model: LocalModel) -> None:

@@ -1,0 +1,111 @@
+"""What was deleted and can still be brought back, and what could be deleted to make room.
+
+Blocking, for threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from spnl_tui.errors import StoreError
+from spnl_tui.hub import removal
+from spnl_tui.hub.imports import ImportRegistry
+from spnl_tui.hub.removal import Removal
+from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.text import in_bytes
+
+_NAMED = 4
+"""How many models a suggestion names."""
+
+
+class Deletions:
+    """The deletions that can be undone. An imported model is only taken off the list of `imports`."""
+
+    def __init__(self, imports: ImportRegistry) -> None:
+        self._imports = imports
+        self._removals: list[Removal] = []
+        self._lock = threading.Lock()
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        """What can still be undone, oldest first."""
+        return tuple(self._removals)
+
+    def remove(self, entry: LibraryEntry) -> Removal:
+        """Delete one quantization.
+
+        Raises:
+            StoreError: its files cannot be moved.
+        """
+        plan = removal.plan_removal(entry)
+        with self._lock:
+            if entry.origin == "imported":
+                assert entry.reference.path is not None
+                self._imports.discard(entry.reference.path)
+            done = removal.remove(plan)
+            self._removals.append(done)
+        return done
+
+    def undo(self, done: Removal) -> None:
+        """Undo a deletion.
+
+        Raises:
+            StoreError: it has gone for good, or cannot be moved back.
+        """
+        entry = done.plan.entry
+        with self._lock:
+            if done not in self._removals:
+                raise StoreError("Nothing to undo", f"{entry.name} is not deleted, or is gone for good.")
+            removal.restore(done)
+            if entry.origin == "imported":
+                assert entry.reference.path is not None
+                self._imports.add(entry.reference.path)
+            self._removals.remove(done)
+
+    def purge(self, directory: Path, wanted_bytes: int) -> int:
+        """Let so many bytes on this file system go for good, oldest first; how many bytes that were."""
+        device = os.stat(directory).st_dev
+        before = shutil.disk_usage(directory).free
+        freed = 0
+        with self._lock:
+            for done in self.removals:
+                if freed >= wanted_bytes:
+                    break
+                if done.moved and os.stat(done.aside).st_dev == device:
+                    removal.purge(done)
+                    self._removals.remove(done)
+                    freed = shutil.disk_usage(directory).free - before
+        return freed
+
+    def purge_all(self, roots: Iterable[Path]) -> None:
+        """Let everything go for good, and what programs that have died left aside in these folders."""
+        with self._lock:
+            for done in self._removals:
+                removal.purge(done)
+            self._removals.clear()
+        removal.sweep(roots)
+
+
+def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
+    """The fewest of the models that were not used for longest, on this file system, that free so much."""
+    device = os.stat(directory).st_dev
+    chosen: list[LibraryEntry] = []
+    oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)
+    for entry in oldest_first:
+        if missing_bytes <= 0:
+            break
+        # Imported files are the user's own: forgetting them frees nothing.
+        if entry.origin != "imported" and os.stat(entry.paths[0]).st_dev == device:
+            chosen.append(entry)
+            missing_bytes -= entry.size_bytes
+    if not chosen:
+        return ""
+    named = ", ".join(f"{entry.name} ({in_bytes(entry.size_bytes)})" for entry in chosen[:_NAMED])
+    more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+    command = shlex.join(["spnl-chat", "rm", *(str(entry.reference) for entry in chosen[:_NAMED])])
+    return f"Not used for longest: {named}{more}. Delete what can go: {command}"
