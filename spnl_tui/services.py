@@ -23,7 +23,8 @@ from spnl_tui.settings import Settings
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
     from spnl_tui.engine.load_plan import LoadOverrides
-    from spnl_tui.engine.service import Engine, Planner
+    from spnl_tui.engine.pool import Planner
+    from spnl_tui.engine.service import Engine
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.downloads import Downloads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import time
@@ -14,23 +13,20 @@ from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.merging import merge
+from spnl_tui.engine.pool import Planner, Pool
 from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
-from spnl_tui.engine.process import RUNNER, RunnerProcess
+from spnl_tui.engine.process import RUNNER
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 
 log = logging.getLogger(__name__)
 
-Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
-"""Reads the model's header and this machine, and plans the load. Raises SpnlError."""
-
 _CLOSE_BOUND_S = 2.0
-_HOUSEKEEPING_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +76,16 @@ class Engine:
 
         `on_loaded` is told of each model that was loaded, in the background.
         """
-        self._planner = planner
-        self._launches = LaunchCounter(paths.state / "launches")
+        self._pool = Pool(
+            planner,
+            LaunchCounter(paths.state / "launches"),
+            keep_warm_s=keep_warm_s,
+            memory_budget=memory_budget,
+            available_memory=available_memory,
+            runner_command=runner_command,
+        )
         self._max_concurrent = max_concurrent
-        self._keep_warm_s = keep_warm_s
-        self._memory_budget = memory_budget
-        self._available_memory = available_memory or _available_memory
         self._on_loaded = on_loaded
-        self._runner_command = runner_command
-        self._pool: dict[LocalModel, PooledModel] = {}
-        self._door = asyncio.Lock()
-        """Requests pass one by one, so that planning a load does not change their order."""
         self._cpu = Turns(1)
         self._accelerators: dict[LocalModel, Turns] = {}
         self._waiting = 0
@@ -145,7 +140,7 @@ class Engine:
         """Load the model ahead of any request: LoadProgressed…, ModelLoaded or RequestFailed; or nothing."""
         try:
             pooled = await self._pooled(model)
-            await self._make_room(pooled)
+            await self._pool.make_room(pooled)
         except SpnlError as error:
             yield _failure(error)
             return
@@ -164,7 +159,7 @@ class Engine:
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading, most recently used first."""
         now = time.monotonic()
-        pooled = sorted(self._pool.values(), key=lambda p: p.last_used, reverse=True)
+        pooled = sorted(self._pool.models, key=lambda p: p.last_used, reverse=True)
         return tuple(
             LoadedModel(
                 p.model,
@@ -190,7 +185,7 @@ class Engine:
 
         They wait for each other: what else computes meanwhile holds all of them up. Any thread may ask.
         """
-        return any(pooled.serving and pooled.plan.every_core for pooled in tuple(self._pool.values()))
+        return any(pooled.serving and pooled.plan.every_core for pooled in self._pool.models)
 
     async def unload(self, model: LocalModel) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
@@ -205,11 +200,19 @@ class Engine:
         tasks = [*self._background, *([self._housekeeper] if self._housekeeper else [])]
         for task in tasks:
             task.cancel()
-        ends = [asyncio.create_task(pooled.end()) for pooled in self._pool.values()]
+        ends = [asyncio.create_task(pooled.end()) for pooled in self._pool.models]
         if tasks or ends:
             await asyncio.wait([*tasks, *ends], timeout=_CLOSE_BOUND_S)
 
     # ── one request ───────────────────────────────────────────────────────────────────────────────
+
+    async def _pooled(self, model: LocalModel) -> PooledModel:
+        if self._closed:
+            raise SpnlError("The engine is closed")
+        pooled = await self._pool.take_in(model)
+        if self._housekeeper is None:
+            self._housekeeper = asyncio.create_task(self._pool.keep_house())
+        return pooled
 
     async def _fan_out(
         self,
@@ -249,7 +252,7 @@ class Engine:
             self._request(pooled, command, candidate, None, is_wanted)
             for candidate, command in enumerate(commands)
         ]
-        async with aclosing(_merge(streams)) as merged:
+        async with aclosing(merge(streams)) as merged:
             async for event in merged:
                 yield event
 
@@ -308,7 +311,7 @@ class Engine:
             await pooled.end()
         if pooled.state == "unloaded":
             try:
-                await self._make_room(pooled)
+                await self._pool.make_room(pooled)
             except SpnlError as error:
                 yield _failure(error)
                 return
@@ -338,58 +341,7 @@ class Engine:
             return self._cpu
         return self._accelerators.setdefault(pooled.model, Turns(self._max_concurrent))
 
-    # ── memory ────────────────────────────────────────────────────────────────────────────────────
-
-    async def _pooled(self, model: LocalModel) -> PooledModel:
-        if self._closed:
-            raise SpnlError("The engine is closed")
-        async with self._door:
-            if (pooled := self._pool.get(model)) is None:
-                plan = await self._planner(model)
-                pooled = PooledModel(model, plan, self._spawn, self._launches.next)
-                self._pool[model] = pooled
-        if self._housekeeper is None:
-            self._housekeeper = asyncio.create_task(self._keep_house())
-        return pooled
-
-    async def _spawn(self, environment: dict[str, str]) -> RunnerProcess:
-        return await RunnerProcess.spawn(environment, self._runner_command)
-
-    async def _make_room(self, wanted: PooledModel) -> None:
-        """Unload idle models, the least recently used first, until this one fits.
-
-        Then those that are being loaded though nobody has asked them anything yet: another was chosen.
-
-        Raises:
-            SpnlError: it does not fit even so.
-        """
-        need = wanted.plan.memory.peak
-        while need > (free := self._free_memory(wanted)):
-            others = [p for p in self._pool.values() if p is not wanted and not p.serving]
-            idle = [p for p in others if p.state == "idle"] or [p for p in others if p.state == "loading"]
-            if not idle:
-                busy = [p.model.name for p in self._pool.values() if p is not wanted and p.pid is not None]
-                raise SpnlError(
-                    "Not enough memory for this model",
-                    f"{wanted.model.name} needs about {_gigabytes(need)}; {_gigabytes(free)} is free.",
-                    f"Wait for {', '.join(busy)} to finish."
-                    if busy
-                    else "Choose a smaller quantization, or close other programs.",
-                )
-            await min(idle, key=lambda p: p.last_used).end()
-
-    def _free_memory(self, wanted: PooledModel) -> int:
-        # What is being loaded will take the rest of what it was let in for.
-        coming = sum(
-            max(0, p.plan.memory.peak - p.memory_bytes())
-            for p in self._pool.values()
-            if p is not wanted and p.state == "loading"
-        )
-        free = self._available_memory()
-        if self._memory_budget is not None:
-            used = sum(p.memory_bytes() for p in self._pool.values())
-            free = min(free, self._memory_budget - used)
-        return free - coming
+    # ── in the background ─────────────────────────────────────────────────────────────────────────
 
     async def _renew(self, pooled: PooledModel) -> None:
         # On a CPU the prefix cache is never evicted: only a new process gives that memory back.
@@ -402,14 +354,6 @@ class Engine:
                 await pooled.renew(turns)
         finally:
             turns.leave(turn)
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            for pooled in list(self._pool.values()):
-                if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
-                    log.info("unloading %s: not used for a while", pooled.model.name)
-                    await pooled.end()
 
     def _note(self, model: LocalModel, event: wire.Event) -> None:
         if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:
@@ -429,42 +373,7 @@ class Engine:
             log.error("in the background: %r", error, exc_info=error)
 
 
-async def _merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGenerator[wire.Event, None]:
-    """The events of all streams as they come."""
-    queue: asyncio.Queue[wire.Event | None] = asyncio.Queue()
-
-    async def pump(stream: AsyncGenerator[wire.Event, None]) -> None:
-        try:
-            async with aclosing(stream) as events:
-                async for event in events:
-                    queue.put_nowait(event)
-        finally:
-            queue.put_nowait(None)
-
-    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
-    try:
-        running = len(tasks)
-        while running:
-            if (event := await queue.get()) is None:
-                running -= 1
-            else:
-                yield event
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks)
-
-
 def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
     return wire.RequestFailed(
         id=0, kind="load", title=error.title, message=error.message, hint=error.hint, candidate=candidate
     )
-
-
-def _available_memory() -> int:
-    return read_machine().memory_available
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
