@@ -1,0 +1,40 @@
+"""The library for tests: what it lists, what it finds closed, and what it leaves on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.hub.library import Library
+
+
+async def names(library: Library) -> list[str]:
+    """What is listed, by name; there is nothing that could not be read."""
+    listing = await library.listing()
+    assert listing.problems == ()
+    return [entry.name for entry in listing.entries]
+
+
+def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this folder be one that cannot be read: its permissions would not stop root."""
+    real = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every file and link below the root, with content or target."""
+    found = {}
+    for folder, _, files in os.walk(root):
+        for name in files:
+            path = Path(folder, name)
+            inside = str(path.relative_to(root))
+            found[inside] = os.readlink(path) if path.is_symlink() else path.read_bytes().decode("latin-1")
+    return found
