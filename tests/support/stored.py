@@ -15,3 +15,10 @@ def finished_replies(folder: Path) -> int:
     with closing(sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True)) as store:
         (count,) = store.execute("SELECT count(*) FROM turn WHERE finish_reason IS NOT NULL").fetchone()
     return int(count)
+
+
+def stored_texts(file: Path) -> list[str]:
+    """The text of every turn in this store."""
+    with closing(sqlite3.connect(file)) as store:
+        rows = store.execute("SELECT text FROM turn").fetchall()
+    return [text for (text,) in rows]
