@@ -18,6 +18,7 @@ from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 
 FAKE_RUNNER = (sys.executable, "-m", "tests.support.fake_runner")
+GREEDY = Sampling(temperature=0)
 
 
 def fake_model(kind: str = "good") -> LocalModel:
@@ -71,3 +72,9 @@ async def chat(engine: Engine, model: LocalModel, prompt: str, **options: Any) -
 def text_of(events: list[wire.Event], candidate: int = 0) -> str:
     """The reply's text."""
     return "".join(e.text for e in events if isinstance(e, wire.ReplyChunk) and e.candidate == candidate)
+
+
+def kinds(events: list[wire.Event]) -> list[str]:
+    """The events' names, repeats joined."""
+    names = [type(event).__name__ for event in events]
+    return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]

@@ -1,0 +1,169 @@
+"""Which models are in memory, and for how long: over real child processes, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.service import Engine
+from spnl_tui.models.memory import MemoryEstimate
+from spnl_tui.paths import Paths
+from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
+from tests.support.waiting import is_running, wait_until
+
+MODEL = fake_model()
+
+
+# ── making room ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> None:
+    def plan(model: object) -> LoadPlan:
+        return fake_plan(memory=100)
+
+    def available() -> int:
+        return 250 - 100 * len(engine.loaded())
+
+    async with fake_engine(paths, plan, available_memory=available) as engine:
+        a, b, c = (fake_model(name) for name in "abc")
+        for model in (a, b, a, c):
+            assert isinstance((await chat(engine, model, "hello"))[-1], wire.ReplyFinished)
+        assert {loaded.model for loaded in engine.loaded()} == {a, c}
+
+
+async def test_a_model_that_is_only_waited_for_makes_room(paths: Paths) -> None:
+    def plan(model: object) -> LoadPlan:
+        return fake_plan(memory=100)
+
+    def available() -> int:
+        return 150 - 100 * len(engine.loaded())
+
+    async with fake_engine(paths, plan, available_memory=available) as engine:
+        requests = [chat(engine, fake_model(name), "hello") for name in "abab"]
+        for events in await asyncio.gather(*requests):
+            assert isinstance(events[-1], wire.ReplyFinished)
+
+
+async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_wanted(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(
+        paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
+    ) as engine:
+
+        async def load_ahead() -> list[wire.Event]:
+            return [event async for event in engine.load(slow)]
+
+        loading = asyncio.create_task(load_ahead())
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+        assert isinstance((await loading)[-1], wire.RequestFailed)
+        assert [loaded.model for loaded in engine.loaded()] == [MODEL]
+
+
+async def test_what_is_loaded_for_a_request_is_not_ended_for_what_is_loaded_ahead(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(
+        paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
+    ) as engine:
+        request = asyncio.create_task(chat(engine, slow, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        (refused,) = [event async for event in engine.load(MODEL)]
+        assert isinstance(refused, wire.RequestFailed)
+        assert refused.title == "Not enough memory for this model"
+        assert refused.hint == "Wait for fake/slow to finish."
+        assert [loaded.model for loaded in engine.loaded()] == [slow]
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+
+async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) -> None:
+    plan = fake_plan(memory=10**15)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        end = (await chat(engine, MODEL, "hello"))[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert end.title == "Not enough memory for this model"
+        assert engine.loaded() == ()
+
+
+# ── memory that grows ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> None:
+    plan = fake_plan(memory=1)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        first = text_of(await chat(engine, MODEL, "grow"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "idle")
+        await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
+
+
+async def test_it_is_renewed_too_while_others_wait_for_it(paths: Paths) -> None:
+    plan = fake_plan(memory=1)
+    async with fake_engine(paths, lambda model: plan) as engine:
+        replies = await asyncio.gather(*(chat(engine, MODEL, "grow") for _ in range(4)))
+    assert len({text_of(events).split()[0] for events in replies}) == 4
+
+
+async def test_the_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths) -> None:
+    """10 KB for each token of 4,096; the buffers take 40 MB."""
+
+    async def room(working: int) -> int:
+        estimate = MemoryEstimate(10**9, 0, 2 * 4096 * 10_000, 10**9, working)
+        async with fake_engine(
+            paths, lambda model: dataclasses.replace(fake_plan(), memory=estimate)
+        ) as engine:
+            return int(text_of(await chat(engine, MODEL, "room")))
+
+    with_buffers, without = await room(40_000_000), await room(0)
+    # A tenth of growth is allowed on top of them.
+    assert without - with_buffers == pytest.approx(-0.1 * 40_000_000 / 10_000, abs=200)
+
+
+# ── unloading and closing ────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_load_can_be_ended(paths: Paths) -> None:
+    slow = fake_model("slow")
+    async with fake_engine(paths) as engine:
+        request = asyncio.create_task(chat(engine, slow, "hello"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
+        pid = engine.loaded()[0].pid
+        await engine.unload(slow)
+        end = (await request)[-1]
+        assert isinstance(end, wire.RequestFailed)
+        assert pid is not None
+        assert not is_running(pid)
+
+
+async def test_whoever_stops_waiting_for_an_unload_takes_nothing_from_the_others(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        request = asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        unload = asyncio.create_task(engine.unload(MODEL))
+        await asyncio.sleep(0)
+        unload.cancel()
+        async with asyncio.timeout(20):
+            assert isinstance((await request)[-1], wire.RequestFailed)
+
+
+async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None:
+    async with fake_engine(paths) as engine:
+        tasks = [
+            asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01")),
+            asyncio.create_task(_drain(engine)),
+        ]
+        await wait_until(lambda: len([m for m in engine.loaded() if m.pid]) == 2)
+        pids = [loaded.pid for loaded in engine.loaded()]
+        await engine.close()
+        assert not any(pid and is_running(pid) for pid in pids)
+        await asyncio.wait(tasks, timeout=5)
+        assert all(task.done() for task in tasks)
+
+
+async def _drain(engine: Engine) -> None:
+    async for _ in engine.load(fake_model("slow")):
+        pass
