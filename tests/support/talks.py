@@ -60,3 +60,14 @@ def full() -> Conversation:
     conversation.branch_from(conversation.path()[0].id, "other root")
     conversation.select(reply.id)
     return conversation
+
+
+def conversation(name: str, turns: int = 2) -> Conversation:
+    """So many turns about something, with its title."""
+    it = Conversation(title=name)
+    for number in range(turns):
+        if number % 2:
+            it.finish(it.add_turn("assistant", f"A reply about {name.lower()}.").id, "stop")
+        else:
+            it.add_turn("user", f"Question {number // 2} about {name.lower()}?")
+    return it

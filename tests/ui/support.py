@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.downloads import Downloads
@@ -27,7 +29,7 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress, Services, Starter
 from spnl_tui.ui.widgets.prompt import Prompt
 from spnl_tui.ui.widgets.transcript import Transcript
-from tests.support.scripted_engine import MODEL, ScriptedEngine
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 
 
 async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
@@ -205,3 +207,64 @@ async def chat(
         await wait_until(lambda: app.focused is it.prompt)
         await pilot.pause()
         yield it
+
+
+def held(text: str, hold: asyncio.Event, rest: str = "") -> list[object]:
+    """A reply that waits after its first text."""
+    script = reply(text + rest, pieces=1)
+    whole = reply(text)
+    return [*whole[:-1], hold, *(reply(rest)[1:] if rest else script[-1:])]
+
+
+def typed_ahead(it: Chat, *texts: str) -> None:
+    """Type these and send each, in one go, as after a stall of the interface."""
+    for text in texts:
+        for key in [*text, "enter"]:
+            it.app.simulate_key(key)
+
+
+def told(it: Chat) -> list[str]:
+    """The notifications that are seen."""
+    return [f"{toast.title}: {toast.message}" for toast in it.app._notifications]
+
+
+def last(it: Chat) -> tuple[str, str | None]:
+    """Text and finish reason of the last turn."""
+    turn = it.screen.conversation.path()[-1]
+    return turn.text, turn.finish_reason
+
+
+async def ended(it: Chat, count: int) -> None:
+    """Wait until so many replies have ended."""
+    await wait_until(lambda: it.ended() >= count and it.screen.activity.state == "idle")
+    await it.pilot.pause()
+
+
+async def go_to(it: Chat, text: str) -> None:
+    """Move the cursor up to the turn with this text."""
+    while (turn := it.screen.branches.under_cursor()) is None or turn.text != text:
+        before = turn
+        await it.press("alt+up")
+        await wait_until(lambda before=before: it.screen.branches.under_cursor() is not before)
+
+
+async def kept(store: TempStore) -> list[list[tuple[str, str, str | None]]]:
+    """What the store holds: role, text and finish reason of the active branch of each conversation."""
+    opened = await store()
+    page = await opened.list()
+    branches = [(await opened.load(item.id)).path() for item in page.items]
+    return [[(turn.role, turn.text, turn.finish_reason) for turn in branch] for branch in branches]
+
+
+async def until_kept(it: Chat, store: TempStore, check: Callable[[Conversation], bool]) -> None:
+    """Wait until this is true of what the store holds of the conversation that is seen."""
+    opened, id = await store(), it.screen.conversation.id
+    async with asyncio.timeout(20):
+        while not check(await opened.load(id)):  # noqa: ASYNC110 - no event tells of a file
+            await asyncio.sleep(0.01)
+
+
+def in_file(file: Path, text: str) -> bool:
+    """Whether another program would find a turn with this text."""
+    with closing(sqlite3.connect(file)) as connection:
+        return bool(connection.execute("SELECT 1 FROM turn WHERE text = ?", (text,)).fetchall())

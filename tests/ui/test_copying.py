@@ -11,8 +11,7 @@ from spnl_tui.errors import ClipboardError
 from spnl_tui.ui.clipboard import clipboard_program, set_clipboard
 from spnl_tui.ui.code_picker import CodePicker
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import chat, wait_until
-from tests.ui.test_slash import told
+from tests.ui.support import chat, told, wait_until
 
 
 def make_program(folder: Path, name: str, code: str) -> None:

@@ -22,10 +22,7 @@ from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.candidates import Candidate, Candidates
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
-from tests.ui.support import Chat, TempStore, chat, disk_error, wait_until
-from tests.ui.test_chat import held, typed_ahead
-from tests.ui.test_slash import told
-from tests.ui.test_talks import in_file
+from tests.ui.support import Chat, TempStore, chat, disk_error, held, in_file, told, typed_ahead, wait_until
 
 OTHER = LocalModel("org/Other-GGUF:Q8_0", "gguf", Path("/models"), ("other.gguf",))
 

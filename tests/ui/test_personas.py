@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +16,6 @@ from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[TempStore]:
-    it = TempStore(tmp_path / "data" / "conversations.db")
-    yield it
-    await it.close()
 
 
 async def editor(it: Chat) -> PersonaScreen:

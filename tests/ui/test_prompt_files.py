@@ -16,9 +16,8 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.widgets.completions import Completions
 from spnl_tui.ui.widgets.turns import UserTurn
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import TempStore, chat, make_app, wait_until
-from tests.ui.test_chat import held
-from tests.ui.test_slash import offered, told
+from tests.ui.support import TempStore, chat, held, make_app, told, wait_until
+from tests.ui.test_slash import offered
 from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
 
 SENT = "Explain @src/app.py\n\n`src/app.py`:\n```py\nprint(1)\n```"

@@ -19,8 +19,7 @@ from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
 from spnl_tui.ui.widgets.completions import Completions
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, make_app, wait_until
-from tests.ui.test_chat import held
+from tests.ui.support import Chat, TempStore, chat, held, make_app, told, wait_until
 from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
 
 
@@ -28,10 +27,6 @@ def offered(it: Chat) -> list[str]:
     """The labels in the list above the prompt; empty if it is not seen."""
     completions = it.screen.query_one(Completions)
     return [offer.label for offer in completions._offers] if completions.display else []
-
-
-def told(it: Chat) -> list[str]:
-    return [f"{toast.title}: {toast.message}" for toast in it.app._notifications]
 
 
 def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:

@@ -1,0 +1,131 @@
+"""The start: the model is found, fetched or missing, and what went wrong is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
+from spnl_tui.settings import Settings
+from tests.ui.support import ScriptedStarter, chat, wait_until
+
+# ── the model ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_first_run_offers_the_starter_and_sends_what_was_typed() -> None:
+    starter = ScriptedStarter()
+    async with chat(model=None, starter=starter) as it:
+        await wait_until(lambda: "SmolLM2" in str(it.screen.chat.welcome.render()))
+        assert it.screen.activity.state == "no model"
+        await it.ask("Hello", wait=False)
+        await wait_until(lambda: "41%" in str(it.screen.chat.welcome.render()))
+        starter.go_on.set()
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Hello"), ("assistant", "Yes.")]
+        assert starter.asked == 1
+
+
+async def test_a_prompt_that_is_sent_before_the_model_is_found_waits_for_it() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    async with chat(found=found, starter=starter) as it:
+        await it.ask("Hello", wait=False)
+        await it.pilot.pause()
+        assert starter.asked == 0
+        found.set()
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Hello"), ("assistant", "Yes.")]
+        assert starter.asked == 0
+
+
+async def test_a_prompt_that_is_sent_before_no_model_is_found_comes_back_and_fetches_nothing() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    async with chat(found=found, model=None, starter=starter) as it:
+        await it.ask("Hello", wait=False)
+        found.set()
+        await wait_until(lambda: it.prompt.text == "Hello")
+        assert it.screen.activity.state == "no model"
+        assert starter.asked == 0
+
+
+async def test_enter_alone_gets_the_starter_once() -> None:
+    starter = ScriptedStarter()
+    async with chat(model=None, starter=starter) as it:
+        await wait_until(lambda: it.screen.activity.state == "no model")
+        await it.press("enter", "enter", *"typed")
+        await wait_until(lambda: starter.asked)
+        starter.go_on.set()
+        await wait_until(lambda: it.screen.activity.state == "idle")
+        assert it.prompt.text == "typed"
+        assert starter.asked == 1
+
+
+async def test_a_starter_that_cannot_be_had_loses_nothing() -> None:
+    starter = ScriptedStarter(error=PullError("No network", "Nothing answers.", "Try again."))
+    starter.go_on.set()
+    async with chat(model=None, starter=starter) as it:
+        await wait_until(lambda: it.screen.activity.state == "no model")
+        await it.ask("Hello", wait=False)
+        await wait_until(lambda: it.prompt.text == "Hello")
+        shown = str(it.screen.chat.welcome.render())
+        assert "No network" in shown
+        assert "Press Enter" in shown
+
+
+async def test_a_model_that_cannot_be_used_is_named() -> None:
+    error = ModelFileError("Not a model", "x.gguf is [empty].", "Pull it again.")
+    async with chat(error=error) as it:
+        await wait_until(lambda: "x.gguf is [empty]." in str(it.screen.chat.welcome.render()))
+
+
+async def test_a_welcome_that_is_wider_than_the_terminal_wraps() -> None:
+    # Narrower than the widest that a welcome may be, which wraps anyway.
+    error = ModelFileError("Not a model", f"{'x' * 50}.gguf is empty.")
+    async with chat(error=error, size=(60, 20)) as it:
+        await wait_until(lambda: "is empty." in str(it.screen.chat.welcome.render()))
+        await it.pilot.pause()
+        assert it.screen.chat.welcome.region.right < 60
+        assert it.screen.chat.welcome.size.height == 4
+
+
+async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
+    found, starter = asyncio.Event(), ScriptedStarter()
+    error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")
+    async with chat(error=error, starter=starter, found=found) as it:
+        await it.ask("Early", wait=False)
+        found.set()
+        await wait_until(lambda: it.prompt.text == "Early")
+        shown = str(it.screen.chat.welcome.render())
+        assert "a/b has not been pulled.\nPull it.\nF3 shows the models" in shown
+        assert "SmolLM2" not in shown
+        assert "Press Enter" not in shown
+        await it.press("enter")
+        await wait_until(lambda: it.app._notifications)
+        (toast,) = it.app._notifications
+        assert (toast.title, "a/b" in toast.message) == (error.title, True)
+        await wait_until(lambda: it.prompt.text == "Early")
+        await it.pilot.pause()
+        assert (starter.asked, it.turns) == (0, [])
+        # The starter comes if it is asked for.
+        starter.go_on.set()
+        await it.press("ctrl+g")
+        await wait_until(lambda: it.screen.activity.state == "idle")
+        await it.press("enter")
+        await wait_until(it.ended)
+        assert it.turns == [("user", "Early"), ("assistant", "Yes.")]
+
+
+# ── problems ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_problems_from_the_start_are_toasts() -> None:
+    async with chat(problems=(StoreError("Locked", "By [another].", "Close it."),)) as it:
+        await wait_until(lambda: list(it.app._notifications))
+        (toast,) = it.app._notifications
+        assert (toast.title, toast.message, toast.markup) == ("Locked", "By [another].\nClose it.", False)
+
+
+async def test_an_unknown_theme_is_reported() -> None:
+    from spnl_tui.settings import InterfaceSettings
+
+    async with chat(settings=Settings(interface=InterfaceSettings(theme="spnl-drak"))) as it:
+        (toast,) = it.app._notifications
+        assert "spnl-dark" in toast.message

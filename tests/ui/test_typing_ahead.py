@@ -1,0 +1,121 @@
+"""Keys and prompts that come while a model loads or replies: none is lost, and each waits for its turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from spnl_tui.ui import messages
+from tests.support.scripted_engine import ScriptedEngine, failure, reply
+from tests.ui.support import chat, held, typed_ahead, wait_until
+
+
+async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold), reply("Two")])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Second", wait=False)
+        await wait_until(lambda: it.screen.query(".queued"))
+        assert it.prompt.text == ""
+        assert len(it.engine.asked) == 1
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert [text for _, text in it.turns] == ["First", "One", "Second", "Two"]
+        assert not it.screen.query(".queued")
+
+
+async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold), reply("Two"), reply("Three")])) as it:
+        typed_ahead(it, "first", "second")
+        await wait_until(lambda: it.screen.activity.state == "replying" and it.screen.query(".queued"))
+        await it.pilot.pause()
+        assert len(it.engine.asked) == 1
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert [text for _, text in it.turns] == ["first", "One", "second", "Two"]
+        assert [message.content for message in it.engine.asked[1]] == ["first", "One", "second"]
+        assert not it.screen.query(".queued")
+
+
+@pytest.mark.parametrize("how", ["ctrl+r", "/retry", "/continue"])
+async def test_a_prompt_that_was_typed_ahead_waits_for_a_reply_that_is_made_again(how: str) -> None:
+    first, last = asyncio.Event(), asyncio.Event()
+    async with chat(ScriptedEngine([held("One", first), held("Two", last), reply("Three")])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press("escape")
+        await wait_until(lambda: it.ended() == 1 and it.engine.cancelled == 1)
+        if how == "ctrl+r":
+            it.app.simulate_key("ctrl+r")
+        else:
+            typed_ahead(it, how)
+        typed_ahead(it, "second")
+        await wait_until(lambda: it.screen.activity.state == "replying" and it.screen.query(".queued"))
+        await it.pilot.pause()
+        assert len(it.engine.asked) == 2
+        last.set()
+        await wait_until(lambda: it.ended() == 3)
+        reply_before = "OneTwo" if how == "/continue" else "Two"
+        assert [text for _, text in it.turns] == ["First", reply_before, "second", "Three"]
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+async def test_a_queued_prompt_comes_back_when_the_reply_does_not_end_well(how: str) -> None:
+    hold = asyncio.Event()
+    script = [*held("One", hold)[:-1], failure("Broken")]
+    async with chat(ScriptedEngine([script])) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.ask("Second", wait=False)
+        await wait_until(lambda: it.screen.query(".queued"))
+        it.prompt.insert("third")
+        if how == "stopped":
+            await it.press("escape")
+        else:
+            hold.set()
+        await wait_until(lambda: it.prompt.text == "Second\n\nthird")
+        assert len(it.engine.asked) == 1
+
+
+async def test_keys_are_answered_during_a_load_and_a_prompt_waits_for_it() -> None:
+    hold = asyncio.Event()
+    engine = ScriptedEngine()
+    engine.load_script = [engine.load_script[0], hold, engine.load_script[1]]
+    engine.scripts = [[engine.load_script[0], hold, *reply("Ready.")]]
+    async with chat(engine) as it:
+        await wait_until(lambda: it.screen.activity.state == "loading")
+        assert it.screen.activity.stage == "reading"
+        await it.press(*"hello", "ctrl+j", *"there")
+        assert it.prompt.text == "hello\nthere"
+        await it.press("enter", *"next")
+        assert it.prompt.text == "next"
+        await wait_until(lambda: it.screen.activity.state == "loading" and it.happened(messages.ReplyBegan))
+        hold.set()
+        await wait_until(it.ended)
+        assert it.turns == [("user", "hello\nthere"), ("assistant", "Ready.")]
+        await wait_until(lambda: it.screen.activity.context_length == 8192)
+
+
+async def test_keys_are_answered_during_a_long_reply() -> None:
+    text = (
+        "".join(f"{n}. **item** number {n}\n" for n in range(1, 400))
+        + "\n```python\n"
+        + "x = 1\n" * 200
+        + "```\n"
+    )
+    hold = asyncio.Event()
+    script = reply(text, pieces=500)
+    slowly = [step for event in script[:-1] for step in (event, 0.002)]
+    async with chat(ScriptedEngine([[*slowly, hold, script[-1]]])) as it:
+        await it.ask("Long", wait=False)
+        for typed, letter in enumerate("abcdefghij", 1):
+            # Not pilot.press, which would wait until the interface has nothing to do.
+            it.app.simulate_key(letter)
+            await wait_until(lambda typed=typed: it.prompt.text == "abcdefghij"[:typed])
+        assert not it.ended()
+        hold.set()
+        await wait_until(it.ended, 60)
+        assert it.turns[-1] == ("assistant", text)
