@@ -1,0 +1,55 @@
+"""Several candidates for one prompt, for tests: asking for them, and what is seen of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spnl_tui.conversations.turn import Turn
+from spnl_tui.models.local import LocalModel
+from spnl_tui.ui.widgets.candidates import Candidate, Candidates
+from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.ui.support import Chat, wait_until
+
+OTHER = LocalModel("org/Other-GGUF:Q8_0", "gguf", Path("/models"), ("other.gguf",))
+
+
+def three() -> ScriptedEngine:
+    """An engine that replies One, Two and Three."""
+    return ScriptedEngine([reply("One."), reply("Two."), reply("Three.")])
+
+
+def cards(it: Chat) -> list[Candidate]:
+    """The candidates that are seen."""
+    return list(it.screen.chat.candidates.query(Candidate)) if it.screen.chat.candidates.display else []
+
+
+def heads(it: Chat) -> list[str]:
+    """What stands above each candidate, and * before the highlighted one."""
+    texts = [" ".join(str(card._head.render()).split()) for card in cards(it)]
+    return [
+        ("*" if card.has_class("-chosen") else "") + text for card, text in zip(cards(it), texts, strict=True)
+    ]
+
+
+def replies(it: Chat) -> list[Turn]:
+    """The replies in the place of the last one."""
+    conversation = it.screen.conversation
+    return list(conversation.siblings(conversation.path()[-1].id))
+
+
+def foot(it: Chat) -> str:
+    """The line below the candidates."""
+    return str(it.screen.query_one(Candidates)._foot.render())
+
+
+async def command(it: Chat, text: str) -> None:
+    """Type this and send it."""
+    it.prompt.insert(text)
+    await it.press("enter")
+
+
+async def many(it: Chat, text: str = "/n 3 Write a tagline", *, ended: int = 3) -> None:
+    """Ask, and wait until every candidate has ended."""
+    await command(it, text)
+    await wait_until(lambda: it.ended() == ended and not it.screen.replying)
+    await it.pilot.pause()
