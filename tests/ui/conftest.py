@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hub import LoopbackHub
+from tests.ui.models_support import cache, fill
 from tests.ui.support import TempStore
 
 
@@ -16,3 +18,11 @@ async def store(tmp_path: Path) -> AsyncIterator[TempStore]:
     it = TempStore(tmp_path / "data" / "conversations.db")
     yield it
     await it.close()
+
+
+@pytest.fixture
+def filled(hub: LoopbackHub, tmp_path: Path) -> LoopbackHub:
+    """A hub with something on it, and one model on this machine: `models_support.HERE`."""
+    fill(hub, tmp_path / "made")
+    cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": tmp_path / "made" / "made-Q8_0.gguf"}})
+    return hub

@@ -29,6 +29,9 @@ SMALL_MACHINE = Conditions(
     calibration=Calibration(decode={"Q8_0": 2e-9}, prefill={"Q8_0": 1e-10}),
 )
 """With room for the made model, but not for every quantization of it and a long context."""
+WIDE = (200, 60)
+HERE = "acme/Cached-GGUF:Q8_0"
+"""The one model that is on this machine."""
 SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048, "context": 40960}
 TYPES = {"Q2_K": "Q2_K", "Q4_K_S": "Q4_K", "Q6_K": "Q6_K", "Q8_0": "Q8_0", "F16": "F16", "F32": "F32"}
 

@@ -1,0 +1,104 @@
+"""The models pane when the hub fails, refuses or is out of reach: errors are states."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.models.reference import ModelReference
+from spnl_tui.ui import messages
+from tests.support.hub import LoopbackHub
+from tests.ui.models_support import HERE, WIDE, make_browser, models
+from tests.ui.support import wait_until
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"kind": "status", "status": 429, "retry_after": "30"}, "Too many requests"),
+        ({"kind": "status", "status": 500}, "Hugging Face has a problem"),
+        ({"kind": "status", "status": 404}, None),
+        ({"kind": "hang_before_headers"}, "Hugging Face does not answer"),
+    ],
+    ids=["429", "500", "404", "hang"],
+)
+async def test_a_search_that_fails_leaves_the_library_usable(
+    filled: LoopbackHub, tmp_path: Path, fault: dict[str, object], told: str | None
+) -> None:
+    filled.faults.add(**fault, path="/api/models", times=None)  # type: ignore[arg-type]
+    async with models(filled, tmp_path, timeout=0.5) as it:
+        await wait_until(lambda: it.pane._results.error is not None)
+        await it.pilot.pause()
+        title = it.pane._results.error.title if it.pane._results.error else ""
+        assert told is None or title == told
+        assert f"! {title}" in it.rows
+        assert it.highlighted == HERE
+        await it.press("enter")
+        [chosen] = it.sent(messages.ModelChosen)
+        assert chosen.model.name == HERE
+        filled.faults.clear()
+        await it.press("f3")
+        await it.until_found("")
+        assert "acme/Made-GGUF" in it.rows
+
+
+async def test_offline(filled: LoopbackHub, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with models(f"http://127.0.0.1:{unused.getsockname()[1]}", tmp_path, size=WIDE) as it:
+            await wait_until(lambda: it.pane._results.error is not None)
+            await it.until_judged()
+            assert "! Hugging Face cannot be reached" in it.rows
+            assert it.badges == {"Q8_0": "tight"} or it.badges == {"Q8_0": "less context"}
+            await it.press("enter")
+            assert [chosen.model.name for chosen in it.sent(messages.ModelChosen)] == [HERE]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("acme/Missing-GGUF", "acme/Missing-GGUF was not found"),
+        ("acme/Private-GGUF", "acme/Private-GGUF was not found"),
+        ("acme/Gated-GGUF", "acme/Gated-GGUF is gated"),
+    ],
+)
+async def test_what_may_not_be_seen_says_so(
+    filled: LoopbackHub, tmp_path: Path, name: str, told: str
+) -> None:
+    filled.add_repo("acme/Private-GGUF", {"p-Q8_0.gguf": b"x"}, private=True, granted=["hf_alice"])
+    files = {"g-Q8_0.gguf": b"x" * 8000, "g-IQ2_M.gguf": b"x" * 4000}
+    filled.add_repo("acme/Gated-GGUF", files, gated=True, granted=["hf_alice"])
+    async with models(filled, tmp_path, size=WIDE) as it:
+        it.pane.search.value = name
+        await it.until_found(name)
+        await it.until_judged()
+        assert told in it.reasons
+        if "Gated" in name:  # what its card tells is enough for this much
+            assert it.badges == {"Q8_0": "not known", "IQ2_M": "unsupported"}
+
+
+async def test_a_cached_repository_that_cannot_be_read_says_so(filled: LoopbackHub, tmp_path: Path) -> None:
+    browser = make_browser(filled.endpoint, tmp_path)
+    snapshots = tmp_path / "hub" / "models--acme--Made-GGUF" / "snapshots"
+    snapshots.parent.mkdir()
+    snapshots.symlink_to("a" * 300)  # too long a name to be followed
+    async with aclosing(browser.look(ModelReference.parse("acme/Made-GGUF"))) as looks:
+        *_, last = [look async for look in looks]
+    assert last.error is not None
+    assert last.error.title == "A folder of models cannot be read"
+    await browser._catalog.close()
+    await browser._library.close()
+
+
+async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path) -> None:
+    file = tmp_path / "made" / "made-Q2_K.gguf"
+    filled.add_repo("acme/Private-GGUF", {"p-Q2_K.gguf": file}, private=True, granted=["hf_alice"])
+    async with models(filled, tmp_path, size=WIDE, token="hf_alice") as it:
+        it.pane.search.value = "acme/Private-GGUF"
+        await it.until_found("acme/Private-GGUF")
+        await it.until_judged()
+        assert list(it.badges) == ["Q2_K"]
+        assert "hf_alice" not in it.reasons
