@@ -21,6 +21,7 @@ from tests.support.engines import fake_plan
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.models_support import cache, make_browser
 from tests.ui.support import Chat, chat, make_app, wait_until
+from tests.ui.test_slash import told
 from tests.ui.test_snapshots import both_sizes, snapshot
 
 OTHER = LocalModel("acme/Other-GGUF:Q8_0", "gguf", Path("/models/other"), ("other-Q8_0.gguf",))
@@ -116,6 +117,20 @@ async def test_one_key_unloads() -> None:
         await wait_until(lambda: engine.unloaded == [OTHER])
         await wait_until(lambda: OTHER.name not in [row[0] for row in rows(screen)])
         assert screen.chosen is not None  # the highlight has somewhere to be
+
+
+async def test_a_model_that_is_not_loaded_is_not_unloaded_and_it_is_said(tmp_path: Path) -> None:
+    cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF"}})
+    browser = make_browser(NOBODY, tmp_path)
+    engine = ScriptedEngine(pool=())
+    async with chat(engine, browser=browser) as it:
+        await opened(it)
+        await it.press("f8")
+        await wait_until(lambda: told(it))
+        assert told(it) == ["Nothing to unload: acme/Cached-GGUF:Q8_0 is on this machine, but not in memory."]
+        assert engine.unloaded == []
+    await browser._catalog.close()
+    await browser._library.close()
 
 
 async def test_a_model_that_replies_is_unloaded_only_after_a_question() -> None:
