@@ -60,7 +60,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
         """
         super().__init__()
         self._personas = personas
-        self._now = now
+        self._begun = self._now = now
         self._keep = keep
         self._chosen_name = name or ""
 
@@ -91,10 +91,9 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:
-        if not isinstance(event.value, str):
-            return
-        self._chosen_name = event.value
-        persona = self._personas[self._chosen_name]
+        # On the line that names none, all is again as the conversation has it: its model, too.
+        self._chosen_name = event.value if isinstance(event.value, str) else ""
+        persona = self._personas[self._chosen_name] if self._chosen_name else self._begun
         self._now = replace(persona, system_prompt=persona.system_prompt or "")
         self.query_one(TextArea).text = persona.system_prompt or ""
         for name in EDITED:

@@ -16,6 +16,7 @@ from spnl_tui.ui.search_screen import SearchScreen
 from spnl_tui.ui.text_screen import TextScreen
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
+from tests.ui.test_slash import told
 
 
 async def editor(it: Chat) -> PersonaScreen:
@@ -155,6 +156,24 @@ async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
             if name == "big":
                 await wait_until(lambda: any("not on this" in n.message for n in it.app._notifications))
         await wait_until(lambda: it.screen.in_use.model == other)
+
+
+async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> None:
+    other = replace(MODEL, name="other")
+    poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
+    async with chat(settings=Settings(personas={"poet": poet}), models={"other:1b": other}) as it:
+        it.screen.conversation.system_prompt = "Be terse."
+        screen = await editor(it)
+        screen.query_one(Select).value = "poet"
+        await wait_until(lambda: screen.query_one(TextArea).text == "Rhyme.")
+        screen.query_one(Select).clear()
+        await wait_until(lambda: screen.query_one(TextArea).text == "Be terse.")
+        assert screen.query_one("#temperature", Input).value == "0.6"
+        await it.press("ctrl+s")
+        await wait_until(lambda: it.app.screen is it.screen)
+        await it.pilot.pause()
+        assert it.screen.conversation.sampling == Sampling()
+        assert (it.screen.in_use.model, told(it)) == (MODEL, ["Persona and sampling: From the next turn on."])
 
 
 # ── tags and the search ──────────────────────────────────────────────────────────────────────────
