@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.errors import CommandError
 from spnl_tui.text import first_line
 
 if TYPE_CHECKING:
@@ -52,8 +53,11 @@ class Branching:
 
     async def act(self, what: str) -> None:
         """Do it."""
+        conversation = self._conversation
         if what not in ("up", "down", "leave"):
             await self._screen.choosing.close()
+        if conversation is not self._conversation:
+            raise gone()
         await self._actions[what]()
 
     def can(self, what: str) -> bool:
@@ -284,3 +288,8 @@ class Branching:
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""
         self._prompt.border_title = ""
+
+
+def gone() -> CommandError:
+    """Why something is not done that was typed right before another conversation was shown."""
+    return CommandError("Another conversation is seen by now", "Nothing was done.", "Go back to it first.")

@@ -74,6 +74,10 @@ class Choosing:
         """Do it."""
         await self._actions[what](*arguments)
 
+    async def ask(self, conversation: Conversation, what: str, *arguments: str) -> None:
+        """Do what asks for replies, in this conversation, though by now another one may be seen."""
+        await (self.many if what == "many" else self.compare)(*arguments, conversation=conversation)
+
     def can(self, what: str) -> bool:
         """Whether it makes sense now."""
         match what:
@@ -85,7 +89,8 @@ class Choosing:
                 several = self.fan is not None or len(self._siblings()) > 1
                 return several and not self._screen.replying and self._screen.in_use.model is not None
             case _:
-                return not self._screen.replying and self._screen.in_use.model is not None
+                replying = self._screen.asked_in.id in self._screen.answering.replying
+                return not replying and self._screen.in_use.model is not None
 
     def asks(self, what: str, *arguments: str) -> bool:
         """Whether this asks for replies, and for nothing before that."""
@@ -103,16 +108,17 @@ class Choosing:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 
-    async def many(self, argument: str = "") -> None:
+    async def many(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask for several replies: "4 Write a tagline", or "4" for the last prompt."""
         from spnl_tui.ui.asking import Variation
         from spnl_tui.ui.together import Together
 
+        conversation = self._conversation if conversation is None else conversation
         match = _COUNT.fullmatch(argument)
         count, text = (int(match[1]), match[2] or "") if match else (self._settings.chat.candidates, argument)
         if not 2 <= count <= MOST:
             raise CommandError("How many candidates?", f"From 2 to {MOST}, not {count}.")
-        model, sampling = self._model(), self._conversation.sampling
+        model, sampling = self._model(), conversation.sampling
         if sampling.temperature == 0:
             warn(self._screen, "With temperature 0 all candidates will be the same.")
         if sampling.seed is None:
@@ -123,9 +129,9 @@ class Choosing:
             samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, sampling=each, turns=one_by_one) for each in samplings]
-        await self._ask(text, variations)
+        await self._ask(conversation, text, variations)
 
-    async def compare(self, argument: str = "") -> None:
+    async def compare(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask several models: "MODEL… -- PROMPT", or without a prompt for the last one.
 
         One model alone is compared with the one in use.
@@ -146,7 +152,8 @@ class Choosing:
             if argument:
                 raise CommandError("Which models?", "A comparison needs at least one name before the prompt.")
             return
-        with self._screen.answering.accepting(self._conversation):
+        conversation = self._conversation if conversation is None else conversation
+        with self._screen.answering.accepting(conversation):
             models = [await self._find(name) for name in names]
             if len(models) == 1:
                 models.insert(0, self._model())
@@ -157,7 +164,7 @@ class Choosing:
             variations = [Variation(model=model, turns=one_by_one) for model in models]
             several = len(set(models)) > 1
             labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
-            await self._ask("".join(after).strip(), variations, labels)
+            await self._ask(conversation, "".join(after).strip(), variations, labels)
 
     async def _find(self, name: str) -> LocalModel:
         if (model := await self._services.find_model(name)) is None:
@@ -169,15 +176,18 @@ class Choosing:
         return model
 
     async def _ask(
-        self, text: str, variations: Sequence[Variation], labels: Sequence[str] | None = None
+        self,
+        conversation: Conversation,
+        text: str,
+        variations: Sequence[Variation],
+        labels: Sequence[str] | None = None,
     ) -> None:
-        await self.close()
-        conversation = self._conversation
+        await self.close(conversation)
         with self._screen.answering.accepting(conversation):
             if text:
                 prompt = await self._screen.answering.add_prompt(conversation, text)
             else:
-                prompt = await self._uncover_prompt()
+                prompt = await self._uncover_prompt(conversation)
             # While there are no candidates: a new conversation is saved whole, with those yet to come.
             await self._screen.keeping.save_turn(conversation, prompt)
             turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
@@ -186,11 +196,12 @@ class Choosing:
             for turn, variation in zip(turns, variations, strict=True):
                 self._screen.answering.reply(conversation, turn, variation)
 
-    async def _uncover_prompt(self) -> Turn:
+    async def _uncover_prompt(self, conversation: Conversation) -> Turn:
         """The last prompt, with the reply to it off the screen."""
-        path = self._conversation.path()
+        path = conversation.path()
         if path and path[-1].role == "assistant":
-            await self._transcript.remove_from(path[-1].id)
+            if conversation is self._conversation:
+                await self._transcript.remove_from(path[-1].id)
             path = path[:-1]
         if not path or path[-1].role != "user":
             raise CommandError("There is no prompt yet", "Write it after the command.")
@@ -198,13 +209,14 @@ class Choosing:
 
     async def ask_one_more(self, label: str, variation: Variation) -> None:
         """Add a candidate that is asked for otherwise, and highlight it."""
-        fan = self._fans[self._conversation.id]
-        turn = self._conversation.add_turn("assistant", parent=self._conversation[fan.turns[0]].parent)
+        conversation = self._conversation
+        fan = self._fans[conversation.id]
+        turn = conversation.add_turn("assistant", parent=conversation[fan.turns[0]].parent)
         fan.turns.append(turn.id)
         fan.labels[turn.id] = label
         await self._view.add(turn, label)
         self._view.mark(turn.id)
-        self._screen.answering.reply(self._conversation, turn, variation)
+        self._screen.answering.reply(conversation, turn, variation)
         self.say()
 
     # ── what is seen ─────────────────────────────────────────────────────────────────────────────
@@ -300,17 +312,19 @@ class Choosing:
             await self.highlight(fan.turns[int(argument) - 1])
         await self.close()
 
-    async def close(self) -> None:
-        """Go on with the highlighted candidate, if there are any.
+    async def close(self, conversation: Conversation | None = None) -> None:
+        """Go on with the highlighted candidate, if there are any: of this conversation or of the seen one.
 
         It is written to its end. The others are stopped; what has come of them stays, and those of which
         nothing has come are gone.
         """
-        fan, conversation = self._fans.pop(self._conversation.id, None), self._conversation
+        conversation = self._conversation if conversation is None else conversation
+        fan = self._fans.pop(conversation.id, None)
         if fan is None:
             return
-        chosen = self.chosen
-        await self._hide()
+        chosen = conversation.path()[-1].id
+        if conversation is self._conversation:
+            await self._hide()
         await self._screen.answering.stop(conversation.id, but=chosen)
         for turn_id in fan.turns:
             turn = conversation[turn_id]
@@ -325,11 +339,11 @@ class Choosing:
 
     async def side_by_side(self) -> None:
         """Show the last reply and those beside it as candidates."""
-        siblings = self._siblings()[-MOST:]
+        conversation, siblings = self._conversation, self._siblings()[-MOST:]
         await self._transcript.remove_from(self.chosen)
         several = len({label_of(turn) for turn in siblings}) > 1
         labels = [label_of(turn) if several else "" for turn in siblings]
-        await self._open(self._conversation, siblings, labels)
+        await self._open(conversation, siblings, labels)
 
     def stop(self) -> bool:
         """Stop the highlighted candidate; if it has ended, all of them. False: there are none."""

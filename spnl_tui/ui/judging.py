@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from spnl_tui.conversations.conversation import Turn
 from spnl_tui.errors import CommandError, QueryError
 from spnl_tui.settings import Settings
+from spnl_tui.ui.branching import gone
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Judging:
         if self._choosing.fan is None:
             await self._choosing.side_by_side()
         fan, conversation = self._choosing.fan, self._screen.conversation
-        assert fan is not None
+        if fan is None:
+            raise gone()
         replies = [conversation[turn_id] for turn_id in fan.turns if conversation[turn_id].text.strip()]
         if len(replies) < 2:
             raise CommandError("Too few candidates", "There must be two that have come to a text.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -228,6 +229,12 @@ class MainScreen(Screen[None]):
         return self.conversation.id in self.answering.replying
 
     @property
+    def asked_in(self) -> Conversation:
+        """The conversation for which something is asked: the one in which it was typed, or that is seen."""
+        typed_in = self.prompting.typed_in
+        return self.conversation if typed_in is None else typed_in
+
+    @property
     def keymap(self) -> Mapping[str, str]:
         """The keys that the user has changed."""
         return self._settings.keys
@@ -319,11 +326,15 @@ class MainScreen(Screen[None]):
 
     def action_turn(self, what: str) -> None:
         """Do something with a turn; see `Branching`."""
-        self._do("turn", self.branches.act, what, asks=what == "go_on")
+        self._do("turn", self.branches.act, what, asked_in=self.conversation if what == "go_on" else None)
 
     def action_choose(self, what: str, *arguments: str) -> None:
         """Do something with candidates; see `Choosing`."""
-        self._do("choose", self.choosing.act, what, *arguments, asks=self.choosing.asks(what, *arguments))
+        if self.choosing.asks(what, *arguments):
+            asked_in = self.asked_in
+            self._do("choose", partial(self.choosing.ask, asked_in), what, *arguments, asked_in=asked_in)
+        else:
+            self._do("choose", self.choosing.act, what, *arguments)
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
@@ -345,11 +356,11 @@ class MainScreen(Screen[None]):
         act: Callable[..., Awaitable[None]],
         *arguments: str,
         exclusive: bool = False,
-        asks: bool = False,
+        asked_in: Conversation | None = None,
     ) -> None:
         """Do it as a worker. What goes wrong is told, and what was typed for it goes back into the prompt.
 
-        Where it asks for a reply, the conversation counts as replying from now on.
+        A conversation in which it asks for a reply counts as replying from now on.
         """
         typed = self.prompting.typed
 
@@ -362,8 +373,8 @@ class MainScreen(Screen[None]):
                 tell(self, error)
             self.refresh_bindings()
 
-        if asks:
-            self.answering.prepare(self.conversation, group, work)
+        if asked_in is not None:
+            self.answering.prepare(asked_in, group, work)
         elif exclusive:
             restart(self, group, work)
         else:
@@ -400,7 +411,7 @@ class MainScreen(Screen[None]):
                 thought = bool((last := self.last_reply()) and last.reasoning)
                 return thought or self.replying or self.chat.transcript.summarized
             case "new_conversation":
-                return len(self.conversation) > 0
+                return len(self.conversation) > 0 or self.replying
             case "get_starter":
                 return self.in_use.model is None
             case "talk":

@@ -19,6 +19,7 @@ from spnl_tui.ui.file_completer import FileCompleter
 from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.ui.main_screen import MainScreen
 
 
@@ -30,42 +31,49 @@ class Prompting:
         self._prompt = screen.chat.prompt
         self.typed = ""
         """What was typed as the command that is being begun; empty where a key begins it."""
+        self.typed_in: Conversation | None = None
+        """The conversation in which it was typed."""
         self._prompt.completers = (
             slash.CommandCompleter(screen),
             FileCompleter(screen, self._prompt.look_again),
         )
 
-    async def run(self, message: messages.CommandSubmitted) -> None:
+    async def run(self, message: messages.CommandSubmitted, typed_in: Conversation | None = None) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt.
 
-        One that may need the model waits, as a prompt does, until a model was looked for.
+        One that may need the model waits, as a prompt does, until a model was looked for; `typed_in` is then
+        the conversation that was seen before.
         """
+        typed_in = self._screen.conversation if typed_in is None else typed_in
         command, argument = message.call.command, message.call.argument
         try:
             argument = await self.whole(argument) if command.prompt else self._prompt.folds.unfold(argument)
-            arguments = [argument] if argument else []
-            if not can_do(command, self._screen, *arguments):
-                if not self._screen.in_use.looked.is_set():
-                    start(self._screen, "command", self._run_later, message)
-                    return
-                raise CommandError(f"/{command.slash} cannot be done now", command.help)
         except SpnlError as error:
             self._prompt.give_back(message.text)
             tell(self._screen, error)
             return
-        if command.id == "chat.new":
-            # Not by way of the screen's queue, where what was typed ahead may be before it.
-            await self._screen.begin_anew()
-            return
-        self.typed = message.text
+        arguments = [argument] if argument else []
+        self.typed, self.typed_in = message.text, typed_in
         try:
-            await do(command, self._screen, *arguments)
+            if can_do(command, self._screen, *arguments):
+                if command.id == "chat.new":
+                    # Not by way of the screen's queue, where what was typed ahead may be before it.
+                    await self._screen.begin_anew()
+                else:
+                    await do(command, self._screen, *arguments)
+            elif not self._screen.in_use.looked.is_set():
+                start(self._screen, "command", self._run_later, message, typed_in)
+            else:
+                self._prompt.give_back(message.text)
+                tell(self._screen, CommandError(f"/{command.slash} cannot be done now", command.help))
         finally:
-            self.typed = ""
+            self.typed, self.typed_in = "", None
+        # It begins now, with what is seen: what was typed after it may show another conversation.
+        await asyncio.sleep(0)
 
-    async def _run_later(self, message: messages.CommandSubmitted) -> None:
+    async def _run_later(self, message: messages.CommandSubmitted, typed_in: Conversation) -> None:
         await self._screen.in_use.looked.wait()
-        await self.run(message)
+        await self.run(message, typed_in)
 
     async def submit(self, typed: str) -> None:
         """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""

@@ -279,6 +279,51 @@ async def test_a_prompt_that_was_typed_ahead_waits_for_the_candidates(store: Tem
         assert len(it.transcript.query(UserTurn)) == len(it.transcript.query(Reply)) == 2
 
 
+@pytest.mark.parametrize("sought", [False, True])
+async def test_candidates_are_made_where_they_were_typed_though_another_conversation_was_shown(
+    sought: bool,
+) -> None:
+    """`sought`: the model is still being looked for."""
+    found = asyncio.Event()
+    async with chat(three(), found=found) as it:
+        if not sought:
+            found.set()
+            await it.ask("First")
+        old = it.screen.conversation
+        typed_ahead(it, "/n 2 Go", "/new")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(lambda: it.screen.conversation is not old)
+        await wait_until(lambda: it.ended() == (2 if sought else 3) and not it.screen.answering.replying)
+        assert it.turns == []
+        assert [turn.text for turn in old.turns()][-3:] == [
+            "Go",
+            *(["One.", "Two."] if sought else ["Two.", "Three."]),
+        ]
+        assert not cards(it)
+        await it.screen.show_conversation(old)
+        await wait_until(lambda: len(cards(it)) == 2)
+
+
+@pytest.mark.parametrize("candidates", [False, True])
+@pytest.mark.parametrize("text", ["/fork", "/tree", "/judge best", "/merge", "/side-by-side"])
+async def test_another_conversation_that_is_typed_ahead_does_no_harm(text: str, candidates: bool) -> None:
+    async with chat(three()) as it:
+        await many(it, "/n 2 Go", ended=2)
+        if not candidates:
+            await it.press("alt+p")
+        await it.pilot.pause()
+        old = it.screen.conversation
+        typed_ahead(it, text, "/new")
+        await it.pilot.pause()
+        if it.app.screen is not it.screen:  # the tree, which has got what was typed after it
+            await it.press("escape")
+        else:
+            await wait_until(lambda: it.screen.conversation is not old)
+        await wait_until(lambda: not it.screen.answering.replying)
+        assert it.app._exception is None
+
+
 async def test_a_prompt_that_was_typed_ahead_of_a_mistake_is_sent() -> None:
     async with chat() as it:
         typed_ahead(it, "/n 3", "Next")
