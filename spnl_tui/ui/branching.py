@@ -126,6 +126,8 @@ class Branching:
         siblings = self._conversation.siblings(turn.id)
         place = siblings.index(turn) + by
         if not 0 <= place < len(siblings):
+            last = f"This is the {'first' if by < 0 else 'last'} of {len(siblings)}."
+            self._screen.in_vain.say("No other branch on that side", last)
             return
         self._conversation.select(siblings[place].id)
         await self._screen.show_branch(turn.id, siblings[place].id)

@@ -72,4 +72,6 @@ def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     display = app.get_key_display(Binding(last, ""))
     if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
         display = display.upper()
+    elif display.isalpha() and len(display) > 1:
+        display = display.capitalize()
     return "+".join([*(part.capitalize() for part in held), display])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -30,6 +30,7 @@ from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.downloading import Downloading
 from spnl_tui.ui.downloads_pane import DownloadsPane
 from spnl_tui.ui.finding import Finding
+from spnl_tui.ui.in_vain import InVain
 from spnl_tui.ui.keeping import Keeping
 from spnl_tui.ui.making_models import MakingModels
 from spnl_tui.ui.model_in_use import ModelInUse
@@ -79,6 +80,7 @@ class MainScreen(Screen[None]):
         self.in_use = ModelInUse(self, services)
         self.answering = Answering(self, services, settings)
         self.finding = Finding(self)
+        self.in_vain = InVain(self)
         self.prompting = Prompting(self)
         self.copying = Copying(self, services.set_clipboard)
         self.chat.transcript.count_texts = self.answering.count_texts
@@ -379,6 +381,16 @@ class MainScreen(Screen[None]):
             restart(self, group, work)
         else:
             start(self, group, work)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that no widget has taken. If no binding does, either, say why."""
+        if event.key not in self.active_bindings:
+            self.in_vain.pressed(event.key)
+
+    @on(messages.KeyInVain)
+    def _key_in_vain(self, message: messages.KeyInVain) -> None:
+        message.stop()
+        self.in_vain.pressed(message.key)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 

@@ -34,6 +34,13 @@ class CommandSubmitted(Message):
 
 
 @dataclass
+class KeyInVain(Message):
+    """The user pressed a key for which the prompt has done nothing."""
+
+    key: str
+
+
+@dataclass
 class FollowRequested(Message):
     """The user wants to see the end of the conversation, and what is added to it."""
 

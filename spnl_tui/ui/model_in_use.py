@@ -52,6 +52,20 @@ class ModelInUse:
         else:
             await self.use(model)
 
+    @property
+    def why_none(self) -> str:
+        """Why there is no model to talk to, and what to do about it."""
+        if self._getting:
+            return "The model is still being fetched."
+        if not self.looked.is_set():
+            return "The model is still being looked for."
+        if self._refused is not None:
+            return "\n".join(filter(None, (self._refused.title, self._refused.message, self._refused.hint)))
+        app, keys = self._screen.app, self._screen.keymap
+        models, starter = (key_display(app, id, keys) for id in ("view.models", "chat.get_starter"))
+        get = "" if self._services.starter is None else f"; {starter} gets the starter"
+        return f"There is no model yet. {models} shows some, to pull or to choose one{get}."
+
     async def prompted(self) -> None:
         """Something was sent, and there is no model: fetch the starter, unless another one was asked for."""
         if self._refused is None:

@@ -16,6 +16,7 @@ from spnl_tui.ui import messages, slash
 from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import can_do, do
 from spnl_tui.ui.file_completer import FileCompleter
+from spnl_tui.ui.in_vain import why_not
 from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Prompting:
                 start(self._screen, "command", self._run_later, message, typed_in)
             else:
                 self._prompt.give_back(message.text)
-                tell(self._screen, CommandError(f"/{command.slash} cannot be done now", command.help))
+                why = why_not(command, self._screen)
+                tell(self._screen, CommandError(f"/{command.slash} cannot be done now", why))
         finally:
             self.typed, self.typed_in = "", None
         # It begins now, with what is seen: what was typed after it may show another conversation.

@@ -18,6 +18,7 @@ from spnl_tui.ui.messages import (
     CandidateMoveRequested,
     CommandSubmitted,
     FollowRequested,
+    KeyInVain,
     PromptSubmitted,
 )
 from spnl_tui.ui.toasts import tell
@@ -232,6 +233,8 @@ class Prompt(TextArea):
         if done or active.binding.id is not None:
             event.stop()
             event.prevent_default()
+        if done and active.binding.id is None and not self.text:
+            self.post_message(KeyInVain(event.key))  # there was nothing to edit
 
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.

@@ -1,0 +1,131 @@
+"""Keys and commands that can do nothing: they say why."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.errors import SpnlError
+from spnl_tui.ui.command_table import COMMANDS
+from tests.support.scripted_engine import MODEL, ScriptedEngine
+from tests.ui.models_support import make_browser
+from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, wait_until
+from tests.ui.test_chat import held
+from tests.ui.test_slash import told
+
+NOBODY = "http://127.0.0.1:9"
+SILENT = (
+    "app.",
+    "view.",
+    "models.loaded",
+    "talks.persona",
+    "many.compare",
+    "turn.leave",
+    "turn.up",
+    "turn.down",
+)
+"""They do something everywhere, or plainly have nothing to do."""
+
+
+async def says(it: Chat, *keys: str) -> str:
+    """What is told after these keys were pressed, in place of what was told before."""
+    before = told(it)
+    await it.press(*keys)
+    await wait_until(lambda: told(it) and told(it) != before)
+    return told(it)[-1]
+
+
+async def test_no_key_for_a_conversation_is_mute_when_nothing_was_said() -> None:
+    async with chat() as it:
+        for command in COMMANDS:
+            if command.place != "screen" or command.id.startswith(SILENT) or command.keys == "escape":
+                continue
+            for key in command.keys.split(","):
+                if "page" in key:
+                    continue
+                it.app._notifications.clear()
+                await it.press(key)
+                await it.pilot.pause()
+                assert told(it), (command.id, key)
+                assert it.app.screen is it.screen
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        (["ctrl+r"], "A reply is being made: Esc stops it."),
+        (["alt+n"], "A reply is being made: Esc stops it."),
+        (["alt+i"], "No turn is under the cursor: Alt+↑ moves it there."),
+        (["f9"], "No pulls are left over."),
+        (["f4", "ctrl+e"], "It is for the conversation: F2 shows it."),
+        (["f4", "x"], "No pull is selected."),
+        (["f4", "f4"], "It is shown already."),
+        (["f5", "ctrl+y"], "It is not for the list: Esc leaves that."),
+    ],
+)
+async def test_a_key_tells_why_it_does_nothing(tmp_path: Path, keys: list[str], why: str) -> None:
+    hold = asyncio.Event()
+    store = TempStore(tmp_path / "c.db")
+    async with chat(ScriptedEngine([held("One", hold)]), store=store) as it:
+        await it.ask("First", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        assert why in await says(it, *keys)
+        hold.set()
+        await wait_until(it.ended)
+    await store.close()
+
+
+async def test_only_the_last_reason_is_seen() -> None:
+    async with chat() as it:
+        first = await says(it, "ctrl+r")
+        assert await says(it, "alt+u") == "Alt+U does nothing now: Nothing was deleted."
+        assert first not in told(it)
+
+
+async def test_the_end_of_the_branches_is_told() -> None:
+    async with chat() as it:
+        await it.ask("Hi")
+        assert "There are no branches here." in await says(it, "alt+left")
+        await it.press("ctrl+r")
+        await wait_until(lambda: it.ended() == 2)
+        assert await says(it, "alt+right") == "No other branch on that side: This is the last of 2."
+
+
+async def test_a_key_of_the_text_area_is_that_while_there_is_text() -> None:
+    async with chat() as it:
+        await it.press(*"ab", "home", "ctrl+e", "c")
+        assert (it.prompt.text, told(it)) == ("abc", [])
+        await it.press("ctrl+u")
+        assert "Nothing has been said yet." in await says(it, "ctrl+e")
+
+
+async def test_candidates_without_a_model_say_why_there_are_none() -> None:
+    async with chat(model=None, starter=ScriptedStarter()) as it:
+        await wait_until(it.screen.in_use.looked.is_set)
+        it.prompt.insert("/n 3 Write a tagline")
+        why = "There is no model yet. F3 shows some, to pull or to choose one; Ctrl+G gets the starter."
+        assert await says(it, "enter") == f"/n cannot be done now: {why}"
+        assert it.prompt.text == "/n 3 Write a tagline"
+        assert await says(it, "alt+n") == f"Alt+N does nothing now: {why}"
+
+
+async def test_candidates_without_the_model_that_was_asked_for_say_what_is_wrong_with_it() -> None:
+    async with chat(error=SpnlError("No such model", "qwen is not here.")) as it:
+        await wait_until(it.screen.in_use.looked.is_set)
+        it.prompt.insert("/compare a b -- Hi")
+        said = await says(it, "enter")
+        assert "No such model\nqwen is not here.\nF3 shows the models" in said
+
+
+async def test_the_keys_of_the_models_say_why_they_do_nothing(tmp_path: Path) -> None:
+    browser = make_browser(NOBODY, tmp_path)
+    async with chat(browser=browser, model=replace(MODEL)) as it:
+        await it.press("f3")
+        await wait_until(lambda: it.screen.pane == "models")
+        assert "The highlighted model is not on this machine." in await says(it, "f8")
+        assert "no model is looked at." in await says(it, "f7")
+    await browser._catalog.close()
+    await browser._library.close()
