@@ -249,10 +249,13 @@ class Answering:
             await run.ended.wait()
 
     def activity_for(self, model: LocalModel) -> Activity:
-        """What a request of this model begins with."""
+        """What a request of this model begins with; of the context what is known of it for this model."""
+        before, name = self._screen.activity, plain(model.name)
         return replace(
-            self._screen.activity,
-            model=plain(model.name),
+            before,
+            model=name,
+            context_length=self._context_length(model),
+            context_used=before.context_used if before.model == name else None,
             state="idle",
             since=self._services.clock(),
             tokens=0,
@@ -271,23 +274,37 @@ class Answering:
         """It is made."""
         each = self._opened(conversation)
         run = each.runs.pop(key)
+        for other in each.runs.values():
+            if other.activity.model == run.activity.model:  # it is for the same prompt
+                length, prompt = run.activity.context_length, run.prompt_tokens
+                other.learn(context_length=length, context_used=prompt or other.activity.context_used)
         if self._is_seen(conversation) and not each.runs:
-            self._screen.activity = self._at_rest(run.activity)
+            self._screen.activity = self._at_rest(conversation, run.activity)
             self._screen.in_use.take_up_chosen()
         self.show_activity(conversation)
         self._screen.refresh_bindings()
 
-    def _at_rest(self, activity: Activity) -> Activity:
-        """The same, and of the model in use, where another one was asked.
-
-        Of candidates that are asked for while their model loads, only the first is told its context length.
-        """
+    def _at_rest(self, conversation: Conversation, activity: Activity) -> Activity:
+        """The same, and of the model in use, where another one was asked."""
         model = self._screen.in_use.model
-        if model is None or (activity.model == plain(model.name) and activity.context_length):
+        if model is None or activity.model == plain(model.name):
             return activity
-        loaded = next((each for each in self._services.engine.loaded() if each.model == model), None)
-        context_length = loaded.context_length if loaded is not None else None
-        return replace(activity, model=plain(model.name), context_length=context_length)
+        last = next(reversed(conversation.path()), None)
+        own = last.provenance if last is not None else None
+        used = None
+        if own is not None and own.model == model.name:
+            used = (own.prompt_tokens or 0) + (own.completion_tokens or 0)
+        return replace(
+            activity,
+            model=plain(model.name),
+            context_length=self._context_length(model),
+            context_used=used or None,
+        )
+
+    def _context_length(self, model: LocalModel) -> int | None:
+        """As it is loaded; None: it is not."""
+        loaded = self._services.engine.loaded()
+        return next((each.context_length for each in loaded if each.model == model), None)
 
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""

@@ -85,12 +85,18 @@ class ReplyRun:
         self._asked_at = clock()
         self._first_chunk_at: float | None = None
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of what was sent; 0 while that is not known."""
+        usage = self.so_far.usage
+        return (usage.prompt_tokens if usage is not None else 0) or self.activity.total
+
     def stop(self) -> None:
         """End at once, with what has come."""
         self._stop.set()
 
     def learn(self, **figures: int | None) -> None:
-        """Figures of the activity became known on the side: `context_length`, `unsent`."""
+        """Figures of the activity became known on the side: `context_length`, `context_used`, `unsent`."""
         self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
     async def run(

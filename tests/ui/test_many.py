@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine.protocol import ModelLoaded
+from spnl_tui.engine.protocol import LoadProgressed, ModelLoaded
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
@@ -59,6 +59,41 @@ async def test_the_context_is_known_after_candidates_that_were_asked_for_while_t
     async with chat(engine) as it:
         await many(it, "/n 2 Write a tagline", ended=2)
         assert it.screen.activity.context_length == 8192
+
+
+async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None:
+    loaded, hold = asyncio.Event(), asyncio.Event()
+    load = [loaded, ModelLoaded(id=1, seconds=0.5, context_length=8192)]
+    engine = ScriptedEngine([reply("One."), held("Two", hold)], load_script=load, pool=())
+    async with chat(engine) as it:
+        await command(it, "/n 2 Write a tagline")
+        await wait_until(lambda: it.screen.replying)
+        loaded.set()
+        await wait_until(lambda: it.ended() == 1 and it.screen.activity.state == "replying")
+        assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 8192)
+        hold.set()
+        await wait_until(lambda: it.ended() == 2)
+
+
+async def test_no_context_is_shown_of_another_model_until_it_is_known() -> None:
+    loaded, hold = asyncio.Event(), asyncio.Event()
+    engine = ScriptedEngine([reply("Hello."), reply("One."), held("Two", hold)])
+    async with chat(engine, models={"b": OTHER}) as it:
+        await it.ask("Hi")
+        assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 8192)
+        other = ModelLoaded(id=1, seconds=0.5, context_length=2048)
+        engine.load_script = [LoadProgressed(id=1, stage="reading"), loaded, other]
+        await command(it, "/compare b -- Who are you?")
+        await wait_until(lambda: it.screen.activity.state == "loading")
+        assert (it.screen.activity.model, it.screen.activity.context_length) == (OTHER.name, None)
+        loaded.set()
+        await wait_until(lambda: it.screen.activity.tokens)
+        assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 2048)
+        hold.set()
+        await wait_until(lambda: it.ended() == 3)
+        await it.pilot.pause()
+        assert it.screen.activity.model == MODEL.name
+        assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 8192)
 
 
 async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back() -> None:
