@@ -7,6 +7,7 @@ from typing import Any, Literal
 from textual.app import App
 from textual.dom import DOMNode
 from textual.notifications import Notification, Notify
+from textual.widgets._toast import Toast
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line, plain
@@ -33,6 +34,9 @@ def say(node: DOMNode, text: str, *, title: str) -> Notification:
 def withdraw(node: DOMNode, toast: Notification) -> None:
     """It is no longer so: show it no longer."""
     node.app._unnotify(toast)
+    for seen in node.app.screen.query(Toast):
+        if seen._notification is toast:
+            seen._expire()  # with the line that holds it, which Textual's rack leaves empty
 
 
 def call_attention(app: App[Any], text: str, when: Literal["always", "unfocused", "never"]) -> None:

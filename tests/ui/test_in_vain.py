@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.widgets._toast import Toast
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.command_table import COMMANDS
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.ui.models_support import make_browser
-from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, wait_until
+from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, make_app, wait_until
 from tests.ui.test_chat import held
 from tests.ui.test_slash import told
 
@@ -83,6 +84,19 @@ async def test_only_the_last_reason_is_seen() -> None:
         first = await says(it, "ctrl+r")
         assert await says(it, "alt+u") == "Alt+U does nothing now: Nothing was deleted."
         assert first not in told(it)
+
+
+async def test_reasons_do_not_wander_over_the_screen() -> None:
+    app = make_app(ScriptedEngine())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await wait_until(lambda: app.focused is not None)
+        places = set()
+        for key in ("ctrl+r", "alt+u", "ctrl+y"):
+            await pilot.press(key)
+            await wait_until(lambda: len(app.screen.query(Toast)) == 1 and app.screen.query_one(Toast).region)
+            await pilot.pause(0.1)
+            places.add(app.screen.query_one(Toast).region.y)
+        assert len(places) == 1
 
 
 async def test_the_end_of_the_branches_is_told() -> None:
