@@ -121,7 +121,7 @@ class DownloadsPane(VerticalScroll):
                 return current is not None and current.state not in ("done", "failed")
             case "retry":
                 return current is not None and current.state == "failed"
-            case "cancel" | "cancel_keep":
+            case "cancel" | "cancel_keep" | "move_up" | "move_down":
                 return current is not None
             case "clear":
                 return any(download.state == "done" for download in self.downloads)

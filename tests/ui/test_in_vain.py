@@ -63,6 +63,7 @@ async def test_no_key_for_a_conversation_is_mute_when_nothing_was_said() -> None
         (["f9"], "No pulls are left over."),
         (["f4", "ctrl+e"], "It is for the conversation: F2 shows it."),
         (["f4", "x"], "No pull is selected."),
+        (["f4", "K"], "No pull is selected."),
         (["f4", "f4"], "It is shown already."),
         (["f5", "ctrl+y"], "It is not for the list: Esc leaves that."),
     ],
