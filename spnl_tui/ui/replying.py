@@ -132,10 +132,19 @@ class ReplyRun:
 
     async def close(self) -> None:
         """Leave the engine's events, if they are not at their end; then they may be closed."""
-        if self._pending is not None:
-            self._pending.cancel()
-            await asyncio.wait({self._pending})
-            self._pending = None
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        pending.cancel()
+        again: asyncio.CancelledError | None = None
+        # Textual cancels its workers twice when the program ends, and what runs cannot be closed.
+        while not pending.done():
+            try:
+                await asyncio.wait({pending})
+            except asyncio.CancelledError as error:
+                again = error
+        if again is not None:
+            raise again
 
     def _take(self, event: Step) -> None:
         match event:

@@ -1,0 +1,39 @@
+"""One reply that is followed, without a screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from spnl_tui.ui.activity import Activity
+from spnl_tui.ui.replying import ReplyRun, ReplySoFar, Step, Summarizing
+
+
+async def test_who_is_cancelled_twice_still_leaves_the_events_first() -> None:
+    async def slow_to_leave() -> AsyncIterator[Step]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+        yield Summarizing()
+
+    async def draw(so_far: ReplySoFar, activity: Activity) -> None: ...
+
+    events, run = slow_to_leave(), ReplyRun(Activity(), lambda: 0.0)
+
+    async def follow() -> None:
+        async with aclosing(events):  # type: ignore[type-var]  # a generator
+            try:
+                await run.run(events, draw)
+            finally:
+                await run.close()
+
+    following = asyncio.create_task(follow())
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        following.cancel()
+    with pytest.raises(asyncio.CancelledError):  # and nothing worse
+        await following
