@@ -24,7 +24,7 @@ from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.provenance import provenance_of_request, with_outcome
-from spnl_tui.ui.replying import ReplySoFar, Step, Summarizing
+from spnl_tui.ui.replying import Counted, ReplySoFar, Step, Summarizing
 from spnl_tui.ui.services import ChatEngine
 from spnl_tui.ui.together import Prepared, Together
 
@@ -126,8 +126,12 @@ class Asking:
                         return
                     together.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
             self._prepared = together.prepared
+            counted = await self._count()
             async with aclosing(together.reply(candidate)) as replies:
                 async for event in replies:
+                    if counted is not None and not isinstance(event, RequestQueued):
+                        yield counted
+                        counted = None
                     yield event
         finally:
             await together.leave(candidate)
@@ -146,6 +150,8 @@ class Asking:
                     yield step
             if self._prepared is None:
                 return
+            if (counted := await self._count()) is not None:
+                yield counted
             reply = self._engine.generate_chat(
                 self._model,
                 self._prepared.messages,
@@ -197,6 +203,13 @@ class Asking:
             self._left_out = tuple(turn.id for turn in plan.left_out)
             plan = await self._plan_once_loaded()
         self._prepared = self._prepare(plan, remember)
+
+    async def _count(self) -> Counted | None:
+        """What the meter makes of what is sent; None where it would have to ask for the counts first."""
+        if self._prepared is None or self._variation.messages is not None or self._loaded() is None:
+            return None
+        tokens = await self._meter.count_messages(self._prepared.messages)
+        return None if tokens is None else Counted(tokens)
 
     def _prepare(self, plan: ContextPlan | None, remember: Callable[[Memory], None]) -> Prepared:
         conversation, given = self._conversation, self._variation.messages

@@ -55,7 +55,17 @@ class Summarizing:
     tokens: int = 0
 
 
-Step: TypeAlias = Event | Summarizing
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is sent takes so many tokens with what the template adds, as far as that can be told.
+
+    The runner counts the texts alone.
+    """
+
+    tokens: int
+
+
+Step: TypeAlias = Event | Summarizing | Counted
 """What happens on the way to a reply."""
 
 
@@ -84,12 +94,13 @@ class ReplyRun:
         self._pending: asyncio.Future[Step] | None = None
         self._asked_at = clock()
         self._first_chunk_at: float | None = None
+        self._counted = 0
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens of what was sent; 0 while that is not known."""
         usage = self.so_far.usage
-        return (usage.prompt_tokens if usage is not None else 0) or self.activity.total
+        return (usage.prompt_tokens if usage is not None else 0) or self._counted or self.activity.total
 
     def stop(self) -> None:
         """End at once, with what has come."""
@@ -148,6 +159,8 @@ class ReplyRun:
 
     def _take(self, event: Step) -> None:
         match event:
+            case Counted():
+                self._counted = event.tokens
             case Summarizing():
                 self._enter("summarizing", tokens=event.tokens)
             case protocol.RequestQueued():
@@ -178,7 +191,7 @@ class ReplyRun:
         self.so_far.reasoning += chunk.reasoning
         decoding = now - self._first_chunk_at
         rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
-        used = self.activity.total + chunk.tokens if self.activity.total else None
+        used = self.prompt_tokens + chunk.tokens if self.prompt_tokens else None
         self.activity = replace(
             self.activity,
             tokens=chunk.tokens,

@@ -75,6 +75,19 @@ async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None
         await wait_until(lambda: it.ended() == 2)
 
 
+async def test_what_the_template_adds_is_in_the_context_while_a_reply_comes() -> None:
+    """The engine says that a prompt has 20 tokens, and the texts in it are of a word."""
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([reply("One."), held("Two", hold), reply("Three.")])) as it:
+        await it.ask("Hi")
+        assert it.screen.activity.context_used == 24
+        await command(it, "/n 2 More")
+        await wait_until(lambda: it.screen.activity.tokens == 4)
+        assert it.screen.activity.context_used == 20 + 12 + 4  # each pair of turns is taken to cost ten
+        hold.set()
+        await wait_until(lambda: it.ended() == 3)
+
+
 async def test_no_context_is_shown_of_another_model_until_it_is_known() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
     engine = ScriptedEngine([reply("Hello."), reply("One."), held("Two", hold)])
