@@ -92,8 +92,10 @@ class Judging:
         finally:
             self._screen.answering.end(conversation, VERDICT)
             run.ended.set()
-        if conversation is self._screen.conversation and self._choosing.fan is fan:
-            await self._choosing.judged()
+        if conversation is self._screen.conversation:
+            self._screen.show_figures()  # those of the verdict are not the conversation's
+            if self._choosing.fan is fan:
+                await self._choosing.judged()
 
     async def merge(self) -> None:
         """Have the candidates merged into one more."""

@@ -27,6 +27,8 @@ async def test_the_judge_highlights_and_gives_reasons_and_does_not_pick() -> Non
         assert "It is the shortest one." in foot(it)
         assert heads(it)[2].startswith("*★ 3")
         assert it.turns[-1] == ("assistant", "Three.")
+        # What the judge has read is not in the conversation's context.
+        assert (it.screen.activity.context_used, it.screen.activity.tokens) == (24, 0)
         _, sampling, grammar = engine.requests[-1]
         assert sampling.temperature == 0
         assert grammar is not None
