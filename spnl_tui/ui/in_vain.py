@@ -23,6 +23,8 @@ _NOT_BESIDE_A_REPLY = (
 )  # fmt: skip
 _OF_OTHERS = ("talks.list", "talks.last", "talks.search")
 """For other conversations than the one that is seen."""
+_TIMEOUT_S = 3
+"""At the top of a narrow screen it hides what it is about."""
 _OF_A_BLANK = ("chat.get_starter", "chat.new", "chat.stop", "talks.undo")
 """Whether something was said makes no difference to them."""
 _REASONS = {
@@ -113,4 +115,4 @@ class InVain:
         """Say why nothing was done."""
         if self._toast is not None:
             withdraw(self._screen, self._toast)
-        self._toast = say(self._screen, why, title=title)
+        self._toast = say(self._screen, why, title=title, timeout=_TIMEOUT_S)

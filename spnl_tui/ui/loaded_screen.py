@@ -151,11 +151,12 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
         """Unload the highlighted model; ask first if it is replying."""
         model = self.chosen
         each = next((each for each in self._engine.loaded() if each.model == model), None)
-        if model is None or model in self._unloading:
+        if model in self._unloading:
             return
-        if each is None:
+        if model is None or each is None:
             # Its key is named below the list, whatever is highlighted.
-            said = f"{plain(model.name)} is on this machine, but not in memory."
+            name = None if model is None else plain(model.name)
+            said = f"{name} is on this machine, but not in memory." if name else "No model is highlighted."
             self.notify(said, title="Nothing to unload", markup=False, timeout=5)
             return
         if each.state == "busy" and not await self.app.push_screen_wait(

@@ -24,9 +24,9 @@ def warn(node: DOMNode | App[None], text: str) -> None:
     node.app.notify(plain(text), severity="warning", markup=False, timeout=10)
 
 
-def say(node: DOMNode, text: str, *, title: str) -> Notification:
-    """Show something that may be withdrawn before its time."""
-    toast = Notification(plain(text), plain(title), timeout=node.app.NOTIFICATION_TIMEOUT)
+def say(node: DOMNode, text: str, *, title: str, timeout: float | None = None) -> Notification:
+    """Show something, for so many seconds, that may be withdrawn before its time."""
+    toast = Notification(plain(text), plain(title), timeout=timeout or node.app.NOTIFICATION_TIMEOUT)
     node.app.post_message(Notify(toast))
     return toast
 

@@ -128,6 +128,9 @@ async def test_a_model_that_is_not_loaded_is_not_unloaded_and_it_is_said(tmp_pat
         await it.press("f8")
         await wait_until(lambda: told(it))
         assert told(it) == ["Nothing to unload: acme/Cached-GGUF:Q8_0 is on this machine, but not in memory."]
+        await it.press(*"nowhere", "f8")
+        await wait_until(lambda: len(told(it)) == 2)
+        assert told(it)[1] == "Nothing to unload: No model is highlighted."
         assert engine.unloaded == []
     await browser._catalog.close()
     await browser._library.close()
