@@ -16,9 +16,6 @@ from typing import Literal
 from spnl_tui.conversations.turn import FinishReason, Provenance, Turn, as_messages, new_id
 from spnl_tui.models.request import Message, Role, Sampling
 
-__all__ = ["Conversation", "Deletion", "FinishReason", "Provenance", "Turn"]
-"""With the words of `turn` that whoever has a conversation speaks in."""
-
 
 @dataclass(frozen=True, slots=True)
 class Deletion:

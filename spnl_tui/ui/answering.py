@@ -8,7 +8,8 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages

@@ -16,9 +16,10 @@ from spnl_tui.conversations.context import (
     request_messages,
     summary_messages,
 )
-from spnl_tui.conversations.conversation import Conversation, Provenance, Turn
+from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory
 from spnl_tui.conversations.meter import TokenMeter
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine.protocol import LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError, HubError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import MOST_CANDIDATES as MOST

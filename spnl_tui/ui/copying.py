@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
 

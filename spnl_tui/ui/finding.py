@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError, QueryError
 from spnl_tui.settings import Settings
 from spnl_tui.ui.branching import gone

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from textual.dom import DOMNode
 
-from spnl_tui.conversations.conversation import Conversation, Deletion, Turn
+from spnl_tui.conversations.conversation import Conversation, Deletion
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.toasts import tell
 

@@ -14,7 +14,8 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
-from spnl_tui.conversations.conversation import FinishReason
+from spnl_tui.conversations.turn import FinishReason
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download

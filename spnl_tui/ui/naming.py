@@ -7,7 +7,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.ui.background import restart
 from spnl_tui.ui.services import ChatEngine
 

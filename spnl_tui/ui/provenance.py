@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.context import prompt_sha256
-from spnl_tui.conversations.conversation import Provenance
+from spnl_tui.conversations.turn import Provenance
 from spnl_tui.engine.protocol import Timing
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling

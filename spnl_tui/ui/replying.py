@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from spnl_tui.conversations.conversation import FinishReason
+from spnl_tui.conversations.turn import FinishReason
 from spnl_tui.engine import protocol
 from spnl_tui.engine.protocol import Event
 from spnl_tui.models.machine import read_machine

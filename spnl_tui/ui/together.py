@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
-from spnl_tui.conversations.conversation import Provenance
+from spnl_tui.conversations.turn import Provenance
 from spnl_tui.engine.protocol import Event, ReplyChunk, ReplyFinished, RequestFailed, RequestQueued
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling

@@ -12,7 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from spnl_tui.conversations.conversation import Conversation, Turn
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line
 
 _DEEPEST = 12

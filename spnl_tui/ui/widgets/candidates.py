@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 from spnl_tui.ui.activity import Activity, shortened, tokens_text
 

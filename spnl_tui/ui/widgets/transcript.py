@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 from spnl_tui.ui.background import restart, start
 

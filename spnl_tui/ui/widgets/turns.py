@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from spnl_tui.conversations.attachments import Attachment, mentions, split
-from spnl_tui.conversations.conversation import Turn
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.background import start
 from spnl_tui.ui.widgets.reply_text import ReplyText, Sought, highlight
