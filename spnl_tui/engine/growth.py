@@ -9,8 +9,8 @@ from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.prefill import STEP_TOKENS
 
-_GROWTH = 1.1
-"""What a runner may take beyond its estimate, which is right within 8 %, before that counts as growth."""
+_GROWTH = 1.05
+"""What a runner may take beyond its estimate before that counts as growth."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _TELLING = 400
@@ -55,7 +55,7 @@ class Growth:
         tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
         need = self._need(min(tokens, self._plan.context))
         # A new process can do no better than to load and to serve this.
-        return memory + need > max(self._limit(), self._loaded + 2 * need)
+        return memory + need > max(_GROWTH * self._estimate(), self._loaded + 2 * need)
 
     def prefill_room(self, memory: int, prompt: Prompt) -> int | None:
         """Tokens whose keys and values there is still memory for; None if their size is not known."""
@@ -63,12 +63,12 @@ class Growth:
             return None
         tokens = min(self._tokens(prompt), self._plan.context)
         buffers = self._plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
-        return int(max(_LEAST_ROOM, self._limit() - memory - buffers) / each)
+        return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
 
-    def _limit(self) -> float:
+    def _estimate(self) -> float:
         memory = self._plan.memory
         # Where the estimate of the weights was short, a new process would be as large.
-        return max(memory.total, self._loaded + memory.working + (memory.kv_cache or 0)) * _GROWTH
+        return max(memory.total, self._loaded + memory.working + (memory.kv_cache or 0))
 
     def _token_bytes(self) -> float:
         """Of the keys and values of a token; 0 if that is not known."""
