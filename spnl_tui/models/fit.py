@@ -12,7 +12,7 @@ from typing import Literal
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
-from spnl_tui.models.memory import MemoryEstimate, estimate_memory
+from spnl_tui.models.memory import MemoryEstimate, memory_on
 from spnl_tui.models.support import (
     EXPERTS_GATHER,
     EXPERTS_UNPACK,
@@ -238,9 +238,7 @@ def _memory(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int
 ) -> MemoryEstimate:
     if gpu is None:
-        return estimate_memory(
-            facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
-        )
+        return memory_on(machine, facts, in_situ, context)
     weights = sum(group.bytes for group in facts.tensors)
     return MemoryEstimate(weights, _CUDA_OVERHEAD, facts.kv_cache_bytes(context, 2), weights + _CUDA_OVERHEAD)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.machine import Machine
-from spnl_tui.models.memory import MemoryEstimate, estimate_memory
+from spnl_tui.models.memory import memory_on
 from spnl_tui.models.padding import UNIT, find_padding, padded_facts
 from spnl_tui.models.support import KERNELS, after_in_situ, quantizable
 
@@ -63,7 +63,7 @@ def choose_form(
         if group.role == "matrix" and group.row % UNIT
     ):
         return form
-    estimate = _memory(padded, machine, wide.in_situ, context)
+    estimate = memory_on(machine, padded, wide.in_situ, context)
     why = f"rows padded from {padding.width.before:,} to {padding.width.after:,}"
     wide = Form(padded, wide.in_situ, True, (*wide.reasons, why))
     return form if estimate.peak + wide.copy_bytes > machine.memory_available else wide
@@ -81,12 +81,6 @@ def _requantized(
 def _is_rearranged(type: str, machine: Machine) -> bool:
     kernel = KERNELS.get(type)
     return kernel is not None and kernel.repacked > 0 and (type != "Q8_0" or machine.vnni)
-
-
-def _memory(facts: ModelFacts, machine: Machine, in_situ: str | None, context: int) -> MemoryEstimate:
-    return estimate_memory(
-        facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
-    )
 
 
 def choose_in_situ(
@@ -129,6 +123,6 @@ def choose_in_situ(
     else:
         wanted = ("Q8_0", "Q5K")
     for name in wanted:
-        if _memory(facts, machine, name, context).peak <= machine.memory_available:
+        if memory_on(machine, facts, name, context).peak <= machine.memory_available:
             return name, why
     return None, f"{why}, but memory is too short to change that"

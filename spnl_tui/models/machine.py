@@ -62,7 +62,9 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
     allowed = sorted(_affinity())
     quota = _cpu_quota(root)
     cores = max(1, min(len(allowed), int(quota) if quota else len(allowed)))
-    flags = _flags(root)
+    processor = _processor(root)
+    # The line is called "flags" on x86-64, "Features" on Arm.
+    flags, features = (frozenset(processor.get(name, "").split()) for name in ("flags", "Features"))
     memory = psutil.virtual_memory()
     total, available = int(memory.total), int(memory.available)
     for limit, used in _memory_limits(root):
@@ -74,10 +76,10 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
         memory_total=total,
         memory_available=available,
         gpus=gpus,
-        processor=_processor(root),
-        vnni=flags is None or not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags),
-        avx2=flags is not None and "avx2" in flags,
-        kv_element_bytes=_kv_element_bytes(root),
+        processor=processor.get("model name") or os.uname().machine,
+        vnni=not flags or not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags),
+        avx2="avx2" in flags,
+        kv_element_bytes=_kv_element_bytes(flags | features),
     )
 
 
@@ -153,31 +155,21 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
                     yield group
 
 
-def _processor(root: Path) -> str:
-    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return os.uname().machine
+def _processor(root: Path) -> Mapping[str, str]:
+    """What Linux tells of the first logical processor; empty elsewhere. On many cores it is a long file."""
+    first, _, _ = (_read(root / "proc/cpuinfo") or "").partition("\n\n")
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _flags(root: Path, line_name: str = "flags") -> frozenset[str] | None:
-    """What a processor can do, by the line that Linux shows: "flags" on x86-64, "Features" on Arm. None
-    elsewhere."""
-    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
-        if line.startswith(line_name):
-            return frozenset(line.split())
-    return None
-
-
-def _kv_element_bytes(root: Path) -> int:
+def _kv_element_bytes(able: frozenset[str]) -> int:
     """As mistral.rs chooses (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); what is unknown takes more."""
     if os.environ.get("MISTRALRS_CPU_KV_F32", "0") != "0":
         return 4
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return 2
-    flags = _flags(root) or _flags(root, "Features") or frozenset()
     fast = ({"avx512f"}, {"avx2", "fma", "f16c"}, {"asimdhp", "asimdfhm"})
-    return 2 if any(needed <= flags for needed in fast) else 4
+    return 2 if any(needed <= able for needed in fast) else 4
 
 
 def _fields(text: str) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from spnl_tui.models.facts import ModelFacts, TensorGroup
+from spnl_tui.models.machine import Machine
 from spnl_tui.models.support import KERNELS, Kernel, after_in_situ, quantizable
 
 _PROGRAM = 58_000_000
@@ -98,6 +99,13 @@ def estimate_memory(
     if kv_cache is not None and prefix_cache:
         kv_cache *= 2
     return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), _working(facts, context))
+
+
+def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context: int) -> MemoryEstimate:
+    """The same on the processor of this machine."""
+    return estimate_memory(
+        facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
+    )
 
 
 def _working(facts: ModelFacts, context: int) -> int:

@@ -17,7 +17,7 @@ from spnl_tui.engine.load_plan import plan_load, runner_environment
 from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine
-from spnl_tui.models.memory import estimate_memory
+from spnl_tui.models.memory import memory_on
 from spnl_tui.models.padding import find_padding, padded_facts
 from spnl_tui.models.support import missing_config
 from tests.support.gguf_maker import make_gguf, make_sharded_gguf
@@ -85,14 +85,7 @@ async def test_the_memory_is_as_foretold(starter_gguf: Path, tmp_path: Path) -> 
     padding = find_padding(facts)
     assert padding is not None
     padded = padded_facts(facts, padding)
-    machine = read_machine()
-    memory = estimate_memory(
-        padded,
-        plan.in_situ_quantization,
-        512,
-        kv_element_bytes=machine.kv_element_bytes,
-        vnni=machine.vnni,
-    )
+    memory = memory_on(read_machine(), padded, plan.in_situ_quantization, 512)
     measured = await measure(model, plan)
     assert measured.error is None
     assert measured.loaded_bytes == pytest.approx(memory.weights + memory.overhead, rel=0.15)

@@ -16,7 +16,7 @@ import os, tempfile, time
 from spnl_tui.engine.protocol import temporary_prefix
 with tempfile.TemporaryDirectory(prefix=temporary_prefix(os.getpid())) as name:
     open(os.path.join(name, "file"), "w").close()
-    time.sleep(600)
+    time.sleep(60)
 """
 
 
