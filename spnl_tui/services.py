@@ -143,13 +143,12 @@ class Services:
         from spnl_tui.models.machine import read_machine
 
         engine = self.settings.engine
-        gpus = () if engine.device == "cpu" else await find_gpus()
-        machine = await asyncio.to_thread(read_machine, gpus)
+        machine = await asyncio.to_thread(read_machine, await find_gpus())
         file = self.paths.cache / "calibration.json"
         known = await asyncio.to_thread(calibration.kept_calibration, machine, file)
-        if measure and known is None:
+        if measure and known is None and machine.gpu is None:
             threads = load_plan.choose_threads(machine, engine.threads)
-            environment = load_plan.runner_environment(threads, on_cpu=True)
+            environment = load_plan.runner_environment(threads)
             known = await calibration.calibration_for(machine, file, environment)
         return Conditions(
             machine=machine,

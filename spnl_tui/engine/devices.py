@@ -1,14 +1,23 @@
-"""Which graphics processors mistral.rs could use. The system is asked: only a runner imports mistral.rs."""
+"""Which graphics processors mistral.rs computes on. The system is asked: only a runner imports mistral.rs.
+
+A mistral.rs is built for one kind of device, and takes no other (mistralrs-pyo3/src/lib.rs, get_device). All
+builds have one name: PyPI's is for CPUs, but on Apple's chips for Metal; those for CUDA lie beside its
+releases, or are made at home. Only the library itself tells them apart.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import mmap
 import platform
+import re
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 
@@ -18,52 +27,44 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
 """nvidia-smi takes half a second, or for ever if the driver hangs."""
+_TABLE = "--format=csv,noheader,nounits"
+_CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
+"""Of cards that mistral.rs is built for."""
 _APPLE_SHARE = 0.7
 """Of the machine's memory, what Metal lends to one process by default."""
 
 
+_CUDA_MARK, _METAL_MARK = b"cublasCreate_v2", b"Metal.framework"
+"""What is in the library of a build for that device, and of no other."""
+
+
 async def find_gpus() -> tuple[Gpu, ...]:
-    """The graphics processors that the installed mistral.rs was built for; none with the plain CPU wheel."""
-    if _installed("mistralrs-cuda"):
-        return await _nvidia()
-    if _installed("mistralrs-metal") and sys.platform == "darwin" and platform.machine() == "arm64":
+    """The graphics processors that the installed mistral.rs computes on; none if it was built for CPUs."""
+    if sys.platform == "darwin":
+        # Apple's older computers have other chips, for which there is no Metal build.
+        if platform.machine() != "arm64" or not await asyncio.to_thread(_holds, _METAL_MARK):
+            return ()
         memory = psutil.virtual_memory()
         total = int(memory.total * _APPLE_SHARE)
         return (Gpu("Apple GPU", "metal", total, min(total, int(memory.available))),)
-    return ()
+    if shutil.which("nvidia-smi") is None or not await asyncio.to_thread(_holds, _CUDA_MARK):
+        return ()
+    return await _nvidia()
 
 
-def _installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def _holds(mark: bytes) -> bool:
+    """Whether the library of the installed mistral.rs has this in it. Takes some 50 ms."""
+    spec = find_spec("mistralrs")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for library in (*Path(folder).glob("*.so"), *Path(folder).glob("*.pyd")):
+            with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if content.find(mark) >= 0:
+                    return True
+    return False
 
 
 async def _nvidia() -> tuple[Gpu, ...]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return ()
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "--query-gpu=name,memory.total,memory.free",
-        "--format=csv,noheader,nounits",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
-    except TimeoutError:
-        log.warning("nvidia-smi did not answer within %s s: no card is used", _TIMEOUT_S)
-        return ()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return parse_nvidia(output.decode("utf-8", "replace"))
+    return parse_nvidia(await _nvidia_smi("--query-gpu=name,memory.total,memory.free", _TABLE))
 
 
 def parse_nvidia(output: str) -> tuple[Gpu, ...]:
@@ -75,3 +76,58 @@ def parse_nvidia(output: str) -> tuple[Gpu, ...]:
         if rest.strip().isdigit() and free.isdigit():
             gpus.append(Gpu(name.strip(), "cuda", int(rest) << 20, int(free) << 20))
     return tuple(gpus)
+
+
+async def advise_build() -> str | None:
+    """What to install so that this machine's card is used, in a sentence; None if there is no card."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    capabilities = (await _nvidia_smi("--query-gpu=compute_cap", _TABLE)).split()
+    driver = re.search(r"CUDA Version\s*: *(\d+)\.(\d+)", await _nvidia_smi())
+    if not capabilities or driver is None:
+        return None
+    return build_for(
+        capabilities[0], (int(driver[1]), int(driver[2])), version("mistralrs").partition("+")[0]
+    )
+
+
+def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
+    """The same, for a card of this compute capability, the CUDA version that its driver knows, and a release.
+
+    From mistral.rs's own tables (its docs: reference/hardware-support, guides/python/getting-started).
+    """
+    if capability not in _CAPABILITIES:
+        return f"mistral.rs has no build for cards of compute capability {capability}."
+    toolkits = ((13, 0), (12, 9)) if capability == "12.1" else ((13, 0), (12, 8))
+    toolkit = next((toolkit for toolkit in toolkits if toolkit <= driver), None)
+    if toolkit is None:
+        return (
+            f"Update the driver to one that knows CUDA {toolkits[-1][0]}.{toolkits[-1][1]}, for mistral.rs."
+        )
+    build = f"cuda{toolkit[0]}{toolkit[1]}.sm{capability.replace('.', '')}"
+    return (
+        f"For the graphics card: {sys.executable} -m pip install 'mistralrs=={release}+{build}' "
+        f"--find-links https://github.com/EricLBuehler/mistral.rs/releases/expanded_assets/v{release}"
+    )
+
+
+async def _nvidia_smi(*arguments: str) -> str:
+    """What it prints; nothing if it fails, or takes too long."""
+    process = await asyncio.create_subprocess_exec(
+        "nvidia-smi",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
+    except TimeoutError:
+        log.warning("nvidia-smi did not answer within %s s: no card is used", _TIMEOUT_S)
+        return ""
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return output.decode("utf-8", "replace")

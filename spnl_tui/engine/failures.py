@@ -27,6 +27,24 @@ def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
     """The event for a load that failed."""
     if isinstance(error, SpnlError):
         return _failure(command_id, "load", error.title, error.message, error.hint)
+    reason = str(error)
+    if "CUDA_ERROR_NO_DEVICE" in reason or '"cuda" shared library' in reason:
+        return _failure(
+            command_id,
+            "load",
+            "No graphics card was found",
+            "The installed mistral.rs was built for CUDA, and computes on nothing else.",
+            "Check that nvidia-smi shows the card, or install the plain mistralrs, which computes on the "
+            "processor.",
+        )
+    if "CUDA_ERROR_OUT_OF_MEMORY" in reason:
+        return _failure(
+            command_id,
+            "load",
+            "The graphics card has too little memory",
+            first_line(error),
+            "Close other programs that use it, or choose a smaller quantization or context.",
+        )
     return _failure(command_id, "load", "The model could not be loaded", first_line(error))
 
 

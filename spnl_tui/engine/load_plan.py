@@ -13,8 +13,8 @@ from typing import Literal
 
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
-from spnl_tui.models.machine import Device, Machine
-from spnl_tui.models.memory import MemoryEstimate, estimate_memory
+from spnl_tui.models.machine import Device, Gpu, Machine
+from spnl_tui.models.memory import MemoryEstimate, estimate_memory, memory_on_gpu
 from spnl_tui.models.support import missing_config
 from spnl_tui.models.templates import ChatTemplate
 
@@ -58,6 +58,8 @@ class LoadPlan:
     """Whether rows are filled up with zeros (models/padding.py)."""
     prefix_cache: int
     paged_attention: bool
+    paged_tokens: int | None = None
+    """Of all requests and the prefix cache together; their keys and values are given memory at once."""
     max_sequences: int
     """Requests at a time."""
     context: int
@@ -65,7 +67,7 @@ class LoadPlan:
     every_core: bool = False
     """Whether its threads take all cores: then whatever else computes holds them up."""
     context_limit: int | None = None
-    """The longest context that the user wants; None: as long as the model's."""
+    """The longest context that the user wants, or that there is memory for; None: as long as the model's."""
     completion_only: bool = False
     """There is no chat template: the model continues texts, and does not chat."""
     chat_template: str | None = None
@@ -95,8 +97,9 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     """The best way to load this model on this machine that respects what the user decided."""
     wish = overrides or LoadOverrides()
     reasons: list[str] = []
-    device = _device(machine, wish, reasons)
-    on_cpu = device == "cpu"
+    gpu = machine.gpu
+    device = _device(gpu, wish, reasons)
+    on_cpu = gpu is None
     threads = choose_threads(machine, wish.threads)
     if on_cpu and wish.threads is not None and wish.threads > threads:
         # The engine's threads spin at barriers: one without a core holds up all the others.
@@ -109,29 +112,34 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
 
-    def memory(context: int) -> MemoryEstimate:
-        bytes_each = machine.kv_element_bytes if on_cpu else 2
-        kept = wish.prefix_cache > 0
+    def memory(tokens: int) -> MemoryEstimate:
+        if gpu is not None:
+            return memory_on_gpu(form.facts, form.in_situ, tokens)
         estimate = estimate_memory(
             form.facts,
             form.in_situ,
-            context,
-            kv_element_bytes=bytes_each,
-            prefix_cache=kept,
+            tokens,
+            kv_element_bytes=machine.kv_element_bytes,
+            prefix_cache=wish.prefix_cache > 0,
             vnni=machine.vnni,
         )
         return replace(estimate, loading=estimate.loading + form.copy_bytes)
 
-    wanted, may_cut = context, on_cpu and wish.context is None
-    while may_cut and context > LEAST_CONTEXT and memory(context).total > machine.memory_available:
+    available = machine.memory_available if gpu is None else gpu.memory_available
+    wanted = context
+    while wish.context is None and context > LEAST_CONTEXT and memory(context).total > available:
         context = max(LEAST_CONTEXT, context // 2)
     if context < wanted:
         reasons.append(f"memory is short for more than {context:,} tokens of context")
     if wish.flash_attention and on_cpu:
         reasons.append("flash attention is for GPUs")
-    paged = not on_cpu if wish.paged_attention is None else wish.paged_attention and not on_cpu
+    paged = not on_cpu and wish.paged_attention is not False
     if wish.paged_attention and on_cpu:
         reasons.append("paged attention is for GPUs")
+    tokens = context
+    if paged and memory(2 * context).total <= available:
+        # Besides a full conversation others are under way, or remembered.
+        tokens = 2 * context
     return LoadPlan(
         device=device,
         dtype=wish.dtype,
@@ -140,29 +148,31 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         pad_rows=form.pad_rows,
         prefix_cache=wish.prefix_cache,
         paged_attention=paged,
+        paged_tokens=tokens if paged else None,
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
-        memory=memory(context),
+        memory=memory(tokens),
         every_core=on_cpu and threads >= machine.cores,
-        context_limit=None if wish.context is None else context,
+        context_limit=context if paged or wish.context is not None else None,
         completion_only=facts.chat_template is None and wish.template is None,
         chat_template=facts.chat_template,
         template=wish.template,
-        environment=runner_environment(threads, on_cpu=on_cpu, experts=facts.experts > 0),
+        environment=runner_environment(threads, experts=on_cpu and facts.experts > 0),
         config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
 
 
-def _device(machine: Machine, wish: LoadOverrides, reasons: list[str]) -> Device:
-    present = {gpu.device for gpu in machine.gpus}
-    if wish.device == "auto":
-        return machine.gpus[0].device if machine.gpus else "cpu"
-    if wish.device != "cpu" and wish.device not in present:
-        reasons.append(f"no {wish.device} device was found")
+def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:
+    """The one that the installed mistral.rs was built for: it takes no other."""
+    if gpu is None:
+        if wish.device not in ("auto", "cpu"):
+            reasons.append(f"no {wish.device} device was found")
         return "cpu"
-    return wish.device
+    if wish.device not in ("auto", gpu.device):
+        reasons.append(f"this mistral.rs was built for {gpu.device}")
+    return gpu.device
 
 
 def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish: LoadOverrides) -> Form:
@@ -172,13 +182,10 @@ def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish:
     return choose_form(facts, machine, context, in_situ=in_situ, pad_rows=wish.pad_rows)
 
 
-def runner_environment(threads: int, *, on_cpu: bool, experts: bool = False) -> Mapping[str, str]:
-    """What mistral.rs must find in its environment when it starts."""
+def runner_environment(threads: int, *, experts: bool = False) -> Mapping[str, str]:
+    """What mistral.rs must find in its environment when it starts; `experts`: it computes some on a CPU."""
     environment = {"RAYON_NUM_THREADS": str(threads)}
-    if on_cpu:
-        # A build with CUDA takes the first GPU that it sees, and has no other switch.
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    if on_cpu and experts:
+    if experts:
         # Experts are widened and copied, gigabytes for a prompt, into memory that was given back before.
         # In pages of 4 KB, getting it again takes longer than computing. Only glibc reads this.
         environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"

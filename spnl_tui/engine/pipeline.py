@@ -44,8 +44,10 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
         "token_source": "none",
         "in_situ_quant": command.in_situ_quantization,
         "no_paged_attn": command.paged_attention is False,
-        "paged_attn": command.paged_attention is True,
     }
+    if command.paged_tokens is not None:
+        # Else it takes all the memory that a graphics processor has.
+        arguments["memory_goal"] = f"{command.paged_tokens}tokens"
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
         if command.chat_template is not None:
@@ -72,7 +74,13 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
                 quantized_filename=names if len(names) > 1 else names[0],
                 dtype=dtypes[command.dtype],
             )
-        return mistralrs.Runner(which=which, **arguments)
+        try:
+            return mistralrs.Runner(which=which, **arguments)
+        except ValueError as error:
+            if "requires" not in str(error) or "paged attention" not in str(error):
+                raise
+            # Of some models mistral.rs cannot page the keys and values.
+            return mistralrs.Runner(which=which, **{**arguments, "memory_goal": None})
 
 
 def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from spnl_tui.engine.devices import find_gpus
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.pooled import PooledModel
 from spnl_tui.engine.process import RunnerProcess
@@ -77,7 +79,7 @@ class Pool:
             SpnlError: it does not fit even so.
         """
         need = wanted.plan.memory.peak
-        while need > (free := self._free_memory(wanted)):
+        while need > (free := await self._free_memory(wanted)):
             others = [p for p in self.models if p is not wanted and not p.serving]
             idle = [p for p in others if p.state == "idle"] or [p for p in others if p.state == "loading"]
             if not idle:
@@ -100,14 +102,14 @@ class Pool:
                     log.info("unloading %s: not used for a while", pooled.model.name)
                     await pooled.end()
 
-    def _free_memory(self, wanted: PooledModel) -> int:
+    async def _free_memory(self, wanted: PooledModel) -> int:
         # What is being loaded will take the rest of what it was let in for.
         coming = sum(
             max(0, p.plan.memory.peak - p.memory_bytes())
             for p in self.models
             if p is not wanted and p.state == "loading"
         )
-        free = self._available_memory()
+        free = self._available_memory() if wanted.plan.device == "cpu" else await _available_on_gpu()
         if self._memory_budget is not None:
             used = sum(p.memory_bytes() for p in self.models)
             free = min(free, self._memory_budget - used)
@@ -119,6 +121,12 @@ class Pool:
 
 def _available_memory() -> int:
     return read_machine().memory_available
+
+
+async def _available_on_gpu() -> int:
+    gpu = read_machine(await find_gpus()).gpu
+    # Where it cannot be told any more, mistral.rs will say whether there is enough.
+    return sys.maxsize if gpu is None else gpu.memory_available
 
 
 def _gigabytes(size: int) -> str:

@@ -111,9 +111,12 @@ class PooledModel:
         return "busy" if self.serving else "idle"
 
     def memory_bytes(self) -> int:
-        """The runner's resident memory that the system cannot reclaim: 0 if there is none."""
+        """The runner's memory on its device that the system cannot reclaim: 0 if there is none."""
         if (pid := self.pid) is None:
             return 0
+        if self.plan.device != "cpu":
+            # Paged attention takes it at once, as planned; no system tells how much each process has.
+            return 0 if self.state == "loading" else self.plan.memory.total
         try:
             memory = psutil.Process(pid).memory_info()
         except psutil.Error:  # it ended between the two lines
@@ -122,8 +125,11 @@ class PooledModel:
         return int(memory.rss - getattr(memory, "shared", 0))
 
     def has_grown(self, next: Prompt | None = None) -> bool:
-        """Whether the runner could outgrow its plan with the next request; see `Growth`."""
-        return self._growth.is_due(self.memory_bytes(), next)
+        """Whether the runner could outgrow its plan with the next request; see `Growth`.
+
+        With paged attention it cannot.
+        """
+        return self.plan.device == "cpu" and self._growth.is_due(self.memory_bytes(), next)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -365,6 +371,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
         paged_attention=plan.paged_attention,
+        paged_tokens=plan.paged_tokens,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
         stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),

@@ -60,6 +60,8 @@ class Load:
     max_sequences: int = 1
     prefix_cache: int = 16
     paged_attention: bool | None = None
+    paged_tokens: int | None = None
+    """How many tokens' keys and values paged attention takes memory for; None: as mistral.rs likes."""
     chat_template: str | None = None
     """In place of the model's own."""
     stop: tuple[str, ...] = ()

@@ -243,7 +243,7 @@ class Engine:
             refusal = SpnlError(
                 "The seed cannot be honoured",
                 "On this device requests share one stream of random numbers.",
-                "Leave the seed out, use temperature 0, or run on the CPU.",
+                "Leave the seed out, or use temperature 0.",
             )
             for candidate in range(len(commands)):
                 yield _failure(refusal, candidate)

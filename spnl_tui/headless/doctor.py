@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from spnl_tui.engine.devices import find_gpus
+from spnl_tui.engine.devices import advise_build, find_gpus
 from spnl_tui.engine.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour
@@ -63,7 +63,7 @@ async def doctor(services: Services, *, json_: bool) -> int:
 async def _findings(services: Services) -> AsyncIterator[Finding]:
     yield _versions()
     machine = await asyncio.to_thread(read_machine, await find_gpus())
-    yield _device(machine)
+    yield await _device(machine)
     yield _threads(services, machine)
     yield _memory(machine)
     yield await asyncio.to_thread(_cache)
@@ -90,18 +90,12 @@ def _versions() -> Finding:
     return Finding("versions", "ok", f"{', '.join(versions)}, Python {platform.python_version()}")
 
 
-def _device(machine: Machine) -> Finding:
+async def _device(machine: Machine) -> Finding:
     if machine.gpus:
         names = ", ".join(f"{gpu.name} ({in_bytes(gpu.memory_available)} free)" for gpu in machine.gpus)
         return Finding("device", "ok", names)
-    if shutil.which("nvidia-smi"):
-        return Finding(
-            "device",
-            "note",
-            f"CPU: {machine.processor}",
-            "This mistralrs was built without CUDA: the docs of mistral.rs tell how to build it with.",
-        )
-    return Finding("device", "ok", f"CPU: {machine.processor}")
+    advice = await advise_build()
+    return Finding("device", "note" if advice else "ok", f"CPU: {machine.processor}", advice or "")
 
 
 def _threads(services: Services, machine: Machine) -> Finding:

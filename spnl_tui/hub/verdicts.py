@@ -204,7 +204,7 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
 
 def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Appraisal:
     """What can be said without any header: from the label, the size and what the hub tells of the model."""
-    available = max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available)
+    available = machine.gpu.memory_available if machine.gpu else machine.memory_available
     problem = _problem(card, quantization)
     base = card.has_template is False and quantization.label != SAFETENSORS
     runs = Part("no", problem) if problem else Part("maybe", "not known before its header is read")

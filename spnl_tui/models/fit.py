@@ -12,7 +12,7 @@ from typing import Literal
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
-from spnl_tui.models.memory import MemoryEstimate, memory_on
+from spnl_tui.models.memory import MemoryEstimate, memory_on, memory_on_gpu
 from spnl_tui.models.support import (
     EXPERTS_GATHER,
     EXPERTS_UNPACK,
@@ -31,8 +31,6 @@ from spnl_tui.models.support import (
 
 Level = Literal["yes", "maybe", "no"]
 _ORDER: tuple[Level, ...] = ("no", "maybe", "yes")
-_CUDA_OVERHEAD = 700_000_000
-"""A CUDA context with mistral.rs's kernels and buffers. Not measured here."""
 READING_SPEED = 8.0
 """Tokens a second below which a reply comes slower than most people read."""
 
@@ -144,7 +142,7 @@ def assess(
     `in_situ` is the in-situ quantization that the user insists on, None for none; `pad_rows` is whether rows
     may be padded.
     """
-    gpu = max(machine.gpus, key=lambda gpu: gpu.memory_available, default=None)
+    gpu = machine.gpu
     context = min(context, facts.context_length or context)
     form = (
         Form(facts, None if in_situ == "auto" else in_situ)
@@ -239,8 +237,7 @@ def _memory(
 ) -> MemoryEstimate:
     if gpu is None:
         return memory_on(machine, facts, in_situ, context)
-    weights = sum(group.bytes for group in facts.tensors)
-    return MemoryEstimate(weights, _CUDA_OVERHEAD, facts.kv_cache_bytes(context, 2), weights + _CUDA_OVERHEAD)
+    return memory_on_gpu(facts, in_situ, context)
 
 
 def _fits(

@@ -22,7 +22,7 @@ Device = Literal["cpu", "cuda", "metal"]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics processor that mistral.rs could use. On Apple's chips the memory is the machine's own."""
+    """A graphics processor that mistral.rs computes on. On Apple's chips the memory is the machine's own."""
 
     name: str
     device: Literal["cuda", "metal"]
@@ -52,6 +52,11 @@ class Machine:
     kv_element_bytes: int = 4
     """What mistral.rs takes for each number in a KV cache on the CPU: 2 where the processor has fast 16-bit
     floats."""
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The graphics processor with the most memory to give, if models are computed on one."""
+        return max(self.gpus, key=lambda gpu: gpu.memory_available, default=None)
 
 
 def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:

@@ -27,6 +27,10 @@ _PASS = 512
 """So many tokens of a prompt are computed at a time."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
+_GPU_PROGRAM = 700_000_000
+"""mistral.rs's kernels and buffers on a graphics processor. Not measured."""
+_GPU_RESERVE = 512 << 20
+"""What mistral.rs leaves free there (mistralrs-core/src/paged_attention/mod.rs, GPU_MIN_RESERVE_BYTES)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,20 @@ def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context:
     return estimate_memory(
         facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
     )
+
+
+def memory_on_gpu(facts: ModelFacts, in_situ: str | None, tokens: int) -> MemoryEstimate:
+    """Memory of a graphics processor. `tokens` are those of all conversations together: paged attention takes
+    the memory for their keys and values at once, and finds in it what was read before."""
+    weights = sum(_on_gpu(group, in_situ) for group in facts.tensors)
+    overhead = _GPU_PROGRAM + _GPU_RESERVE
+    return MemoryEstimate(weights, overhead, facts.kv_cache_bytes(tokens, 2), weights + overhead)
+
+
+def _on_gpu(group: TensorGroup, in_situ: str | None) -> int:
+    """Bytes of these tensors there: no kernel wants a second copy."""
+    type = after_in_situ(group, in_situ)
+    return group.bytes if type == group.type else int(group.elements * KERNELS[type].bytes_per_element)
 
 
 def _working(facts: ModelFacts, context: int) -> int:

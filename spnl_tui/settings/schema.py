@@ -46,7 +46,7 @@ class EngineSettings:
     """How models are loaded and run. "auto" and what is not set are left to the load plan."""
 
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
-    """Where the model runs: "auto", "cpu", "cuda" or "metal"."""
+    """Where the model runs: "auto", "cpu", "cuda" or "metal". A mistral.rs is built for one of them only."""
     dtype: Literal["auto", "f16", "bf16", "f32"] = "auto"
     """The number format of weights that are not quantized: "auto", "f16", "bf16" or "f32"."""
     in_situ_quantization: InSituQuantization = "auto"

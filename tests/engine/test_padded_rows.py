@@ -116,7 +116,7 @@ async def test_the_copy_is_given_back_when_the_model_is_loaded(in_situ: str | No
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", LOAD, json.dumps(load)),
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **runner_environment(2, on_cpu=True)},
+        env={**os.environ, **runner_environment(2)},
     )
     _, said = await process.communicate()
     assert process.returncode == 0

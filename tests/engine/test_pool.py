@@ -7,9 +7,11 @@ import dataclasses
 
 import pytest
 
+from spnl_tui.engine import pool
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.service import Engine
+from spnl_tui.models.machine import Gpu
 from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.paths import Paths
 from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
@@ -88,6 +90,25 @@ async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) ->
         assert isinstance(end, wire.RequestFailed)
         assert end.title == "Not enough memory for this model"
         assert engine.loaded() == ()
+
+
+async def test_on_a_gpu_its_memory_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the processor has free is of no matter, and a program for CUDA is larger than many a model."""
+    on_gpu = fake_plan(memory=100, device="cuda", max_sequences=4)
+
+    async def cards() -> tuple[Gpu, ...]:
+        taken = sum(loaded.memory_bytes for loaded in engine.loaded())
+        return (Gpu("A card", "cuda", 250, 250 - taken), Gpu("A small one", "cuda", 60, 60))
+
+    monkeypatch.setattr(pool, "find_gpus", cards)
+    async with fake_engine(paths, lambda model: on_gpu, available_memory=lambda: 0) as engine:
+        pids = set()
+        for name in "abca":
+            assert isinstance((await chat(engine, fake_model(name), "grow"))[-1], wire.ReplyFinished)
+            pids |= {loaded.pid for loaded in engine.loaded()}
+        assert [loaded.model.name for loaded in engine.loaded()] == ["fake/a", "fake/c"]
+        assert len(pids) == 4  # a was unloaded for c, and none was renewed
+        assert {loaded.memory_bytes for loaded in engine.loaded()} == {100}
 
 
 # ── memory that grows ────────────────────────────────────────────────────────────────────────────

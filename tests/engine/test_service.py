@@ -106,7 +106,7 @@ async def test_the_users_own_thread_count_does_not_reach_the_runner(
 ) -> None:
     # 64 threads that spin on two cores would be twenty times slower.
     monkeypatch.setenv("RAYON_NUM_THREADS", "64")
-    plan = fake_plan(environment=runner_environment(2, on_cpu=True))
+    plan = fake_plan(environment=runner_environment(2))
     async with fake_engine(paths, lambda model: plan) as engine:
         await chat(engine, MODEL, "hello")
         (loaded,) = engine.loaded()

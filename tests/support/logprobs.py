@@ -28,7 +28,7 @@ async def ask_for_logprobs(load: dict[str, Any], *, kv_in_32_bits: bool = True) 
         stdout=asyncio.subprocess.PIPE,
         env={
             **os.environ,
-            **runner_environment(2, on_cpu=True),
+            **runner_environment(2),
             "MISTRALRS_CPU_KV_F32": "1" if kv_in_32_bits else "0",
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def program(folder: Path, script: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_installed", lambda name: name == "mistralrs-cuda")
+    monkeypatch.setattr(devices, "_holds", lambda mark: mark == b"cublasCreate_v2")
 
 
 async def test_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,5 +46,61 @@ async def test_no_driver_and_no_build(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await devices.find_gpus() == ()
     monkeypatch.setenv("PATH", program(tmp_path / "bin", "echo 'A card, 1, 1'"), prepend=":")
-    monkeypatch.setattr(devices, "_installed", lambda name: False)
+    monkeypatch.setattr(devices, "_holds", lambda mark: False)
     assert await devices.find_gpus() == ()
+
+
+async def test_apples_chips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.sys, "platform", "darwin")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "arm64")
+    assert await devices.find_gpus() == ()
+    monkeypatch.setattr(devices, "_holds", lambda mark: mark == b"Metal.framework")
+    (gpu,) = await devices.find_gpus()
+    assert gpu.device == "metal"
+    assert 0 < gpu.memory_available <= gpu.memory_total
+    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
+    assert await devices.find_gpus() == ()
+
+
+@pytest.mark.parametrize("mark", [b"cublasCreate_v2", b"Metal.framework"])
+def test_a_build_is_known_by_its_library(
+    mark: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    spec = ModuleSpec("mistralrs", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(devices, "find_spec", lambda name: spec)
+    library = tmp_path / "mistralrs.abi3.so"
+    library.write_bytes(b"\0" * 5000 + b"cublasLtCreate\0")
+    assert not devices._holds(mark)
+    library.write_bytes(b"\0" * 5000 + mark + b"\0")
+    assert devices._holds(mark)
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    assert not devices._holds(mark)
+
+
+async def test_a_card_without_a_build_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """case "$*" in *compute_cap*) echo 8.9; echo 7.5 ;; *) echo '| CUDA Version: 12.9 |' ;; esac"""
+    monkeypatch.setenv("PATH", program(tmp_path / "bin", script), prepend=":")
+    advice = await devices.advise_build()
+    assert advice is not None
+    assert "+cuda128.sm89'" in advice
+    monkeypatch.setenv("PATH", program(tmp_path / "broken", "exit 9"), prepend=":")
+    assert await devices.advise_build() is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await devices.advise_build() is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "driver", "expected"),
+    [
+        ("9.0", (13, 3), "mistralrs==0.9.5+cuda130.sm90'"),
+        ("8.6", (12, 8), "mistralrs==0.9.5+cuda128.sm86'"),
+        ("12.1", (12, 9), "mistralrs==0.9.5+cuda129.sm121'"),
+        ("12.1", (12, 8), "Update the driver to one that knows CUDA 12.9"),
+        ("8.9", (12, 4), "Update the driver to one that knows CUDA 12.8"),
+        ("7.5", (13, 0), "no build for cards of compute capability 7.5"),
+    ],
+)
+def test_the_build_for_a_card(capability: str, driver: tuple[int, int], expected: str) -> None:
+    assert expected in devices.build_for(capability, driver, "0.9.5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,12 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     model = facts(matrix="Q4_1")
     assert plan_load(model, LAPTOP, LoadOverrides(in_situ_quantization="none")).in_situ_quantization is None
     wish = LoadOverrides(
-        in_situ_quantization="HQQ4", dtype="bf16", threads=1, prefix_cache=0, context=700, device="cpu"
+        in_situ_quantization="HQQ4", dtype="bf16", threads=1, prefix_cache=0, context=700, device="cuda"
     )
     plan = plan_load(model, machine(gpus=(CUDA,)), wish)
     assert (plan.in_situ_quantization, plan.dtype, plan.threads, plan.prefix_cache) == ("HQQ4", "bf16", 1, 0)
-    assert (plan.context, plan.device) == (700, "cpu")
-    assert plan.environment == {"RAYON_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    assert (plan.context, plan.context_limit, plan.device) == (700, 700, "cuda")
+    assert plan.environment == {"RAYON_NUM_THREADS": "1"}
 
 
 def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any) -> None:
@@ -147,6 +148,39 @@ def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
     assert on_gpu.in_situ_quantization is None
     wish = LoadOverrides(in_situ_quantization="Q4K")
     assert plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), wish).in_situ_quantization == "Q4K"
+
+
+def test_a_gpu_gives_memory_to_a_conversation_and_what_is_remembered(facts: Any) -> None:
+    model = facts(context=4096)
+    plan = plan_load(model, machine(gpus=(CUDA,)))
+    assert (plan.context, plan.context_limit, plan.paged_tokens) == (4096, 4096, 8192)
+    assert plan.memory.kv_cache == model.kv_cache_bytes(8192, 2)
+    narrow = replace(CUDA, memory_available=plan.memory.total - 1)
+    assert plan_load(model, machine(gpus=(narrow,))).paged_tokens == 4096
+    short = replace(CUDA, memory_available=plan.memory.overhead + plan.memory.weights + 1)
+    cut = plan_load(model, machine(gpus=(short,)))
+    assert (cut.context, cut.context_limit, cut.paged_tokens) == (1024, 1024, 1024)
+    assert "memory is short" in str(cut)
+    plain = plan_load(model, machine(gpus=(CUDA,)), LoadOverrides(paged_attention=False))
+    assert (plain.paged_attention, plain.paged_tokens) == (False, None)
+
+
+def test_memory_of_a_gpu_is_that_of_the_weights_as_they_are_stored_there(facts: Any) -> None:
+    model = facts(matrix="F16", embedding="F16")
+    stored = plan_load(model, machine(gpus=(CUDA,))).memory.weights
+    assert stored == sum(group.bytes for group in model.tensors)
+    halved = plan_load(
+        model, machine(gpus=(CUDA,)), LoadOverrides(in_situ_quantization="Q8_0")
+    ).memory.weights
+    matrices = sum(group.bytes for group in model.tensors if group.role == "matrix")
+    assert stored - halved == pytest.approx(matrices * (1 - 34 / 64))
+
+
+def test_the_build_decides_on_the_device(facts: Any) -> None:
+    """A mistral.rs that was built for a GPU cannot be told to leave it alone."""
+    plan = plan_load(facts(), machine(gpus=(CUDA,)), LoadOverrides(device="cpu"))
+    assert plan.device == "cuda"
+    assert "this mistral.rs was built for cuda" in plan.reasons
 
 
 def test_a_device_that_is_not_there(facts: Any) -> None:
