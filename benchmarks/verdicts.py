@@ -251,7 +251,7 @@ def _figures(plan: LoadPlan, verdict: Verdict, measured: Measured) -> str:
 
 async def _main(arguments: argparse.Namespace) -> None:
     machine = read_machine()
-    threads = arguments.threads or machine.physical_cores
+    threads = arguments.threads or machine.fast_cores
     environment = {"RAYON_NUM_THREADS": str(threads)}
     clock = processor_time if threads == 1 else wall_clock
     with tempfile.TemporaryDirectory() as folder:

@@ -196,6 +196,6 @@ def choose_threads(machine: Machine, wanted: int | None = None) -> int:
     """How many threads the engine gets: as many as are wanted and have a core, else what is fastest."""
     if wanted is not None:
         return min(wanted, machine.cores)
-    threads = machine.physical_cores
+    threads = machine.fast_cores
     # With cores to spare, the interface has one of its own. Of two it gets none: a thread less costs more.
     return threads - 1 if threads == machine.cores > 2 else threads

@@ -36,8 +36,8 @@ class Machine:
 
     cores: int
     """Logical processors that may be used, 1 or more: affinity mask and quota."""
-    physical_cores: int
-    """The same, where two hardware threads of one core count once."""
+    fast_cores: int
+    """The cores behind them, two hardware threads of one core counted once; of two kinds the fast ones."""
     memory_total: int
     memory_available: int
     """What can be had without swapping or being ended: free and reclaimable memory, within the limit."""
@@ -77,7 +77,7 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
             total, available = min(total, limit), min(available, max(0, limit - used))
     return Machine(
         cores=cores,
-        physical_cores=max(1, min(cores, _physical_cores(allowed, root))),
+        fast_cores=max(1, min(cores, _fast_cores(allowed, root))),
         memory_total=total,
         memory_available=available,
         gpus=gpus,
@@ -94,16 +94,39 @@ def _affinity() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _physical_cores(allowed: list[int], root: Path) -> int:
-    """Cores behind these logical processors."""
-    cores = {
-        _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
-        for cpu in allowed
-    }
+def _fast_cores(allowed: list[int], root: Path) -> int:
+    """Fast cores behind these logical processors: all threads wait for the slowest at every step."""
     if sys.platform == "darwin":
         # No affinity there, and no sysfs; Apple's chips have one thread for each core.
         return psutil.cpu_count(logical=False) or len(allowed)
+    cores = {
+        _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        for cpu in _fast(allowed, root)
+    }
     return len(cores)
+
+
+def _fast(allowed: list[int], root: Path) -> list[int]:
+    """The faster of these logical processors; all of them, if there is only one kind.
+
+    Arm's tell what they can do, and mistral.rs goes by that (candle-core/src/utils.rs,
+    linux_detect_preferred_cpus). Of Intel's a list of the one kind tells.
+    """
+    told = [_read(root / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity") or "" for cpu in allowed]
+    if all(capacity.isdigit() for capacity in told):
+        capacities = [int(capacity) for capacity in told]
+        most = max(capacities)
+        return [cpu for cpu, capacity in zip(allowed, capacities, strict=True) if capacity * 10 >= most * 9]
+    listed = set(_cpu_list(_read(root / "sys/devices/cpu_core/cpus") or ""))
+    return [cpu for cpu in allowed if cpu in listed] or allowed
+
+
+def _cpu_list(text: str) -> Iterator[int]:
+    """The numbers in a list as the kernel writes them: "0-7,16"."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            yield from range(int(first), int(last or first) + 1)
 
 
 def _cpu_quota(root: Path) -> float | None:

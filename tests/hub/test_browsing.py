@@ -70,7 +70,7 @@ async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> N
 
 
 CONDITIONS = Conditions(
-    machine=Machine(cores=4, physical_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
+    machine=Machine(cores=4, fast_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
     context=2048,
     calibration=Calibration(decode={"Q8_0": 2e-10}, prefill={"Q8_0": 1e-11}),
 )

@@ -16,7 +16,7 @@ from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 
 ROOMY = Conditions(
-    machine=Machine(cores=4, physical_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
+    machine=Machine(cores=4, fast_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
     context=2048,
 )
 SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}

@@ -22,7 +22,7 @@ from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 
 ROOMY = Conditions(
-    machine=Machine(cores=4, physical_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
+    machine=Machine(cores=4, fast_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
     context=2048,
 )
 REPOSITORY = "acme/Made-GGUF"

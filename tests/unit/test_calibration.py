@@ -13,7 +13,7 @@ from spnl_tui.engine.calibration import Clock, calibration_for, read_calibration
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine
 
-MACHINE = Machine(cores=2, physical_cores=2, memory_total=1, memory_available=1, processor="A processor")
+MACHINE = Machine(cores=2, fast_cores=2, memory_total=1, memory_available=1, processor="A processor")
 MEASURED = Calibration(decode={"Q8_0": 5e-11}, prefill={"Q8_0": 8e-12}, layer=2e-5, attention=1e-11)
 
 

@@ -14,7 +14,7 @@ from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import estimate_memory
 from tests.support.gguf_maker import ARCHITECTURES, make_gguf
 
-LAPTOP = Machine(cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
+LAPTOP = Machine(cores=2, fast_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
 FAST = Calibration(decode={"Q8_0": 5e-11}, prefill={"Q8_0": 8e-12}, layer=2e-5, attention=1e-11)
 
 
@@ -142,7 +142,7 @@ class TestFits:
     def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
         model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
         empty = estimate_memory(model, None, 0).total
-        small = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=empty + 300_000_000)
+        small = Machine(cores=2, fast_cores=2, memory_total=10**9, memory_available=empty + 300_000_000)
         verdict = assess(model, small, 131_072)
         assert verdict.fits.level == "no"
         assert verdict.longest_context is not None
@@ -151,7 +151,7 @@ class TestFits:
         assert assess(model, small, verdict.longest_context + 2048).fits.level == "no"
 
     def test_no_context_helps_weights_that_are_too_large(self, facts: Any) -> None:
-        tiny = Machine(cores=1, physical_cores=1, memory_total=10**8, memory_available=10**7)
+        tiny = Machine(cores=1, fast_cores=1, memory_total=10**8, memory_available=10**7)
         verdict = assess(facts(), tiny, 2048)
         assert (verdict.fits.level, verdict.level, verdict.longest_context) == ("no", "no", None)
 
@@ -160,7 +160,7 @@ class TestFits:
         estimate = estimate_memory(model, "Q8_0", 512)
         assert estimate.loading > estimate.total
         between = Machine(
-            cores=1, physical_cores=1, memory_total=10**9, memory_available=estimate.total * 11 // 10
+            cores=1, fast_cores=1, memory_total=10**9, memory_available=estimate.total * 11 // 10
         )
         verdict = assess(model, between, 512, in_situ="Q8_0")
         assert verdict.fits.level == "maybe"
@@ -168,7 +168,7 @@ class TestFits:
 
     def test_graphics_memory_counts_where_there_is_a_card(self, facts: Any) -> None:
         card = Gpu("A card", "cuda", 8 * 10**9, 7 * 10**9)
-        machine = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=10**6, gpus=(card,))
+        machine = Machine(cores=2, fast_cores=2, memory_total=10**9, memory_available=10**6, gpus=(card,))
         verdict = assess(facts(), machine, 2048)
         assert verdict.fits.level == "yes"
         assert "A card" in verdict.fits.words

@@ -14,7 +14,7 @@ from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.machine import Gpu, Machine
 from tests.support.gguf_maker import make_gguf
 
-LAPTOP = Machine(cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
+LAPTOP = Machine(cores=2, fast_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
 CUDA = Gpu("A card", "cuda", 24 * 10**9, 23 * 10**9)
 
 
@@ -22,7 +22,7 @@ def machine(**changes: Any) -> Machine:
     return Machine(
         **{
             "cores": 2,
-            "physical_cores": 2,
+            "fast_cores": 2,
             "memory_total": 24 * 10**9,
             "memory_available": 20 * 10**9,
             **changes,
@@ -129,7 +129,7 @@ def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
     ("cores", "physical", "threads"), [(1, 1, 1), (2, 1, 1), (2, 2, 2), (4, 4, 3), (16, 8, 8), (12, 12, 11)]
 )
 def test_threads(facts: Any, cores: int, physical: int, threads: int) -> None:
-    plan = plan_load(facts(), machine(cores=cores, physical_cores=physical))
+    plan = plan_load(facts(), machine(cores=cores, fast_cores=physical))
     assert plan.threads == threads
     assert plan.every_core == (threads == cores)
 

@@ -31,7 +31,7 @@ def cgroup(root: Path, lines: str, **files: str) -> None:
 
 def test_this_machine() -> None:
     machine = read_machine()
-    assert 1 <= machine.physical_cores <= machine.cores <= (os.cpu_count() or 1)
+    assert 1 <= machine.fast_cores <= machine.cores <= (os.cpu_count() or 1)
     assert 0 < machine.memory_available <= machine.memory_total
 
 
@@ -134,7 +134,35 @@ def test_threads_of_one_core_are_one_physical_core(root: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
     machine = read_machine(root=root)
-    assert (machine.cores, machine.physical_cores) == (8, 4)
+    assert (machine.cores, machine.fast_cores) == (8, 4)
+
+
+def test_of_two_kinds_of_arms_cores_the_fast_ones_count(root: Path) -> None:
+    for cpu in range(8):
+        path = root / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{446 if cpu < 4 else 1024 if cpu == 7 else 942}\n")
+    machine = read_machine(root=root)
+    assert (machine.cores, machine.fast_cores) == (8, 4)
+    (root / "sys/devices/system/cpu/cpu4/cpu_capacity").write_text("900\n")
+    assert read_machine(root=root).fast_cores == 3
+
+
+def test_of_two_kinds_of_intels_cores_the_fast_ones_count(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two with two hardware threads each, and four."""
+    for cpu in range(8):
+        path = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}\n" if cpu < 4 else f"{cpu}\n")
+    listed = root / "sys/devices/cpu_core/cpus"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("0-3\n")
+    machine = read_machine(root=root)
+    assert (machine.cores, machine.fast_cores) == (8, 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {5, 6, 7}, raising=False)
+    assert read_machine(root=root).fast_cores == 3
 
 
 def test_affinity(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

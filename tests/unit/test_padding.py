@@ -30,7 +30,7 @@ from spnl_tui.models.padding import find_padding, padded_facts
 from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 
 LAPTOP = Machine(
-    cores=2, physical_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
+    cores=2, fast_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
 )
 # As SmolLM2-360M: the width is no multiple of the heads' after padding.
 NARROW: dict[str, Any] = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 5}
