@@ -70,7 +70,7 @@ async def _open_pane(library: Library) -> None:
         def rests() -> bool:
             """Whether the library has been read, and is shown."""
             reading = any(w.group == "library" and not w.is_finished for w in app.workers)
-            return screen.models is not None and screen.models.listed and not reading
+            return screen.panes.models is not None and screen.panes.models.listed and not reading
 
         def ahead() -> None:
             start(screen, "models-ahead", screen.making_models.make_ahead)
@@ -87,7 +87,7 @@ async def _open_pane(library: Library) -> None:
             do()
             until_seen = ""
             if do is shown:
-                await wait_until(lambda: screen.pane == "models" and screen.models.listed)
+                await wait_until(lambda: screen.panes.seen == "models" and screen.panes.models.listed)
                 seen = asyncio.Event()
                 screen.call_after_refresh(seen.set)
                 await seen.wait()

@@ -167,8 +167,8 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def action_interrupt(self) -> None:
         """Ctrl+C: stop the reply if there is one, else say how to leave."""
-        if isinstance(self.screen, MainScreen) and self.screen.check_action("stop", ()):
-            self.screen.action_stop()
+        if isinstance(self.screen, MainScreen) and self.screen.check_action("reply", ("stop",)):
+            self.screen.last_reply.stop()
         else:
             self.action_help_quit()
 

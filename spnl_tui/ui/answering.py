@@ -1,12 +1,10 @@
-"""Prompts and their replies: one prompt at a time in each conversation, several conversations at once."""
+"""Replies: several at once in one conversation, and in several conversations."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ParamSpec
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
@@ -15,6 +13,7 @@ from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.keeping import Recording
+from spnl_tui.ui.live import LiveConversations
 from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.naming import Naming
 from spnl_tui.ui.services import Services
@@ -28,188 +27,39 @@ if TYPE_CHECKING:
     from spnl_tui.ui.replying import ReplyRun, ReplySoFar
     from spnl_tui.ui.widgets.turns import Reply
 
-_P = ParamSpec("_P")
-
-_TYPING_S = 0.25
-"""So long after the last key what is typed is counted."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A conversation that is seen, or that is replied to out of sight."""
-
-    conversation: Conversation
-    runs: dict[str, ReplyRun] = field(default_factory=dict)
-    """What is being made, by the id of the turn: one reply, or several candidates."""
-    accepted: int = 0
-    """Replies that are on their way, and not yet among the runs."""
-    queued: str = ""
-    """What was sent while there was no way to answer it."""
-
-    @property
-    def replying(self) -> bool:
-        """Whether a prompt has to wait."""
-        return self.accepted > 0 or bool(self.runs)
-
-    @property
-    def run(self) -> ReplyRun | None:
-        """The one whose activity is shown: the first that does not wait for its turn."""
-        runs = self.runs.values()
-        working = (run for run in runs if run.activity.state not in ("idle", "queued"))
-        return next(working, next(iter(runs), None))
-
 
 class Answering:
-    """Sends prompts and follows replies. A reply goes on when another conversation is shown."""
+    """Asks for replies and follows them. A reply goes on when another conversation is shown."""
 
-    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+    def __init__(
+        self,
+        screen: MainScreen,
+        live: LiveConversations,
+        meters: Meters,
+        services: Services,
+        settings: Settings,
+    ) -> None:
         self._screen = screen
+        self._live = live
+        self._meters = meters
         self._services = services
         self._settings = settings
         self._transcript = screen.chat.transcript
-        self._prompt = screen.chat.prompt
-        self._meters = Meters(services.engine)
-        self._open: dict[str, _Open] = {}
         self.naming = Naming(screen, services.engine) if settings.chat.automatic_titles else None
-
-    # ── what is known ────────────────────────────────────────────────────────────────────────────
 
     @property
     def run(self) -> ReplyRun | None:
         """The reply that is being made in the conversation that is seen."""
-        return self._seen().run
+        return self._live.seen.run
 
     def run_of(self, turn_id: str) -> ReplyRun | None:
         """The run that makes this turn of the conversation that is seen."""
-        return self._seen().runs.get(turn_id)
-
-    @property
-    def replying(self) -> frozenset[str]:
-        """The ids of the conversations in which a reply is being made."""
-        return frozenset(id for id, each in self._open.items() if each.replying)
-
-    def live(self, id: str) -> Conversation | None:
-        """The conversation of this id in which a reply is made or a prompt waits: the store has neither."""
-        each = self._open.get(id)
-        return each.conversation if each is not None and (each.replying or each.queued) else None
+        return self._live.seen.runs.get(turn_id)
 
     def learn(self, **figures: int | None) -> None:
         """Figures of the activity became known on the side: `context_length`, `unsent`."""
         if (run := self.run) is not None:
             run.learn(**figures)
-
-    # ── prompts ──────────────────────────────────────────────────────────────────────────────────
-
-    async def submit(self, text: str) -> None:
-        """Send this prompt, or keep it until it can be answered."""
-        if await self._screen.branches.take_edited_reply(text):
-            return
-        seen = self._seen()
-        # Where a prompt waits though no reply is made, that one is about to be sent, or to be given back.
-        if self._screen.in_use.model is not None and not seen.replying and not seen.queued:
-            with self.accepting(seen.conversation):
-                await self._ask(seen.conversation, text)
-            return
-        seen.queued = f"{seen.queued}\n\n{text}".strip()
-        await self._transcript.show_queued(seen.queued)
-
-    def send_queued(self) -> bool:
-        """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
-        waiting = [each for each in self._open.values() if each.queued and not each.replying]
-        for each in waiting:
-            self._send_queued(each)
-        return bool(waiting)
-
-    def return_queued(self) -> None:
-        """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
-        start(self._screen, "queued", self._return_queued)
-
-    def reply_ended(self, conversation_id: str, *, well: bool) -> None:
-        """The reply in this conversation has ended: go on with what was typed meanwhile."""
-        each = self._open.get(conversation_id)
-        if each is None or each.replying:
-            return
-        if each.queued and well:
-            self._send_queued(each)
-        elif self._is_seen(each.conversation):
-            self.return_queued()
-        elif not each.queued:
-            del self._open[conversation_id]
-
-    def _send_queued(self, each: _Open) -> None:
-        text, each.queued = each.queued, ""
-
-        async def send() -> None:
-            if self._is_seen(each.conversation):
-                await self._screen.choosing.close()
-            if self._is_seen(each.conversation):
-                await self._transcript.show_queued(each.queued)
-            await self._ask(each.conversation, text)
-
-        self.prepare(each.conversation, "queued", send)
-
-    async def _return_queued(self) -> None:
-        seen = self._seen()
-        text, seen.queued = seen.queued, ""
-        await self._transcript.show_queued("")
-        if text:
-            self._prompt.give_back(self._screen.prompting.as_typed(text))
-
-    async def _ask(self, conversation: Conversation, text: str) -> None:
-        await self.add_prompt(conversation, text)
-        self.reply(conversation, conversation.add_turn("assistant"))
-
-    async def add_prompt(self, conversation: Conversation, text: str) -> Turn:
-        """Put this prompt at the end of the conversation, or beside the one that it is an edit of."""
-        from spnl_tui.conversations.titles import title_of
-
-        if not self._is_seen(conversation):
-            turn = conversation.add_turn("user", text)
-        else:
-            self._screen.chat.show_welcome(False)
-            if edited := self._screen.branches.take_edited():
-                turn = conversation.branch_from(edited, text)
-                await self._screen.show_branch(edited, turn.id)
-            else:
-                turn = conversation.add_turn("user", text)
-                await self._transcript.add(turn)
-        if conversation.title_is_automatic and not conversation.title:
-            conversation.title = title_of(conversation)
-            self._screen.show_title()
-        return turn
-
-    # ── replies ──────────────────────────────────────────────────────────────────────────────────
-
-    @contextmanager
-    def accepting(self, conversation: Conversation) -> Iterator[None]:
-        """In here a reply is on its way: the conversation counts as replying before there is a run."""
-        each = self._opened(conversation)
-        each.accepted += 1
-        try:
-            yield
-        finally:
-            each.accepted -= 1
-            if each.queued and not each.replying:  # nothing has come of it
-                self._send_queued(each)
-
-    def prepare(
-        self,
-        conversation: Conversation,
-        group: str,
-        work: Callable[_P, Coroutine[Any, Any, None]],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> None:
-        """Run `work(…)`, which is to begin a reply in this conversation, as a worker of the screen."""
-        accepted = ExitStack()
-        # Now, not in the worker: before that one begins the next key may be there.
-        accepted.enter_context(self.accepting(conversation))
-
-        async def prepared() -> None:
-            with accepted:
-                await work(*args, **kwargs)
-
-        start(self._screen, group, prepared)
 
     def reply(self, conversation: Conversation, turn: Turn, variation: Variation | None = None) -> None:
         """Have this turn filled by the model, which goes on with what it holds already."""
@@ -226,22 +76,15 @@ class Answering:
         self.begin(conversation, turn.id, run)
         start(self._screen, "reply", self._reply, conversation, turn, asking, run)
 
-    async def shown(self) -> None:
+    def shown(self) -> None:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
-        for id, each in list(self._open.items()):
-            if not each.replying and not each.queued:
-                del self._open[id]
-        seen = self._seen()
-        if seen.run is not None:
-            self._screen.activity = seen.run.activity
-        if seen.replying:
-            await self._transcript.show_queued(seen.queued)
-        elif seen.queued:
-            await self._return_queued()
+        self._live.forget_idle()
+        if (run := self.run) is not None:
+            self._screen.activity = run.activity
 
     async def stop(self, conversation_id: str, *, but: str = "") -> None:
         """Stop what is being made in this conversation, but this turn; it is kept where it belongs."""
-        if (each := self._open.get(conversation_id)) is None:
+        if (each := self._live.get(conversation_id)) is None:
             return
         stopped = [run for turn_id, run in each.runs.items() if turn_id != but]
         for run in stopped:
@@ -267,19 +110,19 @@ class Answering:
 
     def begin(self, conversation: Conversation, key: str, run: ReplyRun) -> None:
         """Something is being made in this conversation: a turn of this id, or a verdict."""
-        self._opened(conversation).runs[key] = run
+        self._live.of(conversation).runs[key] = run
         self.show_activity(conversation)
         self._screen.refresh_bindings()
 
     def end(self, conversation: Conversation, key: str) -> None:
         """It is made."""
-        each = self._opened(conversation)
+        each = self._live.of(conversation)
         run = each.runs.pop(key)
         for other in each.runs.values():
             if other.activity.model == run.activity.model:  # it is for the same prompt
                 length, prompt = run.activity.context_length, run.prompt_tokens
                 other.learn(context_length=length, context_used=prompt or other.activity.context_used)
-        if self._is_seen(conversation) and not each.runs:
+        if self._live.is_seen(conversation) and not each.runs:
             self._screen.activity = self._at_rest(conversation, run.activity)
             self._screen.in_use.take_up_chosen()
         self.show_activity(conversation)
@@ -309,7 +152,7 @@ class Answering:
 
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""
-        if self._is_seen(conversation) and (run := self._opened(conversation).run) is not None:
+        if self._live.is_seen(conversation) and (run := self._live.of(conversation).run) is not None:
             self._screen.activity = run.activity
 
     def _widget(self, turn_id: str) -> Reply | None:
@@ -324,20 +167,20 @@ class Answering:
             if activity.state != "queued":
                 recording.changed()
             self.show_activity(conversation)
-            if self._is_seen(conversation):
+            if self._live.is_seen(conversation):
                 if (widget := self._widget(turn.id)) is not None:
                     await widget.show(now)
                 self._screen.choosing.progressed(now, activity)
 
         def remember(memory: Memory) -> None:
-            if self._is_seen(conversation):
+            if self._live.is_seen(conversation):
                 self._transcript.remember_from(*memory)
 
         async def may_forget(count: int) -> bool:
-            return self._is_seen(conversation) and await self._may_forget(count)
+            return self._live.is_seen(conversation) and await self._may_forget(count)
 
         try:
-            if self._is_seen(conversation):
+            if self._live.is_seen(conversation):
                 if self._widget(turn.id) is None:
                     await self._transcript.add(turn)
                 self._transcript.follow()
@@ -362,7 +205,7 @@ class Answering:
         finally:
             if turn.id in conversation and conversation[turn.id].streaming:  # the program ends
                 done = asking.finish(run.so_far)
-                self._opened(conversation).runs.pop(turn.id, None)
+                self._live.of(conversation).runs.pop(turn.id, None)
                 # A candidate may have got its turn only because those before it were ended.
                 empty = not (done.text or done.reasoning) and len(conversation.siblings(turn.id)) > 1
                 if run.activity.state != "queued" and not empty:
@@ -371,11 +214,11 @@ class Answering:
 
     async def _finish(self, conversation: Conversation, done: Turn) -> None:
         self.end(conversation, done.id)
-        if self._is_seen(conversation):
+        if self._live.is_seen(conversation):
             if (widget := self._widget(done.id)) is not None:
                 await widget.finish(done)
             self._screen.choosing.progressed(done)
-        elif conversation.id not in self.replying:
+        elif conversation.id not in self._live.replying:
             title = "A reply has failed" if done.finish_reason == "failed" else "A reply is complete"
             self._screen.notify(first_line(conversation.title, 60), title=title, markup=False)
         self._screen.post_message(
@@ -389,36 +232,3 @@ class Answering:
         why = "They stay in the conversation; only the model does not see them."
         confirm = ConfirmScreen(question, why)
         return await self._screen.app.push_screen_wait(confirm)
-
-    # ── the meter ────────────────────────────────────────────────────────────────────────────────
-
-    async def count_unsent(self) -> None:
-        """Count what is being typed, once the typing rests."""
-        if self.naming is not None:
-            self.naming.leave()
-        if self._prompt.text:
-            await asyncio.sleep(_TYPING_S)
-        text, model = await self._screen.prompting.unsent(), self._screen.in_use.model
-        count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
-        if count is not None and count != self._screen.activity.unsent:
-            self.learn(unsent=count)
-            self._screen.activity = replace(self._screen.activity, unsent=count)
-
-    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Tokens of each text for the model in use; None while they cannot be counted."""
-        model = self._screen.in_use.model
-        return await self._meters.of(model).count_texts(texts) if model is not None else None
-
-    # ── helpers ──────────────────────────────────────────────────────────────────────────────────
-
-    def _is_seen(self, conversation: Conversation) -> bool:
-        return conversation is self._screen.conversation
-
-    def _seen(self) -> _Open:
-        return self._opened(self._screen.conversation)
-
-    def _opened(self, conversation: Conversation) -> _Open:
-        each = self._open.get(conversation.id)
-        if each is None or each.conversation is not conversation:
-            each = self._open[conversation.id] = _Open(conversation)
-        return each

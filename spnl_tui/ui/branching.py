@@ -131,7 +131,7 @@ class Branching:
             self._screen.in_vain.say("No other branch on that side", last)
             return
         self._conversation.select(siblings[place].id)
-        await self._screen.show_branch(turn.id, siblings[place].id)
+        await self._screen.showing.show_branch(turn.id, siblings[place].id)
         await self._keeping.save_turn(self._conversation, siblings[place])
         if self._cursor:
             await self.jump(siblings[place].id)
@@ -175,7 +175,7 @@ class Branching:
             return False
         old = self.take_edited()
         new = conversation.branch_from(old, text)
-        await self._screen.show_branch(old, new.id)
+        await self._screen.showing.show_branch(old, new.id)
         await self._keeping.save_turn(conversation, new)
         self._screen.refresh_bindings()
         return True
@@ -208,7 +208,7 @@ class Branching:
         forked = self._conversation.fork(turn.id)
         if (store := await self._keeping.store()) is not None:
             forked = await store.add(forked)
-        await self._screen.show_conversation(forked)
+        await self._screen.showing.show(forked)
         self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
 
     async def pin(self) -> None:
@@ -241,7 +241,7 @@ class Branching:
         async def restore() -> None:
             store, now = await self._keeping.store(), self._conversation
             if now.id != conversation.id:
-                live = self._screen.answering.live(conversation.id)
+                live = self._screen.live.unsaved(conversation.id)
                 now = live or (await store.load(conversation.id) if store is not None else conversation)
             now.restore(deletion)
             await self._keeping.save_restoration(now, deletion)
@@ -286,7 +286,7 @@ class Branching:
     async def _show_whole(self, conversation: Conversation) -> None:
         await self._transcript.show(self._screen.choosing.above(conversation.path()))
         await self._screen.choosing.shown()
-        self._screen.show_figures()
+        self._screen.showing.show_figures()
 
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""

@@ -64,6 +64,10 @@ class ChatPane(Horizontal):
         self.set_class(shown, "-choosing")
         self.prompt.choosing = shown
 
+    def page(self, by: int) -> None:
+        """Scroll the conversation, or the candidates, by so many pages: up where that is negative."""
+        (self.candidates if self.has_class("-choosing") else self.transcript).page(by)
+
     def show_welcome(self, shown: bool) -> None:
         """Show the welcome, or the conversation."""
         self.query_one("#welcome-box").display = shown

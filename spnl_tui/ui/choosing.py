@@ -90,7 +90,7 @@ class Choosing:
                 several = self.fan is not None or len(self._siblings()) > 1
                 return several and not self._screen.replying and self._screen.in_use.model is not None
             case _:
-                replying = self._screen.asked_in.id in self._screen.answering.replying
+                replying = self._screen.prompting.asked_in.id in self._screen.live.replying
                 return not replying and self._screen.in_use.model is not None
 
     def asks(self, what: str, *arguments: str) -> bool:
@@ -154,7 +154,7 @@ class Choosing:
                 raise CommandError("Which models?", "A comparison needs at least one name before the prompt.")
             return
         conversation = self._conversation if conversation is None else conversation
-        with self._screen.answering.accepting(conversation):
+        with self._screen.sending.accepting(conversation):
             models = [await self._find(name) for name in names]
             if len(models) == 1:
                 models.insert(0, self._model())
@@ -184,9 +184,9 @@ class Choosing:
         labels: Sequence[str] | None = None,
     ) -> None:
         await self.close(conversation)
-        with self._screen.answering.accepting(conversation):
+        with self._screen.sending.accepting(conversation):
             if text:
-                prompt = await self._screen.answering.add_prompt(conversation, text)
+                prompt = await self._screen.sending.add_prompt(conversation, text)
             else:
                 prompt = await self._uncover_prompt(conversation)
             # While there are no candidates: a new conversation is saved whole, with those yet to come.

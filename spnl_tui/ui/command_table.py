@@ -89,7 +89,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.stop",
         keys="escape",
-        action="stop",
+        action="reply('stop')",
         label="Stop",
         help="Stop the reply and keep what has come.",
         group="Reply",
@@ -99,7 +99,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.regenerate",
         keys="ctrl+r",
-        action="regenerate",
+        action="reply('regenerate')",
         label="Again",
         help="Reply again to the last prompt.",
         group="Reply",
@@ -139,7 +139,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.thinking",
         keys="ctrl+t",
-        action="toggle_thinking",
+        action="reply('toggle_thinking')",
         label="Thinking",
         help="Show or hide what the model thought, and the summary of what it no longer sees.",
         group="Reply",
@@ -158,7 +158,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.page_up",
         keys="pageup",
-        action="page_up",
+        action="page(-1)",
         label="Page up",
         help="Scroll the conversation up by a page.",
         group="Conversation",
@@ -167,7 +167,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="chat.page_down",
         keys="pagedown",
-        action="page_down",
+        action="page(1)",
         label="Page down",
         help="Scroll the conversation down by a page.",
         group="Conversation",
@@ -783,7 +783,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="view.chat",
         keys="f2",
-        action="show_chat",
+        action="show('chat')",
         label="Chat",
         help="Show the conversation.",
         group="Program",
@@ -791,7 +791,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="view.models",
         keys="f3,ctrl+o",
-        action="show_models",
+        action="show('models')",
         label="Models",
         help="Show the models: search, compare, pull, load.",
         group="Program",
@@ -801,7 +801,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         id="view.pulls",
         keys="f4",
-        action="show_pulls",
+        action="show('pulls')",
         label="Pulls",
         help="Show the pulls.",
         group="Program",

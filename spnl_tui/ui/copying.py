@@ -72,7 +72,7 @@ class Copying:
         await self._copy(to_markdown(self._screen.conversation), "The conversation")
 
     def _target(self) -> Turn | None:
-        return self._screen.branches.under_cursor() or self._screen.last_reply()
+        return self._screen.branches.under_cursor() or self._screen.last_reply.turn()
 
     async def _copy(self, text: str, what: str) -> None:
         # It may be pasted into a terminal.

@@ -60,19 +60,26 @@ class Downloading:
                 for download in event.ended:
                     self._ended(download)
 
-    def add(self, request: PullRequest, name: str) -> None:
+    def grant(self, wish: messages.PullWish) -> None:
+        """Do what a pane asks."""
+        match wish:
+            case messages.PullRequested(request, name):
+                self._add(request, name)
+                self._toast(f"{self._key('view.pulls')} shows how far it is.", f"Pulling {name}")
+            case messages.PullChangeRequested(change, id):
+                self._change(change, id)
+            case messages.PullUndoRequested():
+                self._undo()
+
+    def _add(self, request: PullRequest, name: str) -> None:
         """Pull this as well."""
         if self._queue is None:
             self._early.append((request, name))
         else:
             self._queue.add(request, name)
 
-    def tell_added(self, name: str) -> None:
-        """Say that a pull was put into the queue, and where it is."""
-        self._toast(f"{self._key('view.pulls')} shows how far it is.", f"Pulling {name}")
-
-    def change(self, change: messages.PullChange, id: str) -> None:
-        """Do what a pane asks, unless the pull is gone meanwhile."""
+    def _change(self, change: messages.PullChange, id: str) -> None:
+        """Do this with a pull, unless it is gone meanwhile."""
         queue = self._queue
         if queue is None:
             return
@@ -102,7 +109,7 @@ class Downloading:
                     )
                     self._toast(f"{kept} {self._key('pulls.undo')} brings it back.", f"Cancelled {item.name}")
 
-    def undo(self) -> None:
+    def _undo(self) -> None:
         """Bring back the pull that was cancelled last."""
         if self._queue is not None and self._queue.undo_cancel() is None:
             self._toast("There is nothing to bring back.")

@@ -70,11 +70,11 @@ def why_not(command: Command, screen: MainScreen) -> str:
     def key(id: str) -> str:
         return key_display(screen.app, id, screen.keymap)
 
-    if action in CHAT_ACTIONS and screen.pane != "chat":
+    if action in CHAT_ACTIONS and screen.panes.seen != "chat":
         return f"It is for the conversation: {key('view.chat')} shows it."
     if action in TURN_ACTIONS and screen.chat.talks_list.has_focus:
         return f"It is not for the list: {key('talks.leave')} leaves that."
-    if action in ("show_chat", "show_models", "show_pulls"):
+    if action == "show":
         return "It is shown already."
     if command.id in _OF_THE_MODEL and screen.in_use.model is None:
         return screen.in_use.why_none
@@ -101,8 +101,8 @@ class InVain:
         places: tuple[Place, ...] = ("screen", "app")
         if screen.chat.talks_list.has_focus:
             places = ("talks", *places)
-        elif screen.pane in ("models", "pulls"):
-            places = ("models" if screen.pane == "models" else "pulls", *places)
+        elif screen.panes.seen in ("models", "pulls"):
+            places = ("models" if screen.panes.seen == "models" else "pulls", *places)
         commands = [each for each in COMMANDS if each.place in places and key in keys_of(each, screen.keymap)]
         commands.sort(key=lambda each: places.index(each.place))
         if commands and key != "escape" and not can_do(commands[0], screen):

@@ -93,7 +93,7 @@ class Judging:
             self._screen.answering.end(conversation, VERDICT)
             run.ended.set()
         if conversation is self._screen.conversation:
-            self._screen.show_figures()  # those of the verdict are not the conversation's
+            self._screen.showing.show_figures()  # those of the verdict are not the conversation's
             if self._choosing.fan is fan:
                 await self._choosing.judged()
 

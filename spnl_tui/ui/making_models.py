@@ -45,7 +45,7 @@ class MakingModels:
             self._screen.set_timer(_AHEAD_S, self._make_ahead_when_idle)
 
     def _make_ahead_when_idle(self) -> None:
-        if self._screen.activity.busy or self._screen.answering.replying:
+        if self._screen.activity.busy or self._screen.live.replying:
             # It takes a fifth of a second of a core, which a reply would notice.
             self.make_ahead_soon()
         elif self.pane is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from textual.message import Message
 
@@ -113,6 +113,9 @@ class PullChangeRequested(Message):
 @dataclass
 class PullUndoRequested(Message):
     """The user wants back what was cancelled last."""
+
+
+PullWish: TypeAlias = PullRequested | PullChangeRequested | PullUndoRequested
 
 
 @dataclass

@@ -71,7 +71,7 @@ class ModelInUse:
         if self._refused is None:
             await self.get_starter()
         else:
-            self._screen.answering.return_queued()
+            self._screen.sending.return_queued()
             tell(self._screen, self._refused)
 
     async def get_starter(self) -> None:
@@ -110,7 +110,7 @@ class ModelInUse:
             )
             return
         self._take_up(model)
-        if not self._screen.answering.send_queued():
+        if not self._screen.sending.send_queued():
             await self._load_ahead(model)
 
     async def choose(self) -> None:
@@ -135,7 +135,7 @@ class ModelInUse:
 
     def _without(self, error: SpnlError | None = None) -> None:
         # What was sent meanwhile comes back: to fetch a model is for the user to decide.
-        self._screen.answering.return_queued()
+        self._screen.sending.return_queued()
         self._missing = True
         self.looked.set()
         self._screen.activity = Activity(state="no model")

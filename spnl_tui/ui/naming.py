@@ -53,7 +53,7 @@ class Naming:
 
         await asyncio.sleep(self.idle_s)
         request, model = title_request(conversation), self._screen.in_use.model
-        if request is None or model is None or self._screen.answering.replying:
+        if request is None or model is None or self._screen.live.replying:
             return
         if not any(each.model == model and each.state == "idle" for each in self._engine.loaded()):
             return  # to load it for a title is not worth it
@@ -72,5 +72,5 @@ class Naming:
         await self._screen.keeping.save_automatic_title(conversation, title)
         conversation.title = title
         if conversation is self._screen.conversation:
-            self._screen.show_title()
+            self._screen.showing.show_title()
         await self._screen.talks.refresh()

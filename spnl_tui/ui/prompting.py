@@ -39,6 +39,11 @@ class Prompting:
             FileCompleter(screen, self._prompt.look_again),
         )
 
+    @property
+    def asked_in(self) -> Conversation:
+        """The conversation for which something is asked: the one in which it was typed, or that is seen."""
+        return self._screen.conversation if self.typed_in is None else self.typed_in
+
     async def run(self, message: messages.CommandSubmitted, typed_in: Conversation | None = None) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt.
 
@@ -59,7 +64,7 @@ class Prompting:
             if can_do(command, self._screen, *arguments):
                 if command.id == "chat.new":
                     # Not by way of the screen's queue, where what was typed ahead may be before it.
-                    await self._screen.begin_anew()
+                    await self._screen.showing.begin_anew()
                 else:
                     await do(command, self._screen, *arguments)
             elif not self._screen.in_use.looked.is_set():
@@ -85,7 +90,7 @@ class Prompting:
             self._prompt.give_back(typed)
             tell(self._screen, error)
             return
-        await self._screen.answering.submit(whole)
+        await self._screen.sending.submit(whole)
 
     async def whole(self, typed: str) -> str:
         """What is sent for this.

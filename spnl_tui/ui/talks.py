@@ -126,7 +126,7 @@ class Talks:
         self._list.fill(
             page.items,
             current=self._screen.conversation.id,
-            replying=self._screen.answering.replying,
+            replying=self._screen.live.replying,
             archived=self._archived,
         )
 
@@ -163,7 +163,7 @@ class Talks:
             )
         if not found:
             return None
-        return self._screen.answering.live(found[0]) or await store.load(found[0])
+        return self._screen.live.unsaved(found[0]) or await store.load(found[0])
 
     async def open_highlighted(self) -> None:
         """Open the highlighted conversation."""
@@ -205,7 +205,7 @@ class Talks:
         assert store is not None
         if self._target() == current.id:
             return current
-        return self._screen.answering.live(self._target()) or await store.load(self._target())
+        return self._screen.live.unsaved(self._target()) or await store.load(self._target())
 
     async def rename(self, title: str = "") -> None:
         """Give the conversation this title; empty: ask for one."""
@@ -220,7 +220,7 @@ class Talks:
             return
         await store.rename(conversation.id, chosen)
         conversation.title, conversation.title_is_automatic = chosen, False
-        self._screen.show_title()
+        self._screen.showing.show_title()
         await self.refresh()
 
     async def pin(self) -> None:

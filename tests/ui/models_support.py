@@ -86,8 +86,8 @@ class Models(Chat):
 
     @property
     def pane(self) -> ModelsPane:
-        assert self.screen.models is not None
-        return self.screen.models
+        assert self.screen.panes.models is not None
+        return self.screen.panes.models
 
     @property
     def rows(self) -> list[str]:
@@ -150,7 +150,9 @@ async def models(
     browser._measure = measure
     async with chat(browser=browser, **options) as it:
         await it.press("f3")
-        await wait_until(lambda: it.screen.pane == "models" and it.app.focused is it.screen.models.search)
+        await wait_until(
+            lambda: it.screen.panes.seen == "models" and it.app.focused is it.screen.panes.models.search
+        )
         shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
         await wait_until(lambda: shown.pane.listed)
         await it.pilot.pause()

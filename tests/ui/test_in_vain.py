@@ -139,7 +139,7 @@ async def test_the_keys_of_the_models_say_why_they_do_nothing(tmp_path: Path) ->
     browser = make_browser(NOBODY, tmp_path)
     async with chat(browser=browser, model=replace(MODEL)) as it:
         await it.press("f3")
-        await wait_until(lambda: it.screen.pane == "models")
+        await wait_until(lambda: it.screen.panes.seen == "models")
         assert "The highlighted model is not on this machine." in await says(it, "f8")
         assert "no model is looked at." in await says(it, "f7")
     await browser._catalog.close()

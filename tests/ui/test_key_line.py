@@ -18,7 +18,7 @@ async def test_shows_the_keys_that_are_bound_now() -> None:
     async with chat() as it:
         assert "f4 Pulls" in shown(it)
         await it.press("f4")
-        await wait_until(lambda: it.screen.pane == "pulls" and " Chat" in shown(it))
+        await wait_until(lambda: it.screen.panes.seen == "pulls" and " Chat" in shown(it))
         assert "f4 Pulls" not in shown(it)
 
 
@@ -28,10 +28,10 @@ async def test_a_click_presses_the_key_under_the_mouse() -> None:
         await it.pilot.hover(KeyLine, offset=(at, 0))
         await wait_until(lambda: line(it).hovered == "f4" and line(it).tooltip)
         await it.pilot.mouse_down(KeyLine, offset=(at, 0))
-        await wait_until(lambda: it.screen.pane == "pulls")
+        await wait_until(lambda: it.screen.panes.seen == "pulls")
         await it.pilot.mouse_down(KeyLine, offset=(it.app.size.width - 1, 0))
         await it.pilot.pause()
-        assert it.screen.pane == "pulls"
+        assert it.screen.panes.seen == "pulls"
 
 
 async def test_the_wheel_shows_what_has_no_room() -> None:

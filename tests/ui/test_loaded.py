@@ -104,7 +104,7 @@ async def test_what_is_here_but_not_loaded_can_be_chosen_too(tmp_path: Path) -> 
         assert [row[0] for row in rows(screen)] == ["On this machine", "acme/Cached-GGUF:Q8_0"]
         await it.press("enter")
         await wait_until(lambda: it.screen.in_use.model and it.screen.in_use.model.name.endswith("Q8_0"))
-        assert it.screen.pane == "chat"
+        assert it.screen.panes.seen == "chat"
     await browser._catalog.close()
     await browser._library.close()
 

@@ -142,9 +142,9 @@ async def test_details_take_turns_with_the_list_on_a_narrow_terminal(
         assert not it.pane.query_one("#find").display
         await it.press("escape")
         assert it.app.focused is it.pane.search
-        assert it.screen.pane == "models"
+        assert it.screen.panes.seen == "models"
         await it.press("escape")
-        assert it.screen.pane == "chat"
+        assert it.screen.panes.seen == "chat"
         assert it.app.focused is it.prompt
 
 
@@ -224,9 +224,9 @@ async def test_another_model_is_chosen_while_a_reply_is_made(filled: LoopbackHub
         await it.ask("One", wait=False)
         await wait_until(lambda: it.screen.activity.state == "replying")
         await it.press("ctrl+o")
-        await wait_until(lambda: it.screen.pane == "models")
+        await wait_until(lambda: it.screen.panes.seen == "models")
         await it.press("enter")
-        await wait_until(lambda: it.screen.pane == "chat")
+        await wait_until(lambda: it.screen.panes.seen == "chat")
         assert it.screen.activity.model == "SmolLM2-135M-Instruct"
         assert it.screen.activity.state == "replying"
         hold.set()

@@ -50,7 +50,7 @@ async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_fi
     browser.listing = slow_listing  # type: ignore[method-assign]
     async with chat(browser=browser) as it:
         await it.press("f3")
-        await wait_until(lambda: it.screen.models is not None)
+        await wait_until(lambda: it.screen.panes.models is not None)
         shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
         await wait_until(lambda: "acme/Made-GGUF" in shown.rows)
         assert shown.highlighted == ""

@@ -32,8 +32,10 @@ def snapshot(snap_compare: Any, tmp_path: Path) -> Any:
             assert isinstance(screen, MainScreen)
             await wait_until(lambda: app.focused is screen.chat.prompt and screen.activity.state == "idle")
             await pilot.press("f3")
-            await wait_until(lambda: screen.pane == "models" and screen.models and screen.models.listed)
-            pane = screen.models
+            await wait_until(
+                lambda: screen.panes.seen == "models" and screen.panes.models and screen.panes.models.listed
+            )
+            pane = screen.panes.models
             assert pane is not None
             pane.search.cursor_blink = False
             await wait_until(lambda: not pane._results.busy)

@@ -133,7 +133,7 @@ async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: Loopb
     async with launch() as it:
         screen = it.chat.screen
         early = Downloading(screen, Settings(), lambda: it.queue, lambda downloads: None)
-        early.add(PullRequest("acme/m0", ("m0.gguf",)), "m0")
+        early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow)
         await it.until("done")
@@ -227,10 +227,10 @@ async def test_a_failed_pull_says_why_and_is_tried_again(hub: LoopbackHub, launc
 async def test_escape_goes_back_and_the_chat_keeps_its_keys(launch: Open) -> None:
     async with launch() as it:
         await it.press("f4")
-        assert it.chat.screen.pane == "pulls"
+        assert it.chat.screen.panes.seen == "pulls"
         await it.press("ctrl+r", "ctrl+n")  # keys of the chat, which is not seen
         await it.press("escape")
-        assert it.chat.screen.pane == "chat"
+        assert it.chat.screen.panes.seen == "chat"
         assert it.chat.app.focused is it.chat.prompt
         await it.press("u", "x")
         assert it.chat.prompt.text == "ux"

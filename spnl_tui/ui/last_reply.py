@@ -1,0 +1,68 @@
+"""What one does with the reply at the end of the branch: stop it, ask for it again, look at its thinking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spnl_tui.conversations.turn import Turn
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.main_screen import MainScreen
+
+
+class LastReply:
+    """The actions `reply('…')`."""
+
+    def __init__(self, screen: MainScreen) -> None:
+        self._screen = screen
+
+    async def act(self, what: str) -> None:
+        """Do it."""
+        match what:
+            case "stop":
+                self.stop()
+            case "regenerate":
+                await self.regenerate()
+            case _:
+                self.toggle_thinking()
+
+    def can(self, what: str) -> bool:
+        """Whether it makes sense now."""
+        replying, last = self._screen.replying, self.turn()
+        match what:
+            case "stop":
+                return replying
+            case "regenerate":
+                return not replying and last is not None
+            case _:
+                thought = last is not None and bool(last.reasoning)
+                return thought or replying or self._screen.chat.transcript.summarized
+
+    def turn(self) -> Turn | None:
+        """The reply itself, if it has ended."""
+        path = self._screen.conversation.path()
+        return path[-1] if path and path[-1].role == "assistant" and not path[-1].streaming else None
+
+    def stop(self) -> None:
+        """Stop it and keep what has come."""
+        if not self._screen.choosing.stop() and (run := self._screen.answering.run) is not None:
+            run.stop()
+
+    async def regenerate(self) -> None:
+        """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
+        screen, last = self._screen, self.turn()
+        if last is None or screen.replying or screen.in_use.model is None:
+            return
+        conversation = screen.conversation
+        with screen.sending.accepting(conversation):
+            await screen.choosing.close()
+            await screen.chat.transcript.remove_from(last.id)
+            screen.answering.reply(conversation, conversation.regenerate(last.id))
+
+    def toggle_thinking(self) -> None:
+        """Fold or unfold its thinking, and the summary of what the model does not see."""
+        transcript, last = self._screen.chat.transcript, self.turn()
+        chosen = self._screen.choosing.widget(last.id) if last is not None else None
+        if (reply := chosen or transcript.last_reply()) is not None:
+            reply.toggle_thinking()
+        transcript.toggle_summary()
