@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from spnl_tui.conversations.conversation import Conversation
 
 if TYPE_CHECKING:
+    from spnl_tui.ui.messages import CommandSubmitted
     from spnl_tui.ui.replying import ReplyRun
+
+Queued: TypeAlias = "str | CommandSubmitted"
+"""A prompt, whole, or a command as it came."""
 
 
 @dataclass(slots=True)
@@ -21,13 +25,20 @@ class LiveConversation:
     """What is being made, by the id of the turn: one reply, or several candidates."""
     accepted: int = 0
     """Replies that are on their way, and not yet among the runs."""
-    queued: str = ""
-    """What was sent while there was no way to answer it."""
+    queued: list[Queued] = field(default_factory=list)
+    """What was typed while there was no way to answer it, in that order; of prompts in a row one is made."""
+    taken_up: bool = False
+    """A command that waited is being begun; it may come to a reply."""
 
     @property
     def replying(self) -> bool:
-        """Whether a prompt has to wait."""
+        """Whether a reply is being made."""
         return self.accepted > 0 or bool(self.runs)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a prompt has to wait."""
+        return self.replying or self.taken_up
 
     @property
     def run(self) -> ReplyRun | None:
@@ -76,10 +87,10 @@ class LiveConversations:
     def unsaved(self, id: str) -> Conversation | None:
         """The conversation of this id in which a reply is made or a prompt waits: the store has neither."""
         each = self._live.get(id)
-        return each.conversation if each is not None and (each.replying or each.queued) else None
+        return each.conversation if each is not None and (each.busy or each.queued) else None
 
     def forget_idle(self) -> None:
         """Forget those in which nothing is at work."""
         for each in self:
-            if not each.replying and not each.queued:
+            if not each.busy and not each.queued:
                 del self._live[each.conversation.id]

@@ -286,7 +286,7 @@ class MainScreen(Screen[None]):
             case "copy":
                 return self.copying.can(*map(str, parameters))
             case "new_conversation":
-                return len(self.conversation) > 0 or self.replying
+                return len(self.conversation) > 0 or self.replying or bool(self.live.seen.queued)
             case "get_starter":
                 return self.in_use.model is None
             case "talk":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ class ModelInUse:
 
     def __init__(self, screen: MainScreen, services: Services) -> None:
         self.model: LocalModel | None = None
-        self.looked = asyncio.Event()
+        self.looked = False
         """Whether a model was looked for, and so whether it is known that there is one or none."""
         self._screen = screen
         self._services = services
@@ -57,7 +56,7 @@ class ModelInUse:
         """Why there is no model to talk to, and what to do about it."""
         if self._getting:
             return "The model is still being fetched."
-        if not self.looked.is_set():
+        if not self.looked:
             return "The model is still being looked for."
         if self._refused is not None:
             return "\n".join(filter(None, (self._refused.title, self._refused.message, self._refused.hint)))
@@ -99,7 +98,7 @@ class ModelInUse:
         self.model = model
         self._missing = False
         self._refused = None
-        self.looked.set()
+        self.looked = True
         self._welcome.ready(model.name)
         if self._screen.replying:
             # Taken up when the reply has ended.
@@ -137,7 +136,7 @@ class ModelInUse:
         # What was sent meanwhile comes back: to fetch a model is for the user to decide.
         self._screen.sending.return_queued()
         self._missing = True
-        self.looked.set()
+        self.looked = True
         self._screen.activity = Activity(state="no model")
         starter = self._services.starter is not None and self._refused is None
         self._welcome.offer(starter=starter, error=error)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.errors import CommandError, SpnlError
 from spnl_tui.ui import messages, slash
-from spnl_tui.ui.background import start
 from spnl_tui.ui.commands import can_do, do
 from spnl_tui.ui.file_completer import FileCompleter
 from spnl_tui.ui.in_vain import why_not
@@ -21,6 +20,7 @@ from spnl_tui.ui.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.ui.command import Command
     from spnl_tui.ui.main_screen import MainScreen
 
 
@@ -47,8 +47,8 @@ class Prompting:
     async def run(self, message: messages.CommandSubmitted, typed_in: Conversation | None = None) -> None:
         """Do what was typed as a command. One that cannot be done now goes back into the prompt.
 
-        One that may need the model waits, as a prompt does, until a model was looked for; `typed_in` is then
-        the conversation that was seen before.
+        One that may need the model waits, as a prompt does, until a model was looked for; `typed_in` is the
+        conversation in which it has waited.
         """
         typed_in = self._screen.conversation if typed_in is None else typed_in
         command, argument = message.call.command, message.call.argument
@@ -67,20 +67,20 @@ class Prompting:
                     await self._screen.showing.begin_anew()
                 else:
                     await do(command, self._screen, *arguments)
-            elif not self._screen.in_use.looked.is_set():
-                start(self._screen, "command", self._run_later, message, typed_in)
+            elif not self._screen.in_use.looked:
+                await self._screen.sending.queue(message, typed_in)
             else:
                 self._prompt.give_back(message.text)
-                why = why_not(command, self._screen)
-                tell(self._screen, CommandError(f"/{command.slash} cannot be done now", why))
+                self.refuse(command)
         finally:
             self.typed, self.typed_in = "", None
         # It begins now, with what is seen: what was typed after it may show another conversation.
         await asyncio.sleep(0)
 
-    async def _run_later(self, message: messages.CommandSubmitted, typed_in: Conversation) -> None:
-        await self._screen.in_use.looked.wait()
-        await self.run(message, typed_in)
+    def refuse(self, command: Command) -> None:
+        """Say why this command cannot be done now."""
+        why = why_not(command, self._screen)
+        tell(self._screen, CommandError(f"/{command.slash} cannot be done now", why))
 
     async def submit(self, typed: str) -> None:
         """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""

@@ -1,4 +1,7 @@
-"""Prompts on their way: sent one at a time in each conversation, and kept while they cannot be answered."""
+"""Prompts on their way: sent one at a time in each conversation, and kept while they cannot be answered.
+
+A command that may need the model is kept among them while the model is looked for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
+from spnl_tui.ui import messages
 from spnl_tui.ui.background import start
 from spnl_tui.ui.live import LiveConversation, LiveConversations
 
@@ -18,7 +22,7 @@ _P = ParamSpec("_P")
 
 
 class Sending:
-    """Sends prompts, each when the reply before it has ended."""
+    """Sends prompts in the order in which they were typed, each when the reply before it has ended."""
 
     def __init__(self, screen: MainScreen, live: LiveConversations) -> None:
         self._screen = screen
@@ -32,12 +36,16 @@ class Sending:
             return
         seen = self._live.seen
         # Where a prompt waits though no reply is made, that one is about to be sent, or to be given back.
-        if self._screen.in_use.model is not None and not seen.replying and not seen.queued:
+        if self._screen.in_use.model is not None and not seen.busy and not seen.queued:
             with self.accepting(seen.conversation):
                 await self._send(seen.conversation, text)
             return
-        seen.queued = f"{seen.queued}\n\n{text}".strip()
-        await self._transcript.show_queued(seen.queued)
+        match seen.queued:
+            case [*before, str(last)]:
+                seen.queued = [*before, f"{last}\n\n{text}"]
+            case _:
+                seen.queued.append(text)
+        await self._show_queued(seen)
 
     async def _send(self, conversation: Conversation, text: str) -> None:
         await self.add_prompt(conversation, text)
@@ -71,8 +79,7 @@ class Sending:
             yield
         finally:
             each.accepted -= 1
-            if each.queued and not each.replying:  # nothing has come of it
-                self._send_queued(each)
+            self._go_on(each)  # if nothing has come of it
 
     def prepare(
         self,
@@ -95,12 +102,21 @@ class Sending:
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────
 
+    async def queue(self, command: messages.CommandSubmitted, conversation: Conversation) -> None:
+        """Keep a command that may need the model, until there is one and it is this command's turn."""
+        each = self._live.of(conversation)
+        each.queued.append(command)
+        await self._show_queued(each)
+
     def send_queued(self) -> bool:
-        """Send what was typed, in every conversation, while there was no way to answer it; False: nothing."""
-        waiting = [each for each in self._live if each.queued and not each.replying]
-        for each in waiting:
-            self._send_queued(each)
-        return bool(waiting)
+        """Go on with what was typed, in every conversation, while there was no way to answer it.
+
+        Returns whether that is a prompt anywhere: a command may ask for no reply.
+        """
+        firsts = [each.queued[0] for each in self._live if each.queued]
+        for each in self._live:
+            self._go_on(each)
+        return any(isinstance(first, str) for first in firsts)
 
     def return_queued(self) -> None:
         """Put what was typed back into the prompt: things have gone otherwise than the user thought."""
@@ -109,11 +125,9 @@ class Sending:
     def reply_ended(self, conversation_id: str, *, well: bool) -> None:
         """The reply in this conversation has ended: go on with what was typed meanwhile."""
         each = self._live.get(conversation_id)
-        if each is None or each.replying:
+        if each is None or each.busy or (well and self._go_on(each)):
             return
-        if each.queued and well:
-            self._send_queued(each)
-        elif self._live.is_seen(each.conversation):
+        if self._live.is_seen(each.conversation):
             self.return_queued()
         else:
             self._live.forget_idle()
@@ -121,26 +135,51 @@ class Sending:
     async def shown(self) -> None:
         """Another conversation is seen now: show what waits in it, or give it back if nothing is awaited."""
         seen = self._live.seen
-        if seen.replying:
-            await self._transcript.show_queued(seen.queued)
+        if seen.busy:
+            await self._show_queued(seen)
         elif seen.queued:
             await self._return_queued()
 
-    def _send_queued(self, each: LiveConversation) -> None:
-        text, each.queued = each.queued, ""
+    def _go_on(self, each: LiveConversation) -> bool:
+        """Take up the first of what waits in this conversation; False: nothing does, or not yet."""
+        if each.busy or not each.queued:
+            return False
+        first = each.queued.pop(0)
 
-        async def send() -> None:
+        async def send(text: str) -> None:
             if self._live.is_seen(each.conversation):
                 await self._screen.choosing.close()
-            if self._live.is_seen(each.conversation):
-                await self._transcript.show_queued(each.queued)
+            await self._show_queued(each)
             await self._send(each.conversation, text)
 
-        self.prepare(each.conversation, "queued", send)
+        async def run(command: messages.CommandSubmitted) -> None:
+            try:
+                await self._show_queued(each)
+                await self._screen.prompting.run(command, each.conversation)
+            finally:
+                each.taken_up = False
+            self._go_on(each)  # if it asked for no reply
+
+        if isinstance(first, str):
+            self.prepare(each.conversation, "queued", send, first)
+        else:
+            each.taken_up = True
+            start(self._screen, "queued", run, first)
+        return True
+
+    async def _show_queued(self, each: LiveConversation) -> None:
+        if self._live.is_seen(each.conversation):
+            texts = (item if isinstance(item, str) else item.text for item in each.queued)
+            await self._transcript.show_queued("\n\n".join(texts))
 
     async def _return_queued(self) -> None:
-        seen = self._live.seen
-        text, seen.queued = seen.queued, ""
-        await self._transcript.show_queued("")
-        if text:
-            self._prompt.give_back(self._screen.prompting.as_typed(text))
+        seen, prompting = self._live.seen, self._screen.prompting
+        items, seen.queued = seen.queued, []
+        await self._show_queued(seen)
+        if items:
+            texts = (prompting.as_typed(item) if isinstance(item, str) else item.text for item in items)
+            self._prompt.give_back("\n\n".join(texts))
+        if self._screen.in_use.model is None:
+            for item in items:
+                if not isinstance(item, str):
+                    prompting.refuse(item.call.command)

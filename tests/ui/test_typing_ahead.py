@@ -8,7 +8,7 @@ import pytest
 
 from spnl_tui.ui import messages
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import chat, held, typed_ahead, wait_until
+from tests.ui.support import chat, held, told, typed_ahead, wait_until
 
 
 async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:
@@ -38,6 +38,54 @@ async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() 
         assert [text for _, text in it.turns] == ["first", "One", "second", "Two"]
         assert [message.content for message in it.engine.asked[1]] == ["first", "One", "second"]
         assert not it.screen.query(".queued")
+
+
+async def test_what_is_typed_before_the_model_is_found_goes_in_the_order_in_which_it_was_typed() -> None:
+    found = asyncio.Event()
+    scripts = [reply("Hi."), reply("One."), reply("Two."), reply("Three.")]
+    async with chat(ScriptedEngine(scripts), found=found) as it:
+        typed_ahead(it, "First", "/n 2 A", "B")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(lambda: it.ended() == 4)
+        assert [text for _, text in it.turns] == ["First", "Hi.", "A", "One.", "B", "Three."]
+        assert (it.prompt.text, told(it)) == ("", [])
+
+
+async def test_a_command_typed_before_the_model_is_found_that_cannot_be_done_holds_nothing_up() -> None:
+    found = asyncio.Event()
+    async with chat(found=found) as it:
+        typed_ahead(it, "/retry", "A")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(it.ended)
+        assert it.turns == [("user", "A"), ("assistant", "Yes.")]
+        assert it.prompt.text == "/retry"
+        assert told(it) == ["/retry cannot be done now: Nothing has been said yet."]
+
+
+async def test_what_is_typed_before_no_model_is_found_comes_back_in_the_order_in_which_it_was_typed() -> None:
+    found = asyncio.Event()
+    async with chat(found=found, model=None) as it:
+        typed_ahead(it, "A", "B", "/n 2 C", "D")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(lambda: it.prompt.text == "A\n\nB\n\n/n 2 C\n\nD")
+        await it.pilot.pause()
+        assert [text.partition(":")[0] for text in told(it)] == ["/n cannot be done now"]
+
+
+async def test_another_conversation_can_be_begun_before_the_model_is_found() -> None:
+    found = asyncio.Event()
+    async with chat(ScriptedEngine([reply("One."), reply("Two.")]), found=found) as it:
+        first = it.screen.conversation
+        typed_ahead(it, "A", "/new", "B")
+        await it.pilot.pause()
+        found.set()
+        await wait_until(lambda: it.ended() == 2)
+        assert first.path()[0].text == "A"
+        assert it.turns[0] == ("user", "B")
+        assert len(first) == len(it.turns) == 2
 
 
 @pytest.mark.parametrize("how", ["ctrl+r", "/retry", "/continue"])
