@@ -23,6 +23,7 @@ from spnl_tui.ui.branching import Branching
 from spnl_tui.ui.chat_pane import ChatPane
 from spnl_tui.ui.choosing import Choosing
 from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.compositor import CarefulCompositor
 from spnl_tui.ui.copying import Copying
 from spnl_tui.ui.counting import Counting
 from spnl_tui.ui.doing import Doing
@@ -68,6 +69,7 @@ class MainScreen(Screen[None]):
     def __init__(self, services: Services, settings: Settings) -> None:
         # The class that Textual will give it for its width: given later, it would have all styled twice.
         super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
+        self._compositor = CarefulCompositor()
         self._services = services
         self._settings = settings
         self.keeping = Keeping(self, services.store)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from textual.app import App
 from textual.dom import DOMNode
 from textual.notifications import Notification, Notify
-from textual.widgets._toast import Toast
+from textual.widgets._toast import ToastRack
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line, plain
@@ -33,10 +33,15 @@ def say(node: DOMNode, text: str, *, title: str, timeout: float | None = None) -
 
 def withdraw(node: DOMNode, toast: Notification) -> None:
     """It is no longer so: show it no longer."""
-    node.app._unnotify(toast)
-    for seen in node.app.screen.query(Toast):
-        if seen._notification is toast:
-            seen._expire()  # with the line that holds it, which Textual's rack leaves empty
+    # By way of the app's queue, in which what was said right before may still be.
+    node.app.call_later(_withdraw, node.app, toast)
+
+
+def _withdraw(app: App[Any], toast: Notification) -> None:
+    app._unnotify(toast, refresh=False)
+    for screen in app.screen_stack:
+        # What holds it: Textual's rack would leave that, an empty line.
+        screen.query(f"#{ToastRack._toast_id(toast)}").remove()
 
 
 def call_attention(app: App[Any], text: str, when: Literal["always", "unfocused", "never"]) -> None:

@@ -190,9 +190,13 @@ def make_app(
 
 @asynccontextmanager
 async def chat(
-    engine: ScriptedEngine | None = None, *, size: tuple[int, int] = (80, 24), **options: Any
+    engine: ScriptedEngine | None = None,
+    *,
+    size: tuple[int, int] = (80, 24),
+    toasts: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Chat]:
-    """The running interface, ready for keys."""
+    """The running interface, ready for keys. `toasts`: notifications are drawn, not only kept."""
     engine = engine or ScriptedEngine()
     seen: list[Message] = []
     app = make_app(engine, **options)
@@ -202,7 +206,7 @@ async def chat(
         if not any(message is earlier for earlier in seen):
             seen.append(message)
 
-    async with app.run_test(size=size, message_hook=hook) as pilot:
+    async with app.run_test(size=size, notifications=toasts, message_hook=hook) as pilot:
         it = Chat(pilot, app, engine, seen)
         await wait_until(lambda: app.focused is it.prompt)
         await pilot.pause()
