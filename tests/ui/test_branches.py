@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual.widgets import OptionList, Static
 
@@ -36,6 +38,22 @@ async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStor
         await it.ask("Go on")
         assert [m.content for m in it.engine.asked[-1]] == ["Say something", "First.", "Go on"]
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
+
+
+@pytest.mark.parametrize("steps", [3, 6, 9])
+async def test_a_reply_that_goes_while_it_is_mounted_ends_nothing(steps: int) -> None:
+    """`steps`: turns of the event loop between the keys."""
+    async with chat(ScriptedEngine([reply("First."), reply("Second."), reply("Third.")])) as it:
+        await it.ask("Say something")
+        await it.press("ctrl+r")
+        await ended(it, 2)
+        it.app.simulate_key("alt+left")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        it.app.simulate_key("ctrl+r")
+        await ended(it, 3)
+        assert it.turns[-1] == ("assistant", "Third.")
+        assert len(it.transcript.query(Reply)) == 1
 
 
 async def test_the_context_is_that_of_the_branch_that_is_seen(store: TempStore) -> None:

@@ -17,6 +17,7 @@ from textual.widgets import Static
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 from spnl_tui.ui.activity import Activity, shortened, tokens_text
+from spnl_tui.ui.widgets.mounting import mount
 
 if TYPE_CHECKING:
     from spnl_tui.ui.widgets.turns import Reply
@@ -159,7 +160,7 @@ class Candidates(Vertical):
         number = len(self._by_turn) + 1
         card = Candidate(number, turn, label, markdown=self._markdown, show_thinking=self._show_thinking)
         self._by_turn[turn.id] = card
-        await self._cards.mount(card)
+        await mount(self._cards, card)
 
     async def clear(self) -> None:
         """Show nothing."""

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from spnl_tui.ui.markdown import Placed, layout, parse
 from spnl_tui.ui.markdown_stream import MarkdownSplitter, whole_blocks
+from spnl_tui.ui.widgets.mounting import mount
 
 _LINES_TOGETHER = 40
 """Lines of source for one widget: many widgets make layouts slow, large ones make drawing slow."""
@@ -107,17 +108,17 @@ class ReplyText(Vertical):
         if not self._as_markdown:
             if self._raw is None:
                 self._raw = Static(markup=False)
-                await self.mount(self._raw)
+                await mount(self, self._raw)
             self._raw.update(Content(source))
             return
         for piece in self._splitter.feed(added):
             if self._finished is None or self._finished.source_lines >= _LINES_TOGETHER:
                 self._finished = Prose(sought=self._sought)
-                await self.mount(self._finished, before=self._tail)
+                await mount(self, self._finished, before=self._tail)
             self._finished.append(piece.source, continues=piece.continues)
         if self._tail is None:
             self._tail = Prose(sought=self._sought)
-            await self.mount(self._tail)
+            await mount(self, self._tail)
         self._tail.show(self._splitter.tail)
 
     async def show_whole(self, source: str) -> None:
@@ -125,9 +126,9 @@ class ReplyText(Vertical):
         self._source = source
         if not self._as_markdown:
             await self.remove_children()
-            await self.mount(Static(Content(source), markup=False))
+            await mount(self, Static(Content(source), markup=False))
             return
         with self.app.batch_update():
             await self.remove_children()
             parts, references = whole_blocks(source, _LINES_TOGETHER)
-            await self.mount_all(Prose(part, references, sought=self._sought) for part in parts)
+            await mount(self, *(Prose(part, references, sought=self._sought) for part in parts))

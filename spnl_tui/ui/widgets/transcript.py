@@ -15,6 +15,7 @@ from textual.widgets import Static
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 from spnl_tui.ui.background import restart, start
+from spnl_tui.ui.widgets.mounting import mount
 
 if TYPE_CHECKING:
     from spnl_tui.ui.widgets.turns import CountTexts, Reply, Thinking
@@ -70,13 +71,13 @@ class Transcript(VerticalScroll, can_focus=False):
             await self._mount_older(_FIRST_LINES)
             if self._newer:
                 text = f"… {len(self._newer):,} later turns: End shows them"
-                await self._column.mount(Static(text, markup=False, classes="later"))
+                await mount(self._column, Static(text, markup=False, classes="later"))
 
     async def add(self, turn: Turn) -> Widget:
         """Add a turn at the end."""
         await self._show_newer()
         widget = self._widget(turn)
-        await self._column.mount(widget, before=self._queued)
+        await mount(self._column, widget, before=self._queued)
         return widget
 
     async def remove_from(self, turn_id: str) -> bool:
@@ -221,7 +222,7 @@ class Transcript(VerticalScroll, can_focus=False):
             self._queued.update(hint)
         else:
             self._queued = Static(hint, markup=False, classes="queued")
-            await self._column.mount(self._queued)
+            await mount(self._column, self._queued)
 
     def follow(self) -> None:
         """Go to the end, and stay there as it grows."""
@@ -295,7 +296,7 @@ class Transcript(VerticalScroll, can_focus=False):
                 if self._summary and turn.id == self._memory_begins:
                     widgets.append(self._summary_widget())
                 widgets.append(self._widget(turn))
-            await self._column.mount_all(widgets, before=0 if self._column.children else None)
+            await mount(self._column, *widgets, before=0 if self._column.children else None)
 
     def _widget(self, turn: Turn) -> Widget:
         from spnl_tui.ui.widgets.turns import Reply, UserTurn  # with Markdown, which the first paint has not

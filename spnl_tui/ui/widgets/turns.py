@@ -14,6 +14,7 @@ from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.background import start
+from spnl_tui.ui.widgets.mounting import mount
 from spnl_tui.ui.widgets.reply_text import ReplyText, Sought, highlight
 
 CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
@@ -160,7 +161,7 @@ class Reply(Vertical):
             answering = bool(turn.text.strip())
             if self._thinking is None:
                 self._thinking = Thinking(folded=not self._show_thinking and answering)
-                await self.mount(self._thinking, before=self._text)
+                await mount(self, self._thinking, before=self._text)
             elif answering and not self._thinking._done and not self._show_thinking:
                 # What was interesting while there was nothing else now stands in the answer's way.
                 self._thinking.fold(True)
@@ -177,7 +178,7 @@ class Reply(Vertical):
         note = note or end_note(turn)
         if note:
             kind = "-failed" if turn.finish_reason == "failed" else "-quiet"
-            await self.mount(Static(note, markup=False, classes=f"note {kind}"))
+            await mount(self, Static(note, markup=False, classes=f"note {kind}"))
 
     def toggle_thinking(self) -> None:
         """Fold or unfold the thinking, if there is some."""
