@@ -18,7 +18,7 @@ from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import MOST_CANDIDATES as MOST
 from spnl_tui.text import plain
 from spnl_tui.ui.background import start
-from spnl_tui.ui.commands import key_display
+from spnl_tui.ui.commands import key_display, typed_display
 from spnl_tui.ui.judging import Judging
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.toasts import warn
@@ -130,7 +130,7 @@ class Choosing:
             samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, sampling=each, turns=one_by_one) for each in samplings]
-        await self._ask(conversation, text, variations)
+        await self._ask("many.ask", conversation, text, variations)
 
     async def compare(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask several models: "MODEL… -- PROMPT", or without a prompt for the last one.
@@ -165,7 +165,7 @@ class Choosing:
             variations = [Variation(model=model, turns=one_by_one) for model in models]
             several = len(set(models)) > 1
             labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
-            await self._ask(conversation, "".join(after).strip(), variations, labels)
+            await self._ask("many.compare", conversation, "".join(after).strip(), variations, labels)
 
     async def _find(self, name: str) -> LocalModel:
         if (model := await self._services.find_model(name)) is None:
@@ -178,17 +178,19 @@ class Choosing:
 
     async def _ask(
         self,
+        command: str,
         conversation: Conversation,
         text: str,
         variations: Sequence[Variation],
         labels: Sequence[str] | None = None,
     ) -> None:
+        """Ask for a reply by each variation; `command` is the id of what the user has done."""
         await self.close(conversation)
         with self._screen.sending.accepting(conversation):
             if text:
                 prompt = await self._screen.sending.add_prompt(conversation, text)
             else:
-                prompt = await self._uncover_prompt(conversation)
+                prompt = await self._uncover_prompt(command, conversation)
             # While there are no candidates: a new conversation is saved whole, with those yet to come.
             await self._screen.keeping.save_turn(conversation, prompt)
             turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
@@ -197,7 +199,7 @@ class Choosing:
             for turn, variation in zip(turns, variations, strict=True):
                 self._screen.answering.reply(conversation, turn, variation)
 
-    async def _uncover_prompt(self, conversation: Conversation) -> Turn:
+    async def _uncover_prompt(self, command: str, conversation: Conversation) -> Turn:
         """The last prompt, with the reply to it off the screen."""
         path = conversation.path()
         if path and path[-1].role == "assistant":
@@ -205,7 +207,9 @@ class Choosing:
                 await self._transcript.remove_from(path[-1].id)
             path = path[:-1]
         if not path or path[-1].role != "user":
-            raise CommandError("There is no prompt yet", "Write it after the command.")
+            raise CommandError(
+                "There is no prompt yet", f"Send one, or type it with the command: {typed_display(command)}."
+            )
         return path[-1]
 
     async def ask_one_more(self, label: str, variation: Variation) -> None:

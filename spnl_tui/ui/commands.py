@@ -64,6 +64,12 @@ def clashes(keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
                 yield command.id, key, other.id
 
 
+def typed_display(id: str) -> str:
+    """A command as one types it, with what may follow its name."""
+    command = next(command for command in COMMANDS if command.id == id)
+    return f"/{command.slash} {command.argument}".strip()
+
+
 def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a command, as one writes it in a sentence."""
     command = next(command for command in COMMANDS if command.id == id)

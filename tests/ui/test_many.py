@@ -462,5 +462,7 @@ async def test_a_key_that_fails_puts_nothing_into_the_prompt() -> None:
         it.prompt.text = "a draft"
         await it.press("alt+n")
         await wait_until(lambda: len(told(it)) == 2)
-        assert "no prompt yet" in told(it)[1]
+        assert (
+            told(it)[1] == "There is no prompt yet: Send one, or type it with the command: /n COUNT PROMPT."
+        )
         assert it.prompt.text == "a draft"
