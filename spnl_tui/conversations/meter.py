@@ -1,7 +1,8 @@
 """The token meter: how many tokens a request comes to, by the model's own tokenizer.
 
 The texts are counted exactly. What the chat template adds is learned by asking the model for one token
-(`learn_overhead`), and corrected by every reply's own count (`TokenMeter.observe`).
+(`learn_overhead`) or told by whoever has loaded it (`TokenMeter.begin_with`), and corrected by every reply's
+own count (`TokenMeter.observe`).
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class TokenMeter:
         """The prompt tokens of a request; None while the model is not loaded."""
         counts = await self.count_texts([message.content for message in messages])
         return None if counts is None else sum(counts) + self.overhead.of_messages(messages)
+
+    def begin_with(self, template_tokens: int | None) -> None:
+        """What the template adds to one prompt without a system prompt, if that is known before any reply."""
+        if template_tokens is not None and False not in self._observed:
+            self.overhead = replace(self.overhead, first=template_tokens)
 
     async def observe(self, messages: Sequence[Message], prompt_tokens: int) -> None:
         """Learn from a request that was answered, and the prompt tokens that the engine reported for it."""

@@ -83,6 +83,7 @@ class PooledModel:
         self.plan = plan
         self.last_used = time.monotonic()
         self.context_length: int | None = None
+        self.template_tokens: int | None = None
         self.serving = 0
         """Requests that were let in and run on it: it is idle at 0, whoever waits."""
         self._spawn = spawn
@@ -179,6 +180,7 @@ class PooledModel:
             if (limit := self.plan.context_limit) is not None:
                 event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
+            self.template_tokens = event.template_tokens
             self._load_s = event.seconds
             self._growth.loaded(self.memory_bytes())
             self._seed_ready = discard

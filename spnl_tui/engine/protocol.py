@@ -176,6 +176,8 @@ class ModelLoaded:
     id: int
     seconds: float
     context_length: int | None
+    template_tokens: int | None = None
+    """What the chat template adds to one prompt without a system prompt; None if it was not found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,14 +93,16 @@ class Runner:
         self._stop = command.stop
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
+        template_tokens = None
         if command.discard:
             self._out.send(wire.LoadProgressed(id=command.id, stage="warming up"))
-            self._discard(command.discard)
+            template_tokens = self._discard(command.discard)
         self._out.send(
             wire.ModelLoaded(
                 id=command.id,
                 seconds=time.monotonic() - started,
                 context_length=self._pipeline.max_sequence_length(),
+                template_tokens=template_tokens,
             )
         )
 
@@ -271,16 +273,19 @@ class Runner:
         with self._pipeline_lock:
             return pipeline.send_chat_completion_request(request)  # type: ignore[return-value]  # a stream
 
-    def _discard(self, tokens: int) -> None:
+    def _discard(self, tokens: int) -> int | None:
+        """Draw so many tokens; what the chat template has added to the prompt, if it is told."""
         sampling = Sampling(temperature=1.0, max_tokens=tokens)
+        prompt, usage = Message("user", "Hi"), None
         try:
             # One draw a token: exactly this many, so a reply that would end early must not.
-            for _ in self._stream((Message("user", "Hi"),), sampling, None, None, ignore_eos=True):
-                pass
+            for chunk in self._stream((prompt,), sampling, None, None, ignore_eos=True):
+                usage = chunk.usage or usage
         except ValueError:
             # A model without a chat template refuses messages. It will refuse the user's too, with
             # this reason, and in completion mode it is loaded with a template of ours.
-            return
+            return None
+        return None if usage is None else usage.prompt_tokens - self._count(prompt.content)
 
     def _count(self, text: str) -> int:
         pipeline = self._loaded()

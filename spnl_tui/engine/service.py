@@ -42,6 +42,8 @@ class LoadedModel:
     plan: LoadPlan
     idle_s: float | None = None
     """Seconds since its last request; None if it is not idle."""
+    template_tokens: int | None = None
+    """What its chat template adds to one prompt; see `protocol.ModelLoaded`."""
 
 
 def all_wanted(candidate: int) -> bool:
@@ -169,6 +171,7 @@ class Engine:
                 p.context_length,
                 p.plan,
                 idle_s=now - p.last_used if p.state == "idle" else None,
+                template_tokens=p.template_tokens,
             )
             for p in pooled
             if p.state != "unloaded"

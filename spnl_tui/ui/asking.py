@@ -207,8 +207,10 @@ class Asking:
 
     async def _count(self) -> Counted | None:
         """What the meter makes of what is sent; None where it would have to ask for the counts first."""
-        if self._prepared is None or self._variation.messages is not None or self._loaded() is None:
+        loaded = self._loaded()
+        if self._prepared is None or self._variation.messages is not None or loaded is None:
             return None
+        self._meter.begin_with(loaded.template_tokens)
         tokens = await self._meter.count_messages(self._prepared.messages)
         return None if tokens is None else Counted(tokens)
 
@@ -322,6 +324,7 @@ class Asking:
         loaded = self._loaded()
         if loaded is None or loaded.context_length is None:
             return None
+        self._meter.begin_with(loaded.template_tokens)
         return await self._meter.plan(
             self._branch,
             Budget(loaded.context_length - kept_free, self._conversation.sampling.max_tokens),

@@ -57,6 +57,21 @@ async def test_it_knows_the_capital_of_france(engine: Engine, model: LocalModel)
     assert end.timing.decode_tokens_per_s is not None
 
 
+async def test_what_the_chat_template_adds_is_known_before_the_first_reply(
+    engine: Engine, model: LocalModel
+) -> None:
+    async with aclosing(engine.load(model)) as events:
+        [_ async for _ in events]
+    told = engine.loaded()[0].template_tokens
+    counts = await engine.count_tokens(model, [CAPITAL])
+    assert told is not None
+    assert counts is not None
+    (end,) = (
+        e for e in await chat(engine, model, CAPITAL, sampling=GREEDY) if isinstance(e, wire.ReplyFinished)
+    )
+    assert end.usage.prompt_tokens == told + counts[0]
+
+
 async def test_candidates_read_the_prompt_once_and_the_next_turn_finds_each_in_the_cache(
     engine: Engine, model: LocalModel
 ) -> None:

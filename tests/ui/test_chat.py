@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.code_picker import CodePicker
 from spnl_tui.ui.widgets.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import chat, held, wait_until
+from tests.ui.support import chat, ended, held, wait_until
 
 SENT = (messages.PromptSubmitted, messages.ReplyBegan, messages.ReplyEnded)
 
@@ -215,3 +216,15 @@ async def test_ctrl_c_stops_a_reply_and_else_says_how_to_leave() -> None:
         await it.press("ctrl+c")
         await wait_until(lambda: list(it.app._notifications))
         assert it.app.is_running
+
+
+async def test_a_first_reply_counts_what_the_chat_template_adds() -> None:
+    hold = asyncio.Event()
+    engine = ScriptedEngine([held("Yes", hold)])
+    engine.pool = (replace(engine.loaded()[0], template_tokens=30),)
+    async with chat(engine) as it:
+        await it.ask("Is it so?", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        assert it.screen.activity.context_used == 3 + 30 + 4
+        hold.set()
+        await ended(it, 1)

@@ -247,6 +247,18 @@ async def test_two_replies_tell_what_each_further_prompt_costs() -> None:
         assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
 
 
+async def test_what_is_known_of_the_template_at_first_gives_way_to_what_replies_teach() -> None:
+    tokenizer = Tokenizer()
+    meter = TokenMeter(tokenizer.count)
+    meter.begin_with(None)
+    assert meter.overhead == TemplateOverhead()
+    meter.begin_with(19)
+    assert await meter.count_messages(talk(1)) == await tokenizer.prompt_tokens(talk(1))
+    await meter.observe(talk(1), 30)
+    meter.begin_with(19)
+    assert await meter.count_messages(talk(1)) == 30
+
+
 async def test_every_text_is_counted_once() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count)
