@@ -102,9 +102,7 @@ async def show(
         print()
         rows = [
             (
-                *quantization_row(
-                    q, default, q.label in cached, details.card.parameters, appraisals[q.label]
-                ),
+                *quantization_row(q, default, q.label in cached, appraisals[q.label]),
                 appraisals[q.label].why,
             )
             for q in choices_of(details)
@@ -243,7 +241,7 @@ def details_as_dict(
                 "label": q.label,
                 "files": [file.path for file in q.files],
                 "size_bytes": q.size_bytes,
-                "bits_per_weight": q.bits_per_weight(details.card.parameters),
+                "bits_per_weight": appraisals[q.label].bits_per_weight,
                 "default": q == default,
                 "cached": q.label in cached,
                 **appraisal_as_dict(appraisals[q.label]),

@@ -50,11 +50,10 @@ def quantization_row(
     quantization: Quantization,
     default: Quantization | None,
     cached: bool,
-    parameters: int | None,
     appraisal: Appraisal | None,
 ) -> tuple[str, ...]:
     """A quantization, as a row of QUANTIZATION_COLUMNS."""
-    bits = quantization.bits_per_weight(parameters)
+    bits = appraisal.bits_per_weight if appraisal else None
     return (
         "*" if quantization == default else "",
         quantization.label,

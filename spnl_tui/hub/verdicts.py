@@ -44,6 +44,11 @@ class Appraisal:
     """Without a chat template, by its header or by the hub's word."""
 
     @property
+    def bits_per_weight(self) -> float | None:
+        """Stored bits for each parameter; None if there is no header to rest on."""
+        return None if self.facts is None else self.facts.bits_per_weight
+
+    @property
     def level(self) -> Level:
         """The worse of runs and fits."""
         levels = (self.runs.level, self.fits.level)

@@ -89,7 +89,8 @@ class ModelFacts:
 
     @property
     def bits_per_weight(self) -> float:
-        """Stored bits for each parameter."""
+        """Stored bits for each parameter, over all tensors: what the file takes besides, mostly for the
+        tokenizer, is none of it."""
         return 8 * sum(group.bytes for group in self.tensors) / self.parameters if self.parameters else 0.0
 
     def kv_cache_bytes(self, tokens: int, element_bytes: int) -> int | None:

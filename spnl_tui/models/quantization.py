@@ -93,12 +93,6 @@ class Quantization:
         sizes = [file.size_bytes for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
-    def bits_per_weight(self, parameters: int | None) -> float | None:
-        """Bits that the files spend on each of so many weights, everything included; None if not known."""
-        if not parameters or self.size_bytes is None:
-            return nominal_bits(self.kind)
-        return self.size_bytes * 8 / parameters
-
 
 def normalize_label(label: str) -> str:
     """The usual spelling: upper case, FP16 as F16, without the mark `i1-` for an importance matrix."""

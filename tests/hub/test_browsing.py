@@ -121,11 +121,11 @@ async def test_show_gives_a_verdict_for_each_from_one_header(
     ]
     assert [line[:49].rstrip() for line in rows.splitlines()] == [
         "   QUANTIZATION     SIZE  BITS  HERE  FIT",
-        "   IQ4_XS         7.0 MB   4.9        unsupported",
-        "   Q4_K_S         6.2 MB   4.3        ~fits",
-        "   Q5_K_S         7.4 MB   5.2        ~fits",
-        "   Q8_0          11.2 MB   7.8        ~fits",
-        "*  F16           19.8 MB  13.8  yes   fits",
+        "   IQ4_XS         7.0 MB   5.3        unsupported",
+        "   Q4_K_S         6.2 MB   4.7        ~fits",
+        "   Q5_K_S         7.4 MB   5.6        ~fits",
+        "   Q8_0          11.2 MB   8.5        ~fits",
+        "*  F16           19.8 MB  15.1  yes   fits",
     ]
     assert len(re.findall(r" ~[\d.]+/s ", rows)) == 4
     assert "  mistral.rs cannot load IQ4_XS tensors; choose a Q4_K_M or Q8_0\n" in rows
@@ -163,11 +163,11 @@ async def test_show_what_the_hub_will_not_let_us_read(
     hub.add_repo("acme/Gated-GGUF", files, gated=True, gguf={**told, "chat_template": "{{ x }}"})
     hub.add_repo("acme/Gated-Base-GGUF", files, gated=True, gguf=told)
     assert await show(catalog, library, "acme/Gated-Base-GGUF") == 1
-    assert "*  Q8_0          8.0 kB   8.0        base model" in capsys.readouterr().out
+    assert "*  Q8_0          8.0 kB              base model" in capsys.readouterr().out
     assert await show(catalog, library, "acme/Gated-GGUF") == 1
     printed = capsys.readouterr()
-    assert "*  Q8_0          8.0 kB   8.0        not known" in printed.out
-    assert "   IQ2_M         2.0 kB   2.0        unsupported" in printed.out
+    assert "*  Q8_0          8.0 kB              not known" in printed.out
+    assert "   IQ2_M         2.0 kB              unsupported" in printed.out
     assert "gated: accept its conditions first" in printed.out
     assert "Error: acme/Gated-GGUF is gated" in printed.err
 

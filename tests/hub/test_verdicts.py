@@ -10,7 +10,9 @@ import pytest
 
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
-from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository
+from spnl_tui.hub.rows import quantization_row
+from spnl_tui.hub.verdicts import Conditions, Headers, appraise_local, appraise_repository
+from spnl_tui.models.local import resolve_local
 from spnl_tui.models.machine import Machine
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
@@ -54,6 +56,22 @@ async def test_the_other_models_of_a_repository_are_not_judged_by_this_one(
     assert found["Q4_K_S"].badge == "not known"
     await headers.read("Q4_K_S")
     assert headers.appraise(ROOMY)["Q4_K_S"].badge == "fits"
+
+
+async def test_a_quantization_has_as_many_bits_before_a_pull_as_after(
+    hub: LoopbackHub, catalog: Catalog, tmp_path: Path
+) -> None:
+    files = {label: made(tmp_path, label) for label in ("Q4_K_S", "Q8_0", "F32")}
+    # What the hub tells may be of another file, and the tokenizer is no weight.
+    hub.add_repo("acme/M-GGUF", {file.name: file for file in files.values()}, gguf={**TOLD, "total": 9})
+    headers = Headers(catalog, await catalog.details("acme/M-GGUF"))
+    assert {a.bits_per_weight for a in headers.appraise(ROOMY).values()} == {None}
+    _, before = await appraise_repository(headers, ROOMY)
+    after = {k: await appraise_local(resolve_local(file, "m"), ROOMY) for k, file in files.items()}
+    for q in headers.details.quantizations:
+        rows = [quantization_row(q, None, False, found[q.label]) for found in (before, after)]
+        assert rows[0][3] == rows[1][3]
+    assert (after["Q8_0"].bits_per_weight, after["F32"].bits_per_weight) == (pytest.approx(8.5, abs=0.1), 32)
 
 
 async def test_a_header_is_read_once(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:

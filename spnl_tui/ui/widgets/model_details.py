@@ -105,9 +105,8 @@ class ModelDetails(Vertical):
 
     def _show_table(self, look: Look) -> None:
         default = look.default(self.appraisals)
-        parameters = look.card.parameters if look.card else look.local.parameters if look.local else None
         rows = [
-            quantization_row(q, default, q.label in look.here, parameters, self.appraisals.get(q.label))
+            quantization_row(q, default, q.label in look.here, self.appraisals.get(q.label))
             for q in look.choices
         ]
         width = self._table.scrollable_content_region.width or self.size.width - 2
