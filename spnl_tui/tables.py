@@ -79,6 +79,19 @@ def cell_width(text: str) -> int:
     )
 
 
+def fit_name(name: str, width: int) -> str:
+    """A name in exactly so many cells, cut in its middle: a quantization, or a file, is told by its end."""
+    if width < 2 or cell_width(name) <= width:
+        return fit(name, width, right=False)
+    head = name
+    while cell_width(head) > (width - 1) // 3:
+        head = head[:-1]
+    tail = name
+    while cell_width(head) + 1 + cell_width(tail) > width:
+        tail = tail[1:]
+    return fit(f"{head}…{tail}", width, right=False)
+
+
 def fit(text: str, width: int, *, right: bool) -> str:
     """The text in exactly so many cells: cut with an ellipsis, or padded."""
     if width <= 0:

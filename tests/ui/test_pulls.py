@@ -128,6 +128,14 @@ async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHu
         assert (chosen.model.directory / "m0.gguf").stat().st_size == SIZE
 
 
+async def test_what_there_is_to_say_without_pulls_wraps() -> None:
+    async with chat(size=(60, 20)) as it:
+        await it.press("f4")
+        await wait_until(lambda: it.screen.panes.seen == "pulls")
+        await it.pilot.pause()
+        assert it.screen.query_one("#no-pulls").region.right <= 58
+
+
 async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: LoopbackHub, launch: Open) -> None:
     hub.faults.clear()
     async with launch() as it:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spnl_tui.headless import tables
 from spnl_tui.hub.rows import in_short
-from spnl_tui.tables import Column, cell_width, table
+from spnl_tui.tables import Column, cell_width, fit_name, table
 
 COLUMNS = (
     Column("MODEL", least=10),
@@ -54,6 +54,21 @@ def test_wide_and_hostile_characters() -> None:
     assert len(lines) == 3
     cut = table((Column("A", least=3), Column("B")), [("模型模型", "x")], 8)
     assert cut[1] == "模型…  x"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("/home/me/models/SmolLM2-Q4_1.gguf", 24, "/home/m…molLM2-Q4_1.gguf"),
+        ("bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M", 30, "bartowski…Instruct-GGUF:Q4_K_M"),
+        ("a/b:Q8_0", 12, "a/b:Q8_0    "),
+        ("模型模型模型.gguf", 12, "模…模型.gguf"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_name_keeps_its_end(name: str, width: int, shown: str) -> None:
+    assert fit_name(name, width) == shown
 
 
 texts = st.text(max_size=30)

@@ -12,7 +12,7 @@ from textual.style import Style
 from textual.visual import RenderOptions, Visual
 from textual.widgets.option_list import Option
 
-from spnl_tui.tables import fit
+from spnl_tui.tables import fit, fit_name
 
 _NARROW = 44
 """Cells below which a row has but one column."""
@@ -35,7 +35,8 @@ class Row(Visual):
         if width < _NARROW and self.right:
             widths = widths[:1]
         cells = [fit(text, size, right=True) for text, size in zip(self.right, widths, strict=False)]
-        left = fit(self.left, max(0, width - sum(widths)), right=False)
+        room = max(0, width - sum(widths))
+        left = fit_name(self.left, room) if self.kind == "item" else fit(self.left, room, right=False)
         match self.kind:
             case "item":
                 content = Content.assemble(left, ("".join(cells), "$text-muted"))
