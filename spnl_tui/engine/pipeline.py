@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.padded_gguf import write_padded
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.request import Grammar, Sampling
@@ -65,6 +66,7 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
                 (links / "config.json").write_text(command.config, encoding="utf-8")
             names = [Path(file).name for file in command.files]
             sources = [Path(command.directory, file).resolve() for file in command.files]
+            write_tokenizer(sources[0], links / "tokenizer.json")
             if command.pad_rows:
                 sources = padded_copies(sources, stack)
             for name, source in zip(names, sources, strict=True):
