@@ -261,7 +261,7 @@ async def _main(arguments: argparse.Namespace) -> None:
         print("|---|---|---|---|---|---|")
         cases: Iterator[tuple[str, Path, str]]
         if arguments.models:
-            cases = iter([(path.name, path, "auto") for path in arguments.models])
+            cases = ((path.name, path, way) for path in arguments.models for way in ("none", "auto"))
         else:
             cases = _cases(Path(folder), arguments.quick)
         for name, path, in_situ in cases:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from spnl_tui.models.facts import ModelFacts, TensorGroup
 from spnl_tui.models.machine import Machine
-from spnl_tui.models.support import KERNELS, Kernel, after_in_situ, quantizable
+from spnl_tui.models.support import KERNELS, Kernel, after_in_situ
 
 _PROGRAM = 58_000_000
 """The runner without any model, and its buffers."""
 _PER_TOKEN = 1050
 """For every token of the vocabulary: the tokenizer, the metadata, the grammar engine's trie."""
 _PER_MERGE = 350
+_MERGES_PER_TOKEN = 2
+"""Of a SentencePiece vocabulary, which the header does not tell (engine/gguf_tokenizer.py): 1.9 to 2."""
 _LEFT_OVER = 0.12
 """What in-situ quantization leaves behind in the allocator, as a share of what it made; 0 to 0.3 was seen."""
 _BUFFERS = 15_000_000
@@ -86,15 +88,23 @@ def estimate_memory(
             weights += kept
             if tied:
                 # As it is stored one copy serves both ends; the rearranged one comes on top of it.
-                weights += _resident(group.as_output(), in_situ, vnni) - (kept if in_situ is None else 0)
-        if in_situ and (quantizable(group) or (tied and group.role == "embedding")):
+                output = group.as_output()
+                weights += _resident(output, in_situ, vnni) - (
+                    0 if _is_requantized(output, in_situ) else kept
+                )
+        if _is_requantized(group, in_situ) or (
+            tied and group.role == "embedding" and _is_requantized(group.as_output(), in_situ)
+        ):
             # What stays behind in the allocator is no less where no copy is made in the end.
             made += _resident(group.as_output(), in_situ, vnni=True)
             plain += (
                 group.elements * _kernel(group, after_in_situ(group.as_output(), in_situ)).bytes_per_element
             )
             largest = max(largest, 4 * group.elements // group.count)
-    overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (facts.merges or 0)
+    merges = facts.merges
+    if merges is None and facts.tokenizer == "llama":
+        merges = _MERGES_PER_TOKEN * (facts.vocabulary or 0)
+    overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (merges or 0)
     loading = weights + overhead
     if in_situ is not None:
         weights += _LEFT_OVER * made
@@ -143,6 +153,11 @@ def _working(facts: ModelFacts, context: int) -> int:
         one = 4 * elements // (3 * facts.layers * facts.experts)  # each has three matrices in a layer
         copies = one * (facts.experts + tokens * facts.experts_used)
     return _BUFFERS + activations + max(stored, copies)
+
+
+def _is_requantized(group: TensorGroup, in_situ: str | None) -> bool:
+    """What has the type already, mistral.rs leaves as it is (mistralrs-quant/src/gguf/mod.rs, apply_isq)."""
+    return after_in_situ(group, in_situ) != group.type
 
 
 def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:

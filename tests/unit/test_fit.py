@@ -98,6 +98,20 @@ class TestFits:
         estimate = estimate_memory(model, in_situ, 0)
         assert (estimate.weights + estimate.overhead) / 1e6 - 14 == pytest.approx(measured, rel=0.15)
 
+    def test_what_has_the_type_already_takes_no_more_memory(self, facts: Any) -> None:
+        """mistral.rs does not make it anew, so one copy of the embedding still serves both ends."""
+        model = facts(matrix="Q8_0", embedding="Q8_0", vocabulary=32768)
+        as_stored, again = (estimate_memory(model, in_situ, 512) for in_situ in (None, "Q8_0"))
+        assert again.weights == as_stored.weights
+
+    def test_the_merges_of_sentencepiece_are_counted_though_the_header_has_none(self, facts: Any) -> None:
+        plain, merged = (
+            estimate_memory(facts(tokenizer=name, vocabulary=262144), None, 512) for name in ("gpt2", "llama")
+        )
+        # Gemma 3 270M, loaded: 546 MB without its weights, 513,511 merges, and no reply under way.
+        assert merged.overhead / 1e6 == pytest.approx(546, rel=0.1)
+        assert merged.overhead > plain.overhead
+
     def test_q8_0_is_rearranged_only_where_vnni_makes_that_fast(self, facts: Any) -> None:
         model = facts(matrix="Q8_0", layers=4, width=1024, feed_forward=4096, heads=8, kv_heads=2)
         plain, rearranged = (estimate_memory(model, None, 0, vnni=vnni) for vnni in (False, True))
