@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.failures import NoChatTemplate, request_failure
 from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.merging import merge
 from spnl_tui.engine.pool import Planner, Pool
@@ -229,6 +230,11 @@ class Engine:
         except SpnlError as error:
             for candidate in range(len(commands)):
                 yield _failure(error, candidate)
+            return
+        if pooled.plan.completion_only and any(isinstance(command, wire.Chat) for command in commands):
+            # The runner would say so as well, when the model is loaded.
+            for candidate in range(len(commands)):
+                yield dataclasses.replace(request_failure(0, NoChatTemplate()), candidate=candidate)
             return
         if pooled.plan.max_sequences == 1:
             # One after the other, each queued anew: another conversation gets its turn in between.

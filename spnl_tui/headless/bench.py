@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from spnl_tui.engine import protocol as wire
@@ -176,17 +177,18 @@ async def _measure(
             if isinstance(event, wire.ModelLoaded):
                 load_s = event.seconds
     status.show(f"{name}: decoding…")
+    ask = partial(_ask, engine, model, plan)
     messages = [Message("user", _STORY)]
-    text, first = await _ask(engine, model, messages, _DECODE_TOKENS)
+    text, first = await ask(messages, _DECODE_TOKENS)
     messages += [Message("assistant", text), Message("user", _GO_ON)]
-    _, second = await _ask(engine, model, messages, 8)
+    _, second = await ask(messages, 8)
     memory = _memory(engine)
     prefill = {}
     for tokens in prefills:
         if tokens + _DECODE_TOKENS > plan.context:
             continue
         status.show(f"{name}: reading {tokens:,} tokens…")
-        _, end = await _ask(engine, model, [Message("user", _words(tokens))], 1)
+        _, end = await ask([Message("user", _words(tokens))], 1)
         assert end.timing.prefill_s is not None
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
         # A runner that has grown is renewed when it is idle: then there may be none, or a small one.
@@ -220,11 +222,17 @@ def _words(tokens: int) -> str:
 
 
 async def _ask(
-    engine: Engine, model: LocalModel, messages: list[Message], tokens: int
+    engine: Engine, model: LocalModel, plan: LoadPlan, messages: list[Message], tokens: int
 ) -> tuple[str, wire.ReplyFinished]:
+    """Of a base model, the text that follows the messages."""
     text = ""
     sampling = Sampling(temperature=0, max_tokens=tokens)
-    async with aclosing(engine.generate_chat(model, messages, sampling)) as events:
+    if plan.completion_only:
+        prompt = "".join(message.content for message in messages)
+        asked = engine.generate_completion(model, [prompt], sampling)
+    else:
+        asked = engine.generate_chat(model, messages, sampling)
+    async with aclosing(asked) as events:
         async for event in events:
             if isinstance(event, wire.ReplyChunk):
                 text += event.text

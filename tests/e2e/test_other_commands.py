@@ -14,6 +14,7 @@ import pytest
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import to_json_text
+from tests.support.gguf_maker import make_gguf
 
 COMMAND = (sys.executable, "-m", "spnl_tui")
 
@@ -206,3 +207,9 @@ def test_bench_against_llama_cpp_says_how_to_get_it(starter_gguf: Path) -> None:
     result = spnl("bench", starter_gguf, "--against", "llama.cpp", PYTHONPATH=os.getcwd())
     assert result.returncode == 1
     assert "pip install llama-cpp-python" in result.stderr
+
+
+def test_bench_has_a_base_model_continue_a_text(tmp_path: Path) -> None:
+    result = spnl("bench", make_gguf(tmp_path / "base.gguf", template=None), "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["results"][0]["decode_tokens_per_s"] > 0

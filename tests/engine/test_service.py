@@ -53,6 +53,20 @@ async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> 
         assert kinds(await chat(engine, MODEL, "hello"))[0] == "PrefillProgressed"
 
 
+async def test_a_base_model_refuses_to_chat_before_it_is_loaded(paths: Paths) -> None:
+    async with fake_engine(paths, lambda model: fake_plan(completion_only=True)) as engine:
+        events = await chat(engine, MODEL, "hello", n=2)
+        assert [
+            (event.kind, event.candidate) for event in events if isinstance(event, wire.RequestFailed)
+        ] == [
+            ("template", 0),
+            ("template", 1),
+        ]
+        assert kinds(events) == ["RequestFailed"]
+        async with aclosing(engine.generate_completion(MODEL, ["hello"], GREEDY)) as completing:
+            assert kinds([event async for event in completing])[0] == "LoadProgressed"
+
+
 @pytest.mark.parametrize("every_core", [True, False])
 async def test_it_is_known_while_a_reply_needs_every_core(paths: Paths, every_core: bool) -> None:
     async with fake_engine(paths, lambda model: fake_plan(every_core=every_core)) as engine:
