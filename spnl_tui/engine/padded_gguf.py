@@ -97,7 +97,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
         "embedding_length": padding.width.after,
         "feed_forward_length": padding.feed_forward.after,
         "attention.head_count": padding.heads,
-        "attention.layer_norm_rms_epsilon": epsilon.value * padding.epsilon,
+        "attention.layer_norm_rms_epsilon": epsilon.value * padding.share,
     }
     for key, number in changed.items():
         _put(shard.metadata, known[f"{architecture}.{key}"], number)

@@ -9,7 +9,8 @@ long as a load takes.
 
 Gemma 3 multiplies its embedding by the root of the width, and so makes its whole residual stream larger: what
 its norms behind attention and feed-forward add grows alike, and the norms before take it back, with the same
-weights as elsewhere and an epsilon that stays. (Behind it would have to shrink by a tenth, from 0.000001.)
+weights as elsewhere. For those the epsilon should stay. But they see large numbers, of which it is nothing,
+and the norms behind see small ones, down to some millionths in the square: those are put right.
 """
 
 from __future__ import annotations
@@ -62,8 +63,6 @@ class Padding:
     """A part are the query heads that share a key. Each gets more: keys and values stay as they are."""
     keys: Extent
     """A part is a head."""
-    epsilon: float
-    """What that of the norms is multiplied by."""
 
     @property
     def heads(self) -> int:
@@ -72,7 +71,7 @@ class Padding:
 
     @property
     def share(self) -> float:
-        """Of the width that is not padding: what the mean of the squares is multiplied by."""
+        """Of the width that is not padding: what the mean of the squares is multiplied by, and so epsilon."""
         return self.width.before / self.width.after
 
     @property
@@ -112,7 +111,6 @@ def find_padding(facts: ModelFacts) -> Padding | None:
         feed_forward=Extent(1, feed_forward, _multiple(feed_forward)),
         queries=Extent(kv_heads, group * head, wider * head),
         keys=Extent(kv_heads, head, head),
-        epsilon=1.0 if facts.architecture == "gemma3" else width / wide,
     )
     grown = {padding.width.growth, padding.feed_forward.growth, padding.queries.growth}
     if grown == {1.0} or max(grown) > _MOST or (wider > group and group * head % _BLOCK):
@@ -146,7 +144,7 @@ def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
         embedding_width=padding.width.after,
         feed_forward_width=padding.feed_forward.after,
         heads=padding.heads,
-        norm_epsilon=(facts.norm_epsilon or 0.0) * padding.epsilon,
+        norm_epsilon=(facts.norm_epsilon or 0.0) * padding.share,
         tensors=tuple(each for group in facts.tensors for each in padded(group)),
     )
 

@@ -15,12 +15,13 @@ import pytest
 from benchmarks.verdicts import measure
 from spnl_tui.engine.load_plan import plan_load, runner_environment
 from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.models.memory import memory_on
 from spnl_tui.models.padding import find_padding, padded_facts
 from spnl_tui.models.support import missing_config
-from tests.support.gguf_maker import make_gguf, make_sharded_gguf
+from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 from tests.support.logprobs import ask_for_logprobs
 from tests.support.requantize import requantize
 from tests.unit.test_padding import GEMMA, NARROW, QWEN
@@ -65,6 +66,23 @@ async def test_made_models_compute_the_same(shape: dict[str, Any], tmp_path: Pat
     path = make_gguf(tmp_path / "m.gguf", **{**shape, **floats})
     plain, padded = [await logprobs(path, padded=padded) for padded in (False, True)]
     assert len(plain) > 0
+    assert padded == pytest.approx(plain, abs=1e-4)
+
+
+async def test_norms_of_small_numbers_compute_the_same(tmp_path: Path) -> None:
+    """As in the real Gemma 3 270M: what its norms behind see is so small that epsilon counts."""
+    spec = GgufSpec(
+        **GEMMA, matrix="F32", embedding="F32", metadata={"gemma3.attention.layer_norm_rms_epsilon": 0.01}
+    )
+    behind = ("post_attention_norm.weight", "post_ffw_norm.weight")
+    tensors = [
+        dataclasses.replace(tensor, fill=3.0) if tensor.name.endswith(behind) else tensor
+        for tensor in tensors_of(spec)
+    ]
+    path = tmp_path / "m.gguf"
+    write_gguf(path, metadata_of(spec), tensors, 0)
+    plain, padded = [await logprobs(path, padded=padded) for padded in (False, True)]
+    assert min(plain) < -1  # the embedding alone would foretell every token
     assert padded == pytest.approx(plain, abs=1e-4)
 
 
