@@ -112,6 +112,12 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
 
+    prefix_cache = wish.prefix_cache
+    if prefix_cache and on_cpu and _outgrows_window(facts, wish):
+        prefix_cache = 0
+        window = f"{facts.sliding_window:,}"
+        reasons.append(f"no prefix cache, with which mistral.rs errs beyond a window of {window} tokens")
+
     def memory(tokens: int) -> MemoryEstimate:
         if gpu is not None:
             return memory_on_gpu(form.facts, form.in_situ, tokens)
@@ -120,7 +126,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
             form.in_situ,
             tokens,
             kv_element_bytes=machine.kv_element_bytes,
-            prefix_cache=wish.prefix_cache > 0,
+            prefix_cache=prefix_cache > 0,
             vnni=machine.vnni,
         )
         return replace(estimate, loading=estimate.loading + form.copy_bytes)
@@ -146,7 +152,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         threads=threads,
         in_situ_quantization=form.in_situ,
         pad_rows=form.pad_rows,
-        prefix_cache=wish.prefix_cache,
+        prefix_cache=prefix_cache,
         paged_attention=paged,
         paged_tokens=tokens if paged else None,
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
@@ -162,6 +168,16 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
+
+
+def _outgrows_window(facts: ModelFacts, wish: LoadOverrides) -> bool:
+    """Whether a conversation can grow longer than the window that some layers attend to.
+
+    Of those layers mistral.rs keeps the window's keys and values only. Where it goes on from them, it makes
+    the mask as if it had all that came before (layers_masker.rs, make_swa_mask): what follows is nonsense.
+    """
+    longest = wish.context or facts.context_length
+    return bool(facts.sliding_window) and (longest is None or longest > (facts.sliding_window or 0))
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:

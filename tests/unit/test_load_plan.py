@@ -117,6 +117,19 @@ def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any)
     assert half == whole / 2
 
 
+@pytest.mark.parametrize(
+    ("window", "context", "kept"),
+    [(None, None, 16), (512, None, 0), (512, 513, 0), (512, 512, 16), (2048, None, 16)],
+)
+def test_no_prefix_cache_where_a_conversation_can_outgrow_the_window(
+    facts: Any, window: int | None, context: int | None, kept: int
+) -> None:
+    model = facts(sliding_window=window)  # of 2,048 tokens of context
+    plan = plan_load(model, LAPTOP, LoadOverrides(context=context))
+    assert plan.prefix_cache == kept
+    assert ("window" in str(plan)) == (not kept)
+
+
 def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
     """Without them the kernel takes longer to hand out memory for their copies than the engine to compute."""
     sparse = facts(architecture="qwen3moe", experts=4)
