@@ -113,7 +113,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     reasons.extend(form.reasons)
 
     prefix_cache = wish.prefix_cache
-    if prefix_cache and on_cpu and _outgrows_window(facts, wish):
+    if prefix_cache and on_cpu and facts.outgrows_window(wish.context or facts.context_length):
         prefix_cache = 0
         window = f"{facts.sliding_window:,}"
         reasons.append(f"no prefix cache, with which mistral.rs errs beyond a window of {window} tokens")
@@ -168,16 +168,6 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
-
-
-def _outgrows_window(facts: ModelFacts, wish: LoadOverrides) -> bool:
-    """Whether a conversation can grow longer than the window that some layers attend to.
-
-    Of those layers mistral.rs keeps the window's keys and values only. Where it goes on from them, it makes
-    the mask as if it had all that came before (layers_masker.rs, make_swa_mask): what follows is nonsense.
-    """
-    longest = wish.context or facts.context_length
-    return bool(facts.sliding_window) and (longest is None or longest > (facts.sliding_window or 0))
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:

@@ -93,6 +93,15 @@ class ModelFacts:
         tokenizer, is none of it."""
         return 8 * sum(group.bytes for group in self.tensors) / self.parameters if self.parameters else 0.0
 
+    def outgrows_window(self, longest: int | None) -> bool:
+        """Whether a conversation of so many tokens, if that is known, is longer than a window of attention.
+
+        Of layers that have one mistral.rs keeps the window's keys and values only. Where a prompt goes on
+        from those in the prefix cache, it makes the mask as if it had all that came before (layers_masker.rs,
+        make_swa_mask): what follows is nonsense, so there must be no such cache.
+        """
+        return self.sliding_window is not None and (longest is None or longest > self.sliding_window)
+
     def kv_cache_bytes(self, tokens: int, element_bytes: int) -> int | None:
         """Memory of a KV cache that holds `tokens`: keys and values of every KV head of every layer."""
         if self.kv_heads_total is None or self.key_width is None or self.value_width is None:

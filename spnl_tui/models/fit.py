@@ -273,13 +273,15 @@ def _longest_context(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int, available: float
 ) -> int | None:
     """The longest multiple of 512 below `context` that fits, and is worth having."""
-    least = _memory(facts, machine, gpu, in_situ, 512)
-    step = _memory(facts, machine, gpu, in_situ, 1024).total - least.total
-    if step <= 0 or least.peak > available:
-        return None
-    steps = 1 + int((available - least.total) // step)
-    longest = min(steps * 512, context)
-    return longest if longest >= 1024 else None
+    # In steps of 512; the first is taken to fit, and the last not to.
+    fitting, too_long = 1, -(-context // 512)
+    while too_long - fitting > 1:
+        middle = (fitting + too_long) // 2
+        if _memory(facts, machine, gpu, in_situ, 512 * middle).peak <= available:
+            fitting = middle
+        else:
+            too_long = middle
+    return 512 * fitting if fitting > 1 else None
 
 
 def _gb(count: float) -> str:

@@ -27,6 +27,8 @@ _BUFFERS = 15_000_000
 """What any prompt takes, whatever the model."""
 _PASS = 512
 """So many tokens of a prompt are computed at a time."""
+_PAIR_BYTES = 10
+"""What a prompt that is computed in one piece takes for each pair of its tokens, for the masks."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _GPU_PROGRAM = 700_000_000
@@ -50,7 +52,7 @@ class MemoryEstimate:
     """The most that loading may take for a moment, without the KV cache: an upper bound, since how far
     in-situ quantization lags behind reading depends on the machine."""
     working: int = 0
-    """Buffers that are needed while a prompt is read."""
+    """Buffers that are needed while a prompt is read; of the whole context where it is not read in steps."""
 
     @property
     def total(self) -> int:
@@ -112,13 +114,23 @@ def estimate_memory(
     kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
     if kv_cache is not None and prefix_cache:
         kv_cache *= 2
-    return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), _working(facts, context))
+    # Without that cache a prompt is not read in steps (engine/prefill.py).
+    pass_tokens = min(context, _PASS) if prefix_cache else context
+    working = _working(facts, pass_tokens)
+    if not prefix_cache:
+        working += _PAIR_BYTES * context**2
+    return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), working)
 
 
 def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context: int) -> MemoryEstimate:
     """The same on the processor of this machine."""
     return estimate_memory(
-        facts, in_situ, context, kv_element_bytes=machine.kv_element_bytes, vnni=machine.vnni
+        facts,
+        in_situ,
+        context,
+        kv_element_bytes=machine.kv_element_bytes,
+        prefix_cache=not facts.outgrows_window(context),
+        vnni=machine.vnni,
     )
 
 
@@ -136,13 +148,12 @@ def _on_gpu(group: TensorGroup, in_situ: str | None) -> int:
     return group.bytes if type == group.type else int(group.elements * KERNELS[type].bytes_per_element)
 
 
-def _working(facts: ModelFacts, context: int) -> int:
-    """What a pass over a part of a prompt takes: its activations, in 32 bits, and experts.
+def _working(facts: ModelFacts, tokens: int) -> int:
+    """What a pass over so many tokens of a prompt takes: its activations, in 32 bits, and experts.
 
     All experts of one tensor are widened to 32 bits, and those that a token uses are copied for each token.
     MXFP4 alone is used as it is stored, and a tensor of it copied (mistralrs-quant/src/mxfp4/mod.rs).
     """
-    tokens = min(context, _PASS)
     longest_row = max((group.row for group in facts.tensors if group.role == "matrix"), default=0)
     activations = 4 * tokens * (3 * longest_row + 2 * (facts.embedding_width or 0))
     experts = [group for group in facts.tensors if group.role == "experts"]

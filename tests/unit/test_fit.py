@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spnl_tui.engine.load_plan import plan_load
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.fit import Calibration, assess
 from spnl_tui.models.gguf import read_file_facts
@@ -131,6 +132,22 @@ class TestFits:
         assert estimate_memory(model, None, 1000).kv_cache == 2 * 1024 * 3 * 2 * 128 * 4
         assert estimate_memory(model, None, 1000, prefix_cache=False).kv_cache == 1024 * 3 * 2 * 128 * 4
 
+    def test_a_prompt_in_one_piece_takes_what_its_masks_take(self, facts: Any) -> None:
+        """A window forbids the prefix cache, and so steps. Gemma 3 270M took 1,167 MB for 8,001 tokens."""
+        shape = {
+            "layers": 18,
+            "feed_forward": 2048,
+            "width": 768,
+            "heads": 4,
+            "kv_heads": 1,
+            "head_width": 256,
+        }
+        model = facts(**shape, architecture="gemma3", sliding_window=512, context=32768)
+        estimate = estimate_memory(model, None, 8001, kv_element_bytes=2, prefix_cache=False)
+        assert (estimate.working + (estimate.kv_cache or 0)) / 1e6 == pytest.approx(1167, rel=0.15)
+        verdict, plan = assess(model, LAPTOP, 8192), plan_load(model, LAPTOP)
+        assert verdict.memory.total == plan.memory.total
+
     def test_experts_are_copied_for_each_token_of_a_prompt(self, facts: Any) -> None:
         """Measured: 512 tokens of a model with 2 of 8 experts of 1,024 by 1,024 took 2.1 GB for each 256."""
         shape = {"architecture": "qwen3moe", "experts": 8, "width": 1024, "feed_forward": 1024, "heads": 8}
@@ -163,6 +180,15 @@ class TestFits:
         assert f"{verdict.longest_context:,}" in verdict.fits.words
         assert assess(model, small, verdict.longest_context).fits.level == "yes"
         assert assess(model, small, verdict.longest_context + 2048).fits.level == "no"
+
+    def test_the_context_that_fits_does_fit(self, facts: Any) -> None:
+        """Also where memory grows faster than the context."""
+        model = facts(architecture="gemma3", sliding_window=512, context=32768)
+        machine = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=700_000_000)
+        longest = assess(model, machine, 16384).longest_context
+        assert longest is not None
+        assert assess(model, machine, longest).fits.level == "yes"
+        assert assess(model, machine, longest + 512).fits.level == "no"
 
     def test_no_context_helps_weights_that_are_too_large(self, facts: Any) -> None:
         tiny = Machine(cores=1, fast_cores=1, memory_total=10**8, memory_available=10**7)
