@@ -52,7 +52,7 @@ class Growth:
 
         If that is not known, it is expected to be like the last one, and somewhat longer.
         """
-        tokens = self._tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
+        tokens = self.tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
         need = self._need(min(tokens, self._plan.context))
         # A new process can do no better than to load and to serve this.
         return memory + need > max(_GROWTH * self._estimate(), self._loaded + 2 * need)
@@ -61,7 +61,7 @@ class Growth:
         """Tokens whose keys and values there is still memory for; None if their size is not known."""
         if not (each := self._token_bytes()):
             return None
-        tokens = min(self._tokens(prompt), self._plan.context)
+        tokens = min(self.tokens(prompt), self._plan.context)
         buffers = self._plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
         return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
 
@@ -79,7 +79,7 @@ class Growth:
         """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
-    def _tokens(self, prompt: Prompt) -> int:
+    def tokens(self, prompt: Prompt) -> int:
         """About how many tokens this prompt has."""
         return int(_characters(prompt) * self._tokens_per_character)
 

@@ -57,6 +57,9 @@ class LoadPlan:
     pad_rows: bool = False
     """Whether rows are filled up with zeros (models/padding.py)."""
     prefix_cache: int
+    window: int | None = None
+    """Tokens that some layers attend to, if conversations can grow longer, and go on from the prefix cache
+    only until then (windows.py)."""
     paged_attention: bool
     paged_tokens: int | None = None
     """Of all requests and the prefix cache together; their keys and values are given memory at once."""
@@ -112,11 +115,15 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
 
-    prefix_cache = wish.prefix_cache
-    if prefix_cache and on_cpu and facts.outgrows_window(wish.context or facts.context_length):
-        prefix_cache = 0
-        window = f"{facts.sliding_window:,}"
-        reasons.append(f"no prefix cache, with which mistral.rs errs beyond a window of {window} tokens")
+    prefix_cache, window = wish.prefix_cache, None
+    outgrown = on_cpu and facts.outgrows_window(wish.context or facts.context_length)
+    if prefix_cache and outgrown:
+        if _can_be_marked(facts, wish):
+            window = facts.sliding_window
+            reasons.append(f"beyond {window:,} tokens, a window of its layers, each prompt is read anew")
+        else:
+            prefix_cache = 0
+            reasons.append(f"each prompt is read anew: its layers have a window of {facts.sliding_window:,}")
 
     def memory(tokens: int) -> MemoryEstimate:
         if gpu is not None:
@@ -127,6 +134,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
             tokens,
             kv_element_bytes=machine.kv_element_bytes,
             prefix_cache=prefix_cache > 0,
+            in_steps=prefix_cache > 0 and not outgrown,
             vnni=machine.vnni,
         )
         return replace(estimate, loading=estimate.loading + form.copy_bytes)
@@ -153,6 +161,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         in_situ_quantization=form.in_situ,
         pad_rows=form.pad_rows,
         prefix_cache=prefix_cache,
+        window=window,
         paged_attention=paged,
         paged_tokens=tokens if paged else None,
         # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
@@ -168,6 +177,13 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
+
+
+def _can_be_marked(facts: ModelFacts, wish: LoadOverrides) -> bool:
+    """Whether the chat template will be ours, which knows the marks (pooled.load_command)."""
+    if wish.template is not None and wish.template.text:
+        return True
+    return facts.format == "gguf" and facts.chat_template is not None
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:

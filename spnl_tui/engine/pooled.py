@@ -309,8 +309,13 @@ class PooledModel:
         process = self._process
         if process is None or not self._said or not self.plan.prefix_cache or turns.wanted:
             return
-        self._seed_ready = None
         command_id = process.next_id()
+        command = wire.Chat(
+            id=command_id, messages=self._said, sampling=Sampling(temperature=0.0, max_tokens=1)
+        )
+        if self.plan.window is not None and self._growth.tokens(command) > self.plan.window // 2:
+            return  # it is, or will soon be, read anew all the same
+        self._seed_ready = None
         events = process.subscribe(command_id)
 
         async def stop() -> None:
@@ -319,9 +324,6 @@ class PooledModel:
 
         stopping = asyncio.create_task(stop())
         try:
-            command = wire.Chat(
-                id=command_id, messages=self._said, sampling=Sampling(temperature=0.0, max_tokens=1)
-            )
             room = self._growth.prefill_room(self.memory_bytes(), command)
             await process.send(replace(command, prefill_room=room))
             while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
@@ -372,6 +374,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         device=plan.device,
         max_sequences=plan.max_sequences,
         prefix_cache=plan.prefix_cache,
+        window=plan.window,
         paged_attention=plan.paged_attention,
         paged_tokens=plan.paged_tokens,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),

@@ -59,6 +59,8 @@ class Load:
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
     max_sequences: int = 1
     prefix_cache: int = 16
+    window: int | None = None
+    """Tokens that some layers attend to, where a conversation can grow longer (windows.py)."""
     paged_attention: bool | None = None
     paged_tokens: int | None = None
     """How many tokens' keys and values paged attention takes memory for; None: as mistral.rs likes."""

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from spnl_tui.engine.following import follow
 from spnl_tui.engine.pipeline import MODEL, grammar_arguments, make_pipeline, sampling_arguments
 from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
 from spnl_tui.engine.stops import StopFilter
+from spnl_tui.engine.windows import apart_from_cache, outgrows
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Runner:
         self._continuable = False
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
+        self._window: int | None = None
         self._prefixes = PrefixMemory()
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
@@ -91,6 +93,7 @@ class Runner:
         self._raw = command.chat_template == wire.RAW_TEMPLATE
         self._continuable = is_continuable(command.chat_template)
         self._stop = command.stop
+        self._window = command.window
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         template_tokens = None
@@ -187,12 +190,16 @@ class Runner:
         go_on: bool = False,
     ) -> None:
         started = time.monotonic()
-        sent = messages if go_on else self._as_sent(messages, command.sampling)
-        for _ in self._prefill(command.id, sent, command.prefill_room):
+        counts = [self._count(as_read(message.content)) for message in messages]
+        if self._stepped_prefill and outgrows(counts, self._window):
+            sent = apart_from_cache(messages, counts, self._window)
+        else:
+            sent = messages if go_on else self._as_sent(messages, command.sampling)
+        for _ in self._prefill(command.id, sent, counts, command.prefill_room):
             if command.id in self._cancelled:
                 self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
                 return
-        begun = Continuation.of(messages) if go_on else None
+        begun = Continuation.of(sent) if go_on else None
 
         def stream() -> Iterator[Any]:
             if begun is None:
@@ -224,20 +231,21 @@ class Runner:
             return messages
         return self._prefixes.as_sent(messages)
 
-    def _prefill(self, request_id: int, messages: tuple[Message, ...], room: int | None) -> Iterator[None]:
+    def _prefill(
+        self, request_id: int, messages: tuple[Message, ...], counts: Sequence[int], room: int | None
+    ) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
 
         A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
         each with one token of reply, cost about the same in all and do both.
         """
-        counts = [self._count(as_read(message.content)) for message in messages]
         total = sum(counts)
         limit = self._loaded().max_sequence_length()
         if limit is not None and total >= limit:
             # Said before the first step: the engine would say it only after the last.
             raise PromptTooLong(total, limit)
         self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
-        if self._stepped_prefill:
+        if self._stepped_prefill and not outgrows(counts, self._window):
             known = self._prefixes.known(messages)
             for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield

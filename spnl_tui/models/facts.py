@@ -96,9 +96,7 @@ class ModelFacts:
     def outgrows_window(self, longest: int | None) -> bool:
         """Whether a conversation of so many tokens, if that is known, is longer than a window of attention.
 
-        Of layers that have one mistral.rs keeps the window's keys and values only. Where a prompt goes on
-        from those in the prefix cache, it makes the mask as if it had all that came before (layers_masker.rs,
-        make_swa_mask): what follows is nonsense, so there must be no such cache.
+        On a CPU it must not go on from the prefix cache then: engine/windows.py says why.
         """
         return self.sliding_window is not None and (longest is None or longest > self.sliding_window)
 

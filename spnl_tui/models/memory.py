@@ -72,11 +72,12 @@ def estimate_memory(
     *,
     kv_element_bytes: int = 4,
     prefix_cache: bool = True,
+    in_steps: bool = True,
     vnni: bool = True,
 ) -> MemoryEstimate:
     """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens.
 
-    `vnni`: see Machine.
+    `in_steps` is whether a long prompt is read in steps (engine/prefill.py); `vnni`: see Machine.
     """
     tied = all(group.role != "output" for group in facts.tensors)
     weights = stored = plain = made = 0.0
@@ -114,22 +115,23 @@ def estimate_memory(
     kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
     if kv_cache is not None and prefix_cache:
         kv_cache *= 2
-    # Without that cache a prompt is not read in steps (engine/prefill.py).
-    pass_tokens = min(context, _PASS) if prefix_cache else context
-    working = _working(facts, pass_tokens)
-    if not prefix_cache:
+    working = _working(facts, min(context, _PASS) if in_steps else context)
+    if not in_steps:
         working += _PAIR_BYTES * context**2
     return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), working)
 
 
 def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context: int) -> MemoryEstimate:
     """The same on the processor of this machine."""
+    outgrown = facts.outgrows_window(context)
+    chats = facts.format == "gguf" and facts.chat_template is not None
     return estimate_memory(
         facts,
         in_situ,
         context,
         kv_element_bytes=machine.kv_element_bytes,
-        prefix_cache=not facts.outgrows_window(context),
+        prefix_cache=chats or not outgrown,
+        in_steps=not outgrown,
         vnni=machine.vnni,
     )
 

@@ -143,7 +143,7 @@ class TestFits:
             "head_width": 256,
         }
         model = facts(**shape, architecture="gemma3", sliding_window=512, context=32768)
-        estimate = estimate_memory(model, None, 8001, kv_element_bytes=2, prefix_cache=False)
+        estimate = estimate_memory(model, None, 8001, kv_element_bytes=2, prefix_cache=False, in_steps=False)
         assert (estimate.working + (estimate.kv_cache or 0)) / 1e6 == pytest.approx(1167, rel=0.15)
         verdict, plan = assess(model, LAPTOP, 8192), plan_load(model, LAPTOP)
         assert verdict.memory.total == plan.memory.total
@@ -184,7 +184,7 @@ class TestFits:
     def test_the_context_that_fits_does_fit(self, facts: Any) -> None:
         """Also where memory grows faster than the context."""
         model = facts(architecture="gemma3", sliding_window=512, context=32768)
-        machine = Machine(cores=2, physical_cores=2, memory_total=10**9, memory_available=700_000_000)
+        machine = Machine(cores=2, fast_cores=2, memory_total=10**9, memory_available=700_000_000)
         longest = assess(model, machine, 16384).longest_context
         assert longest is not None
         assert assess(model, machine, longest).fits.level == "yes"

@@ -121,13 +121,17 @@ def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any)
     ("window", "context", "kept"),
     [(None, None, 16), (512, None, 0), (512, 513, 0), (512, 512, 16), (2048, None, 16)],
 )
-def test_no_prefix_cache_where_a_conversation_can_outgrow_the_window(
+def test_a_conversation_that_can_outgrow_the_window(
     facts: Any, window: int | None, context: int | None, kept: int
 ) -> None:
+    """Without a template of ours, which knows marks, there is no prefix cache then."""
     model = facts(sliding_window=window)  # of 2,048 tokens of context
     plan = plan_load(model, LAPTOP, LoadOverrides(context=context))
-    assert plan.prefix_cache == kept
+    assert (plan.prefix_cache, plan.window) == (16, None if kept else window)
     assert ("window" in str(plan)) == (not kept)
+    base = plan_load(facts(sliding_window=window, template=None), LAPTOP, LoadOverrides(context=context))
+    assert (base.prefix_cache, base.window) == (kept, None)
+    assert ("window" in str(base)) == (not kept)
 
 
 def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:

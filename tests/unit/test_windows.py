@@ -1,0 +1,49 @@
+"""Prompts that go on from more than a window of tokens begin with none of what the prefix cache holds."""
+
+from __future__ import annotations
+
+from spnl_tui.engine.asking_again import AGAIN, as_read
+from spnl_tui.engine.windows import apart_from_cache, outgrows
+from spnl_tui.models.request import Message
+
+TALK = tuple(
+    Message(role, f"{role} {number}")
+    for number, role in enumerate(("system", "user", "assistant", "user", "assistant", "user"))
+)
+
+
+def test_what_the_template_adds_counts() -> None:
+    assert not outgrows([10, 10], None)
+    assert not outgrows([200, 216], 512)
+    assert outgrows([200, 217], 512)
+
+
+def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
+    counts = [1, 100, 100, 100, 100, 100]
+    assert apart_from_cache(TALK, counts, 1000) == TALK
+    # The first reply ended at 201 tokens, and what the template adds; the second at 401.
+    changed = apart_from_cache(TALK, counts, 400)
+    assert [message.content.startswith(AGAIN) for message in changed] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    changed = apart_from_cache(TALK, counts, 200)
+    assert [message.content.startswith(AGAIN) for message in changed] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert as_read(changed[1].content) == "\nuser 1"
+
+
+def test_a_reply_that_goes_on_was_in_the_cache_too() -> None:
+    changed = apart_from_cache(TALK[:5], [1, 100, 100, 100, 100], 400)
+    assert changed[3].content.startswith(AGAIN)
+    assert changed[4] == TALK[4]
