@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.hub import LoopbackHub
+from tests.support.idle import prompt_pilot
 from tests.ui.models_support import cache, fill
 from tests.ui.support import TempStore
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _prompt_pilot() -> Iterator[None]:
+    with prompt_pilot():
+        yield
 
 
 @pytest.fixture

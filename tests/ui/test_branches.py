@@ -11,7 +11,18 @@ from spnl_tui.conversations.store import Store
 from spnl_tui.ui.tree_screen import TreeScreen
 from spnl_tui.ui.widgets.turns import Reply, UserTurn
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, disk_error, ended, go_to, kept, until_kept, wait_until
+from tests.ui.support import (
+    Chat,
+    TempStore,
+    chat,
+    disk_error,
+    ended,
+    go_to,
+    kept,
+    told,
+    until_kept,
+    wait_until,
+)
 
 
 def shown_places(it: Chat) -> list[str]:
@@ -174,6 +185,7 @@ async def test_a_branch_is_deleted_and_comes_back(store: TempStore) -> None:
         await it.press("shift+delete")
         await wait_until(lambda: it.turns == [("user", "France?")])
         await until_kept(it, store, lambda stored: len(stored) == 1)
+        await wait_until(lambda: told(it))
         await it.press("alt+u")
         texts = ["France?", "Paris.", "Italy?", "Rome."]
         await wait_until(lambda: [text for _, text in it.turns] == texts)

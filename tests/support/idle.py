@@ -1,0 +1,79 @@
+"""When Textual's pilot goes on: as soon as the program has nothing left to do.
+
+Textual's own pilot rests until the process has used next to no processor for 20 ms, twice for each key, and
+most of what tests of the interface took was that. Here the event loop is asked as well: when nothing is ready
+to run, no timer is due within those 20 ms and no thread works for it, there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from textual import app, pilot
+from textual._wait import SLEEP_GRANULARITY, SLEEP_IDLE
+
+_LOOK_S = 0.004
+_WAITING = ("MainThread", "asyncio_", "ThreadPoolExecutor", "store-", "Thread-")
+"""Threads that work only for a future, which is known here, or serve the loopback hub."""
+
+_futures: set[asyncio.Future[Any]] = set()
+"""What threads are working at, for an event loop."""
+
+
+@contextmanager
+def prompt_pilot() -> Iterator[None]:
+    """Within, pilots go on as soon as there is nothing to wait for."""
+    in_executor = asyncio.BaseEventLoop.run_in_executor
+
+    def run_in_executor(self: asyncio.BaseEventLoop, *args: Any) -> asyncio.Future[Any]:
+        future = in_executor(self, *args)
+        _futures.add(future)
+        future.add_done_callback(_futures.discard)
+        return future
+
+    with (
+        patch.object(asyncio.BaseEventLoop, "run_in_executor", run_in_executor),
+        patch.object(app, "wait_for_idle", wait_for_idle),
+        patch.object(pilot, "wait_for_idle", wait_for_idle),
+    ):
+        yield
+
+
+async def wait_for_idle(min_sleep: float = 0, max_sleep: float = 1) -> None:
+    """In place of Textual's function of this name. `min_sleep` is in vain: there is no need to guess."""
+    end = time.monotonic() + max_sleep
+    while True:
+        processor = time.process_time()
+        if await _has_nothing_to_do(within=SLEEP_GRANULARITY):
+            return
+        # Then it is as with Textual: timers may follow each other, and a thread may wait for the test.
+        if time.process_time() - processor < SLEEP_IDLE or time.monotonic() >= end:
+            return
+
+
+async def _has_nothing_to_do(within: float) -> bool:
+    """Whether the event loop comes to rest, at the latest so many seconds from now."""
+    loop: Any = asyncio.get_running_loop()
+    end = loop.time() + within
+    quiet_turns = 0
+    while (now := loop.time()) < end:
+        await asyncio.sleep(0)
+        quiet_turns = 0 if loop._ready else quiet_turns + 1
+        if quiet_turns < 3:  # what comes by a socket, or from a thread, is ready one turn later
+            continue
+        due = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=end)
+        if due >= end and not _futures and not _other_threads():
+            return True
+        await asyncio.sleep(max(0.0, min(due - now, end - now, _LOOK_S)))
+        quiet_turns = 0
+    return False
+
+
+def _other_threads() -> bool:
+    return any(not thread.name.startswith(_WAITING) for thread in threading.enumerate())
