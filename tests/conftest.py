@@ -26,6 +26,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs the real model is marked `alone`: it uses all processors, and much of it measures time.
+
+    Below tests/unit and tests/hub the model's file is only read.
+    """
+    for item in items:
+        if "starter_gguf" in getattr(item, "fixturenames", ()) and item.path.parent.name in ("e2e", "engine"):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture(autouse=True)
 def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"

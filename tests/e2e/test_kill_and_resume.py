@@ -8,7 +8,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.support.kills import kills
+
+pytestmark = pytest.mark.alone
 
 
 def test_kill_9_at_random_moments_costs_at_most_the_last_second(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from benchmarks.architectures import try_model
 from tests.support.requantize import requantize, to_safetensors
 from tests.support.safetensors_maker import ARCHITECTURES, make_safetensors
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 async def test_every_safetensors_architecture_that_runs_streams(architecture: str, tmp_path: Path) -> None:

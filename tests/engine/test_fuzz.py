@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.fuzz_runner import fuzz
+
+pytestmark = pytest.mark.alone
 
 
 async def test_a_damaged_model_ends_in_a_clear_error_or_loads(tmp_path: Path) -> None:

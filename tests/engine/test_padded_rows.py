@@ -26,9 +26,10 @@ from tests.support.logprobs import ask_for_logprobs
 from tests.support.requantize import requantize
 from tests.unit.test_padding import GEMMA, NARROW, QWEN
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="rows are padded on Linux only: nothing to test"
-)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only: nothing to test"),
+]
 
 
 async def logprobs(path: Path, *, padded: bool) -> list[float]:

@@ -19,6 +19,8 @@ from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 from tests.support.gguf_maker import make_gguf
 
+pytestmark = pytest.mark.alone
+
 LONG = Message("user", " ".join(f"word{number}" for number in range(200)))
 
 

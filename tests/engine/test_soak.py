@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.soak import make_models, soak
 from spnl_tui.paths import Paths
 
 SEED = 5
+
+pytestmark = pytest.mark.alone
 
 
 async def test_whatever_happens_every_request_ends_and_nothing_is_left(tmp_path: Path, paths: Paths) -> None:

@@ -14,6 +14,8 @@ from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from tests.support.gguf_maker import ARCHITECTURES, make_gguf, make_sharded_gguf
 
+pytestmark = pytest.mark.alone
+
 # Large enough that the program itself is not all that is measured.
 SHAPE: dict[str, Any] = {"layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "vocabulary": 8192}
 
