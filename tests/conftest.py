@@ -18,6 +18,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 for _name in [name for name in os.environ if name.startswith(("MISTRALRS_", "SPNL_"))]:
     del os.environ[_name]
+# Hundreds of child processes would compile the program anew, which is a third of what one takes to start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says something of the machine, and nothing of the code.
 hypothesis.settings.register_profile(
