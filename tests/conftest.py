@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -53,6 +54,10 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(home / folder))
     for name in ("HF_TOKEN", "MISTRALRS_HF_TOKEN", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    # The first runner of a test throws one token away and not, as on a new machine, up to thirty-two.
+    launches = home / ".local/state/spnl-chat/launches"
+    launches.parent.mkdir(parents=True)
+    launches.write_text("0")
 
 
 @pytest.fixture
@@ -65,6 +70,18 @@ def paths(tmp_path: Path) -> Paths:
 def starter_gguf() -> Path:
     """The real SmolLM2-135M-Instruct as GGUF (Q4_1)."""
     return starter_file()
+
+
+@pytest.fixture(scope="session")
+def requantized(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The real model with every matrix in the type that is asked for, made once for all tests."""
+    from tests.support.requantize import requantize
+
+    @functools.cache
+    def make(type: str) -> Path:
+        return requantize(starter_gguf, tmp_path_factory.mktemp(type) / "m.gguf", type)
+
+    return make
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.requantize import requantize
 from tests.support.stored import finished_replies
 from tests.support.terminal import Terminal
 from tests.support.waiting import is_running
@@ -61,9 +61,10 @@ def test_three_candidates_of_which_the_second_is_picked(
 
 @both_sizes
 def test_two_quantizations_are_compared_and_judged(
-    starter_gguf: Path, tmp_path: Path, columns: int, rows: int
+    starter_gguf: Path, requantized: Callable[[str], Path], tmp_path: Path, columns: int, rows: int
 ) -> None:
-    other = requantize(starter_gguf, tmp_path / "second.Q8_0.gguf", "Q8_0")
+    other = tmp_path / "second.Q8_0.gguf"
+    other.hardlink_to(requantized("Q8_0"))
     with start(starter_gguf, tmp_path, columns, rows, 0) as terminal:
         terminal.wait_for("Ask something", 60)
         terminal.send(f"/compare {starter_gguf} {other} -- Name the capital of France." + ENTER)

@@ -6,12 +6,13 @@ prints all of it as a table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks.architectures import try_model
-from tests.support.requantize import requantize, to_safetensors
+from tests.support.requantize import to_safetensors
 from tests.support.safetensors_maker import ARCHITECTURES, make_safetensors
 
 pytestmark = pytest.mark.alone
@@ -25,15 +26,17 @@ async def test_every_safetensors_architecture_that_runs_streams(architecture: st
     assert outcome.tokens > 1
 
 
-async def test_gguf_and_safetensors_of_one_model_reply_alike(starter_gguf: Path, tmp_path: Path) -> None:
-    gguf = await try_model(requantize(starter_gguf, tmp_path / "m.gguf", "F16"), in_situ="none", tokens=32)
+async def test_gguf_and_safetensors_of_one_model_reply_alike(
+    starter_gguf: Path, requantized: Callable[[str], Path], tmp_path: Path
+) -> None:
+    gguf = await try_model(requantized("F16"), in_situ="none", tokens=32)
     safetensors = await try_model(to_safetensors(starter_gguf, tmp_path / "m"), in_situ="none", tokens=32)
     assert gguf.text == safetensors.text
     assert "Paris" in gguf.text
 
 
 @pytest.mark.parametrize("type", ["Q4_0", "Q8_0"])
-async def test_the_real_model_in_another_quantization(type: str, starter_gguf: Path, tmp_path: Path) -> None:
-    outcome = await try_model(requantize(starter_gguf, tmp_path / "m.gguf", type), tokens=16)
+async def test_the_real_model_in_another_quantization(type: str, requantized: Callable[[str], Path]) -> None:
+    outcome = await try_model(requantized(type), tokens=16)
     assert outcome.error is None
     assert "Paris" in outcome.text

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.logprobs import ask_for_logprobs
-from tests.support.requantize import requantize
 
 
-async def test_the_real_model_says_the_same(starter_gguf: Path, tmp_path: Path) -> None:
-    path = requantize(starter_gguf, tmp_path / "m.gguf", "F32")  # weights that round nothing by themselves
+async def test_the_real_model_says_the_same(requantized: Callable[[str], Path]) -> None:
+    path = requantized("F32")  # weights that round nothing by themselves
     load = {"format": "gguf", "directory": str(path.parent), "files": [path.name]}
     whole, half = [await ask_for_logprobs(load, kv_in_32_bits=whole) for whole in (True, False)]
     assert len(whole) > 4

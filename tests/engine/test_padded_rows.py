@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from spnl_tui.models.padding import find_padding, padded_facts
 from spnl_tui.models.support import missing_config
 from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 from tests.support.logprobs import ask_for_logprobs
-from tests.support.requantize import requantize
 from tests.unit.test_padding import GEMMA, NARROW, QWEN
 
 pytestmark = [
@@ -50,8 +50,8 @@ async def logprobs(path: Path, *, padded: bool) -> list[float]:
     return await ask_for_logprobs(load)
 
 
-async def test_the_real_model_computes_the_same(starter_gguf: Path, tmp_path: Path) -> None:
-    path = requantize(starter_gguf, tmp_path / "m.gguf", "F32")
+async def test_the_real_model_computes_the_same(requantized: Callable[[str], Path]) -> None:
+    path = requantized("F32")
     plain, padded = [await logprobs(path, padded=padded) for padded in (False, True)]
     assert len(plain) > 4
     assert padded == pytest.approx(plain, abs=1e-3)
@@ -95,8 +95,8 @@ async def test_shards_with_padded_rows_load(tmp_path: Path) -> None:
     assert (await measure(model, plan)).error is None
 
 
-async def test_the_memory_is_as_foretold(starter_gguf: Path, tmp_path: Path) -> None:
-    path = requantize(starter_gguf, tmp_path / "m.gguf", "Q8_0")
+async def test_the_memory_is_as_foretold(requantized: Callable[[str], Path]) -> None:
+    path = requantized("Q8_0")
     model = resolve_local(path)
     plan = plan_load(read_local_facts(model), pads(read_machine()))
     assert plan.pad_rows
