@@ -54,10 +54,6 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(home / folder))
     for name in ("HF_TOKEN", "MISTRALRS_HF_TOKEN", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    # The first runner of a test throws one token away and not, as on a new machine, up to thirty-two.
-    launches = home / ".local/state/spnl-chat/launches"
-    launches.parent.mkdir(parents=True)
-    launches.write_text("0")
 
 
 @pytest.fixture

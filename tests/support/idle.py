@@ -25,10 +25,16 @@ _WAITING = ("MainThread", "asyncio_", "ThreadPoolExecutor", "store-", "Thread-")
 _futures: set[asyncio.Future[Any]] = set()
 """What threads are working at, for an event loop."""
 
+_earlier: set[threading.Thread] = set()
+"""Threads that other tests have left behind."""
+
 
 @contextmanager
 def prompt_pilot() -> Iterator[None]:
-    """Within, pilots go on as soon as there is nothing to wait for."""
+    """Within, which is one test, pilots go on as soon as there is nothing to wait for."""
+    _futures.clear()
+    _earlier.clear()
+    _earlier.update(threading.enumerate())
     in_executor = asyncio.BaseEventLoop.run_in_executor
 
     def run_in_executor(self: asyncio.BaseEventLoop, *args: Any) -> asyncio.Future[Any]:
@@ -68,12 +74,13 @@ async def _has_nothing_to_do(within: float) -> bool:
         if quiet_turns < 3:  # what comes by a socket, or from a thread, is ready one turn later
             continue
         due = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=end)
-        if due >= end and not _futures and not _other_threads():
+        if due >= end and not _threads_work():
             return True
         await asyncio.sleep(max(0.0, min(due - now, end - now, _LOOK_S)))
         quiet_turns = 0
     return False
 
 
-def _other_threads() -> bool:
-    return any(not thread.name.startswith(_WAITING) for thread in threading.enumerate())
+def _threads_work() -> bool:
+    threads = (thread for thread in threading.enumerate() if thread not in _earlier)
+    return bool(_futures) or any(not thread.name.startswith(_WAITING) for thread in threads)

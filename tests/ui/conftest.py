@@ -13,7 +13,7 @@ from tests.ui.models_support import cache, fill
 from tests.ui.support import TempStore
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _prompt_pilot() -> Iterator[None]:
     with prompt_pilot():
         yield
