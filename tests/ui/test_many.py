@@ -116,6 +116,7 @@ async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back(
         await it.pilot.pause()
         found.set()
         await wait_until(lambda: it.prompt.text == "/n 3 Write a tagline")
+        await wait_until(lambda: told(it))
         assert "/n cannot be done now" in told(it)[0]
 
 
@@ -305,6 +306,7 @@ async def test_candidates_that_were_typed_ahead_are_not_asked_for_beside_a_reply
     async with chat(ScriptedEngine([held("One", hold)])) as it:
         typed_ahead(it, "first", "/n 3 Go")
         await wait_until(lambda: it.prompt.text == "/n 3 Go")
+        await wait_until(lambda: told(it))
         assert "/n cannot be done now" in told(it)[0]
         hold.set()
         await wait_until(lambda: it.ended() == 1)
@@ -376,6 +378,7 @@ async def test_a_prompt_that_was_typed_ahead_of_a_mistake_is_sent() -> None:
     async with chat() as it:
         typed_ahead(it, "/n 3", "Next")
         await wait_until(lambda: it.ended() == 1)
+        await wait_until(lambda: told(it))
         assert "There is no prompt yet" in told(it)[0]
         assert it.turns == [("user", "Next"), ("assistant", "Yes.")]
         assert not it.screen.replying

@@ -129,6 +129,7 @@ async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted()
         assert it.turns[0] == ("user", f"Explain @src/app.py {pasted}{block}")
         await it.press("escape", *"/n 2 @gone.py", "enter")
         await wait_until(lambda: it.prompt.text == "/n 2 @gone.py")
+        await wait_until(lambda: told(it))
         assert "no such file" in told(it)[-1]
 
 

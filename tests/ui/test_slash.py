@@ -103,6 +103,7 @@ async def test_a_name_that_is_merely_similar_is_offered_and_not_done() -> None:
         await it.press(*"/hlp", "enter")
         assert offered(it) == ["/help"]
         assert it.prompt.text == "/hlp"
+        await wait_until(lambda: told(it))
         assert "Did you mean /help?" in told(it)[0]
         await it.press("down", "enter")
         await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
@@ -170,6 +171,7 @@ async def test_a_command_that_cannot_be_done_now_stays() -> None:
     async with chat() as it:
         await it.press(*"/fork", "enter")
         await wait_until(lambda: it.prompt.text == "/fork")
+        await wait_until(lambda: told(it))
         assert "/fork cannot be done now" in told(it)[0]
 
 
