@@ -18,6 +18,8 @@ from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Sampling
 from tests.support.gguf_maker import GgufSpec, make_gguf, metadata_of
 
+pytestmark = pytest.mark.alone
+
 MERGED = {"th": -1.0, "▁t": -2.0, "he": -3.0, "▁th": -4.0, "▁the": -900.0}
 """As trained, "▁the" is one token; by the largest sum of scores it would be "▁t" and "he"."""
 

@@ -19,6 +19,8 @@ from spnl_tui.paths import Paths
 from tests.support.engines import chat
 from tests.support.gguf_maker import make_gguf
 
+pytestmark = pytest.mark.alone
+
 
 def test_paged_attention_is_given_as_much_as_was_planned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,8 @@ from spnl_tui.models.request import Grammar, Message, Sampling
 from tests.support.gguf_maker import CHATML, GgufSpec, metadata_of, tensors_of
 from tests.support.logprobs import ask_for_logprobs
 
+pytestmark = pytest.mark.alone
+
 TEXT = "".join(chr(97 + n * n % 23) for n in range(600))
 """A token for each letter."""
 WINDOW = 32
