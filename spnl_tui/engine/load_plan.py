@@ -21,6 +21,11 @@ from spnl_tui.models.templates import ChatTemplate
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 DEFAULT_CONTEXT = 8192
 """Tokens, where neither the user nor the model says less."""
+SPIN_LIMIT = "CANDLE_BARRIER_POOL_SPIN_LIMIT"
+"""How often a thread of the engine looks for work before it sleeps (candle-core/src/utils.rs): a variable."""
+_SPINS = 200
+"""In place of 25,000, some milliseconds. Whoever spins has used up its share of a core when there is work, if
+another program wants that core, and all the others wait (benchmarks/beside_others.py)."""
 LEAST_CONTEXT = 1024
 """Tokens below which short memory does not cut the context: a chat needs them."""
 
@@ -206,7 +211,7 @@ def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish:
 
 def runner_environment(threads: int, *, experts: bool = False) -> Mapping[str, str]:
     """What mistral.rs must find in its environment when it starts; `experts`: it computes some on a CPU."""
-    environment = {"RAYON_NUM_THREADS": str(threads)}
+    environment = {"RAYON_NUM_THREADS": str(threads), SPIN_LIMIT: str(_SPINS)}
     if experts:
         # Experts are widened and copied, gigabytes for a prompt, into memory that was given back before.
         # In pages of 4 KB, getting it again takes longer than computing. Only glibc reads this.
