@@ -234,9 +234,6 @@ class Branching:
         path = [each.id for each in conversation.path()]
         neighbour = path[max(0, path.index(turn.id) - 1)]
         deletion = conversation.delete_branch(turn.id) if branch else conversation.delete_turn(turn.id)
-        await self._keeping.save_deletion(conversation, deletion)
-        await self._show_whole(conversation)
-        await self.jump(neighbour if neighbour in conversation else "")
 
         async def restore() -> None:
             store, now = await self._keeping.store(), self._conversation
@@ -250,7 +247,11 @@ class Branching:
 
         more = len(deletion.removed) - 1
         what = (first_line(turn.text, 40) or "an empty turn") + (f" and {more:,} more" if more else "")
+        # First of all: whoever deletes may want it back before it is saved.
         self._screen.talks.push_undo(what, restore)
+        await self._keeping.save_deletion(conversation, deletion)
+        await self._show_whole(conversation)
+        await self.jump(neighbour if neighbour in conversation else "")
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 
