@@ -19,8 +19,8 @@ from textual import app, pilot
 from textual._wait import SLEEP_GRANULARITY
 
 _LOOK_S = 0.004
-_TIMERS_S = 0.1
-"""So long timers may follow each other: some go on for ever."""
+_TIMERS = 8
+"""So many timers may follow each other: some go on for ever. A busy machine takes longer for each."""
 _WAITING = ("MainThread", "asyncio_", "ThreadPoolExecutor", "store-", "Thread-")
 """Threads that work only for a future, which is known here, or serve the loopback hub."""
 
@@ -57,7 +57,8 @@ async def wait_for_idle(min_sleep: float = 0, max_sleep: float = 1) -> None:
     """In place of Textual's function of this name. `min_sleep` is in vain: there is no need to guess."""
     loop: Any = asyncio.get_running_loop()
     began = resting = loop.time()
-    quiet_turns = 0
+    quiet_turns = timers = 0
+    awaited = 0.0
     while (now := loop.time()) < began + max_sleep:
         await asyncio.sleep(0)
         quiet_turns = 0 if loop._ready else quiet_turns + 1
@@ -66,12 +67,14 @@ async def wait_for_idle(min_sleep: float = 0, max_sleep: float = 1) -> None:
         if quiet_turns < 3:  # what comes by a socket, or from a thread, is ready one turn later
             continue
         due = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=now + 1)
-        if due > now + SLEEP_GRANULARITY or now > began + _TIMERS_S:
+        if due > now + SLEEP_GRANULARITY or timers > _TIMERS:
             # A thread may wait for what the test does next.
             if not _threads_work() or now > resting + SLEEP_GRANULARITY:
                 return
             await asyncio.sleep(_LOOK_S)
         else:
+            timers += due > awaited
+            awaited = max(awaited, due)
             await asyncio.sleep(max(0.0, min(due - now, _LOOK_S)))
         quiet_turns = 1
 

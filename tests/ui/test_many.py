@@ -423,7 +423,8 @@ async def test_the_room_that_a_short_candidate_leaves_goes_to_those_that_are_cut
         for key in ("right", "right", "left", "left"):
             await it.press(key)
             await wait_until(lambda: free() == 0)
-        assert cards(it)[0].size.height > cards(it)[2].size.height
+        await wait_until(lambda: cards(it)[0].size.height > cards(it)[2].size.height)
+        assert free() == 0
 
 
 async def test_columns_where_they_are_wide_enough() -> None:
