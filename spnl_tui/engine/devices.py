@@ -32,8 +32,6 @@ _CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
 """Of cards that mistral.rs is built for."""
 _APPLE_SHARE = 0.7
 """Of the machine's memory, what Metal lends to one process by default."""
-
-
 _CUDA_MARK, _METAL_MARK = b"cublasCreate_v2", b"Metal.framework"
 """What is in the library of a build for that device, and of no other."""
 

@@ -67,12 +67,13 @@ class _Vocabulary:
 def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
     prefix = "tokenizer.ggml."
     reader = HeaderReader(file_source(file, stream))
-    values = {
-        value.key.removeprefix(prefix): value for value in reader.values() if value.key.startswith(prefix)
-    }
-    if "model" not in values or values["model"].value != "llama" or "merges" in values:
-        return None
-    if "tokens" not in values or "scores" not in values:
+    values: dict[str, Value] = {}
+    for value in reader.values():
+        if value.key == prefix + "model" and value.value != "llama":
+            return None  # most models: the long lists of their vocabulary come after this
+        if value.key.startswith(prefix):
+            values[value.key.removeprefix(prefix)] = value
+    if "merges" in values or not {"model", "tokens", "scores"} <= values.keys():
         return None
     tokens = _texts(stream, values["tokens"])
     scores = _numbers(stream, values["scores"])

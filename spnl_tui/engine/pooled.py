@@ -128,7 +128,7 @@ class PooledModel:
     def has_grown(self, next: Prompt | None = None) -> bool:
         """Whether the runner could outgrow its plan with the next request; see `Growth`.
 
-        With paged attention it cannot.
+        On a graphics processor it takes all that is planned at once.
         """
         return self.plan.device == "cpu" and self._growth.is_due(self.memory_bytes(), next)
 
