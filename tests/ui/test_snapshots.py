@@ -61,7 +61,9 @@ def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) 
         await act(pilot, screen)
         await until_counted(screen)
         await pilot.pause()
-        await pilot.pause()  # the first ends with a layout, of which scrollbars learn with the next frame
+        # That ends with a layout, of which scrollbars learn with a later frame: a picture is of rest.
+        await asyncio.sleep(0.2)
+        await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=run_before)
 
