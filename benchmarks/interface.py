@@ -126,6 +126,12 @@ def run_ours(report: Path, tokens: list[str]) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
+        async def wake(self, *_: Any) -> None:
+            pass
+
+        def read_ahead(self, *_: Any) -> None:
+            pass
+
         async def close(self) -> None:
             pass
 

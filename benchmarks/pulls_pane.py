@@ -77,6 +77,12 @@ def run(report: Path, what: str, seconds: float) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
+        async def wake(self, *_: Any) -> None:
+            pass
+
+        def read_ahead(self, *_: Any) -> None:
+            pass
+
         async def close(self) -> None:
             pass
 

@@ -23,7 +23,7 @@ _LEAST_ROOM = 32_000_000
 _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
-Prompt = wire.Chat | wire.Complete
+Prompt = wire.Chat | wire.Complete | wire.ReadAhead
 
 
 class Growth:
@@ -54,8 +54,7 @@ class Growth:
         """
         tokens = self.tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
         need = self._need(min(tokens, self._plan.context))
-        # A new process can do no better than to load and to serve this.
-        return memory + need > max(_GROWTH * self._estimate(), self._loaded + 2 * need)
+        return memory + need > self._limit(need)
 
     def prefill_room(self, memory: int, prompt: Prompt) -> int | None:
         """Tokens whose keys and values there is still memory for; None if their size is not known."""
@@ -64,6 +63,23 @@ class Growth:
         tokens = min(self.tokens(prompt), self._plan.context)
         buffers = self._plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
         return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
+
+    def room_ahead(self, memory: int, prompt: Prompt) -> int | None:
+        """Tokens whose keys and values may be left behind by reading this prompt before it is sent.
+
+        0: there would be no memory to serve it then. None if their size is not known.
+        """
+        if not (each := self._token_bytes()):
+            return None
+        tokens = min(self.tokens(prompt), self._plan.context)
+        need = self._need(tokens)
+        room = int((self._limit(need) - need - memory) / each)
+        return room if room >= tokens + _CACHE_STEP else 0
+
+    def _limit(self, need: float) -> float:
+        """What a runner may come to that serves a prompt with this need."""
+        # A new process can do no better than to load and to serve this.
+        return max(_GROWTH * self._estimate(), self._loaded + 2 * need)
 
     def _estimate(self) -> float:
         memory = self._plan.memory
@@ -79,9 +95,9 @@ class Growth:
         """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
-    def tokens(self, prompt: Prompt) -> int:
-        """About how many tokens this prompt has."""
-        return int(_characters(prompt) * self._tokens_per_character)
+    def tokens(self, prompt: Prompt, *, without: int = 0) -> int:
+        """About how many tokens this prompt has, but for so many of its characters."""
+        return int((_characters(prompt) - without) * self._tokens_per_character)
 
 
 def _characters(prompt: Prompt) -> int:

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from spnl_tui.engine.devices import find_gpus
 from spnl_tui.engine.load_plan import LoadPlan
@@ -23,6 +24,23 @@ Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
 """Reads the model's header and this machine, and plans the load. Raises SpnlError."""
 
 _HOUSEKEEPING_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is loaded or being loaded."""
+
+    model: LocalModel
+    pid: int | None
+    state: str
+    """"loading", "idle" or "busy"."""
+    memory_bytes: int
+    context_length: int | None
+    plan: LoadPlan
+    idle_s: float | None = None
+    """Seconds since its last request; None if it is not idle."""
+    template_tokens: int | None = None
+    """What its chat template adds to one prompt; see `protocol.ModelLoaded`."""
 
 
 class Pool:
@@ -56,6 +74,25 @@ class Pool:
     def get(self, model: LocalModel) -> PooledModel | None:
         """The model, if it was asked for before."""
         return self._models.get(model)
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """What is loaded or loading, most recently used first."""
+        now = time.monotonic()
+        pooled = sorted(self.models, key=lambda p: p.last_used, reverse=True)
+        return tuple(
+            LoadedModel(
+                p.model,
+                p.pid,
+                p.state,
+                p.memory_bytes(),
+                p.context_length,
+                p.plan,
+                idle_s=now - p.last_used if p.state == "idle" else None,
+                template_tokens=p.template_tokens,
+            )
+            for p in pooled
+            if p.state != "unloaded"
+        )
 
     async def take_in(self, model: LocalModel) -> PooledModel:
         """The model, planned if this is the first that is heard of it.
@@ -100,6 +137,7 @@ class Pool:
             for pooled in self.models:
                 if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
                     log.info("unloading %s: not used for a while", pooled.model.name)
+                    pooled.put_away = self._keep_warm_s > 0
                     await pooled.end()
 
     async def _free_memory(self, wanted: PooledModel) -> int:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import psutil
 
 from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.continuing import continuable
 from spnl_tui.engine.growth import Growth, Prompt
 from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.loading import LOAD_ENDED, Load, failure, load_command
+from spnl_tui.engine.prefill import common_characters
 from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.reading import FINAL, Reading, is_worth_it, read
 from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.models.templates import ChatTemplate
 
 Rest = Callable[[Turns], Awaitable[None]]
 """What is still to be done, later, and less of it if somebody waits."""
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
-FINAL = (wire.ReplyFinished, wire.RequestFailed)
-_LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
 
 CANCEL_BOUND_S = 2.0
 """The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
@@ -37,39 +36,6 @@ LEAST_PATIENCE_S = 0.1
 def wanted() -> bool:
     """A reply that is wanted to its end."""
     return True
-
-
-class _Load:
-    """One load, which any number of requests follow from its beginning."""
-
-    def __init__(self) -> None:
-        self._events: list[wire.Event] = []
-        self._changed = asyncio.Event()
-
-    @property
-    def ended(self) -> bool:
-        return bool(self._events) and isinstance(self._events[-1], _LOAD_ENDED)
-
-    def stop(self, name: str) -> None:
-        """End it, if it has no end yet: nobody may follow a load for ever."""
-        if not self.ended:
-            self.add(_failed(0, "load", "The load was stopped", f"{name}.", "Send again to load it."))
-
-    def add(self, event: wire.Event) -> None:
-        self._events.append(event)
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def follow(self) -> AsyncGenerator[wire.Event, None]:
-        position = 0
-        while True:
-            for event in self._events[position:]:
-                position += 1
-                yield event
-                if isinstance(event, _LOAD_ENDED):
-                    return
-            if position == len(self._events):
-                await self._changed.wait()
 
 
 class PooledModel:
@@ -84,18 +50,23 @@ class PooledModel:
         self.last_used = time.monotonic()
         self.context_length: int | None = None
         self.template_tokens: int | None = None
+        self.put_away = False
+        """Whether it was unloaded only for not being used for a while."""
         self.serving = 0
         """Requests that were let in and run on it: it is idle at 0, whoever waits."""
         self._spawn = spawn
         self._discard = discard
         self._process: RunnerProcess | None = None
-        self._load: _Load | None = None
+        self._load: Load | None = None
         self._load_task: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._load_s = 0.0
         self._growth = Growth(plan)
         self._seed_ready: int | None = None
         self._said: tuple[Message, ...] = ()
+        self._cached: deque[tuple[Message, ...]] = deque(maxlen=4)
+        """The last that this process has read to its end."""
+        self._reading: Reading | None = None
 
     @property
     def pid(self) -> int | None:
@@ -143,36 +114,38 @@ class PooledModel:
         if seed_discard is not None and self._seed_ready != seed_discard:
             await self.end()
         if self.pid is None and (self._load is None or self._load.ended):
-            load = self._load = _Load()
+            self.put_away = False
+            load = self._load = Load()
             self._load_task = asyncio.create_task(self._run_load(load, seed_discard))
             self._load_task.add_done_callback(lambda _: load.stop(self.model.name))
         if self._load is not None and not self._load.ended:
             async for event in self._load.follow():
                 yield event
 
-    async def _run_load(self, load: _Load, seed_discard: int | None) -> None:
+    async def _run_load(self, load: Load, seed_discard: int | None) -> None:
         discard = self._discard() if seed_discard is None else seed_discard
         load.add(wire.LoadProgressed(id=0, stage="starting the runner"))
         try:
             process = await self._spawn(dict(self.plan.environment))
         except RunnerError as error:
-            load.add(_failed(0, "load", error.title, error.message, error.hint))
+            load.add(failure(0, "load", error.title, error.message, error.hint))
             return
         self._process = process
+        self._cached.clear()
         command_id = process.next_id()
         events = process.subscribe(command_id)
         await process.send(load_command(command_id, self.model, self.plan, discard))
         while True:
             event = await events.get()
             if isinstance(event, wire.RunnerEnded):
-                event = _failed(
+                event = failure(
                     command_id,
                     "load",
                     "The runner ended while loading",
                     f"{self.model.name}: {event.reason}.",
                     "Try again; if memory ran out, choose a smaller quantization.",
                 )
-            if isinstance(event, _LOAD_ENDED):
+            if isinstance(event, LOAD_ENDED):
                 break
             load.add(event)
         process.unsubscribe(command_id)
@@ -204,7 +177,7 @@ class PooledModel:
         before the next request: to stop the engine, softly or by ending the process.
         """
         if (process := self._process) is None:
-            yield _failed(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
+            yield failure(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
             return
         self._seed_ready = None
         command_id = process.next_id()
@@ -222,7 +195,7 @@ class PooledModel:
                     told = True
                     await process.send(wire.Cancel(id=process.next_id(), target=command_id))
                 if isinstance(event, wire.RunnerEnded):
-                    event = _failed(
+                    event = failure(
                         command_id,
                         "internal",
                         "The runner ended",
@@ -234,6 +207,8 @@ class PooledModel:
                     reply += event.text
                 elif isinstance(event, wire.ReplyFinished):
                     self._growth.served(command, event.usage)
+                    if isinstance(command, wire.Chat) and event.finish_reason != "cancelled":
+                        self._cached.append(_with_reply(command, reply))
                 finished, failed = isinstance(event, FINAL), isinstance(event, wire.RequestFailed)
                 yield event
         finally:
@@ -301,36 +276,62 @@ class PooledModel:
             pass
         await self._read_ahead(turns)
 
-    async def _read_ahead(self, turns: Turns) -> None:
-        """Read the last conversation into the prefix cache: its next turn is then as quick as ever.
+    # ── reading ahead ─────────────────────────────────────────────────────────────────────────────
+
+    async def read_ahead(self, reading: Reading, turns: Turns) -> None:
+        """Read what is about to be asked into the prefix cache, if there is enough of it, and memory.
 
         Stops when somebody waits, after the step that it is in.
         """
-        process = self._process
-        if process is None or not self._said or not self.plan.prefix_cache or turns.wanted:
+        if self.state != "idle" or not self._has_use_for(reading):
             return
-        command_id = process.next_id()
-        command = wire.Chat(
-            id=command_id, messages=self._said, sampling=Sampling(temperature=0.0, max_tokens=1)
-        )
-        if self.plan.window is not None and self._growth.tokens(command) > self.plan.window // 2:
-            return  # it is, or will soon be, read anew all the same
-        self._seed_ready = None
-        events = process.subscribe(command_id)
-
-        async def stop() -> None:
-            await turns.until_wanted()
-            await process.send(wire.Cancel(id=process.next_id(), target=command_id))
-
-        stopping = asyncio.create_task(stop())
-        try:
-            room = self._growth.prefill_room(self.memory_bytes(), command)
-            await process.send(replace(command, prefill_room=room))
-            while not isinstance(await events.get(), (*FINAL, wire.RunnerEnded)):
+        command = wire.ReadAhead(id=0, messages=reading.messages, sampling=reading.sampling)
+        new = self._growth.tokens(command, without=self._known(reading.messages))
+        if not is_worth_it(new, self._growth.tokens(command)):
+            return
+        if self.has_grown(command):  # then it would be renewed when it is asked this
+            await self.end()
+            async for _ in self.load():
                 pass
+        if self._growth.room_ahead(self.memory_bytes(), command) != 0:
+            await self._read(reading, turns)
+
+    def make_way(self, prompt: Prompt) -> None:
+        """This prompt is about to wait for what is read ahead."""
+        if self._reading is not None:
+            self._reading.make_way(prompt)
+
+    async def _read_ahead(self, turns: Turns) -> None:
+        """Read the last conversation into the prefix cache: its next turn is then as quick as ever."""
+        reading = Reading(self._said, Sampling())
+        if self._said and self._has_use_for(reading) and not turns.wanted:
+            await self._read(reading, turns)
+
+    def _has_use_for(self, reading: Reading) -> bool:
+        if not self.plan.prefix_cache or self.plan.device != "cpu" or self.plan.completion_only:
+            return False
+        if reading.sampling.seed is not None and reading.sampling.temperature > 0:
+            return False  # a process is made anew for a seed
+        command = wire.ReadAhead(id=0, messages=reading.messages)
+        # Beyond half of a window it is, or will soon be, read anew all the same.
+        return self.plan.window is None or self._growth.tokens(command) <= self.plan.window // 2
+
+    def _known(self, messages: Sequence[Message]) -> int:
+        """How many characters of these the prefix cache holds, as far as is known here."""
+        return max((common_characters(messages, each) for each in self._cached), default=0)
+
+    async def _read(self, reading: Reading, turns: Turns) -> None:
+        if (process := self._process) is None:
+            return
+        self._seed_ready = None
+        room = self._growth.room_ahead(self.memory_bytes(), wire.ReadAhead(id=0, messages=reading.messages))
+        patience = max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
+        self._reading = reading
+        try:
+            if await read(process, reading, turns, room=room, patience=patience):
+                self._cached.append(reading.messages)
         finally:
-            stopping.cancel()
-            process.unsubscribe(command_id)
+            self._reading = None
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""
@@ -358,40 +359,3 @@ def _with_reply(command: wire.Chat, reply: str) -> tuple[Message, ...]:
     if command.go_on:
         messages, reply = messages[:-1], messages[-1].content + reply
     return (*messages, Message("assistant", reply))
-
-
-def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
-    """The command that loads this model by this plan."""
-    template = plan.template or ChatTemplate("")
-    return wire.Load(
-        id=command_id,
-        format=model.format,
-        directory=str(model.directory),
-        files=model.files,
-        in_situ_quantization=plan.in_situ_quantization,
-        pad_rows=plan.pad_rows,
-        dtype=plan.dtype,
-        device=plan.device,
-        max_sequences=plan.max_sequences,
-        prefix_cache=plan.prefix_cache,
-        window=plan.window,
-        paged_attention=plan.paged_attention,
-        paged_tokens=plan.paged_tokens,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
-        stop=template.stop,
-        config=None if plan.config is None else json.dumps(plan.config),
-        discard=discard,
-    )
-
-
-def _template(model: LocalModel, plan: LoadPlan) -> str | None:
-    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
-    text = plan.template.text if plan.template is not None else ""
-    if not text and model.format == "gguf":
-        # Of safetensors mistral.rs may know several templates, and chooses.
-        text = plan.chat_template or ""
-    return continuable(text) if text else None
-
-
-def _failed(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:
-    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)

@@ -46,13 +46,13 @@ class PrefixMemory:
     def known(self, messages: Sequence[Message]) -> int:
         """How many characters of these messages, as they are sent, the cache holds already."""
         with self._lock:
-            return max((_common_characters(messages, seen.sent) for seen in self._seen), default=0)
+            return max((common_characters(messages, seen.sent) for seen in self._seen), default=0)
 
     def remember(self, sent: tuple[Message, ...], asked: tuple[Message, ...] = ()) -> None:
         """These messages are in the cache from now on. `asked`: a conversation that goes on has them so."""
         with self._lock:
             last = self._seen[-1].sent if self._seen else None
-            if last is not None and _common_characters(last, sent) == _characters(last):
+            if last is not None and common_characters(last, sent) == characters(last):
                 self._seen.pop()  # a step towards these
             self._seen.append(_Seen(sent, asked))
 
@@ -68,7 +68,7 @@ class PrefixMemory:
             if common == count:
                 times = max(times, 1 + times_asked(each.sent[count - 1]))
         # What is read soon anyway is sent as it is.
-        if _characters(messages) < _WORTH_VARYING:
+        if characters(messages) < _WORTH_VARYING:
             times = 0
         return ask_again((*sent[:-1], messages[-1]), times)
 
@@ -125,7 +125,8 @@ def _tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: i
     return tokens
 
 
-def _characters(messages: Sequence[Message]) -> int:
+def characters(messages: Sequence[Message]) -> int:
+    """How long these messages are together."""
     return sum(len(message.content) for message in messages)
 
 
@@ -135,7 +136,8 @@ def _common_messages(left: Sequence[Message], right: Sequence[Message]) -> int:
     return next(differing, min(len(left), len(right)))
 
 
-def _common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:
+def common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:
+    """How many characters at their beginnings are the same."""
     common = 0
     for a, b in zip(left, right, strict=False):
         if a == b:

@@ -7,8 +7,8 @@ The wire is JSON, UTF-8, one object a line. `type` names the class, the other ke
 
 Commands are imperative, events are past tense. Every command has an id, every event carries the id of
 the command that it answers, and an event whose id is not awaited is stale and dropped. Each Load, Chat,
-Complete and Tokenize ends in exactly one of ModelLoaded, ReplyFinished, Tokenized or RequestFailed, unless
-the runner dies first.
+Complete, ReadAhead and Tokenize ends in exactly one of ModelLoaded, ReplyFinished, Tokenized or
+RequestFailed, unless the runner dies first.
 """
 
 from __future__ import annotations
@@ -99,6 +99,18 @@ class Complete:
     prompt: str
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    prefill_room: int | None = None
+    """As in Chat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAhead:
+    """Read these messages into the prefix cache, for a request that will begin with them. Nothing is said."""
+
+    id: int
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    """Of that request."""
     prefill_room: int | None = None
     """As in Chat."""
 
@@ -251,7 +263,7 @@ class RunnerEnded:
     reason: str
 
 
-Command: TypeAlias = Load | Chat | Complete | Tokenize | Cancel | Shutdown
+Command: TypeAlias = Load | Chat | Complete | ReadAhead | Tokenize | Cancel | Shutdown
 Event: TypeAlias = (
     RunnerStarted
     | LoadProgressed

@@ -168,6 +168,24 @@ class Runner:
         finally:
             self._cancelled.discard(command.id)
 
+    def read_ahead(self, command: wire.ReadAhead) -> None:
+        """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
+        try:
+            counts = [self._count(as_read(message.content)) for message in command.messages]
+            sent = self._as_sent(command.messages, command.sampling)
+            end: wire.FinishReason = "stop"
+            for _ in self._prefill(command.id, sent, counts, command.prefill_room):
+                if command.id in self._cancelled:
+                    end = "cancelled"
+                    break
+            else:
+                self._read(sent)
+            self._out.send(wire.ReplyFinished(id=command.id, finish_reason=end))
+        except BaseException as error:
+            self._fail_request(command.id, error, command.messages)
+        finally:
+            self._cancelled.discard(command.id)
+
     def tokenize(self, command: wire.Tokenize) -> None:
         """Count tokens. Takes milliseconds also while a reply streams."""
         try:
@@ -249,11 +267,15 @@ class Runner:
             known = self._prefixes.known(messages)
             for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
-                for _ in self._stream(prefix, Sampling(temperature=0.0, max_tokens=1), None, None):
-                    pass
-                self._prefixes.remember(prefix)
+                self._read(prefix)
                 self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
         yield
+
+    def _read(self, messages: tuple[Message, ...]) -> None:
+        """Read these, as they are, into the prefix cache."""
+        for _ in self._stream(messages, Sampling(temperature=0.0, max_tokens=1), None, None):
+            pass
+        self._prefixes.remember(messages)
 
     def _stream(
         self,
@@ -351,6 +373,8 @@ def main() -> None:
                 threading.Thread(target=runner.chat, args=(command,), daemon=True).start()
             case wire.Complete():
                 threading.Thread(target=runner.complete, args=(command,), daemon=True).start()
+            case wire.ReadAhead():
+                threading.Thread(target=runner.read_ahead, args=(command,), daemon=True).start()
             case wire.Tokenize():
                 runner.tokenize(command)
             case wire.Cancel():

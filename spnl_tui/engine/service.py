@@ -8,16 +8,15 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.failures import NoChatTemplate, request_failure
-from spnl_tui.engine.load_plan import LoadPlan
 from spnl_tui.engine.merging import merge
-from spnl_tui.engine.pool import Planner, Pool
-from spnl_tui.engine.pooled import FINAL, PooledModel, Rest
+from spnl_tui.engine.pool import LoadedModel, Planner, Pool
+from spnl_tui.engine.pooled import PooledModel, Rest
 from spnl_tui.engine.process import RUNNER
+from spnl_tui.engine.reading import FINAL, Reading
 from spnl_tui.engine.seeds import LaunchCounter, discard_for_seed
 from spnl_tui.engine.turns import Turns
 from spnl_tui.errors import SpnlError
@@ -28,23 +27,6 @@ from spnl_tui.paths import Paths
 log = logging.getLogger(__name__)
 
 _CLOSE_BOUND_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model that is loaded or being loaded."""
-
-    model: LocalModel
-    pid: int | None
-    state: str
-    """"loading", "idle" or "busy"."""
-    memory_bytes: int
-    context_length: int | None
-    plan: LoadPlan
-    idle_s: float | None = None
-    """Seconds since its last request; None if it is not idle."""
-    template_tokens: int | None = None
-    """What its chat template adds to one prompt; see `protocol.ModelLoaded`."""
 
 
 def all_wanted(candidate: int) -> bool:
@@ -152,6 +134,21 @@ class Engine:
                 self._note(model, event)
                 yield event
 
+    async def wake(self, model: LocalModel) -> None:
+        """Load a model again that was unloaded only for not being used: it is about to be."""
+        pooled = self._pool.get(model)
+        if pooled is not None and pooled.put_away:
+            async for _ in self.load(model):
+                pass
+
+    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
+        """Have messages read before they are sent, while nobody asks anything; in the background.
+
+        Does nothing for a model that is not loaded, and where it would not pay. `reading.ended` tells the
+        end; a request that comes meanwhile stops it.
+        """
+        self._later(partial(self._read_ahead, model, reading))
+
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Token counts by the model's own tokenizer; None while the model is not loaded."""
         pooled = self._pool.get(model)
@@ -161,22 +158,7 @@ class Engine:
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading, most recently used first."""
-        now = time.monotonic()
-        pooled = sorted(self._pool.models, key=lambda p: p.last_used, reverse=True)
-        return tuple(
-            LoadedModel(
-                p.model,
-                p.pid,
-                p.state,
-                p.memory_bytes(),
-                p.context_length,
-                p.plan,
-                idle_s=now - p.last_used if p.state == "idle" else None,
-                template_tokens=p.template_tokens,
-            )
-            for p in pooled
-            if p.state != "unloaded"
-        )
+        return self._pool.loaded()
 
     @property
     def at_rest(self) -> bool:
@@ -275,6 +257,8 @@ class Engine:
     ) -> AsyncGenerator[wire.Event, None]:
         """One command and its events."""
         asked = time.monotonic()
+        for each in self._pool.models:
+            each.make_way(command)
         turns = self._turns(pooled)
         turn = turns.ask()
         abandoned: list[Rest] = []
@@ -363,6 +347,16 @@ class Engine:
                 await pooled.renew(turns)
         finally:
             turns.leave(turn)
+
+    async def _read_ahead(self, model: LocalModel, reading: Reading) -> None:
+        try:
+            if (pooled := self._pool.get(model)) is not None:
+                turns = self._turns(pooled)
+                async with reading.turn(turns) as came:
+                    if came:
+                        await pooled.read_ahead(reading, turns)
+        finally:
+            reading.ended.set()
 
     def _note(self, model: LocalModel, event: wire.Event) -> None:
         if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:

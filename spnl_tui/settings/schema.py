@@ -96,6 +96,8 @@ class ChatSettings:
     """Render replies as Markdown; false shows them as they were written."""
     automatic_titles: bool = True
     """Have the model name a conversation while it is idle; false takes the title from the first prompt."""
+    read_ahead: bool = True
+    """Have the model read what is being typed, and the conversation before it, while it is typed."""
     candidates: int = 3
     """How many candidates /n asks for when it is not told, from 2 to 9."""
     judge_criteria: str = "correct, clear, and to the point"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["no model", "idle", "loading", "queued", "summarizing", "prefill", "replying", "getting"]
+State = Literal[
+    "no model", "idle", "loading", "queued", "summarizing", "reading ahead", "prefill", "replying", "getting"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class Activity:
     """Requests before this one in the queue."""
     done: int = 0
     total: int = 0
-    """Prefill: tokens read so far, of how many."""
+    """Prefill, also ahead of a request: tokens read so far, of how many."""
     tokens: int = 0
     """Tokens of the reply."""
     tokens_per_s: float | None = None
@@ -35,7 +37,7 @@ class Activity:
     @property
     def busy(self) -> bool:
         """Whether something goes on whose time the user may want to see."""
-        return self.state not in ("idle", "no model")
+        return self.state not in ("idle", "no model", "reading ahead")
 
 
 _SHORT_NAME = 20
@@ -86,6 +88,8 @@ def _state(activity: Activity, elapsed_s: int) -> str:
         case "prefill":
             amount = f" {activity.done:,}/{activity.total:,}" if activity.total else ""
             return f"reading the prompt{amount}{elapsed}"
+        case "reading ahead":
+            return f"reading ahead {activity.done:,}/{activity.total:,}"
         case "summarizing":
             return f"summing up older turns{elapsed}"
         case "getting":

@@ -30,7 +30,7 @@ from spnl_tui.ui.services import ChatEngine
 from spnl_tui.ui.together import Prepared, Together
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.service import LoadedModel
+    from spnl_tui.engine.pool import LoadedModel
 
 _SUMMARIES = 2
 """A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""

@@ -81,6 +81,16 @@ class Branching:
             case _:
                 return not self._screen.replying and len(self._conversation) > 0
 
+    @property
+    def answered(self) -> tuple[Turn, ...] | None:
+        """The branch below which what is typed will be asked; None: it is another text for a reply."""
+        conversation = self._conversation
+        if self._edited not in conversation:
+            return tuple(conversation.path())
+        if conversation[self._edited].role == "assistant":
+            return None
+        return tuple(conversation.path_to(self._edited)[:-1])
+
     def place(self, turn: Turn) -> tuple[int, int]:
         """Which of how many siblings a turn is, counted from 1."""
         if turn.id not in self._conversation:

@@ -19,7 +19,7 @@ from spnl_tui.ui.confirm_screen import ConfirmScreen
 from spnl_tui.ui.widgets.rows import ModelRow, Row
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.service import LoadedModel
+    from spnl_tui.engine.pool import LoadedModel
     from spnl_tui.hub.scan import LibraryEntry
     from spnl_tui.ui.services import ChatEngine
 

@@ -39,6 +39,7 @@ from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.model_in_use import ModelInUse
 from spnl_tui.ui.panes import Panes
 from spnl_tui.ui.prompting import Prompting, as_typed
+from spnl_tui.ui.reading_ahead import ReadingAhead
 from spnl_tui.ui.sending import Sending
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.showing import Showing
@@ -87,6 +88,7 @@ class MainScreen(Screen[None]):
         self.sending = Sending(self, self.live)
         self.answering = Answering(self, self.live, meters, services, settings)
         self.counting = Counting(self, meters)
+        self.reading_ahead = ReadingAhead(self, meters, services, settings)
         self.last_reply = LastReply(self)
         self.finding = Finding(self)
         self.in_vain = InVain(self)
@@ -194,11 +196,13 @@ class MainScreen(Screen[None]):
         well = message.finish_reason in ("stop", "length")
         self.sending.reply_ended(message.conversation, well=well)
         start(self, "count", self.chat.transcript.count_files)
+        self.reading_ahead.look()
         restart(self, "talks", self.talks.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
         restart(self, "meter", self.counting.count_unsent)
+        self.reading_ahead.look()
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 

@@ -166,6 +166,7 @@ class ModelInUse:
             if each.model == model == self.model and each.context_length is not None:
                 self._idle(context_length=each.context_length)
                 self._screen.answering.learn(context_length=each.context_length)
+                self._screen.reading_ahead.look()
 
     def _idle(self, **figures: Any) -> None:
         """Say what goes on while there is no reply; a reply says itself what happens to its model."""

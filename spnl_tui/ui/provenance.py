@@ -17,7 +17,7 @@ from spnl_tui.models.request import Message, Sampling
 from spnl_tui.ui.replying import ReplySoFar
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.service import LoadedModel
+    from spnl_tui.engine.pool import LoadedModel
 
 _PLANNED = (
     "device",

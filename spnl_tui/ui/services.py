@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
+    from spnl_tui.engine.pool import LoadedModel
     from spnl_tui.engine.protocol import Event
-    from spnl_tui.engine.service import LoadedModel
+    from spnl_tui.engine.reading import Reading
     from spnl_tui.hub.downloads import Downloads
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
@@ -42,6 +43,12 @@ class ChatEngine(Protocol):
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Counts by the model's own tokenizer; None while it is not loaded."""
+
+    async def wake(self, model: LocalModel) -> None:
+        """Load a model again that was unloaded only for not being used."""
+
+    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
+        """Have messages read before they are sent; see Engine."""
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         """What is loaded or loading."""

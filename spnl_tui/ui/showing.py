@@ -83,6 +83,7 @@ class Showing:
         self.show_figures()
         screen.answering.shown()
         await screen.sending.shown()
+        screen.reading_ahead.look()
         screen.refresh_bindings()
         await screen.talks.refresh()
 

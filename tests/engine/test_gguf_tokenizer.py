@@ -11,7 +11,7 @@ import pytest
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.load_plan import plan_load
-from spnl_tui.engine.pooled import load_command
+from spnl_tui.engine.loading import load_command
 from spnl_tui.engine.process import RunnerProcess
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine

@@ -1,4 +1,5 @@
-"""A real runner is replaced while idle: the next turn finds the conversation in the prefix cache."""
+"""What a real runner reads before anybody asks: the last conversation, when the runner was replaced, and what
+is being typed."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadOverrides, plan_load
 from spnl_tui.engine.pooled import PooledModel, Rest
 from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.reading import Reading
 from spnl_tui.engine.turns import Turns
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
@@ -95,3 +97,45 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
     turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
     assert pooled.pid != old
     assert (await steps_of(pooled, turn))[0] == 1
+
+
+async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: PooledModel) -> None:
+    prompt = (Message("system", "Be brief."), Message("user", f"{LONG.content} and the end."))
+    typed = (prompt[0], Message("user", LONG.content))
+    told: list[tuple[int, int]] = []
+    await pooled.read_ahead(Reading(typed, Sampling(), lambda *of: told.append(of)), Turns(1))
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert len(told) > 2
+    pid = pooled.pid
+    assert (await steps_of(pooled, prompt))[0] == 1
+    assert pooled.pid == pid
+
+
+async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(pooled: PooledModel) -> None:
+    turns, told = Turns(1), []
+    whole = (await steps_of(pooled, (Message("user", LONG.content.replace("word", "other")),)))[0]
+
+    def progressed(done: int, total: int) -> None:
+        told.append(done)
+        turns.ask()
+
+    await pooled.read_ahead(Reading((LONG,), Sampling(), progressed), turns)
+    assert len(told) < whole
+    # What it has read is not lost.
+    assert (await steps_of(pooled, (LONG,)))[0] < whole
+
+
+async def test_a_runner_without_room_for_it_is_replaced_before_and_not_when_the_prompt_comes(
+    pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, process = pooled.pid, pooled.memory_bytes()
+
+    def grown() -> int:
+        return process + (10**9 if pooled.pid == old else 0)
+
+    monkeypatch.setattr(pooled, "memory_bytes", grown)
+    await pooled.read_ahead(Reading((LONG,), Sampling()), Turns(1))
+    assert pooled.pid not in (old, None)
+    prompt = Message("user", f"{LONG.content} and the end.")
+    assert not pooled.has_grown(wire.Chat(id=0, messages=(prompt,)))
+    assert (await steps_of(pooled, (prompt,)))[0] == 1

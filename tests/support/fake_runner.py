@@ -16,7 +16,7 @@ What it does is said in the last message, by words:
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
 Replies say which process gave them: "word-PID".
 
-When a conversation is read ahead, its last message is a reply.
+What is read ahead is not replied to. When it is a conversation, its last message is a reply.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from spnl_tui.engine import protocol as wire
@@ -61,7 +62,7 @@ def note(options: dict[str, str]) -> None:
             log.write(f"{time.monotonic()}\n")
 
 
-def reply(command_id: int, text: str, room: int | None = None) -> None:
+def reply(command_id: int, text: str, room: int | None = None, *, silent: bool = False) -> None:
     text, _, said = text.partition(" say ")
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
@@ -76,7 +77,7 @@ def reply(command_id: int, text: str, room: int | None = None) -> None:
     if "room" in text.split():
         send(wire.ReplyChunk(id=command_id, text=str(room), tokens=1))
     word = f"word-{os.getpid()}"
-    count = 0 if "room" in text.split() else int(options.get("tokens", 5))
+    count = 0 if silent or "room" in text.split() else int(options.get("tokens", 5))
     for number in range(count):
         if command_id in _cancelled:
             send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
@@ -109,6 +110,9 @@ def main() -> None:
             case wire.Chat(id=command_id, messages=messages, prefill_room=room):
                 arguments = (command_id, messages[-1].content, room)
                 threading.Thread(target=reply, args=arguments, daemon=True).start()
+            case wire.ReadAhead(id=command_id, messages=messages):
+                read = partial(reply, command_id, messages[-1].content, silent=True)
+                threading.Thread(target=read, daemon=True).start()
             case wire.Complete(id=command_id, prompt=prompt):
                 threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()
             case wire.Tokenize(id=command_id, texts=texts):

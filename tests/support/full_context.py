@@ -13,7 +13,8 @@ from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.service import Engine, LoadedModel
+from spnl_tui.engine.pool import LoadedModel
+from spnl_tui.engine.service import Engine
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from spnl_tui.engine.pool import LoadedModel
 from spnl_tui.engine.protocol import (
     Event,
     LoadProgressed,
@@ -19,7 +20,7 @@ from spnl_tui.engine.protocol import (
     Timing,
     Usage,
 )
-from spnl_tui.engine.service import LoadedModel
+from spnl_tui.engine.reading import Reading
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from tests.support.engines import fake_plan
@@ -82,10 +83,21 @@ class ScriptedEngine:
     pool: tuple[LoadedModel, ...] | None = None
     """What is loaded: if None, the one model."""
     unloaded: list[LocalModel] = field(default_factory=list)
+    woken: list[LocalModel] = field(default_factory=list)
+    read: list[Reading] = field(default_factory=list)
+    """What was to be read ahead."""
 
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """A token for each word."""
         return tuple(len(text.split()) for text in texts)
+
+    async def wake(self, model: LocalModel) -> None:
+        """Note it."""
+        self.woken.append(model)
+
+    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
+        """Note it. It goes on until it is stopped, or the test ends it."""
+        self.read.append(reading)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         if self.pool is not None:

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from spnl_tui.engine.service import LoadedModel
+from spnl_tui.engine.pool import LoadedModel
 from spnl_tui.models.local import LocalModel
 from spnl_tui.ui.confirm_screen import ConfirmScreen
 from spnl_tui.ui.loaded_screen import LoadedScreen

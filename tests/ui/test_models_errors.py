@@ -29,7 +29,7 @@ async def test_a_search_that_fails_leaves_the_library_usable(
     filled: LoopbackHub, tmp_path: Path, fault: dict[str, object], told: str | None
 ) -> None:
     filled.faults.add(**fault, path="/api/models", times=None)  # type: ignore[arg-type]
-    async with models(filled, tmp_path, timeout=0.5) as it:
+    async with models(filled, tmp_path, timeout=2.0) as it:
         await wait_until(lambda: it.pane._results.error is not None)
         await it.pilot.pause()
         title = it.pane._results.error.title if it.pane._results.error else ""

@@ -1,0 +1,213 @@
+"""What is read before anybody asks: over real processes, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.engine import pool
+from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.load_plan import LoadPlan
+from spnl_tui.engine.reading import Reading
+from spnl_tui.engine.service import Engine
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.paths import Paths
+from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
+from tests.support.waiting import is_running, wait_until
+
+MODEL = fake_model()
+MUCH = " word" * 200
+"""Enough to be worth reading ahead."""
+
+
+@pytest.fixture
+def log(paths: Paths) -> Path:
+    """Where a runner notes that it was asked."""
+    paths.state.mkdir(parents=True, exist_ok=True)
+    return paths.state / "asked"
+
+
+def typed(text: str, sampling: Sampling | None = None) -> Reading:
+    """A prompt that is being typed."""
+    return Reading([Message("user", text)], sampling or Sampling())
+
+
+async def read_ahead(engine: Engine, reading: Reading) -> None:
+    """Have it read, and wait for that."""
+    engine.read_ahead(MODEL, reading)
+    async with asyncio.timeout(10):
+        await reading.ended.wait()
+
+
+def asked(log: Path) -> int:
+    """How often the runner was asked to log."""
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+async def until_reading(engine: Engine, log: Path) -> int:
+    """Wait until the runner reads; its process id."""
+    await wait_until(lambda: asked(log))
+    pid = engine.loaded()[0].pid
+    assert pid is not None
+    return pid
+
+
+async def test_it_is_read_once_and_what_is_typed_behind_it_when_that_is_much(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        draft = f"log={log}{MUCH}"
+        progress: list[tuple[int, int]] = []
+        reading = Reading([Message("user", draft)], Sampling(), lambda *of: progress.append(of))
+        await read_ahead(engine, reading)
+        assert asked(log) == 1
+        assert progress == [(0, len("".join(draft.split())))]
+        for more, times in ((" and more", 1), (MUCH, 2)):
+            draft += more
+            await read_ahead(engine, typed(draft))
+            assert asked(log) == times
+        await wait_until(lambda: engine.at_rest)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        fake_plan(),
+        fake_plan(prefix_cache=0),
+        fake_plan(device="cuda", max_sequences=4),
+        fake_plan(completion_only=True),
+        fake_plan(window=64),
+    ],
+    ids=["little", "no cache", "GPU", "base model", "window"],
+)
+async def test_it_is_not_read_where_that_would_not_pay(paths: Paths, log: Path, plan: LoadPlan) -> None:
+    async with fake_engine(paths, lambda model: plan) as engine:
+        async for _ in engine.load(MODEL):
+            pass
+        much = MUCH if plan != fake_plan() else " word" * 20
+        await read_ahead(engine, typed(f"log={log}{much}"))
+        assert not asked(log)
+
+
+async def test_a_seed_gets_a_process_of_its_own_so_nothing_is_read_for_it(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        await read_ahead(engine, typed(f"log={log}{MUCH}", Sampling(seed=1)))
+        assert not asked(log)
+
+
+async def test_nothing_is_read_by_a_model_that_is_not_loaded(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        await read_ahead(engine, typed(f"log={log}{MUCH}"))
+        await chat(engine, MODEL, "hello")
+        await engine.unload(MODEL)
+        await read_ahead(engine, typed(f"log={log}{MUCH}"))
+        assert engine.loaded() == ()
+        assert not asked(log)
+
+
+# ── when somebody asks ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
+    paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.2)
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        draft = f"tokens=1 prefill=1 log={log}{MUCH}"
+        engine.read_ahead(MODEL, typed(draft))
+        pid = await until_reading(engine, log)
+        assert text_of(await chat(engine, MODEL, f"{draft} end")) == f"word-{pid} "
+        assert asked(log) == 3  # and when its token came, twice
+
+
+async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        engine.read_ahead(MODEL, typed(f"prefill=30 log={log}{MUCH}"))
+        pid = await until_reading(engine, log)
+        started = time.monotonic()
+        assert text_of(await chat(engine, MODEL, "something else"))
+        assert time.monotonic() - started < 10
+        assert not is_running(pid)
+
+
+async def test_a_title_that_is_asked_for_waits_for_it(
+    paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.0)
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        engine.read_ahead(MODEL, typed(f"prefill=1 log={log}{MUCH}"))
+        pid = await until_reading(engine, log)
+        assert f"word-{pid}" in text_of(await chat(engine, MODEL, "a title", aside=True))
+
+
+async def test_who_waits_goes_first(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        first = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        reading = typed(f"log={log}{MUCH}")
+        engine.read_ahead(MODEL, reading)
+        await asyncio.sleep(0)
+        second = asyncio.create_task(chat(engine, MODEL, "tokens=3"))
+        await asyncio.gather(first, second)
+        await wait_until(reading.ended.is_set)
+        assert not asked(log)
+
+
+async def test_it_is_read_when_the_reply_before_has_ended(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        reply = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        await read_ahead(engine, typed(f"log={log}{MUCH}"))
+        assert reply.done()
+        assert asked(log) == 1
+
+
+async def test_what_is_stopped_while_it_waits_is_never_read(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        reply = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
+        await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
+        reading = typed(f"log={log}{MUCH}")
+        engine.read_ahead(MODEL, reading)
+        reading.stop()
+        await wait_until(reading.ended.is_set)
+        assert not reply.done()
+        assert isinstance((await reply)[-1], wire.ReplyFinished)
+        assert not asked(log)
+
+
+async def test_to_unload_the_model_ends_it(paths: Paths, log: Path) -> None:
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        reading = typed(f"prefill=30 log={log}{MUCH}")
+        engine.read_ahead(MODEL, reading)
+        await until_reading(engine, log)
+        await engine.unload(MODEL)
+        await wait_until(reading.ended.is_set)
+        assert engine.loaded() == ()
+
+
+# ── a model that was put away ────────────────────────────────────────────────────────────────────
+
+
+async def test_a_model_that_was_not_used_for_a_while_is_woken_and_one_that_was_unloaded_is_not(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 0.05)
+    async with fake_engine(paths, keep_warm_s=0.3) as engine:
+        await chat(engine, MODEL, "hello")
+        await wait_until(lambda: not engine.loaded())
+        monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 600)
+        await asyncio.sleep(0.2)  # the housekeeper has begun to wait so long
+        await engine.wake(MODEL)
+        assert [loaded.state for loaded in engine.loaded()] == ["idle"]
+        await engine.unload(MODEL)
+        await engine.wake(MODEL)
+        assert engine.loaded() == ()
+        await engine.wake(fake_model("never asked for"))
+        assert engine.loaded() == ()

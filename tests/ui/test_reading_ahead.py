@@ -1,0 +1,163 @@
+"""What is being typed is handed to the engine to be read meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.engine.reading import Reading
+from spnl_tui.models.request import Sampling
+from spnl_tui.settings import ChatSettings, Settings
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
+from tests.ui.support import Chat, TempStore, chat, held, wait_until
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spnl_tui.ui.reading_ahead._REST_S", 0.02)
+
+
+def sent(reading: Reading) -> list[tuple[str, str]]:
+    """Roles and texts of what is read."""
+    return [(message.role, message.content) for message in reading.messages]
+
+
+async def read(it: Chat, count: int = 1) -> list[tuple[str, str]]:
+    """Wait until so many things were to be read; the last of them."""
+    await wait_until(lambda: len(it.engine.read) == count)
+    return sent(it.engine.read[-1])
+
+
+async def looked(it: Chat) -> None:
+    """Wait for the interface to have looked at what is typed."""
+    await asyncio.sleep(0.1)
+    await it.pilot.pause()
+
+
+async def test_the_conversation_and_what_is_typed_but_for_the_last_word(store: TempStore) -> None:
+    settings = Settings(chat=ChatSettings(system_prompt="Be brief."), sampling=Sampling(temperature=0.5))
+    async with chat(store=store, settings=settings) as it:
+        await it.ask("Hello")
+        it.prompt.insert("Where is\nthe riv")
+        assert await read(it) == [
+            ("system", "Be brief."),
+            ("user", "Hello"),
+            ("assistant", "Yes."),
+            ("user", "Where is\nthe"),
+        ]
+        assert it.engine.read[-1].sampling.temperature == 0.5
+        assert it.engine.woken == [MODEL]
+
+
+async def test_of_one_word_the_conversation_alone(store: TempStore) -> None:
+    async with chat(store=store) as it:
+        await it.ask("Hello")
+        it.prompt.insert("Wh")
+        assert await read(it) == [("user", "Hello"), ("assistant", "Yes.")]
+
+
+async def test_what_is_typed_meanwhile_is_read_when_that_has_ended_and_other_text_stops_it() -> None:
+    async with chat() as it:
+        it.prompt.insert("Where is the river ")
+        await read(it)
+        it.prompt.insert("and its mouth ")
+        await looked(it)
+        assert len(it.engine.read) == 1
+        assert not it.engine.read[0].stopped.is_set()
+        it.engine.read[0].ended.set()
+        assert await read(it, 2) == [("user", "Where is the river and its")]
+        it.prompt.replace_all("Something quite different now")
+        await wait_until(it.engine.read[1].stopped.is_set)
+        assert len(it.engine.read) == 2
+        it.engine.read[1].ended.set()
+        assert await read(it, 3) == [("user", "Something quite different")]
+
+
+@pytest.mark.parametrize("key", ["enter", "ctrl+u", "ctrl+n"])
+async def test_it_is_stopped_when_nothing_is_typed_any_more(key: str, store: TempStore) -> None:
+    async with chat(store=store) as it:
+        await it.ask("Hello")
+        it.prompt.insert("Where is the river")
+        await read(it)
+        await it.press(key)
+        await wait_until(it.engine.read[0].stopped.is_set)
+
+
+async def test_a_file_is_read_as_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("The river is long.\nIt is wide.")
+    async with chat() as it:
+        it.prompt.insert("What does @notes.txt say of its length")
+        [(_, text)] = await read(it)
+        await it.press("enter")
+        await wait_until(lambda: it.engine.asked)
+        assert it.engine.asked[-1][-1].content.startswith(text)
+        assert "It is wide." in it.engine.asked[-1][-1].content
+
+
+async def test_an_edited_prompt_is_read_in_its_place_and_an_edited_reply_not_at_all(store: TempStore) -> None:
+    async with chat(ScriptedEngine([reply("A."), reply("B.")]), store=store) as it:
+        await it.ask("First")
+        await it.ask("Second one")
+        await it.press("ctrl+e")
+        assert await read(it) == [("user", "First"), ("assistant", "A."), ("user", "Second")]
+        it.engine.read[0].ended.set()
+        await it.press("escape")
+        await it.press("alt+up")
+        await wait_until(lambda: it.screen.branches.under_cursor() is not None)
+        await it.press("ctrl+e")
+        await wait_until(lambda: it.prompt.text == "B.")
+        it.prompt.insert(" And so on and on")
+        await looked(it)
+        assert len(it.engine.read) == 1
+
+
+async def test_while_a_reply_is_made_nothing_is_read_and_then_it_is(store: TempStore) -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("So", hold, " it is.")]), store=store) as it:
+        await it.ask("Hello", wait=False)
+        await wait_until(lambda: it.turns[-1][1] == "So")
+        it.prompt.insert("Where is the river")
+        await looked(it)
+        assert not it.engine.read
+        hold.set()
+        assert (await read(it))[-1] == ("user", "Where is the")
+
+
+@pytest.mark.parametrize("text", ["/system Be very brief", "   "])
+async def test_a_command_is_not_read(text: str) -> None:
+    async with chat() as it:
+        it.prompt.insert(text)
+        await looked(it)
+        assert not it.engine.read
+
+
+async def test_nothing_is_read_where_the_user_does_not_want_it() -> None:
+    async with chat(settings=Settings(chat=ChatSettings(read_ahead=False))) as it:
+        it.prompt.insert("Where is the river")
+        await looked(it)
+        assert not it.engine.read
+        assert not it.engine.woken
+
+
+async def test_a_conversation_that_does_not_fit_is_not_read(store: TempStore) -> None:
+    async with chat(ScriptedEngine(context_length=128), store=store) as it:
+        await it.ask("word " * 90)
+        it.prompt.insert("word " * 90)
+        await looked(it)
+        assert not it.engine.read
+
+
+async def test_the_status_line_tells_how_far_it_has_come() -> None:
+    async with chat() as it:
+        it.prompt.insert("Where is the river")
+        await read(it)
+        it.engine.read[0].on_progress(0, 1900)
+        assert it.screen.activity.state == "idle"  # it may be read at once
+        it.engine.read[0].on_progress(512, 1900)
+        await it.pilot.pause()
+        assert "reading ahead 512/1,900" in str(it.screen.query_one("StatusLine").render())
+        it.engine.read[0].ended.set()
+        await wait_until(lambda: it.screen.activity.state == "idle")
