@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.prefill import STEP_TOKENS
+from spnl_tui.engine.prefill import STEP_TOKENS, prefill_tokens
 
 _GROWTH = 1.05
 """What a runner may take beyond its estimate before that counts as growth."""
@@ -63,6 +63,14 @@ class Growth:
         tokens = min(self.tokens(prompt), self._plan.context)
         buffers = self._plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
         return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
+
+    def is_tight(self, memory: int, prompt: Prompt) -> bool:
+        """Whether only a new process would have the memory to read this prompt in three steps."""
+        tokens = min(self.tokens(prompt), self._plan.context)
+        now, then = self.prefill_room(memory, prompt), self.prefill_room(self._loaded, prompt)
+        if tokens < 2 * STEP_TOKENS or now is None or then is None:
+            return False
+        return now < prefill_tokens(0, tokens, 2) <= then
 
     def room_ahead(self, memory: int, prompt: Prompt) -> int | None:
         """Tokens whose keys and values may be left behind by reading this prompt before it is sent.

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -102,6 +102,19 @@ class PooledModel:
         On a graphics processor it takes all that is planned at once.
         """
         return self.plan.device == "cpu" and self._growth.is_due(self.memory_bytes(), next)
+
+    def should_be_renewed(self, prompt: Prompt) -> bool:
+        """Whether this prompt is for a new process: this one could outgrow its plan with it.
+
+        Or it could not read it in steps, and most of it must be read: that is worth a load, for a prefill in
+        one piece tells nothing of its progress, and does not stop.
+        """
+        if self.has_grown(prompt):
+            return True
+        if isinstance(prompt, wire.Complete) or self.plan.device != "cpu":
+            return False
+        most = 2 * self._new(prompt) >= self._growth.tokens(prompt)
+        return most and self._growth.is_tight(self.memory_bytes(), prompt)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
@@ -285,21 +298,19 @@ class PooledModel:
         """
         if self.state != "idle" or not self._has_use_for(reading):
             return
-        command = wire.ReadAhead(id=0, messages=reading.messages, sampling=reading.sampling)
-        new = self._growth.tokens(command, without=self._known(reading.messages))
-        if not is_worth_it(new, self._growth.tokens(command)):
+        command = wire.ReadAhead(id=0, messages=reading.messages)
+        if not is_worth_it(self._new(command), self._growth.tokens(command)):
             return
-        if self.has_grown(command):  # then it would be renewed when it is asked this
+        if self.should_be_renewed(command):  # before it is asked this, and not then
             await self.end()
             async for _ in self.load():
                 pass
         if self._growth.room_ahead(self.memory_bytes(), command) != 0:
             await self._read(reading, turns)
 
-    def make_way(self, prompt: Prompt) -> None:
-        """This prompt is about to wait for what is read ahead."""
-        if self._reading is not None:
-            self._reading.make_way(prompt)
+    def make_way(self, prompt: Prompt) -> wire.PrefillProgressed | None:
+        """This prompt is about to wait for what is read ahead. If that is this prompt: how far it is."""
+        return None if self._reading is None else self._reading.make_way(prompt)
 
     async def _read_ahead(self, turns: Turns) -> None:
         """Read the last conversation into the prefix cache: its next turn is then as quick as ever."""
@@ -316,9 +327,10 @@ class PooledModel:
         # Beyond half of a window it is, or will soon be, read anew all the same.
         return self.plan.window is None or self._growth.tokens(command) <= self.plan.window // 2
 
-    def _known(self, messages: Sequence[Message]) -> int:
-        """How many characters of these the prefix cache holds, as far as is known here."""
-        return max((common_characters(messages, each) for each in self._cached), default=0)
+    def _new(self, prompt: wire.Chat | wire.ReadAhead) -> int:
+        """About how many tokens of this prompt the prefix cache does not hold, as far as is known here."""
+        known = max((common_characters(prompt.messages, each) for each in self._cached), default=0)
+        return self._growth.tokens(prompt, without=known)
 
     async def _read(self, reading: Reading, turns: Turns) -> None:
         if (process := self._process) is None:

@@ -88,18 +88,21 @@ def prefill_steps(
     last step is always the prompt itself.
     """
     total = sum(counts)
-    start = _tokens_of(messages, counts, known)
+    start = tokens_of(messages, counts, known)
     steps = max(0, (total - start - 1) // step)
-    while steps and room is not None and _kept(start, total, steps) > room:
+    while steps and room is not None and prefill_tokens(start, total, steps) > room:
         steps -= 1
     for number in range(1, steps + 1):
         position = start + (total - start) * number // (steps + 1)
         yield position, _prefix(messages, counts, position)
 
 
-def _kept(start: int, total: int, steps: int) -> int:
-    """The tokens that are kept in the end: of all prefixes, which end at even distances between start and
-    total, with what their buffers have to spare, and of the prompt, in the cache and to work on."""
+def prefill_tokens(start: int, total: int, steps: int) -> int:
+    """The tokens whose keys and values are kept in the end by so many steps before the last one.
+
+    That is those of all prefixes, which end at even distances between start and total, with what their
+    buffers have to spare, and those of the prompt, in the cache and to work on.
+    """
     return steps * ((start + total) // 2 + _SPARE) + 2 * total
 
 
@@ -113,7 +116,7 @@ def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -
     return messages
 
 
-def _tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: int) -> int:
+def tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: int) -> int:
     """About how many tokens the first `characters` characters are."""
     tokens = 0
     for message, count in zip(messages, counts, strict=True):

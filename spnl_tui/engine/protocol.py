@@ -204,7 +204,7 @@ class RequestQueued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefillProgressed:
-    """The prompt is being read: `done` of `total` tokens; `done` is 0 at the start."""
+    """The prompt is being read: `done` of `total` tokens; at the start, those that were read before."""
 
     id: int
     done: int

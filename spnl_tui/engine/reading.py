@@ -23,11 +23,11 @@ LEAST_TOKENS = 64
 _LEAST_SHARE = 16
 """Of all that is read one part in so many must be new: the cache gets another copy of the whole."""
 
-OnProgress = Callable[[int, int], None]
-"""Told how many tokens are read, of how many."""
+OnProgress = Callable[[wire.PrefillProgressed], None]
+"""Told of each step but the last."""
 
 
-def _ignore(done: int, total: int) -> None:
+def _ignore(progress: wire.PrefillProgressed) -> None:
     """Nobody watches."""
 
 
@@ -41,6 +41,8 @@ class Reading:
         self.messages = tuple(messages)
         self.sampling = sampling
         self.on_progress = on_progress
+        self.progress: wire.PrefillProgressed | None = None
+        """How far it has come; None before it began."""
         self.ended = asyncio.Event()
         self.stopped = asyncio.Event()
         self.dropped = asyncio.Event()
@@ -49,12 +51,17 @@ class Reading:
         """They are not wanted any more. The step that the runner is in goes on to its end."""
         self.stopped.set()
 
-    def make_way(self, prompt: Prompt) -> None:
-        """This prompt waits: stop, and where it does not begin with what is read, at any price."""
+    def make_way(self, prompt: Prompt) -> wire.PrefillProgressed | None:
+        """This prompt waits: stop, and where it does not begin with what is read, at any price.
+
+        Returns how far it has come with the prompt, if it is read here.
+        """
         self.stop()
-        serves = isinstance(prompt, wire.Chat) and (prompt.aside or self.serves(prompt.messages))
-        if not serves:
+        if isinstance(prompt, wire.Chat) and self.serves(prompt.messages):
+            return self.progress
+        if not (isinstance(prompt, wire.Chat) and prompt.aside):
             self.dropped.set()
+        return None
 
     @asynccontextmanager
     async def turn(self, turns: Turns) -> AsyncIterator[bool]:
@@ -111,7 +118,9 @@ async def read(
         )
         while not isinstance(event := await events.get(), (*FINAL, wire.RunnerEnded)):
             if isinstance(event, wire.PrefillProgressed):
-                reading.on_progress(event.done, event.total)
+                begun, reading.progress = reading.progress is not None, event
+                if begun:
+                    reading.on_progress(event)
         return isinstance(event, wire.ReplyFinished) and event.finish_reason != "cancelled"
     finally:
         for task in watching:

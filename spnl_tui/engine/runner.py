@@ -35,7 +35,7 @@ from spnl_tui.engine.failures import (
 )
 from spnl_tui.engine.following import follow
 from spnl_tui.engine.pipeline import MODEL, grammar_arguments, make_pipeline, sampling_arguments
-from spnl_tui.engine.prefill import PrefixMemory, prefill_steps
+from spnl_tui.engine.prefill import PrefixMemory, prefill_steps, tokens_of
 from spnl_tui.engine.stops import StopFilter
 from spnl_tui.engine.windows import apart_from_cache, outgrows
 from spnl_tui.models.request import Grammar, Message, Sampling
@@ -262,9 +262,11 @@ class Runner:
         if limit is not None and total >= limit:
             # Said before the first step: the engine would say it only after the last.
             raise PromptTooLong(total, limit)
-        self._out.send(wire.PrefillProgressed(id=request_id, done=0, total=total))
-        if self._stepped_prefill and not outgrows(counts, self._window):
-            known = self._prefixes.known(messages)
+        in_steps = self._stepped_prefill and not outgrows(counts, self._window)
+        known = self._prefixes.known(messages) if in_steps else 0
+        done = tokens_of(messages, counts, known)
+        self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+        if in_steps:
             for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
                 self._read(prefix)

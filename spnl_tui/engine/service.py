@@ -257,8 +257,7 @@ class Engine:
     ) -> AsyncGenerator[wire.Event, None]:
         """One command and its events."""
         asked = time.monotonic()
-        for each in self._pool.models:
-            each.make_way(command)
+        progress = {each: each.make_way(command) for each in self._pool.models}
         turns = self._turns(pooled)
         turn = turns.ask()
         abandoned: list[Rest] = []
@@ -266,7 +265,7 @@ class Engine:
         self._waiting += 1
         try:
             if not turn.done():
-                yield wire.RequestQueued(id=0, ahead=self._waiting - 1)
+                yield progress[pooled] or wire.RequestQueued(id=0, ahead=self._waiting - 1)
             await turn
             pooled.serving += 1
             served = True
@@ -299,7 +298,7 @@ class Engine:
     async def _load_for(
         self, pooled: PooledModel, command: wire.Chat | wire.Complete, seed: int | None
     ) -> AsyncGenerator[wire.Event, None]:
-        if pooled.serving == 1 and pooled.has_grown(command):
+        if pooled.serving == 1 and pooled.should_be_renewed(command):
             # It is longer than was foreseen, or others have waited ever since the runner was idle.
             await pooled.end()
         if pooled.state == "unloaded":

@@ -25,6 +25,8 @@ class Activity:
     done: int = 0
     total: int = 0
     """Prefill, also ahead of a request: tokens read so far, of how many."""
+    ends_at: float | None = None
+    """Prefill: when it will have ended at the pace of its last step, on the clock of the screen."""
     tokens: int = 0
     """Tokens of the reply."""
     tokens_per_s: float | None = None
@@ -44,13 +46,13 @@ _SHORT_NAME = 20
 """A model's name may be shortened to this for the sake of the figures."""
 
 
-def status_parts(activity: Activity, elapsed_s: int, width: int) -> tuple[str, str]:
+def status_parts(activity: Activity, now: float, width: int) -> tuple[str, str]:
     """The left part (model and state) and the right part (figures), which together fit into `width` cells.
 
     What does not fit is left out: first the time to the first token, then the end of a long model name, then
     the other figures.
     """
-    state = _state(activity, elapsed_s)
+    state = _state(activity, now)
     model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
     figures = [_tokens(activity), _ttft(activity), _context(activity)]
     short_model = shortened(model, _SHORT_NAME)
@@ -78,7 +80,8 @@ def _left(model: str, state: str) -> str:
     return " · ".join(part for part in (model, state) if part)
 
 
-def _state(activity: Activity, elapsed_s: int) -> str:
+def _state(activity: Activity, now: float) -> str:
+    elapsed_s = int(now - activity.since) if activity.busy else 0
     elapsed = f" {elapsed_s} s" if elapsed_s else ""
     match activity.state:
         case "loading":
@@ -87,6 +90,8 @@ def _state(activity: Activity, elapsed_s: int) -> str:
             return f"queued, {activity.ahead} before it" if activity.ahead else "queued"
         case "prefill":
             amount = f" {activity.done:,}/{activity.total:,}" if activity.total else ""
+            if activity.ends_at is not None and (left_s := int(activity.ends_at - now)) > 0:
+                elapsed = f", {left_s} s left"
             return f"reading the prompt{amount}{elapsed}"
         case "reading ahead":
             return f"reading ahead {activity.done:,}/{activity.total:,}"

@@ -16,6 +16,7 @@ from spnl_tui.ui.meters import Meters
 from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
+    from spnl_tui.engine.protocol import PrefillProgressed
     from spnl_tui.engine.reading import Reading
     from spnl_tui.models.local import LocalModel
     from spnl_tui.settings import Settings
@@ -83,10 +84,10 @@ class ReadingAhead:
         prompt = Turn(id="", parent=None, role="user", text=_without_last_word(typed))
         return request_messages(conversation.system_prompt, (*plan.sent, prompt))
 
-    def _progressed(self, done: int, total: int) -> None:
-        if done and not self._screen.replying:
+    def _progressed(self, progress: PrefillProgressed) -> None:
+        if not self._screen.replying:
             self._screen.activity = replace(
-                self._screen.activity, state="reading ahead", done=done, total=total
+                self._screen.activity, state="reading ahead", done=progress.done, total=progress.total
             )
 
     async def _end(self, reading: Reading) -> None:

@@ -94,6 +94,7 @@ class ReplyRun:
         self._pending: asyncio.Future[Step] | None = None
         self._asked_at = clock()
         self._first_chunk_at: float | None = None
+        self._step_at = 0.0
         self._counted = 0
 
     @property
@@ -170,7 +171,7 @@ class ReplyRun:
             case protocol.ModelLoaded():
                 self.activity = replace(self.activity, context_length=event.context_length)
             case protocol.PrefillProgressed():
-                self._enter("prefill", done=event.done, total=event.total, tokens=0)
+                self._take_progress(event)
             case protocol.ReplyChunk():
                 self._take_chunk(event)
             case protocol.ReplyFinished():
@@ -180,6 +181,14 @@ class ReplyRun:
                 self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
             case _:
                 pass  # the other events answer other commands
+
+    def _take_progress(self, progress: protocol.PrefillProgressed) -> None:
+        now, before, ends_at = self._clock(), self.activity, None
+        step = progress.done - before.done
+        if before.state == "prefill" and step > 0:
+            ends_at = now + (now - self._step_at) / step * (progress.total - progress.done)
+        self._step_at = now
+        self._enter("prefill", done=progress.done, total=progress.total, tokens=0, ends_at=ends_at)
 
     def _take_chunk(self, chunk: protocol.ReplyChunk) -> None:
         now = self._clock()
@@ -213,6 +222,7 @@ class ReplyRun:
 
     def _enter(self, state: str, **figures: object) -> None:
         since = self.activity.since if self.activity.state == state else self._clock()
+        figures = {"ends_at": None, **figures}
         self.activity = replace(self.activity, state=state, since=since, **figures)  # type: ignore[arg-type]
 
 

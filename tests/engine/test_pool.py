@@ -18,6 +18,10 @@ from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text
 from tests.support.waiting import is_running, wait_until
 
 MODEL = fake_model()
+TIGHT = dataclasses.replace(
+    fake_plan(context=3000), memory=MemoryEstimate(1, 0, kv_cache=2 * 3000 * 20_000, loading=1)
+)
+"""20 KB for each token: when 50 MB are taken there is memory for a prompt of 1,100, but not for its steps."""
 
 
 # ── making room ──────────────────────────────────────────────────────────────────────────────────
@@ -141,6 +145,21 @@ async def test_the_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Pa
 
     with_buffers, without = await room(40_000_000), await room(0)
     assert with_buffers == pytest.approx(without, abs=200)
+
+
+async def test_a_long_prompt_that_could_not_be_read_in_steps_gets_a_new_process(paths: Paths) -> None:
+    async with fake_engine(paths, lambda model: TIGHT) as engine:
+        grown = text_of(await chat(engine, MODEL, "grow tokens=1"))
+        assert text_of(await chat(engine, MODEL, "tokens=1 " + "x" * 300)) == grown
+        assert text_of(await chat(engine, MODEL, "tokens=1 " + "x" * 3_700)) != grown
+
+
+async def test_one_of_which_most_was_read_before_does_not(paths: Paths) -> None:
+    async with fake_engine(paths, lambda model: TIGHT) as engine:
+        # A token for each character, as the fake runner counts.
+        prompt = "grow tokens=1 " + "y" * 700
+        replies = [text_of(await chat(engine, MODEL, prompt + end)) for end in ("", "z" * 390)]
+        assert replies[0] == replies[1]
 
 
 # ── unloading and closing ────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from spnl_tui.engine.reading import Reading
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from tests.support.engines import chat, fake_engine, fake_model, fake_plan, text_of
+from tests.support.engines import chat, fake_engine, fake_model, fake_plan, kinds, text_of
 from tests.support.waiting import is_running, wait_until
 
 MODEL = fake_model()
@@ -59,11 +59,8 @@ async def test_it_is_read_once_and_what_is_typed_behind_it_when_that_is_much(pat
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         draft = f"log={log}{MUCH}"
-        progress: list[tuple[int, int]] = []
-        reading = Reading([Message("user", draft)], Sampling(), lambda *of: progress.append(of))
-        await read_ahead(engine, reading)
+        await read_ahead(engine, typed(draft))
         assert asked(log) == 1
-        assert progress == [(0, len("".join(draft.split())))]
         for more, times in ((" and more", 1), (MUCH, 2)):
             draft += more
             await read_ahead(engine, typed(draft))
@@ -120,7 +117,9 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
         draft = f"tokens=1 prefill=1 log={log}{MUCH}"
         engine.read_ahead(MODEL, typed(draft))
         pid = await until_reading(engine, log)
-        assert text_of(await chat(engine, MODEL, f"{draft} end")) == f"word-{pid} "
+        events = await chat(engine, MODEL, f"{draft} end")
+        assert kinds(events)[0] == "PrefillProgressed"  # it is said to be read, not to be queued
+        assert text_of(events) == f"word-{pid} "
         assert asked(log) == 3  # and when its token came, twice
 
 

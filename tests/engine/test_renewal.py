@@ -102,25 +102,27 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
 async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: PooledModel) -> None:
     prompt = (Message("system", "Be brief."), Message("user", f"{LONG.content} and the end."))
     typed = (prompt[0], Message("user", LONG.content))
-    told: list[tuple[int, int]] = []
-    await pooled.read_ahead(Reading(typed, Sampling(), lambda *of: told.append(of)), Turns(1))
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert len(told) > 2
+    steps: list[int] = []
+    reading = Reading(typed, Sampling(), lambda progress: steps.append(progress.done))
+    await pooled.read_ahead(reading, Turns(1))
+    assert steps == sorted(set(steps))
+    assert len(steps) > 1
     pid = pooled.pid
     assert (await steps_of(pooled, prompt))[0] == 1
     assert pooled.pid == pid
 
 
 async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(pooled: PooledModel) -> None:
-    turns, told = Turns(1), []
+    turns, steps = Turns(1), []
     whole = (await steps_of(pooled, (Message("user", LONG.content.replace("word", "other")),)))[0]
 
-    def progressed(done: int, total: int) -> None:
-        told.append(done)
+    def progressed(progress: wire.PrefillProgressed) -> None:
+        steps.append(progress.done)
+        turns.ask()
         turns.ask()
 
     await pooled.read_ahead(Reading((LONG,), Sampling(), progressed), turns)
-    assert len(told) < whole
+    assert 0 < len(steps) < whole - 1
     # What it has read is not lost.
     assert (await steps_of(pooled, (LONG,)))[0] < whole
 

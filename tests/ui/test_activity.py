@@ -44,7 +44,18 @@ def test_the_least_important_is_dropped_first() -> None:
             7,
             "m · reading the prompt 512/3,000 7 s",
         ),
-        (Activity(model="m", state="idle"), 0, "m · idle"),
+        (
+            Activity(model="m", state="prefill", done=512, total=3000, ends_at=19.5),
+            7,
+            "m · reading the prompt 512/3,000, 12 s left",
+        ),
+        (
+            Activity(model="m", state="prefill", done=512, total=3000, ends_at=19.5),
+            19,
+            "m · reading the prompt 512/3,000 19 s",
+        ),
+        (Activity(model="m", state="reading ahead", done=512, total=3000), 7, "m · reading ahead 512/3,000"),
+        (Activity(model="m", state="idle"), 7, "m · idle"),
     ],
 )
 def test_states(activity: Activity, elapsed: int, left: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spnl_tui.engine.protocol import PrefillProgressed
 from spnl_tui.engine.reading import Reading
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
@@ -154,9 +155,8 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
     async with chat() as it:
         it.prompt.insert("Where is the river")
         await read(it)
-        it.engine.read[0].on_progress(0, 1900)
         assert it.screen.activity.state == "idle"  # it may be read at once
-        it.engine.read[0].on_progress(512, 1900)
+        it.engine.read[0].on_progress(PrefillProgressed(id=0, done=512, total=1900))
         await it.pilot.pause()
         assert "reading ahead 512/1,900" in str(it.screen.query_one("StatusLine").render())
         it.engine.read[0].ended.set()

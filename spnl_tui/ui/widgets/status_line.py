@@ -33,7 +33,6 @@ class StatusLine(Widget):
 
     def render(self) -> Content:
         """The line, as wide as the terminal."""
-        elapsed = int(self._clock() - self.activity.since) if self.activity.busy else 0
-        left, right = status_parts(self.activity, elapsed, self.size.width)
+        left, right = status_parts(self.activity, self._clock(), self.size.width)
         gap = " " * (self.size.width - len(left) - len(right))
         return Content.assemble((left, "$text" if self.activity.busy else ""), gap, right)
