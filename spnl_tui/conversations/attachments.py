@@ -1,17 +1,20 @@
 """Files that go with a prompt: "Explain @src/app.py".
 
 A mention is an "@" at the beginning of a word, and a path: @src/app.py, or @"My notes.txt" with quotation
-marks where it has spaces. What is sent, and kept, is the prompt as it was written, and below it each file in
-a fence of its own:
-
-    Explain @src/app.py
+marks where it has spaces. What is sent, and kept, is each file in a fence of its own, and below them the
+prompt as it was written:
 
     `src/app.py`:
     ```py
     …
     ```
 
-so that a turn holds all that the model was given. `split` takes such a text apart again, to show it.
+    Explain @src/app.py
+
+so that a turn holds all that the model was given. Whatever is asked about the same files begins the same:
+they are read while the question is typed, and found in the prefix cache when another one is asked. `split`
+takes such a text apart again, to show it; also one with the files below the prompt, as they were kept at
+first.
 
 A mention of no file is text ("ask @alice"), unless it looks like a path: then it is a mistake. A second "@"
 makes it text: "@@types/node" is sent as "@types/node".
@@ -26,6 +29,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import AttachmentError
 from spnl_tui.text import in_bytes
 
@@ -123,7 +127,7 @@ def read(text: str, folder: Path) -> tuple[str, tuple[Attachment, ...]]:
 
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
     """The text that is sent and kept."""
-    return "\n\n".join([prose, *(attachment.block() for attachment in attachments)])
+    return "\n\n".join([*(attachment.block() for attachment in attachments), prose])
 
 
 def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
@@ -139,25 +143,37 @@ def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
     return _without(lines, [(start, end) for start, end, _ in ours]), tuple(each for _, _, each in ours)
 
 
+def words_of(turn: Turn) -> str:
+    """What is seen of a turn: of a prompt as it was written, without the files in it, which are folded."""
+    return turn.text if turn.role == "assistant" else split(turn.text)[0]
+
+
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int, Attachment]]:
-    """What looks like a file in a prompt: its lines, with the empty one before it, and the file."""
+    """What looks like a file in a prompt: where its lines begin and end, and the file.
+
+    An empty line is among them: the one behind it in those above the prompt, the one before it in others.
+    """
     # Where each fence may end, so that many that never do cost no more than one.
     ends: dict[str, list[int]] = {}
     for number, line in enumerate(lines):
         if line.startswith("```") and not line.strip("`"):
             ends.setdefault(line, []).append(number)
-    at = 1
+    at = above = 0
     while at < len(lines) - 3:
-        at += 1
         head, fence = _HEAD.fullmatch(lines[at]), _FENCE.fullmatch(lines[at + 1])
-        if head is None or fence is None or lines[at - 1]:
-            continue
-        candidates = ends.get(fence[1], [])
+        candidates = ends.get(fence[1], []) if fence is not None else []
         place = bisect_left(candidates, at + 3)
-        if place < len(candidates):
+        if head is not None and place < len(candidates):
             end = candidates[place]
-            yield at - 1, end + 1, Attachment(head[1], "\n".join(lines[at + 2 : end]))
-            at = end + 1
+            file = Attachment(head[1], "\n".join(lines[at + 2 : end]))
+            if at == above and lines[end + 1 : end + 2] == [""]:
+                above = end + 2
+                yield at, above, file
+                at = end
+            elif at and not lines[at - 1]:
+                yield at - 1, end + 1, file
+                at = end
+        at += 1
 
 
 def _without(lines: Sequence[str], spans: Iterable[tuple[int, int]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from spnl_tui.conversations.attachments import words_of
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.text import first_line
@@ -36,7 +37,12 @@ def title_from_text(text: str) -> str:
 def title_of(conversation: Conversation) -> str:
     """An automatic title for this conversation, from its first prompt; empty if there is none."""
     return next(
-        (title_from_text(turn.text) for turn in conversation.path() if turn.role == "user" and turn.text), ""
+        (
+            title_from_text(words_of(turn))
+            for turn in conversation.path()
+            if turn.role == "user" and turn.text
+        ),
+        "",
     )
 
 
@@ -45,7 +51,7 @@ def title_request(conversation: Conversation) -> tuple[Message, ...] | None:
     turns = [turn for turn in conversation.path()[:2] if turn.text.strip()]
     if len(turns) < 2 or turns[1].streaming:
         return None
-    prompt, reply = (turn.text.strip()[:_READ] for turn in turns)
+    prompt, reply = (words_of(turn).strip()[:_READ] for turn in turns)
     return (
         Message(
             "user",

@@ -255,8 +255,10 @@ class Branching:
             if now is self._conversation:
                 await self._show_whole(now)
 
+        from spnl_tui.conversations.attachments import words_of
+
         more = len(deletion.removed) - 1
-        what = (first_line(turn.text, 40) or "an empty turn") + (f" and {more:,} more" if more else "")
+        what = (first_line(words_of(turn), 40) or "an empty turn") + (f" and {more:,} more" if more else "")
         # First of all: whoever deletes may want it back before it is saved.
         self._screen.talks.push_undo(what, restore)
         await self._keeping.save_deletion(conversation, deletion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,8 +35,8 @@ class Command:
     """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
     its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
 
-    prompt: bool = False
-    """Whether what is typed after the name ends in a prompt, which may mention files."""
+    before_prompt: re.Pattern[str] | None = None
+    """Matches what is typed after the name before a prompt, which may mention files; None: none follows."""
 
     def binding(self) -> Binding:
         """The command as Textual's binding.

@@ -6,6 +6,8 @@ Alt with B or F is no key to choose: terminals send Ctrl with an arrow for them.
 
 from __future__ import annotations
 
+import re
+
 from spnl_tui.ui.command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -409,7 +411,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="n",
         argument="COUNT PROMPT",
-        prompt=True,
+        before_prompt=re.compile(r"(?:\d+\s+)?"),
     ),
     Command(
         id="many.compare",
@@ -420,7 +422,7 @@ COMMANDS: tuple[Command, ...] = (
         group="Many answers",
         slash="compare",
         argument="MODEL… -- PROMPT",
-        prompt=True,
+        before_prompt=re.compile(r".*?(?:(?:^|\s)--(?:\s|$)|\n|\Z)", re.DOTALL),
     ),
     Command(
         id="many.side_by_side",

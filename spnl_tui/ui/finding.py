@@ -87,7 +87,7 @@ class Finding:
 
 
 def _has(turn: Turn, pattern: re.Pattern[str]) -> bool:
-    """Whether what is seen of a turn has the words: not what is in its files, which are folded."""
-    from spnl_tui.conversations.attachments import split
+    """Whether what is seen of a turn has the words."""
+    from spnl_tui.conversations.attachments import words_of
 
-    return pattern.search(turn.text if turn.role == "assistant" else split(turn.text)[0]) is not None
+    return pattern.search(words_of(turn)) is not None

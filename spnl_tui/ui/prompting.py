@@ -53,7 +53,10 @@ class Prompting:
         typed_in = self._screen.conversation if typed_in is None else typed_in
         command, argument = message.call.command, message.call.argument
         try:
-            argument = await self.whole(argument) if command.prompt else self._prompt.folds.unfold(argument)
+            if command.before_prompt is None:
+                argument = self._prompt.folds.unfold(argument)
+            elif (before := command.before_prompt.match(argument)) is not None:
+                argument = before[0] + await self.whole(argument[before.end() :])
         except SpnlError as error:
             self._prompt.give_back(message.text)
             tell(self._screen, error)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from spnl_tui.conversations.attachments import words_of
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line
@@ -68,7 +69,7 @@ class TreeScreen(ModalScreen[str | None]):
         active = turn.id in self._active
         depth = min(depth, _DEEPEST)
         rails = "│ " * (depth - 1) + ("├ " if place[1] > 1 else "│ ") if depth else ""
-        text = Content(first_line(turn.text, 200) or _WITHOUT_TEXT.get(turn.finish_reason or "", "…"))
+        text = Content(first_line(words_of(turn), 200) or _WITHOUT_TEXT.get(turn.finish_reason or "", "…"))
         return Option(
             Content.assemble(
                 (rails, "$text-muted"),

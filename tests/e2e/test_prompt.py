@@ -53,8 +53,8 @@ def test_a_file_and_a_paste_are_sent_found_and_copied(
         terminal.send("y\r")
         terminal.wait_for("The prompt was copied")
         copied = out.read_text()
-        assert copied.startswith("Sum up @notes.md and line 0\nline 1\n")
-        assert copied.endswith("\n\n`notes.md`:\n```md\nThe needle is here.\n```")
+        files = "`notes.md`:\n```md\nThe needle is here.\n```\n\n"
+        assert copied.startswith(f"{files}Sum up @notes.md and line 0\nline 1\n")
         terminal.send(UP + UP)
         terminal.wait_for("Sum up @notes.md and [pasted 20 lines]")
         terminal.send("\x15/quti\r")  # ctrl+u

@@ -15,12 +15,13 @@ from spnl_tui.ui.file_completer import best, entries_of, files_below
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.widgets.completions import Completions
 from spnl_tui.ui.widgets.turns import UserTurn
-from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import TempStore, chat, held, make_app, told, wait_until
 from tests.ui.test_slash import offered
 from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
 
-SENT = "Explain @src/app.py\n\n`src/app.py`:\n```py\nprint(1)\n```"
+FILE = "`src/app.py`:\n```py\nprint(1)\n```"
+SENT = f"{FILE}\n\nExplain @src/app.py"
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ async def test_a_path_is_completed_and_the_file_is_sent_and_folded(tmp_path: Pat
         assert it.engine.asked[0][0].content == SENT
         shown = it.screen.query_one(UserTurn)
         await wait_until(lambda: "token" in str(shown.render()))
-        count = len(SENT.split("\n\n", 1)[1].split())
+        count = len(FILE.split())
         assert str(shown.render()) == f"Explain @src/app.py (8 B, {count} tokens)"
         await it.press("up")
         assert it.prompt.text == "Explain @src/app.py"
@@ -118,15 +119,17 @@ async def test_what_cannot_be_sent_stays_and_nothing_is_sent(path: str, says: st
 
 
 async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted() -> None:
-    async with chat() as it:
+    async with chat(models={MODEL.name: MODEL}) as it:
         pasted = "x\n" * 19 + "y"
         await it.press(*"/n 2 Explain @src/app.py ")
         it.app.post_message(events.Paste(pasted))
         await wait_until(lambda: it.prompt.text.endswith("lines]"))
         await it.press("enter")
         await wait_until(lambda: it.ended() == 2)
-        block = SENT.removeprefix("Explain @src/app.py")
-        assert it.turns[0] == ("user", f"Explain @src/app.py {pasted}{block}")
+        assert it.turns[0] == ("user", f"{SENT} {pasted}")
+        await it.press("escape", *f"/compare {MODEL.name} {MODEL.name} -- Explain @src/app.py", "enter")
+        await wait_until(lambda: it.ended() == 4)
+        assert ("user", SENT) in it.turns
         await it.press("escape", *"/n 2 @gone.py", "enter")
         await wait_until(lambda: it.prompt.text == "/n 2 @gone.py")
         await wait_until(lambda: told(it))

@@ -32,18 +32,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_goes_below_the_prompt_and_comes_apart_again(folder: Path) -> None:
+def test_files_go_above_the_prompt_and_come_apart_again(folder: Path) -> None:
     text = join(*read('Compare @src/app.py, with (@"My notes.txt") and @Makefile.', folder))
     assert text == (
-        'Compare @src/app.py, with (@"My notes.txt") and @Makefile.\n\n'
         '`src/app.py`:\n```py\nprint("hi")\n```\n\n'
         "`My notes.txt`:\n```txt\none\ntwo\n```\n\n"
-        "`Makefile`:\n```\nall:\n```"
+        "`Makefile`:\n```\nall:\n```\n\n"
+        'Compare @src/app.py, with (@"My notes.txt") and @Makefile.'
     )
     prose, attachments = split(text)
     assert prose == 'Compare @src/app.py, with (@"My notes.txt") and @Makefile.'
     assert [(a.path, a.text, a.size) for a in attachments][1] == ("My notes.txt", "one\ntwo", 7)
     assert as_typed(text) == prose
+
+
+def below(prose: str, files: tuple[Attachment, ...]) -> str:
+    """As they were kept at first."""
+    return "\n\n".join([prose, *(file.block() for file in files)])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,10 @@ def test_a_block_that_was_written_by_hand_is_text() -> None:
     assert split(text) == (text, ())
     more = join(f"{text}: @b.py", [Attachment("b.py", "y")])
     assert split(more) == (f"{text}: @b.py", (Attachment("b.py", "y"),))
+    alone = "`a.py`:\n```py\nx\n```"
+    for whole in (alone, f"{alone}\n", f"{alone}\n\n", f"{alone}\n\nExplain", f"Explain\n\n{alone}"):
+        assert split(whole) == (whole, ())
+    assert split(join(f"{alone}\n\n@b.py", [Attachment("b.py", "y")]))[1] == (Attachment("b.py", "y"),)
 
 
 def test_many_fences_that_never_end_cost_no_more_than_one() -> None:
@@ -131,4 +140,4 @@ def test_whatever_is_in_the_files_it_comes_apart_as_it_was(contents: list[str]) 
     paths = [f"dir/file {number}.md" for number in range(len(contents))]
     files = tuple(Attachment(path, text) for path, text in zip(paths, contents, strict=True))
     prose = " ".join(["About", *map(mention, paths)])
-    assert split(join(prose, files)) == (prose, files)
+    assert split(join(prose, files)) == split(below(prose, files)) == (prose, files)

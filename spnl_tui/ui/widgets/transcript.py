@@ -280,7 +280,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def _mount_older(self, lines: int) -> None:
         """Mount turns from the end of those that are not mounted, about as many lines as asked for."""
-        from spnl_tui.conversations.attachments import split
+        from spnl_tui.conversations.attachments import words_of
 
         width = max(40, min(self.size.width, 110))
         chosen: list[Turn] = []
@@ -288,7 +288,7 @@ class Transcript(VerticalScroll, can_focus=False):
         while self._older and (lines > 0 or chosen[-1].role == "assistant"):
             turn = self._older.pop()
             chosen.append(turn)
-            text = turn.text if turn.role == "assistant" else split(turn.text)[0]
+            text = words_of(turn)
             lines -= 2 + text.count("\n") + len(text) // width
         if chosen:
             widgets: list[Widget] = []
