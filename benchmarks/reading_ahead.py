@@ -2,7 +2,7 @@
 
     python -m benchmarks.reading_ahead [--rounds 3] [--turns 12]
 
-With SmolLM2, in turns: a conversation of another day is opened and gone on with, a page is pasted, and a short
+With SmolLM2, in turns: a conversation of another day is gone on with, a page is pasted, and a short
 prompt is asked, which is too little to be read ahead. Each in a fresh runner; a prompt is sent when all of it
 was read but its last words.
 """
