@@ -3,11 +3,11 @@
     python -m benchmarks.soak [--seconds N] [--seed N] [--conversations N]
 
 Small made models, real runners. Each conversation sends one or two requests, waits for them or walks away,
-and goes on, now with the other model; meanwhile runners are killed with SIGKILL, models are unloaded, and
-memory gets short, so that there is room for one of the two, or none. What must hold: every request ends in a
-reply, a cancel or a clear error; none hangs; requests of a conversation are served in their order; nothing is
-left at the end, no process, no descriptor, no task. The seed is printed: the same one makes the same prompts,
-cancels and kills, though not at the same instants.
+and goes on, now with the other model; some prompts are read ahead while they are typed. Meanwhile runners are
+killed with SIGKILL, models are unloaded, and memory gets short, so that there is room for one of the two, or
+none. What must hold: every request ends in a reply, a cancel or a clear error; none hangs; requests of a
+conversation are served in their order; nothing is left at the end, no process, no descriptor, no task. The
+seed is printed: the same one makes the same prompts, cancels and kills, though not at the same instants.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import psutil
 
 from spnl_tui.engine import protocol as wire
 from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
+from spnl_tui.engine.reading import Reading
 from spnl_tui.engine.service import Engine
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
@@ -120,35 +121,56 @@ async def _converse(
     asked = 0
     served: list[int] = []
     while time.monotonic() < end:
+        model, draft = chances.choice(models), ""
+        if chances.random() < 0.3:
+            draft = " ".join(f"d{chances.randrange(1000)}" for _ in range(chances.choice((100, 300))))
+            await _type(engine, model, draft, chances, report)
         requests = []
         for _ in range(chances.choice((1, 1, 2))):
             asked += 1
             requests.append(
                 asyncio.create_task(
-                    _request(
-                        engine, chances.choice(models), asked, chances, served, report, f"{number}.{asked}"
-                    )
+                    _request(engine, model, asked, draft, chances, served, report, f"{number}.{asked}")
                 )
             )
             # Each is asked for before the next, as by one person.
             await asyncio.sleep(0)
+            model = chances.choice(models)
         await asyncio.gather(*requests)
         await asyncio.sleep(chances.choice((0.05, 0.1, 0.5)))
     if served != sorted(served):
         report.problems.append(f"conversation {number} was served out of order: {served}")
 
 
+async def _type(
+    engine: Engine, model: LocalModel, draft: str, chances: random.Random, report: Report
+) -> None:
+    """Type a prompt, which may be read meanwhile, or what was read so far may be typed over."""
+    reading = Reading([Message("user", draft)], Sampling())
+    engine.read_ahead(model, reading)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(reading.ended.wait(), chances.choice((0.05, 0.5, 3.0)))
+    if chances.random() < 0.3:
+        reading.stop()
+        try:
+            await asyncio.wait_for(reading.ended.wait(), HANG_S)
+        except TimeoutError:
+            report.problems.append(f"reading ahead with {model.name} hangs at {reading.progress}")
+    report.outcomes["read ahead" if reading.progress is not None else "not read ahead"] += 1
+
+
 async def _request(
     engine: Engine,
     model: LocalModel,
     number: int,
+    draft: str,
     chances: random.Random,
     served: list[int],
     report: Report,
     name: str,
 ) -> None:
     """One request; adds itself to `served` when the engine turns to it."""
-    events, candidates = _ask(engine, model, chances)
+    events, candidates = _ask(engine, model, draft, chances)
     walk_away = chances.choice((None, None, 0.05, 0.5, 3.0))
     leave_after = chances.choice(
         (None, None, None, wire.ReplyChunk, wire.PrefillProgressed, wire.LoadProgressed)
@@ -192,10 +214,12 @@ async def _request(
 
 
 def _ask(
-    engine: Engine, model: LocalModel, chances: random.Random
+    engine: Engine, model: LocalModel, draft: str, chances: random.Random
 ) -> tuple[AsyncGenerator[wire.Event, None], int]:
     """Some request, and how many ends it must have."""
-    words = [f"w{chances.randrange(1000)}" for _ in range(chances.choice((3, 30, 300)))]
+    words = [draft] * bool(draft) + [
+        f"w{chances.randrange(1000)}" for _ in range(chances.choice((3, 30, 300)))
+    ]
     sampling = Sampling(
         temperature=chances.choice((0.0, 1.0)),
         max_tokens=chances.choice((1, 8, 64, 400)),

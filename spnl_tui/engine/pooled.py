@@ -344,6 +344,7 @@ class PooledModel:
                 self._cached.append(reading.messages)
         finally:
             self._reading = None
+            self.last_used = time.monotonic()
 
     async def end(self) -> None:
         """End the process, loading or not. Whoever follows the load or a request sees it fail."""

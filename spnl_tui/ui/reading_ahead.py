@@ -37,6 +37,8 @@ class ReadingAhead:
         self._services = services
         self._settings = settings
         self._reading: Reading | None = None
+        self._model: LocalModel | None = None
+        """Which reads."""
 
     def look(self) -> None:
         """Something has changed of what will be sent, or of whether there is time to read it."""
@@ -50,12 +52,13 @@ class ReadingAhead:
         model = self._screen.in_use.model
         messages = await self._messages(model) if model is not None else ()
         if (reading := self._reading) is not None:
-            if not reading.serves(messages):
+            if model != self._model or not reading.serves(messages):
                 reading.stop()
             await self._end(reading)
         if model is not None and messages:
             sampling = self._screen.conversation.sampling
             reading = self._reading = Reading(messages, sampling, self._progressed)
+            self._model = model
             self._services.engine.read_ahead(model, reading)
             await self._end(reading)
 
