@@ -121,8 +121,12 @@ async def _converse(
     asked = 0
     served: list[int] = []
     while time.monotonic() < end:
+        quiet = time.monotonic() % 10 > 7
+        if quiet and number > 1:
+            await asyncio.sleep(0.5)  # what is read ahead gives way to all that waits
+            continue
         model, draft = chances.choice(models), ""
-        if chances.random() < 0.3:
+        if quiet or chances.random() < 0.1:
             draft = " ".join(f"d{chances.randrange(1000)}" for _ in range(chances.choice((100, 300))))
             await _type(engine, model, draft, chances, report)
         requests = []
