@@ -121,7 +121,7 @@ async def _converse(
     asked = 0
     served: list[int] = []
     while time.monotonic() < end:
-        quiet = time.monotonic() % 10 > 7
+        quiet = time.monotonic() % 10 > 5
         if quiet and number > 1:
             await asyncio.sleep(0.5)  # what is read ahead gives way to all that waits
             continue
