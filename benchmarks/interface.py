@@ -126,8 +126,8 @@ def run_ours(report: Path, tokens: list[str]) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
-        async def wake(self, *_: Any) -> None:
-            pass
+        def was_put_away(self, *_: Any) -> bool:
+            return False
 
         def read_ahead(self, *_: Any) -> None:
             pass

@@ -77,8 +77,8 @@ def run(report: Path, what: str, seconds: float) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
-        async def wake(self, *_: Any) -> None:
-            pass
+        def was_put_away(self, *_: Any) -> bool:
+            return False
 
         def read_ahead(self, *_: Any) -> None:
             pass

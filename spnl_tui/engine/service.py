@@ -134,12 +134,9 @@ class Engine:
                 self._note(model, event)
                 yield event
 
-    async def wake(self, model: LocalModel) -> None:
-        """Load a model again that was unloaded only for not being used: it is about to be."""
-        pooled = self._pool.get(model)
-        if pooled is not None and pooled.put_away:
-            async for _ in self.load(model):
-                pass
+    def was_put_away(self, model: LocalModel) -> bool:
+        """Whether it is unloaded only for not being used for a while."""
+        return (pooled := self._pool.get(model)) is not None and pooled.put_away
 
     def read_ahead(self, model: LocalModel, reading: Reading) -> None:
         """Have messages read before they are sent, while nobody asks anything; in the background.

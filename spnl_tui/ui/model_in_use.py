@@ -128,6 +128,11 @@ class ModelInUse:
             self._take_up(model)
             start(self._screen, "model", self._load_ahead, model)
 
+    def load_again(self) -> None:
+        """Load the model, which was put away: it is about to be used."""
+        if self.model is not None:
+            start(self._screen, "model", self._load_ahead, self.model)
+
     def _take_up(self, model: LocalModel) -> None:
         self._screen.conversation.model = model.name
         self._screen.activity = Activity(model=plain(model.name), state="idle")

@@ -72,9 +72,11 @@ class ReadingAhead:
         path = screen.branches.answered
         if not typed or path is None or screen.live.seen.busy or screen.live.seen.queued:
             return ()
-        await self._services.engine.wake(model)
-        length = next((e.context_length for e in self._services.engine.loaded() if e.model == model), None)
-        meter = self._meters.of(model)
+        engine, meter = self._services.engine, self._meters.of(model)
+        if engine.was_put_away(model):
+            screen.in_use.load_again()  # then this looks again
+            return ()
+        length = next((each.context_length for each in engine.loaded() if each.model == model), None)
         tokens = await meter.count_unsent(typed)
         if length is None or tokens is None:
             return ()

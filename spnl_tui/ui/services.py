@@ -44,8 +44,8 @@ class ChatEngine(Protocol):
     async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Counts by the model's own tokenizer; None while it is not loaded."""
 
-    async def wake(self, model: LocalModel) -> None:
-        """Load a model again that was unloaded only for not being used."""
+    def was_put_away(self, model: LocalModel) -> bool:
+        """Whether it is unloaded only for not being used for a while."""
 
     def read_ahead(self, model: LocalModel, reading: Reading) -> None:
         """Have messages read before they are sent; see Engine."""

@@ -194,7 +194,7 @@ async def test_to_unload_the_model_ends_it(paths: Paths, log: Path) -> None:
 # ── a model that was put away ────────────────────────────────────────────────────────────────────
 
 
-async def test_a_model_that_was_not_used_for_a_while_is_woken_and_one_that_was_unloaded_is_not(
+async def test_it_is_known_of_a_model_that_it_was_unloaded_for_not_being_used(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 0.05)
@@ -202,11 +202,10 @@ async def test_a_model_that_was_not_used_for_a_while_is_woken_and_one_that_was_u
         await chat(engine, MODEL, "hello")
         await wait_until(lambda: not engine.loaded())
         monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 600)
-        await asyncio.sleep(0.2)  # the housekeeper has begun to wait so long
-        await engine.wake(MODEL)
-        assert [loaded.state for loaded in engine.loaded()] == ["idle"]
+        assert engine.was_put_away(MODEL)
+        async for _ in engine.load(MODEL):
+            pass
+        assert not engine.was_put_away(MODEL)
         await engine.unload(MODEL)
-        await engine.wake(MODEL)
-        assert engine.loaded() == ()
-        await engine.wake(fake_model("never asked for"))
-        assert engine.loaded() == ()
+        assert not engine.was_put_away(MODEL)
+        assert not engine.was_put_away(fake_model("never asked for"))

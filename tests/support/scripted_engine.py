@@ -83,7 +83,8 @@ class ScriptedEngine:
     pool: tuple[LoadedModel, ...] | None = None
     """What is loaded: if None, the one model."""
     unloaded: list[LocalModel] = field(default_factory=list)
-    woken: list[LocalModel] = field(default_factory=list)
+    put_away: bool = False
+    """Whether what is not loaded was unloaded for not being used."""
     read: list[Reading] = field(default_factory=list)
     """What was to be read ahead."""
 
@@ -91,9 +92,8 @@ class ScriptedEngine:
         """A token for each word."""
         return tuple(len(text.split()) for text in texts)
 
-    async def wake(self, model: LocalModel) -> None:
-        """Note it."""
-        self.woken.append(model)
+    def was_put_away(self, model: LocalModel) -> bool:
+        return self.put_away
 
     def read_ahead(self, model: LocalModel, reading: Reading) -> None:
         """Note it. It goes on until it is stopped, or the test ends it."""

@@ -39,6 +39,13 @@ async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> Non
             await asyncio.sleep(0.01)
 
 
+async def at_rest(pilot: Pilot[None]) -> None:
+    """Wait until a picture shows all that it will: scrollbars learn of a layout with a later frame."""
+    await pilot.pause()
+    await asyncio.sleep(0.2)
+    await pilot.pause()
+
+
 async def until_counted(screen: MainScreen) -> None:
     """Wait for the status line to count the words that would be sent: it does once typing rests."""
     words = (await screen.prompting.unsent()).split()

@@ -14,7 +14,7 @@ from spnl_tui.ui.models_pane import ModelsPane
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine
 from tests.ui.models_support import cache, fill, make_browser
-from tests.ui.support import make_app, wait_until
+from tests.ui.support import at_rest, make_app, wait_until
 
 both_sizes = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Act = Callable[[Pilot[None], ModelsPane], Awaitable[None]]
@@ -40,7 +40,7 @@ def snapshot(snap_compare: Any, tmp_path: Path) -> Any:
             pane.search.cursor_blink = False
             await wait_until(lambda: not pane._results.busy)
             await act(pilot, pane)
-            await pilot.pause()
+            await at_rest(pilot)
 
         assert snap_compare(app, terminal_size=size, run_before=run_before)
 

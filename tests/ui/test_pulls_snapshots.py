@@ -17,7 +17,7 @@ from spnl_tui.hub.pull import DiskFullError, PullFinished, PullRequest
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.quit_screen import QuitScreen
 from tests.support.scripted_engine import ScriptedEngine
-from tests.ui.support import make_app, until_counted, wait_until
+from tests.ui.support import at_rest, make_app, until_counted, wait_until
 
 SMALL, LARGE = (80, 24), (200, 60)
 both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])
@@ -115,7 +115,7 @@ def snapshot(snap_compare: Any, size: tuple[int, int], queue: StillQueue, act: A
         await wait_until(lambda: screen.downloads == queue.items and screen.activity.context_length)
         await act(pilot, screen)
         await until_counted(screen)
-        await pilot.pause()
+        await at_rest(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=run_before)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.protocol import PrefillProgressed
+from spnl_tui.engine.protocol import Event, ModelLoaded, PrefillProgressed
 from spnl_tui.engine.reading import Reading
+from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
@@ -49,7 +51,6 @@ async def test_the_conversation_and_what_is_typed_but_for_the_last_word(store: T
             ("user", "Where is\nthe"),
         ]
         assert it.engine.read[-1].sampling.temperature == 0.5
-        assert it.engine.woken == [MODEL]
 
 
 async def test_of_one_word_the_conversation_alone(store: TempStore) -> None:
@@ -140,7 +141,23 @@ async def test_nothing_is_read_where_the_user_does_not_want_it() -> None:
         it.prompt.insert("Where is the river")
         await looked(it)
         assert not it.engine.read
-        assert not it.engine.woken
+
+
+async def test_a_model_that_was_put_away_is_loaded_and_then_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ScriptedEngine()
+    async with chat(engine) as it:
+        before, loads = engine.loaded(), []
+        engine.pool, engine.put_away = (), True
+
+        async def load(model: LocalModel) -> AsyncIterator[Event]:
+            loads.append(model)
+            engine.pool, engine.put_away = before, False
+            yield ModelLoaded(id=1, seconds=0.5, context_length=8192)
+
+        monkeypatch.setattr(engine, "load", load)
+        it.prompt.insert("Where is the river")
+        assert await read(it) == [("user", "Where is the")]
+        assert loads == [MODEL]
 
 
 async def test_a_conversation_that_does_not_fit_is_not_read(store: TempStore) -> None:

@@ -16,7 +16,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import ScriptedStarter, make_app, until_counted, wait_until
+from tests.ui.support import ScriptedStarter, at_rest, make_app, until_counted, wait_until
 
 SMALL, LARGE = (80, 24), (200, 60)
 both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])
@@ -60,10 +60,7 @@ def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) 
         await wait_until(lambda: screen.activity.state != "idle" or screen.activity.context_length)
         await act(pilot, screen)
         await until_counted(screen)
-        await pilot.pause()
-        # That ends with a layout, of which scrollbars learn with a later frame: a picture is of rest.
-        await asyncio.sleep(0.2)
-        await pilot.pause()
+        await at_rest(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=run_before)
 
