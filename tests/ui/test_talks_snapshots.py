@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,31 @@ TALKS = (
 )
 
 
+DATES = """\
+`fullmatch` anchors a pattern at both ends, so that *2026-01-10 or so* is refused:
+
+```python
+DATE = re.compile(r"\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])")
+
+def is_date(text: str) -> bool:
+    return DATE.fullmatch(text) is not None
+```
+
+A pattern knows nothing of **months**. Where that matters, ask the calendar:
+
+| | 2026-01-10 | 2026-02-30 |
+|---|---|---|
+| `DATE.fullmatch` | a date | a date |
+| `date.fromisoformat` | a date | none |
+"""
+
+
 class Seeded(TempStore):
     """A store with a few conversations from fixed days."""
+
+    def __init__(self, file: Path, answers: Mapping[str, str]) -> None:
+        super().__init__(file)
+        self.answers = answers
 
     async def __call__(self) -> Store:
         begun = self._opening is not None
@@ -53,7 +77,9 @@ class Seeded(TempStore):
                     id=f"r{days}",
                     parent=prompt.id,
                     role="assistant",
-                    text="By **train** one is there in no time: it goes every hour.",
+                    text=self.answers.get(
+                        f"c{days}", "By **train** one is there in no time: it goes every hour."
+                    ),
                     finish_reason="stop",
                     provenance=Provenance(model="SmolLM2-135M-Instruct"),
                 )
@@ -74,8 +100,9 @@ def picture(
     engine: ScriptedEngine | None = None,
     resume: str | None = "c1.2",
     settings: Settings | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> None:
-    store = Seeded(tmp_path / "c.db")
+    store = Seeded(tmp_path / "c.db", answers or {})
     app = make_app(
         engine or ScriptedEngine(), store=store, now=lambda: NOON, resume=resume, settings=settings
     )
@@ -91,6 +118,17 @@ def test_list(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
         await wait_until(lambda: len(screen.chat.talks_list.items) == len(TALKS))
 
     picture(snap_compare, tmp_path, size, act)
+
+
+def test_the_picture_in_the_readme(snap_compare: Any, tmp_path: Path) -> None:
+    async def act(pilot: Pilot[None], screen: MainScreen) -> None:
+        await wait_until(lambda: len(screen.conversation))
+        await pilot.press("f5")
+        await wait_until(lambda: len(screen.chat.talks_list.items) == len(TALKS))
+        screen.chat.prompt.focus()
+        screen.chat.prompt.insert("And for times of day?")
+
+    picture(snap_compare, tmp_path, (120, 30), act, resume="c2.0", answers={"c2.0": DATES})
 
 
 @both_sizes
