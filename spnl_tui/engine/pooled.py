@@ -111,7 +111,7 @@ class PooledModel:
         """
         if self.has_grown(prompt):
             return True
-        if isinstance(prompt, wire.Complete) or self.plan.device != "cpu":
+        if isinstance(prompt, wire.Complete) or not self._keeps_prefixes or self.plan.window is not None:
             return False
         most = 2 * self._new(prompt) >= self._growth.tokens(prompt)
         return most and self._growth.is_tight(self.memory_bytes(), prompt)
@@ -305,6 +305,8 @@ class PooledModel:
             await self.end()
             async for _ in self.load():
                 pass
+            if turns.wanted or reading.stopped.is_set():
+                return
         if self._growth.room_ahead(self.memory_bytes(), command) != 0:
             await self._read(reading, turns)
 
@@ -318,8 +320,13 @@ class PooledModel:
         if self._said and self._has_use_for(reading) and not turns.wanted:
             await self._read(reading, turns)
 
+    @property
+    def _keeps_prefixes(self) -> bool:
+        """Whether it reads in steps, and has a use for what was read before."""
+        return self.plan.device == "cpu" and self.plan.prefix_cache > 0 and not self.plan.completion_only
+
     def _has_use_for(self, reading: Reading) -> bool:
-        if not self.plan.prefix_cache or self.plan.device != "cpu" or self.plan.completion_only:
+        if not self._keeps_prefixes:
             return False
         if reading.sampling.seed is not None and reading.sampling.temperature > 0:
             return False  # a process is made anew for a seed

@@ -254,8 +254,9 @@ class Engine:
     ) -> AsyncGenerator[wire.Event, None]:
         """One command and its events."""
         asked = time.monotonic()
-        progress = {each: each.make_way(command) for each in self._pool.models}
         turns = self._turns(pooled)
+        sharing = (each for each in self._pool.models if self._turns(each) is turns)
+        progress = {each: each.make_way(command) for each in sharing}
         turn = turns.ask()
         abandoned: list[Rest] = []
         served = False
