@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,31 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
         assert kinds(events)[0] == "PrefillProgressed"  # it is said to be read, not to be queued
         assert text_of(events) == f"word-{pid} "
         assert asked(log) == 3  # and when its token came, twice
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("tokens=1", wire.RequestQueued), (f"steps=1000{MUCH} end", wire.PrefillProgressed)],
+    ids=["another prompt", "the prompt itself"],
+)
+async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(
+    paths: Paths, text: str, said: type[wire.Event]
+) -> None:
+    async with fake_engine(paths) as engine:
+        await chat(engine, MODEL, "hello")
+        told: list[int] = []
+        draft = [Message("user", f"steps=1000{MUCH}")]
+        reading = Reading(draft, Sampling(), lambda progress: told.append(progress.done))
+        engine.read_ahead(MODEL, reading)
+        await wait_until(lambda: len(told) == 3)
+        pid = engine.loaded()[0].pid
+        async with aclosing(engine.generate_chat(MODEL, [Message("user", text)], Sampling())) as events:
+            assert isinstance(await anext(events), said)
+            await wait_until(reading.ended.is_set)
+        assert told[-1] < 20
+        assert reading.progress is not None
+        assert reading.progress.done == told[-1]
+        assert engine.loaded()[0].pid == pid
 
 
 async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, log: Path) -> None:

@@ -112,21 +112,6 @@ async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: Pooled
     assert pooled.pid == pid
 
 
-async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(pooled: PooledModel) -> None:
-    turns, steps = Turns(1), []
-    whole = (await steps_of(pooled, (Message("user", LONG.content.replace("word", "other")),)))[0]
-
-    def progressed(progress: wire.PrefillProgressed) -> None:
-        steps.append(progress.done)
-        turns.ask()
-        turns.ask()
-
-    await pooled.read_ahead(Reading((LONG,), Sampling(), progressed), turns)
-    assert 0 < len(steps) < whole - 1
-    # What it has read is not lost.
-    assert (await steps_of(pooled, (LONG,)))[0] < whole
-
-
 async def test_a_runner_without_room_for_it_is_replaced_before_and_not_when_the_prompt_comes(
     pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

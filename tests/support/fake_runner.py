@@ -5,6 +5,7 @@ What it does is said in the last message, by words:
     tokens=N      reply with N words (default 5)
     delay=S       S seconds between chunks (default 0)
     prefill=S     S seconds of prefill, deaf to cancelling, as the real one is
+    steps=N       N steps of 0.05 s before that, between which it can be cancelled
     die           end without a word after the third chunk
     garbage       write a line that is not the protocol after the third chunk
     fail          answer RequestFailed
@@ -68,6 +69,12 @@ def reply(command_id: int, text: str, room: int | None = None, *, silent: bool =
     total = sum(map(len, text.split()))
     note(options)
     send(wire.PrefillProgressed(id=command_id, done=0, total=total))
+    for step in range(int(options.get("steps", 0))):
+        time.sleep(0.05)
+        if command_id in _cancelled:
+            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
+            return
+        send(wire.PrefillProgressed(id=command_id, done=step + 1, total=total))
     time.sleep(float(options.get("prefill", 0)))
     if "grow" in text.split():
         _kept.append(os.urandom(50_000_000))
