@@ -90,7 +90,8 @@ class ReadingAhead:
         return request_messages(conversation.system_prompt, (*plan.sent, prompt))
 
     def _progressed(self, progress: PrefillProgressed) -> None:
-        if not self._screen.replying:
+        wanted = self._reading is not None and not self._reading.stopped.is_set()
+        if wanted and not self._screen.replying:
             self._screen.activity = replace(
                 self._screen.activity, state="reading ahead", done=progress.done, total=progress.total
             )

@@ -178,3 +178,8 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
         assert "reading ahead 512/1,900" in str(it.screen.query_one("StatusLine").render())
         it.engine.read[0].ended.set()
         await wait_until(lambda: it.screen.activity.state == "idle")
+        it.prompt.insert(" and the sea")
+        await read(it, 2)
+        it.engine.read[1].stop()  # its step goes on to its end, of no matter to anyone
+        it.engine.read[1].on_progress(PrefillProgressed(id=0, done=512, total=1900))
+        assert it.screen.activity.state == "idle"
