@@ -15,10 +15,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadOverrides, plan_load
-from spnl_tui.engine.loading import load_command
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
+from spnl_tui.engine.mistralrs.loading import load_command
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.fit import assess
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine

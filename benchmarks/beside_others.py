@@ -17,10 +17,10 @@ from collections import defaultdict
 from contextlib import aclosing
 from pathlib import Path
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import SPIN_LIMIT, LoadOverrides, plan_load
-from spnl_tui.engine.pooled import PooledModel
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import SPIN_LIMIT, LoadOverrides, plan_load
+from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling

@@ -20,7 +20,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from spnl_tui.engine.load_plan import LoadPlan, plan_load
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from tests.support.starter import starter_file

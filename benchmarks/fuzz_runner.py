@@ -21,10 +21,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.fuzz_gguf import mutations
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.engine.loading import load_command
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
+from spnl_tui.engine.mistralrs.loading import load_command
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling

@@ -95,7 +95,7 @@ class Meter:
 def run_ours(report: Path, tokens: list[str]) -> None:
     """The real interface, with an engine that only counts time."""
     from spnl_tui.app import SpnlChat
-    from spnl_tui.engine import protocol
+    from spnl_tui.engine.mistralrs import wire
     from spnl_tui.models.local import LocalModel
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
@@ -105,20 +105,20 @@ def run_ours(report: Path, tokens: list[str]) -> None:
     meter = Meter(report)
 
     class TimedEngine:
-        async def generate_chat(self, *_: Any, **__: Any) -> AsyncIterator[protocol.Event]:
+        async def generate_chat(self, *_: Any, **__: Any) -> AsyncIterator[wire.Event]:
             meter.start()
             per_chunk = TOKENS_PER_S / CHUNKS_PER_S
-            yield protocol.PrefillProgressed(id=1, done=0, total=100)
+            yield wire.PrefillProgressed(id=1, done=0, total=100)
             joined, sent = "", 0.0
             async for count, token in _enumerate(timed_tokens(tokens, TOKENS_PER_S)):
                 joined += token
                 if count >= sent + per_chunk or count == len(tokens):
-                    yield protocol.ReplyChunk(id=1, text=joined, tokens=count)
+                    yield wire.ReplyChunk(id=1, text=joined, tokens=count)
                     joined, sent = "", count
-            yield protocol.ReplyFinished(id=1, finish_reason="stop")
+            yield wire.ReplyFinished(id=1, finish_reason="stop")
 
-        async def load(self, model: LocalModel) -> AsyncIterator[protocol.Event]:
-            yield protocol.ModelLoaded(id=1, seconds=0.0, context_length=8192)
+        async def load(self, model: LocalModel) -> AsyncIterator[wire.Event]:
+            yield wire.ModelLoaded(id=1, seconds=0.0, context_length=8192)
 
         def loaded(self) -> tuple[()]:
             return ()

@@ -19,14 +19,14 @@ from pathlib import Path
 from spnl_tui.app import SpnlChat
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
+from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.machine import read_machine
 from spnl_tui.settings import Settings
-from spnl_tui.ui.background import start
-from spnl_tui.ui.browsing import ModelBrowser
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.widgets.background import start
 from tests.support.hf_cache import add_snapshot
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import wait_until

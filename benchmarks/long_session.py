@@ -28,9 +28,9 @@ from pathlib import Path
 
 import psutil
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling

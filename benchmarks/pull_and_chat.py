@@ -22,8 +22,8 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-from spnl_tui.engine import protocol
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.downloads import Downloads
 from spnl_tui.hub.pull import PullRequest, RateLimit
@@ -72,9 +72,9 @@ async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
     )
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, protocol.RequestFailed):
+            if isinstance(event, wire.RequestFailed):
                 raise SystemExit(f"{event.title}: {event.message}")
-            if isinstance(event, protocol.ReplyFinished):
+            if isinstance(event, wire.ReplyFinished):
                 assert event.timing.decode_tokens_per_s is not None
                 return event.timing.decode_tokens_per_s
     raise AssertionError("a reply ends")

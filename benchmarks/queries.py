@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from spnl_tui.engine.protocol import Event, ReplyChunk, ReplyFinished
+from spnl_tui.engine.mistralrs.wire import Event, ReplyChunk, ReplyFinished
 from spnl_tui.models.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

@@ -20,11 +20,11 @@ from typing import Any
 
 import psutil
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.calibration import Clock, calibration_for, wall_clock
-from spnl_tui.engine.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.engine.loading import load_command
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.calibration import Clock, calibration_for, wall_clock
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
+from spnl_tui.engine.mistralrs.loading import load_command
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.fit import PROMPT, Calibration, Verdict, assess
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine

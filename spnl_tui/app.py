@@ -20,23 +20,23 @@ from textual.theme import Theme
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
-from spnl_tui.ui.command import Command
-from spnl_tui.ui.command_table import COMMANDS
-from spnl_tui.ui.commands import bindings, can_do, clashes, do
-from spnl_tui.ui.leaving import leave_when_told
+from spnl_tui.ui.commands.command import Command
+from spnl_tui.ui.commands.registry import bindings, can_do, clashes, do
+from spnl_tui.ui.commands.table import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
-from spnl_tui.ui.toasts import tell
+from spnl_tui.ui.textual_patches.signals import leave_when_told
+from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
     # The first paint needs none of these.
+    from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.models.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
     from spnl_tui.settings import Persona
-    from spnl_tui.ui.browsing import ModelBrowser
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -49,10 +49,10 @@ class SpnlChat(App[None], inherit_bindings=False):
     # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
-        _STYLES / "chat_pane.tcss",
-        _STYLES / "candidates.tcss",
-        _STYLES / "talks_list.tcss",
-        _STYLES / "downloads_pane.tcss",
+        _STYLES / "chat" / "pane.tcss",
+        _STYLES / "chat" / "candidates.tcss",
+        _STYLES / "conversations" / "list.tcss",
+        _STYLES / "pulls" / "pane.tcss",
     ]
     BINDINGS = [
         *bindings("app"),
@@ -65,7 +65,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         usual = super().get_driver_class()
         if usual.__name__ != "LinuxDriver":
             return usual
-        from spnl_tui.ui.terminal_input import TerminalDriver
+        from spnl_tui.ui.textual_patches.terminal_input import TerminalDriver
 
         return TerminalDriver
 
@@ -158,7 +158,7 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show or hide the keys."""
-        from spnl_tui.ui.help_screen import HelpScreen
+        from spnl_tui.ui.dialogs.help_screen import HelpScreen
 
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
@@ -210,7 +210,7 @@ class _StarterForInterface:
 
 
 def _make_browser(services: Services) -> ModelBrowser:
-    from spnl_tui.ui.browsing import ModelBrowser
+    from spnl_tui.hub.inspection import ModelBrowser
 
     return ModelBrowser(
         services.catalog,
@@ -228,7 +228,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     """
     from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
-    from spnl_tui.ui.clipboard import set_clipboard
+    from spnl_tui.ui.chat.clipboard import set_clipboard
 
     builtin, own = builtin_directory(), services.paths.config / "themes"
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)

@@ -22,9 +22,9 @@ from spnl_tui.settings import Settings
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
-    from spnl_tui.engine.load_plan import LoadOverrides
-    from spnl_tui.engine.pool import Planner
-    from spnl_tui.engine.service import Engine
+    from spnl_tui.engine.mistralrs.backend import Engine
+    from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
+    from spnl_tui.engine.mistralrs.pool import Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.downloads import Downloads
@@ -137,8 +137,8 @@ class Services:
         Raises:
             RunnerError: it could not be measured.
         """
-        from spnl_tui.engine import calibration, load_plan
-        from spnl_tui.engine.devices import find_gpus
+        from spnl_tui.engine.mistralrs import calibration, load_plan
+        from spnl_tui.engine.mistralrs.devices import find_gpus
         from spnl_tui.hub.verdicts import Conditions
         from spnl_tui.models.machine import read_machine
 
@@ -160,7 +160,7 @@ class Services:
 
     def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
         """How a model would be loaded, in a line."""
-        from spnl_tui.engine.load_plan import plan_load
+        from spnl_tui.engine.mistralrs.load_plan import plan_load
 
         return str(plan_load(facts, machine, load_overrides(self.settings)))
 
@@ -266,7 +266,7 @@ def make_services(settings: Settings, paths: Paths, config_file: Path | None = N
 
 def make_engine(settings: Settings, paths: Paths) -> Engine:
     """The engine for these settings."""
-    from spnl_tui.engine.service import Engine
+    from spnl_tui.engine.mistralrs.backend import Engine
 
     engine = settings.engine
     budget = engine.memory_budget_gb
@@ -288,8 +288,8 @@ def _mark_used(model: LocalModel) -> None:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
-    from spnl_tui.engine.devices import find_gpus
-    from spnl_tui.engine.load_plan import LoadPlan, plan_load
+    from spnl_tui.engine.mistralrs.devices import find_gpus
+    from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
     from spnl_tui.models.machine import read_machine
 
@@ -310,7 +310,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
     Raises:
         ModelFileError: there is no such chat template.
     """
-    from spnl_tui.engine.load_plan import LoadOverrides
+    from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
     from spnl_tui.models.templates import find_template
 
     engine, template = settings.engine, settings.model.template

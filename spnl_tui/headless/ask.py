@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, show_error
 from spnl_tui.models.local import LocalModel

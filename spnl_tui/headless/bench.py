@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient
 from spnl_tui.headless.pulling import model_for

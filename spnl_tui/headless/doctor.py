@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from spnl_tui.engine.devices import advise_build, find_gpus
-from spnl_tui.engine.load_plan import choose_threads
+from spnl_tui.engine.mistralrs.devices import advise_build, find_gpus
+from spnl_tui.engine.mistralrs.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour
 from spnl_tui.hub.cache_layout import default_cache

@@ -18,7 +18,7 @@ from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.search import SearchFilter
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.mistralrs import wire
 from spnl_tui.errors import RequestError, StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, show_error
 from spnl_tui.headless.querying import resolve

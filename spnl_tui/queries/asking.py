@@ -8,7 +8,7 @@ from collections.abc import Sequence as Messages
 from contextlib import aclosing
 from typing import Protocol, TypeAlias
 
-from spnl_tui.engine.protocol import (
+from spnl_tui.engine.mistralrs.wire import (
     Event,
     FinishReason,
     LoadProgressed,
@@ -28,7 +28,7 @@ from spnl_tui.queries.tree import NodePath
 
 
 class ChatEngine(Protocol):
-    """The part of `spnl_tui.engine.service.Engine` that queries use."""
+    """The part of `spnl_tui.engine.mistralrs.backend.Engine` that queries use."""
 
     def generate_chat(
         self, model: LocalModel, messages: Messages[Message], sampling: Sampling, *, n: int = 1

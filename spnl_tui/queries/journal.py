@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from spnl_tui.engine.protocol import Timing, Usage
+from spnl_tui.engine.mistralrs.wire import Timing, Usage
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.events import NodeFinished

@@ -13,41 +13,42 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
+from spnl_tui.chat.draft_tokens import Counting
+from spnl_tui.chat.model import ModelInUse
+from spnl_tui.chat.prefetch import ReadingAhead
+from spnl_tui.chat.queue import Sending
+from spnl_tui.chat.recording import Keeping
+from spnl_tui.chat.session import LiveConversations
+from spnl_tui.chat.status import Activity
+from spnl_tui.chat.tokens import Meters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
-from spnl_tui.ui import markdown_stream, messages
-from spnl_tui.ui.activity import Activity
-from spnl_tui.ui.answering import Answering
-from spnl_tui.ui.background import restart, start
-from spnl_tui.ui.branching import Branching
-from spnl_tui.ui.chat_pane import ChatPane
-from spnl_tui.ui.choosing import Choosing
-from spnl_tui.ui.commands import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
-from spnl_tui.ui.compositor import CarefulCompositor
-from spnl_tui.ui.copying import Copying
-from spnl_tui.ui.counting import Counting
-from spnl_tui.ui.doing import Doing
-from spnl_tui.ui.downloading import Downloading
-from spnl_tui.ui.downloads_pane import DownloadsPane
-from spnl_tui.ui.finding import Finding
-from spnl_tui.ui.in_vain import InVain
-from spnl_tui.ui.keeping import Keeping
-from spnl_tui.ui.last_reply import LastReply
-from spnl_tui.ui.live import LiveConversations
-from spnl_tui.ui.making_models import MakingModels
-from spnl_tui.ui.meters import Meters
-from spnl_tui.ui.model_in_use import ModelInUse
+from spnl_tui.ui import messages
+from spnl_tui.ui.chat import markdown_stream
+from spnl_tui.ui.chat.branching import Branching
+from spnl_tui.ui.chat.candidate_list import Candidate
+from spnl_tui.ui.chat.candidates import Choosing
+from spnl_tui.ui.chat.controller import Answering
+from spnl_tui.ui.chat.conversation_view import Showing
+from spnl_tui.ui.chat.copying import Copying
+from spnl_tui.ui.chat.finding import Finding
+from spnl_tui.ui.chat.last_reply import LastReply
+from spnl_tui.ui.chat.pane import ChatPane
+from spnl_tui.ui.chat.prompting import Prompting, as_typed
+from spnl_tui.ui.chat.status_line import StatusLine
+from spnl_tui.ui.commands.availability import InVain
+from spnl_tui.ui.commands.registry import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
+from spnl_tui.ui.commands.running import Doing
+from spnl_tui.ui.conversations.controller import Talks
+from spnl_tui.ui.conversations.list import TalksList
+from spnl_tui.ui.models.lazy_pane import MakingModels
 from spnl_tui.ui.panes import Panes
-from spnl_tui.ui.prompting import Prompting, as_typed
-from spnl_tui.ui.reading_ahead import ReadingAhead
-from spnl_tui.ui.sending import Sending
+from spnl_tui.ui.pulls.controller import Downloading
+from spnl_tui.ui.pulls.pane import DownloadsPane
 from spnl_tui.ui.services import Services
-from spnl_tui.ui.showing import Showing
-from spnl_tui.ui.talks import Talks
-from spnl_tui.ui.widgets.candidates import Candidate
+from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
+from spnl_tui.ui.widgets.background import restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
-from spnl_tui.ui.widgets.status_line import StatusLine
-from spnl_tui.ui.widgets.talks_list import TalksList
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.download import Download
     from spnl_tui.hub.pull import PullRequest
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.ui.slash import Call
+    from spnl_tui.ui.commands.slash import Call
 
 
 @dataclass

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import ContentSwitcher
 
-from spnl_tui.ui.background import restart
+from spnl_tui.ui.widgets.background import restart
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
-    from spnl_tui.ui.models_pane import ModelsPane
+    from spnl_tui.ui.models.pane import ModelsPane
 
 
 class Panes:

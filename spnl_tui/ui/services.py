@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
-    from spnl_tui.engine.pool import LoadedModel
-    from spnl_tui.engine.protocol import Event
-    from spnl_tui.engine.reading import Reading
+    from spnl_tui.engine.mistralrs.pool import LoadedModel
+    from spnl_tui.engine.mistralrs.prefetch import Reading
+    from spnl_tui.engine.mistralrs.wire import Event
     from spnl_tui.hub.downloads import Downloads
+    from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
-    from spnl_tui.ui.browsing import ModelBrowser
 
 
 class ChatEngine(Protocol):

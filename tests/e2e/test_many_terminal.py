@@ -35,7 +35,7 @@ def ended(text: str) -> int:
 def quit_and_look(terminal: Terminal) -> None:
     """Quit: in order, and nothing is left running."""
     children = psutil.Process(terminal.process.pid).children(recursive=True)
-    pids = [child.pid for child in children if "spnl_tui.engine.runner" in " ".join(child.cmdline())]
+    pids = [child.pid for child in children if "mistralrs.runner.program" in " ".join(child.cmdline())]
     assert pids
     terminal.send(CTRL_Q)
     assert terminal.wait_end() == 0

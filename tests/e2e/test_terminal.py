@@ -34,7 +34,7 @@ def start(starter_gguf: Path, tmp_path: Path) -> Callable[..., Terminal]:
 def runners(terminal: Terminal) -> list[int]:
     """The runner processes of the program in this terminal."""
     children = psutil.Process(terminal.process.pid).children(recursive=True)
-    return [child.pid for child in children if "spnl_tui.engine.runner" in " ".join(child.cmdline())]
+    return [child.pid for child in children if "mistralrs.runner.program" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])

@@ -16,8 +16,8 @@ from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.replay import ReplayRequest, replay
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.errors import RequestError
 from spnl_tui.models.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling

@@ -9,10 +9,10 @@ from pathlib import Path
 import mistralrs
 import pytest
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan, plan_load
-from spnl_tui.engine.pipeline import make_pipeline
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
+from spnl_tui.engine.mistralrs.runner.pipeline import make_pipeline
 from spnl_tui.models.local import LocalModel, read_local_facts
 from spnl_tui.models.machine import read_machine
 from spnl_tui.paths import Paths

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.verdicts import measure
-from spnl_tui.engine.load_plan import plan_load, runner_environment
+from spnl_tui.engine.mistralrs.load_plan import plan_load, runner_environment
 from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.local import read_local_facts, resolve_local
@@ -112,8 +112,8 @@ async def test_the_memory_is_as_foretold(requantized: Callable[[str], Path]) -> 
 
 LOAD = """
 import json, sys
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.pipeline import make_pipeline
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.runner.pipeline import make_pipeline
 load = json.loads(sys.argv[1])
 pipeline = make_pipeline(wire.Load(id=1, **{**load, "files": tuple(load["files"])}))
 with open("/proc/self/status") as status:

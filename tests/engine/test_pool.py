@@ -7,10 +7,9 @@ import dataclasses
 
 import pytest
 
-from spnl_tui.engine import pool
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import pool, wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.machine import Gpu
 from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.paths import Paths

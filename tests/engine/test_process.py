@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from tests.support.waiting import wait_until
 
 WRITES_AND_WAITS = """
 import os, tempfile, time
-from spnl_tui.engine.protocol import temporary_prefix
+from spnl_tui.engine.mistralrs.wire import temporary_prefix
 with tempfile.TemporaryDirectory(prefix=temporary_prefix(os.getpid())) as name:
     open(os.path.join(name, "file"), "w").close()
     time.sleep(60)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine import pool
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.reading import Reading
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import pool, wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.engine.mistralrs.prefetch import Reading
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import chat, fake_engine, fake_model, fake_plan, kinds, text_of
@@ -112,7 +111,7 @@ async def test_nothing_is_read_by_a_model_that_is_not_loaded(paths: Paths, log: 
 async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
     paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.2)
+    monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.2)
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         draft = f"tokens=1 prefill=1 log={log}{MUCH}"
@@ -163,7 +162,7 @@ async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, 
 async def test_a_title_that_is_asked_for_waits_for_it(
     paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.0)
+    monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.0)
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         engine.read_ahead(MODEL, typed(f"prefill=1 log={log}{MUCH}"))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.models.local import LocalModel, resolve_local
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths

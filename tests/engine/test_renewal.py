@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadOverrides, plan_load
-from spnl_tui.engine.pooled import PooledModel, Rest
-from spnl_tui.engine.process import RunnerProcess
-from spnl_tui.engine.reading import Reading
-from spnl_tui.engine.turns import Turns
+from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
+from spnl_tui.engine.mistralrs.pooled_model import PooledModel, Rest
+from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
@@ -80,8 +80,8 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
     pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if every step took too long to wait for its end.
-    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.0)
-    monkeypatch.setattr("spnl_tui.engine.pooled.LEAST_PATIENCE_S", 0.0)
+    monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.0)
+    monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.LEAST_PATIENCE_S", 0.0)
     _, reply = await steps_of(pooled, (LONG,))
     old = pooled.pid
     rest: list[Rest] = []

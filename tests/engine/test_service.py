@@ -10,8 +10,8 @@ from contextlib import aclosing
 import psutil
 import pytest
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan, runner_environment
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan, runner_environment
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

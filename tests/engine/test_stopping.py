@@ -10,9 +10,9 @@ from contextlib import aclosing
 
 import pytest
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.service import Engine
-from spnl_tui.engine.turns import Turns
+from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import GREEDY, chat, fake_engine, fake_model, fake_plan, text_of
@@ -74,7 +74,7 @@ async def test_a_conversation_is_read_ahead_after_a_stopped_reply_and_an_aside_i
 async def test_reading_ahead_may_take_longer_than_stopping(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spnl_tui.engine.pooled.CANCEL_BOUND_S", 0.5)
+    monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.5)
     async with fake_engine(paths) as engine:
         pid = await _leave_after_a_chunk(engine, "tokens=100 delay=0.1 say tokens=0 prefill=1")
         assert engine.loaded()[0].pid == pid

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.verdicts import Measured, measure
-from spnl_tui.engine.load_plan import LoadOverrides, plan_load
+from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.models.fit import assess
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine

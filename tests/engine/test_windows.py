@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import plan_load
-from spnl_tui.engine.pooled import PooledModel
-from spnl_tui.engine.process import RunnerProcess
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import plan_load
+from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local

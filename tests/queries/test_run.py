@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.errors import ModelReferenceError, RequestError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.asking import ChatEngine

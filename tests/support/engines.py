@@ -9,9 +9,9 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.models.request import Message, Sampling

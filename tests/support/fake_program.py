@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from spnl_tui.app import run_app
-from spnl_tui.engine.load_plan import LoadPlan
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services, make_services

@@ -29,7 +29,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.mistralrs import wire
 
 _out = threading.Lock()
 _cancelled: set[int] = set()

@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from spnl_tui.chat.reply import ReplySoFar
+from spnl_tui.chat.request import Asking
 from spnl_tui.conversations.context import Budget
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory, memory_of
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.pool import LoadedModel
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.pool import LoadedModel
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
-from spnl_tui.ui.asking import Asking
-from spnl_tui.ui.replying import ReplySoFar
 
 _SHIPS = "Ship number {n} came from port {p} with {q} barrels of salt and {r} sheep, and left on day {d}. "
 

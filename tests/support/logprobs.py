@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.load_plan import runner_environment
-from spnl_tui.engine.pipeline import MODEL, make_pipeline
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.load_plan import runner_environment
+from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline
 
 PROMPT = "Write a story about a lighthouse and its keeper."
 TOKENS = 8

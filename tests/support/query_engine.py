@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spnl_tui.engine.protocol import (
+from spnl_tui.engine.mistralrs.wire import (
     Event,
     PrefillProgressed,
     ReplyChunk,

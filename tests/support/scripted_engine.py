@@ -8,8 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spnl_tui.engine.pool import LoadedModel
-from spnl_tui.engine.protocol import (
+from spnl_tui.engine.mistralrs.pool import LoadedModel
+from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.mistralrs.wire import (
     Event,
     LoadProgressed,
     ModelLoaded,
@@ -20,7 +21,6 @@ from spnl_tui.engine.protocol import (
     Timing,
     Usage,
 )
-from spnl_tui.engine.reading import Reading
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from tests.support.engines import fake_plan

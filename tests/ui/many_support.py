@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.models.local import LocalModel
-from spnl_tui.ui.widgets.candidates import Candidate, Candidates
+from spnl_tui.ui.chat.candidate_list import Candidate, Candidates
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import Chat, wait_until
 

@@ -12,12 +12,12 @@ from textual.message import Message
 
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
+from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine
-from spnl_tui.ui.browsing import ModelBrowser
-from spnl_tui.ui.models_pane import ModelsPane
+from spnl_tui.ui.models.pane import ModelsPane
 from tests.support.gguf_maker import make_gguf
 from tests.support.hf_cache import add_snapshot
 from tests.support.hub import LoopbackHub

@@ -19,16 +19,16 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.downloads import Downloads
+from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.models.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
-from spnl_tui.ui.browsing import ModelBrowser
+from spnl_tui.ui.chat.prompt import Prompt
+from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress, Services, Starter
-from spnl_tui.ui.widgets.prompt import Prompt
-from spnl_tui.ui.widgets.transcript import Transcript
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.ui.activity import Activity, short, status_parts
+from spnl_tui.chat.status import Activity, short, status_parts
 
 FULL = Activity(
     model="bartowski/SmolLM2-135M-Instruct-GGUF:Q8_0",

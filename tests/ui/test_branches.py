@@ -8,8 +8,8 @@ import pytest
 from textual.widgets import OptionList, Static
 
 from spnl_tui.conversations.store import Store
-from spnl_tui.ui.tree_screen import TreeScreen
-from spnl_tui.ui.widgets.turns import Reply, UserTurn
+from spnl_tui.ui.chat.turns import Reply, UserTurn
+from spnl_tui.ui.conversations.tree_screen import TreeScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import (
     Chat,

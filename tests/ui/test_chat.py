@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
-from spnl_tui.ui.code_picker import CodePicker
-from spnl_tui.ui.widgets.turns import Reply, Thinking
+from spnl_tui.ui.chat.code_picker import CodePicker
+from spnl_tui.ui.chat.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.ui.support import chat, ended, held, wait_until
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.errors import ClipboardError
-from spnl_tui.ui.clipboard import clipboard_program, set_clipboard
-from spnl_tui.ui.code_picker import CodePicker
+from spnl_tui.ui.chat.clipboard import clipboard_program, set_clipboard
+from spnl_tui.ui.chat.code_picker import CodePicker
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import chat, told, wait_until
 
@@ -45,7 +45,7 @@ async def test_the_program_is_given_the_text(
 
 async def test_a_program_that_fails_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("spnl_tui.ui.clipboard._PATIENCE_S", 0.5)
+    monkeypatch.setattr("spnl_tui.ui.chat.clipboard._PATIENCE_S", 0.5)
     assert not await set_clipboard("x")
     for code, says in [("sys.exit(3)", "status 3"), ("time.sleep(60)", "longer than")]:
         make_program(tmp_path, "clip.exe", code)

@@ -8,8 +8,8 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from spnl_tui.ui.chat.find_bar import FindBar
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.widgets.find_bar import FindBar
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import Chat, chat, make_app, wait_until
 from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot

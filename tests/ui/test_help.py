@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spnl_tui.settings import Settings
-from spnl_tui.ui.command_table import COMMANDS
-from spnl_tui.ui.help_screen import HelpScreen, KeyGroup
+from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.dialogs.help_screen import HelpScreen, KeyGroup
 from tests.ui.support import Chat, chat, wait_until
 
 IDS = frozenset(command.id for command in COMMANDS)

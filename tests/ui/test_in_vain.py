@@ -10,7 +10,7 @@ import pytest
 from textual.widgets._toast import Toast
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.ui.command_table import COMMANDS
+from spnl_tui.ui.commands.table import COMMANDS
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.ui.models_support import make_browser
 from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, make_app, wait_until

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from spnl_tui.ui.text_screen import TextScreen
+from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.ui.many_support import cards, command, foot, heads, many, replies, three
 from tests.ui.support import TempStore, chat, held, wait_until

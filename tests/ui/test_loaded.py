@@ -11,12 +11,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from spnl_tui.engine.pool import LoadedModel
+from spnl_tui.engine.mistralrs.pool import LoadedModel
 from spnl_tui.models.local import LocalModel
-from spnl_tui.ui.confirm_screen import ConfirmScreen
-from spnl_tui.ui.loaded_screen import LoadedScreen
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.widgets.rows import ModelRow
+from spnl_tui.ui.models.loaded_screen import LoadedScreen
+from spnl_tui.ui.models.rows import ModelRow
 from tests.support.engines import fake_plan
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.models_support import cache, make_browser
@@ -153,7 +153,7 @@ async def test_a_model_that_replies_is_unloaded_only_after_a_question() -> None:
 
 
 async def test_it_follows_what_goes_on_and_keeps_the_highlight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spnl_tui.ui.loaded_screen._INTERVAL_S", 0.05)
+    monkeypatch.setattr("spnl_tui.ui.models.loaded_screen._INTERVAL_S", 0.05)
     engine = two_models()
     async with chat(engine) as it:
         screen = await opened(it)

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine.protocol import LoadProgressed, ModelLoaded
+from spnl_tui.engine.mistralrs.wire import LoadProgressed, ModelLoaded
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
-from spnl_tui.ui.widgets.turns import Reply, UserTurn
+from spnl_tui.ui.chat.turns import Reply, UserTurn
 from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
 from tests.ui.many_support import OTHER, cards, command, heads, many, replies, three
 from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, typed_ahead, wait_until

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.ui.markdown import layout, parse
-from spnl_tui.ui.markdown_stream import MarkdownSplitter, Piece, code_blocks, whole_blocks
+from spnl_tui.ui.chat.markdown import layout, parse
+from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, Piece, code_blocks, whole_blocks
 
 FENCE = "```python\n" + "".join(f"line({n})\n" for n in range(50)) + "```\n"
 LIST = "".join(f"{n}. item {n}\n" for n in range(1, 41))

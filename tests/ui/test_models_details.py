@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.ui import messages
-from spnl_tui.ui.confirm_screen import ConfirmScreen
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply

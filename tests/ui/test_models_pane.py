@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from spnl_tui.hub.library import Listing
 from spnl_tui.ui import messages
-from spnl_tui.ui.confirm_screen import ConfirmScreen
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.hf_cache import add_snapshot
 from tests.support.hub import LoopbackHub
 from tests.ui.models_support import HERE, WIDE, Models, cache, made_files, make_browser, models
@@ -64,7 +64,7 @@ async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_fi
 async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_once(
     filled: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spnl_tui.ui.models_pane._TYPING_S", 1.0)  # a busy machine types slowly
+    monkeypatch.setattr("spnl_tui.ui.models.pane._TYPING_S", 1.0)  # a busy machine types slowly
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         before = len(searches(filled))

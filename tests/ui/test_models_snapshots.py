@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.models_pane import ModelsPane
+from spnl_tui.ui.models.pane import ModelsPane
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine
 from tests.ui.models_support import cache, fill, make_browser

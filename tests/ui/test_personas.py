@@ -11,9 +11,9 @@ from textual.widgets import Input, OptionList, Select, Static, TextArea
 
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Persona, Settings, load_settings, write_persona
-from spnl_tui.ui.persona_screen import PersonaScreen
-from spnl_tui.ui.search_screen import SearchScreen
-from spnl_tui.ui.text_screen import TextScreen
+from spnl_tui.ui.conversations.persona_screen import PersonaScreen
+from spnl_tui.ui.conversations.search_screen import SearchScreen
+from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import Chat, TempStore, chat, wait_until
 from tests.ui.test_slash import told

@@ -10,11 +10,11 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from spnl_tui.ui import file_completer
-from spnl_tui.ui.file_completer import best, entries_of, files_below
+from spnl_tui.ui.chat import file_completer
+from spnl_tui.ui.chat.completion_list import Completions
+from spnl_tui.ui.chat.file_completer import best, entries_of, files_below
+from spnl_tui.ui.chat.turns import UserTurn
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.widgets.completions import Completions
-from spnl_tui.ui.widgets.turns import UserTurn
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.support import TempStore, chat, held, make_app, told, wait_until
 from tests.ui.test_slash import offered

@@ -15,9 +15,9 @@ from spnl_tui.hub.downloads import Downloads
 from spnl_tui.hub.pull import PullRequest
 from spnl_tui.settings import InterfaceSettings, PullSettings, Settings
 from spnl_tui.ui import messages
-from spnl_tui.ui.downloading import Downloading
-from spnl_tui.ui.quit_screen import QuitScreen
-from spnl_tui.ui.widgets.pull_block import PullBlock
+from spnl_tui.ui.pulls.block import PullBlock
+from spnl_tui.ui.pulls.controller import Downloading
+from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from spnl_tui.ui.widgets.top_line import TopLine
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern

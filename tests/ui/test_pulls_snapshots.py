@@ -15,7 +15,7 @@ from spnl_tui.errors import HubError
 from spnl_tui.hub.download import Download, DownloadsChanged, DownloadState
 from spnl_tui.hub.pull import DiskFullError, PullFinished, PullRequest
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.quit_screen import QuitScreen
+from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from tests.support.scripted_engine import ScriptedEngine
 from tests.ui.support import at_rest, make_app, until_counted, wait_until
 

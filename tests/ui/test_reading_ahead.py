@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.protocol import Event, ModelLoaded, PrefillProgressed
-from spnl_tui.engine.reading import Reading
+from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.mistralrs.wire import Event, ModelLoaded, PrefillProgressed
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
@@ -19,7 +19,7 @@ from tests.ui.support import Chat, TempStore, chat, held, wait_until
 
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spnl_tui.ui.reading_ahead._REST_S", 0.02)
+    monkeypatch.setattr("spnl_tui.chat.prefetch._REST_S", 0.02)
 
 
 def sent(reading: Reading) -> list[tuple[str, str]]:

@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from spnl_tui.ui.activity import Activity
-from spnl_tui.ui.replying import ReplyRun, ReplySoFar, Step, Summarizing
+from spnl_tui.chat.reply import ReplyRun, ReplySoFar, Step, Summarizing
+from spnl_tui.chat.status import Activity
 
 
 async def test_who_is_cancelled_twice_still_leaves_the_events_first() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from textual.widgets import OptionList
 
-from spnl_tui.ui.search_screen import SearchScreen
-from spnl_tui.ui.widgets.turns import Reply
+from spnl_tui.ui.chat.turns import Reply
+from spnl_tui.ui.conversations.search_screen import SearchScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.support.talks import conversation
 from tests.ui.support import TempStore, chat, wait_until

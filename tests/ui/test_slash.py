@@ -11,13 +11,13 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.errors import CommandError
-from spnl_tui.ui import slash
-from spnl_tui.ui.command_table import COMMANDS
-from spnl_tui.ui.help_screen import HelpScreen
+from spnl_tui.ui.chat.completion_list import Completions
+from spnl_tui.ui.commands import slash
+from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.conversations.search_screen import SearchScreen
+from spnl_tui.ui.dialogs.help_screen import HelpScreen
+from spnl_tui.ui.dialogs.text_screen import TextScreen
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.search_screen import SearchScreen
-from spnl_tui.ui.text_screen import TextScreen
-from spnl_tui.ui.widgets.completions import Completions
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import Chat, TempStore, chat, held, make_app, told, wait_until
 from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot

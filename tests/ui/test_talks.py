@@ -9,8 +9,8 @@ import pytest
 
 from spnl_tui.conversations.imports import read_file
 from spnl_tui.conversations.store import Store
-from spnl_tui.ui.text_screen import TextScreen
-from spnl_tui.ui.widgets.talks_list import TalksList
+from spnl_tui.ui.conversations.list import TalksList
+from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.support.talks import conversation
 from tests.ui.support import Chat, TempStore, chat, disk_error, held, in_file, kept, wait_until

@@ -15,13 +15,13 @@ from textual.widgets import Input, TextArea
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
-from spnl_tui.engine.protocol import ReplyFinished
+from spnl_tui.engine.mistralrs.wire import ReplyFinished
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.settings.schema import ContextSettings
+from spnl_tui.ui.conversations.persona_screen import PersonaScreen
+from spnl_tui.ui.conversations.search_screen import SearchScreen
+from spnl_tui.ui.conversations.tree_screen import TreeScreen
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.persona_screen import PersonaScreen
-from spnl_tui.ui.search_screen import SearchScreen
-from spnl_tui.ui.tree_screen import TreeScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import TempStore, make_app, wait_until
 from tests.ui.test_snapshots import Act, ask, both_sizes, finished, snapshot

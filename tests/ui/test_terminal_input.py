@@ -8,7 +8,7 @@ import pytest
 from textual import constants, events
 from textual.message import Message
 
-from spnl_tui.ui.terminal_input import TerminalInput
+from spnl_tui.ui.textual_patches.terminal_input import TerminalInput
 
 PASTE = "\x1b[200~{}\x1b[201~"
 

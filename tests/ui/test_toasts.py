@@ -11,7 +11,7 @@ from textual.widgets import Static
 from textual.widgets._toast import Toast, ToastHolder
 
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.toasts import say, withdraw
+from spnl_tui.ui.widgets.toasts import say, withdraw
 from tests.ui.support import chat, told, wait_until
 
 

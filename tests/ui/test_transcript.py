@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widget import Widget
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.ui.widgets.turns import Reply, UserTurn
+from spnl_tui.ui.chat.turns import Reply, UserTurn
 from tests.ui.support import Chat, chat, wait_until
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine import calibration
-from spnl_tui.engine.calibration import Clock, calibration_for, read_calibration
+from spnl_tui.engine.mistralrs import calibration
+from spnl_tui.engine.mistralrs.calibration import Clock, calibration_for, read_calibration
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from spnl_tui.engine.continuing import Continuation, continuable, is_continuable
+from spnl_tui.engine.mistralrs.continuation import Continuation, continuable, is_continuable
 from spnl_tui.models.request import Message
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine import devices
+from spnl_tui.engine.mistralrs import devices
 
 
 def program(folder: Path, script: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spnl_tui.engine.load_plan import plan_load
+from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.fit import Calibration, assess
 from spnl_tui.models.gguf import read_file_facts

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from spnl_tui.engine import following
-from spnl_tui.engine import protocol as wire
-from spnl_tui.engine.following import follow
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.runner import reply_stream
+from spnl_tui.engine.mistralrs.runner.reply_stream import follow
 
 
 def chunk(text: str, *, last: bool = False) -> Any:
@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(following, "time", clock)
+    monkeypatch.setattr(reply_stream, "time", clock)
     return clock
 
 

@@ -42,7 +42,10 @@ def test_models_are_pure() -> None:
 
 
 def test_the_wire_needs_the_standard_library_alone() -> None:
-    loaded = modules_after("import spnl_tui.engine.protocol, spnl_tui.engine.prefill, spnl_tui.engine.stops")
+    loaded = modules_after(
+        "from spnl_tui.engine.mistralrs import prefill, wire\n"
+        "from spnl_tui.engine.mistralrs.runner import stops"
+    )
     foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"spnl_tui"}
     # What a .pth file of the environment loads at start is none of ours.
     assert not foreign - {name.partition(".")[0] for name in modules_after("pass")}

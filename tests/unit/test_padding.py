@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, quants
 
-from spnl_tui.engine.failures import load_failure
-from spnl_tui.engine.load_plan import plan_load
-from spnl_tui.engine.padded_gguf import write_padded
-from spnl_tui.engine.pipeline import padded_copies
+from spnl_tui.engine.mistralrs.failures import load_failure
+from spnl_tui.engine.mistralrs.load_plan import plan_load
+from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
+from spnl_tui.engine.mistralrs.runner.pipeline import padded_copies
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.gguf import read_file_facts

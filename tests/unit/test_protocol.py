@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spnl_tui.engine import protocol as wire
+from spnl_tui.engine.mistralrs import wire
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 

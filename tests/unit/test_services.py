@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.engine.service import Engine
+from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.errors import HubError, StoreError
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services

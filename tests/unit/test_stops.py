@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.engine.stops import StopFilter
+from spnl_tui.engine.mistralrs.runner.stops import StopFilter
 
 
 def shown(chunks: list[str], stops: list[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spnl_tui.engine.asking_again import AGAIN, as_read
-from spnl_tui.engine.windows import apart_from_cache, outgrows
+from spnl_tui.engine.mistralrs.cache_reuse import AGAIN, as_read
+from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.request import Message
 
 TALK = tuple(

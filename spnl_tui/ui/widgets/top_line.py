@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.pull_text import summary
+from spnl_tui.ui.pulls.text import summary
 
 if TYPE_CHECKING:
     from spnl_tui.hub.download import Download

@@ -1,0 +1,1 @@
+"""A conversation in progress, without Textual."""

@@ -1,0 +1,79 @@
+"""System prompt and sampling of the conversation that is seen: chosen by persona, edited, saved as one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spnl_tui.settings import Persona, Settings
+from spnl_tui.text import plain
+from spnl_tui.ui.services import Services
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.main_screen import MainScreen
+
+
+class Personas:
+    """Asks what a conversation is to be like, and makes it so from its next turn on."""
+
+    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+        self._screen = screen
+        self._services = services
+        self._settings = settings
+        self._known = dict(settings.personas)
+
+    async def edit(self) -> None:
+        """Show the editor, and do what was decided there.
+
+        Raises:
+            SpnlError: the persona's model is no model, or the store cannot be written.
+        """
+        from spnl_tui.ui.conversations.persona_screen import PersonaScreen
+
+        conversation = self._screen.conversation
+        now = Persona(system_prompt=conversation.system_prompt, sampling=conversation.sampling)
+        keep = None if self._services.keep_persona is None else self._keep
+        editor = PersonaScreen(self._known, now, keep, name=self._name_of(now))
+        chosen = await self._screen.app.push_screen_wait(editor)
+        if chosen is None:
+            return
+        conversation.system_prompt = chosen.system_prompt or ""
+        conversation.sampling = chosen.sampling
+        store = await self._screen.keeping.store()
+        if store is not None and len(conversation):
+            await store.save_details(conversation)
+        self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
+        if chosen.model is not None:
+            model = await self._services.find_model(chosen.model)
+            if model is None:
+                self._screen.notify(
+                    f"{plain(chosen.model)} is not on this machine. The model stays.", markup=False
+                )
+            elif model != self._screen.in_use.model:
+                self._screen.run_worker(self._screen.in_use.use(model), group="model")
+
+    def _name_of(self, now: Persona) -> str | None:
+        """The persona that the conversation is like, before all the one that the program was started with.
+
+        Another one with a model is never told: choosing it is to choose the model.
+        """
+        settings = self._settings
+        begun = Persona(system_prompt=settings.chat.system_prompt, sampling=settings.sampling)
+        if settings.persona is not None and now == begun:
+            return settings.persona
+        alike = (
+            name
+            for name, persona in sorted(self._known.items())
+            if persona.model is None
+            and (persona.system_prompt or "", persona.sampling) == (now.system_prompt, now.sampling)
+        )
+        return next(alike, None)
+
+    async def _keep(self, name: str, persona: Persona) -> None:
+        assert self._services.keep_persona is not None
+        before = self._known.get(name)
+        if before is not None:
+            persona = replace(persona, description=before.description)
+        await asyncio.to_thread(self._services.keep_persona, name, persona)
+        self._known[name] = persona

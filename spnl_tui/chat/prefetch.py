@@ -1,0 +1,109 @@
+"""What is being typed is read by the model meanwhile: sent, it is answered the sooner.
+
+That pays where much is new to the model: a conversation of another day, a long prompt, a page that was
+pasted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spnl_tui.chat.tokens import Meters
+from spnl_tui.models.request import Message
+from spnl_tui.ui.services import Services
+from spnl_tui.ui.widgets.background import restart
+
+if TYPE_CHECKING:
+    from spnl_tui.engine.mistralrs.prefetch import Reading
+    from spnl_tui.engine.mistralrs.wire import PrefillProgressed
+    from spnl_tui.models.local import LocalModel
+    from spnl_tui.settings import Settings
+    from spnl_tui.ui.main_screen import MainScreen
+
+_REST_S = 0.7
+"""So long after the last key what is typed is read."""
+_TEMPLATE_TOKENS = 24
+"""At least what a chat template adds to a prompt."""
+
+
+class ReadingAhead:
+    """Has the model read the conversation that is seen, and what is being typed in it."""
+
+    def __init__(self, screen: MainScreen, meters: Meters, services: Services, settings: Settings) -> None:
+        self._screen = screen
+        self._meters = meters
+        self._services = services
+        self._settings = settings
+        self._reading: Reading | None = None
+        self._model: LocalModel | None = None
+        """Which reads."""
+
+    def look(self) -> None:
+        """Something has changed of what will be sent, or of whether there is time to read it."""
+        if self._settings.chat.read_ahead and (self._reading is not None or self._screen.chat.prompt.text):
+            restart(self._screen, "ahead", self._look)
+
+    async def _look(self) -> None:
+        from spnl_tui.engine.mistralrs.prefetch import Reading
+
+        await asyncio.sleep(_REST_S)
+        model = self._screen.in_use.model
+        messages = await self._messages(model) if model is not None else ()
+        if (reading := self._reading) is not None:
+            if model != self._model or not reading.serves(messages):
+                reading.stop()
+            await self._end(reading)
+        if model is not None and messages:
+            sampling = self._screen.conversation.sampling
+            reading = self._reading = Reading(messages, sampling, self._progressed)
+            self._model = model
+            self._services.engine.read_ahead(model, reading)
+            await self._end(reading)
+
+    async def _messages(self, model: LocalModel) -> tuple[Message, ...]:
+        """What will be sent, but for the word that is being typed; empty: nothing, as far as is known."""
+        from spnl_tui.conversations.context import Budget, request_messages
+        from spnl_tui.conversations.turn import Turn
+
+        screen, conversation = self._screen, self._screen.conversation
+        typed = await screen.prompting.unsent()
+        path = screen.branches.answered
+        if not typed or path is None or screen.live.seen.busy or screen.live.seen.queued:
+            return ()
+        engine, meter = self._services.engine, self._meters.of(model)
+        if engine.was_put_away(model):
+            screen.in_use.load_again()  # then this looks again
+            return ()
+        length = next((each.context_length for each in engine.loaded() if each.model == model), None)
+        tokens = await meter.count_unsent(typed)
+        if length is None or tokens is None:
+            return ()
+        budget = Budget(length - tokens - _TEMPLATE_TOKENS, conversation.sampling.max_tokens)
+        plan = await meter.plan(
+            path, budget, system_prompt=conversation.system_prompt, policy=self._settings.context.policy
+        )
+        if plan is None or plan.action != "send" or plan.left_out:
+            return ()
+        prompt = Turn(id="", parent=None, role="user", text=_without_last_word(typed))
+        return request_messages(conversation.system_prompt, (*plan.sent, prompt))
+
+    def _progressed(self, progress: PrefillProgressed) -> None:
+        wanted = self._reading is not None and not self._reading.stopped.is_set()
+        if wanted and not self._screen.replying:
+            self._screen.activity = replace(
+                self._screen.activity, state="reading ahead", done=progress.done, total=progress.total
+            )
+
+    async def _end(self, reading: Reading) -> None:
+        await reading.ended.wait()
+        self._reading = None
+        if self._screen.activity.state == "reading ahead":
+            self._screen.activity = replace(self._screen.activity, state="idle")
+
+
+def _without_last_word(text: str) -> str:
+    """The text without its last word, of which more may be typed: tokens rarely go beyond a word."""
+    text = text.rstrip()
+    return text[: max(text.rfind(each) for each in " \n\t") + 1].rstrip()

@@ -1,0 +1,235 @@
+"""One reply, from the request to its end: the engine's events on one side, the screen on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from spnl_tui.chat.status import Activity
+from spnl_tui.conversations.turn import FinishReason
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.wire import Event
+from spnl_tui.models.machine import read_machine
+
+_SHORTEST_GAP_S = 0.05
+_LONGEST_GAP_S = 0.5
+_DRAWING_SHARE = 1 / 12
+"""Of a core, where the load plan leaves the interface one of its own."""
+_CROWDED_SHARE = 1 / 30
+"""Where the engine has all cores. Its threads spin at barriers, and each waits for the one that drawing holds
+up: at a twelfth of a core decoding lost 8 %, at a thirtieth 3 % (benchmarks/decode.py)."""
+_CROWDED_CORES = 2
+
+
+class Pace:
+    """Says when to draw next: seldom enough that drawing stays below its share of a core.
+
+    What counts is all the processor time of this thread since the last drawing, since Textual lays out and
+    paints after the call that changed something has returned.
+    """
+
+    def __init__(self) -> None:
+        self._share = _CROWDED_SHARE if read_machine().cores <= _CROWDED_CORES else _DRAWING_SHARE
+        self._drawn_at = float("-inf")
+        self._cpu_at = 0.0
+
+    def drawing(self) -> None:
+        """A drawing begins now."""
+        self._drawn_at = time.monotonic()
+        self._cpu_at = time.thread_time()
+
+    def wait_s(self) -> float:
+        """Seconds until the next drawing is due; 0 and less: now."""
+        spent = time.thread_time() - self._cpu_at
+        gap = min(max(_SHORTEST_GAP_S, spent / self._share), _LONGEST_GAP_S)
+        return self._drawn_at + gap - time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Summarizing:
+    """Before the reply, the model sums up what is left out; so many tokens have come of that."""
+
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is sent takes so many tokens with what the template adds, as far as that can be told.
+
+    The runner counts the texts alone.
+    """
+
+    tokens: int
+
+
+Step: TypeAlias = Event | Summarizing | Counted
+"""What happens on the way to a reply."""
+
+
+@dataclass(slots=True)
+class ReplySoFar:
+    """What one request has brought."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: FinishReason | None = None
+    error: str = ""
+    usage: wire.Usage | None = None
+    timing: wire.Timing | None = None
+
+
+class ReplyRun:
+    """Follows one request."""
+
+    def __init__(self, activity: Activity, clock: Callable[[], float]) -> None:
+        self.so_far = ReplySoFar()
+        self.activity = activity
+        self.ended = asyncio.Event()
+        """Set by whoever follows it, when the reply stands where it belongs, and is saved."""
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._pending: asyncio.Future[Step] | None = None
+        self._asked_at = clock()
+        self._first_chunk_at: float | None = None
+        self._step_at = 0.0
+        self._counted = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of what was sent; 0 while that is not known."""
+        usage = self.so_far.usage
+        return (usage.prompt_tokens if usage is not None else 0) or self._counted or self.activity.total
+
+    def stop(self) -> None:
+        """End at once, with what has come."""
+        self._stop.set()
+
+    def learn(self, **figures: int | None) -> None:
+        """Figures of the activity became known on the side: `context_length`, `context_used`, `unsent`."""
+        self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
+
+    async def run(
+        self, events: AsyncIterator[Step], draw: Callable[[ReplySoFar, Activity], Awaitable[None]]
+    ) -> ReplySoFar:
+        """Follow the events to their end, or until `stop`, which it does not let the engine delay.
+
+        `draw` is called at a bearable pace, and never after this has returned.
+        """
+        pace = Pace()
+        dirty = False
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            while self.so_far.finish_reason is None:
+                self._pending = self._pending or asyncio.ensure_future(_next(events))
+                if dirty and pace.wait_s() <= 0:
+                    dirty = False
+                    pace.drawing()
+                    await draw(self.so_far, self.activity)
+                timeout = max(0.0, pace.wait_s()) if dirty else None
+                either: set[asyncio.Future[Any]] = {self._pending, stopped}
+                await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.done():
+                    self.so_far.finish_reason = "cancelled"
+                elif self._pending.done():
+                    event, self._pending = self._pending.result(), None
+                    self._take(event)
+                    dirty = True
+        finally:
+            stopped.cancel()
+        self.activity = replace(self.activity, state="idle", stage="", since=self._clock())
+        return self.so_far
+
+    async def close(self) -> None:
+        """Leave the engine's events, if they are not at their end; then they may be closed."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        pending.cancel()
+        again: asyncio.CancelledError | None = None
+        # Textual cancels its workers twice when the program ends, and what runs cannot be closed.
+        while not pending.done():
+            try:
+                await asyncio.wait({pending})
+            except asyncio.CancelledError as error:
+                again = error
+        if again is not None:
+            raise again
+
+    def _take(self, event: Step) -> None:
+        match event:
+            case Counted():
+                self._counted = event.tokens
+            case Summarizing():
+                self._enter("summarizing", tokens=event.tokens)
+            case wire.RequestQueued():
+                self._enter("queued", ahead=event.ahead)
+            case wire.LoadProgressed():
+                self._enter("loading", stage=event.stage)
+            case wire.ModelLoaded():
+                self.activity = replace(self.activity, context_length=event.context_length)
+            case wire.PrefillProgressed():
+                self._take_progress(event)
+            case wire.ReplyChunk():
+                self._take_chunk(event)
+            case wire.ReplyFinished():
+                self._take_end(event)
+            case wire.RequestFailed():
+                self.so_far.finish_reason = "failed"
+                self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
+            case _:
+                pass  # the other events answer other commands
+
+    def _take_progress(self, progress: wire.PrefillProgressed) -> None:
+        now, before, ends_at = self._clock(), self.activity, None
+        step = progress.done - before.done
+        if before.state == "prefill" and step > 0:
+            ends_at = now + (now - self._step_at) / step * (progress.total - progress.done)
+        self._step_at = now
+        self._enter("prefill", done=progress.done, total=progress.total, tokens=0, ends_at=ends_at)
+
+    def _take_chunk(self, chunk: wire.ReplyChunk) -> None:
+        now = self._clock()
+        if self._first_chunk_at is None:
+            self._first_chunk_at = now
+            self._enter("replying", ttft_s=now - self._asked_at)
+            self._first_tokens = chunk.tokens
+        self.so_far.text += chunk.text
+        self.so_far.reasoning += chunk.reasoning
+        decoding = now - self._first_chunk_at
+        rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
+        used = self.prompt_tokens + chunk.tokens if self.prompt_tokens else None
+        self.activity = replace(
+            self.activity,
+            tokens=chunk.tokens,
+            tokens_per_s=rate,
+            context_used=used or self.activity.context_used,
+        )
+
+    def _take_end(self, end: wire.ReplyFinished) -> None:
+        self.so_far.finish_reason = end.finish_reason
+        self.so_far.usage, self.so_far.timing = end.usage, end.timing
+        used = end.usage.prompt_tokens + end.usage.completion_tokens
+        self.activity = replace(
+            self.activity,
+            tokens=end.usage.completion_tokens or self.activity.tokens,
+            tokens_per_s=end.timing.decode_tokens_per_s or self.activity.tokens_per_s,
+            ttft_s=end.timing.ttft_s if end.timing.ttft_s is not None else self.activity.ttft_s,
+            context_used=used or self.activity.context_used,
+        )
+
+    def _enter(self, state: str, **figures: object) -> None:
+        since = self.activity.since if self.activity.state == state else self._clock()
+        figures = {"ends_at": None, **figures}
+        self.activity = replace(self.activity, state=state, since=since, **figures)  # type: ignore[arg-type]
+
+
+async def _next(events: AsyncIterator[Step]) -> Step:
+    async for event in events:
+        return event
+    # The engine promises an end. Should it ever break that promise, the user must not wait for ever.
+    return wire.RequestFailed(
+        id=0, kind="internal", title="The reply broke off", message="The engine gave no reason."
+    )

@@ -1,0 +1,349 @@
+"""A reply asked of the engine: what is sent of a branch, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spnl_tui.chat.provenance import provenance_of_request, with_outcome
+from spnl_tui.chat.reply import Counted, ReplySoFar, Step, Summarizing
+from spnl_tui.chat.shared_request import Prepared, Together
+from spnl_tui.conversations.context import (
+    SUMMARY_MAX_TOKENS,
+    Budget,
+    ContextPlan,
+    request_messages,
+    summary_messages,
+)
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.memory import Memory
+from spnl_tui.conversations.meter import TokenMeter
+from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.engine.mistralrs.wire import LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.settings import Settings
+from spnl_tui.ui.services import ChatEngine
+
+if TYPE_CHECKING:
+    from spnl_tui.engine.mistralrs.pool import LoadedModel
+
+_SUMMARIES = 2
+"""A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
+_RENEWALS = 3
+"""So often in a row a runner may be replaced by a new one just when it is asked to count."""
+_AROUND_A_SUMMARY = 80
+"""Tokens of the request for a summary besides what is summed up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What is different about a request that is one of several for one prompt."""
+
+    model: LocalModel | None = None
+    """Asked instead of the model in use."""
+    sampling: Sampling | None = None
+    """Instead of the conversation's."""
+    messages: tuple[Message, ...] | None = None
+    """Sent instead of the branch."""
+    turns: asyncio.Lock | None = None
+    """Held while it is asked: those that share it are asked one after the other."""
+    together: Together | None = None
+    """Asked with others, as one request."""
+    candidate: int = 0
+    """Which of its replies this is."""
+
+
+class Asking:
+    """One request for a reply to the branch above a turn, or for the rest of the reply that the turn begins.
+
+    When the branch does not fit into the model's context, the policy of the settings decides what is sent.
+    The conversation itself is never cut.
+    """
+
+    def __init__(
+        self,
+        engine: ChatEngine,
+        meter: TokenMeter,
+        settings: Settings,
+        model: LocalModel,
+        conversation: Conversation,
+        turn: Turn,
+        variation: Variation | None = None,
+    ) -> None:
+        self._variation = variation or Variation()
+        self._engine = engine
+        self._meter = meter
+        self._settings = settings
+        self._model = model
+        self._conversation = conversation
+        self._turn = turn
+        self._path = conversation.path_to(turn.id)
+        self._branch = self._path if turn.text else self._path[:-1]
+        before = next((turn.provenance for turn in reversed(self._path) if turn.provenance), Provenance())
+        self._left_out = before.left_out
+        self._summary = before.summary if settings.context.policy == "summarize" else ""
+        self._prepared: Prepared | None = None
+
+    @property
+    def prompt(self) -> Turn | None:
+        """What is answered."""
+        return self._path[-2] if len(self._path) > 1 else None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was sent; empty before that."""
+        return () if self._prepared is None else self._prepared.messages
+
+    async def events(
+        self,
+        remember: Callable[[Memory], None] = lambda memory: None,
+        may_forget: Callable[[int], Awaitable[bool]] | None = None,
+    ) -> AsyncGenerator[Step, None]:
+        """The engine's events: of the load, if the model is not loaded, of a summary, and of the reply.
+
+        `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
+        whether so many more turns may be left out. None: they may not.
+        """
+        together, candidate = self._variation.together, self._variation.candidate
+        if together is None:
+            async with aclosing(self._alone(remember, may_forget)) as events:
+                async for event in events:
+                    yield event
+            return
+        try:
+            if together.door.locked():
+                yield RequestQueued(id=0, ahead=0)
+            async with together.door:
+                if together.prepared is None:
+                    async with aclosing(self._preparations(remember, may_forget)) as steps:
+                        async for step in steps:
+                            yield step
+                    if self._prepared is None:
+                        return
+                    together.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
+            self._prepared = together.prepared
+            counted = await self._count()
+            async with aclosing(together.reply(candidate)) as replies:
+                async for event in replies:
+                    if counted is not None and not isinstance(event, RequestQueued):
+                        yield counted
+                        counted = None
+                    yield event
+        finally:
+            await together.leave(candidate)
+
+    async def _alone(
+        self,
+        remember: Callable[[Memory], None],
+        may_forget: Callable[[int], Awaitable[bool]] | None,
+    ) -> AsyncGenerator[Step, None]:
+        if (turns := self._variation.turns) is not None:
+            yield RequestQueued(id=0, ahead=0)
+            await turns.acquire()
+        try:
+            async with aclosing(self._preparations(remember, may_forget)) as steps:
+                async for step in steps:
+                    yield step
+            if self._prepared is None:
+                return
+            if (counted := await self._count()) is not None:
+                yield counted
+            reply = self._engine.generate_chat(
+                self._model,
+                self._prepared.messages,
+                self._prepared.sampling,
+                thinking=self._settings.chat.thinking,
+                go_on=bool(self._turn.text),
+            )
+            async with aclosing(reply) as events:
+                async for event in events:
+                    yield event
+        finally:
+            if turns is not None:
+                turns.release()
+
+    async def _preparations(
+        self,
+        remember: Callable[[Memory], None],
+        may_forget: Callable[[int], Awaitable[bool]] | None,
+    ) -> AsyncGenerator[Step, None]:
+        """What comes before the request itself: loading, a summary, a question. Then it is prepared.
+
+        It is not if one of these fails, which is its last step.
+        """
+        given = self._variation.messages
+        plan = None if given else await self._plan()
+        if plan is None and not given:
+            # What fits only the model's own tokenizer can tell. The request would load the model anyway.
+            async with aclosing(self._engine.load(self._model)) as events:
+                async for event in events:
+                    yield event
+                    if isinstance(event, RequestFailed):
+                        return
+            plan = await self._plan_once_loaded()
+        summaries = 0
+        while plan is not None and plan.action == "summarize" and summaries < _SUMMARIES:
+            summaries += 1
+            async with aclosing(self._sum_up()) as steps:
+                async for step in steps:
+                    yield step
+                    if isinstance(step, RequestFailed):
+                        return
+            plan = await self._plan_once_loaded()
+            if not self._summary:
+                break  # it has none, and would have none again
+        if plan is not None and plan.action == "ask":
+            if may_forget is None or not await may_forget(len(plan.left_out)):
+                yield _refusal(len(plan.left_out))
+                return
+            self._left_out = tuple(turn.id for turn in plan.left_out)
+            plan = await self._plan_once_loaded()
+        self._prepared = self._prepare(plan, remember)
+
+    async def _count(self) -> Counted | None:
+        """What the meter makes of what is sent; None where it would have to ask for the counts first."""
+        loaded = self._loaded()
+        if self._prepared is None or self._variation.messages is not None or loaded is None:
+            return None
+        self._meter.begin_with(loaded.template_tokens)
+        tokens = await self._meter.count_messages(self._prepared.messages)
+        return None if tokens is None else Counted(tokens)
+
+    def _prepare(self, plan: ContextPlan | None, remember: Callable[[Memory], None]) -> Prepared:
+        conversation, given = self._conversation, self._variation.messages
+        sampling = self._variation.sampling or conversation.sampling
+        sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
+        if plan is not None and left_out:
+            sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
+        summary = self._summary if left_out else ""
+        if plan is not None:
+            remember(Memory(plan.marker, summary))
+        messages = given or request_messages(conversation.system_prompt, sent, summary)
+        provenance = provenance_of_request(
+            self._model,
+            messages,
+            sampling,
+            thinking=self._settings.chat.thinking,
+            system_prompt=conversation.system_prompt,
+            left_out=tuple(turn.id for turn in left_out),
+            summary=summary,
+            begun=len(self._turn.text),
+            started_at=time.time(),
+        )
+        return Prepared(messages, sampling, provenance)
+
+    async def _sum_up(self) -> AsyncGenerator[Step, None]:
+        """Have the model sum up what is about to be left out, and what an earlier summary stands for."""
+        loaded = self._loaded()
+        if loaded is None or loaded.context_length is None:
+            return
+        longest = min(SUMMARY_MAX_TOKENS, loaded.context_length // 8)
+        plan = await self._plan_once_loaded(kept_free=longest)
+        if plan is None:
+            return
+        texts = [self._summary, *(turn.text for turn in plan.left_out)]
+        counts = await self._meter.count_texts(texts)
+        if counts is None:
+            return
+        request = summary_messages(
+            plan.left_out,
+            {turn.id: count for turn, count in zip(plan.left_out, counts[1:], strict=True)},
+            loaded.context_length - longest - counts[0] - _AROUND_A_SUMMARY,
+            summary=self._summary,
+            summarized=self._left_out,
+        )
+        text = ""
+        yield Summarizing()
+        sampling = Sampling(temperature=0, max_tokens=longest)
+        # Thinking would take all of the tokens that there are for it.
+        reply = self._engine.generate_chat(self._model, request, sampling, thinking=False, aside=True)
+        async with aclosing(reply) as events:
+            async for event in events:
+                match event:
+                    case ReplyChunk():
+                        text += event.text
+                        yield Summarizing(event.tokens)
+                    case RequestFailed():
+                        yield replace(event, title=f"The summary failed: {event.title}")
+                        return
+                    case RequestQueued() | LoadProgressed():
+                        yield event
+                    case _:
+                        pass
+        self._summary, self._left_out = text.strip(), tuple(turn.id for turn in plan.left_out)
+
+    def keep(self, so_far: ReplySoFar) -> Turn:
+        """Put what has come into the conversation; it goes on."""
+        turn = replace(
+            self._conversation[self._turn.id],
+            text=self._turn.text + so_far.text,
+            reasoning=self._turn.reasoning + so_far.reasoning,
+        )
+        self._conversation.update_turn(turn)
+        return turn
+
+    def finish(self, so_far: ReplySoFar) -> Turn:
+        """The reply has ended; one that was broken off counts as cancelled."""
+        self.keep(so_far)
+        provenance = None
+        if self._prepared is not None:
+            provenance = with_outcome(self._prepared.provenance, so_far, self._loaded())
+        return self._conversation.finish(
+            self._turn.id, so_far.finish_reason or "cancelled", provenance=provenance, error=so_far.error
+        )
+
+    async def learn(self, so_far: ReplySoFar) -> None:
+        """Correct the meter by the engine's own count."""
+        # What a reply that goes on costs tells nothing of the template.
+        if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._turn.text:
+            await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
+
+    async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
+        """The plan for a model that was loaded; None only if its limit is unknown, or it cannot be loaded.
+
+        Its runner may be replaced by a new one at any time between two requests. All would be sent meanwhile,
+        and refused for its length.
+        """
+        for _ in range(_RENEWALS):
+            plan = await self._plan(kept_free=kept_free)
+            loaded = self._loaded()
+            if plan is not None or (loaded is not None and loaded.context_length is None):
+                return plan
+            async with aclosing(self._engine.load(self._model)) as events:
+                if any([isinstance(event, RequestFailed) async for event in events]):
+                    return None  # the request will meet it, too, and tells of it
+        return await self._plan(kept_free=kept_free)
+
+    async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:
+        """What to send; None while that cannot be told: the model is not loaded, or its limit is unknown."""
+        loaded = self._loaded()
+        if loaded is None or loaded.context_length is None:
+            return None
+        self._meter.begin_with(loaded.template_tokens)
+        return await self._meter.plan(
+            self._branch,
+            Budget(loaded.context_length - kept_free, self._conversation.sampling.max_tokens),
+            system_prompt=self._conversation.system_prompt,
+            policy=self._settings.context.policy,
+            left_out=self._left_out,
+            summary=self._summary,
+        )
+
+    def _loaded(self) -> LoadedModel | None:
+        return next((each for each in self._engine.loaded() if each.model == self._model), None)
+
+
+def _refusal(count: int) -> RequestFailed:
+    """Why nothing is sent. What is too long even so is refused by the engine, which counts exactly."""
+    return RequestFailed(
+        id=0,
+        kind="context",
+        title="The context is full",
+        message=f"To answer this, the model would have to forget the {count} oldest turns. Nothing was sent.",
+        hint='Begin a new conversation, or set policy = "drop_oldest" in [context] of the configuration.',
+    )

@@ -1,0 +1,76 @@
+"""Titles by the model that is loaded, while nobody wants anything else of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.turn import Turn
+from spnl_tui.ui.services import ChatEngine
+from spnl_tui.ui.widgets.background import restart
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.main_screen import MainScreen
+
+IDLE_S = 2.0
+"""So long after a reply a title is asked for, if nothing happens meanwhile."""
+_FAST_ENOUGH = 15.0
+"""Tokens a second. A prefill cannot be broken off, and a slow model would still be reading for the title when
+the user asks the next thing."""
+
+
+class Naming:
+    """Gives a conversation a better title than its first line, once, after the first exchange.
+
+    A title never delays what the user asks for: it is left as soon as anything is sent, and tried again after
+    a later reply.
+    """
+
+    def __init__(self, screen: MainScreen, engine: ChatEngine) -> None:
+        self.idle_s = IDLE_S
+        self._screen = screen
+        self._engine = engine
+        self._named: set[str] = set()
+
+    def consider(self, conversation: Conversation, reply: Turn) -> None:
+        """This reply in this conversation has come to its end: name it, when the model is idle."""
+        speed = reply.provenance.decode_tokens_per_s if reply.provenance else None
+        if speed is None or speed < _FAST_ENOUGH:
+            return
+        if conversation.title_is_automatic and conversation.id not in self._named:
+            restart(self._screen, "naming", partial(self._name, conversation))
+
+    def leave(self) -> None:
+        """The model is wanted for something else."""
+        self._screen.workers.cancel_group(self._screen, "naming")
+
+    async def _name(self, conversation: Conversation) -> None:
+        from spnl_tui.conversations.titles import SAMPLING, title_from_reply, title_request
+        from spnl_tui.engine.mistralrs.wire import ReplyChunk, RequestFailed
+
+        await asyncio.sleep(self.idle_s)
+        request, model = title_request(conversation), self._screen.in_use.model
+        if request is None or model is None or self._screen.live.replying:
+            return
+        if not any(each.model == model and each.state == "idle" for each in self._engine.loaded()):
+            return  # to load it for a title is not worth it
+        text = ""
+        reply = self._engine.generate_chat(model, request, SAMPLING, thinking=False, aside=True)
+        async with aclosing(reply) as events:
+            async for event in events:
+                if isinstance(event, ReplyChunk):
+                    text += event.text
+                elif isinstance(event, RequestFailed):
+                    return  # the title from the text stays
+        self._named.add(conversation.id)
+        title = title_from_reply(text)
+        if title is None or not conversation.title_is_automatic:
+            return
+        await self._screen.keeping.save_automatic_title(conversation, title)
+        conversation.title = title
+        if conversation is self._screen.conversation:
+            self._screen.showing.show_title()
+        await self._screen.talks.refresh()

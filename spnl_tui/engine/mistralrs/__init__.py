@@ -1,0 +1,1 @@
+"""The mistral.rs backend: runner processes on this machine, pooled and evicted."""

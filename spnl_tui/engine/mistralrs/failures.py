@@ -1,0 +1,114 @@
+"""What mistral.rs says when it refuses, in words for the user. Standard library only: the runner uses it."""
+
+from __future__ import annotations
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.errors import SpnlError
+
+
+class PromptTooLong(Exception):
+    """The prompt has about `tokens` tokens, and the model reads `limit`."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(tokens, limit)
+        self.tokens = tokens
+        self.limit = limit
+
+
+class NoChatTemplate(Exception):
+    """The model continues texts, and does not chat."""
+
+
+class CannotGoOn(Exception):
+    """The model's chat template is not one that a reply can be continued through."""
+
+
+def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
+    """The event for a load that failed."""
+    if isinstance(error, SpnlError):
+        return _failure(command_id, "load", error.title, error.message, error.hint)
+    reason = str(error)
+    if "CUDA_ERROR_NO_DEVICE" in reason or '"cuda" shared library' in reason:
+        return _failure(
+            command_id,
+            "load",
+            "No graphics card was found",
+            "The installed mistral.rs was built for CUDA, and computes on nothing else.",
+            "Check that nvidia-smi shows the card, or install the plain mistralrs, which computes on the "
+            "processor.",
+        )
+    if "CUDA_ERROR_OUT_OF_MEMORY" in reason:
+        return _failure(
+            command_id,
+            "load",
+            "The graphics card has too little memory",
+            first_line(error),
+            "Close other programs that use it, or choose a smaller quantization or context.",
+        )
+    return _failure(command_id, "load", "The model could not be loaded", first_line(error))
+
+
+def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
+    """The event for a request that failed. mistral.rs raises ValueError for all: only its words differ."""
+    reason = str(error)
+    if isinstance(error, PromptTooLong):
+        return _failure(
+            command_id,
+            "context",
+            "The prompt is longer than the context",
+            f"It has about {error.tokens:,} tokens; the model reads {error.limit:,}.",
+            "Shorten it, start a new conversation, or choose a model with a longer context.",
+        )
+    if isinstance(error, NoChatTemplate) or "does not have a chat template" in reason:
+        return _failure(
+            command_id,
+            "template",
+            "This model cannot chat",
+            "It is a base model: it carries no chat template.",
+            "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
+            "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
+        )
+    if isinstance(error, CannotGoOn):
+        return _failure(
+            command_id,
+            "template",
+            "This model cannot go on with a reply",
+            "Only the chat templates of GGUF models can be continued.",
+            "Ask it to continue in a new prompt.",
+        )
+    if "Invalid grammar" in reason:
+        return _failure(
+            command_id,
+            "request",
+            "The reply format is not valid",
+            _grammar_problem(error),
+            "Mend the JSON schema, regular expression or grammar that the reply must follow.",
+        )
+    return _failure(command_id, "internal", "The engine could not serve the request", first_line(error))
+
+
+def is_too_long(error: BaseException) -> bool:
+    """Whether mistral.rs refused the prompt for its length."""
+    return "Prompt sequence length is greater than" in str(error)
+
+
+def first_line(error: BaseException) -> str:
+    """The error in a line: Rust adds backtraces and pictures of the place."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _grammar_problem(error: BaseException) -> str:
+    """The error in a line; of a regular expression, what is wrong comes after a picture of it."""
+    line = first_line(error)
+    if not line.endswith(":"):
+        return line
+    reasons = (each.strip() for each in str(error).splitlines())
+    reason = next((each for each in reasons if each.startswith("error: ")), "")
+    return f"{line} {reason.removeprefix('error: ')}".rstrip()
+
+
+def _failure(
+    command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str = "The log has the details."
+) -> wire.RequestFailed:
+    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)

@@ -1,0 +1,89 @@
+"""A load: what the runner is told, and its events, which any number of requests follow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.continuation import continuable
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.templates import ChatTemplate
+
+LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
+
+
+class Load:
+    """One load, which any number of requests follow from its beginning."""
+
+    def __init__(self) -> None:
+        self._events: list[wire.Event] = []
+        self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return bool(self._events) and isinstance(self._events[-1], LOAD_ENDED)
+
+    def stop(self, name: str) -> None:
+        """End it, if it has no end yet: nobody may follow a load for ever."""
+        if not self.ended:
+            self.add(failure(0, "load", "The load was stopped", f"{name}.", "Send again to load it."))
+
+    def add(self, event: wire.Event) -> None:
+        """Tell everybody who follows it."""
+        self._events.append(event)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def follow(self) -> AsyncGenerator[wire.Event, None]:
+        """All of its events, those that are to come as well."""
+        position = 0
+        while True:
+            for event in self._events[position:]:
+                position += 1
+                yield event
+                if isinstance(event, LOAD_ENDED):
+                    return
+            if position == len(self._events):
+                await self._changed.wait()
+
+
+def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
+    """The command that loads this model by this plan."""
+    template = plan.template or ChatTemplate("")
+    return wire.Load(
+        id=command_id,
+        format=model.format,
+        directory=str(model.directory),
+        files=model.files,
+        in_situ_quantization=plan.in_situ_quantization,
+        pad_rows=plan.pad_rows,
+        dtype=plan.dtype,
+        device=plan.device,
+        max_sequences=plan.max_sequences,
+        prefix_cache=plan.prefix_cache,
+        window=plan.window,
+        paged_attention=plan.paged_attention,
+        paged_tokens=plan.paged_tokens,
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
+        stop=template.stop,
+        config=None if plan.config is None else json.dumps(plan.config),
+        discard=discard,
+    )
+
+
+def _template(model: LocalModel, plan: LoadPlan) -> str | None:
+    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
+    text = plan.template.text if plan.template is not None else ""
+    if not text and model.format == "gguf":
+        # Of safetensors mistral.rs may know several templates, and chooses.
+        text = plan.chat_template or ""
+    return continuable(text) if text else None
+
+
+def failure(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:
+    """The end of what went wrong."""
+    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)

@@ -1,0 +1,171 @@
+"""The pool: which models are kept in memory, and which of them go to make room for another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from spnl_tui.engine.mistralrs.devices import find_gpus
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
+from spnl_tui.engine.mistralrs.seeds import LaunchCounter
+from spnl_tui.errors import SpnlError
+from spnl_tui.models.local import LocalModel
+from spnl_tui.models.machine import read_machine
+
+log = logging.getLogger(__name__)
+
+Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
+"""Reads the model's header and this machine, and plans the load. Raises SpnlError."""
+
+_HOUSEKEEPING_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is loaded or being loaded."""
+
+    model: LocalModel
+    pid: int | None
+    state: str
+    """"loading", "idle" or "busy"."""
+    memory_bytes: int
+    context_length: int | None
+    plan: LoadPlan
+    idle_s: float | None = None
+    """Seconds since its last request; None if it is not idle."""
+    template_tokens: int | None = None
+    """What its chat template adds to one prompt; see `protocol.ModelLoaded`."""
+
+
+class Pool:
+    """Every model that was asked for, with its plan, and with its process while it has one."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        launches: LaunchCounter,
+        *,
+        keep_warm_s: float,
+        memory_budget: int | None,
+        available_memory: Callable[[], int] | None,
+        runner_command: Sequence[str],
+    ) -> None:
+        self._planner = planner
+        self._launches = launches
+        self._keep_warm_s = keep_warm_s
+        self._memory_budget = memory_budget
+        self._available_memory = available_memory or _available_memory
+        self._runner_command = runner_command
+        self._models: dict[LocalModel, PooledModel] = {}
+        self._door = asyncio.Lock()
+        """Requests pass one by one, so that planning a load does not change their order."""
+
+    @property
+    def models(self) -> tuple[PooledModel, ...]:
+        """All that are in the pool, loaded or not. Any thread may ask."""
+        return tuple(self._models.values())
+
+    def get(self, model: LocalModel) -> PooledModel | None:
+        """The model, if it was asked for before."""
+        return self._models.get(model)
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """What is loaded or loading, most recently used first."""
+        now = time.monotonic()
+        pooled = sorted(self.models, key=lambda p: p.last_used, reverse=True)
+        return tuple(
+            LoadedModel(
+                p.model,
+                p.pid,
+                p.state,
+                p.memory_bytes(),
+                p.context_length,
+                p.plan,
+                idle_s=now - p.last_used if p.state == "idle" else None,
+                template_tokens=p.template_tokens,
+            )
+            for p in pooled
+            if p.state != "unloaded"
+        )
+
+    async def take_in(self, model: LocalModel) -> PooledModel:
+        """The model, planned if this is the first that is heard of it.
+
+        Raises:
+            SpnlError: it cannot be planned.
+        """
+        async with self._door:
+            if (pooled := self._models.get(model)) is None:
+                plan = await self._planner(model)
+                pooled = PooledModel(model, plan, self._spawn, self._launches.next)
+                self._models[model] = pooled
+        return pooled
+
+    async def make_room(self, wanted: PooledModel) -> None:
+        """Unload idle models, the least recently used first, until this one fits.
+
+        Then those that are being loaded though nobody has asked them anything yet: another was chosen.
+
+        Raises:
+            SpnlError: it does not fit even so.
+        """
+        need = wanted.plan.memory.peak
+        while need > (free := await self._free_memory(wanted)):
+            others = [p for p in self.models if p is not wanted and not p.serving]
+            idle = [p for p in others if p.state == "idle"] or [p for p in others if p.state == "loading"]
+            if not idle:
+                busy = [p.model.name for p in self.models if p is not wanted and p.pid is not None]
+                raise SpnlError(
+                    "Not enough memory for this model",
+                    f"{wanted.model.name} needs about {_gigabytes(need)}; {_gigabytes(free)} is free.",
+                    f"Wait for {', '.join(busy)} to finish."
+                    if busy
+                    else "Choose a smaller quantization, or close other programs.",
+                )
+            await min(idle, key=lambda p: p.last_used).end()
+
+    async def keep_house(self) -> None:
+        """Unload what was not used for a while, for ever."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            for pooled in self.models:
+                if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
+                    log.info("unloading %s: not used for a while", pooled.model.name)
+                    pooled.put_away = self._keep_warm_s > 0
+                    await pooled.end()
+
+    async def _free_memory(self, wanted: PooledModel) -> int:
+        # What is being loaded will take the rest of what it was let in for.
+        coming = sum(
+            max(0, p.plan.memory.peak - p.memory_bytes())
+            for p in self.models
+            if p is not wanted and p.state == "loading"
+        )
+        free = self._available_memory() if wanted.plan.device == "cpu" else await _available_on_gpu()
+        if self._memory_budget is not None:
+            used = sum(p.memory_bytes() for p in self.models)
+            free = min(free, self._memory_budget - used)
+        return free - coming
+
+    async def _spawn(self, environment: dict[str, str]) -> RunnerProcess:
+        return await RunnerProcess.spawn(environment, self._runner_command)
+
+
+def _available_memory() -> int:
+    return read_machine().memory_available
+
+
+async def _available_on_gpu() -> int:
+    gpu = read_machine(await find_gpus()).gpu
+    # Where it cannot be told any more, mistral.rs will say whether there is enough.
+    return sys.maxsize if gpu is None else gpu.memory_available
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

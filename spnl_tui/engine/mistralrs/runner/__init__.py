@@ -1,0 +1,1 @@
+"""The runner: the child process that loads one model and generates replies."""

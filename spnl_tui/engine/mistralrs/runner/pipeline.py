@@ -1,0 +1,140 @@
+"""Our words in mistral.rs's: a Load becomes a pipeline, sampling and grammar the arguments of a request.
+
+Only the runner and this module, which only the runner uses, import mistralrs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.runner.gguf_tokenizer import write_tokenizer
+from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
+from spnl_tui.errors import ModelFileError
+from spnl_tui.models.request import Grammar, Sampling
+
+if TYPE_CHECKING:
+    import mistralrs
+
+MODEL = "default"
+"""The name of a pipeline's only model."""
+
+
+def make_pipeline(command: wire.Load) -> mistralrs.Runner:
+    """Load the model. Holds the GIL until it is done.
+
+    Raises:
+        BaseException: as mistral.rs does; a panic in Rust is no Exception.
+    """
+    import mistralrs
+
+    dtypes = {
+        "auto": mistralrs.ModelDType.Auto,
+        "f16": mistralrs.ModelDType.F16,
+        "bf16": mistralrs.ModelDType.BF16,
+        "f32": mistralrs.ModelDType.F32,
+    }
+    arguments: dict[str, Any] = {
+        "max_seqs": command.max_sequences,
+        "prefix_cache_n": command.prefix_cache,
+        "token_source": "none",
+        "in_situ_quant": command.in_situ_quantization,
+        "no_paged_attn": command.paged_attention is False,
+    }
+    if command.paged_tokens is not None:
+        # Else it takes all the memory that a graphics processor has.
+        arguments["memory_goal"] = f"{command.paged_tokens}tokens"
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
+        if command.chat_template is not None:
+            template = Path(folder) / "template.jinja"
+            template.write_text(command.chat_template, encoding="utf-8")
+            arguments["jinja_explicit"] = str(template)
+        if command.format == "safetensors":
+            which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
+        else:
+            # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
+            # shown a directory that holds nothing but links to the shards.
+            links = Path(folder) / "model"
+            links.mkdir()
+            if command.config is not None:
+                (links / "config.json").write_text(command.config, encoding="utf-8")
+            names = [Path(file).name for file in command.files]
+            sources = [Path(command.directory, file).resolve() for file in command.files]
+            write_tokenizer(sources[0], links / "tokenizer.json")
+            if command.pad_rows:
+                sources = padded_copies(sources, stack)
+            for name, source in zip(names, sources, strict=True):
+                (links / name).symlink_to(source)
+            which = mistralrs.Which.GGUF(
+                quantized_model_id=str(links),
+                quantized_filename=names if len(names) > 1 else names[0],
+                dtype=dtypes[command.dtype],
+            )
+        try:
+            return mistralrs.Runner(which=which, **arguments)
+        except ValueError as error:
+            if "requires" not in str(error) or "paged attention" not in str(error):
+                raise
+            # Of some models mistral.rs cannot page the keys and values.
+            return mistralrs.Runner(which=which, **{**arguments, "memory_goal": None})
+
+
+def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
+    """Copies with padded rows. They are gone when this process is, however it ends.
+
+    Raises:
+        ModelFileError: they cannot be made.
+    """
+    try:
+        copies = [stack.enter_context(_copy_to_load()) for _ in files]
+        write_padded(files, copies)
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ModelFileError(
+            "The rows of this model could not be padded",
+            f"Writing a copy of it failed: {reason or 'there is not enough memory'}.",
+            "Set engine.pad_rows to false, or choose a smaller quantization.",
+        ) from error
+    return [Path(f"/proc/self/fd/{copy.fileno()}") for copy in copies]
+
+
+@contextlib.contextmanager
+def _copy_to_load() -> Iterator[BinaryIO]:
+    with _nameless_file() as copy:
+        yield copy
+        # mistral.rs has copied all of it, but keeps it mapped as long as the model, and so it in memory.
+        copy.truncate(0)
+
+
+def _nameless_file() -> BinaryIO:
+    """In memory, or on disk where there is no such thing."""
+    try:
+        return os.fdopen(os.memfd_create("padded"), "w+b")
+    except (AttributeError, OSError):
+        # Pythons built for any Linux, as conda's and until mid-2026 uv's, lack it, and sandboxes forbid it.
+        return cast("BinaryIO", tempfile.TemporaryFile())
+
+
+def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
+    """What a request is given of it; seeds and stop sequences are the runner's own affair."""
+    return {
+        "temperature": float(sampling.temperature),
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "max_tokens": sampling.max_tokens,
+    }
+
+
+def grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
+    """What a request is given to keep a reply to a form."""
+    return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}

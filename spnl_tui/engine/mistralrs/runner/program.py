@@ -1,0 +1,398 @@
+"""The child program: one loaded mistral.rs pipeline, spoken to in JSON lines.
+
+    python -m spnl_tui.engine.mistralrs.runner.program PARENT_PID
+
+Commands come in on standard input, events go out on standard output, and whatever mistral.rs prints goes
+to standard error, which the parent keeps in its log. One thread reads commands, so that a Cancel is seen
+while the engine works; each request is served on a thread of its own. Closing standard input ends the
+process at once, and so does SIGTERM, whatever the process is doing: there is no state to save here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.cache_reuse import as_read
+from spnl_tui.engine.mistralrs.continuation import Continuation, is_continuable
+from spnl_tui.engine.mistralrs.failures import (
+    CannotGoOn,
+    NoChatTemplate,
+    PromptTooLong,
+    is_too_long,
+    load_failure,
+    request_failure,
+)
+from spnl_tui.engine.mistralrs.prefill import PrefixMemory, prefill_steps, tokens_of
+from spnl_tui.engine.mistralrs.runner.pipeline import (
+    MODEL,
+    grammar_arguments,
+    make_pipeline,
+    sampling_arguments,
+)
+from spnl_tui.engine.mistralrs.runner.reply_stream import follow
+from spnl_tui.engine.mistralrs.runner.stops import StopFilter
+from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
+from spnl_tui.models.request import Grammar, Message, Sampling
+
+if TYPE_CHECKING:
+    import mistralrs
+
+
+class Wire:
+    """The way out: one event a line, from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def send(self, event: wire.Event) -> None:
+        """Write the event. Ends the process if nobody reads any more."""
+        data = memoryview(wire.encode(event))
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            except BrokenPipeError:
+                os._exit(1)
+
+
+class Runner:
+    """The pipeline and the requests on it."""
+
+    def __init__(self, out: Wire) -> None:
+        self._out = out
+        self._pipeline: mistralrs.Runner | None = None
+        # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
+        self._pipeline_lock = threading.Lock()
+        self._cancelled: set[int] = set()
+        """Ids of requests."""
+        self._raw = False
+        self._continuable = False
+        self._stop: tuple[str, ...] = ()
+        self._stepped_prefill = True
+        self._window: int | None = None
+        self._prefixes = PrefixMemory()
+
+    # ── commands ──────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, command: wire.Load) -> None:
+        """Load the model, and move its random numbers on. Holds the GIL for the whole load."""
+        started = time.monotonic()
+        self._out.send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
+        try:
+            self._pipeline = make_pipeline(command)
+        except BaseException as error:  # a panic in Rust is no Exception
+            self._fail(load_failure(command.id, error), error)
+            return
+        self._raw = command.chat_template == wire.RAW_TEMPLATE
+        self._continuable = is_continuable(command.chat_template)
+        self._stop = command.stop
+        self._window = command.window
+        # With paged attention blocks are shared and prefill is quick: steps would only cost.
+        self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
+        template_tokens = None
+        if command.discard:
+            self._out.send(wire.LoadProgressed(id=command.id, stage="warming up"))
+            template_tokens = self._discard(command.discard)
+        self._out.send(
+            wire.ModelLoaded(
+                id=command.id,
+                seconds=time.monotonic() - started,
+                context_length=self._pipeline.max_sequence_length(),
+                template_tokens=template_tokens,
+            )
+        )
+
+    def chat(self, command: wire.Chat) -> None:
+        """Stream the reply."""
+        try:
+            if self._raw:
+                raise NoChatTemplate
+            if command.go_on and not self._continuable:
+                raise CannotGoOn
+            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
+        except BaseException as error:
+            self._fail_request(command.id, error, command.messages)
+        finally:
+            self._cancelled.discard(command.id)
+
+    def complete(self, command: wire.Complete) -> None:
+        """Continue the text: streamed where the model was loaded raw, else in one piece."""
+        import mistralrs
+
+        messages = (Message("user", command.prompt),)
+        try:
+            if self._raw:
+                self._reply(command, messages, None)
+                return
+            started = time.monotonic()
+            pipeline = self._loaded()
+            with self._pipeline_lock:
+                response = pipeline.send_completion_request(
+                    mistralrs.CompletionRequest(
+                        prompt=command.prompt,
+                        model=MODEL,
+                        **sampling_arguments(command.sampling),
+                        **grammar_arguments(command.grammar),
+                    )
+                )
+            choice, usage = response.choices[0], response.usage
+            stops = StopFilter(command.sampling.stop)
+            text = stops.feed(choice.text) + stops.rest()
+            seconds = time.monotonic() - started
+            self._out.send(wire.ReplyChunk(id=command.id, text=text, tokens=usage.completion_tokens))
+            decode = usage.total_completion_time_sec
+            self._out.send(
+                wire.ReplyFinished(
+                    id=command.id,
+                    finish_reason="length" if choice.finish_reason == "length" else "stop",
+                    usage=wire.Usage(
+                        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+                    ),
+                    timing=wire.Timing(
+                        prefill_s=usage.total_prompt_time_sec,
+                        ttft_s=seconds,
+                        itl_s=decode / (usage.completion_tokens - 1) if usage.completion_tokens > 1 else None,
+                        decode_tokens_per_s=usage.avg_compl_tok_per_sec or None,
+                    ),
+                )
+            )
+        except BaseException as error:
+            self._fail_request(command.id, error, messages)
+        finally:
+            self._cancelled.discard(command.id)
+
+    def read_ahead(self, command: wire.ReadAhead) -> None:
+        """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
+        try:
+            counts = [self._count(as_read(message.content)) for message in command.messages]
+            sent = self._as_sent(command.messages, command.sampling)
+            end: wire.FinishReason = "stop"
+            for _ in self._prefill(command.id, sent, counts, command.prefill_room):
+                if command.id in self._cancelled:
+                    end = "cancelled"
+                    break
+            else:
+                self._read(sent)
+            self._out.send(wire.ReplyFinished(id=command.id, finish_reason=end))
+        except BaseException as error:
+            self._fail_request(command.id, error, command.messages)
+        finally:
+            self._cancelled.discard(command.id)
+
+    def tokenize(self, command: wire.Tokenize) -> None:
+        """Count tokens. Takes milliseconds also while a reply streams."""
+        try:
+            self._out.send(wire.Tokenized(id=command.id, counts=tuple(map(self._count, command.texts))))
+        except BaseException as error:
+            self._fail(request_failure(command.id, error), error)
+
+    def cancel(self, command: wire.Cancel) -> None:
+        """Mark the request; its thread sees the mark before the next chunk or prefill step."""
+        self._cancelled.add(command.target)
+
+    # ── the one streaming path ────────────────────────────────────────────────────────────────────
+
+    def _reply(
+        self,
+        command: wire.Chat | wire.Complete,
+        messages: tuple[Message, ...],
+        thinking: bool | None,
+        *,
+        go_on: bool = False,
+    ) -> None:
+        started = time.monotonic()
+        counts = [self._count(as_read(message.content)) for message in messages]
+        if self._stepped_prefill and outgrows(counts, self._window):
+            sent = apart_from_cache(messages, counts, self._window)
+        else:
+            sent = messages if go_on else self._as_sent(messages, command.sampling)
+        for _ in self._prefill(command.id, sent, counts, command.prefill_room):
+            if command.id in self._cancelled:
+                self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
+                return
+        begun = Continuation.of(sent) if go_on else None
+
+        def stream() -> Iterator[Any]:
+            if begun is None:
+                return self._stream(sent, command.sampling, thinking, command.grammar)
+            again = self._count(begun.again)
+            longer = replace(command.sampling, max_tokens=command.sampling.max_tokens + again)
+            return self._stream(begun.messages, longer, thinking, begun.grammar)
+
+        finished, text = follow(
+            stream,
+            self._out.send,
+            lambda: command.id in self._cancelled,
+            request_id=command.id,
+            started=started,
+            stop=(*command.sampling.stop, *self._stop),
+            begun=begun,
+        )
+        if finished.finish_reason != "cancelled":
+            said = messages[-1].content if go_on else ""
+            reply = Message("assistant", said + text)
+            count = len(messages) - go_on
+            self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
+        self._out.send(finished)
+
+    def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
+        """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
+        repeats = sampling.temperature == 0 or sampling.seed is not None
+        if repeats or self._raw or not self._stepped_prefill:
+            return messages
+        return self._prefixes.as_sent(messages)
+
+    def _prefill(
+        self, request_id: int, messages: tuple[Message, ...], counts: Sequence[int], room: int | None
+    ) -> Iterator[None]:
+        """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
+
+        A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
+        each with one token of reply, cost about the same in all and do both.
+        """
+        total = sum(counts)
+        limit = self._loaded().max_sequence_length()
+        if limit is not None and total >= limit:
+            # Said before the first step: the engine would say it only after the last.
+            raise PromptTooLong(total, limit)
+        in_steps = self._stepped_prefill and not outgrows(counts, self._window)
+        known = self._prefixes.known(messages) if in_steps else 0
+        done = tokens_of(messages, counts, known)
+        self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+        if in_steps:
+            for done, prefix in prefill_steps(messages, counts, known, room=room):
+                yield
+                self._read(prefix)
+                self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+        yield
+
+    def _read(self, messages: tuple[Message, ...]) -> None:
+        """Read these, as they are, into the prefix cache."""
+        for _ in self._stream(messages, Sampling(temperature=0.0, max_tokens=1), None, None):
+            pass
+        self._prefixes.remember(messages)
+
+    def _stream(
+        self,
+        messages: tuple[Message, ...],
+        sampling: Sampling,
+        thinking: bool | None,
+        grammar: Grammar | None,
+        *,
+        ignore_eos: bool = False,
+    ) -> Iterator[Any]:
+        import mistralrs
+
+        if not self._continuable:  # the template knows no marks
+            messages = tuple(replace(message, content=as_read(message.content)) for message in messages)
+        request = mistralrs.ChatCompletionRequest(
+            messages=[{"role": message.role, "content": message.content} for message in messages],
+            model=MODEL,
+            stream=True,
+            enable_thinking=thinking,
+            ignore_eos=ignore_eos,
+            **sampling_arguments(sampling),
+            **grammar_arguments(grammar),
+        )
+        pipeline = self._loaded()
+        with self._pipeline_lock:
+            return pipeline.send_chat_completion_request(request)  # type: ignore[return-value]  # a stream
+
+    def _discard(self, tokens: int) -> int | None:
+        """Draw so many tokens; what the chat template has added to the prompt, if it is told."""
+        sampling = Sampling(temperature=1.0, max_tokens=tokens)
+        prompt, usage = Message("user", "Hi"), None
+        try:
+            # One draw a token: exactly this many, so a reply that would end early must not.
+            for chunk in self._stream((prompt,), sampling, None, None, ignore_eos=True):
+                usage = chunk.usage or usage
+        except ValueError:
+            # A model without a chat template refuses messages. It will refuse the user's too, with
+            # this reason, and in completion mode it is loaded with a template of ours.
+            return None
+        return None if usage is None else usage.prompt_tokens - self._count(prompt.content)
+
+    def _count(self, text: str) -> int:
+        pipeline = self._loaded()
+        with self._pipeline_lock:
+            return len(pipeline.tokenize_text(text, False, None))
+
+    def _loaded(self) -> mistralrs.Runner:
+        if self._pipeline is None:
+            raise RuntimeError("no model is loaded")
+        return self._pipeline
+
+    def _fail(self, failure: wire.RequestFailed, error: BaseException) -> None:
+        print(f"{failure.title}: {error!r}", file=sys.stderr, flush=True)
+        self._out.send(failure)
+
+    def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
+        if is_too_long(error):
+            # It fitted without the template's own tokens. The engine does not say by how much it is too long.
+            tokens = sum(self._count(message.content) for message in messages)
+            error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
+        self._fail(request_failure(request_id, error), error)
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to end this process with its parent, however that ends.
+
+    Elsewhere the end of standard input does it, which waits for a load to finish: a load holds the GIL.
+    """
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG is 1: prctl(2).
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+
+def main() -> None:
+    """Serve commands until standard input ends or Shutdown comes."""
+    _die_with_parent(int(sys.argv[1]))
+    # The terminal's Ctrl-C goes to the whole process group; what it means is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The wire keeps the real standard output; everything that prints, mistral.rs first, gets stderr.
+    out = Wire(os.dup(1))
+    os.dup2(2, 1)
+    import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log
+
+    out.send(wire.RunnerStarted(id=0, pid=os.getpid(), engine_version=version("mistralrs")))
+    runner = Runner(out)
+    for line in sys.stdin.buffer:
+        command = wire.decode(line)
+        match command:
+            case wire.Load():
+                # On this thread: nothing else can run during a load anyway.
+                runner.load(command)
+            case wire.Chat():
+                threading.Thread(target=runner.chat, args=(command,), daemon=True).start()
+            case wire.Complete():
+                threading.Thread(target=runner.complete, args=(command,), daemon=True).start()
+            case wire.ReadAhead():
+                threading.Thread(target=runner.read_ahead, args=(command,), daemon=True).start()
+            case wire.Tokenize():
+                runner.tokenize(command)
+            case wire.Cancel():
+                runner.cancel(command)
+            case wire.Shutdown():
+                break
+            case _:
+                raise wire.ProtocolError(f"{json.dumps(type(command).__name__)} is no command")
+    # No clean-up by the interpreter: it would wait for the engine's threads.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""One reply as it comes: the chunks of mistral.rs in, events of the wire out. The runner uses it.
+
+Chunks are joined to a bearable number of events; stops are cut out, since mistral.rs matches them by whole
+tokens only; and the figures of the reply are taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.continuation import Continuation
+from spnl_tui.engine.mistralrs.runner.stops import StopFilter
+
+_WRITES_PER_SECOND = 20
+
+
+class Followed(NamedTuple):
+    """How a reply ended."""
+
+    finished: wire.ReplyFinished
+    """Not sent yet."""
+    text: str
+    """All that the model wrote, stops included: what the prefix cache holds."""
+
+
+def follow(
+    open_stream: Callable[[], Iterator[Any]],
+    send: Callable[[wire.Event], None],
+    is_cancelled: Callable[[], bool],
+    *,
+    request_id: int,
+    started: float,
+    stop: Sequence[str] = (),
+    begun: Continuation | None = None,
+) -> Followed:
+    """Send a reply as it comes. Nobody else may hold the stream: dropping it is what stops the decoding.
+
+    `started` is when its prefill began, by the monotonic clock; `begun` the reply that it goes on with.
+    """
+    stream = open_stream()
+    read: float | None = None  # when the prompt had been read: the first token came, seen or not
+    first: float | None = None
+    written = 0.0
+    text = reasoning = whole = ""
+    tokens = sent = 0
+    usage: Any = None
+    reason: wire.FinishReason = "stop"
+    stops = StopFilter(stop)
+
+    def chunk_so_far() -> wire.ReplyChunk:
+        return wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens)
+
+    for chunk in stream:
+        if is_cancelled():
+            reason = "cancelled"
+            break
+        choice = chunk.choices[0]
+        new = choice.delta.content or ""
+        new = new if begun is None else begun.feed(new)
+        text += stops.feed(new)
+        whole += new
+        reasoning += choice.delta.reasoning_content or ""
+        tokens += 1
+        now = time.monotonic()
+        if read is None:
+            read = now
+        if first is None and (text or reasoning):
+            first = now
+        usage = chunk.usage or usage
+        if choice.finish_reason == "length":
+            reason = "length"
+        if (text or reasoning) and now - written >= 1 / _WRITES_PER_SECOND:
+            send(chunk_so_far())
+            text = reasoning = ""
+            written, sent = now, tokens
+        if stops.stopped:
+            break
+    text += stops.rest()
+    del stream
+    ended = time.monotonic()
+    if text or reasoning or sent < tokens:
+        send(chunk_so_far())
+    completed = usage.completion_tokens if usage else tokens
+    decode_s = ended - read if read is not None else 0.0
+    finished = wire.ReplyFinished(
+        id=request_id,
+        finish_reason=reason,
+        usage=wire.Usage(prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed),
+        timing=wire.Timing(
+            prefill_s=read - started if read is not None else None,
+            ttft_s=first - started if first is not None else None,
+            itl_s=decode_s / (completed - 1) if completed > 1 else None,
+            decode_tokens_per_s=(completed - 1) / decode_s if completed > 1 and decode_s else None,
+        ),
+    )
+    return Followed(finished, whole)

@@ -1,0 +1,168 @@
+"""One runner process: spawn, send, receive, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.errors import RunnerError
+
+log = logging.getLogger(__name__)
+
+RUNNER = (sys.executable, "-m", "spnl_tui.engine.mistralrs.runner.program")
+# A reply in one piece, or an echoed prompt, is one line.
+_LONGEST_LINE = 64 * 1024 * 1024
+_ANSI = re.compile(rb"\x1b\[[0-9;]*m")
+_END_GRACE_S = 0.5
+
+
+class RunnerProcess:
+    """A child process that speaks the protocol, and the events that it sends.
+
+    Made by `spawn`. Events go to whoever asked for that id with `subscribe`; an event that nobody awaits
+    is stale and dropped. When the process ends, every subscriber gets a RunnerEnded.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._ids = itertools.count(1)
+        self._subscribers: dict[int, asyncio.Queue[wire.Event]] = {}
+        self._last_words: deque[str] = deque(maxlen=20)
+        self._ended: str | None = None
+        self._tasks = [asyncio.create_task(self._read_events()), asyncio.create_task(self._read_log())]
+
+    @classmethod
+    async def spawn(
+        cls, environment: Mapping[str, str] | None = None, command: Sequence[str] = RUNNER
+    ) -> RunnerProcess:
+        """Start a runner with these variables on top of the program's own.
+
+        Raises:
+            RunnerError: the process could not be started.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                str(os.getpid()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # Never inherited: Textual draws on descriptor 2, and mistral.rs writes there.
+                stderr=asyncio.subprocess.PIPE,
+                limit=_LONGEST_LINE,
+                env={**os.environ, **(environment or {})},
+            )
+        except OSError as error:
+            raise RunnerError(
+                "The runner could not be started", str(error), "Is the installation whole?"
+            ) from error
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> str | None:
+        """Why the process ended, None while it runs."""
+        return self._ended
+
+    def next_id(self) -> int:
+        """An id for the next command."""
+        return next(self._ids)
+
+    def subscribe(self, request_id: int) -> asyncio.Queue[wire.Event]:
+        """A queue that gets the events of this id, from now on."""
+        queue: asyncio.Queue[wire.Event] = asyncio.Queue()
+        self._subscribers[request_id] = queue
+        if self._ended is not None:
+            queue.put_nowait(wire.RunnerEnded(id=request_id, reason=self._ended))
+        return queue
+
+    def unsubscribe(self, request_id: int) -> None:
+        """Events of this id are stale from now on."""
+        self._subscribers.pop(request_id, None)
+
+    async def send(self, command: wire.Command) -> None:
+        """Write the command. A runner that is gone is no error here: its subscribers learn of it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(wire.encode(command))
+            await self._process.stdin.drain()
+
+    async def end(self) -> None:
+        """End the process and wait for it: terminated, and killed if that does not help at once."""
+        self._ended = self._ended or "it was ended"
+        for stop in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(stop)
+            try:
+                await asyncio.wait_for(self._process.wait(), _END_GRACE_S)
+                break
+            except TimeoutError:
+                continue
+        # Not gathered: whoever stops waiting here must not keep the end from the subscribers.
+        await asyncio.wait(self._tasks)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by subprocess's own methods: they collect a child that has just ended, and asyncio, which then
+        # finds none, warns on standard error.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def _read_events(self) -> None:
+        assert self._process.stdout is not None
+        broken = None
+        try:
+            async for line in self._process.stdout:
+                event = wire.decode(line)
+                if queue := self._subscribers.get(event.id):
+                    queue.put_nowait(event)  # type: ignore[arg-type]  # a Command from a child is harmless here
+        except (wire.ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
+            log.error("runner %d spoke nonsense: %s", self.pid, error)
+            broken = "it sent something that is not the protocol"
+            self._signal(signal.SIGKILL)
+        code = await self._process.wait()
+        self._ended = self._ended or broken or self._cause(code)
+        log.info("runner %d ended: %s", self.pid, self._ended)
+        for request_id, queue in self._subscribers.items():
+            queue.put_nowait(wire.RunnerEnded(id=request_id, reason=self._ended))
+        _clear_up_after(self.pid)
+
+    async def _read_log(self) -> None:
+        # Read all the time: a child whose log pipe is full stands still.
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(65536):
+            for line in _ANSI.sub(b"", chunk).decode(errors="replace").splitlines():
+                if line.strip():
+                    self._last_words.append(line.strip())
+                    log.info("runner %d: %s", self.pid, line)
+
+    def _cause(self, code: int) -> str:
+        if code == -signal.SIGKILL:
+            return "it was killed, perhaps because memory ran out"
+        if code < 0:
+            name = signal.Signals(-code).name
+            return (
+                f"it crashed ({name}): {self._last_words[-1]}" if self._last_words else f"it crashed ({name})"
+            )
+        said = f": {self._last_words[-1]}" if self._last_words else ""
+        return f"it exited with status {code}{said}"
+
+
+def _clear_up_after(pid: int) -> None:
+    """Remove what a runner left behind that was ended in the middle of loading."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{wire.temporary_prefix(pid)}*"):
+        shutil.rmtree(folder, ignore_errors=True)  # what cannot go is for the system to clear

@@ -1,0 +1,87 @@
+"""Copying: a turn, a code block, the whole conversation, as they were written and without borders."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from spnl_tui.conversations.turn import Turn
+from spnl_tui.errors import CommandError
+from spnl_tui.text import plain
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.main_screen import MainScreen
+
+_SURE_BYTES = 74_000
+"""xterm takes no more from a program (OSC 52), and others are no more generous."""
+
+
+class Copying:
+    """The actions `copy('…')`. They are for the turn under the cursor, or else for the last reply."""
+
+    def __init__(self, screen: MainScreen, set_clipboard: Callable[[str], Awaitable[bool]] | None) -> None:
+        """`set_clipboard` sets this machine's clipboard, or returns False; the terminal's is set besides."""
+        self._screen = screen
+        self._set_clipboard = set_clipboard
+        self._actions = {"turn": self.turn, "code": self.code, "all": self.conversation}
+
+    async def act(self, what: str, instead: str = "") -> None:
+        """Copy it, or what the user has named instead."""
+        if instead and instead not in self._actions:
+            raise CommandError(
+                "Copy what?", f"There is no {instead!r} to copy.", "Type all, or code, or nothing."
+            )
+        await self._actions[instead or what]()
+
+    def can(self, what: str, instead: str = "") -> bool:
+        """Whether there is such a thing to copy."""
+        if instead:
+            return len(self._screen.conversation) > 0
+        match what:
+            case "all":
+                return len(self._screen.conversation) > 0
+            case "code":
+                turn = self._target()
+                return turn is not None and ("```" in turn.text or "~~~" in turn.text)
+            case _:
+                return (turn := self._target()) is not None and bool(turn.text)
+
+    async def turn(self) -> None:
+        """Copy the turn."""
+        if (turn := self._target()) is not None:
+            await self._copy(turn.text, "The reply" if turn.role == "assistant" else "The prompt")
+
+    async def code(self) -> None:
+        """Copy a code block of the turn; ask which one if there are several."""
+        from spnl_tui.ui.chat.code_picker import CodePicker
+        from spnl_tui.ui.chat.markdown_stream import code_blocks
+
+        turn = self._target()
+        blocks = code_blocks(turn.text) if turn is not None else []
+        if not blocks:
+            self._screen.notify("There is no code block in it.", markup=False)
+            return
+        block = blocks[0] if len(blocks) == 1 else await self._screen.app.push_screen_wait(CodePicker(blocks))
+        if block is not None:
+            await self._copy(block.code, "The code block")
+
+    async def conversation(self) -> None:
+        """Copy what is seen of the conversation, as Markdown."""
+        from spnl_tui.conversations.export import to_markdown
+
+        await self._copy(to_markdown(self._screen.conversation), "The conversation")
+
+    def _target(self) -> Turn | None:
+        return self._screen.branches.under_cursor() or self._screen.last_reply.turn()
+
+    async def _copy(self, text: str, what: str) -> None:
+        # It may be pasted into a terminal.
+        text = plain(text)
+        self._screen.app.copy_to_clipboard(text)
+        if self._set_clipboard is not None and await self._set_clipboard(text):
+            said = f"{what} was copied."
+        elif len(text.encode()) <= _SURE_BYTES:
+            said = f"{what} was sent to the terminal's clipboard."
+        else:
+            said = f"{what} was sent to the terminal's clipboard. It is long: some terminals refuse it."
+        self._screen.notify(said, markup=False, timeout=3)

@@ -1,0 +1,82 @@
+"""The pane with the conversation and the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import OptionList
+
+from spnl_tui.settings import ChatSettings
+from spnl_tui.ui.chat.candidate_list import Candidates
+from spnl_tui.ui.chat.completion_list import Completions
+from spnl_tui.ui.chat.prompt import Prompt
+from spnl_tui.ui.chat.transcript import Transcript
+from spnl_tui.ui.chat.welcome import Welcome
+from spnl_tui.ui.conversations.list import TalksList
+
+if TYPE_CHECKING:
+    from spnl_tui.ui.chat.find_bar import FindBar
+
+
+class ChatPane(Horizontal):
+    """A conversation above the prompt; a welcome stands in for a conversation that has not begun.
+
+    The list of conversations, when it is wanted, is at the left: beside the chat, or over it on a narrow
+    terminal.
+    """
+
+    def __init__(self, settings: ChatSettings, now: Callable[[], float], *, id: str) -> None:
+        """`now` gives the time of the day, as Unix seconds."""
+        super().__init__(id=id)
+        self.talks_list = TalksList(id="talks", now=now)
+        self.welcome = Welcome()
+        self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
+        self._completions = Completions()
+        self.candidates = Candidates(markdown=settings.markdown, show_thinking=settings.show_thinking)
+        self.prompt = Prompt(self._completions)
+
+    def compose(self) -> ComposeResult:
+        yield self.talks_list
+        with Vertical(id="conversation"):
+            with Vertical(id="welcome-box"):
+                yield self.welcome
+            yield self.transcript
+            yield self.candidates
+            with Vertical(id="prompt-box"):
+                yield self._completions
+                yield self.prompt
+
+    @on(OptionList.OptionSelected, "Completions")
+    def _offer_clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.prompt.take_offer(self._completions.offer_at(event.option_index))
+
+    def on_mount(self) -> None:
+        """Nothing has been said yet."""
+        self.show_welcome(True)
+
+    def show_candidates(self, shown: bool) -> None:
+        """Give most of the room to candidates, among which the prompt's arrow keys move; or no longer."""
+        self.set_class(shown, "-choosing")
+        self.prompt.choosing = shown
+
+    def page(self, by: int) -> None:
+        """Scroll the conversation, or the candidates, by so many pages: up where that is negative."""
+        (self.candidates if self.has_class("-choosing") else self.transcript).page(by)
+
+    def show_welcome(self, shown: bool) -> None:
+        """Show the welcome, or the conversation."""
+        self.query_one("#welcome-box").display = shown
+        self.transcript.display = not shown
+
+    async def make_find_bar(self) -> FindBar:
+        """The line for words to find, above the prompt; most sessions never need one."""
+        from spnl_tui.ui.chat.find_bar import FindBar
+
+        bar = FindBar()
+        await self.query_one("#prompt-box").mount(bar, before=0)
+        return bar

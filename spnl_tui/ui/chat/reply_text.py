@@ -1,0 +1,134 @@
+"""The text of a reply while it grows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+from textual.widgets import Static
+
+from spnl_tui.ui.chat.markdown import Placed, layout, parse
+from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, whole_blocks
+from spnl_tui.ui.widgets.mounting import mount
+
+_LINES_TOGETHER = 40
+"""Lines of source for one widget: many widgets make layouts slow, large ones make drawing slow."""
+
+
+Sought: TypeAlias = Callable[[], re.Pattern[str] | None]
+"""What one looks for in the conversation; None: for nothing."""
+
+
+def highlight(text: Content, pattern: re.Pattern[str] | None) -> Content:
+    """The text, with whatever matches set off."""
+    if pattern is not None:
+        for match in pattern.finditer(text.plain):
+            text = text.stylize("bold $text-warning reverse", *match.span())
+    return text
+
+
+class Prose(Widget):
+    """Rendered Markdown, in one widget however long it is."""
+
+    def __init__(
+        self, source: str = "", references: Mapping[str, Any] | None = None, *, sought: Sought
+    ) -> None:
+        super().__init__()
+        self._sought = sought
+        self._blocks: list[Placed] = parse(source, references=references) if source else []
+        self._lines: list[Content] = []
+        self._width = 0
+        self.source_lines = source.count("\n")
+
+    def show(self, source: str) -> None:
+        """Show this instead."""
+        self._blocks = parse(source)
+        self._changed(layout(self._blocks, self._width) if self._width else [])
+
+    def append(self, source: str, *, continues: bool) -> None:
+        """Show this text below: whole blocks, or (`continues`) a part of a block whose rest will follow."""
+        added = parse(source, continues=continues)
+        self._blocks += added
+        self.source_lines += source.count("\n")
+        self._changed(self._lines + layout(added, self._width) if self._width else [])
+
+    def _changed(self, lines: list[Content]) -> None:
+        # A layout moves and paints the whole conversation. Most additions only make the last line longer.
+        self.refresh(layout=not self._width or len(lines) != len(self._lines))
+        self._lines = lines
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The lines that the text takes at this width."""
+        return len(self._laid_out(width))
+
+    def render(self) -> Content:
+        """The lines, joined."""
+        return highlight(Content("\n").join(self._laid_out(self.size.width)), self._sought())
+
+    def line_of(self, pattern: re.Pattern[str]) -> int | None:
+        """The first line that has this."""
+        lines = self._laid_out(self.size.width)
+        return next((number for number, line in enumerate(lines) if pattern.search(line.plain)), None)
+
+    def _laid_out(self, width: int) -> list[Content]:
+        if width != self._width:
+            self._lines = layout(self._blocks, width)
+            self._width = width
+        return self._lines
+
+
+class ReplyText(Vertical):
+    """Shows a growing text at a cost that does not grow with it.
+
+    What is finished is parsed and laid out once; only the open end is done again for each addition.
+    """
+
+    def __init__(self, *, markdown: bool = True, sought: Sought = lambda: None) -> None:
+        super().__init__()
+        self._sought = sought
+        self._as_markdown = markdown
+        self._source = ""
+        self._splitter = MarkdownSplitter()
+        self._finished: Prose | None = None
+        """The last widget with finished blocks."""
+        self._tail: Prose | None = None
+        self._raw: Static | None = None
+
+    async def show(self, source: str) -> None:
+        """Show `source`, which begins with what was shown before."""
+        added = source[len(self._source) :]
+        self._source = source
+        if not added:
+            return
+        if not self._as_markdown:
+            if self._raw is None:
+                self._raw = Static(markup=False)
+                await mount(self, self._raw)
+            self._raw.update(Content(source))
+            return
+        for piece in self._splitter.feed(added):
+            if self._finished is None or self._finished.source_lines >= _LINES_TOGETHER:
+                self._finished = Prose(sought=self._sought)
+                await mount(self, self._finished, before=self._tail)
+            self._finished.append(piece.source, continues=piece.continues)
+        if self._tail is None:
+            self._tail = Prose(sought=self._sought)
+            await mount(self, self._tail)
+        self._tail.show(self._splitter.tail)
+
+    async def show_whole(self, source: str) -> None:
+        """Show this text, which is all there will be."""
+        self._source = source
+        if not self._as_markdown:
+            await self.remove_children()
+            await mount(self, Static(Content(source), markup=False))
+            return
+        with self.app.batch_update():
+            await self.remove_children()
+            parts, references = whole_blocks(source, _LINES_TOGETHER)
+            await mount(self, *(Prose(part, references, sought=self._sought) for part in parts))

@@ -1,0 +1,38 @@
+"""One line that says what the model is doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+
+from spnl_tui.chat.status import Activity, status_parts
+
+
+class StatusLine(Widget):
+    """Model, state and figures; on a narrow terminal the least important are left out."""
+
+    activity: reactive[Activity] = reactive(Activity())
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._ticker: Timer | None = None
+
+    def watch_activity(self, activity: Activity) -> None:
+        """Count the seconds, but only while there is something to wait for."""
+        if activity.busy and self._ticker is None:
+            self._ticker = self.set_interval(1.0, self.refresh)
+        elif not activity.busy and self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+    def render(self) -> Content:
+        """The line, as wide as the terminal."""
+        left, right = status_parts(self.activity, self._clock(), self.size.width)
+        gap = " " * (self.size.width - len(left) - len(right))
+        return Content.assemble((left, "$text" if self.activity.busy else ""), gap, right)

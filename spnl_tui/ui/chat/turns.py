@@ -1,0 +1,224 @@
+"""What was said: the user's turns, and replies with their thinking, text and note."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from textual.app import ComposeResult, RenderResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from spnl_tui.conversations.attachments import Attachment, mentions, split
+from spnl_tui.conversations.turn import Turn
+from spnl_tui.text import in_bytes, plain
+from spnl_tui.ui.chat.reply_text import ReplyText, Sought, highlight
+from spnl_tui.ui.widgets.background import start
+from spnl_tui.ui.widgets.mounting import mount
+
+CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
+"""Counts the tokens of each text; None while they cannot be counted."""
+
+
+class UserTurn(Static):
+    """A prompt, as it was written."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        place: tuple[int, int] = (1, 1),
+        *,
+        count: CountTexts | None = None,
+        sought: Sought = lambda: None,
+    ) -> None:
+        """`place`: which of how many siblings it is; `count` tells how much the files in it come to."""
+        self.turn = turn
+        self._prose, self._attachments = split(turn.text)
+        self._place = place
+        self._count = count
+        self._counted = False
+        self._sought = sought
+        super().__init__(self._content(), markup=False, name=turn.id)
+
+    def on_mount(self) -> None:
+        """Say how many tokens the files have, if it is known."""
+        if self._attachments:
+            start(self, "count", self.count_files)
+
+    async def count_files(self) -> None:
+        """Count the tokens of the files, unless that is done or cannot be done yet."""
+        if not self._attachments or self._counted or self._count is None:
+            return
+        if tokens := await self._count([attachment.block() for attachment in self._attachments]):
+            self._counted = True
+            self.update(self._content(tokens))
+
+    def render(self) -> RenderResult:
+        """The prompt, with what one looks for set off."""
+        text = super().render()
+        return highlight(text, self._sought()) if isinstance(text, Content) else text
+
+    def _content(self, tokens: Sequence[int] = ()) -> Content:
+        text = prompt_content(self._prose, self._attachments, tokens)
+        if self._place[1] > 1:
+            text = Content.assemble(text, "\n", (siblings_line(self._place), "$text-muted"))
+        return text
+
+
+class Thinking(Vertical):
+    """What a reasoning model thought, or another text that is aside. Folded it is one line."""
+
+    def __init__(self, *, folded: bool, done: str = "Thought", classes: str | None = None) -> None:
+        """`done` is what the line says once the text is complete."""
+        super().__init__(classes=classes)
+        self._what = done
+        self._head = Static(markup=False, classes="thinking--head")
+        self._body = Static(markup=False, classes="thinking--body")
+        self._text = ""
+        self._done = False
+        self.folded = folded
+        self._body.display = not folded
+
+    def compose(self) -> ComposeResult:
+        yield self._head
+        yield self._body
+
+    def show(self, text: str, *, done: bool) -> None:
+        """The thoughts so far."""
+        if text == self._text and done == self._done:
+            return
+        self._text, self._done = text, done
+        self._refresh_head()
+        if not self.folded:
+            self._body.update(Content(self._text))
+
+    def fold(self, folded: bool) -> None:
+        """Show one line, or everything."""
+        self.folded = folded
+        self._body.display = not folded
+        self._refresh_head()
+        if not folded:
+            self._body.update(Content(self._text))
+
+    def _refresh_head(self) -> None:
+        words = len(self._text.split())
+        self._head.update(
+            Content(
+                f"{'▸' if self.folded else '▾'} {self._what if self._done else 'Thinking'}, {words:,} words"
+            )
+        )
+
+    def on_click(self) -> None:
+        """With a mouse, the line is what one clicks."""
+        self.fold(not self.folded)
+
+
+class Reply(Vertical):
+    """A reply: thinking, text, and a note when it did not end by itself."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        place: tuple[int, int] = (1, 1),
+        *,
+        markdown: bool = True,
+        show_thinking: bool = False,
+        sought: Sought = lambda: None,
+    ) -> None:
+        """`place`: which of how many siblings it is."""
+        super().__init__(name=turn.id)
+        self._place = place
+        self._turn = turn
+        self._markdown = markdown
+        self._show_thinking = show_thinking
+        self._text = ReplyText(markdown=markdown, sought=sought)
+        self._thinking: Thinking | None = None
+
+    def compose(self) -> ComposeResult:
+        if self._place[1] > 1:
+            yield Static(siblings_line(self._place), markup=False, classes="siblings")
+        yield self._text
+
+    async def on_mount(self) -> None:
+        """What is already there is shown at once."""
+        if self._turn.streaming:
+            await self.show(self._turn)
+        else:
+            await self.finish(self._turn)
+
+    async def show(self, turn: Turn) -> None:
+        """Show what has come so far: a longer text, or more thinking, than before."""
+        self._turn = turn
+        if not self.is_attached:
+            return  # another conversation is shown by now
+        await self._show_thinking_of(turn)
+        if turn.text:
+            await self._text.show(plain(turn.text))
+
+    async def _show_thinking_of(self, turn: Turn) -> None:
+        if turn.reasoning:
+            answering = bool(turn.text.strip())
+            if self._thinking is None:
+                self._thinking = Thinking(folded=not self._show_thinking and answering)
+                await mount(self, self._thinking, before=self._text)
+            elif answering and not self._thinking._done and not self._show_thinking:
+                # What was interesting while there was nothing else now stands in the answer's way.
+                self._thinking.fold(True)
+            self._thinking.show(plain(turn.reasoning), done=answering or not turn.streaming)
+
+    async def finish(self, turn: Turn, note: Content | None = None) -> None:
+        """Show the whole reply for good, and what there is to say about its end."""
+        self._turn = turn
+        if not self.is_attached:
+            return
+        await self._show_thinking_of(turn)
+        if turn.text:
+            await self._text.show_whole(plain(turn.text))
+        note = note or end_note(turn)
+        if note:
+            kind = "-failed" if turn.finish_reason == "failed" else "-quiet"
+            await mount(self, Static(note, markup=False, classes=f"note {kind}"))
+
+    def toggle_thinking(self) -> None:
+        """Fold or unfold the thinking, if there is some."""
+        if self._thinking is not None:
+            self._thinking.fold(not self._thinking.folded)
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that is shown."""
+        return self._turn
+
+
+def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequence[int] = ()) -> Content:
+    """A prompt with the size of each file, and its `tokens` if they are known, after its first mention."""
+    sizes = {attachment.path: in_bytes(attachment.size) for attachment in attachments}
+    for attachment, count in zip(attachments, tokens, strict=False):
+        sizes[attachment.path] += f", {count:,} token{'' if count == 1 else 's'}"
+    parts: list[str | tuple[str, str]] = []
+    at = 0
+    for each in mentions(prose):
+        if not each.escaped and (size := sizes.pop(each.path, None)):
+            parts += [plain(prose[at : each.end]), (f" ({size})", "$text-muted")]
+            at = each.end
+    return Content.assemble(*parts, plain(prose[at:]))
+
+
+def siblings_line(place: tuple[int, int]) -> str:
+    """Which of several turns in the same place this is."""
+    return f"{'◂' if place[0] > 1 else ' '} {place[0]}/{place[1]} {'▸' if place[0] < place[1] else ' '}"
+
+
+def end_note(turn: Turn) -> Content | None:
+    """What to say below a reply that did not come to its own end."""
+    match turn.finish_reason:
+        case "cancelled":
+            return Content("stopped")
+        case "length":
+            return Content("cut off: the reply reached its greatest length")
+        case "failed":
+            title, _, rest = plain(turn.error or "The reply failed").partition("\n")
+            return Content.assemble((title, "bold"), *([f"\n{rest}"] if rest else []))
+        case _:
+            return None

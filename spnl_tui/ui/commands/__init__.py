@@ -1,0 +1,1 @@
+"""The commands: keys, palette, slash commands and help."""

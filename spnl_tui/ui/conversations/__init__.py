@@ -1,0 +1,1 @@
+"""The list of conversations, and the screens that search, draw and configure them."""

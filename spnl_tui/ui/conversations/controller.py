@@ -1,0 +1,340 @@
+"""What one does with whole conversations: find, open, name, pin, archive, delete, undo, export."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spnl_tui.chat.persona import Personas
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.errors import StoreError
+from spnl_tui.settings import Settings
+from spnl_tui.text import first_line, plain
+from spnl_tui.ui import messages
+from spnl_tui.ui.commands.registry import key_display
+from spnl_tui.ui.services import Services
+from spnl_tui.ui.widgets.toasts import say, withdraw
+
+if TYPE_CHECKING:
+    from textual.notifications import Notification
+
+    from spnl_tui.conversations.rows import Cursor
+    from spnl_tui.ui.main_screen import MainScreen
+
+_PAGE = 50
+_TITLE_LENGTH = 500
+
+
+class Talks:
+    """The actions `talk('…')`.
+
+    They are for the conversation that is highlighted in the list while one is in the list, and else for the
+    one that is seen.
+    """
+
+    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+        self._screen = screen
+        self._keeping = screen.keeping
+        self._list = screen.chat.talks_list
+        self._next: Cursor | None = None
+        self._archived = False
+        self._personas = Personas(screen, services, settings)
+        self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
+        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
+            "list": self.toggle_list,
+            "leave": self.leave_list,
+            "archived": self.toggle_archived,
+            "open": self.open_highlighted,
+            "last": self.open_last,
+            "search": self.search,
+            "rename": self.rename,
+            "pin": self.pin,
+            "tags": self.tag,
+            "persona": self._personas.edit,
+            "archive": self.archive,
+            "delete": self.delete,
+            "undo": self.undo,
+            "export": self.export_markdown,
+            "export_json": self.export_json,
+            "export_query": self.export_query,
+        }
+
+    async def act(self, what: str, *arguments: str) -> None:
+        """Do it, with what the user has given already."""
+        await self._actions[what](*arguments)
+
+    def can(self, what: str) -> bool:
+        """Whether it makes sense now."""
+        match what:
+            case "list" | "last" | "search" | "leave":
+                return self._keeping.keeps
+            case "undo":
+                return bool(self._undo)
+            case "archived":
+                return self._list.display
+            case "open":
+                return self._list.chosen is not None
+            case "persona":
+                return True
+            case "rename" | "pin" | "tags" | "archive" | "delete":
+                return self._keeping.keeps and self._target() != ""
+            case _:
+                return len(self._screen.conversation) > 0
+
+    def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
+        """Something was deleted; say how to bring it back."""
+        key = key_display(self._screen.app, "talks.undo", self._screen.keymap)
+        self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
+
+    # ── the list ─────────────────────────────────────────────────────────────────────────────────
+
+    async def toggle_list(self) -> None:
+        """Show the list and go there; from there, hide it."""
+        if self._list.has_focus:
+            self._list.display = False
+            self._screen.chat.prompt.focus()
+        else:
+            self._list.display = True
+            self._list.focus()
+            await self.refresh()
+
+    async def leave_list(self) -> None:
+        """Go back to the prompt. Where the list hides the chat, it goes."""
+        if not self._screen.has_class("-wide"):
+            self._list.display = False
+        self._screen.chat.prompt.focus()
+
+    async def toggle_archived(self) -> None:
+        """List what is in the archive, or again what is not."""
+        self._archived = not self._archived
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """List what the store now has, if the list is seen."""
+        if not self._list.display:
+            return
+        from spnl_tui.conversations.rows import ListFilter
+
+        count = max(_PAGE, len(self._list.items))
+        page = await self._keeping.page(ListFilter(archived=self._archived), limit=count)
+        if page is None:
+            return
+        self._next = page.next
+        self._list.fill(
+            page.items,
+            current=self._screen.conversation.id,
+            replying=self._screen.live.replying,
+            archived=self._archived,
+        )
+
+    async def more(self) -> None:
+        """List another page."""
+        after, self._next = self._next, None
+        if after is None:
+            return
+        from spnl_tui.conversations.rows import ListFilter
+
+        page = await self._keeping.page(ListFilter(archived=self._archived), after=after, limit=_PAGE)
+        if page is None:
+            self._next = after
+            return
+        self._next = page.next
+        self._list.extend(page.items)
+
+    # ── opening ──────────────────────────────────────────────────────────────────────────────────
+
+    async def load(self, id: str) -> Conversation | None:
+        """The conversation whose id begins so; an empty one means the last. None: there is no last one.
+
+        Raises:
+            StoreError: there is no such conversation, or several.
+        """
+        if (store := await self._keeping.store()) is None:
+            return None
+        found = await store.find(id)
+        if id and len(found) != 1:
+            raise StoreError(
+                "Which conversation?" if found else "No such conversation",
+                f"{len(found) or 'No'} ids begin with {id!r}.",
+                "The list of conversations has them all.",
+            )
+        if not found:
+            return None
+        return self._screen.live.unsaved(found[0]) or await store.load(found[0])
+
+    async def open_highlighted(self) -> None:
+        """Open the highlighted conversation."""
+        if (chosen := self._list.chosen) is not None:
+            self._screen.post_message(messages.ConversationRequested(chosen.id))
+            await self.leave_list()
+
+    async def open_last(self) -> None:
+        """Open the conversation that was used last, other than this one."""
+        if (store := await self._keeping.store()) is not None:
+            others = [id for id in await store.find() if id != self._screen.conversation.id]
+            if others:
+                self._screen.post_message(messages.ConversationRequested(others[0]))
+            else:
+                self._screen.notify("There is no other conversation yet.", markup=False)
+
+    async def search(self, words: str = "") -> None:
+        """Search in everything that was said, for these words at first, and go to what is chosen."""
+        from spnl_tui.ui.conversations.search_screen import SearchScreen
+
+        if (store := await self._keeping.store()) is None:
+            return
+        search = SearchScreen(store, self._screen.now, words)
+        if (hit := await self._screen.app.push_screen_wait(search)) is not None:
+            self._screen.post_message(messages.ConversationRequested(hit.conversation, hit.turn))
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────
+
+    def _target(self) -> str:
+        """The id of the conversation that is meant; empty if there is none."""
+        if self._list.has_focus and self._list.chosen is not None:
+            return self._list.chosen.id
+        current = self._screen.conversation
+        return current.id if len(current) else ""
+
+    async def _load_target(self) -> Conversation:
+        current = self._screen.conversation
+        store = await self._keeping.store()
+        assert store is not None
+        if self._target() == current.id:
+            return current
+        return self._screen.live.unsaved(self._target()) or await store.load(self._target())
+
+    async def rename(self, title: str = "") -> None:
+        """Give the conversation this title; empty: ask for one."""
+        from spnl_tui.ui.dialogs.text_screen import TextScreen
+
+        conversation = await self._load_target()
+        chosen: str | None = first_line(title, _TITLE_LENGTH)
+        if not chosen:
+            chosen = await self._screen.app.push_screen_wait(TextScreen("Title", conversation.title))
+        store = await self._keeping.store()
+        if chosen is None or store is None:
+            return
+        await store.rename(conversation.id, chosen)
+        conversation.title, conversation.title_is_automatic = chosen, False
+        self._screen.showing.show_title()
+        await self.refresh()
+
+    async def pin(self) -> None:
+        """Keep the conversation at the top of the list, or no longer."""
+        conversation, store = await self._load_target(), await self._keeping.store()
+        if store is not None:
+            conversation.pinned = not conversation.pinned
+            await store.set_pinned(conversation.id, conversation.pinned)
+            self._say("Pinned" if conversation.pinned else "No longer pinned", conversation)
+            await self.refresh()
+
+    async def tag(self) -> None:
+        """Ask for the tags of the conversation."""
+        from spnl_tui.ui.dialogs.text_screen import TextScreen
+
+        conversation, store = await self._load_target(), await self._keeping.store()
+        question = TextScreen("Tags, with commas between", ", ".join(conversation.tags), may_be_empty=True)
+        typed = await self._screen.app.push_screen_wait(question)
+        if typed is None or store is None:
+            return
+        names = (first_line(name.strip().lstrip("#"), 40) for name in typed.split(","))
+        conversation.tags = tuple(dict.fromkeys(filter(None, names)))
+        await store.set_tags(conversation.id, conversation.tags)
+        await self.refresh()
+
+    async def archive(self) -> None:
+        """Take the conversation out of the list, or back."""
+        conversation, store = await self._load_target(), await self._keeping.store()
+        if store is not None:
+            conversation.archived = not conversation.archived
+            await store.set_archived(conversation.id, conversation.archived)
+            self._say("Archived" if conversation.archived else "Back from the archive", conversation)
+            await self.refresh()
+
+    async def delete(self) -> None:
+        """Delete the conversation; until the program ends, that can be undone."""
+        conversation, store = await self._load_target(), await self._keeping.store()
+        if store is None:
+            return
+        seen = conversation is self._screen.conversation
+        await self._screen.answering.stop(conversation.id)
+        await store.delete_conversation(conversation.id)
+
+        async def restore() -> None:
+            await store.restore_conversation(conversation.id)
+            if seen:
+                self._screen.post_message(messages.ConversationRequested(conversation.id))
+
+        self.push_undo(_title(conversation), restore)
+        if seen:
+            self._screen.action_new_conversation()
+        await self.refresh()
+
+    async def undo(self) -> None:
+        """Bring back what was deleted last."""
+        if self._undo:
+            toast, restore = self._undo.pop()
+            withdraw(self._screen, toast)
+            await restore()
+            await self.refresh()
+
+    # ── export ───────────────────────────────────────────────────────────────────────────────────
+
+    async def export_markdown(self) -> None:
+        """Write what is seen of the conversation to a file, to read."""
+        from spnl_tui.conversations.export import to_markdown
+
+        await self._export(to_markdown(self._screen.conversation), ".md")
+
+    async def export_json(self) -> None:
+        """Write the whole conversation to a file, without loss."""
+        from spnl_tui.conversations.export import to_json_text
+
+        await self._export(to_json_text([self._screen.conversation]), ".json")
+
+    async def export_query(self) -> None:
+        """Write the active branch to a file, as a query that asks for its last reply again."""
+        from spnl_tui.queries.chat import branch_to_lisp
+
+        await self._export(branch_to_lisp(self._screen.conversation), ".lisp")
+
+    async def _export(self, text: str, suffix: str) -> None:
+        name = _file_name(self._screen.conversation.title)
+        try:
+            file = await asyncio.to_thread(_write_new, Path.cwd(), name, suffix, text)
+        except OSError as error:
+            raise StoreError(
+                "The export cannot be written",
+                f"{Path.cwd()}: {error.strerror}.",
+                "Start in another directory.",
+            ) from error
+        self._screen.notify(plain(str(file)), title="Exported to", markup=False)
+
+    def _say(self, what: str, conversation: Conversation) -> None:
+        self._screen.notify(_title(conversation), title=what, markup=False, timeout=3)
+
+
+def _title(conversation: Conversation) -> str:
+    return first_line(conversation.title, 60) or "Untitled"
+
+
+def _file_name(title: str) -> str:
+    """The title as a file name: letters, digits and hyphens."""
+    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:60].strip("-") or "conversation"
+
+
+def _write_new(folder: Path, name: str, suffix: str, text: str) -> Path:
+    """Write a file that is not there yet, with a number in its name if need be."""
+    for number in range(1, 1000):
+        file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+        except FileExistsError:
+            continue
+        return file
+    raise FileExistsError(17, "there are a thousand of that name")

@@ -1,0 +1,113 @@
+"""The list of conversations beside the chat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from spnl_tui.text import first_line
+from spnl_tui.ui.commands.registry import bindings
+
+if TYPE_CHECKING:
+    from spnl_tui.conversations.rows import ConversationSummary
+
+_AHEAD = 10
+"""More are asked for when so few are left below the highlighted one."""
+
+
+class TalksList(OptionList):
+    """Titles and times, the pinned first. It shows what it is given, and says when it wants more."""
+
+    BINDINGS = bindings("talks")
+
+    @dataclass
+    class MoreWanted(Message):
+        """The end of the list comes near."""
+
+    def __init__(self, *, id: str, now: Callable[[], float] = time.time) -> None:
+        super().__init__(id=id, markup=False)
+        self._now = now
+        self._items: list[ConversationSummary] = []
+        self._current = ""
+        self._replying: frozenset[str] = frozenset()
+        self.display = False
+
+    @property
+    def items(self) -> tuple[ConversationSummary, ...]:
+        """What is listed."""
+        return tuple(self._items)
+
+    @property
+    def chosen(self) -> ConversationSummary | None:
+        """The highlighted conversation."""
+        place = self.highlighted
+        return self._items[place] if place is not None and place < len(self._items) else None
+
+    def fill(
+        self,
+        items: Sequence[ConversationSummary],
+        *,
+        current: str,
+        replying: frozenset[str] = frozenset(),
+        archived: bool = False,
+    ) -> None:
+        """List these, and mark the one that is seen in the chat and those in which a reply is being made.
+
+        The highlight stays where it was.
+        """
+        before = self.chosen
+        place = self.highlighted or 0
+        self._items, self._current, self._replying = list(items), current, replying
+        self.border_title = "Archive" if archived else "Conversations"
+        self.set_options([self._option(item) for item in items])
+        ids = [item.id for item in items]
+        if before is not None and before.id in ids:
+            place = ids.index(before.id)
+        elif before is None and current in ids:
+            place = ids.index(current)
+        self.highlighted = min(place, len(ids) - 1) if ids else None
+
+    def extend(self, items: Sequence[ConversationSummary]) -> None:
+        """List these below the others."""
+        self._items += items
+        self.add_options([self._option(item) for item in items])
+
+    def watch_highlighted(self, highlighted: int | None) -> None:
+        """Ask for more in time."""
+        super().watch_highlighted(highlighted)
+        if highlighted is not None and highlighted >= len(self._items) - _AHEAD:
+            self.post_message(self.MoreWanted())
+
+    def on_resize(self) -> None:
+        """Lines are as wide as the list."""
+        place = self.highlighted
+        self.set_options([self._option(item) for item in self._items])
+        self.highlighted = place
+
+    def _option(self, item: ConversationSummary) -> Option:
+        when = age(item.updated_at, self._now())
+        state = "●" if item.id == self._current else "…" if item.id in self._replying else " "
+        mark = f"{state}{'▴' if item.pinned else ' '}"
+        room = max(8, self.scrollable_content_region.width - 2 - 4 - len(when))
+        tags = "".join(f" #{first_line(tag, 40)}" for tag in item.tags)
+        title = Content.assemble(first_line(item.title, 200) or "Untitled", (tags, "$text-muted"))
+        title = title.truncate(room, ellipsis=True, pad=True)
+        return Option(Content.assemble((f"{mark} ", "$text-primary"), title, (f" {when}", "dim")), id=item.id)
+
+
+def age(then: float, now: float) -> str:
+    """When something was, in at most six characters: the time today, else the day, else the year."""
+    day, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    if day.date() == today.date():
+        return f"{day:%H:%M}"
+    if 0 <= (today.date() - day.date()).days < 7:
+        return f"{day:%a}"
+    return f"{day.day} {day:%b}" if day.year == today.year else f"{day:%Y}"

@@ -1,0 +1,82 @@
+"""Makes the pane with the models: a tenth of a second of imports that the first paint does not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.widgets import ContentSwitcher
+
+from spnl_tui.settings import Settings
+from spnl_tui.ui.services import Services
+from spnl_tui.ui.widgets.background import start
+
+if TYPE_CHECKING:
+    from spnl_tui.hub.inspection import ModelBrowser
+    from spnl_tui.hub.scan import LibraryEntry
+    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.models.pane import ModelsPane
+
+_AHEAD_S = 2.0
+"""So long after the start the pane is made, unless it was wanted before."""
+
+
+class MakingModels:
+    """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
+
+    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+        self._screen = screen
+        self._make_browser = services.browser
+        self._settings = settings
+        self._making = asyncio.Lock()
+        self.pane: ModelsPane | None = None
+        """None until it is made."""
+
+    @property
+    def can(self) -> bool:
+        """Whether there is anything to browse with."""
+        return self._make_browser is not None
+
+    def make_ahead_soon(self) -> None:
+        """Make it after a while in which nothing goes on."""
+        if self.can:
+            self._screen.set_timer(_AHEAD_S, self._make_ahead_when_idle)
+
+    def _make_ahead_when_idle(self) -> None:
+        if self._screen.activity.busy or self._screen.live.replying:
+            # It takes a fifth of a second of a core, which a reply would notice.
+            self.make_ahead_soon()
+        elif self.pane is None:
+            start(self._screen, "models-ahead", self.make_ahead)
+
+    async def make_ahead(self) -> None:
+        """Make it, with what it will show at first."""
+        (await self.make()).prepare()
+
+    async def make(self) -> ModelsPane:
+        """The pane, made now if it was not yet."""
+        async with self._making:
+            if self.pane is None:
+                make_browser = self._make_browser
+                assert make_browser is not None
+
+                def import_and_make() -> tuple[type[ModelsPane], ModelBrowser]:
+                    from spnl_tui.ui.models.pane import ModelsPane
+
+                    return ModelsPane, make_browser()
+
+                # A tenth of a second, in which no key may wait.
+                kind, browser = await asyncio.to_thread(import_and_make)
+                screen = self._screen
+                # Not before: a stylesheet is parsed before the first paint.
+                screen.app.stylesheet.read(Path(__file__).with_name("pane.tcss"))
+                pane = kind(browser, context=self._settings.context.length, id="models")
+                await screen.query_one("#body", ContentSwitcher).add_content(pane)
+                self.pane = pane
+            return self.pane
+
+    async def library(self) -> Sequence[LibraryEntry]:
+        """The models on this machine."""
+        return await (await self.make()).library() if self.can else ()

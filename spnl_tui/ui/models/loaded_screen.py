@@ -1,0 +1,191 @@
+"""The models that are loaded, and those that could be: to unload one, or to talk to another from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+
+from spnl_tui.models.local import LocalModel
+from spnl_tui.text import in_bytes, plain
+from spnl_tui.ui.commands.registry import bindings, key_display
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from spnl_tui.ui.models.rows import ModelRow, Row
+
+if TYPE_CHECKING:
+    from spnl_tui.engine.mistralrs.pool import LoadedModel
+    from spnl_tui.hub.scan import LibraryEntry
+    from spnl_tui.ui.services import ChatEngine
+
+_INTERVAL_S = 1.0
+_COLUMNS = (9, 13)
+"""Cells for the size, and for what goes on."""
+_STATES = {"loading": "loading", "busy": "replying", "unloading": "unloading"}
+
+
+class LoadedScreen(ModalScreen[LocalModel | None]):
+    """What is typed filters both lists. Enter chooses a model: one that is loaded answers at once."""
+
+    CSS_PATH = "loaded_screen.tcss"
+    BINDINGS = [
+        *bindings("loaded"),
+        Binding("escape", "dismiss", "Close", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+    ]
+
+    def __init__(
+        self,
+        engine: ChatEngine,
+        in_use: LocalModel | None,
+        library: Callable[[], Awaitable[Sequence[LibraryEntry]]],
+        keymap: Mapping[str, str],
+    ) -> None:
+        """`in_use` is the model that is talked to; `library` tells what else is on this machine."""
+        super().__init__()
+        self._keymap = keymap
+        self._engine = engine
+        self._in_use = in_use
+        self._library = library
+        self._entries: Sequence[LibraryEntry] | None = None
+        self._unloading: set[LocalModel] = set()
+        self._shown: list[Row] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = "Loaded models"
+            unload = key_display(self.app, "models.unload", self._keymap)
+            box.border_subtitle = f"Enter talks to it, {unload} unloads it, Esc closes"
+            yield Input(placeholder="Filter by name", compact=True)
+            yield OptionList(markup=False)
+            yield Static(markup=False)
+
+    def on_mount(self) -> None:
+        """Show what is loaded at once, and soon what else there is."""
+        self.query_one(OptionList).can_focus = False
+        self._show()
+        self.set_interval(_INTERVAL_S, self._show)
+        self._read_library()
+
+    @work(group="library")
+    async def _read_library(self) -> None:
+        self._entries = await self._library()
+        self._show()
+
+    @on(Input.Changed)
+    def _show(self) -> None:
+        """Show what there is now; the highlight stays on its model."""
+        words = self.query_one(Input).value.casefold().split()
+        loaded = self._engine.loaded()
+        options = list(self._options(loaded, words))
+        rows = [option.row for option in options]
+        total = sum(each.memory_bytes for each in loaded)
+        memory = f"{len(loaded)} loaded, {in_bytes(total)} of memory." if loaded else "Nothing is loaded."
+        self.query_one(Static).update(memory)
+        if rows == self._shown:
+            return
+        self._shown = rows
+        models = self.query_one(OptionList)
+        before = highlighted.id if (highlighted := models.highlighted_option) else None
+        models.set_options(options)
+        places = {option.id: place for place, option in enumerate(options) if not option.disabled}
+        models.highlighted = places.get(before, next(iter(places.values()), None))
+
+    def _options(self, loaded: Sequence[LoadedModel], words: Sequence[str]) -> Iterator[ModelRow]:
+        def wanted(name: str) -> bool:
+            return all(word in name.casefold() for word in words)
+
+        running = [each for each in loaded if wanted(each.model.name)]
+        if running:
+            yield ModelRow.heading("Loaded", "MEMORY", "", widths=_COLUMNS)
+        for each in running:
+            memory = in_bytes(each.memory_bytes) if each.memory_bytes else ""
+            row = Row(self._named(each.model), (memory, self._state(each)), widths=_COLUMNS)
+            yield ModelRow(_key(each.model), each.model, row)
+        known = {_key(each.model) for each in loaded}
+        others = [
+            entry for entry in self._entries or () if _key(entry.model) not in known and wanted(entry.name)
+        ]
+        if others:
+            yield ModelRow.heading("On this machine", "SIZE", "", widths=_COLUMNS)
+        for entry in others:
+            row = Row(self._named(entry.model), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
+            yield ModelRow(_key(entry.model), entry.model, row)
+        if self._entries is None:
+            yield ModelRow.note("reading what else is here…")
+
+    def _named(self, model: LocalModel) -> str:
+        return f"{plain(model.name)}{' (in use)' if model == self._in_use else ''}"
+
+    def _state(self, each: LoadedModel) -> str:
+        state = "unloading" if each.model in self._unloading else each.state
+        if state != "idle" or each.idle_s is None or each.idle_s < 60:
+            return _STATES.get(state, state)
+        # No seconds, or the list would change all the time.
+        minutes = int(each.idle_s // 60)
+        return f"idle {minutes} min" if minutes < 100 else f"idle {minutes // 60} h"
+
+    @property
+    def chosen(self) -> LocalModel | None:
+        """What is highlighted."""
+        option = self.query_one(OptionList).highlighted_option
+        item = option.item if isinstance(option, ModelRow) else None
+        return item if isinstance(item, LocalModel) else None
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _take(self) -> None:
+        if (model := self.chosen) is not None:
+            self.dismiss(model)
+
+    @work(group="unload")
+    async def action_unload(self) -> None:
+        """Unload the highlighted model; ask first if it is replying."""
+        model = self.chosen
+        each = next((each for each in self._engine.loaded() if each.model == model), None)
+        if model in self._unloading:
+            return
+        if model is None or each is None:
+            # Its key is named below the list, whatever is highlighted.
+            name = None if model is None else plain(model.name)
+            said = f"{name} is on this machine, but not in memory." if name else "No model is highlighted."
+            self.notify(said, title="Nothing to unload", markup=False, timeout=5)
+            return
+        if each.state == "busy" and not await self.app.push_screen_wait(
+            ConfirmScreen(f"Unload {model.name}?", "It is replying: the reply ends here.")
+        ):
+            return
+        self._unloading.add(model)
+        self._show()
+        await self._engine.unload(model)
+        self._unloading.discard(model)
+        self._show()
+
+    def action_move(self, by: int) -> None:
+        """Highlight another model."""
+        models = self.query_one(OptionList)
+        if by < 0:
+            models.action_cursor_up()
+        else:
+            models.action_cursor_down()
+
+    def action_page(self, by: int) -> None:
+        """Move the highlight by a page."""
+        models = self.query_one(OptionList)
+        if by < 0:
+            models.action_page_up()  # type: ignore[no-untyped-call]
+        else:
+            models.action_page_down()  # type: ignore[no-untyped-call]
+
+
+def _key(model: LocalModel) -> str:
+    """What a model is told by: its files, whatever name it is known by."""
+    return "\0".join((str(model.directory), *model.files))

@@ -1,0 +1,181 @@
+"""The pane with the pulls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from spnl_tui.ui import messages
+from spnl_tui.ui.commands.registry import bindings
+from spnl_tui.ui.pulls.block import PullBlock
+
+if TYPE_CHECKING:
+    from spnl_tui.hub.download import Download
+
+_OFFERED = ("load", "pause", "retry", "cancel", "clear")
+
+
+class DownloadsPane(VerticalScroll):
+    """One block for each pull, in the order of the queue; keys act on the selected one.
+
+    While the pane is hidden, it does nothing.
+    """
+
+    BINDINGS = [
+        *bindings("pulls"),
+        Binding("up,k", "select(-1)", "Up", show=False),
+        Binding("down,j", "select(1)", "Down", show=False),
+    ]
+
+    downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
+    selected: reactive[str] = reactive("", repaint=False)
+    """The id of the pull that keys act on; empty if there is none."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._blocks: dict[str, PullBlock] = {}
+        self._shown: tuple[str, ...] = ()
+        self._offered: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Static(
+            "Nothing is being pulled.\n\nPulls go on while you chat, survive the end of the program, and are"
+            " verified before a model takes its place.",
+            markup=False,
+            id="no-pulls",
+        )
+
+    def watch_downloads(self) -> None:
+        """Show them, if the pane is seen."""
+        if self.display:
+            self._show()
+
+    def on_show(self) -> None:
+        """Catch up with what happened while the pane was hidden."""
+        self._show()
+
+    def _show(self) -> None:
+        ids = tuple(download.id for download in self.downloads)
+        if ids != self._shown:
+            for id in self._shown:
+                if id not in ids:
+                    self._blocks.pop(id).remove()
+            new = {d.id: PullBlock(d) for d in self.downloads if d.id not in self._blocks}
+            self._blocks |= new
+            self.mount(*new.values())
+            places = {self._blocks[id]: place for place, id in enumerate(ids)}
+            self.sort_children(key=lambda child: places.get(child, -1))  # type: ignore[call-overload]
+            before, self._shown = self._shown, ids
+            self.query_one("#no-pulls").display = not ids
+            self._select_near(before)
+        for download in self.downloads:
+            self._blocks[download.id].download = download
+        self._offer()
+
+    def _select_near(self, before: tuple[str, ...]) -> None:
+        """Keep the selection; when its pull has gone, take the one that came into its place."""
+        if self.selected in self._shown:
+            self.watch_selected("", self.selected)
+            return
+        place = before.index(self.selected) if self.selected in before else 0
+        self.selected = self._shown[min(place, len(self._shown) - 1)] if self._shown else ""
+
+    def watch_selected(self, before: str, now: str) -> None:
+        """Mark the block, and scroll to it."""
+        if block := self._blocks.get(before):
+            block.remove_class("-selected")
+        if block := self._blocks.get(now):
+            block.add_class("-selected")
+            block.scroll_visible(animate=False)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Have the footer built anew, which is costly, only when other keys apply than before."""
+        offered = tuple(action for action in _OFFERED if self.check_action(action, ()))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
+    @property
+    def _current(self) -> Download | None:
+        return next((download for download in self.downloads if download.id == self.selected), None)
+
+    def _on_pull_block_pressed(self, message: PullBlock.Pressed) -> None:
+        message.stop()
+        self.selected = message.id
+
+    # ── what keys do ─────────────────────────────────────────────────────────────────────────────
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer in the footer only what can be done with the selected pull."""
+        current = self._current
+        match action:
+            case "load":
+                return current is not None and current.finished is not None
+            case "pause":
+                return current is not None and current.state not in ("done", "failed")
+            case "retry":
+                return current is not None and current.state == "failed"
+            case "cancel" | "cancel_keep" | "move_up" | "move_down":
+                return current is not None
+            case "clear":
+                return any(download.state == "done" for download in self.downloads)
+            case _:
+                return True
+
+    def action_select(self, step: int) -> None:
+        """Select another pull."""
+        if self.selected in self._shown:
+            place = self._shown.index(self.selected) + step
+            self.selected = self._shown[max(0, min(place, len(self._shown) - 1))]
+
+    def action_load(self) -> None:
+        """Talk to the model that was pulled."""
+        from spnl_tui.hub.wanted import pulled_model
+
+        if (current := self._current) and current.finished:
+            self.post_message(messages.ModelChosen(pulled_model(current.request, current.finished)))
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        if current := self._current:
+            self._ask("pause" if current.under_way else "resume")
+
+    def action_retry(self) -> None:
+        """Try again."""
+        self._ask("resume")
+
+    def action_move_up(self) -> None:
+        """Pull it sooner."""
+        self._ask("up")
+
+    def action_move_down(self) -> None:
+        """Pull it later."""
+        self._ask("down")
+
+    def action_cancel(self) -> None:
+        """Cancel, or take a finished pull off the list."""
+        self._ask("cancel")
+
+    def action_cancel_keep(self) -> None:
+        """Cancel, but keep what has come."""
+        self._ask("cancel but keep")
+
+    def action_undo(self) -> None:
+        """Undo the last cancel."""
+        self.post_message(messages.PullUndoRequested())
+
+    def action_clear(self) -> None:
+        """Take the finished ones off the list."""
+        for download in self.downloads:
+            if download.state == "done":
+                self.post_message(messages.PullChangeRequested("clear", download.id))
+
+    def _ask(self, change: messages.PullChange) -> None:
+        if current := self._current:
+            self.post_message(messages.PullChangeRequested(change, current.id))

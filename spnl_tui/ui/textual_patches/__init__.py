@@ -1,0 +1,1 @@
+"""Changes to Textual, each with a link to the upstream issue."""
