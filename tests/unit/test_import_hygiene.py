@@ -18,7 +18,7 @@ def modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "engine.service",
+        "engine.mistralrs.backend",
         "hub.downloads",
         "hub.catalog",
         "hub.library",
