@@ -73,7 +73,7 @@ async def _open_pane(library: Library) -> None:
             return screen.panes.models is not None and screen.panes.models.listed and not reading
 
         def ahead() -> None:
-            start(screen, "models-ahead", screen.making_models.make_ahead)
+            start(screen, "models-ahead", screen.lazy_models.make_ahead)
 
         def shown() -> None:
             app.simulate_key("f3")

@@ -176,7 +176,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     async def action_quit(self) -> None:  # type: ignore[override]
         """Quit, unless there are pulls under way and the user would rather stay."""
         main = self.screen_stack[0]
-        if not isinstance(main, MainScreen) or await main.downloading.may_quit():
+        if not isinstance(main, MainScreen) or await main.pulls_controller.may_quit():
             self.exit()
 
     async def on_unmount(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spnl_tui.chat.tokens import Meters
+from spnl_tui.chat.tokens import TokenMeters
 
 if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
@@ -19,7 +19,7 @@ _TYPING_S = 0.25
 class Counting:
     """Counts for the status line and the transcript."""
 
-    def __init__(self, screen: MainScreen, meters: Meters) -> None:
+    def __init__(self, screen: MainScreen, meters: TokenMeters) -> None:
         self._screen = screen
         self._meters = meters
 
@@ -30,7 +30,7 @@ class Counting:
             screen.answering.naming.leave()
         if screen.chat.prompt.text:
             await asyncio.sleep(_TYPING_S)
-        text, model = await screen.prompting.unsent(), screen.in_use.model
+        text, model = await screen.prompts.unsent(), screen.current_model.model
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != screen.activity.unsent:
             screen.answering.learn(unsent=count)
@@ -38,5 +38,5 @@ class Counting:
 
     async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Tokens of each text; None while they cannot be counted."""
-        model = self._screen.in_use.model
+        model = self._screen.current_model.model
         return await self._meters.of(model).count_texts(texts) if model is not None else None

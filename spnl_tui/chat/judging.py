@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from spnl_tui.chat.reply import ReplySoFar
     from spnl_tui.chat.status import Activity
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.ui.chat.candidates import Choosing
+    from spnl_tui.ui.chat.candidates import CandidatesController
     from spnl_tui.ui.main_screen import MainScreen
 
 VERDICT = "verdict"
 """In place of a turn's id: what is being made is a verdict, which is no turn."""
 
 
-class Judging:
+class Judge:
     """Asks the model in use about candidates; the queries are those of `queries.judging`."""
 
     def __init__(
-        self, screen: MainScreen, choosing: Choosing, services: Services, settings: Settings
+        self, screen: MainScreen, choosing: CandidatesController, services: Services, settings: Settings
     ) -> None:
         self._screen = screen
         self._choosing = choosing
@@ -93,7 +93,7 @@ class Judging:
             self._screen.answering.end(conversation, VERDICT)
             run.ended.set()
         if conversation is self._screen.conversation:
-            self._screen.showing.show_figures()  # those of the verdict are not the conversation's
+            self._screen.conversation_view.show_figures()  # those of the verdict are not the conversation's
             if self._choosing.fan is fan:
                 await self._choosing.judged()
 
@@ -130,6 +130,6 @@ class Judging:
         return conversation[parent], replies
 
     def _model(self) -> LocalModel:
-        model = self._screen.in_use.model
+        model = self._screen.current_model.model
         assert model is not None
         return model

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 
-class ModelInUse:
+class CurrentModel:
     """The model from which the next prompt is answered."""
 
     def __init__(self, screen: MainScreen, services: Services) -> None:
@@ -117,7 +117,7 @@ class ModelInUse:
         from spnl_tui.ui.models.loaded_screen import LoadedScreen
 
         screen = self._screen
-        dialog = LoadedScreen(self._services.engine, self.model, screen.making_models.library, screen.keymap)
+        dialog = LoadedScreen(self._services.engine, self.model, screen.lazy_models.library, screen.keymap)
         if (model := await screen.app.push_screen_wait(dialog)) is not None:
             screen.post_message(messages.ModelChosen(model))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 
-class Personas:
+class PersonaController:
     """Asks what a conversation is to be like, and makes it so from its next turn on."""
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
@@ -40,7 +40,7 @@ class Personas:
             return
         conversation.system_prompt = chosen.system_prompt or ""
         conversation.sampling = chosen.sampling
-        store = await self._screen.keeping.store()
+        store = await self._screen.store.open()
         if store is not None and len(conversation):
             await store.save_details(conversation)
         self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
@@ -50,8 +50,8 @@ class Personas:
                 self._screen.notify(
                     f"{plain(chosen.model)} is not on this machine. The model stays.", markup=False
                 )
-            elif model != self._screen.in_use.model:
-                self._screen.run_worker(self._screen.in_use.use(model), group="model")
+            elif model != self._screen.current_model.model:
+                self._screen.run_worker(self._screen.current_model.use(model), group="model")
 
     def _name_of(self, now: Persona) -> str | None:
         """The persona that the conversation is like, before all the one that the program was started with.

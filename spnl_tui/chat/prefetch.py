@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spnl_tui.chat.tokens import Meters
+from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.models.request import Message
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import restart
@@ -31,7 +31,9 @@ _TEMPLATE_TOKENS = 24
 class ReadingAhead:
     """Has the model read the conversation that is seen, and what is being typed in it."""
 
-    def __init__(self, screen: MainScreen, meters: Meters, services: Services, settings: Settings) -> None:
+    def __init__(
+        self, screen: MainScreen, meters: TokenMeters, services: Services, settings: Settings
+    ) -> None:
         self._screen = screen
         self._meters = meters
         self._services = services
@@ -49,7 +51,7 @@ class ReadingAhead:
         from spnl_tui.engine.mistralrs.prefetch import Reading
 
         await asyncio.sleep(_REST_S)
-        model = self._screen.in_use.model
+        model = self._screen.current_model.model
         messages = await self._messages(model) if model is not None else ()
         if (reading := self._reading) is not None:
             if model != self._model or not reading.serves(messages):
@@ -68,13 +70,13 @@ class ReadingAhead:
         from spnl_tui.conversations.turn import Turn
 
         screen, conversation = self._screen, self._screen.conversation
-        typed = await screen.prompting.unsent()
-        path = screen.branches.answered
+        typed = await screen.prompts.unsent()
+        path = screen.turns.answered
         if not typed or path is None or screen.live.seen.busy or screen.live.seen.queued:
             return ()
         engine, meter = self._services.engine, self._meters.of(model)
         if engine.was_put_away(model):
-            screen.in_use.load_again()  # then this looks again
+            screen.current_model.load_again()  # then this looks again
             return ()
         length = next((each.context_length for each in engine.loaded() if each.model == model), None)
         tokens = await meter.count_unsent(typed)

@@ -32,11 +32,11 @@ class Sending:
 
     async def submit(self, text: str) -> None:
         """Send this prompt, or keep it until it can be answered."""
-        if await self._screen.branches.take_edited_reply(text):
+        if await self._screen.turns.take_edited_reply(text):
             return
         seen = self._live.seen
         # Where a prompt waits though no reply is made, that one is about to be sent, or to be given back.
-        if self._screen.in_use.model is not None and not seen.busy and not seen.queued:
+        if self._screen.current_model.model is not None and not seen.busy and not seen.queued:
             with self.accepting(seen.conversation):
                 await self._send(seen.conversation, text)
             return
@@ -59,15 +59,15 @@ class Sending:
             turn = conversation.add_turn("user", text)
         else:
             self._screen.chat.show_welcome(False)
-            if edited := self._screen.branches.take_edited():
+            if edited := self._screen.turns.take_edited():
                 turn = conversation.branch_from(edited, text)
-                await self._screen.showing.show_branch(edited, turn.id)
+                await self._screen.conversation_view.show_branch(edited, turn.id)
             else:
                 turn = conversation.add_turn("user", text)
                 await self._transcript.add(turn)
         if conversation.title_is_automatic and not conversation.title:
             conversation.title = title_of(conversation)
-            self._screen.showing.show_title()
+            self._screen.conversation_view.show_title()
         return turn
 
     @contextmanager
@@ -148,14 +148,14 @@ class Sending:
 
         async def send(text: str) -> None:
             if self._live.is_seen(each.conversation):
-                await self._screen.choosing.close()
+                await self._screen.candidates.close()
             await self._show_queued(each)
             await self._send(each.conversation, text)
 
         async def run(command: messages.CommandSubmitted) -> None:
             try:
                 await self._show_queued(each)
-                await self._screen.prompting.run(command, each.conversation)
+                await self._screen.prompts.run(command, each.conversation)
             finally:
                 each.taken_up = False
             self._go_on(each)  # if it asked for no reply
@@ -173,13 +173,13 @@ class Sending:
             await self._transcript.show_queued("\n\n".join(texts))
 
     async def _return_queued(self) -> None:
-        seen, prompting = self._live.seen, self._screen.prompting
+        seen, prompting = self._live.seen, self._screen.prompts
         items, seen.queued = seen.queued, []
         await self._show_queued(seen)
         if items:
             texts = (prompting.as_typed(item) if isinstance(item, str) else item.text for item in items)
             self._prompt.give_back("\n\n".join(texts))
-        if self._screen.in_use.model is None:
+        if self._screen.current_model.model is None:
             for item in items:
                 if not isinstance(item, str):
                     prompting.refuse(item.call.command)

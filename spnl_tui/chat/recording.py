@@ -22,7 +22,7 @@ _SAVE_EVERY_S = 0.3
 """A reply is drawn every half a second at least, and saved so long after it: within a second, in all."""
 
 
-class Keeping:
+class ReportingStore:
     """Saves what is said. Without a store nothing is kept, and nothing fails."""
 
     def __init__(self, node: DOMNode, open_store: Callable[[], Awaitable[Store]] | None) -> None:
@@ -36,7 +36,7 @@ class Keeping:
         """Whether there is a store at all."""
         return self._open_store is not None
 
-    async def store(self) -> Store | None:
+    async def open(self) -> Store | None:
         """The store; None if there is none, or if it cannot be opened, which the user is told."""
         if self._open_store is None:
             return None
@@ -76,7 +76,7 @@ class Keeping:
 
     async def record(self, conversation: Conversation, turn_id: str) -> Recording:
         """Save this reply from now on, while it streams."""
-        store = await self.store()
+        store = await self.open()
         if store is None:
             return Recording(self._node)
         from spnl_tui.conversations.recorder import ReplyRecorder
@@ -85,7 +85,7 @@ class Keeping:
 
     async def _ask(self, work: Callable[[Store], Awaitable[_T]]) -> _T | None:
         """What the store answers. What goes wrong is told; then, or without a store, None."""
-        if (store := await self.store()) is not None:
+        if (store := await self.open()) is not None:
             try:
                 return await work(store)
             except SpnlError as error:

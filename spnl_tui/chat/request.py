@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.chat.provenance import provenance_of_request, with_outcome
 from spnl_tui.chat.reply import Counted, ReplySoFar, Step, Summarizing
-from spnl_tui.chat.shared_request import Prepared, Together
+from spnl_tui.chat.shared_request import Prepared, SharedRequest
 from spnl_tui.conversations.context import (
     SUMMARY_MAX_TOKENS,
     Budget,
@@ -52,13 +52,13 @@ class Variation:
     """Sent instead of the branch."""
     turns: asyncio.Lock | None = None
     """Held while it is asked: those that share it are asked one after the other."""
-    together: Together | None = None
+    shared: SharedRequest | None = None
     """Asked with others, as one request."""
     candidate: int = 0
     """Which of its replies this is."""
 
 
-class Asking:
+class ReplyRequest:
     """One request for a reply to the branch above a turn, or for the rest of the reply that the turn begins.
 
     When the branch does not fit into the model's context, the policy of the settings decides what is sent.
@@ -109,33 +109,33 @@ class Asking:
         `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
         whether so many more turns may be left out. None: they may not.
         """
-        together, candidate = self._variation.together, self._variation.candidate
-        if together is None:
+        shared, candidate = self._variation.shared, self._variation.candidate
+        if shared is None:
             async with aclosing(self._alone(remember, may_forget)) as events:
                 async for event in events:
                     yield event
             return
         try:
-            if together.door.locked():
+            if shared.door.locked():
                 yield RequestQueued(id=0, ahead=0)
-            async with together.door:
-                if together.prepared is None:
+            async with shared.door:
+                if shared.prepared is None:
                     async with aclosing(self._preparations(remember, may_forget)) as steps:
                         async for step in steps:
                             yield step
                     if self._prepared is None:
                         return
-                    together.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
-            self._prepared = together.prepared
+                    shared.begin(self._model, self._prepared, thinking=self._settings.chat.thinking)
+            self._prepared = shared.prepared
             counted = await self._count()
-            async with aclosing(together.reply(candidate)) as replies:
+            async with aclosing(shared.reply(candidate)) as replies:
                 async for event in replies:
                     if counted is not None and not isinstance(event, RequestQueued):
                         yield counted
                         counted = None
                     yield event
         finally:
-            await together.leave(candidate)
+            await shared.leave(candidate)
 
     async def _alone(
         self,

@@ -22,7 +22,7 @@ class Prepared(NamedTuple):
     provenance: Provenance
 
 
-class Together:
+class SharedRequest:
     """One request for n replies, each of which is followed by somebody else.
 
     Whoever comes first prepares it, at the `door`, while the others wait; then it begins for all. A reply

@@ -22,7 +22,7 @@ _FAST_ENOUGH = 15.0
 the user asks the next thing."""
 
 
-class Naming:
+class TitleWriter:
     """Gives a conversation a better title than its first line, once, after the first exchange.
 
     A title never delays what the user asks for: it is left as soon as anything is sent, and tried again after
@@ -52,7 +52,7 @@ class Naming:
         from spnl_tui.engine.mistralrs.wire import ReplyChunk, RequestFailed
 
         await asyncio.sleep(self.idle_s)
-        request, model = title_request(conversation), self._screen.in_use.model
+        request, model = title_request(conversation), self._screen.current_model.model
         if request is None or model is None or self._screen.live.replying:
             return
         if not any(each.model == model and each.state == "idle" for each in self._engine.loaded()):
@@ -69,8 +69,8 @@ class Naming:
         title = title_from_reply(text)
         if title is None or not conversation.title_is_automatic:
             return
-        await self._screen.keeping.save_automatic_title(conversation, title)
+        await self._screen.store.save_automatic_title(conversation, title)
         conversation.title = title
         if conversation is self._screen.conversation:
-            self._screen.showing.show_title()
-        await self._screen.talks.refresh()
+            self._screen.conversation_view.show_title()
+        await self._screen.conversations.refresh()

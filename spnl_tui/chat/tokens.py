@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
 
 
-class Meters:
+class TokenMeters:
     """The token meter of each model."""
 
     def __init__(self, engine: ChatEngine) -> None:

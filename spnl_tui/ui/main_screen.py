@@ -14,36 +14,36 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
 from spnl_tui.chat.draft_tokens import Counting
-from spnl_tui.chat.model import ModelInUse
+from spnl_tui.chat.model import CurrentModel
 from spnl_tui.chat.prefetch import ReadingAhead
 from spnl_tui.chat.queue import Sending
-from spnl_tui.chat.recording import Keeping
+from spnl_tui.chat.recording import ReportingStore
 from spnl_tui.chat.session import LiveConversations
 from spnl_tui.chat.status import Activity
-from spnl_tui.chat.tokens import Meters
+from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat import markdown_stream
-from spnl_tui.ui.chat.branching import Branching
+from spnl_tui.ui.chat.branching import TurnsController
 from spnl_tui.ui.chat.candidate_list import Candidate
-from spnl_tui.ui.chat.candidates import Choosing
+from spnl_tui.ui.chat.candidates import CandidatesController
 from spnl_tui.ui.chat.controller import Answering
-from spnl_tui.ui.chat.conversation_view import Showing
-from spnl_tui.ui.chat.copying import Copying
-from spnl_tui.ui.chat.finding import Finding
-from spnl_tui.ui.chat.last_reply import LastReply
+from spnl_tui.ui.chat.conversation_view import ConversationView
+from spnl_tui.ui.chat.copying import CopyController
+from spnl_tui.ui.chat.finding import FindController
+from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.pane import ChatPane
-from spnl_tui.ui.chat.prompting import Prompting, as_typed
+from spnl_tui.ui.chat.prompting import PromptController, as_typed
 from spnl_tui.ui.chat.status_line import StatusLine
-from spnl_tui.ui.commands.availability import InVain
+from spnl_tui.ui.commands.availability import UnavailableReason
 from spnl_tui.ui.commands.registry import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
 from spnl_tui.ui.commands.running import Doing
-from spnl_tui.ui.conversations.controller import Talks
-from spnl_tui.ui.conversations.list import TalksList
-from spnl_tui.ui.models.lazy_pane import MakingModels
-from spnl_tui.ui.panes import Panes
-from spnl_tui.ui.pulls.controller import Downloading
+from spnl_tui.ui.conversations.controller import ConversationsController
+from spnl_tui.ui.conversations.list import ConversationList
+from spnl_tui.ui.models.lazy_pane import LazyModelsPane
+from spnl_tui.ui.panes import PaneSwitcher
+from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import DownloadsPane
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
@@ -74,31 +74,31 @@ class MainScreen(Screen[None]):
         self._compositor = CarefulCompositor()
         self._services = services
         self._settings = settings
-        self.keeping = Keeping(self, services.store)
+        self.store = ReportingStore(self, services.store)
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
-        self.making_models = MakingModels(self, services, settings)
-        self.panes = Panes(self)
+        self.lazy_models = LazyModelsPane(self, services, settings)
+        self.panes = PaneSwitcher(self)
         self._doing = Doing(self)
-        self.showing = Showing(self, settings)
-        self.talks = Talks(self, services, settings)
-        self.branches = Branching(self)
-        self.in_use = ModelInUse(self, services)
+        self.conversation_view = ConversationView(self, settings)
+        self.conversations = ConversationsController(self, services, settings)
+        self.turns = TurnsController(self)
+        self.current_model = CurrentModel(self, services)
         self.live = LiveConversations(lambda: self.conversation)
-        meters = Meters(services.engine)
+        meters = TokenMeters(services.engine)
         self.sending = Sending(self, self.live)
         self.answering = Answering(self, self.live, meters, services, settings)
         self.counting = Counting(self, meters)
         self.reading_ahead = ReadingAhead(self, meters, services, settings)
-        self.last_reply = LastReply(self)
-        self.finding = Finding(self)
-        self.in_vain = InVain(self)
-        self.prompting = Prompting(self)
-        self.copying = Copying(self, services.set_clipboard)
-        self.choosing = Choosing(self, services, settings)
+        self.last_reply = LastReplyController(self)
+        self.finder = FindController(self)
+        self.unavailable = UnavailableReason(self)
+        self.prompts = PromptController(self)
+        self.copier = CopyController(self, services.set_clipboard)
+        self.candidates = CandidatesController(self, services, settings)
         self.chat.transcript.count_texts = self.counting.count_texts
-        self.chat.transcript.place = self.branches.place
-        self.downloading = Downloading(self, settings, services.downloads, self._show_downloads)
+        self.chat.transcript.place = self.turns.place
+        self.pulls_controller = PullsController(self, settings, services.downloads, self._show_downloads)
 
     def compose(self) -> ComposeResult:
         go_on = key_display(self.app, "pulls.go_on", self._settings.keys)
@@ -111,15 +111,15 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
-        self.call_after_refresh(start, self, "model", self.in_use.find)
+        self.call_after_refresh(start, self, "model", self.current_model.find)
         self.call_after_refresh(self._open_store)
-        self.call_after_refresh(start, self, "pulls", self.downloading.follow)
-        self.making_models.make_ahead_soon()
+        self.call_after_refresh(start, self, "pulls", self.pulls_controller.follow)
+        self.lazy_models.make_ahead_soon()
 
     @property
     def conversation(self) -> Conversation:
         """The conversation that is seen."""
-        return self.showing.conversation
+        return self.conversation_view.conversation
 
     @property
     def replying(self) -> bool:
@@ -153,21 +153,21 @@ class MainScreen(Screen[None]):
     @on(messages.PullUndoRequested)
     def _pull_wished(self, message: messages.PullWish) -> None:
         message.stop()
-        self.downloading.grant(message)
+        self.pulls_controller.grant(message)
 
     def action_go_on(self) -> None:
         """Go on with the pulls that were under way when the program ended."""
-        self.downloading.go_on()
+        self.pulls_controller.go_on()
 
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.past.put_before([as_typed(text) for text in await self.keeping.prompts()])
+        self.chat.prompt.past.put_before([as_typed(text) for text in await self.store.prompts()])
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
         if (opened := self._services.opened) is not None:
-            await self.showing.show(opened.conversation)
-            self.chat.prompt.give_back(self.prompting.as_typed(opened.prompt))
+            await self.conversation_view.show(opened.conversation)
+            self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
         await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
@@ -176,21 +176,21 @@ class MainScreen(Screen[None]):
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
         self.panes.show("chat")
-        start(self, "model", self.in_use.use, message.model)
+        start(self, "model", self.current_model.use, message.model)
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
-        await self.choosing.close()
+        await self.candidates.close()
         if message.text:
-            await self.prompting.submit(message.text)
-        if self.in_use.model is None:
-            start(self, "model", self.in_use.prompted)
+            await self.prompts.submit(message.text)
+        if self.current_model.model is None:
+            start(self, "model", self.current_model.prompted)
 
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
         message.stop()
-        await self.prompting.run(message)
+        await self.prompts.run(message)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -198,7 +198,7 @@ class MainScreen(Screen[None]):
         self.sending.reply_ended(message.conversation, well=well)
         start(self, "count", self.chat.transcript.count_files)
         self.reading_ahead.look()
-        restart(self, "talks", self.talks.refresh)
+        restart(self, "talks", self.conversations.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
@@ -210,64 +210,62 @@ class MainScreen(Screen[None]):
     @on(messages.ConversationRequested)
     async def _conversation_requested(self, message: messages.ConversationRequested) -> None:
         message.stop()
-        await self.showing.open(message.id, message.turn)
+        await self.conversation_view.open(message.id, message.turn)
 
     @on(messages.NewConversationRequested)
     async def _new_conversation_requested(self) -> None:
-        await self.showing.begin_anew()
+        await self.conversation_view.begin_anew()
 
-    @on(TalksList.MoreWanted)
-    async def _more_conversations(self, message: TalksList.MoreWanted) -> None:
+    @on(ConversationList.MoreWanted)
+    async def _more_conversations(self, message: ConversationList.MoreWanted) -> None:
         message.stop()
-        await self.talks.more()
+        await self.conversations.more()
 
     async def action_reply(self, what: str) -> None:
-        """Do something with the last reply; see `LastReply`."""
+        """Do something with the last reply; see `LastReplyController`."""
         await self.last_reply.act(what)
 
     def action_talk(self, what: str, *arguments: str) -> None:
-        """Do something with a whole conversation; see `Talks`."""
-        self._doing.do("talk", self.talks.act, what, *arguments)
+        """Do something with a whole conversation; see `ConversationsController`."""
+        self._doing.do("talk", self.conversations.act, what, *arguments)
 
     def action_turn(self, what: str) -> None:
-        """Do something with a turn; see `Branching`."""
-        self._doing.do(
-            "turn", self.branches.act, what, asked_in=self.conversation if what == "go_on" else None
-        )
+        """Do something with a turn; see `TurnsController`."""
+        self._doing.do("turn", self.turns.act, what, asked_in=self.conversation if what == "go_on" else None)
 
     def action_choose(self, what: str, *arguments: str) -> None:
-        """Do something with candidates; see `Choosing`."""
-        if self.choosing.asks(what, *arguments):
-            asked_in = self.prompting.asked_in
+        """Do something with candidates; see `CandidatesController`."""
+        if self.candidates.asks(what, *arguments):
+            asked_in = self.prompts.asked_in
             self._doing.do(
-                "choose", partial(self.choosing.ask, asked_in), what, *arguments, asked_in=asked_in
+                "choose", partial(self.candidates.ask, asked_in), what, *arguments, asked_in=asked_in
             )
         else:
-            self._doing.do("choose", self.choosing.act, what, *arguments)
+            self._doing.do("choose", self.candidates.act, what, *arguments)
 
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
         message.stop()
-        await self.choosing.move(message.by)
+        await self.candidates.move(message.by)
 
     @on(Candidate.Clicked)
     async def _candidate_clicked(self, message: Candidate.Clicked) -> None:
         message.stop()
-        await self.choosing.highlight(message.turn_id)
+        await self.candidates.highlight(message.turn_id)
 
     def action_find(self, what: str, *arguments: str) -> None:
         """Find words in the conversation; see `Finding`."""
-        self._doing.do("find", self.finding.act, what, *arguments, exclusive=True)
+        self._doing.do("find", self.finder.act, what, *arguments, exclusive=True)
 
     def on_key(self, event: events.Key) -> None:
         """A key that no widget has taken. If no binding does, either, say why."""
         if event.key not in self.active_bindings:
-            self.in_vain.pressed(event.key)
+            self.unavailable.pressed(event.key)
 
     @on(messages.KeyInVain)
     def _key_in_vain(self, message: messages.KeyInVain) -> None:
         message.stop()
-        self.in_vain.pressed(message.key)
+        self.unavailable.pressed(message.key)
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -275,7 +273,7 @@ class MainScreen(Screen[None]):
         """Offer in the footer only what can be done now, and with what can be seen."""
         if action in CHAT_ACTIONS and self.is_mounted and self.panes.seen != "chat":
             return False
-        if action in TURN_ACTIONS and self.chat.talks_list.has_focus:
+        if action in TURN_ACTIONS and self.chat.conversation_list.has_focus:
             return False
         match action:
             case "close_completions":
@@ -285,23 +283,23 @@ class MainScreen(Screen[None]):
             case "show":
                 return self.panes.can(str(parameters[0]))
             case "go_on":
-                return self.downloading.left_over
+                return self.pulls_controller.left_over
             case "reply":
                 return self.last_reply.can(str(parameters[0]))
             case "find":
-                return self.finding.can(str(parameters[0]))
+                return self.finder.can(str(parameters[0]))
             case "copy":
-                return self.copying.can(*map(str, parameters))
+                return self.copier.can(*map(str, parameters))
             case "new_conversation":
                 return len(self.conversation) > 0 or self.replying or bool(self.live.seen.queued)
             case "get_starter":
-                return self.in_use.model is None
+                return self.current_model.model is None
             case "talk":
-                return self.talks.can(str(parameters[0]))
+                return self.conversations.can(str(parameters[0]))
             case "turn":
-                return self.branches.can(str(parameters[0]))
+                return self.turns.can(str(parameters[0]))
             case "choose":
-                return self.choosing.can(str(parameters[0]))
+                return self.candidates.can(str(parameters[0]))
             case _:
                 return True
 
@@ -316,12 +314,12 @@ class MainScreen(Screen[None]):
     @work(group="dialog", exclusive=True)
     async def action_show_loaded(self) -> None:
         """Show what is loaded, to talk to another model or to unload one."""
-        await self.in_use.choose()
+        await self.current_model.choose()
 
     @work(group="editor")
     async def action_edit_prompt(self) -> None:
         """Open the prompt in the user's editor."""
-        await self.prompting.edit()
+        await self.prompts.edit()
 
     def action_close_completions(self) -> None:
         """Close the list above the prompt."""
@@ -329,7 +327,7 @@ class MainScreen(Screen[None]):
 
     def action_copy(self, what: str, *arguments: str) -> None:
         """Copy something of the conversation; see `Copying`."""
-        self._doing.do("dialog", self.copying.act, what, *arguments, exclusive=True)
+        self._doing.do("dialog", self.copier.act, what, *arguments, exclusive=True)
 
     def action_new_conversation(self) -> None:
         """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""
@@ -338,7 +336,7 @@ class MainScreen(Screen[None]):
 
     def action_get_starter(self) -> None:
         """Get the starter model, if there is none yet."""
-        start(self, "model", self.in_use.get_starter)
+        start(self, "model", self.current_model.get_starter)
 
     def action_page(self, by: int) -> None:
         """Scroll the conversation by so many pages: up where that is negative."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.models.pane import ModelsPane
 
 
-class Panes:
+class PaneSwitcher:
     """The actions `show('…')`."""
 
     def __init__(self, screen: MainScreen) -> None:
@@ -27,11 +27,11 @@ class Panes:
     @property
     def models(self) -> ModelsPane | None:
         """The pane with the models, if it was made."""
-        return self._screen.making_models.pane
+        return self._screen.lazy_models.pane
 
     def can(self, pane: str) -> bool:
         """Whether this pane can be shown, and is not."""
-        return self.seen != pane and (pane != "models" or self._screen.making_models.can)
+        return self.seen != pane and (pane != "models" or self._screen.lazy_models.can)
 
     def show(self, pane: str) -> None:
         """Show the pane of this id, and go there."""
@@ -53,7 +53,7 @@ class Panes:
             self.show("chat")
 
     async def _show_models(self) -> None:
-        pane = await self._screen.making_models.make()
+        pane = await self._screen.lazy_models.make()
         self._switcher.current = "models"
         pane.activate()
         self._screen.refresh_bindings()

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from spnl_tui.chat.reply import ReplySoFar
-from spnl_tui.chat.request import Asking
+from spnl_tui.chat.request import ReplyRequest
 from spnl_tui.conversations.context import Budget
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory, memory_of
@@ -93,7 +93,7 @@ async def drive(
         turn = conversation.add_turn("user", said[-1])
         await store.save_turn(conversation, turn)
         turn = conversation.add_turn("assistant")
-        asking = Asking(_Shorter(engine, context), meter, settings, model, conversation, turn)
+        asking = ReplyRequest(_Shorter(engine, context), meter, settings, model, conversation, turn)
         memory, so_far, asked = Memory(), ReplySoFar(), False
 
         def remember(new: Memory) -> None:

@@ -48,7 +48,7 @@ async def at_rest(pilot: Pilot[None]) -> None:
 
 async def until_counted(screen: MainScreen) -> None:
     """Wait for the status line to count the words that would be sent: it does once typing rests."""
-    words = (await screen.prompting.unsent()).split()
+    words = (await screen.prompts.unsent()).split()
     await wait_until(lambda: screen.activity.unsent == len(words))
 
 
@@ -253,10 +253,10 @@ async def ended(it: Chat, count: int) -> None:
 
 async def go_to(it: Chat, text: str) -> None:
     """Move the cursor up to the turn with this text."""
-    while (turn := it.screen.branches.under_cursor()) is None or turn.text != text:
+    while (turn := it.screen.turns.under_cursor()) is None or turn.text != text:
         before = turn
         await it.press("alt+up")
-        await wait_until(lambda before=before: it.screen.branches.under_cursor() is not before)
+        await wait_until(lambda before=before: it.screen.turns.under_cursor() is not before)
 
 
 async def kept(store: TempStore) -> list[list[tuple[str, str, str | None]]]:

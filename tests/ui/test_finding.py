@@ -26,7 +26,7 @@ def looking(it: Chat) -> bool:
 
 
 def under_cursor(it: Chat) -> str:
-    turn = it.screen.branches.under_cursor()
+    turn = it.screen.turns.under_cursor()
     return turn.text if turn is not None else ""
 
 

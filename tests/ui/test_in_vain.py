@@ -119,7 +119,7 @@ async def test_a_key_of_the_text_area_is_that_while_there_is_text() -> None:
 
 async def test_candidates_without_a_model_say_why_there_are_none() -> None:
     async with chat(model=None, starter=ScriptedStarter()) as it:
-        await wait_until(lambda: it.screen.in_use.looked)
+        await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/n 3 Write a tagline")
         why = "There is no model yet. F3 shows some, to pull or to choose one; Ctrl+G gets the starter."
         assert await says(it, "enter") == f"/n cannot be done now: {why}"
@@ -129,7 +129,7 @@ async def test_candidates_without_a_model_say_why_there_are_none() -> None:
 
 async def test_candidates_without_the_model_that_was_asked_for_say_what_is_wrong_with_it() -> None:
     async with chat(error=SpnlError("No such model", "qwen is not here.")) as it:
-        await wait_until(lambda: it.screen.in_use.looked)
+        await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/compare a b -- Hi")
         said = await says(it, "enter")
         assert "No such model\nqwen is not here.\nF3 shows the models" in said

@@ -78,7 +78,7 @@ async def test_enter_talks_to_another_model_that_is_warm() -> None:
         await it.ask("Hello")
         await opened(it)
         await it.press("down", "enter")
-        await wait_until(lambda: it.screen.in_use.model == OTHER)
+        await wait_until(lambda: it.screen.current_model.model == OTHER)
         await wait_until(lambda: it.screen.activity.context_length == 4096)
         assert it.app.focused is it.prompt
         assert len(it.screen.conversation) == 2
@@ -103,7 +103,9 @@ async def test_what_is_here_but_not_loaded_can_be_chosen_too(tmp_path: Path) -> 
         await wait_until(lambda: screen.query_one(Input).value == "cached")
         assert [row[0] for row in rows(screen)] == ["On this machine", "acme/Cached-GGUF:Q8_0"]
         await it.press("enter")
-        await wait_until(lambda: it.screen.in_use.model and it.screen.in_use.model.name.endswith("Q8_0"))
+        await wait_until(
+            lambda: it.screen.current_model.model and it.screen.current_model.model.name.endswith("Q8_0")
+        )
         assert it.screen.panes.seen == "chat"
     await browser._catalog.close()
     await browser._library.close()

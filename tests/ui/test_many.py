@@ -254,7 +254,7 @@ async def test_candidates_go_on_in_a_conversation_out_of_sight_and_are_there_aga
         await it.press("ctrl+n")
         await wait_until(lambda: it.screen.conversation is not first)
         assert not cards(it)
-        await it.screen.showing.show(first)
+        await it.screen.conversation_view.show(first)
         await wait_until(lambda: len(heads(it)) == 2)
         hold.set()
         await wait_until(lambda: it.ended() == 2)
@@ -351,7 +351,7 @@ async def test_candidates_are_made_where_they_were_typed_though_another_conversa
             *(["One.", "Two."] if sought else ["Two.", "Three."]),
         ]
         assert not cards(it)
-        await it.screen.showing.show(old)
+        await it.screen.conversation_view.show(old)
         await wait_until(lambda: len(cards(it)) == 2)
 
 

@@ -138,7 +138,7 @@ async def test_the_persona_of_the_command_line_is_selected_while_it_holds(store:
         await it.press("ctrl+s")
         await wait_until(lambda: it.screen.conversation.sampling.temperature == 0.9)
         # What the user uses stays: the persona was not chosen here.
-        assert it.screen.in_use.model == MODEL
+        assert it.screen.current_model.model == MODEL
         screen = await editor(it)
         assert screen.query_one(Select).selection is None
 
@@ -155,7 +155,7 @@ async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
             await wait_until(lambda: it.app.screen is it.screen)
             if name == "big":
                 await wait_until(lambda: any("not on this" in n.message for n in it.app._notifications))
-        await wait_until(lambda: it.screen.in_use.model == other)
+        await wait_until(lambda: it.screen.current_model.model == other)
 
 
 async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> None:
@@ -173,7 +173,10 @@ async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> No
         await wait_until(lambda: it.app.screen is it.screen)
         await it.pilot.pause()
         assert it.screen.conversation.sampling == Sampling()
-        assert (it.screen.in_use.model, told(it)) == (MODEL, ["Persona and sampling: From the next turn on."])
+        assert (it.screen.current_model.model, told(it)) == (
+            MODEL,
+            ["Persona and sampling: From the next turn on."],
+        )
 
 
 # ── tags and the search ──────────────────────────────────────────────────────────────────────────
@@ -187,7 +190,7 @@ async def test_tags_are_given_shown_and_searched_by(store: TempStore) -> None:
         await wait_until(lambda: isinstance(it.app.screen, TextScreen))
         it.app.screen.query_one(Input).value = "#work, water,, work"
         await it.press("enter")
-        talks = it.screen.chat.talks_list
+        talks = it.screen.chat.conversation_list
         await wait_until(lambda: talks.items and talks.items[0].tags == ("work", "water"))
         assert "#wor" in str(talks.get_option_at_index(0).prompt)
         await it.press("escape", "ctrl+n")

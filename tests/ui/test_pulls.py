@@ -16,7 +16,7 @@ from spnl_tui.hub.pull import PullRequest
 from spnl_tui.settings import InterfaceSettings, PullSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.pulls.block import PullBlock
-from spnl_tui.ui.pulls.controller import Downloading
+from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from spnl_tui.ui.widgets.top_line import TopLine
 from tests.support.hub import LoopbackHub
@@ -140,7 +140,7 @@ async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: Loopb
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
-        early = Downloading(screen, Settings(), lambda: it.queue, lambda downloads: None)
+        early = PullsController(screen, Settings(), lambda: it.queue, lambda downloads: None)
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow)

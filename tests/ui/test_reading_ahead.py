@@ -108,7 +108,7 @@ async def test_an_edited_prompt_is_read_in_its_place_and_an_edited_reply_not_at_
         it.engine.read[0].ended.set()
         await it.press("escape")
         await it.press("alt+up")
-        await wait_until(lambda: it.screen.branches.under_cursor() is not None)
+        await wait_until(lambda: it.screen.turns.under_cursor() is not None)
         await it.press("ctrl+e")
         await wait_until(lambda: it.prompt.text == "B.")
         it.prompt.insert(" And so on and on")

@@ -9,7 +9,7 @@ import pytest
 
 from spnl_tui.conversations.imports import read_file
 from spnl_tui.conversations.store import Store
-from spnl_tui.ui.conversations.list import TalksList
+from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.support.talks import conversation
@@ -24,14 +24,14 @@ async def three(store: TempStore) -> None:
 
 
 def titles(it: Chat) -> list[str]:
-    return [item.title for item in it.screen.chat.talks_list.items]
+    return [item.title for item in it.screen.chat.conversation_list.items]
 
 
-async def open_list(it: Chat) -> TalksList:
+async def open_list(it: Chat) -> ConversationList:
     await it.press("f5")
-    await wait_until(lambda: it.screen.chat.talks_list.items)
+    await wait_until(lambda: it.screen.chat.conversation_list.items)
     await it.pilot.pause()
-    return it.screen.chat.talks_list
+    return it.screen.chat.conversation_list
 
 
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
@@ -109,10 +109,10 @@ async def test_the_list_is_beside_the_chat_where_there_is_room(
     async with chat(store=store, size=size) as it:
         await it.ask("Hello")
         await it.press("f5")
-        await wait_until(lambda: len(it.screen.query_one(TalksList).items) == 1)
+        await wait_until(lambda: len(it.screen.query_one(ConversationList).items) == 1)
         await it.pilot.pause()
-        assert (it.transcript.region.x >= it.screen.query_one(TalksList).region.right) == beside
-        assert (it.prompt.region.x >= it.screen.query_one(TalksList).region.right) == beside
+        assert (it.transcript.region.x >= it.screen.query_one(ConversationList).region.right) == beside
+        assert (it.prompt.region.x >= it.screen.query_one(ConversationList).region.right) == beside
 
 
 async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(

@@ -115,7 +115,7 @@ def test_list(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await wait_until(lambda: len(screen.conversation))
         await pilot.press("f5")
-        await wait_until(lambda: len(screen.chat.talks_list.items) == len(TALKS))
+        await wait_until(lambda: len(screen.chat.conversation_list.items) == len(TALKS))
 
     picture(snap_compare, tmp_path, size, act)
 
@@ -124,7 +124,7 @@ def test_the_picture_in_the_readme(snap_compare: Any, tmp_path: Path) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await wait_until(lambda: len(screen.conversation))
         await pilot.press("f5")
-        await wait_until(lambda: len(screen.chat.talks_list.items) == len(TALKS))
+        await wait_until(lambda: len(screen.chat.conversation_list.items) == len(TALKS))
         screen.chat.prompt.focus()
         screen.chat.prompt.insert("And for times of day?")
 

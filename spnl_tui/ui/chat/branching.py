@@ -22,7 +22,7 @@ _EDITING = {
 }
 
 
-class Branching:
+class TurnsController:
     """The actions `turn('…')`.
 
     They are for the turn under the cursor. While there is no cursor, they are for the last turn that they can
@@ -31,7 +31,7 @@ class Branching:
 
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
-        self._keeping = screen.keeping
+        self._store = screen.store
         self._transcript = screen.chat.transcript
         self._prompt = screen.chat.prompt
         self._cursor = ""
@@ -56,7 +56,7 @@ class Branching:
         """Do it."""
         conversation = self._conversation
         if what not in ("up", "down", "leave"):
-            await self._screen.choosing.close()
+            await self._screen.candidates.close()
         if conversation is not self._conversation:
             raise gone()
         await self._actions[what]()
@@ -138,11 +138,11 @@ class Branching:
         place = siblings.index(turn) + by
         if not 0 <= place < len(siblings):
             last = f"This is the {'first' if by < 0 else 'last'} of {len(siblings)}."
-            self._screen.in_vain.say("No other branch on that side", last)
+            self._screen.unavailable.say("No other branch on that side", last)
             return
         self._conversation.select(siblings[place].id)
-        await self._screen.showing.show_branch(turn.id, siblings[place].id)
-        await self._keeping.save_turn(self._conversation, siblings[place])
+        await self._screen.conversation_view.show_branch(turn.id, siblings[place].id)
+        await self._store.save_turn(self._conversation, siblings[place])
         if self._cursor:
             await self.jump(siblings[place].id)
 
@@ -157,7 +157,7 @@ class Branching:
         if chosen is None or chosen not in conversation or conversation is not self._conversation:
             return
         conversation.select(chosen)
-        await self._keeping.save_turn(conversation, conversation[chosen])
+        await self._store.save_turn(conversation, conversation[chosen])
         await self._show_whole(conversation)
         await self.jump(chosen)
 
@@ -172,7 +172,7 @@ class Branching:
         if not self._edited:
             self._draft = self._prompt.text
         self._edited = turn.id
-        self._prompt.replace_all(self._screen.prompting.as_typed(turn.text))
+        self._prompt.replace_all(self._screen.prompts.as_typed(turn.text))
         self._prompt.border_title = _EDITING[turn.role]
         self._prompt.focus()
         await self._transcript.reveal(turn.id)
@@ -185,8 +185,8 @@ class Branching:
             return False
         old = self.take_edited()
         new = conversation.branch_from(old, text)
-        await self._screen.showing.show_branch(old, new.id)
-        await self._keeping.save_turn(conversation, new)
+        await self._screen.conversation_view.show_branch(old, new.id)
+        await self._store.save_turn(conversation, new)
         self._screen.refresh_bindings()
         return True
 
@@ -216,9 +216,9 @@ class Branching:
         path = self._conversation.path()
         turn = self.under_cursor() or path[-1]
         forked = self._conversation.fork(turn.id)
-        if (store := await self._keeping.store()) is not None:
+        if (store := await self._store.open()) is not None:
             forked = await store.add(forked)
-        await self._screen.showing.show(forked)
+        await self._screen.conversation_view.show(forked)
         self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
 
     async def pin(self) -> None:
@@ -229,7 +229,7 @@ class Branching:
         turn = replace(turn, pinned=not turn.pinned)
         conversation.update_turn(turn)
         self._transcript.mark_pinned(turn)
-        await self._keeping.save_turn(conversation, turn)
+        await self._store.save_turn(conversation, turn)
         what = (
             "The model will always see it." if turn.pinned else "It may be left out when the context is full."
         )
@@ -246,12 +246,12 @@ class Branching:
         deletion = conversation.delete_branch(turn.id) if branch else conversation.delete_turn(turn.id)
 
         async def restore() -> None:
-            store, now = await self._keeping.store(), self._conversation
+            store, now = await self._store.open(), self._conversation
             if now.id != conversation.id:
                 live = self._screen.live.unsaved(conversation.id)
                 now = live or (await store.load(conversation.id) if store is not None else conversation)
             now.restore(deletion)
-            await self._keeping.save_restoration(now, deletion)
+            await self._store.save_restoration(now, deletion)
             if now is self._conversation:
                 await self._show_whole(now)
 
@@ -260,8 +260,8 @@ class Branching:
         more = len(deletion.removed) - 1
         what = (first_line(words_of(turn), 40) or "an empty turn") + (f" and {more:,} more" if more else "")
         # First of all: whoever deletes may want it back before it is saved.
-        self._screen.talks.push_undo(what, restore)
-        await self._keeping.save_deletion(conversation, deletion)
+        self._screen.conversations.push_undo(what, restore)
+        await self._store.save_deletion(conversation, deletion)
         await self._show_whole(conversation)
         await self.jump(neighbour if neighbour in conversation else "")
 
@@ -288,7 +288,7 @@ class Branching:
         if last is None or last.role != "assistant" or not last.text.strip():
             return None
         ended = last.finish_reason in ("stop", None) and last.provenance is not None
-        return None if ended or self._screen.in_use.model is None else last
+        return None if ended or self._screen.current_model.model is None else last
 
     def _fork(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
@@ -297,9 +297,9 @@ class Branching:
         return self._conversation.last_fork()
 
     async def _show_whole(self, conversation: Conversation) -> None:
-        await self._transcript.show(self._screen.choosing.above(conversation.path()))
-        await self._screen.choosing.shown()
-        self._screen.showing.show_figures()
+        await self._transcript.show(self._screen.candidates.above(conversation.path()))
+        await self._screen.candidates.shown()
+        self._screen.conversation_view.show_figures()
 
     def _stop_editing(self) -> None:
         self._edited = self._draft = ""

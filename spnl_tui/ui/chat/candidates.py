@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from spnl_tui.chat.judging import Judging
+from spnl_tui.chat.judging import Judge
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError, HubError
@@ -38,7 +38,7 @@ _ASIDE = re.compile(r"(?:^|\s)--(?:\s|$)|\n")
 
 
 @dataclass(slots=True)
-class Fan:
+class CandidateSet:
     """Candidates among which the user has not chosen yet. The highlighted one is the active branch."""
 
     turns: list[str]
@@ -50,7 +50,7 @@ class Fan:
     judging: ReplyRun | None = field(default=None, repr=False)
 
 
-class Choosing:
+class CandidatesController:
     """The actions `choose('…')`, for the candidates of the conversation that is seen."""
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
@@ -59,9 +59,9 @@ class Choosing:
         self._settings = settings
         self._view = screen.chat.candidates
         self._transcript = screen.chat.transcript
-        self._fans: dict[str, Fan] = {}
+        self._fans: dict[str, CandidateSet] = {}
         """By the id of the conversation."""
-        self._judging = Judging(screen, self, services, settings)
+        self._judging = Judge(screen, self, services, settings)
         self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             "many": self.many,
             "compare": self.compare,
@@ -88,17 +88,17 @@ class Choosing:
                 return self.fan is None and not self._screen.replying and len(self._siblings()) > 1
             case "judge" | "merge":
                 several = self.fan is not None or len(self._siblings()) > 1
-                return several and not self._screen.replying and self._screen.in_use.model is not None
+                return several and not self._screen.replying and self._screen.current_model.model is not None
             case _:
-                replying = self._screen.prompting.asked_in.id in self._screen.live.replying
-                return not replying and self._screen.in_use.model is not None
+                replying = self._screen.prompts.asked_in.id in self._screen.live.replying
+                return not replying and self._screen.current_model.model is not None
 
     def asks(self, what: str, *arguments: str) -> bool:
         """Whether this asks for replies, and for nothing before that."""
         return what == "many" or (what == "compare" and bool(arguments))
 
     @property
-    def fan(self) -> Fan | None:
+    def fan(self) -> CandidateSet | None:
         """The candidates that are seen."""
         return self._fans.get(self._conversation.id)
 
@@ -112,7 +112,7 @@ class Choosing:
     async def many(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask for several replies: "4 Write a tagline", or "4" for the last prompt."""
         from spnl_tui.chat.request import Variation
-        from spnl_tui.chat.shared_request import Together
+        from spnl_tui.chat.shared_request import SharedRequest
 
         conversation = self._conversation if conversation is None else conversation
         match = _COUNT.fullmatch(argument)
@@ -123,8 +123,8 @@ class Choosing:
         if sampling.temperature == 0:
             warn(self._screen, "With temperature 0 all candidates will be the same.")
         if sampling.seed is None:
-            together = Together(self._services.engine, count)
-            variations = [Variation(model=model, together=together, candidate=each) for each in range(count)]
+            shared = SharedRequest(self._services.engine, count)
+            variations = [Variation(model=model, shared=shared, candidate=each) for each in range(count)]
         else:
             # Requests with one seed would have one reply.
             samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
@@ -192,7 +192,7 @@ class Choosing:
             else:
                 prompt = await self._uncover_prompt(command, conversation)
             # While there are no candidates: a new conversation is saved whole, with those yet to come.
-            await self._screen.keeping.save_turn(conversation, prompt)
+            await self._screen.store.save_turn(conversation, prompt)
             turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
             conversation.select(turns[0].id)
             await self._open(conversation, turns, labels or [""] * len(turns))
@@ -245,14 +245,14 @@ class Choosing:
 
     async def _open(self, conversation: Conversation, turns: Sequence[Turn], labels: Sequence[str]) -> None:
         ids = [turn.id for turn in turns]
-        fan = Fan(ids, dict(zip(ids, labels, strict=True)))
+        fan = CandidateSet(ids, dict(zip(ids, labels, strict=True)))
         if conversation is self._conversation:
             await self._show(fan)
         # Not before: candidates whose replies have not begun could not be stopped if they were closed.
         self._fans[conversation.id] = fan
         self.say()
 
-    async def _show(self, fan: Fan) -> None:
+    async def _show(self, fan: CandidateSet) -> None:
         turns = [self._conversation[turn_id] for turn_id in fan.turns]
         await self._view.show(turns, [fan.labels[turn.id] for turn in turns], self.chosen)
         self._view.mark(self.chosen, best=fan.best)
@@ -291,7 +291,7 @@ class Choosing:
         self._view.mark(turn_id)
         turn = self._conversation[turn_id]
         if not turn.streaming:
-            await self._screen.keeping.save_turn(self._conversation, turn)
+            await self._screen.store.save_turn(self._conversation, turn)
 
     async def move(self, by: int) -> None:
         """Highlight the candidate before (-1) or after (1)."""
@@ -335,9 +335,9 @@ class Choosing:
             turn = conversation[turn_id]
             if turn_id != chosen and turn.finish_reason == "cancelled" and not (turn.text or turn.reasoning):
                 deletion = conversation.delete_branch(turn_id)
-                await self._screen.keeping.save_deletion(conversation, deletion)
+                await self._screen.store.save_deletion(conversation, deletion)
         if not conversation[chosen].streaming:
-            await self._screen.keeping.save_turn(conversation, conversation[chosen])
+            await self._screen.store.save_turn(conversation, conversation[chosen])
         if conversation is self._conversation:
             await self._transcript.add(conversation[chosen])
             self._transcript.follow()
@@ -368,7 +368,7 @@ class Choosing:
         return self._screen.conversation
 
     def _model(self) -> LocalModel:
-        model = self._screen.in_use.model
+        model = self._screen.current_model.model
         assert model is not None
         return model
 

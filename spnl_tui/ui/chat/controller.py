@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.chat.recording import Recording
 from spnl_tui.chat.session import LiveConversations
-from spnl_tui.chat.titles import Naming
-from spnl_tui.chat.tokens import Meters
+from spnl_tui.chat.titles import TitleWriter
+from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.settings import Settings
@@ -20,7 +20,7 @@ from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
     from spnl_tui.chat.reply import ReplyRun, ReplySoFar
-    from spnl_tui.chat.request import Asking, Variation
+    from spnl_tui.chat.request import ReplyRequest, Variation
     from spnl_tui.chat.status import Activity
     from spnl_tui.conversations.memory import Memory
     from spnl_tui.models.local import LocalModel
@@ -35,7 +35,7 @@ class Answering:
         self,
         screen: MainScreen,
         live: LiveConversations,
-        meters: Meters,
+        meters: TokenMeters,
         services: Services,
         settings: Settings,
     ) -> None:
@@ -45,7 +45,7 @@ class Answering:
         self._services = services
         self._settings = settings
         self._transcript = screen.chat.transcript
-        self.naming = Naming(screen, services.engine) if settings.chat.automatic_titles else None
+        self.naming = TitleWriter(screen, services.engine) if settings.chat.automatic_titles else None
 
     @property
     def run(self) -> ReplyRun | None:
@@ -64,14 +64,16 @@ class Answering:
     def reply(self, conversation: Conversation, turn: Turn, variation: Variation | None = None) -> None:
         """Have this turn filled by the model, which goes on with what it holds already."""
         from spnl_tui.chat.reply import ReplyRun
-        from spnl_tui.chat.request import Asking
+        from spnl_tui.chat.request import ReplyRequest
 
-        model = (variation and variation.model) or self._screen.in_use.model
+        model = (variation and variation.model) or self._screen.current_model.model
         assert model is not None
         if self.naming is not None:
             self.naming.leave()
         meter = self._meters.of(model)
-        asking = Asking(self._services.engine, meter, self._settings, model, conversation, turn, variation)
+        asking = ReplyRequest(
+            self._services.engine, meter, self._settings, model, conversation, turn, variation
+        )
         run = ReplyRun(self.activity_for(model), self._services.clock)
         self.begin(conversation, turn.id, run)
         start(self._screen, "reply", self._reply, conversation, turn, asking, run)
@@ -124,13 +126,13 @@ class Answering:
                 other.learn(context_length=length, context_used=prompt or other.activity.context_used)
         if self._live.is_seen(conversation) and not each.runs:
             self._screen.activity = self._at_rest(conversation, run.activity)
-            self._screen.in_use.take_up_chosen()
+            self._screen.current_model.take_up_chosen()
         self.show_activity(conversation)
         self._screen.refresh_bindings()
 
     def _at_rest(self, conversation: Conversation, activity: Activity) -> Activity:
         """The same, and of the model in use, where another one was asked."""
-        model = self._screen.in_use.model
+        model = self._screen.current_model.model
         if model is None or activity.model == plain(model.name):
             return activity
         last = next(reversed(conversation.path()), None)
@@ -156,9 +158,11 @@ class Answering:
             self._screen.activity = run.activity
 
     def _widget(self, turn_id: str) -> Reply | None:
-        return self._screen.choosing.widget(turn_id) or self._transcript.reply(turn_id)
+        return self._screen.candidates.widget(turn_id) or self._transcript.reply(turn_id)
 
-    async def _reply(self, conversation: Conversation, turn: Turn, asking: Asking, run: ReplyRun) -> None:
+    async def _reply(
+        self, conversation: Conversation, turn: Turn, asking: ReplyRequest, run: ReplyRun
+    ) -> None:
         """Have this turn filled. The one streaming path, whatever asked for the reply."""
         recording = Recording(self._screen)
 
@@ -170,7 +174,7 @@ class Answering:
             if self._live.is_seen(conversation):
                 if (widget := self._widget(turn.id)) is not None:
                     await widget.show(now)
-                self._screen.choosing.progressed(now, activity)
+                self._screen.candidates.progressed(now, activity)
 
         def remember(memory: Memory) -> None:
             if self._live.is_seen(conversation):
@@ -187,9 +191,9 @@ class Answering:
             self._screen.post_message(messages.ReplyBegan(asking.prompt.text if asking.prompt else ""))
             if asking.prompt is not None:
                 # What the user wrote is kept, whatever becomes of the reply.
-                await self._screen.keeping.save_turn(conversation, asking.prompt)
-                await self._screen.talks.refresh()
-            recording = await self._screen.keeping.record(conversation, turn.id)
+                await self._screen.store.save_turn(conversation, asking.prompt)
+                await self._screen.conversations.refresh()
+            recording = await self._screen.store.record(conversation, turn.id)
             async with aclosing(asking.events(remember, may_forget)) as events:
                 try:
                     await run.run(events, draw)
@@ -217,7 +221,7 @@ class Answering:
         if self._live.is_seen(conversation):
             if (widget := self._widget(done.id)) is not None:
                 await widget.finish(done)
-            self._screen.choosing.progressed(done)
+            self._screen.candidates.progressed(done)
         elif conversation.id not in self._live.replying:
             title = "A reply has failed" if done.finish_reason == "failed" else "A reply is complete"
             self._screen.notify(first_line(conversation.title, 60), title=title, markup=False)

@@ -20,7 +20,7 @@ _MOUNTED_SINGLY = 12
 """A branch of more turns is shown from its end, as a conversation is that is opened."""
 
 
-class Showing:
+class ConversationView:
     """Shows a conversation, or another branch of it, in place of the one before."""
 
     def __init__(self, screen: MainScreen, settings: Settings) -> None:
@@ -37,7 +37,7 @@ class Showing:
         """Show the conversation whose id begins so, or the last one, and go to this turn of it."""
         if id != self.conversation.id or not len(self.conversation):
             try:
-                conversation = await self._screen.talks.load(id)
+                conversation = await self._screen.conversations.load(id)
             except SpnlError as error:
                 tell(self._screen, error)
                 return
@@ -49,7 +49,7 @@ class Showing:
             conversation.select(turn)
             await self.show(conversation)
             # A jump waits for layouts, which wait for whoever is asking for this.
-            start(self._screen, "turn", self._screen.branches.jump, turn)
+            start(self._screen, "turn", self._screen.turns.jump, turn)
         elif conversation is not self.conversation:
             await self.show(conversation)
 
@@ -67,15 +67,15 @@ class Showing:
             screen.notify(first_line(self.conversation.title, 60), title=title, markup=False)
             screen.activity = replace(screen.activity, state="idle", stage="")
         self.conversation = conversation
-        screen.branches.forget()
-        screen.finding.forget()
+        screen.turns.forget()
+        screen.finder.forget()
         path = conversation.path()
         self.show_title()
         self._transcript.remember_from(*memory_of(path))
-        await self._transcript.show(screen.choosing.above(path))
-        await screen.choosing.shown()
+        await self._transcript.show(screen.candidates.above(path))
+        await screen.candidates.shown()
         screen.chat.show_welcome(not path)
-        if (model := screen.in_use.model) is not None:
+        if (model := screen.current_model.model) is not None:
             if not screen.replying:
                 conversation.model = model.name
                 screen.activity = replace(screen.activity, model=plain(model.name))
@@ -85,7 +85,7 @@ class Showing:
         await screen.sending.shown()
         screen.reading_ahead.look()
         screen.refresh_bindings()
-        await screen.talks.refresh()
+        await screen.conversations.refresh()
 
     async def show_branch(self, before: str, turn_id: str) -> None:
         """Show the active branch from this turn on, where its sibling `before` was shown."""

@@ -16,7 +16,7 @@ _SURE_BYTES = 74_000
 """xterm takes no more from a program (OSC 52), and others are no more generous."""
 
 
-class Copying:
+class CopyController:
     """The actions `copy('…')`. They are for the turn under the cursor, or else for the last reply."""
 
     def __init__(self, screen: MainScreen, set_clipboard: Callable[[str], Awaitable[bool]] | None) -> None:
@@ -72,7 +72,7 @@ class Copying:
         await self._copy(to_markdown(self._screen.conversation), "The conversation")
 
     def _target(self) -> Turn | None:
-        return self._screen.branches.under_cursor() or self._screen.last_reply.turn()
+        return self._screen.turns.under_cursor() or self._screen.last_reply.turn()
 
     async def _copy(self, text: str, what: str) -> None:
         # It may be pasted into a terminal.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 
-class Finding:
+class FindController:
     """The actions `find('…')`: turns of the active branch that have the words, from the last one upwards."""
 
     def __init__(self, screen: MainScreen) -> None:
@@ -67,7 +67,7 @@ class Finding:
             place = len(hits) - 1 if by < 0 else 0
         self._at = hits[place]
         self._bar.tell(f"turn {place + 1:,} of {len(hits):,}")
-        await self._screen.branches.jump(self._at)
+        await self._screen.turns.jump(self._at)
         self._transcript.reveal_found(self._at)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 
-class LastReply:
+class LastReplyController:
     """The actions `reply('…')`."""
 
     def __init__(self, screen: MainScreen) -> None:
@@ -45,24 +45,24 @@ class LastReply:
 
     def stop(self) -> None:
         """Stop it and keep what has come."""
-        if not self._screen.choosing.stop() and (run := self._screen.answering.run) is not None:
+        if not self._screen.candidates.stop() and (run := self._screen.answering.run) is not None:
             run.stop()
 
     async def regenerate(self) -> None:
         """Reply to the last prompt once more; the reply before stays in the conversation's tree."""
         screen, last = self._screen, self.turn()
-        if last is None or screen.replying or screen.in_use.model is None:
+        if last is None or screen.replying or screen.current_model.model is None:
             return
         conversation = screen.conversation
         with screen.sending.accepting(conversation):
-            await screen.choosing.close()
+            await screen.candidates.close()
             await screen.chat.transcript.remove_from(last.id)
             screen.answering.reply(conversation, conversation.regenerate(last.id))
 
     def toggle_thinking(self) -> None:
         """Fold or unfold its thinking, and the summary of what the model does not see."""
         transcript, last = self._screen.chat.transcript, self.turn()
-        chosen = self._screen.choosing.widget(last.id) if last is not None else None
+        chosen = self._screen.candidates.widget(last.id) if last is not None else None
         if (reply := chosen or transcript.last_reply()) is not None:
             reply.toggle_thinking()
         transcript.toggle_summary()

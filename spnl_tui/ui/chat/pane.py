@@ -16,7 +16,7 @@ from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.chat.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.chat.welcome import Welcome
-from spnl_tui.ui.conversations.list import TalksList
+from spnl_tui.ui.conversations.list import ConversationList
 
 if TYPE_CHECKING:
     from spnl_tui.ui.chat.find_bar import FindBar
@@ -32,7 +32,7 @@ class ChatPane(Horizontal):
     def __init__(self, settings: ChatSettings, now: Callable[[], float], *, id: str) -> None:
         """`now` gives the time of the day, as Unix seconds."""
         super().__init__(id=id)
-        self.talks_list = TalksList(id="talks", now=now)
+        self.conversation_list = ConversationList(id="talks", now=now)
         self.welcome = Welcome()
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self._completions = Completions()
@@ -40,7 +40,7 @@ class ChatPane(Horizontal):
         self.prompt = Prompt(self._completions)
 
     def compose(self) -> ComposeResult:
-        yield self.talks_list
+        yield self.conversation_list
         with Vertical(id="conversation"):
             with Vertical(id="welcome-box"):
                 yield self.welcome

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.main_screen import MainScreen
 
 
-class Prompting:
+class PromptController:
     """Does what is typed as a command, and makes whole what is typed as text."""
 
     def __init__(self, screen: MainScreen) -> None:
@@ -68,10 +68,10 @@ class Prompting:
             if can_do(command, self._screen, *arguments):
                 if command.id == "chat.new":
                     # Not by way of the screen's queue, where what was typed ahead may be before it.
-                    await self._screen.showing.begin_anew()
+                    await self._screen.conversation_view.begin_anew()
                 else:
                     await do(command, self._screen, *arguments)
-            elif not self._screen.in_use.looked:
+            elif not self._screen.current_model.looked:
                 await self._screen.sending.queue(message, typed_in)
             else:
                 self._prompt.give_back(message.text)

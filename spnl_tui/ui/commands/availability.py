@@ -72,15 +72,15 @@ def why_not(command: Command, screen: MainScreen) -> str:
 
     if action in CHAT_ACTIONS and screen.panes.seen != "chat":
         return f"It is for the conversation: {key('view.chat')} shows it."
-    if action in TURN_ACTIONS and screen.chat.talks_list.has_focus:
+    if action in TURN_ACTIONS and screen.chat.conversation_list.has_focus:
         return f"It is not for the list: {key('talks.leave')} leaves that."
     if action == "show":
         return "It is shown already."
-    if command.id in _OF_THE_MODEL and screen.in_use.model is None:
-        return screen.in_use.why_none
+    if command.id in _OF_THE_MODEL and screen.current_model.model is None:
+        return screen.current_model.why_none
     if command.id in _NOT_BESIDE_A_REPLY and screen.replying:
         return f"A reply is being made: {key('chat.stop')} stops it."
-    if command.id in _OF_OTHERS or (command.place == "talks" and not screen.keeping.keeps):
+    if command.id in _OF_OTHERS or (command.place == "talks" and not screen.store.keeps):
         return "Conversations are not kept."
     if not len(screen.conversation) and action in CHAT_ACTIONS and command.id not in _OF_A_BLANK:
         return "Nothing has been said yet."
@@ -88,7 +88,7 @@ def why_not(command: Command, screen: MainScreen) -> str:
     return reason.replace("{turn.up}", key("turn.up"))
 
 
-class InVain:
+class UnavailableReason:
     """Tells why a key has done nothing, in a toast that takes the place of the one before."""
 
     def __init__(self, screen: MainScreen) -> None:
@@ -99,7 +99,7 @@ class InVain:
         """Nothing was done for this key. One that is no command's, and Esc, are silent."""
         screen = self._screen
         places: tuple[Place, ...] = ("screen", "app")
-        if screen.chat.talks_list.has_focus:
+        if screen.chat.conversation_list.has_focus:
             places = ("talks", *places)
         elif screen.panes.seen in ("models", "pulls"):
             places = ("models" if screen.panes.seen == "models" else "pulls", *places)

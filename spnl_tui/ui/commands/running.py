@@ -32,7 +32,7 @@ class Doing:
 
         A conversation in which it asks for a reply counts as replying from now on.
         """
-        screen, typed = self._screen, self._screen.prompting.typed
+        screen, typed = self._screen, self._screen.prompts.typed
 
         async def work() -> None:
             try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spnl_tui.chat.persona import Personas
+from spnl_tui.chat.persona import PersonaController
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import StoreError
 from spnl_tui.settings import Settings
@@ -28,7 +28,7 @@ _PAGE = 50
 _TITLE_LENGTH = 500
 
 
-class Talks:
+class ConversationsController:
     """The actions `talk('…')`.
 
     They are for the conversation that is highlighted in the list while one is in the list, and else for the
@@ -37,11 +37,11 @@ class Talks:
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
         self._screen = screen
-        self._keeping = screen.keeping
-        self._list = screen.chat.talks_list
+        self._store = screen.store
+        self._list = screen.chat.conversation_list
         self._next: Cursor | None = None
         self._archived = False
-        self._personas = Personas(screen, services, settings)
+        self._personas = PersonaController(screen, services, settings)
         self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
         self._actions: dict[str, Callable[..., Awaitable[None]]] = {
             "list": self.toggle_list,
@@ -70,7 +70,7 @@ class Talks:
         """Whether it makes sense now."""
         match what:
             case "list" | "last" | "search" | "leave":
-                return self._keeping.keeps
+                return self._store.keeps
             case "undo":
                 return bool(self._undo)
             case "archived":
@@ -80,7 +80,7 @@ class Talks:
             case "persona":
                 return True
             case "rename" | "pin" | "tags" | "archive" | "delete":
-                return self._keeping.keeps and self._target() != ""
+                return self._store.keeps and self._target() != ""
             case _:
                 return len(self._screen.conversation) > 0
 
@@ -119,7 +119,7 @@ class Talks:
         from spnl_tui.conversations.rows import ListFilter
 
         count = max(_PAGE, len(self._list.items))
-        page = await self._keeping.page(ListFilter(archived=self._archived), limit=count)
+        page = await self._store.page(ListFilter(archived=self._archived), limit=count)
         if page is None:
             return
         self._next = page.next
@@ -137,7 +137,7 @@ class Talks:
             return
         from spnl_tui.conversations.rows import ListFilter
 
-        page = await self._keeping.page(ListFilter(archived=self._archived), after=after, limit=_PAGE)
+        page = await self._store.page(ListFilter(archived=self._archived), after=after, limit=_PAGE)
         if page is None:
             self._next = after
             return
@@ -152,7 +152,7 @@ class Talks:
         Raises:
             StoreError: there is no such conversation, or several.
         """
-        if (store := await self._keeping.store()) is None:
+        if (store := await self._store.open()) is None:
             return None
         found = await store.find(id)
         if id and len(found) != 1:
@@ -173,7 +173,7 @@ class Talks:
 
     async def open_last(self) -> None:
         """Open the conversation that was used last, other than this one."""
-        if (store := await self._keeping.store()) is not None:
+        if (store := await self._store.open()) is not None:
             others = [id for id in await store.find() if id != self._screen.conversation.id]
             if others:
                 self._screen.post_message(messages.ConversationRequested(others[0]))
@@ -184,7 +184,7 @@ class Talks:
         """Search in everything that was said, for these words at first, and go to what is chosen."""
         from spnl_tui.ui.conversations.search_screen import SearchScreen
 
-        if (store := await self._keeping.store()) is None:
+        if (store := await self._store.open()) is None:
             return
         search = SearchScreen(store, self._screen.now, words)
         if (hit := await self._screen.app.push_screen_wait(search)) is not None:
@@ -201,7 +201,7 @@ class Talks:
 
     async def _load_target(self) -> Conversation:
         current = self._screen.conversation
-        store = await self._keeping.store()
+        store = await self._store.open()
         assert store is not None
         if self._target() == current.id:
             return current
@@ -215,17 +215,17 @@ class Talks:
         chosen: str | None = first_line(title, _TITLE_LENGTH)
         if not chosen:
             chosen = await self._screen.app.push_screen_wait(TextScreen("Title", conversation.title))
-        store = await self._keeping.store()
+        store = await self._store.open()
         if chosen is None or store is None:
             return
         await store.rename(conversation.id, chosen)
         conversation.title, conversation.title_is_automatic = chosen, False
-        self._screen.showing.show_title()
+        self._screen.conversation_view.show_title()
         await self.refresh()
 
     async def pin(self) -> None:
         """Keep the conversation at the top of the list, or no longer."""
-        conversation, store = await self._load_target(), await self._keeping.store()
+        conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
             conversation.pinned = not conversation.pinned
             await store.set_pinned(conversation.id, conversation.pinned)
@@ -236,7 +236,7 @@ class Talks:
         """Ask for the tags of the conversation."""
         from spnl_tui.ui.dialogs.text_screen import TextScreen
 
-        conversation, store = await self._load_target(), await self._keeping.store()
+        conversation, store = await self._load_target(), await self._store.open()
         question = TextScreen("Tags, with commas between", ", ".join(conversation.tags), may_be_empty=True)
         typed = await self._screen.app.push_screen_wait(question)
         if typed is None or store is None:
@@ -248,7 +248,7 @@ class Talks:
 
     async def archive(self) -> None:
         """Take the conversation out of the list, or back."""
-        conversation, store = await self._load_target(), await self._keeping.store()
+        conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
             conversation.archived = not conversation.archived
             await store.set_archived(conversation.id, conversation.archived)
@@ -257,7 +257,7 @@ class Talks:
 
     async def delete(self) -> None:
         """Delete the conversation; until the program ends, that can be undone."""
-        conversation, store = await self._load_target(), await self._keeping.store()
+        conversation, store = await self._load_target(), await self._store.open()
         if store is None:
             return
         seen = conversation is self._screen.conversation

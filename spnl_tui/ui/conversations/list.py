@@ -23,7 +23,7 @@ _AHEAD = 10
 """More are asked for when so few are left below the highlighted one."""
 
 
-class TalksList(OptionList):
+class ConversationList(OptionList):
     """Titles and times, the pinned first. It shows what it is given, and says when it wants more."""
 
     BINDINGS = bindings("talks")

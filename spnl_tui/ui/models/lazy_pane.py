@@ -23,7 +23,7 @@ _AHEAD_S = 2.0
 """So long after the start the pane is made, unless it was wanted before."""
 
 
-class MakingModels:
+class LazyModelsPane:
     """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:

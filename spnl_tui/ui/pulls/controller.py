@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.pulls.quit_screen import QuitScreen
 
 
-class Downloading:
+class PullsController:
     """The queue of pulls as the screen sees it. Without one there is nothing to see, and nothing fails."""
 
     def __init__(
