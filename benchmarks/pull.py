@@ -74,12 +74,12 @@ def child(endpoint: str, cache: Path) -> None:
     import httpx2
     import psutil
 
-    from spnl_tui.hub.access import HubAccess
+    from spnl_tui.hub.access import HubAccess, open_session
     from spnl_tui.hub.pull import PullRequest
     from spnl_tui.hub.pull import pull as pull_files
 
     hub = HubAccess(endpoint, False)
-    hub.api()
+    open_session()
     hub.headers()
     assert httpx2
     process = psutil.Process()

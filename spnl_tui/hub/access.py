@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
 
 from spnl_tui.errors import HubError
+from spnl_tui.hub.failures import foreign_errors, setup_error
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    import httpx2
 
 
 _NAME = "spnl-chat"
+MAX_ANSWER_BYTES = 64 << 20
+"""How much of an answer of the API is read. The largest real ones, of 10,000 files, take 4 MB."""
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def _version() -> str:
@@ -62,18 +69,6 @@ class HubAccess:
 
         return get_token()
 
-    def api(self) -> HfApi:
-        """The hub's API. Importing it takes 0.2 s the first time.
-
-        Raises:
-            HubError: HF_ENDPOINT is no address.
-        """
-        address = self.address
-        from huggingface_hub import HfApi
-
-        token = self.find_token() or False
-        return HfApi(endpoint=address, token=token, library_name=_NAME, library_version=_version())
-
     def headers(self) -> dict[str, str]:
         """What to send with each request for a file."""
         from huggingface_hub.utils import build_hf_headers
@@ -97,7 +92,7 @@ def check_endpoint() -> None:
     endpoint = os.environ.get("HF_ENDPOINT", "").strip()
     try:
         parts = urlsplit(endpoint)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if endpoint and not good:
@@ -131,50 +126,94 @@ class RemoteRevision:
     files: Mapping[str, RemoteFile]
 
 
-def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -> RemoteRevision:
-    """What the repository holds at this branch, tag or commit. Blocks: for threads.
+class BadStatus(Exception):
+    """The hub answered with an error status."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.headers = headers
+
+
+def open_session() -> httpx2.Client:
+    """Return huggingface_hub's session, which threads may share.
 
     Raises:
-        huggingface_hub.errors.HfHubHTTPError, httpx2.TransportError: as huggingface_hub does.
-        HubError: the answer lacks sizes or hashes.
+        HubError: the proxy or the certificates of this machine are set up wrongly.
+        OfflineModeIsEnabled: as huggingface_hub does.
     """
-    info = hub.api().model_info(repo, revision=revision, files_metadata=True, timeout=timeout)
+    from huggingface_hub import get_session
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    try:
+        return get_session()
+    except OfflineModeIsEnabled:
+        raise
+    except foreign_errors(OSError, ImportError) as error:
+        raise setup_error(error) from None  # the cause may hold a password
+
+
+def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -> RemoteRevision:
+    """Return what the repository holds at this branch, tag or commit. Blocks: for threads.
+
+    Raises:
+        BadStatus: the hub answered with an error status.
+        HubError: the answer lacks sizes or hashes, or no request can be sent.
+        Exception: one of `foreign_errors`.
+    """
+    from huggingface_hub.utils import validate_repo_id
+
+    path = f"{hub.address}/api/models/{repo}/revision/{quote(revision, safe='')}"
+    data = _get_json(path, hub, {"blobs": "true"}, timeout)
+    name, commit, siblings = data["id"], data.get("sha"), data.get("siblings") or []
+    validate_repo_id(name)
     files = {}
-    for sibling in info.siblings or ():
-        etag = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-        if sibling.size is not None and etag is not None:
-            files[sibling.rfilename] = RemoteFile(
-                sibling.rfilename, sibling.size, etag, sibling.lfs is not None
-            )
-    if info.sha is None or (info.siblings and not files):
+    for sibling in siblings:
+        lfs = sibling.get("lfs") or {}
+        size, etag = lfs.get("size", sibling.get("size")), lfs.get("sha256") or sibling.get("blobId")
+        # The hash becomes the name of a file in the cache.
+        if isinstance(size, int) and 0 <= size < 1 << 60 and isinstance(etag, str) and _HASH.fullmatch(etag):
+            file = RemoteFile(str(sibling["rfilename"]), size, etag, bool(lfs))
+            files[file.path] = file
+    if not isinstance(commit, str) or not _HASH.fullmatch(commit) or (siblings and not files):
         raise HubError(
-            f"{repo} cannot be pulled from here",
-            "The hub tells neither the sizes nor the hashes of its files, so nothing could be verified.",
+            f"{name} cannot be pulled from here",
+            "The hub gives neither the sizes nor the hashes of its files, so nothing could be verified.",
             "Unset HF_ENDPOINT, or use a mirror that answers like huggingface.co.",
         )
-    return RemoteRevision(info.id, info.sha, files)
+    return RemoteRevision(name, commit, files)
 
 
 def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
-    """Names of repositories that may have been meant by one that is not there; empty if the hub does not say.
+    """Return names that may have been meant by one that does not exist; empty if the hub gives none.
 
-    Blocks: for threads. `HfApi.list_models` would retry for 23 s and knows no timeout.
+    Blocks: for threads.
     """
-    import httpx2
-    from huggingface_hub import get_session
-
     owner, _, name = repo.rpartition("/")
     for question in ({"author": owner}, {"search": name}):
         try:
-            answer = get_session().get(
-                f"{hub.address}/api/models",
-                params={**question, "limit": "100"},
-                headers=hub.headers(),
-                timeout=timeout,
-            )
-            names = [str(model["id"]) for model in answer.json()]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
-            return []  # the hint is a kindness; the error that it belongs to is told in any case
+            found = _get_json(f"{hub.address}/api/models", hub, {**question, "limit": "100"}, timeout)
+            names = [str(model["id"]) for model in found]
+        except foreign_errors(BadStatus, HubError):
+            return []  # only the hint is lost; the error that it belongs to is reported in any case
         if names:
             return names
     return []
+
+
+def _get_json(address: str, hub: HubAccess, params: Mapping[str, str], timeout: float) -> Any:
+    """Return a JSON answer. `HfApi` would retry for 23 s, and reads answers of any length."""
+    import httpx2
+
+    body = bytearray()
+    until = time.monotonic() + 6 * timeout
+    with open_session().stream(
+        "GET", address, params=params, headers=hub.headers(), timeout=timeout, follow_redirects=True
+    ) as response:
+        if response.status_code >= 400:
+            raise BadStatus(response.status_code, response.headers)
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES or time.monotonic() > until:
+                raise httpx2.RemoteProtocolError("the answer does not end")
+    return json.loads(body)

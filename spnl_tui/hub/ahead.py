@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from spnl_tui.errors import HubError
+from spnl_tui.hub.failures import client_errors
 from spnl_tui.hub.pacing import PullOptions, RateLimit, Stopped
 from spnl_tui.hub.source import Source, TryAgain
 
@@ -184,13 +185,11 @@ class Ahead:
         Whatever goes wrong here ends it. If it is more than bad luck, the part's own connection meets it too,
         and says so.
         """
-        import httpx2
-
         try:
             while self._is_wanted():
                 if not self.fetch_further():
                     self.wait(0.5)
-        except (httpx2.TransportError, TryAgain, HubError, OSError, Stopped):
+        except client_errors(TryAgain, HubError, OSError, Stopped):
             with self._changed:
                 self._running -= 1
                 self._allowed = max(0, self._allowed - 1)

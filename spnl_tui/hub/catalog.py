@@ -23,6 +23,8 @@ SORTS: Mapping[Sort, str] = {
     "updated": "lastModified",
 }
 PAGE = 30
+_LONGEST_SEARCH = 500
+"""Characters. Names on the hub have at most 96; an address has room for some thousands."""
 _WANTED = (
     "downloads", "likes", "lastModified", "gated", "private", "tags", "pipeline_tag", "gguf", "safetensors",
 )  # fmt: skip
@@ -123,6 +125,12 @@ class Catalog:
         limit: int = PAGE,
     ) -> SearchPage:
         """Repositories whose name holds the text, best first. `page` is the `next` of the page before."""
+        if len(text) > _LONGEST_SEARCH:
+            raise HubError(
+                "The search text is too long",
+                f"It has {len(text):,} characters; {_LONGEST_SEARCH} are the most.",
+                "Search for a part of the model's name.",
+            )
         if page is not None:
             answer = await self._client.get_json(page)
         else:

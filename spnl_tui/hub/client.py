@@ -8,6 +8,7 @@ some have no time limit. A request here ends when its task is cancelled, so a st
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.access import MAX_ANSWER_BYTES, HubAccess
+from spnl_tui.hub.failures import foreign_errors, redirect_loop, setup_error
 from spnl_tui.hub.refusals import redact, refusal, retry_after
 from spnl_tui.models.facts import clean
 
@@ -64,14 +66,20 @@ class HubClient:
         """The answer to GET `path` (`/api/…`, or the `next` of an answer).
 
         Raises:
-            HubError: refused, failed, silent or unreachable; its subclass tells which.
+            HubError: refused, failed, silent or unreachable.
         """
+        received = bytearray()
         with self._errors():
             session, endpoint, headers = await self._open()
             async with asyncio.timeout(self._timeout):
-                response = await session.get(endpoint + path, params=params and dict(params), headers=headers)
-                _check(response, self._hub, path)
-                return Answer(response.json(), _next_page(response, endpoint))
+                given = params and dict(params)
+                async with session.stream("GET", endpoint + path, params=given, headers=headers) as response:
+                    _check(response, self._hub, path)
+                    async for chunk in response.aiter_bytes():
+                        received += chunk
+                        if len(received) > MAX_ANSWER_BYTES:
+                            raise ValueError("it does not end")
+                return Answer(json.loads(received), _next_page(response, endpoint))
 
     async def get_range(self, repository: str, revision: str, file: str, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of a file, fewer only where the file ends.
@@ -88,8 +96,6 @@ class HubClient:
                 async with session.stream("GET", endpoint + path, headers=headers) as response:
                     if response.status_code == 416:
                         return b""
-                    if response.status_code >= 400:
-                        await response.aread()
                     _check(response, self._hub, path)
                     # A server that ignores ranges sends the file from its beginning: take what is needed.
                     skip = start if response.status_code == 200 else 0
@@ -119,10 +125,16 @@ class HubClient:
         # In a thread: the imports and the certificates take a tenth of a second.
         address = self._hub.address
         from huggingface_hub import get_async_session
+        from huggingface_hub.errors import OfflineModeIsEnabled
 
         with suppress(ImportError):  # else imported at the first request, while no key is answered
             import_module("anyio._backends._asyncio")
-        session = get_async_session()
+        try:
+            session = get_async_session()
+        except OfflineModeIsEnabled:
+            raise
+        except foreign_errors(OSError, ImportError) as error:
+            raise setup_error(error) from None  # the cause may hold a password
         session.timeout = self._timeout
         return session, address
 
@@ -194,7 +206,9 @@ def _understood(error: Exception, timeout: float) -> HubError | None:
     why = clean(redact(str(error)), 200).rstrip(".") or type(error).__name__
     if isinstance(error, (httpx2.TransportError, OSError)):
         return HubError("Hugging Face cannot be reached", f"{why}.", f"Check the network. {_ON_THIS_MACHINE}")
-    if isinstance(error, (httpx2.HTTPError, ValueError)):
+    if isinstance(error, httpx2.TooManyRedirects):
+        return redirect_loop()
+    if isinstance(error, foreign_errors()):
         return HubError("The hub's answer makes no sense", f"{why}.", "Try again later.")
     return None
 

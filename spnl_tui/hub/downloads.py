@@ -288,9 +288,6 @@ class Downloads:
             finished = await pull.wait()
         except SpnlError as why:
             error = why
-        except Exception as why:
-            _log.exception("a pull failed in an unforeseen way")
-            error = PullError("The pull failed in an unforeseen way", f"{why!r}", "The log has the details.")
         if entry.pull is not pull:
             return  # paused, cancelled or begun anew: what this one came to does not matter
         entry.look()

@@ -17,8 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, neighbours, read_revision
+from spnl_tui.hub.access import (
+    BadStatus,
+    HubAccess,
+    RemoteFile,
+    RemoteRevision,
+    neighbours,
+    read_revision,
+)
 from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.failures import foreign_errors, unforeseen, why_again
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import (
     PullEvent,
@@ -29,7 +37,6 @@ from spnl_tui.hub.progress import (
     Stage,
 )
 from spnl_tui.hub.refusals import refusal, retry_after, with_nearest
-from spnl_tui.hub.source import in_words
 from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error
 
 __all__ = [
@@ -92,7 +99,7 @@ class Pull:
         self._notes: deque[str] = deque()
         self._trouble = ""
         self._result: PullFinished | None = None
-        self._error: Exception | None = None
+        self._error: SpnlError | None = None
         self._listeners: list[Callable[[], None]] = []
 
     # ── for the owner ────────────────────────────────────────────────────────────────────────────
@@ -177,8 +184,10 @@ class Pull:
             self._result = self._pull()
         except Stopped:
             pass
-        except Exception as error:  # handed to whoever waits, bugs included
+        except SpnlError as error:
             self._error = error
+        except Exception as error:  # a last resort: a fault of ours must not end the program
+            self._error = unforeseen(error)
         finally:
             self._over.set()
             for tell in self._listeners:
@@ -257,38 +266,36 @@ class Pull:
 
     def _read_revision(self) -> RemoteRevision:
         """Ask the hub what to pull, until it answers."""
-        import httpx2
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+        from huggingface_hub.utils import validate_repo_id
 
         request, timeout = self.request, self._options.connect_s
+        try:
+            validate_repo_id(request.repo)
+        except HFValidationError as error:
+            raise HubError(
+                f"{request.repo} is not the name of a repository", "It must look like owner/name."
+            ) from error
         while True:
             wait_s = None
             try:
                 return read_revision(self._hub, request.repo, request.revision, timeout=timeout)
-            except HFValidationError as error:
-                raise HubError(
-                    f"{request.repo} is no repository name", "It must look like owner/name."
-                ) from error
             except OfflineModeIsEnabled as error:
                 raise HubError(
                     "Pulls are switched off",
                     "HF_HUB_OFFLINE tells huggingface_hub not to use the network.",
                     "Unset HF_HUB_OFFLINE to pull.",
                 ) from error
-            except HfHubHTTPError as error:
-                answer = error.response
-                final = refusal(answer.status_code, answer.headers, request.repo, request.revision)
+            except BadStatus as answer:
+                final = refusal(answer.status, answer.headers, request.repo, request.revision)
                 if final is not None:
                     if answer.headers.get("X-Error-Code") == "RepoNotFound":
                         names = neighbours(self._hub, request.repo, timeout=timeout)
                         final = with_nearest(final, request.repo, names)
-                    raise final from error
-                why, wait_s = f"the hub answered {answer.status_code}", retry_after(answer.headers)
-            except httpx2.TransportError as error:
-                why = in_words(error, timeout)
-            except (ValueError, KeyError, TypeError):
-                # A network that wants a login answers everything with a page of its own.
-                why = "the answer is not the hub's"
+                    raise final from answer
+                why, wait_s = f"the hub answered {answer.status}", retry_after(answer.headers)
+            except foreign_errors() as error:
+                why = why_again(error, timeout)
             self._trouble = why
             self._backoff.wait(why, wait_s)
             self._trouble = ""

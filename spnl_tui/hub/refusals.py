@@ -13,6 +13,7 @@ from spnl_tui.errors import HubError
 from spnl_tui.models.facts import clean
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9_]{4,}")
+_LONGEST_WAIT_S = 86_400.0
 _PAGES = "https://huggingface.co"
 """Where licences are accepted: a mirror knows no accounts."""
 
@@ -89,19 +90,24 @@ def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How many seconds the server asks to wait: from Retry-After (seconds or a date), or the hub's own
-    RateLimit header (`"api";r=0;t=55`)."""
+    """Return how many seconds the server asks to wait; None if it does not ask in a known way.
+
+    It says so in Retry-After (seconds or a date), or in the hub's own RateLimit header (`"api";r=0;t=55`).
+    """
     from email.utils import parsedate_to_datetime
 
     from huggingface_hub.utils import parse_ratelimit_headers
 
     value = headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    if value:
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            return None
-    limit = parse_ratelimit_headers(headers)
-    return float(limit.reset_in_seconds) if limit and limit.remaining == 0 else None
+    try:
+        if value.isdecimal():
+            return min(float(value), _LONGEST_WAIT_S)
+        if value:
+            wait_s = parsedate_to_datetime(value).timestamp() - time.time()
+            return min(max(0.0, wait_s), _LONGEST_WAIT_S)
+        limit = parse_ratelimit_headers(headers)
+        if limit and limit.remaining == 0:
+            return min(float(limit.reset_in_seconds), _LONGEST_WAIT_S)
+    except (ValueError, ArithmeticError, OSError, TypeError):  # as dates and numbers of any size do
+        return None
+    return None

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from spnl_tui.errors import HubError
-from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, open_session
 from spnl_tui.hub.pacing import PullOptions, Stopped
 from spnl_tui.hub.refusals import refusal, retry_after
 
@@ -84,7 +83,7 @@ class Source:
             Stopped, httpx2.TransportError: as Body.blocks does.
         """
         import httpx2
-        from huggingface_hub import get_session, hf_hub_url
+        from huggingface_hub import hf_hub_url
 
         revision, options = self._revision, self._options
         # The link to the CDN is asked for anew each time, so it cannot have expired. Redirected to another
@@ -94,7 +93,7 @@ class Source:
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         timeout = httpx2.Timeout(options.connect_s, read=options.stall_s)
-        with get_session().stream(
+        with open_session().stream(
             "GET", url, headers=headers, timeout=timeout, follow_redirects=True
         ) as response:
             self._check(response, start)
@@ -130,28 +129,3 @@ class Source:
         if status in (401, 403, 404):
             raise TryAgain("the link had expired")
         raise TryAgain(f"the server answered {status}", retry_after(response.headers))
-
-
-def in_words(error: httpx2.TransportError, timeout: float) -> str:
-    """What became of a request that was given so many seconds, if trying again may help.
-
-    Raises:
-        HubError: it will not.
-    """
-    import httpx2
-
-    match error:
-        case httpx2.ReadTimeout():
-            return f"no bytes for {timeout:g} s"
-        case httpx2.ConnectError() | httpx2.ConnectTimeout():
-            return "no connection to the hub"
-        case httpx2.RemoteProtocolError():
-            return "the connection closed early"
-        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
-            raise HubError(
-                "The hub cannot be asked",
-                "The address of the hub or the token is malformed.",
-                "Check HF_ENDPOINT and HF_TOKEN.",
-            ) from None  # the cause may hold the token
-        case _:
-            return "the connection broke"

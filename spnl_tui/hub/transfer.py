@@ -20,11 +20,12 @@ from spnl_tui.errors import PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.ahead import Ahead, Stretch
 from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
+from spnl_tui.hub.failures import client_errors, why_again
 from spnl_tui.hub.flushing import Flusher
 from spnl_tui.hub.hashing import Hasher
 from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.progress import Stage
-from spnl_tui.hub.source import Source, TryAgain, in_words
+from spnl_tui.hub.source import Source, TryAgain
 from spnl_tui.text import in_bytes
 
 _READ_BLOCK = 1 << 20
@@ -228,8 +229,6 @@ class Transfer:
 
     def _fetch(self, part: FileIO) -> None:
         """Append what is missing, however many tries it takes."""
-        import httpx2
-
         self._backoff.progressed()
         while self.written < self.file.size:
             before = self.done
@@ -238,8 +237,8 @@ class Transfer:
                 continue
             except TryAgain as again:
                 trouble = again
-            except httpx2.TransportError as error:
-                trouble = TryAgain(in_words(error, self._options.stall_s))
+            except client_errors() as error:
+                trouble = TryAgain(why_again(error, self._options.stall_s))
             self._check_stop()
             if self.done > before:
                 self._backoff.progressed()

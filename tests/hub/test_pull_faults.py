@@ -328,7 +328,7 @@ async def test_a_dns_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_a_malformed_address_is_not_tried_again(cache: Path) -> None:
-    with pytest.raises(HubError, match="cannot be asked"):
+    with pytest.raises(HubError, match="cannot be sent"):
         await run_pull("gopher://127.0.0.1", cache, options=replace(QUICK, patience_s=None))
 
 

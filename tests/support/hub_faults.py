@@ -8,11 +8,12 @@ hub.faults.add("status", status=429, retry_after="1", where="hub", method="HEAD"
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 FaultKind = Literal[
-    "status",  # answer with `status`, and `retry_after` and `error_code` as headers
+    "status",  # answer with `status`, `body` and `headers` (and `retry_after` and `error_code` as headers)
     "hang_before_headers",  # accept the request, say nothing
     "hang_in_body",  # `after` bytes of the body, then silence
     "fin_in_body",  # `after` bytes, then the connection is closed properly
@@ -40,6 +41,8 @@ class Fault:
     status: int = 500
     error_code: str = ""
     retry_after: str | None = None
+    body: bytes = b"as arranged"
+    headers: Mapping[str, str] = field(default_factory=dict)
     rate: int = 1_000_000
     hits: int = 0
 

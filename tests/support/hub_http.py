@@ -79,9 +79,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.hang()
         elif fault and fault.kind == "status":
             headers = {"X-Error-Code": fault.error_code} if fault.error_code else {}
+            headers |= fault.headers
             if fault.retry_after is not None:
                 headers["Retry-After"] = fault.retry_after
-            self.reply(fault.status, b"as arranged", headers)
+            self.reply(fault.status, fault.body, headers)
         else:
             self.answer()
 

@@ -1,0 +1,99 @@
+"""What the HTTP client, a JSON reader or a URL parser raises on foreign input, reworded for the user."""
+
+from __future__ import annotations
+
+import logging
+
+from spnl_tui.errors import HubError, PullError
+from spnl_tui.hub.refusals import redact
+from spnl_tui.models.facts import clean
+
+_log = logging.getLogger(__name__)
+
+
+def client_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return every kind of exception that a request can raise and `more`.
+
+    httpx2 has three kinds beside its HTTPError.
+    """
+    import httpx2
+
+    return (
+        httpx2.HTTPError,
+        httpx2.InvalidURL,
+        httpx2.StreamError,
+        httpx2.CookieConflict,
+        UnicodeError,
+        *more,
+    )
+
+
+def foreign_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return every kind of exception that a request, or the reading of its JSON, can raise, and `more`.
+
+    JSON that nests too deeply is a RecursionError, a number that is too large an ArithmeticError. A value of
+    another type than promised is one of the last three.
+    """
+    return client_errors(
+        ValueError, RecursionError, ArithmeticError, LookupError, TypeError, AttributeError, *more
+    )
+
+
+def why_again(error: Exception, timeout: float) -> str:
+    """Return in a few words why a request failed, where trying again may help.
+
+    `timeout` is the seconds without a byte after which the request was given up.
+
+    Raises:
+        HubError: trying again will not help.
+    """
+    import httpx2
+
+    match error:
+        case httpx2.ReadTimeout():
+            return f"no bytes for {timeout:g} s"
+        case httpx2.ConnectError() | httpx2.ConnectTimeout():
+            return "no connection to the hub"
+        case httpx2.RemoteProtocolError():
+            return "the connection closed early"
+        case httpx2.TooManyRedirects():
+            raise redirect_loop() from None  # the cause holds addresses, which may be signed
+        case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError() | httpx2.InvalidURL():
+            raise HubError(
+                "The request cannot be sent",
+                "The address of the hub or the token is malformed.",
+                "Check HF_ENDPOINT and HF_TOKEN.",
+            ) from None  # the cause may hold the token
+        case httpx2.TransportError():
+            return "the connection broke"
+        case _:
+            # A network that wants a login answers everything with a page of its own.
+            return "the answer is not the hub's"
+
+
+def redirect_loop() -> HubError:
+    """Return the error for redirects that do not end."""
+    return HubError(
+        "The hub's redirects never end",
+        "Each answer sent the request on to another address, 20 times in a row.",
+        "Try again later. If HF_ENDPOINT names a mirror, unset it.",
+    )
+
+
+def setup_error(error: Exception) -> HubError:
+    """Return the error for a session that cannot be opened, before any request."""
+    why = clean(redact(str(error)), 200).rstrip(".") or type(error).__name__
+    return HubError(
+        "Requests cannot be sent",
+        f"The connection settings of this machine are wrong: {why}.",
+        "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE.",
+    )
+
+
+def unforeseen(error: Exception) -> PullError:
+    """Return the error for a fault of this program during a pull, and log its traceback."""
+    _log.error("a pull failed in an unforeseen way", exc_info=error)
+    why = clean(redact(repr(error)), 200)
+    return PullError(
+        "The pull failed in an unforeseen way", f"{why}.", "Pull again. The log file has the details."
+    )
