@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat.tokens import TokenMeters
@@ -34,7 +33,7 @@ class Counting:
         count = await self._meters.of(model).count_unsent(text) if model is not None and text.strip() else 0
         if count is not None and count != screen.activity.unsent:
             screen.answering.learn(unsent=count)
-            screen.activity = replace(screen.activity, unsent=count)
+            screen.status.draft_counted(count)
 
     async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Tokens of each text; None while they cannot be counted."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spnl_tui.chat.status import Activity
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
 from spnl_tui.ui import messages
@@ -80,7 +78,7 @@ class CurrentModel:
             return
         self._getting = True
         self._refused = None
-        self._screen.activity = Activity(state="getting", since=self._services.clock())
+        self._screen.status.model_requested()
         try:
             async with aclosing(starter.get()) as steps:
                 async for step in steps:
@@ -135,14 +133,14 @@ class CurrentModel:
 
     def _take_up(self, model: LocalModel) -> None:
         self._screen.conversation.model = model.name
-        self._screen.activity = Activity(model=plain(model.name), state="idle")
+        self._screen.status.model_chosen(model.name)
 
     def _without(self, error: SpnlError | None = None) -> None:
         # What was sent meanwhile comes back: to fetch a model is for the user to decide.
         self._screen.sending.return_queued()
         self._missing = True
         self.looked = True
-        self._screen.activity = Activity(state="no model")
+        self._screen.status.model_missing()
         starter = self._services.starter is not None and self._refused is None
         self._welcome.offer(starter=starter, error=error)
 
@@ -155,12 +153,10 @@ class CurrentModel:
                     continue  # another one was chosen meanwhile
                 match event:
                     case wire.ModelLoaded():
-                        self._idle(context_length=event.context_length)
+                        self._idle(event.context_length)
                         self._screen.answering.learn(context_length=event.context_length)
-                    case wire.LoadProgressed():
-                        entered = self._screen.activity.state != "loading"
-                        since = self._services.clock() if entered else self._screen.activity.since
-                        self._idle(state="loading", stage=event.stage, since=since)
+                    case wire.LoadProgressed() if not self._screen.replying:
+                        self._screen.status.model_loading(event.stage)
                     case wire.RequestFailed() if not self._screen.replying:
                         self._idle()
                         tell(self._screen, SpnlError(event.title, event.message, event.hint))
@@ -169,11 +165,11 @@ class CurrentModel:
         # A model that is loaded already tells nothing.
         for each in self._services.engine.loaded():
             if each.model == model == self.model and each.context_length is not None:
-                self._idle(context_length=each.context_length)
+                self._idle(each.context_length)
                 self._screen.answering.learn(context_length=each.context_length)
                 self._screen.reading_ahead.look()
 
-    def _idle(self, **figures: Any) -> None:
-        """Say what goes on while there is no reply; a reply says itself what happens to its model."""
+    def _idle(self, context_length: int | None = None) -> None:
+        """Report that the model is idle; while it replies, the reply has its own activity."""
         if not self._screen.replying:
-            self._screen.activity = replace(self._screen.activity, **{"state": "idle", **figures})
+            self._screen.status.model_idle(context_length)

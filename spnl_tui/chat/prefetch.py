@@ -7,7 +7,6 @@ pasted.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat.tokens import TokenMeters
@@ -94,15 +93,12 @@ class ReadingAhead:
     def _progressed(self, progress: PrefillProgressed) -> None:
         wanted = self._reading is not None and not self._reading.stopped.is_set()
         if wanted and not self._screen.replying:
-            self._screen.activity = replace(
-                self._screen.activity, state="reading ahead", done=progress.done, total=progress.total
-            )
+            self._screen.status.prefetch_progressed(progress.done, progress.total)
 
     async def _end(self, reading: Reading) -> None:
         await reading.ended.wait()
         self._reading = None
-        if self._screen.activity.state == "reading ahead":
-            self._screen.activity = replace(self._screen.activity, state="idle")
+        self._screen.status.prefetch_ended()
 
 
 def _without_last_word(text: str) -> str:

@@ -1,9 +1,12 @@
-"""What the model is doing, and how the status line says it. Pure: no Textual."""
+"""The status of the chat: what the model is doing, who may change that, and how it is put into a line."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from spnl_tui.text import plain
 
 State = Literal[
     "no model", "idle", "loading", "queued", "summarizing", "reading ahead", "prefill", "replying", "getting"
@@ -38,8 +41,115 @@ class Activity:
 
     @property
     def busy(self) -> bool:
-        """Whether something goes on whose time the user may want to see."""
+        """True if the user is waiting for it, and may want to see the elapsed time."""
         return self.state not in ("idle", "no model", "reading ahead")
+
+
+class Status:
+    """Owns the activity that the status line shows.
+
+    Others report what happened, one method for each kind of event. Subscribers receive every new activity.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` returns seconds, for elapsed times."""
+        self._clock = clock
+        self._activity = Activity()
+        self._subscribers: list[Callable[[Activity], None]] = []
+
+    @property
+    def activity(self) -> Activity:
+        """The current activity."""
+        return self._activity
+
+    def subscribe(self, subscriber: Callable[[Activity], None]) -> None:
+        """Call `subscriber` with the activity whenever it changes."""
+        self._subscribers.append(subscriber)
+
+    # ── the model ────────────────────────────────────────────────────────────────────────────────
+
+    def model_missing(self) -> None:
+        """There is no model to talk to."""
+        self._set(Activity(state="no model"))
+
+    def model_requested(self) -> None:
+        """The starter model is being fetched."""
+        self._set(Activity(state="getting", since=self._clock()))
+
+    def model_chosen(self, model: str) -> None:
+        """Another model answers from now on. Nothing is known of its context yet."""
+        self._set(Activity(model=plain(model)))
+
+    def model_named(self, model: str) -> None:
+        """Another conversation is shown, which this model answers."""
+        self._change(model=plain(model))
+
+    def model_loading(self, stage: str) -> None:
+        """The model is being loaded ahead of any request."""
+        since = self._activity.since if self._activity.state == "loading" else self._clock()
+        self._change(state="loading", stage=stage, since=since)
+
+    def model_idle(self, context_length: int | None = None) -> None:
+        """The model is not being loaded any more. `context_length`: in tokens, if it is known."""
+        known = {} if context_length is None else {"context_length": context_length}
+        self._change(state="idle", **known)
+
+    # ── replies and branches ─────────────────────────────────────────────────────────────────────
+
+    def request_activity(self, model: str, context_length: int | None) -> Activity:
+        """Return the activity with which a request to this model begins.
+
+        What is known of the context used is kept if the same model was shown before.
+        """
+        name = plain(model)
+        return replace(
+            self._activity,
+            model=name,
+            context_length=context_length,
+            context_used=self._activity.context_used if self._activity.model == name else None,
+            state="idle",
+            since=self._clock(),
+            tokens=0,
+            tokens_per_s=None,
+            ttft_s=None,
+            total=0,
+        )
+
+    def reply_progressed(self, activity: Activity) -> None:
+        """The reply that is shown has made progress, or has ended."""
+        self._set(activity)
+
+    def reply_hidden(self) -> None:
+        """The reply that was shown continues in a conversation that is no longer shown."""
+        self._change(state="idle", stage="")
+
+    def branch_shown(self, context_used: int | None) -> None:
+        """Another branch is shown, which takes this many tokens; the figures of the last reply go."""
+        self._change(tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used)
+
+    # ── the draft ────────────────────────────────────────────────────────────────────────────────
+
+    def draft_counted(self, tokens: int) -> None:
+        """What is typed comes to this many tokens."""
+        self._change(unsent=tokens)
+
+    def prefetch_progressed(self, done: int, total: int) -> None:
+        """The model has read this many tokens of what is typed, ahead of any request."""
+        self._change(state="reading ahead", done=done, total=total)
+
+    def prefetch_ended(self) -> None:
+        """The model does not read ahead any more."""
+        if self._activity.state == "reading ahead":
+            self._change(state="idle")
+
+    def _change(self, **figures: Any) -> None:
+        self._set(replace(self._activity, **figures))
+
+    def _set(self, activity: Activity) -> None:
+        if activity != self._activity:
+            self._activity = activity
+            for subscriber in self._subscribers:
+                subscriber(activity)
 
 
 _SHORT_NAME = 20

@@ -19,7 +19,7 @@ from spnl_tui.chat.prefetch import ReadingAhead
 from spnl_tui.chat.queue import Sending
 from spnl_tui.chat.recording import ReportingStore
 from spnl_tui.chat.session import LiveConversations
-from spnl_tui.chat.status import Activity
+from spnl_tui.chat.status import Activity, Status
 from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
@@ -65,7 +65,6 @@ class MainScreen(Screen[None]):
     AUTO_FOCUS = "Prompt"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
 
-    activity: reactive[Activity] = reactive(Activity(), repaint=False)
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
 
     def __init__(self, services: Services, settings: Settings) -> None:
@@ -74,6 +73,7 @@ class MainScreen(Screen[None]):
         self._compositor = CarefulCompositor()
         self._services = services
         self._settings = settings
+        self.status = Status(services.clock)
         self.store = ReportingStore(self, services.store)
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
@@ -106,7 +106,7 @@ class MainScreen(Screen[None]):
         with ContentSwitcher(initial="chat", id="body"):
             yield self.chat
             yield self.pulls.data_bind(MainScreen.downloads)
-        yield StatusLine(self._services.clock).data_bind(MainScreen.activity)
+        yield StatusLine(self.status, self._services.clock)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -120,6 +120,11 @@ class MainScreen(Screen[None]):
     def conversation(self) -> Conversation:
         """The conversation that is seen."""
         return self.conversation_view.conversation
+
+    @property
+    def activity(self) -> Activity:
+        """What the status line shows."""
+        return self.status.activity
 
     @property
     def replying(self) -> bool:

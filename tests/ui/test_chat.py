@@ -41,7 +41,7 @@ async def test_a_reply_is_shown_as_ended_only_when_keys_for_what_has_ended_are_t
     async with chat(ScriptedEngine([reply("Paris.", pieces=3)])) as it:
         shown: list[tuple[str, bool]] = []
         screen = it.screen
-        screen.watch(screen, "activity", lambda now: shown.append((now.state, screen.replying)), init=False)
+        screen.status.subscribe(lambda now: shown.append((now.state, screen.replying)))
         await it.ask("Capital of France?")
         assert ("idle", False) in shown
         assert ("idle", True) not in shown

@@ -82,7 +82,7 @@ class Answering:
         """Another conversation is seen now; go on showing its reply, if one is being made."""
         self._live.forget_idle()
         if (run := self.run) is not None:
-            self._screen.activity = run.activity
+            self._screen.status.reply_progressed(run.activity)
 
     async def stop(self, conversation_id: str, *, but: str = "") -> None:
         """Stop what is being made in this conversation, but this turn; it is kept where it belongs."""
@@ -95,20 +95,8 @@ class Answering:
             await run.ended.wait()
 
     def activity_for(self, model: LocalModel) -> Activity:
-        """What a request of this model begins with; of the context what is known of it for this model."""
-        before, name = self._screen.activity, plain(model.name)
-        return replace(
-            before,
-            model=name,
-            context_length=self._context_length(model),
-            context_used=before.context_used if before.model == name else None,
-            state="idle",
-            since=self._services.clock(),
-            tokens=0,
-            tokens_per_s=None,
-            ttft_s=None,
-            total=0,
-        )
+        """Return the activity with which a request to this model begins."""
+        return self._screen.status.request_activity(model.name, self._context_length(model))
 
     def begin(self, conversation: Conversation, key: str, run: ReplyRun) -> None:
         """Something is being made in this conversation: a turn of this id, or a verdict."""
@@ -125,7 +113,7 @@ class Answering:
                 length, prompt = run.activity.context_length, run.prompt_tokens
                 other.learn(context_length=length, context_used=prompt or other.activity.context_used)
         if self._live.is_seen(conversation) and not each.runs:
-            self._screen.activity = self._at_rest(conversation, run.activity)
+            self._screen.status.reply_progressed(self._at_rest(conversation, run.activity))
             self._screen.current_model.take_up_chosen()
         self.show_activity(conversation)
         self._screen.refresh_bindings()
@@ -155,7 +143,7 @@ class Answering:
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""
         if self._live.is_seen(conversation) and (run := self._live.of(conversation).run) is not None:
-            self._screen.activity = run.activity
+            self._screen.status.reply_progressed(run.activity)
 
     def _widget(self, turn_id: str) -> Reply | None:
         return self._screen.candidates.widget(turn_id) or self._transcript.reply(turn_id)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import first_line
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
@@ -65,7 +64,7 @@ class ConversationView:
         if screen.replying and conversation is not self.conversation:
             title = "The reply goes on in the conversation before"
             screen.notify(first_line(self.conversation.title, 60), title=title, markup=False)
-            screen.activity = replace(screen.activity, state="idle", stage="")
+            screen.status.reply_hidden()
         self.conversation = conversation
         screen.turns.forget()
         screen.finder.forget()
@@ -78,7 +77,7 @@ class ConversationView:
         if (model := screen.current_model.model) is not None:
             if not screen.replying:
                 conversation.model = model.name
-                screen.activity = replace(screen.activity, model=plain(model.name))
+                screen.status.model_named(model.name)
             screen.chat.welcome.ready(model.name)
         self.show_figures()
         screen.answering.shown()
@@ -103,9 +102,7 @@ class ConversationView:
         path = self.conversation.path()
         used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
         context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
-        self._screen.activity = replace(
-            self._screen.activity, tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used or None
-        )
+        self._screen.status.branch_shown(context_used or None)
 
     def show_title(self) -> None:
         """Show the title."""

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 
-from spnl_tui.chat.status import Activity, status_parts
+from spnl_tui.chat.status import Activity, Status, status_parts
 
 
 class StatusLine(Widget):
@@ -18,10 +18,19 @@ class StatusLine(Widget):
 
     activity: reactive[Activity] = reactive(Activity())
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, status: Status, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._status = status
         self._clock = clock
         self._ticker: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Follow the status."""
+        self.activity = self._status.activity
+        self._status.subscribe(self._show)
+
+    def _show(self, activity: Activity) -> None:
+        self.activity = activity
 
     def watch_activity(self, activity: Activity) -> None:
         """Count the seconds, but only while there is something to wait for."""
