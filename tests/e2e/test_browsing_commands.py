@@ -79,6 +79,13 @@ def test_a_hub_in_trouble(
     assert len(result.stderr.splitlines()) <= 4
 
 
+def test_too_long_a_search_states_the_limit(hub: LoopbackHub) -> None:
+    result = spnl("search", "s" * 65_537)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "It has 65,537 characters; 500 are the most." in result.stderr
+    assert not hub.requests
+
+
 @pytest.mark.parametrize("command", [("search", "made"), ("show", REPO)], ids=["search", "show"])
 def test_offline(hub: LoopbackHub, command: tuple[str, str]) -> None:
     hub.close()

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.ui import messages
@@ -102,3 +103,29 @@ async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path
         await it.until_judged()
         assert list(it.badges) == ["Q2_K"]
         assert "hf_alice" not in it.reasons
+
+
+async def test_too_long_a_search_states_the_limit(filled: LoopbackHub, tmp_path: Path) -> None:
+    async with models(filled, tmp_path) as it:
+        text = "q" * 65_537
+        it.app.post_message(events.Paste(text))
+        await it.until_found(text)
+        assert "! The search text is too long" in it.rows
+        assert "! It has 65,537 characters; 500 are the most." in it.rows
+        it.pane.search.value = "made"
+        await it.until_found("made")
+        assert "acme/Made-GGUF" in it.rows
+
+
+@pytest.mark.parametrize(
+    "text", ["org/" + "n" * 70_000, "../" + "p" * 70_000, "\x00/\x00", "~nobody/x", "[/]"]
+)
+async def test_search_with_any_text_is_answered(filled: LoopbackHub, tmp_path: Path, text: str) -> None:
+    async with models(filled, tmp_path) as it:
+        await it.until_found("")
+        it.app.post_message(events.Paste(text))
+        await wait_until(lambda: it.pane.search.value)
+        await it.until_found(it.pane.search.value.strip())
+        await it.press("down", "up", "right", "enter")
+        await it.pilot.pause()
+        assert it.app.is_running

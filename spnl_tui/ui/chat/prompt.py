@@ -95,11 +95,25 @@ class Prompt(TextArea):
             self.past.add(text)
 
     def edit(self, edit: Edit) -> EditResult:
-        """Change the text. Words that stand for a longer text go as a whole."""
-        lines, (top, left), (bottom, right) = self.document.lines, edit.top, edit.bottom
+        """Change the text. Words that stand for a longer text are replaced as a whole.
+
+        Textual deletes a line up to the start of the next one, which the last line does not have: the
+        locations are limited to the text.
+        """
+        (top, left), (bottom, right) = self._within(edit.top), self._within(edit.bottom)
+        if edit.bottom[0] > bottom and not left and top and not edit.text:
+            # The last line is deleted: its line break stands before it.
+            top, left = top - 1, len(self.document.lines[top - 1])
+        lines = self.document.lines
         edit.from_location = top, self.folds.outside(lines[top], left, -1)
         edit.to_location = bottom, self.folds.outside(lines[bottom], right, 1)
         return super().edit(edit)
+
+    def _within(self, location: Location) -> Location:
+        """Return the location, or the end of the text if it lies beyond."""
+        row, column = location
+        lines = self.document.lines
+        return (row, min(column, len(lines[row]))) if row < len(lines) else self.document.end
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn: words that stand for a longer text are set off."""

@@ -1,0 +1,80 @@
+"""Every action of Textual's text widgets at the edges of a text: none ends the program."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from textual.binding import Binding
+from textual.document._document import Selection
+from textual.widgets import Input, TextArea
+
+from tests.ui.support import chat, wait_until
+
+TEXTS = ("", "word", "word\n", "\n\nlast", "two words\n\n  한국어 ")
+
+
+def actions(widget: type[TextArea | Input]) -> list[str]:
+    """The actions of the widget's own bindings."""
+    found = {binding.action for binding in widget.BINDINGS if isinstance(binding, Binding)}
+    return sorted(found - {"submit"})
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "left"),
+    [
+        ("", ["ctrl+k"], ""),
+        ("", ["ctrl+x"], ""),
+        ("", ["ctrl+shift+k"], ""),
+        ("single", ["ctrl+x"], ""),
+        ("single", ["ctrl+shift+k"], ""),
+        ("first\n", ["ctrl+k"], "first"),
+        ("first\nsecond", ["ctrl+x"], "first"),
+        ("first\nsecond", ["ctrl+shift+k", "ctrl+z"], "first\nsecond"),
+        ("first\n\nthird", ["up", "ctrl+k"], "first\nthird"),
+    ],
+)
+async def test_deleted_line_at_the_end_takes_its_break_along(text: str, keys: list[str], left: str) -> None:
+    async with chat() as it:
+        it.prompt.insert(text)
+        await it.press(*keys)
+        assert it.prompt.text == left
+        await it.press("z")
+        assert "z" in it.prompt.text
+
+
+async def test_cut_line_is_on_the_clipboard() -> None:
+    async with chat() as it:
+        it.prompt.insert("first\nsecond")
+        await it.press("ctrl+x")
+        assert it.app.clipboard.strip() == "second"
+
+
+async def test_prompt_survives_every_action_at_every_edge() -> None:
+    async with chat() as it:
+        token = it.prompt.folds.fold("folded\n" * 40)
+        for action, text in itertools.product(actions(TextArea), (*TEXTS, token, f"{token}\n{token}")):
+            it.prompt.replace_all(text)
+            ends = [(0, 0), (0, len(it.prompt.document.lines[0])), it.prompt.document.end]
+            for anchor, cursor in itertools.product(ends, repeat=2):
+                it.prompt.replace_all(text)
+                it.prompt.selection = Selection(anchor, cursor)
+                await it.app.run_action(action, it.prompt)
+        await it.pilot.pause()
+        assert it.app.is_running
+
+
+async def test_find_bar_survives_every_action_at_every_edge() -> None:
+    async with chat() as it:
+        await it.ask("question")
+        await it.press("ctrl+slash")
+        await wait_until(lambda: isinstance(it.app.focused, Input))
+        line = it.app.focused
+        assert isinstance(line, Input)
+        for action, text in itertools.product(actions(Input), ("", "word", " two  한국어 ")):
+            for anchor, cursor in itertools.product((0, len(text)), repeat=2):
+                line.value = text
+                line.selection = type(line.selection)(anchor, cursor)
+                await it.app.run_action(action, line)
+        await it.pilot.pause()
+        assert it.app.is_running
