@@ -32,9 +32,11 @@ hypothesis.settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs the real model is marked `alone`: it uses all processors, and much of it measures time.
 
-    Below tests/unit and tests/hub the model's file is only read.
+    Below tests/unit and tests/hub the model's file is only read. What compares a picture is marked `picture`.
     """
     for item in items:
+        if "snap_compare" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.picture)
         if "starter_gguf" in getattr(item, "fixturenames", ()) and item.path.parent.name in ("e2e", "engine"):
             item.add_marker(pytest.mark.alone)
 

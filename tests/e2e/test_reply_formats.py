@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_run_command import CAPITAL, spnl
+from tests.support.command import CAPITAL, spnl
 from tests.support.gguf_maker import CHATML, make_gguf
 
 SCHEMA: dict[str, Any] = {

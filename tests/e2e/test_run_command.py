@@ -12,25 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import CAPITAL, COMMAND, spnl
 from tests.support.gguf_maker import make_gguf
 
-COMMAND = (sys.executable, "-m", "spnl_tui")
-CAPITAL = "Name the capital of France."
 TIMINGS = {"load_s", "queue_s", "prefill_s", "ttft_s", "itl_s", "decode_tokens_per_s"}
-
-
-def spnl(
-    *arguments: str | Path, stdin: str | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command. Without `stdin` its standard input is empty."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        input=stdin or "",
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, **environment},
-    )
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from spnl_tui.models.padding import find_padding, padded_facts
 from spnl_tui.models.support import missing_config
 from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
 from tests.support.logprobs import ask_for_logprobs
-from tests.unit.test_padding import GEMMA, NARROW, QWEN
+from tests.support.shapes import GEMMA, NARROW, QWEN
 
 pytestmark = [
     pytest.mark.alone,

@@ -29,7 +29,7 @@ from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import QuerySyntaxError
 from spnl_tui.queries.tree import Query
-from tests.support.query_engine import QueryEngine, resolve
+from tests.support.query_engine import QueryEngine, events_of, finish, resolve, run
 from tests.support.query_trees import FOLDABLE
 
 
@@ -43,18 +43,6 @@ def system(text: str) -> Message:
 
 def assistant(text: str) -> Message:
     return Message("assistant", text)
-
-
-async def events_of(query: str | Query, engine: QueryEngine, **options: object) -> list[QueryEvent]:
-    tree = read_lisp(query) if isinstance(query, str) else query
-    return [event async for event in run_query(tree, engine, resolve, **options)]  # type: ignore[arg-type]
-
-
-async def finish(query: str | Query, engine: QueryEngine, **options: object) -> QueryFinished:
-    events = await events_of(query, engine, **options)
-    assert engine.running == 0
-    assert isinstance(events[-1], QueryFinished)
-    return events[-1]
 
 
 def test_the_engine_service_is_what_queries_need() -> None:
@@ -98,14 +86,6 @@ async def test_results_do_not_depend_on_the_schedule(query: Query, seed: int, pa
     one = await run(query, QueryEngine(), parallel=1)
     other = await run(query, QueryEngine(shuffle=seed), parallel=parallel)
     assert one == other
-
-
-async def run(query: Query, engine: QueryEngine, **options: object) -> tuple[str, ...] | str:
-    """The results; or, for a query that is refused, why."""
-    try:
-        return (await finish(query, engine, **options)).texts
-    except QuerySyntaxError as error:
-        return error.message
 
 
 async def test_plus_runs_at_once_up_to_the_bound_and_cross_in_order() -> None:

@@ -9,10 +9,9 @@ from spnl_tui.queries.lisp import read_lisp
 from spnl_tui.queries.lisp_writer import write_lisp
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.tree import Generate, Map, Query, Repeat, asks, walk
-from tests.queries.test_formats import SPNL_QUERIES
-from tests.queries.test_run import run
-from tests.support.query_engine import QueryEngine
+from tests.support.query_engine import QueryEngine, run
 from tests.support.query_trees import FOLDABLE
+from tests.support.spnl_queries import SPNL_QUERIES
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,11 @@ from spnl_tui.engine.mistralrs.wire import (
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.queries.events import QueryEvent, QueryFinished
+from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.run import run_query
+from spnl_tui.queries.source import QuerySyntaxError
+from spnl_tui.queries.tree import Query
 
 
 def echo(messages: Sequence[Message]) -> str:
@@ -100,3 +105,23 @@ class QueryEngine:
             # Ending takes a moment, as it does for a real request: whoever leaves must wait for it.
             await asyncio.sleep(0)
             self.running -= 1
+
+
+async def events_of(query: str | Query, engine: QueryEngine, **options: object) -> list[QueryEvent]:
+    tree = read_lisp(query) if isinstance(query, str) else query
+    return [event async for event in run_query(tree, engine, resolve, **options)]  # type: ignore[arg-type]
+
+
+async def finish(query: str | Query, engine: QueryEngine, **options: object) -> QueryFinished:
+    events = await events_of(query, engine, **options)
+    assert engine.running == 0
+    assert isinstance(events[-1], QueryFinished)
+    return events[-1]
+
+
+async def run(query: Query, engine: QueryEngine, **options: object) -> tuple[str, ...] | str:
+    """The results; or, for a query that is refused, why."""
+    try:
+        return (await finish(query, engine, **options)).texts
+    except QuerySyntaxError as error:
+        return error.message

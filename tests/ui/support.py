@@ -25,6 +25,7 @@ from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
+from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.chat.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.main_screen import MainScreen
@@ -279,3 +280,9 @@ def in_file(file: Path, text: str) -> bool:
     """Whether another program would find a turn with this text."""
     with closing(sqlite3.connect(file)) as connection:
         return bool(connection.execute("SELECT 1 FROM turn WHERE text = ?", (text,)).fetchall())
+
+
+def offered(it: Chat) -> list[str]:
+    """The labels in the list above the prompt; empty if it is not seen."""
+    completions = it.screen.query_one(Completions)
+    return [offer.label for offer in completions._offers] if completions.display else []

@@ -13,9 +13,7 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.ui.commands.table import COMMANDS
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.ui.models_support import make_browser
-from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, make_app, wait_until
-from tests.ui.test_chat import held
-from tests.ui.test_slash import told
+from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, held, make_app, told, wait_until
 
 NOBODY = "http://127.0.0.1:9"
 SILENT = (

@@ -18,11 +18,10 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.models.loaded_screen import LoadedScreen
 from spnl_tui.ui.models.rows import ModelRow
 from tests.support.engines import fake_plan
+from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.models_support import cache, make_browser
-from tests.ui.support import Chat, chat, make_app, wait_until
-from tests.ui.test_slash import told
-from tests.ui.test_snapshots import both_sizes, snapshot
+from tests.ui.support import Chat, chat, make_app, told, wait_until
 
 OTHER = LocalModel("acme/Other-GGUF:Q8_0", "gguf", Path("/models/other"), ("other-Q8_0.gguf",))
 THIRD = LocalModel("acme/Third-GGUF:Q4_K_M", "gguf", Path("/models/third"), ("third.gguf",))

@@ -10,10 +10,10 @@ from textual.pilot import Pilot
 
 from spnl_tui.models.local import LocalModel
 from spnl_tui.ui.main_screen import MainScreen
+from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply
 from tests.ui.many_support import OTHER
 from tests.ui.support import held, make_app, wait_until
-from tests.ui.test_snapshots import both_sizes, snapshot
 
 PLAIN = "Fresh bread, every morning, from the corner where you have always bought it."
 LISTED = """\

@@ -15,10 +15,9 @@ from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.chat.file_completer import best, entries_of, files_below
 from spnl_tui.ui.chat.turns import UserTurn
 from spnl_tui.ui.main_screen import MainScreen
+from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
-from tests.ui.support import TempStore, chat, held, make_app, told, wait_until
-from tests.ui.test_slash import offered
-from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
+from tests.ui.support import TempStore, chat, held, make_app, offered, told, wait_until
 
 FILE = "`src/app.py`:\n```py\nprint(1)\n```"
 SENT = f"{FILE}\n\nExplain @src/app.py"

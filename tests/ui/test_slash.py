@@ -11,22 +11,15 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.errors import CommandError
-from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.commands import slash
 from spnl_tui.ui.commands.table import COMMANDS
 from spnl_tui.ui.conversations.search_screen import SearchScreen
 from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from spnl_tui.ui.main_screen import MainScreen
+from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, held, make_app, told, wait_until
-from tests.ui.test_snapshots import ask, both_sizes, finished, snapshot
-
-
-def offered(it: Chat) -> list[str]:
-    """The labels in the list above the prompt; empty if it is not seen."""
-    completions = it.screen.query_one(Completions)
-    return [offer.label for offer in completions._offers] if completions.display else []
+from tests.ui.support import TempStore, chat, held, make_app, offered, told, wait_until
 
 
 def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:

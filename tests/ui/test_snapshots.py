@@ -6,20 +6,16 @@ After a change that is meant: `pytest tests/ui/test_snapshots.py --snapshot-upda
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
-from spnl_tui.app import SpnlChat
 from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.main_screen import MainScreen
+from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import ScriptedStarter, at_rest, make_app, until_counted, wait_until
-
-SMALL, LARGE = (80, 24), (200, 60)
-both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])
+from tests.ui.support import ScriptedStarter, make_app, wait_until
 
 ANSWER = """\
 # Paris
@@ -45,40 +41,6 @@ def greet(name: str) -> None:
 
 > Paris is always a good idea.
 """
-
-Act = Callable[[Pilot[None], MainScreen], Awaitable[None]]
-
-
-def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) -> None:
-    """Do something, and compare the picture when all is at rest."""
-
-    async def run_before(pilot: Pilot[None]) -> None:
-        screen = app.screen
-        assert isinstance(screen, MainScreen)
-        await wait_until(lambda: app.focused is screen.chat.prompt)
-        screen.chat.prompt.cursor_blink = False
-        await wait_until(lambda: screen.activity.state != "idle" or screen.activity.context_length)
-        await act(pilot, screen)
-        await until_counted(screen)
-        await at_rest(pilot)
-
-    assert snap_compare(app, terminal_size=size, run_before=run_before)
-
-
-async def ask(pilot: Pilot[None], screen: MainScreen, text: str, until: Callable[[], Any]) -> None:
-    screen.chat.prompt.insert(text)
-    await pilot.press("enter")
-    await wait_until(until)
-
-
-def finished(screen: MainScreen, turns: int) -> Callable[[], bool]:
-    """Whether so many turns stand, and nothing goes on."""
-
-    def check() -> bool:
-        path = screen.conversation.path()
-        return len(path) == turns and not path[-1].streaming and screen.activity.state == "idle"
-
-    return check
 
 
 @both_sizes

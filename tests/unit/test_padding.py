@@ -28,23 +28,11 @@ from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory
 from spnl_tui.models.padding import find_padding, padded_facts
 from tests.support.gguf_maker import GgufSpec, make_gguf, make_sharded_gguf, metadata_of, tensors_of
+from tests.support.shapes import GEMMA, NARROW, QWEN
 
 LAPTOP = Machine(
     cores=2, fast_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9, vnni=True, avx2=True
 )
-# As SmolLM2-360M: the width is no multiple of the heads' after padding.
-NARROW: dict[str, Any] = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 5}
-# As Qwen2.5-0.5B, but for the layers: 14 heads become 16, and the width 1,024.
-QWEN: dict[str, Any] = {
-    "architecture": "qwen2", "width": 896, "feed_forward": 1216, "heads": 14, "kv_heads": 2,
-    "output": "Q8_0", "pre_tokenizer": "qwen2",
-}  # fmt: skip
-
-# As Gemma 3 1B, but for the layers and the heads' width.
-GEMMA: dict[str, Any] = {
-    "architecture": "gemma3", "width": 1152, "feed_forward": 1280,
-    "heads": 4, "kv_heads": 1, "head_width": 64,
-}  # fmt: skip
 
 
 @pytest.fixture
