@@ -20,7 +20,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.inspection import ModelBrowser
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.machine import read_machine
 from spnl_tui.settings import Settings

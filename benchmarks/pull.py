@@ -75,8 +75,8 @@ def child(endpoint: str, cache: Path) -> None:
     import psutil
 
     from spnl_tui.hub.access import HubAccess, open_session
-    from spnl_tui.hub.pull import PullRequest
-    from spnl_tui.hub.pull import pull as pull_files
+    from spnl_tui.hub.pulls.pull import PullRequest
+    from spnl_tui.hub.pulls.pull import pull as pull_files
 
     hub = HubAccess(endpoint, False)
     open_session()

@@ -25,8 +25,8 @@ from pathlib import Path
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.downloads import Downloads
-from spnl_tui.hub.pull import PullRequest, RateLimit
+from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.hub.pulls.pull import PullRequest, RateLimit
 from spnl_tui.models.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

@@ -30,8 +30,8 @@ class SimulatedQueue:
         return ()
 
     async def events(self) -> AsyncGenerator[Any, None]:
-        from spnl_tui.hub.download import Download, DownloadsChanged
-        from spnl_tui.hub.pull import PullRequest
+        from spnl_tui.hub.pulls.download import Download, DownloadsChanged
+        from spnl_tui.hub.pulls.pull import PullRequest
 
         total, speed = 5_000_000_000, 12_345_678.0
         for tick in range(1_000_000):

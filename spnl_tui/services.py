@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from spnl_tui.engine.mistralrs.pool import Planner
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
-    from spnl_tui.hub.downloads import Downloads
-    from spnl_tui.hub.library import Library
-    from spnl_tui.hub.pacing import PullOptions, RateLimit
+    from spnl_tui.hub.library.library import Library
+    from spnl_tui.hub.pulls.downloads import Downloads
+    from spnl_tui.hub.pulls.pacing import PullOptions, RateLimit
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
@@ -80,8 +80,8 @@ class Services:
     @cached_property
     def library(self) -> Library:
         """What is on this machine."""
-        from spnl_tui.hub.cache_layout import default_cache
-        from spnl_tui.hub.library import Library
+        from spnl_tui.hub.library.cache_layout import default_cache
+        from spnl_tui.hub.library.library import Library
 
         return Library(
             default_cache(),
@@ -93,7 +93,7 @@ class Services:
     @cached_property
     def rate(self) -> RateLimit:
         """The limit that all pulls share."""
-        from spnl_tui.hub.pacing import RateLimit
+        from spnl_tui.hub.pulls.pacing import RateLimit
 
         limit = self.settings.pulls.rate_limit_mb
         return RateLimit(None if limit is None else limit * 1e6, self._engine_needs_every_core)
@@ -104,7 +104,7 @@ class Services:
     @cached_property
     def pull_options(self) -> PullOptions:
         """How pulls behave."""
-        from spnl_tui.hub.pacing import PullOptions
+        from spnl_tui.hub.pulls.pacing import PullOptions
 
         return PullOptions(
             connections=self.settings.pulls.connections,
@@ -119,7 +119,7 @@ class Services:
 
         Some 0.1 s of imports when first asked for, which may be in a thread.
         """
-        from spnl_tui.hub.downloads import Downloads
+        from spnl_tui.hub.pulls.downloads import Downloads
 
         return Downloads(
             self.paths.state / "downloads.json",
@@ -281,7 +281,7 @@ def make_engine(settings: Settings, paths: Paths) -> Engine:
 
 
 def _mark_used(model: LocalModel) -> None:
-    from spnl_tui.hub.library import mark_used
+    from spnl_tui.hub.library.library import mark_used
 
     mark_used(model)
 

@@ -13,8 +13,9 @@ from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlE
 from spnl_tui.headless.output import FAILED, OK, show_error
 from spnl_tui.headless.tables import print_table
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
-from spnl_tui.hub.library import Library
-from spnl_tui.hub.removal import RemovalPlan
+from spnl_tui.hub.library.library import Library
+from spnl_tui.hub.library.removal import RemovalPlan
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.rows import (
     LIBRARY_COLUMNS,
     QUANTIZATION_COLUMNS,
@@ -26,7 +27,6 @@ from spnl_tui.hub.rows import (
     removal_question,
     search_row,
 )
-from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.hub.verdicts import (
     Appraisal,
     Conditions,

@@ -19,7 +19,7 @@ from spnl_tui.engine.mistralrs.devices import advise_build, find_gpus
 from spnl_tui.engine.mistralrs.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour
-from spnl_tui.hub.cache_layout import default_cache
+from spnl_tui.hub.library.cache_layout import default_cache
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.services import Services
 from spnl_tui.text import in_bytes, plain

@@ -10,8 +10,8 @@ from contextlib import aclosing
 from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, Transient
 from spnl_tui.headless.pull_report import PullReport
-from spnl_tui.hub.pull import PullFinished, PullNoted
-from spnl_tui.hub.pull import pull as hub_pull
+from spnl_tui.hub.pulls.pull import PullFinished, PullNoted
+from spnl_tui.hub.pulls.pull import pull as hub_pull
 from spnl_tui.hub.starter import STARTER, StarterReady
 from spnl_tui.hub.wanted import find_wanted, pulled_model
 from spnl_tui.models.local import LocalModel

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError, StoreError
 from spnl_tui.hub.catalog import SORTS, Card, Catalog, RepositoryDetails, Sort
-from spnl_tui.hub.library import Library, Listing
-from spnl_tui.hub.removal import Removal, RemovalPlan
-from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.library.library import Library, Listing
+from spnl_tui.hub.library.removal import Removal, RemovalPlan
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.verdicts import (
     Appraisal,
     Conditions,

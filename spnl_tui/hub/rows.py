@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from spnl_tui.hub.catalog import Card, RepositoryDetails
-from spnl_tui.hub.removal import RemovalPlan
-from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.library.removal import RemovalPlan
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.models.quantization import Quantization
 from spnl_tui.tables import Column

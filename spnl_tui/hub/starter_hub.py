@@ -10,9 +10,9 @@ from typing import Literal
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
-from spnl_tui.hub.progress import PullProgressed, Stage
-from spnl_tui.hub.pull import PullOptions, PullRequest, RateLimit, drop_parts, pull
+from spnl_tui.hub.library.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.pulls.progress import PullProgressed, Stage
+from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit, drop_parts, pull
 from spnl_tui.hub.starter import StarterProgressed
 
 REPOSITORY = "bartowski/SmolLM2-135M-Instruct-GGUF"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
-from spnl_tui.hub.scan import SAFETENSORS
+from spnl_tui.hub.library.scan import SAFETENSORS
 from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.fit import READING_SPEED, Calibration, Level, Part, Speed, Verdict, assess

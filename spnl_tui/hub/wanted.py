@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnl_tui.errors import HubError, ModelFileError
-from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
 from spnl_tui.hub.catalog import Catalog, RepositoryDetails
-from spnl_tui.hub.pull import PullFinished, PullRequest
+from spnl_tui.hub.library.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.pulls.pull import PullFinished, PullRequest
 from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository, choices_of, choose_default
 from spnl_tui.models.facts import Format
 from spnl_tui.models.local import LocalModel

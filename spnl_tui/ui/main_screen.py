@@ -52,7 +52,7 @@ from spnl_tui.ui.widgets.key_line import KeyLine
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pulls.download import Download
 
 _WIDE = 110
 """Columns from which the list of conversations stands beside the chat."""

@@ -10,8 +10,8 @@ from textual.message import Message
 from spnl_tui.conversations.turn import FinishReason
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
-    from spnl_tui.hub.pull import PullRequest
+    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.pull import PullRequest
     from spnl_tui.models.local import LocalModel
     from spnl_tui.ui.commands.slash import Call
 

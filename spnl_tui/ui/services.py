@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from spnl_tui.engine.mistralrs.pool import LoadedModel
     from spnl_tui.engine.mistralrs.prefetch import Reading
     from spnl_tui.engine.mistralrs.wire import Event
-    from spnl_tui.hub.downloads import Downloads
     from spnl_tui.hub.inspection import ModelBrowser
+    from spnl_tui.hub.pulls.downloads import Downloads
     from spnl_tui.models.local import LocalModel
     from spnl_tui.models.request import Grammar, Message, Sampling
     from spnl_tui.queries.chat import OpenedQuery

@@ -14,7 +14,7 @@ from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import scan_cache_dir
 
 from spnl_tui.errors import StoreError
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf
@@ -198,7 +198,8 @@ async def test_a_failed_deletion_changes_nothing(
 async def test_what_a_dead_program_left_is_swept_up(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8", "t-Q4_0.gguf": b"4"})
     script = (
-        "import asyncio, os, sys; from pathlib import Path; from spnl_tui.hub.library import Library\n"
+        "import asyncio, os, sys; from pathlib import Path\n"
+        "from spnl_tui.hub.library.library import Library\n"
         "from spnl_tui.models.reference import ModelReference\n"
         "async def main():\n"
         "    library = Library(Path(sys.argv[1]), Path(sys.argv[1]) / 'i.json')\n"

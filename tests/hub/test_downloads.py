@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.hub import download as download_module
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.downloads import Download, Downloads, DownloadsChanged
-from spnl_tui.hub.pull import PullOptions, PullRequest, RateLimit
+from spnl_tui.hub.pulls import download as download_module
+from spnl_tui.hub.pulls.downloads import Download, Downloads, DownloadsChanged
+from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import QUICK, assert_sound, leftovers, part_files, part_size
@@ -286,8 +286,8 @@ async def test_a_killed_program_leaves_a_queue_that_goes_on(
 import asyncio, sys
 from pathlib import Path
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.downloads import Downloads
-from spnl_tui.hub.pull import PullRequest
+from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.hub.pulls.pull import PullRequest
 async def main():
     queue = Downloads(Path(sys.argv[1]), hub=HubAccess(sys.argv[2], False), cache=Path(sys.argv[3]))
     queue.restore()

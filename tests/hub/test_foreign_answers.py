@@ -135,7 +135,7 @@ async def test_fault_of_our_own_ends_a_pull_with_an_error(
     hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF" * 1000})
-    monkeypatch.setattr("spnl_tui.hub.pull.check_space", lambda *_: 1 // 0)
+    monkeypatch.setattr("spnl_tui.hub.pulls.pull.check_space", lambda *_: 1 // 0)
     with pytest.raises(SpnlError, match="unforeseen way"):
         await run_pull(hub, cache)
 

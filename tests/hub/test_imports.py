@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.errors import ModelFileError, StoreError
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.gguf_maker import make_gguf, make_sharded_gguf

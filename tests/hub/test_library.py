@@ -13,10 +13,10 @@ import pytest
 
 from spnl_tui.errors import StoreError
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.library import Library, mark_used
-from spnl_tui.hub.progress import PullProgressed
-from spnl_tui.hub.pull import PullRequest, pull
-from spnl_tui.hub.scan import scan_cache
+from spnl_tui.hub.library.library import Library, mark_used
+from spnl_tui.hub.library.scan import scan_cache
+from spnl_tui.hub.pulls.progress import PullProgressed
+from spnl_tui.hub.pulls.pull import PullRequest, pull
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths

@@ -14,8 +14,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, try_to_load_from_ca
 
 from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.progress import PullProgressed, Speedometer
-from spnl_tui.hub.pull import PullEvent, PullOptions, PullRequest, drop_parts, pull
+from spnl_tui.hub.pulls.progress import PullProgressed, Speedometer
+from spnl_tui.hub.pulls.pull import PullEvent, PullOptions, PullRequest, drop_parts, pull
 from spnl_tui.models.normal_files import files_of_normal_model
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
@@ -185,7 +185,7 @@ async def test_a_dropped_part_leaves_nothing_behind(hub: LoopbackHub, cache: Pat
 async def test_a_rate_limit_holds_for_all_files_together(hub: LoopbackHub, cache: Path) -> None:
     import time
 
-    from spnl_tui.hub.pull import Pull, RateLimit
+    from spnl_tui.hub.pulls.pull import Pull, RateLimit
 
     hub.add_repo(REPO, {name: Pattern(BLOCK, seed=n) for n, name in enumerate(SHARDS)})
     rate = RateLimit(6 * BLOCK)

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from spnl_tui.hub.access import HubAccess, RemoteFile
-from spnl_tui.hub.ahead import Ahead
-from spnl_tui.hub.pull import PullEvent, PullRequest, RateLimit, drop_parts, pull
-from spnl_tui.hub.source import TryAgain
+from spnl_tui.hub.pulls.ahead import Ahead
+from spnl_tui.hub.pulls.pull import PullEvent, PullRequest, RateLimit, drop_parts, pull
+from spnl_tui.hub.pulls.source import TryAgain
 from tests.support.hub import LoggedRequest, LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import (

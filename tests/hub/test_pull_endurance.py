@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import try_to_load_from_cache
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.hub.pull import DiskFullError, PullEvent, PullRequest
+from spnl_tui.hub.pulls.pull import DiskFullError, PullEvent, PullRequest
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.hub_faults import FaultKind
@@ -202,8 +202,8 @@ def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
 async def test_a_disk_that_is_really_full(
     hub: LoopbackHub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spnl_tui.hub import pull as module
-    from spnl_tui.hub import transfer
+    from spnl_tui.hub.pulls import pull as module
+    from spnl_tui.hub.pulls import transfer
 
     hub.add_repo(REPO, {FILE: Pattern(3 * BLOCK)})
     cache, filler = small_disk / "cache", small_disk / "filler"

@@ -15,9 +15,9 @@ import pytest
 from huggingface_hub import hf_hub_download
 
 from spnl_tui.errors import HubError, PullError
-from spnl_tui.hub import transfer
-from spnl_tui.hub.pacing import Backoff
-from spnl_tui.hub.pull import DiskFullError, PullEvent, PullProgressed, PullRequest
+from spnl_tui.hub.pulls import transfer
+from spnl_tui.hub.pulls.pacing import Backoff
+from spnl_tui.hub.pulls.pull import DiskFullError, PullEvent, PullProgressed, PullRequest
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.errors import ModelFileError, ModelReferenceError
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from tests.support.gguf_maker import make_gguf

@@ -12,7 +12,7 @@ import pytest
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
-from spnl_tui.hub.pull import PullRequest, pull
+from spnl_tui.hub.pulls.pull import PullRequest, pull
 from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository
 from spnl_tui.hub.wanted import find_wanted
 from spnl_tui.models.machine import Machine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 
 
 async def names(library: Library) -> list[str]:

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from spnl_tui.hub.pull import PullRequest
+from spnl_tui.hub.pulls.pull import PullRequest
 from tests.support.pulls import AHEAD, QUICK, run_pull
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pull import (
+from spnl_tui.hub.pulls.pull import (
     PullEvent,
     PullFinished,
     PullNoted,

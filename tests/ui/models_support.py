@@ -13,7 +13,7 @@ from textual.message import Message
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.inspection import ModelBrowser
-from spnl_tui.hub.library import Library
+from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine

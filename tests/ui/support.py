@@ -18,8 +18,8 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.errors import SpnlError, StoreError
-from spnl_tui.hub.downloads import Downloads
 from spnl_tui.hub.inspection import ModelBrowser
+from spnl_tui.hub.pulls.downloads import Downloads
 from spnl_tui.models.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings

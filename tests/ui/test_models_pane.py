@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
-from spnl_tui.hub.library import Listing
+from spnl_tui.hub.library.library import Listing
 from spnl_tui.ui import messages
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.hf_cache import add_snapshot

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.download import Download
-from spnl_tui.hub.downloads import Downloads
-from spnl_tui.hub.pull import PullRequest
+from spnl_tui.hub.pulls.download import Download
+from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.hub.pulls.pull import PullRequest
 from spnl_tui.settings import InterfaceSettings, PullSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.pulls.block import PullBlock

@@ -12,8 +12,8 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.download import Download, DownloadsChanged, DownloadState
-from spnl_tui.hub.pull import DiskFullError, PullFinished, PullRequest
+from spnl_tui.hub.pulls.download import Download, DownloadsChanged, DownloadState
+from spnl_tui.hub.pulls.pull import DiskFullError, PullFinished, PullRequest
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from tests.support.scripted_engine import ScriptedEngine

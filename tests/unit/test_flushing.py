@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.hub import flushing
-from spnl_tui.hub.flushing import Flusher
+from spnl_tui.hub.pulls import flushing
+from spnl_tui.hub.pulls.flushing import Flusher
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ def modules_after(statement: str) -> set[str]:
     "module",
     [
         "engine.mistralrs.backend",
-        "hub.downloads",
+        "hub.pulls.downloads",
         "hub.catalog",
-        "hub.library",
+        "hub.library.library",
         "conversations.store",
         "queries.run",
         "services",

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from spnl_tui.hub import pacing
-from spnl_tui.hub.pacing import RateLimit
+from spnl_tui.hub.pulls import pacing
+from spnl_tui.hub.pulls.pacing import RateLimit
 
 RATE = 10e6
 BLOCK = 65_536

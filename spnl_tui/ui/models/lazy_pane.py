@@ -15,7 +15,7 @@ from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
     from spnl_tui.hub.inspection import ModelBrowser
-    from spnl_tui.hub.scan import LibraryEntry
+    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.models.pane import ModelsPane
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.inspection import Results, Subject
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.rows import in_short
-from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import first_line, in_bytes, plain
 from spnl_tui.ui.models.rows import ModelRow, Row

@@ -20,7 +20,7 @@ from spnl_tui.ui.models.rows import ModelRow, Row
 
 if TYPE_CHECKING:
     from spnl_tui.engine.mistralrs.pool import LoadedModel
-    from spnl_tui.hub.scan import LibraryEntry
+    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.ui.services import ChatEngine
 
 _INTERVAL_S = 1.0

@@ -27,9 +27,9 @@ from spnl_tui.hub.inspection import (
     reference_in,
     shorter,
 )
-from spnl_tui.hub.library import Listing
+from spnl_tui.hub.library.library import Listing
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.rows import removal_line, removal_question
-from spnl_tui.hub.scan import LibraryEntry
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import plain
 from spnl_tui.ui import messages

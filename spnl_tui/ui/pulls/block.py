@@ -13,7 +13,7 @@ from spnl_tui.text import first_line, plain
 from spnl_tui.ui.pulls.text import figures, percent, remarks, share
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pulls.download import Download
 
 _SHORTEST_NAME = 24
 _MUTED = "$foreground 60%"

@@ -15,9 +15,9 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.widgets.toasts import call_attention, tell, warn
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
-    from spnl_tui.hub.downloads import Downloads
-    from spnl_tui.hub.pull import PullRequest
+    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.downloads import Downloads
+    from spnl_tui.hub.pulls.pull import PullRequest
     from spnl_tui.ui.pulls.quit_screen import QuitScreen
 
 

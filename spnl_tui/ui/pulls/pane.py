@@ -15,7 +15,7 @@ from spnl_tui.ui.commands.registry import bindings
 from spnl_tui.ui.pulls.block import PullBlock
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pulls.download import Download
 
 _OFFERED = ("load", "pause", "retry", "cancel", "clear")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spnl_tui.text import duration, in_bytes
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pulls.download import Download
 
 
 def share(download: Download) -> float | None:

@@ -12,7 +12,7 @@ from spnl_tui.text import first_line
 from spnl_tui.ui.pulls.text import summary
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.download import Download
+    from spnl_tui.hub.pulls.download import Download
 
 
 class TopLine(Widget):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.hub.downloads_file import Remembered, RememberedState, as_tuple
-from spnl_tui.hub.pull import DiskFullError, Pull, PullFinished, PullRequest
+from spnl_tui.hub.pulls.downloads_file import Remembered, RememberedState, as_tuple
+from spnl_tui.hub.pulls.pull import DiskFullError, Pull, PullFinished, PullRequest
 
 DownloadState = Literal[
     "waiting", "connecting", "pulling", "stalled", "verifying", "paused", "done", "failed"

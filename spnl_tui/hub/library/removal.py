@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spnl_tui.errors import StoreError
-from spnl_tui.hub.scan import LibraryEntry, refs_of, snapshots_of
+from spnl_tui.hub.library.scan import LibraryEntry, refs_of, snapshots_of
 
 _ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
 

@@ -21,8 +21,8 @@ from typing import Literal
 
 from spnl_tui.errors import HubError
 from spnl_tui.hub.failures import client_errors
-from spnl_tui.hub.pacing import PullOptions, RateLimit, Stopped
-from spnl_tui.hub.source import Source, TryAgain
+from spnl_tui.hub.pulls.pacing import PullOptions, RateLimit, Stopped
+from spnl_tui.hub.pulls.source import Source, TryAgain
 
 _GAIN = 1.125
 _AGAIN_S = 60.0

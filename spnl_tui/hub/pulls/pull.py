@@ -25,10 +25,10 @@ from spnl_tui.hub.access import (
     neighbours,
     read_revision,
 )
-from spnl_tui.hub.cache_layout import RepositoryCache, default_cache
 from spnl_tui.hub.failures import foreign_errors, unforeseen, why_again
-from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
-from spnl_tui.hub.progress import (
+from spnl_tui.hub.library.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
+from spnl_tui.hub.pulls.progress import (
     PullEvent,
     PullFinished,
     PullNoted,
@@ -36,8 +36,8 @@ from spnl_tui.hub.progress import (
     Speedometer,
     Stage,
 )
+from spnl_tui.hub.pulls.transfer import DiskFullError, Transfer, check_space, disk_error
 from spnl_tui.hub.refusals import refusal, retry_after, with_nearest
-from spnl_tui.hub.transfer import DiskFullError, Transfer, check_space, disk_error
 
 __all__ = [
     "DiskFullError",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.hub.pull import PullRequest
+from spnl_tui.hub.pulls.pull import PullRequest
 
 RememberedState = Literal["under way", "paused", "failed"]
 _VERSION = 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, open_session
-from spnl_tui.hub.pacing import PullOptions, Stopped
+from spnl_tui.hub.pulls.pacing import PullOptions, Stopped
 from spnl_tui.hub.refusals import refusal, retry_after
 
 if TYPE_CHECKING:

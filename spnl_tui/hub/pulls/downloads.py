@@ -19,9 +19,9 @@ from pathlib import Path
 
 from spnl_tui.errors import PullError, SpnlError
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.download import Download, DownloadsChanged, Entry, remembered, snapshot
-from spnl_tui.hub.downloads_file import DownloadsFile
-from spnl_tui.hub.pull import (
+from spnl_tui.hub.pulls.download import Download, DownloadsChanged, Entry, remembered, snapshot
+from spnl_tui.hub.pulls.downloads_file import DownloadsFile
+from spnl_tui.hub.pulls.pull import (
     DiskFullError,
     Pull,
     PullFinished,

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError, SpnlError, StoreError
-from spnl_tui.hub.at_path import entries_at, importable_entry, imported_entry, resolve_path
-from spnl_tui.hub.choosing import choose_entries, choose_entry
-from spnl_tui.hub.deletions import Deletions, could_go
-from spnl_tui.hub.imports import ImportRegistry
-from spnl_tui.hub.removal import Removal, RemovalPlan, plan_removal
-from spnl_tui.hub.scan import LibraryEntry, scan_cache, scan_folder, scan_path
+from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_entry, resolve_path
+from spnl_tui.hub.library.choosing import choose_entries, choose_entry
+from spnl_tui.hub.library.deletions import Deletions, could_go
+from spnl_tui.hub.library.imports import ImportRegistry
+from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
+from spnl_tui.hub.library.scan import LibraryEntry, scan_cache, scan_folder, scan_path
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spnl_tui.errors import StoreError
-from spnl_tui.hub import removal
-from spnl_tui.hub.imports import ImportRegistry
-from spnl_tui.hub.removal import Removal
-from spnl_tui.hub.scan import LibraryEntry
+from spnl_tui.hub.library import removal
+from spnl_tui.hub.library.imports import ImportRegistry
+from spnl_tui.hub.library.removal import Removal
+from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.text import in_bytes
 
 _NAMED = 4

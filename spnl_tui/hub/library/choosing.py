@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spnl_tui.hub.scan import SAFETENSORS, LibraryEntry
+from spnl_tui.hub.library.scan import SAFETENSORS, LibraryEntry
 from spnl_tui.models.quantization import (
     ModelFile,
     Quantization,

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from spnl_tui.errors import PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
-from spnl_tui.hub.ahead import Ahead, Stretch
-from spnl_tui.hub.cache_layout import LockTaken, RepositoryCache
 from spnl_tui.hub.failures import client_errors, why_again
-from spnl_tui.hub.flushing import Flusher
-from spnl_tui.hub.hashing import Hasher
-from spnl_tui.hub.pacing import Backoff, PullOptions, RateLimit, Stopped
-from spnl_tui.hub.progress import Stage
-from spnl_tui.hub.source import Source, TryAgain
+from spnl_tui.hub.library.cache_layout import LockTaken, RepositoryCache
+from spnl_tui.hub.pulls.ahead import Ahead, Stretch
+from spnl_tui.hub.pulls.flushing import Flusher
+from spnl_tui.hub.pulls.hashing import Hasher
+from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
+from spnl_tui.hub.pulls.progress import Stage
+from spnl_tui.hub.pulls.source import Source, TryAgain
 from spnl_tui.text import in_bytes
 
 _READ_BLOCK = 1 << 20

@@ -1,0 +1,1 @@
+"""The models on this disk: found, named, imported and deleted."""

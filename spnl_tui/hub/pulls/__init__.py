@@ -1,0 +1,1 @@
+"""Pulls: one download, the queue, the transfer of a file."""
