@@ -42,7 +42,7 @@ class PersonaController:
         conversation.sampling = chosen.sampling
         store = await self._screen.store.open()
         if store is not None and len(conversation):
-            await store.save_details(conversation)
+            await store.save_persona(conversation)
         self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
         if chosen.model is not None:
             model = await self._services.find_model(chosen.model)

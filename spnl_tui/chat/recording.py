@@ -59,8 +59,16 @@ class ReportingStore:
         return await self._ask(lambda store: store.list(where, after=after, limit=limit))
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        """Save a turn, new or changed, and which branch is the active one."""
+        """Save a turn, new or changed."""
         await self._ask(lambda store: store.save_turn(conversation, turn))
+
+    async def save_choice(self, conversation: Conversation) -> None:
+        """Save which branch is the active one."""
+        await self._ask(lambda store: store.save_choice(conversation))
+
+    async def save_turn_pin(self, conversation: Conversation, turn: Turn) -> None:
+        """Save whether a turn is pinned."""
+        await self._ask(lambda store: store.save_turn_pin(conversation, turn))
 
     async def save_deletion(self, conversation: Conversation, deletion: Deletion) -> None:
         """Save that turns were deleted."""

@@ -115,19 +115,31 @@ class Database:
         """Run `work` in a transaction that sees one state of the file throughout."""
         return await self._run(self._reader, self._reading, "BEGIN", work)
 
-    async def close(self) -> None:
-        """Finish the work that was asked for and close the file. Work that is asked for later is refused."""
+    async def close(self, clear_up: Callable[[sqlite3.Connection], None] = lambda _: None) -> None:
+        """Finish the work that was asked for and close the file. Refuse later work.
+
+        `clear_up` runs in a transaction if no other program has the file open.
+
+        Raises:
+            StoreError: `clear_up` failed. The file is closed all the same.
+        """
         if not self._closed:
             self._closed = True
-            await asyncio.to_thread(self._close)
+            await asyncio.to_thread(self._close, clear_up)
 
-    def _close(self) -> None:
+    def _close(self, clear_up: Callable[[sqlite3.Connection], None]) -> None:
         self._reading.interrupt()
         self._reader.shutdown()
         self._writer.shutdown()
         self._reading.close()
-        self._writing.close()
-        os.close(self._lock)
+        try:
+            if _lock_alone(self._lock):
+                transact(self._writing, clear_up)
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+        finally:
+            self._writing.close()
+            os.close(self._lock)
 
     async def _run(
         self,
@@ -188,12 +200,18 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _lock(lock: int) -> bool:
-    """Lock the file, alone if nobody else has. Returns whether that is so."""
+    """Lock the file, exclusively if no other program has it open. Returns True if the lock is exclusive."""
+    if _lock_alone(lock):
+        return True
+    # Waits only for a program that is opening or closing the store.
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return False
+
+
+def _lock_alone(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        # Waits only for a program that is just opening the store.
-        fcntl.flock(lock, fcntl.LOCK_SH)
         return False
     return True
 

@@ -98,7 +98,10 @@ def save_tags(connection: sqlite3.Connection, key: int, tags: tuple[str, ...]) -
 def save_turn(
     connection: sqlite3.Connection, conversation: int, model: str, turn: Turn, after: int = 0
 ) -> int:
-    """Insert or update the turn. Returns the key of a new one, to pass as `after` with the next one."""
+    """Insert the turn, or update what a reply changes: another program may have moved or pinned the turn.
+
+    Returns the key of a new turn, to pass as `after` with the next one.
+    """
     values = {
         "id": turn.id,
         "conversation": conversation,
@@ -120,7 +123,7 @@ def save_turn(
             raise StoreError("A turn cannot be saved", f"{turn.id} belongs to another conversation.")
         connection.execute(
             """
-            UPDATE turn SET parent = :parent, finish_reason = :finish_reason, pinned = :pinned,
+            UPDATE turn SET finish_reason = :finish_reason,
                 model = CASE WHEN :provenance IS NULL THEN model ELSE :model END,
                 provenance = :provenance, error = :error, text = :text, reasoning = :reasoning
             WHERE id = :id

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from spnl_tui.conversations import rows, search
+from spnl_tui.conversations import rows, search, tree_rows
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.database import Database
 from spnl_tui.conversations.records import well_formed
@@ -23,8 +23,11 @@ INTERRUPTED = "The program ended before the reply did."
 class Store:
     """Keeps conversations. What a method has saved when it returns survives a kill and a power cut.
 
+    Several programs may have the store open. A method changes only what it names, so what another program has
+    changed stays; what one program continues, no other keeps deleted.
+
     Methods raise StoreError where the file cannot be read or written, or a conversation is not there.
-    Deleted things can be restored until the store is closed.
+    Deleted things can be restored until the last program closes the store.
     """
 
     def __init__(self, database: Database, problem: StoreError | None) -> None:
@@ -33,6 +36,8 @@ class Store:
         self._database = database
         self._deleted_turns: set[str] = set()
         self._deleted_conversations: set[str] = set()
+        self._moved: dict[str, tuple[str, ...]] = {}
+        """The turns that went to another parent when this one was deleted here."""
 
     @classmethod
     async def open(cls, path: Path) -> Store:
@@ -40,19 +45,8 @@ class Store:
         return cls(*await asyncio.to_thread(Database.open, path, _clear_up))
 
     async def close(self) -> None:
-        """Forget for good what was deleted, and close the file."""
-        conversations, self._deleted_conversations = [(id,) for id in self._deleted_conversations], set()
-        turns, self._deleted_turns = [(id,) for id in self._deleted_turns], set()
-
-        def purge(connection: sqlite3.Connection) -> None:
-            connection.executemany("DELETE FROM turn WHERE id = ? AND deleted = 1", turns)
-            connection.executemany("DELETE FROM conversation WHERE id = ? AND deleted = 1", conversations)
-
-        try:
-            if turns or conversations:
-                await self._database.write(purge)
-        finally:
-            await self._database.close()
+        """Close the file. The last program to close it forgets for good what was deleted."""
+        await self._database.close(_forget_deleted)
 
     # ── saving ───────────────────────────────────────────────────────────────────────────────────
 
@@ -74,90 +68,135 @@ class Store:
 
         return await self._database.write(save)
 
-    async def save_details(self, conversation: Conversation) -> None:
-        """Save everything of a conversation but its turns."""
-        details, tags = rows.details_row(conversation), conversation.tags
-        await self._database.write(lambda connection: rows.save_details(connection, details, tags))
-
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
-        """Save a turn, new or changed, which branch is the active one, and the model that is talked to.
+        """Save a turn, new or changed, and the conversation's model. A new turn sets the active branch, too.
 
-        Of a conversation that is stored already nothing else is saved, so that what another program has
-        changed (its title, say) stays. One that is not, or no longer, stored is saved whole; one that another
-        program has deleted is restored, since somebody goes on with it.
+        A conversation that is not, or no longer, stored is saved whole. A conversation or a turn above this
+        one that another program has deleted is restored, since the user continues it here.
         """
-        details, tags, model = rows.details_row(conversation), conversation.tags, conversation.model
-        turns = tuple(conversation.turns())
-        # A reply may stream on in what the user has just deleted here: that does not restore it.
-        deleted_here = int(conversation.id in self._deleted_conversations)
+        path = conversation.path_to(turn.id) if turn.id in conversation else ()
+        branch = [each.id for each in conversation.path()]
+        model = well_formed(conversation.model)
+        # A reply may still stream into what the user has just deleted here: that does not restore it.
+        deleted_here = turn.id in self._deleted_turns
 
-        def save(connection: sqlite3.Connection) -> None:
-            stored = connection.execute(
-                """
-                UPDATE conversation
-                SET chosen = :chosen, updated_at = max(updated_at, :updated_at),
-                    model = CASE :model WHEN '' THEN model ELSE :model END,
-                    deleted = deleted * :deleted_here
-                WHERE id = :id RETURNING key
-                """,
-                {**details, "deleted_here": deleted_here},
-            ).fetchall()
-            if stored:
-                rows.save_turn(connection, stored[0][0], model, turn)
-                return
-            key = rows.save_details(connection, details, tags)
-            for each in turns:
-                rows.save_turn(connection, key, model, each)
+        def save(connection: sqlite3.Connection, key: int) -> None:
+            if model:
+                connection.execute("UPDATE conversation SET model = ? WHERE key = ?", (model, key))
+            known = "SELECT 1 FROM turn WHERE id = ?"
+            new = connection.execute(known, (turn.id,)).fetchone() is None
+            if not deleted_here:
+                tree_rows.restore_path(connection, key, model, path)
+            rows.save_turn(connection, key, model, turn)
+            if new:
+                tree_rows.choose_branch(connection, key, branch)
 
-        await self._database.write(save)
+        await self._change_conversation(conversation, save)
+
+    async def save_choice(self, conversation: Conversation) -> None:
+        """Save which branch is the active one."""
+        branch = [turn.id for turn in conversation.path()]
+        await self._change_conversation(conversation, lambda c, key: tree_rows.choose_branch(c, key, branch))
+
+    async def save_turn_pin(self, conversation: Conversation, turn: Turn) -> None:
+        """Save whether a turn is pinned."""
+        path = conversation.path_to(turn.id)
+
+        def save(connection: sqlite3.Connection, key: int) -> None:
+            tree_rows.restore_path(connection, key, conversation.model, path)
+            connection.execute("UPDATE turn SET pinned = ? WHERE id = ?", (int(turn.pinned), turn.id))
+
+        await self._change_conversation(conversation, save)
+
+    async def save_persona(self, conversation: Conversation) -> None:
+        """Save the system prompt and the sampling of a conversation."""
+        details = rows.details_row(conversation)
+
+        def save(connection: sqlite3.Connection, key: int) -> None:
+            connection.execute(
+                "UPDATE conversation SET system_prompt = :system_prompt, sampling = :sampling WHERE id = :id",
+                details,
+            )
+
+        await self._change_conversation(conversation, save)
 
     async def rename(self, id: str, title: str, *, automatic: bool = False) -> None:
-        """Give a conversation a title. An automatic one never replaces one that the user gave."""
-        await self._change(
-            """
-            UPDATE conversation SET title = ?1, title_is_automatic = ?2
-            WHERE id = ?3 AND title_is_automatic >= ?2
-            """,
-            well_formed(title),
-            int(automatic),
-            id,
-        )
+        """Give a conversation a title. An automatic title never replaces one that the user gave."""
+        if automatic:
+            await self._database.write(
+                lambda connection: connection.execute(
+                    "UPDATE conversation SET title = ? WHERE id = ? AND title_is_automatic",
+                    (well_formed(title), id),
+                ).fetchall()
+            )
+            return
+        await self._set(id, "title = ?, title_is_automatic = 0", well_formed(title))
 
     async def set_pinned(self, id: str, pinned: bool) -> None:
         """Keep a conversation at the top of the list, or no longer."""
-        await self._change("UPDATE conversation SET pinned = ? WHERE id = ?", int(pinned), id)
+        await self._set(id, "pinned = ?", int(pinned))
 
     async def set_archived(self, id: str, archived: bool) -> None:
         """Take a conversation out of the list, or back."""
-        await self._change("UPDATE conversation SET archived = ? WHERE id = ?", int(archived), id)
+        await self._set(id, "archived = ?", int(archived))
 
     async def set_tags(self, id: str, tags: Iterable[str]) -> None:
         """Give a conversation these tags and no others."""
         names = tuple(tags)
-        await self._database.write(lambda c: rows.save_tags(c, rows.key_of(c, id), names))
+        await self._database.write(lambda c: rows.save_tags(c, self._changed(c, id), names))
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def delete_conversation(self, id: str) -> None:
-        """Delete a conversation, until `restore_conversation` or for good when the store is closed."""
-        await self._change("UPDATE conversation SET deleted = 1 WHERE id = ?", id)
+        """Delete a conversation. `restore_conversation` undoes it."""
+        await self._database.write(
+            lambda c: c.execute("UPDATE conversation SET deleted = 1 WHERE id = ?", (id,)).fetchall()
+        )
         self._deleted_conversations.add(id)
 
     async def restore_conversation(self, id: str) -> None:
         """Undo the deletion of a conversation."""
-        await self._change("UPDATE conversation SET deleted = 0 WHERE id = ?", id)
         self._deleted_conversations.discard(id)
+        await self._database.write(lambda connection: self._changed(connection, id))
 
     async def save_deletion(self, conversation: Conversation, deletion: Deletion) -> None:
-        """Save that turns were deleted from `conversation`, by its own methods."""
-        parent = deletion.removed[0].parent
-        await self._save_deleted(conversation, deletion, 1, [(parent, id) for id, _ in deletion.reattached])
-        self._deleted_turns |= {turn.id for turn in deletion.removed}
+        """Save that turns were deleted from `conversation`, by its own methods.
+
+        Turns that another program has continued stay in the store.
+        """
+        branch = [turn.id for turn in conversation.path()]
+        removed = [turn.id for turn in deletion.removed]
+
+        def save(connection: sqlite3.Connection) -> None:
+            row = connection.execute(
+                "UPDATE conversation SET updated_at = max(updated_at, ?) WHERE id = ? RETURNING key",
+                (conversation.updated_at, conversation.id),
+            ).fetchall()
+            if not row:
+                return
+            (key,) = row[0]
+            if deletion.reattached:
+                self._moved[removed[0]] = tree_rows.delete_turn(connection, key, removed[0])
+                self._deleted_turns.add(removed[0])
+            else:
+                self._deleted_turns |= tree_rows.delete_branch(connection, key, removed)
+            tree_rows.choose_branch(connection, key, branch)
+
+        await self._database.write(save)
 
     async def save_restoration(self, conversation: Conversation, deletion: Deletion) -> None:
         """Save that `conversation` was restored from this deletion."""
-        await self._save_deleted(conversation, deletion, 0, [(p, id) for id, p in deletion.reattached])
+        path = conversation.path_to(deletion.removed[0].id)[:-1]
+        branch = [turn.id for turn in conversation.path()]
         self._deleted_turns -= {turn.id for turn in deletion.removed}
+
+        def save(connection: sqlite3.Connection, key: int) -> None:
+            model = conversation.model
+            tree_rows.restore_path(connection, key, model, path)
+            tree_rows.restore_turns(connection, key, model, deletion.removed, self._moved)
+            tree_rows.choose_branch(connection, key, branch)
+
+        await self._change_conversation(conversation, save)
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
@@ -237,32 +276,52 @@ class Store:
 
     # ── help ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _change(self, statement: str, *values: object) -> None:
-        await self._database.write(lambda connection: connection.execute(statement, values).fetchall())
+    async def _change_conversation(
+        self, conversation: Conversation, save: Callable[[sqlite3.Connection, int], None]
+    ) -> None:
+        """Have `save` change the stored conversation, which it receives the key of.
+
+        One that another program deleted is restored. One that is not stored is saved whole.
+        """
+        details, tags, turns = rows.details_row(conversation), conversation.tags, tuple(conversation.turns())
+        deleted_here = int(conversation.id in self._deleted_conversations)
+
+        def change(connection: sqlite3.Connection) -> None:
+            stored = connection.execute(
+                """
+                UPDATE conversation
+                SET updated_at = max(updated_at, :updated_at), deleted = deleted * :deleted_here
+                WHERE id = :id RETURNING key
+                """,
+                {**details, "deleted_here": deleted_here},
+            ).fetchall()
+            if stored:
+                save(connection, stored[0][0])
+                return
+            key = rows.save_details(connection, details, tags)
+            for turn in turns:
+                rows.save_turn(connection, key, conversation.model, turn)
+
+        await self._database.write(change)
+
+    async def _set(self, id: str, assignment: str, *values: object) -> None:
+        """Change columns of a conversation."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            key = self._changed(connection, id)
+            connection.execute(f"UPDATE conversation SET {assignment} WHERE key = ?", (*values, key))
+
+        await self._database.write(change)
+
+    def _changed(self, connection: sqlite3.Connection, id: str) -> int:
+        """Return the key of a conversation that the user changes, restored if another program deleted it."""
+        if id not in self._deleted_conversations:
+            connection.execute("UPDATE conversation SET deleted = 0 WHERE id = ?", (id,))
+        return rows.key_of(connection, id)
 
     async def _column(self, statement: str, *values: object) -> tuple[str, ...]:
         rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
         return tuple(value for (value,) in rows)
-
-    async def _save_deleted(
-        self,
-        conversation: Conversation,
-        deletion: Deletion,
-        deleted: int,
-        parents: Iterable[tuple[str | None, str]],
-    ) -> None:
-        details = rows.details_row(conversation)
-
-        def save(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "UPDATE turn SET deleted = ? WHERE id = ?", [(deleted, turn.id) for turn in deletion.removed]
-            )
-            connection.executemany("UPDATE turn SET parent = ? WHERE id = ?", parents)
-            connection.execute(
-                "UPDATE conversation SET chosen = :chosen, updated_at = :updated_at WHERE id = :id", details
-            )
-
-        await self._database.write(save)
 
 
 def _clear_up(connection: sqlite3.Connection) -> None:
@@ -274,5 +333,9 @@ def _clear_up(connection: sqlite3.Connection) -> None:
         """,
         (INTERRUPTED,),
     )
+    _forget_deleted(connection)
+
+
+def _forget_deleted(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM turn WHERE deleted = 1")
     connection.execute("DELETE FROM conversation WHERE deleted = 1")

@@ -142,7 +142,7 @@ class TurnsController:
             return
         self._conversation.select(siblings[place].id)
         await self._screen.conversation_view.show_branch(turn.id, siblings[place].id)
-        await self._store.save_turn(self._conversation, siblings[place])
+        await self._store.save_choice(self._conversation)
         if self._cursor:
             await self.jump(siblings[place].id)
 
@@ -157,7 +157,7 @@ class TurnsController:
         if chosen is None or chosen not in conversation or conversation is not self._conversation:
             return
         conversation.select(chosen)
-        await self._store.save_turn(conversation, conversation[chosen])
+        await self._store.save_choice(conversation)
         await self._show_whole(conversation)
         await self.jump(chosen)
 
@@ -229,7 +229,7 @@ class TurnsController:
         turn = replace(turn, pinned=not turn.pinned)
         conversation.update_turn(turn)
         self._transcript.mark_pinned(turn)
-        await self._store.save_turn(conversation, turn)
+        await self._store.save_turn_pin(conversation, turn)
         what = (
             "The model will always see it." if turn.pinned else "It may be left out when the context is full."
         )
@@ -250,7 +250,12 @@ class TurnsController:
             if now.id != conversation.id:
                 live = self._screen.live.unsaved(conversation.id)
                 now = live or (await store.load(conversation.id) if store is not None else conversation)
-            now.restore(deletion)
+            try:
+                now.restore(deletion)
+            except KeyError:
+                # Another program has deleted the turn above: this program still knows it.
+                now = conversation
+                now.restore(deletion)
             await self._store.save_restoration(now, deletion)
             if now is self._conversation:
                 await self._show_whole(now)

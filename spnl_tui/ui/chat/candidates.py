@@ -291,7 +291,7 @@ class CandidatesController:
         self._view.mark(turn_id)
         turn = self._conversation[turn_id]
         if not turn.streaming:
-            await self._screen.store.save_turn(self._conversation, turn)
+            await self._screen.store.save_choice(self._conversation)
 
     async def move(self, by: int) -> None:
         """Highlight the candidate before (-1) or after (1)."""
@@ -337,7 +337,7 @@ class CandidatesController:
                 deletion = conversation.delete_branch(turn_id)
                 await self._screen.store.save_deletion(conversation, deletion)
         if not conversation[chosen].streaming:
-            await self._screen.store.save_turn(conversation, conversation[chosen])
+            await self._screen.store.save_choice(conversation)
         if conversation is self._conversation:
             await self._transcript.add(conversation[chosen])
             self._transcript.follow()

@@ -93,7 +93,7 @@ async def test_the_active_branch_is_kept_with_the_turn(store: Store) -> None:
     again = conversation.regenerate(first.id)
     await store.save_turn(conversation, again)
     conversation.select(first.id)
-    await store.save_details(conversation)
+    await store.save_choice(conversation)
     assert [t.text for t in (await store.load(conversation.id)).path()] == ["q", "a1", "q2"]
 
 
