@@ -71,9 +71,9 @@ def cli(
         if query is not None:
             import asyncio
 
-            from spnl_tui.headless.querying import open_as_chat
+            from spnl_tui.headless.querying import QuerySource, open_as_chat
 
-            opened = asyncio.run(open_as_chat(services, query, model))
+            opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
         ctx.exit(run_app(services, resume=resume, opened=opened))
 
 
@@ -148,7 +148,11 @@ def run(
     if queries:
         from spnl_tui.headless import querying
 
-        source = querying.QuerySource(file=file, text=query, builtin=builtin)
+        source = (
+            querying.QuerySource.from_file(file)
+            if file is not None
+            else querying.QuerySource(text=query, builtin=builtin)
+        )
         options = querying.QueryOptions(
             n=count,
             model=model,
@@ -166,6 +170,8 @@ def run(
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
         raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
 
+    grammar = ask.read_grammar(schema, regex, lark)
+
     async def main(services: Services) -> int:
         settings = services.settings
         request = ask.Request(
@@ -174,7 +180,7 @@ def run(
             sampling=settings.sampling,
             n=count or 1,
             completion=completion,
-            grammar=ask.read_grammar(schema, regex, lark),
+            grammar=grammar,
             thinking=settings.chat.thinking,
             stream=settings.engine.stream,
             json=json_,

@@ -16,7 +16,7 @@ def history() -> None:
 
 
 @history.command("list")
-@click.option("--limit", type=click.IntRange(1), default=50, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, help="How many to show.")
 @click.option("--archived", is_flag=True, help="Those in the archive.")
 @click.option("--tag", type=TEXT, help="Those with this tag.")
 @click.option("-m", "--model", type=TEXT, help="Those with this model.")
@@ -31,7 +31,7 @@ def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
 
 @history.command("search")
 @click.argument("words", nargs=-1, required=True, type=TEXT)
-@click.option("--limit", type=click.IntRange(1), default=20, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, help="How many to show.")
 @click.option("-m", "--model", type=TEXT, help="Replies of this model.")
 @json_option
 @click.pass_context

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from spnl_tui.errors import ThemeError
-from spnl_tui.settings.lines import line_of
 from spnl_tui.settings.nearest import did_you_mean
+from spnl_tui.settings.toml import line_of, parse_toml
+from spnl_tui.text import first_line
+from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 if TYPE_CHECKING:
     from textual.theme import Theme
 
 DEFAULT_THEME = "spnl-dark"
+MAX_FILE_BYTES = 1_000_000
 
 _COLORS = (
     "primary",
@@ -94,16 +97,16 @@ def load_theme(file: Path) -> Theme:
         ThemeError: the file cannot be read, or says something that is no theme. It names the file, the line,
             the field and the nearest valid name.
     """
-    import tomllib
-
     from textual.theme import Theme
 
     try:
-        text = file.read_bytes().decode()
-        fields = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_text_file(file, MAX_FILE_BYTES)
+        fields = parse_toml(text)
+    except (UnreadableFileError, ValueError) as error:
         raise ThemeError(
-            f"The theme {file.stem} cannot be read", f"{file}: {error}", "It must be a TOML file in UTF-8."
+            f"Cannot read the theme {file.stem}",
+            f"{file}: {first_line(str(error), 300)}",
+            "A theme must be a TOML file in UTF-8.",
         ) from error
     _Check(file, text).fields(fields)
     return Theme(name=file.stem, **fields)
@@ -199,8 +202,9 @@ class _Check:
             self.refuse(path, f"{value!r} is not a {rule}.", f"Write it as {example}.")
 
     def refuse(self, path: tuple[str, ...], reason: str, hint: str) -> NoReturn:
+        line = line_of(self.text, path)
         raise ThemeError(
             f"The theme {self.file.stem} is wrong",
-            f"{self.file}, line {line_of(self.text, path)}: {'.'.join(path)}: {reason}",
+            f"{self.file}{f', line {line}' if line else ''}: {'.'.join(path)}: {reason}",
             hint,
         )

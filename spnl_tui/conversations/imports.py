@@ -21,6 +21,7 @@ from spnl_tui.conversations.titles import title_of
 from spnl_tui.conversations.turn import Provenance, Turn, new_id
 from spnl_tui.errors import StoreError
 from spnl_tui.text import first_line
+from spnl_tui.text_files import UnreadableFileError, read_file_bytes
 
 MAX_BYTES = 512 * 1024**2
 """The largest file that is read."""
@@ -35,14 +36,9 @@ def read_file(path: Path) -> tuple[Conversation, ...]:
         StoreError: it cannot be read, or is none of the formats.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise StoreError(
-            "The file cannot be read", f"{path}: {error.strerror or error}.", "Check the path."
-        ) from error
-    if len(data) > MAX_BYTES:
-        raise StoreError("The file is too large", f"{path} has more than {MAX_BYTES // 1024**2} MiB.")
+        data = read_file_bytes(path, MAX_BYTES)
+    except UnreadableFileError as error:
+        raise StoreError("Cannot read the file", f"{path}: {error}.", "Check the path.") from error
     return read_text(data.decode("utf-8-sig", "replace"), path.name)
 
 

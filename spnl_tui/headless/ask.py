@@ -14,10 +14,14 @@ from typing import Any
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.errors import RequestError
-from spnl_tui.headless.output import FAILED, OK, Transient, colour, show_error
+from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Grammar, Message, Sampling
-from spnl_tui.text import plain
+from spnl_tui.text import first_line, plain
+from spnl_tui.text_files import UnreadableFileError, read_text_file
+
+MAX_GRAMMAR_BYTES = 4_000_000
+"""Limit on the file of `--schema` and `--lark`."""
 
 
 @dataclass(slots=True)
@@ -104,17 +108,17 @@ async def ask(engine: Engine, model: LocalModel, request: Request) -> int:
             show_error(RequestError(failed.title, failed.message, failed.hint))
     done = [reply for reply in replies if reply.finished is not None]
     if request.json and len(done) == len(replies):
-        print(json.dumps(_document(model, request, replies), ensure_ascii=False))
+        print_json(_document(model, request, replies))
     if request.time:
         _show_times(done)
     return OK if len(done) == len(replies) else FAILED
 
 
 def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:
-    """What the reply must follow, of which one at most is given.
+    """Return the form that the reply must have. At most one of the three is given.
 
     Raises:
-        RequestError: a file cannot be read, or the schema is no JSON object.
+        RequestError: a file cannot be read, or the schema is not a JSON object.
     """
     if regex is not None:
         return Grammar("regex", regex)
@@ -126,17 +130,24 @@ def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> G
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RequestError("The JSON schema is not JSON", f"{schema}: {error}.", "Mend the file.") from error
+        reason = (
+            "it is nested too deeply" if isinstance(error, RecursionError) else first_line(str(error), 200)
+        )
+        raise RequestError(
+            "The schema is not valid JSON", f"{schema}: {reason}.", "Correct the file."
+        ) from error
     if not isinstance(value, dict):
-        raise RequestError("Not a JSON schema", f"{schema} is no object.", 'A schema looks like {"type": …}.')
+        raise RequestError(
+            "Not a JSON schema", f"{schema} does not hold an object.", 'A schema looks like {"type": …}.'
+        )
     return Grammar("json_schema", text)
 
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError("The file cannot be read", f"{file}: {error}.", "Check the path.") from error
+        return read_text_file(file, MAX_GRAMMAR_BYTES, pipes=True)
+    except UnreadableFileError as error:
+        raise RequestError("Cannot read the file", f"{file}: {error}.", "Check the path.") from error
 
 
 def read_prompt(argument: str | None, piped: str | None) -> str:

@@ -17,7 +17,7 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.backend import Engine
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.errors import RequestError
-from spnl_tui.headless.output import OK, Transient
+from spnl_tui.headless.output import OK, Transient, print_json
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.tables import print_table
 from spnl_tui.models.local import LocalModel
@@ -70,7 +70,7 @@ async def bench(services: Services, *, against: str | None = None, json_: bool) 
         status.clear()
     if json_:
         rows = [dataclasses.asdict(result) for result in results]
-        print(json.dumps({"model": model.name, "results": rows}, ensure_ascii=False))
+        print_json({"model": model.name, "results": rows})
     else:
         for result in results:
             print(f"{result.name}: {result.plan}", file=sys.stderr)

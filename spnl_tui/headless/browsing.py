@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
-from spnl_tui.headless.output import FAILED, OK, show_error
+from spnl_tui.headless.output import FAILED, OK, print_json, show_error
 from spnl_tui.headless.tables import print_table
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library.library import Library
@@ -305,4 +304,4 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _print_json(data: object) -> None:
-    print(json.dumps(data, ensure_ascii=True, indent=2))
+    print_json(data, indent=2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import locale
 import os
 import platform
@@ -18,7 +17,7 @@ from typing import Literal
 from spnl_tui.engine.mistralrs.devices import advise_build, find_gpus
 from spnl_tui.engine.mistralrs.load_plan import choose_threads
 from spnl_tui.errors import HubError
-from spnl_tui.headless.output import FAILED, OK, colour
+from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.services import Services
@@ -44,9 +43,7 @@ async def doctor(services: Services, *, json_: bool) -> int:
     """Print every finding; the exit code is 1 if one is a problem."""
     found = [finding async for finding in _findings(services)]
     if json_:
-        print(
-            json.dumps({"findings": [dataclasses.asdict(finding) for finding in found]}, ensure_ascii=False)
-        )
+        print_json({"findings": [dataclasses.asdict(finding) for finding in found]})
     else:
         marks: dict[Level, tuple[str, str]] = {"ok": ("✓", "32"), "note": ("–", "33"), "problem": ("✗", "31")}
         width = max(len(finding.name) for finding in found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -20,7 +19,7 @@ from spnl_tui.conversations.search import SearchFilter
 from spnl_tui.conversations.store import Store
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.errors import RequestError, StoreError
-from spnl_tui.headless.output import FAILED, OK, colour, show_error
+from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error
 from spnl_tui.headless.querying import resolve
 from spnl_tui.queries.chat import branch_to_lisp
 from spnl_tui.services import Services
@@ -35,7 +34,7 @@ async def list_conversations(
     page = await store.list(ListFilter(archived=archived, tag=tag, model=model), limit=limit)
     if json_:
         items = [views.summary_to_plain(item) for item in page.items]
-        _print_json({"conversations": items, "more": page.next is not None})
+        print_json({"conversations": items, "more": page.next is not None})
     else:
         _print_lines(views.list_lines(page.items))
         if page.next is not None:
@@ -51,7 +50,7 @@ async def search(services: Services, words: str, *, limit: int, model: str | Non
     store = await _store(services)
     result = await store.search(words, SearchFilter(model=model), limit=limit)
     if json_:
-        _print_json({"hits": [views.hit_to_plain(hit) for hit in result.hits], "more": result.more})
+        print_json({"hits": [views.hit_to_plain(hit) for hit in result.hits], "more": result.more})
     elif not result.hits:
         print(f"No turn holds {plain(words)!r}.", file=sys.stderr)
     else:
@@ -63,7 +62,7 @@ async def show(services: Services, prefix: str, *, json_: bool) -> int:
     """Print a conversation's active branch."""
     conversation = await _conversation(await _store(services), prefix)
     if json_:
-        _print_json(conversation_to_plain(conversation))
+        print_json(conversation_to_plain(conversation))
     else:
         _print_lines(views.show_lines(conversation))
     return OK
@@ -90,6 +89,7 @@ async def export(
     else:
         text = "\n".join(whole_to_markdown(conversation) for conversation in conversations)
     if output is None:
+        text = encodable_json(text) if format == "json" else text
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     else:
         try:
@@ -108,7 +108,7 @@ async def import_files(services: Services, paths: Sequence[Path], *, json_: bool
     conversations = [conversation for path in paths for conversation in read_file(path)]
     saved = [await store.add(conversation) for conversation in conversations]
     if json_:
-        _print_json({"imported": [{"id": each.id, "title": each.title} for each in saved]})
+        print_json({"imported": [{"id": each.id, "title": each.title} for each in saved]})
     else:
         for each in saved:
             print(f"{each.id}  {plain(each.title) or '(no title)'}")
@@ -145,7 +145,7 @@ async def replay_replies(services: Services, prefix: str, *, json_: bool) -> int
         else:
             _print_replay(result)
     if json_:
-        _print_json({"replies": results})
+        print_json({"replies": results})
     return OK if same else FAILED
 
 
@@ -218,7 +218,3 @@ async def _all(store: Store) -> list[Conversation]:
 def _print_lines(lines: Any) -> None:
     for line in lines:
         print(line)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))

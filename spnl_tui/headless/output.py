@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import TextIO
+from typing import Any, TextIO
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.headless.streams import BROKEN_PIPE, discard_output
@@ -31,6 +32,20 @@ def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
     if error.hint:
         lines.append(f"  {first_line(error.hint, 400)}")
     print("\n".join(lines), file=stream, flush=True)
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a value as JSON on standard output, in the characters that its encoding has."""
+    print(encodable_json(json.dumps(value, ensure_ascii=False, indent=indent)), flush=True)
+
+
+def encodable_json(text: str) -> str:
+    """Return JSON with escapes for all but ASCII if standard output cannot encode all of it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "".join(each if each.isascii() else json.dumps(each)[1:-1] for each in text)
+    return text
 
 
 class Transient:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import shutil
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spnl_tui.errors import HubError, QueryError, SpnlError
-from spnl_tui.headless.output import FAILED, OK, show_error
+from spnl_tui.headless.output import FAILED, OK, print_json, show_error
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.streams import input_lines
 from spnl_tui.models.local import LocalModel
@@ -30,27 +29,38 @@ from spnl_tui.queries.map import LineFailed, map_lines
 from spnl_tui.queries.plan import plan_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
+from spnl_tui.queries.source import MAX_SOURCE_CHARACTERS
 from spnl_tui.queries.text import read_query
 from spnl_tui.queries.tree import Generate, Query, models, with_model
 from spnl_tui.queries.view import Progress, render_tree
 from spnl_tui.services import Services
 from spnl_tui.text import plain
+from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 _STOP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySource:
-    """Where the query is: exactly one of these."""
+    """A query that is still to be parsed: its text, or the name of one that comes with the program."""
 
-    file: Path | None = None
     text: str | None = None
     builtin: str | None = None
+    directory: Path = Path()
+    """The directory that relative paths in the query start from."""
 
-    @property
-    def directory(self) -> Path:
-        """What paths in the query are relative to."""
-        return self.file.parent if self.file is not None else Path()
+    @classmethod
+    def from_file(cls, file: Path) -> QuerySource:
+        """Read the query in `file`. Call it before the event loop starts, so that signals end a slow read.
+
+        Raises:
+            QueryError: the file cannot be read.
+        """
+        try:
+            text = read_text_file(file, 4 * MAX_SOURCE_CHARACTERS, pipes=True)
+        except UnreadableFileError as error:
+            raise QueryError("Cannot read the query", f"{file}: {error}.", "Check the path.") from error
+        return cls(text=text, directory=file.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +78,10 @@ class QueryOptions:
 
 
 def read_source(source: QuerySource, options: QueryOptions, default_model: str) -> Query:
-    """The query, with what the command line said put into it.
+    """Parse the query, with the values of the command line for its parameters.
 
     Raises:
-        QueryError: it is malformed, or the file cannot be read.
+        QueryError: it is malformed.
     """
     values = {
         name: value
@@ -81,26 +91,18 @@ def read_source(source: QuerySource, options: QueryOptions, default_model: str) 
     model = options.model or default_model
     if source.builtin is not None:
         return builtin(source.builtin).query(model=model, **values)
-    text = source.text
-    if source.file is not None:
-        try:
-            text = source.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise QueryError(
-                "The query cannot be read", f"{source.file}: {error}", "Check the path."
-            ) from error
-    assert text is not None
-    query = read_query(text, {"model": model, **values})
+    assert source.text is not None
+    query = read_query(source.text, {"model": model, **values})
     return query if options.model is None else with_model(query, options.model)
 
 
-async def open_as_chat(services: Services, file: Path, model: str | None) -> OpenedQuery:
+async def open_as_chat(services: Services, source: QuerySource, model: str | None) -> OpenedQuery:
     """The query in this file as a chat, to be asked of `model` if that is given.
 
     Raises:
         QueryError: it is malformed, cannot be read, or is no chat.
     """
-    source, default = QuerySource(file=file), services.settings.model.default or "starter"
+    default = services.settings.model.default or "starter"
     query = read_source(source, QueryOptions(model=model), default)
     return query_to_chat(await read_files(query, source.directory), services.settings.sampling)
 
@@ -162,7 +164,7 @@ async def _run(
     if view is not None:
         view.end()
     if options.json:
-        print(json.dumps(_document(end), ensure_ascii=False))
+        print_json(_document(end))
     elif streamed:
         print()
     else:
@@ -219,7 +221,7 @@ async def map_input(services: Services, template: str, *, sampling: Sampling, js
             replies.append(event.reply)
             if jsonl:
                 body = {"index": event.index, "line": event.line, "resumed": event.resumed}
-                print(json.dumps({**body, **_reply(event.reply)}, ensure_ascii=False), flush=True)
+                print_json({**body, **_reply(event.reply)})
             else:
                 # One line for each: what the map is piped into counts lines.
                 print(" ".join(plain(event.reply.text).split()), flush=True)

@@ -1,22 +1,47 @@
-"""The standard streams as the program wants them: input that is text, output whose failures are told.
+"""The standard streams: input that is always text, output in any encoding, and failed writes reported.
 
-The interface begins here, too: nothing is imported that a command may not need.
+The interface starts here too, so nothing is imported that a command may not need.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BROKEN_PIPE = 141  # 128 + SIGPIPE, what the shell reports of a program that the signal ends
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what the shell reports for a program that the signal ends
+BYTE_ORDER_MARK = "\ufeff"
+_REPLACE = "spnl-replace"
+# What the program itself prints, in characters of the same width.
+_SIMPLER = {
+    character: simple
+    for characters, simple in (
+        ("─━═–—", "-"),
+        ("│┃║", "|"),
+        ("┌┐└┘├┤┬┴┼╭╮╰╯", "+"),
+        ("·•", "*"),
+        ("…", "."),
+        ("‘’", "'"),
+        ("“”„", '"'),
+        ("×", "x"),
+        ("≤←", "<"),
+        ("≥→", ">"),
+        ("↑", "^"),
+        ("↓", "v"),
+        ("✓✔", "+"),
+        ("✗✘", "x"),
+    )
+    for character in characters
+}
+"""Characters that the program itself prints, and what stands for them in encodings that lack them."""
 
 
 @contextmanager
 def prepared_streams() -> Iterator[None]:
-    """Make the standard streams what the program expects, and see at its end that all was written."""
+    """Prepare the standard streams, and check at the end of the program that everything was written."""
     _prepare()
     try:
         try:
@@ -36,30 +61,31 @@ def prepared_streams() -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Throw away what is still to be written, or the interpreter complains once more when it flushes it."""
+    """Discard unwritten output, or the interpreter reports the failure again when it flushes the stream."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def read_input() -> str:
-    """The whole of standard input."""
+    """Return all of standard input."""
     return "".join(input_lines())
 
 
 def input_lines() -> Iterator[str]:
-    """The lines of standard input. If not all of it is UTF-8, that is said once."""
+    """Yield the lines of standard input, without its byte order mark. Invalid UTF-8 is reported once."""
     from spnl_tui.conversations.records import well_formed
 
-    said = False
-    for line in sys.stdin:
-        clean = well_formed(line) if said else in_utf8(line, "Standard input")
-        said = said or clean != line
+    reported = False
+    for number, line in enumerate(sys.stdin):
+        text = line.removeprefix(BYTE_ORDER_MARK) if number == 0 else line
+        clean = well_formed(text) if reported else in_utf8(text, "Standard input")
+        reported = reported or clean != text
         yield clean
 
 
 def in_utf8(text: str, where: str) -> str:
-    """The text with � for each byte that is not UTF-8. If there is one, standard error says where."""
+    """Return the text with � for each byte that is not UTF-8, and report such bytes on standard error."""
     from spnl_tui.conversations.records import well_formed
 
     clean = well_formed(text)
@@ -69,11 +95,11 @@ def in_utf8(text: str, where: str) -> str:
 
 
 class _UnwrittenError(Exception):
-    """Standard output cannot be written. No SpnlError: it is not for a command to tell, and to go on."""
+    """A failed write to standard output. Not a SpnlError: no command may catch it and continue."""
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output, whose failures are told from those of other files and connections."""
+    """Standard output, whose failures are distinguished from those of other files and connections."""
 
     def write(self, text: str, /) -> int:
         try:
@@ -89,28 +115,46 @@ class _Output(io.TextIOWrapper):
 
 
 def _cause(error: OSError) -> Exception:
-    # That a reader has gone away is no failure.
+    # A reader that has gone away is not a failure.
     return error if isinstance(error, BrokenPipeError) else _UnwrittenError(error.strerror)
 
 
 def _prepare() -> None:
-    # A stream that the caller has closed is None, and the next file to be opened would get its number.
+    codecs.register_error(_REPLACE, _replacement)
+    # A stream that the caller has closed is None, and the next opened file would get its number.
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  # for as long as the program runs
     elif isinstance(sys.stdin, io.TextIOWrapper):
-        # Some locales are strict, and would end the program at the first byte that is not text.
+        # Some locales are strict and would end the program at the first byte that is not text.
         sys.stdin.reconfigure(errors="surrogateescape")
     if sys.stdout is None:
-        # To write on it fails, as it should.
+        # Writing to it fails, as it should.
         unwritable = os.open(os.devnull, os.O_RDONLY)
         sys.stdout = _Output(open(unwritable, "wb"), encoding="utf-8")  # noqa: SIM115
     elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Output(
             sys.stdout.buffer,
             encoding=sys.stdout.encoding,
-            errors=sys.stdout.errors,
+            errors=_REPLACE,
             line_buffering=sys.stdout.line_buffering,
             write_through=sys.stdout.write_through,
         )
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    elif isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors=_REPLACE)
+
+
+def _replacement(error: UnicodeError) -> tuple[str, int]:
+    """Replace what the encoding of a stream lacks by characters of the same width."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    import unicodedata
+
+    def simpler(character: str) -> str:
+        if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn"):
+            return ""
+        wide = unicodedata.east_asian_width(character) in "WF"
+        return _SIMPLER.get(character, "??" if wide else "?")
+
+    return "".join(map(simpler, error.object[error.start : error.end])), error.end

@@ -10,6 +10,8 @@ from spnl_tui.errors import RequestError
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+MAX_TOKENS = 10_000_000
+"""Upper limit for token counts; no reply is this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Sampling:
         _in_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _at_least("top_k", self.top_k, 1)
         _at_least("max_tokens", self.max_tokens, 1)
-        _at_least("seed", self.seed, 0)
+        _at_least("seed", self.seed, 0, most=2**63 - 1)
         if not isinstance(self.stop, tuple) or not all(isinstance(s, str) and s for s in self.stop):
             raise RequestError("stop is wrong", "Each stop sequence is a text of one character or more.")
 
@@ -107,11 +109,11 @@ def _in_range(
     )
 
 
-def _at_least(name: str, value: int | None, low: int) -> None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= low):
+def _at_least(name: str, value: int | None, low: int, *, most: int = MAX_TOKENS) -> None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= most):
         return
     raise RequestError(
         f"{name} is out of range",
-        f"{name} is {value!r}; it must be a whole number of {low} or more.",
-        f"Set {name} to {low} or more.",
+        f"{name} is {value!r}; it must be a whole number from {low} to {most:,}.",
+        f"Set {name} to {low} or more." if isinstance(value, int) and value < low else f"Lower {name}.",
     )

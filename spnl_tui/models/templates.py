@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError
+from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 _LONGEST = 1 << 20
 
@@ -95,11 +96,9 @@ def find_template(name: str) -> ChatTemplate:
         return family
     path = Path(name).expanduser()
     hint = f"Name one of {', '.join(sorted(FAMILIES))}, or a Jinja file."
-    if not path.is_file():
-        raise ModelFileError("No such chat template", f"{name} is no family and no file.", hint)
+    if not path.exists():
+        raise ModelFileError("No such chat template", f"{name} is neither a family nor a file.", hint)
     try:
-        if path.stat().st_size > _LONGEST:
-            raise ModelFileError("Not a chat template", f"{path} is larger than a megabyte.", hint)
-        return ChatTemplate(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError("The chat template cannot be read", f"{path}: {error}.", hint) from error
+        return ChatTemplate(read_text_file(path, _LONGEST))
+    except UnreadableFileError as error:
+        raise ModelFileError("Cannot read the chat template", f"{path}: {error}.", hint) from error

@@ -1,4 +1,4 @@
-"""Text from disk for a query's `(file …)`."""
+"""Reads the files that a query names with `(file …)`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 
 from spnl_tui.queries.source import QuerySyntaxError
 from spnl_tui.queries.tree import File, Message, Query, transform, walk
+from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 MAX_FILE_BYTES = 4_000_000
 """More text than the context of any model that runs here."""
 
 
 async def read_files(query: Query, directory: Path) -> Query:
-    """The query with the text of each file in its place. Each file is read once.
+    """Return the query with each file replaced by its text. Each file is read once.
 
     Raises:
-        QuerySyntaxError: a file cannot be read, is too large, or is not UTF-8; says where the query names it.
+        QuerySyntaxError: a file cannot be read, is too large, or is not UTF-8; `place` is in the query.
     """
     files: dict[str, File] = {}
     for _, node in walk(query):
@@ -39,18 +40,11 @@ def _read(file: File, directory: Path) -> str:
     path = directory / file.path
     try:
         path = directory / Path(file.path).expanduser()
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that there is not
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise QuerySyntaxError(
-            f"{path} cannot be read: {reason}.", file.place, f"A relative path starts from {directory}."
-        ) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise QuerySyntaxError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes.", file.place, "Cut it up.")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise QuerySyntaxError(
-            f"{path} is not text in UTF-8: byte {error.start} is not.", file.place
-        ) from error
+        return read_text_file(path, MAX_FILE_BYTES)
+    except (UnreadableFileError, RuntimeError) as error:  # RuntimeError: the home of an unknown user
+        hint = "" if path.is_absolute() and file.path[:1] in "/~" else _base(directory)
+        raise QuerySyntaxError(f"cannot read {path}: {error}", file.place, hint) from error
+
+
+def _base(directory: Path) -> str:
+    return f"Relative paths start from the query's directory, {directory.absolute()}."

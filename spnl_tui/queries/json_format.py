@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from spnl_tui.models.request import ROLES
+from spnl_tui.models.request import MAX_TOKENS, ROLES
 from spnl_tui.queries.json_reader import Located, read_located
 from spnl_tui.queries.source import (
     PARAMETER,
@@ -32,7 +32,6 @@ from spnl_tui.queries.source import (
 from spnl_tui.queries.tree import (
     MAX_DEPTH,
     MAX_SIZE,
-    MAX_TOKENS,
     Cross,
     File,
     Generate,

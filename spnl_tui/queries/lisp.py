@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Names
 
-from spnl_tui.models.request import Role
+from spnl_tui.models.request import MAX_TOKENS, Role
 from spnl_tui.queries.expressions import Expression, List, Literal, Word, head, read_expression, what
 from spnl_tui.queries.source import (
     Found,
@@ -32,7 +32,6 @@ from spnl_tui.queries.source import (
 )
 from spnl_tui.queries.tree import (
     MAX_SIZE,
-    MAX_TOKENS,
     Cross,
     File,
     Generate,

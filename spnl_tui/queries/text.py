@@ -14,5 +14,6 @@ def read_query(text: str, parameters: Parameters | None = None) -> Query:
     Raises:
         QuerySyntaxError: it is not a query; says where, and what was expected.
     """
+    text = text.removeprefix("\ufeff")  # a byte order mark
     read = read_json if text.lstrip()[:1] in ("{", "[") else read_lisp
     return read(text, parameters)

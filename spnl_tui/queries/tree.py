@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from spnl_tui.models.request import ROLES, Role
+from spnl_tui.models.request import MAX_TOKENS, ROLES, Role
 from spnl_tui.queries.source import (
     Place,
     QuerySyntaxError,
@@ -26,8 +26,6 @@ MAX_DEPTH = 50
 """Nodes from the root to the deepest leaf. Keeps every recursion here far from Python's own limit."""
 MAX_SIZE = 10_000
 """Nodes, with each candidate of a Repeat and each input of a Map counted as one."""
-MAX_TOKENS = 10_000_000
-"""The largest max_tokens that is taken for one; nothing replies this long."""
 
 NodePath: TypeAlias = tuple[int, ...]
 """Names a node: the index of the child to take at each step from the root. Sorts in written order."""

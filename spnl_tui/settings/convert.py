@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spnl_tui.settings.nearest import did_you_mean
+from spnl_tui.text import first_line
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
@@ -80,12 +81,15 @@ def from_text(hint: Any, text: str) -> Any:
     if kind is bool:
         if (folded := text.casefold()) in _YES | _NO:
             return folded in _YES
-        raise Unfit(f"{text!r} is neither true nor false.", "Use 1, true, yes, on or 0, false, no, off.")
+        raise Unfit(
+            f"{first_line(text, 60)!r} is neither true nor false.",
+            "Use 1, true, yes, on or 0, false, no, off.",
+        )
     if kind in (int, float):
         try:
             return kind(text)
         except ValueError:
-            raise Unfit(f"{text!r} is not {_WORDS[kind]}.") from None
+            raise Unfit(f"{first_line(text, 60)!r} is not {_WORDS[kind]}.") from None
     if typing.get_origin(kind) is Literal:
         return _choice(typing.get_args(kind), text)
     return Path(text) if kind is Path else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,9 @@ from spnl_tui.models.request import Sampling
 from spnl_tui.settings.convert import Unfit, convert, from_text, hints_of, normal_keys
 from spnl_tui.settings.nearest import did_you_mean, nearest
 from spnl_tui.settings.schema import SECTIONS, Origin, Persona, Settings
+from spnl_tui.settings.toml import parse_toml
+from spnl_tui.text import first_line
+from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 ENVIRONMENT: Mapping[str, str] = {
     "SPNL_MODEL": "model.default",
@@ -29,6 +33,9 @@ ENVIRONMENT: Mapping[str, str] = {
     "MISTRALRS_HF_TOKEN": "hub.token",
 }
 """Environment variable → setting. MISTRALRS_NO_STREAM means its opposite. An empty variable is not set."""
+
+
+MAX_FILE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,13 @@ def load_settings(
         SettingsError: the file cannot be read, or a source gives something that is no setting, or has the
             wrong type or range. It names the file and line or the variable, and the nearest valid name.
     """
-    if must_exist and not file.exists():
+    if must_exist and not os.path.exists(file):
+        reason = f"There is no file {file}."
+        if file.is_symlink():
+            reason = f"{file} is a link to {os.readlink(file)}, which does not exist."
         raise SettingsError(
             "The configuration does not exist",
-            f"There is no file {file}.",
+            reason,
             "Check the path given to --config.",
         )
     return parse_settings(read_text(file), file, environ=environ, flags=flags)
@@ -118,36 +128,38 @@ def parse_settings(
 
 
 def read_text(file: Path) -> str:
-    """What is in a configuration file; nothing, if there is no such file.
+    """Return the text of a configuration file, "" if the file does not exist or is /dev/null.
 
     Raises:
         SettingsError: the file cannot be read.
     """
     try:
-        return file.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
+        if not file.exists() or file.samefile(os.devnull):
+            return ""
+    except OSError:
+        pass  # read_text_file says why
+    try:
+        return read_text_file(file, MAX_FILE_BYTES)
+    except UnreadableFileError as error:
         raise SettingsError(
-            "The configuration cannot be read",
-            f"{file}: {error}",
-            "It must be a readable text file in UTF-8.",
+            "Cannot read the configuration",
+            f"{file}: {error}.",
+            "The configuration must be a text file in UTF-8.",
         ) from error
 
 
 def _document(text: str, where: str) -> dict[str, Any]:
     if not text:
         return {}
-    import tomllib  # Most users have no file.
-
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            "The configuration is not TOML",
-            f"{where}: {error}",
-            'Texts stand in quotes: name = "value". config.example.toml shows every setting.',
-        ) from error
+        return parse_toml(text)
+    except ValueError as error:
+        reason = str(error)
+    raise SettingsError(
+        "The configuration is not valid TOML",
+        f"{where}: {first_line(reason, 300)}",
+        'Write texts in quotes: name = "value". config.example.toml shows every setting.',
+    )
 
 
 # ── what config.toml says ────────────────────────────────────────────────────────────────────────

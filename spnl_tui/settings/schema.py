@@ -6,16 +6,15 @@ A field's docstring is its documentation: config.example.toml is made from it. A
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from spnl_tui.errors import SettingsError
-from spnl_tui.models.request import Sampling
-from spnl_tui.settings.lines import line_of
+from spnl_tui.models.request import MAX_TOKENS, Sampling
 from spnl_tui.settings.nearest import did_you_mean
+from spnl_tui.settings.toml import line_of
 
 # What mistral.rs takes as in_situ_quant (a bare number picks the best format of that many bits for the
 # device), and our two words for the load plan.
@@ -74,12 +73,12 @@ class EngineSettings:
     """Show a reply while it is made. The text is the same either way."""
 
     def __post_init__(self) -> None:
-        _at_least("threads", self.threads, 1)
-        _at_least("prefix_cache", self.prefix_cache, 0)
-        _at_least("max_concurrent", self.max_concurrent, 1)
-        _at_least("num_parallel", self.num_parallel, 1)
-        _at_least("keep_warm_minutes", self.keep_warm_minutes, 0)
-        _more_than_zero("memory_budget_gb", self.memory_budget_gb)
+        _within("threads", self.threads, 1, 4_096)
+        _within("prefix_cache", self.prefix_cache, 0, 1_000_000)
+        _within("max_concurrent", self.max_concurrent, 1, 1_024)
+        _within("num_parallel", self.num_parallel, 1, 1_024)
+        _within("keep_warm_minutes", self.keep_warm_minutes, 0, 1_000_000)
+        _more_than_zero("memory_budget_gb", self.memory_budget_gb, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +124,7 @@ class ContextSettings:
     itself is never cut."""
 
     def __post_init__(self) -> None:
-        _at_least("length", self.length, 128)
+        _within("length", self.length, 128, MAX_TOKENS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +141,9 @@ class PullSettings:
     """Quitting with pulls under way: "ask", "pause" (the next start offers to go on) or "cancel"."""
 
     def __post_init__(self) -> None:
-        _at_least("side_by_side", self.side_by_side, 1)
-        _at_least("connections", self.connections, 1)
-        _more_than_zero("rate_limit_mb", self.rate_limit_mb)
+        _within("side_by_side", self.side_by_side, 1, 64)
+        _within("connections", self.connections, 1, 64)
+        _more_than_zero("rate_limit_mb", self.rate_limit_mb, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ class HubSettings:
     """How long to wait for an answer of the hub, in seconds."""
 
     def __post_init__(self) -> None:
-        _at_least("timeout_s", self.timeout_s, 1)
+        _within("timeout_s", self.timeout_s, 1, 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +207,8 @@ class Origin:
             return f"environment variable {self.name}"
         if not self.keys:
             return f"{self.where}, {self.name}"
-        return f"{self.where}, line {line_of(self.text, self.keys)}"
+        line = line_of(self.text, self.keys)
+        return f"{self.where}, line {line}" if line else f"{self.where}, {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,19 +287,19 @@ SECTIONS: Mapping[str, type] = {
 names of the user's."""
 
 
-def _at_least(name: str, value: float | None, low: float) -> None:
-    if value is not None and not (math.isfinite(value) and value >= low):
+def _within(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
         raise SettingsError(
             f"{name} is out of range",
-            f"{name} is {value!r}; it must be {low} or more.",
-            f"Set {name} to {low} or more.",
+            f"{name} is {value!r}; it must be from {low:,} to {high:,}.",
+            f"Set {name} to {low:,} or more." if value < low else f"Lower {name}.",
         )
 
 
-def _more_than_zero(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
+def _more_than_zero(name: str, value: float | None, high: float) -> None:
+    if value is not None and not 0 < value <= high:
         raise SettingsError(
             f"{name} is out of range",
-            f"{name} is {value!r}; it must be more than 0.",
-            f"Give {name} a value above 0, or leave it out.",
+            f"{name} is {value!r}; it must be more than 0 and at most {high:,}.",
+            f"Set {name} within these limits, or leave it out.",
         )

@@ -203,7 +203,7 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
         user("Please answer this question:"),
         user("Why?"),
     )
-    with pytest.raises(QuerySyntaxError, match="not text in UTF-8"):
+    with pytest.raises(QuerySyntaxError, match="byte 0 is not UTF-8"):
         await events_of('(g "m" (file "b.txt"))', engine, directory=tmp_path)
 
 

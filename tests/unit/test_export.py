@@ -288,9 +288,9 @@ def test_any_damage_to_a_good_file_is_an_error_or_harmless(seed: int) -> None:
 
 
 def test_files_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="Cannot read the file"):
         read_file(tmp_path / "nothing.json")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="Cannot read the file"):
         read_file(tmp_path)
     file = tmp_path / "file.json"
     file.write_bytes(b"\xff\xfe\xfa")
@@ -298,7 +298,7 @@ def test_files_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytes
         read_file(file)
     monkeypatch.setattr("spnl_tui.conversations.imports.MAX_BYTES", 10)
     file.write_bytes(b"[" * 11)
-    with pytest.raises(StoreError, match="too large"):
+    with pytest.raises(StoreError, match="the limit is"):
         read_file(file)
 
 
