@@ -30,11 +30,14 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs the real model is marked `alone`: it uses all processors, and much of it measures time.
+    """Mark tests by what they use.
 
-    Below tests/unit and tests/hub the model's file is only read. What compares a picture is marked `picture`.
+    `alone`: runs the real model, which uses all processors (below tests/unit and tests/hub its file is only
+    read). `slow`: runs whole programs. `picture`: compares a picture.
     """
     for item in items:
+        if item.path.parent.name == "e2e":
+            item.add_marker(pytest.mark.slow)  # whole programs
         if "snap_compare" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.picture)
         if "starter_gguf" in getattr(item, "fixturenames", ()) and item.path.parent.name in ("e2e", "engine"):

@@ -36,6 +36,8 @@ from tests.support.pulls import (
 )
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SIZE = 12 * BLOCK + 345
 
 

@@ -33,6 +33,8 @@ from tests.support.pulls import (
 )
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 BIG = 100 * BLOCK + 12345
 
 

@@ -10,8 +10,11 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
+
 from spnl_tui.conversations.store import Store
 
+pytestmark = pytest.mark.slow
 KILLS = 50
 
 PROGRAM = r"""
