@@ -24,8 +24,8 @@ from spnl_tui.queries.chat import OpenedQuery, query_to_chat
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodePrinted, QueryFinished
 from spnl_tui.queries.figures import time_table
 from spnl_tui.queries.files import read_files
-from spnl_tui.queries.journal import map_key
-from spnl_tui.queries.map import LineFailed, map_lines
+from spnl_tui.queries.journal import count_replies, map_key
+from spnl_tui.queries.map import JournalFailed, LineFailed, LineFinished, map_lines
 from spnl_tui.queries.plan import plan_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
@@ -197,10 +197,14 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
 
 
 async def map_input(services: Services, template: str, *, sampling: Sampling, jsonl: bool, time: bool) -> int:
-    """Ask about each line of standard input; print replies in their order, or JSON lines as they come."""
+    """Ask about each line of standard input and print one row for each line, an empty one if it failed.
+
+    Replies are printed in the order of the lines, or with `jsonl` as they finish, one object each. When the
+    map is interrupted, standard error says how many replies are kept.
+    """
     model = await model_for(services)
     journal = services.paths.state / "maps" / f"{map_key(template, model.name, sampling)}.jsonl"
-    failed = False
+    failed = 0
     replies: list[NodeFinished] = []
     events = map_lines(
         template,
@@ -212,22 +216,53 @@ async def map_input(services: Services, template: str, *, sampling: Sampling, js
         ordered=not jsonl,
         parallel=services.settings.engine.num_parallel,
     )
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, LineFailed):
-                failed = True
-                show_error(SpnlError(f"Line {event.index + 1}: {event.error.title}", event.error.message))
-                continue
-            replies.append(event.reply)
-            if jsonl:
-                body = {"index": event.index, "line": event.line, "resumed": event.resumed}
-                print_json({**body, **_reply(event.reply)})
-            else:
-                # One line for each: what the map is piped into counts lines.
-                print(" ".join(plain(event.reply.text).split()), flush=True)
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, JournalFailed):
+                    show_error(event.error)
+                    continue
+                if isinstance(event, LineFinished):
+                    replies.append(event.reply)
+                else:
+                    failed += 1
+                    error = event.error
+                    show_error(SpnlError(f"Line {event.index + 1}: {error.title}", error.message, error.hint))
+                if jsonl:
+                    print_json(_row(event))
+                else:
+                    # Exactly one row for each line, so that `paste` pairs them.
+                    text = event.reply.text if isinstance(event, LineFinished) else ""
+                    print(" ".join(plain(text).split()), flush=True)
+    except asyncio.CancelledError:
+        kept = count_replies(journal)
+        print(
+            f"Interrupted. {_counted(kept, 'reply is', 'replies are')} kept."
+            f"{' Run the same command on the same input to resume.' if kept else ''}",
+            file=sys.stderr,
+        )
+        raise
     if time:
         print("\n".join(time_table(replies)), file=sys.stderr)
+    if failed:
+        print(
+            f"{_counted(failed, 'line has', 'lines have')} no reply. "
+            "Run the same command on the same input to ask only them again.",
+            file=sys.stderr,
+        )
     return FAILED if failed else OK
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
+
+
+def _row(event: LineFinished | LineFailed) -> dict[str, Any]:
+    body = {"index": event.index, "line": event.line}
+    if isinstance(event, LineFinished):
+        return {**body, "resumed": event.resumed, **_reply(event.reply)}
+    error = event.error
+    return {**body, "error": {"title": error.title, "message": error.message, "hint": error.hint}}
 
 
 async def resolve(services: Services, name: str) -> LocalModel:

@@ -1,12 +1,12 @@
-"""The journal of a map: which lines have been answered, so that an interrupted map goes on.
+"""The journal of a map: the replies so far, so that an interrupted map can resume.
 
-A JSON-lines file. The first line says which map it belongs to, every other is one reply:
+A JSON-lines file. The first line names its map, and each other line is one reply:
 
     {"journal": "spnl-chat map", "version": 1, "key": "<SHA-256 of template, model and sampling>"}
     {"line": "<SHA-256 of the input line>", "reply": {"text": …, "finish_reason": …, …}}
 
-Replies are found by what their line says, not by where it stands: lines may be added or moved in
-between. Equal lines have a reply each, used in their order.
+Replies are found by the text of their line and not by its number, so lines may be added or moved between two
+runs. Equal lines have a reply each, used in order.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import json
 import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from spnl_tui.engine.mistralrs.wire import Timing, Usage
 from spnl_tui.errors import QueryError
@@ -30,29 +31,42 @@ _HEADER = {"journal": "spnl-chat map", "version": 1}
 
 
 def map_key(template: str, model: str, sampling: Sampling) -> str:
-    """Names a map: equal for equal template, model and sampling, whatever the lines are."""
+    """Return the name of a map: equal for equal template, model and sampling, whatever the lines are."""
     body = json.dumps([template, model, dataclasses.asdict(sampling)], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-class Journal:
-    """An open journal. Make it with `open_journal`; its methods block for the time of one small write."""
+class JournalWriteError(QueryError):
+    """The journal cannot be written: a full disk, or a directory that is not the user's."""
 
-    def __init__(self, path: Path, stream: BinaryIO, done: dict[str, deque[NodeFinished]]) -> None:
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            "Replies are not kept for a resumed run",
+            f"{path}: {error.strerror or error}.",
+            "The map continues. If it is interrupted, the next run asks every line again.",
+        )
+
+
+class Journal:
+    """An open journal. Create it with `open_journal`; its methods block for the time of one small write."""
+
+    def __init__(self, path: Path, stream: FileIO, done: dict[str, deque[NodeFinished]]) -> None:
         self._path = path
         self._stream = stream
         self._done = done
 
     def take(self, line: str) -> NodeFinished | None:
-        """The reply to an equal line of an earlier run, if there is one that was not taken yet."""
+        """Return the reply to an equal line of an earlier run, each of them once; None if there is none."""
         waiting = self._done.get(_hash(line))
         return waiting.popleft() if waiting else None
 
     def add(self, line: str, reply: NodeFinished) -> None:
-        """Keep a reply. It is with the operating system when this returns: it outlives a killed program."""
-        body = {"line": _hash(line), "reply": dataclasses.asdict(reply)}
-        self._stream.write(json.dumps(body).encode() + b"\n")
-        self._stream.flush()
+        """Keep a reply. When this returns, the operating system has it, so it survives a killed program.
+
+        Raises:
+            JournalWriteError: it cannot be written. Call this no more then: half a line may be in the file.
+        """
+        _write(self._stream, {"line": _hash(line), "reply": dataclasses.asdict(reply)}, self._path)
 
     def remove(self) -> None:
         """Delete the file: the map is complete."""
@@ -61,31 +75,30 @@ class Journal:
 
 @contextlib.contextmanager
 def open_journal(path: Path, key: str) -> Iterator[Journal]:
-    """Open the journal of the map `key`, or begin it. Only one program at a time can.
+    """Open the journal of the map `key`, or start it. Only one program at a time can.
 
     Raises:
-        QueryError: the file belongs to another map, is in use, damaged, or cannot be written.
+        JournalWriteError: the file cannot be written.
+        QueryError: the file belongs to another map, is in use, or is damaged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+b")
+        # Unbuffered: closing a buffered file would report a full disk once more.
+        stream = path.open("a+b", buffering=0)
     except OSError as error:
-        raise QueryError(
-            "The journal cannot be written", f"{path}: {error.strerror}.", "Name another file for it."
-        ) from error
+        raise JournalWriteError(path, error) from error
     with stream:
-        _lock(stream, path)
+        _lock(stream)
         stream.seek(0)
         content = stream.read()
-        # A program that was killed while it wrote leaves half a line.
+        # A program that was killed during a write leaves half a line.
         whole = content[: content.rfind(b"\n") + 1]
         stream.truncate(len(whole))
         lines = whole.splitlines()
         if lines:
             _check_header(lines[0], key, path)
         else:
-            stream.write(json.dumps(_HEADER | {"key": key}).encode() + b"\n")
-            stream.flush()
+            _write(stream, _HEADER | {"key": key}, path)
         done: dict[str, deque[NodeFinished]] = defaultdict(deque)
         for number, line in enumerate(lines[1:], 2):
             try:
@@ -95,7 +108,7 @@ def open_journal(path: Path, key: str) -> Iterator[Journal]:
                 raise QueryError(
                     "The journal is damaged",
                     f"{path}, line {number}: {error}.",
-                    "Delete the line to have it computed again, or the file to begin anew.",
+                    "Delete that line to ask it again, or delete the file to start over.",
                 ) from error
         yield Journal(path, stream, done)
 
@@ -110,8 +123,8 @@ def _check_header(line: bytes, key: str, path: Path) -> None:
     ours = isinstance(header, dict) and header.get("journal") == _HEADER["journal"]
     raise QueryError(
         "The journal belongs to something else",
-        f"{path} was begun with another template, model or sampling." if ours else f"{path} is no journal.",
-        "Name another file for this map, or delete that one.",
+        f"{path} belongs to another template, model or sampling." if ours else f"{path} is not a journal.",
+        "Move or delete that file.",
     )
 
 
@@ -125,8 +138,25 @@ def _hash(line: str) -> str:
     return hashlib.sha256(line.encode(errors="surrogatepass")).hexdigest()
 
 
-def _lock(stream: BinaryIO, path: Path) -> None:
-    if os.name != "posix":  # the platforms that we support are; elsewhere two maps must not share a journal
+def _write(stream: FileIO, body: dict[str, Any], path: Path) -> None:
+    data = memoryview(json.dumps(body).encode() + b"\n")
+    try:
+        while data:
+            data = data[stream.write(data) :]
+    except OSError as error:
+        raise JournalWriteError(path, error) from error
+
+
+def count_replies(path: Path) -> int:
+    """Return how many replies the journal at `path` holds; 0 if there is no journal."""
+    try:
+        return max(0, path.read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
+def _lock(stream: FileIO) -> None:
+    if os.name != "posix":  # not a supported platform; two maps must not share a journal there
         return
     import fcntl
 
@@ -134,7 +164,7 @@ def _lock(stream: BinaryIO, path: Path) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise QueryError(
-            "The journal is in use",
-            f"Another program runs the map of {path}.",
-            "Wait for it, or name another file for this map.",
+            "This map is already running",
+            "Another program asks the same template of the same model, with the same sampling.",
+            "Wait until it ends, or change the template or the sampling.",
         ) from error

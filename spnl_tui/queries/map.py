@@ -1,4 +1,4 @@
-"""Map mode: one prompt for each line of a text, resumable after an interruption."""
+"""Maps: one prompt for each line of a text, resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from spnl_tui.errors import QueryError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.asking import ChatEngine, ask
 from spnl_tui.queries.events import NodeFailed, NodeFinished, QueryEvent
-from spnl_tui.queries.journal import Journal, map_key, open_journal
+from spnl_tui.queries.journal import Journal, JournalWriteError, map_key, open_journal
 from spnl_tui.queries.run import DEFAULT_PARALLEL
 
 SLOT = "{}"
-"""Where the line goes in a template."""
+"""Marks the place of the line in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +27,35 @@ class LineFinished:
     """The reply to one line."""
 
     index: int
-    """The number of the line, from 0."""
+    """Line number, from 0."""
     line: str
     reply: NodeFinished
     resumed: bool
-    """It comes from the journal of an earlier, interrupted run."""
+    """True if it comes from the journal of an earlier, interrupted run."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineFailed:
-    """One line has no reply. A resumed map asks it again."""
+    """A line without a reply. A resumed map asks it again."""
 
     index: int
     line: str
     error: NodeFailed
 
 
-LineEvent = LineFinished | LineFailed
+@dataclass(frozen=True, slots=True)
+class JournalFailed:
+    """The replies from here on are not kept for a resumed run. Reported once."""
+
+    error: JournalWriteError
+
+
+LineEvent: TypeAlias = LineFinished | LineFailed
+MapEvent: TypeAlias = LineEvent | JournalFailed
 
 
 def fill_template(template: str, line: str) -> str:
-    """The prompt for a line. Other braces stay as they are.
+    """Return the prompt for a line. Other braces stay as they are.
 
     Raises:
         QueryError: the template has no place for the line.
@@ -70,45 +79,55 @@ async def map_lines(
     journal: Path | None = None,
     ordered: bool = True,
     parallel: int = DEFAULT_PARALLEL,
-) -> AsyncGenerator[LineEvent, None]:
-    """Ask about each line, as one user message. Yields one event for each line.
+) -> AsyncGenerator[MapEvent, None]:
+    """Ask about each line, as one user message, and yield one event for each line.
 
-    In the order of the lines, or, not `ordered`, as they are done. Lines are taken as they are needed,
-    without their line ends, and at most `parallel` are under way; a plain iterable must not block.
+    Events come in the order of the lines if `ordered`, else as replies finish. Lines are read as they are
+    needed, without their line ends, and at most `parallel` are asked at once. An iterable must not block.
 
-    With `journal`, a file, every reply is kept there first; run again after an interruption, what it
-    holds is not asked again. When every line has its reply, the file is removed.
+    Every reply is first kept in the file `journal`. A run after an interruption does not ask again what the
+    file holds. When every line has a reply, the file is removed. If the file cannot be written, JournalFailed
+    reports it and the map continues.
 
     Raises:
-        QueryError: the template has no place for the line, or the journal cannot be used.
+        QueryError: the template has no place for the line, or the journal is in use or damaged.
     """
     fill_template(template, "")
     sampling = sampling or Sampling()
     async with contextlib.AsyncExitStack() as stack:
-        kept = None
+        job = _Job(template, engine, model, sampling)
         if journal:
-            kept = stack.enter_context(open_journal(journal, map_key(template, model.name, sampling)))
-        job = _Job(template, engine, model, sampling, kept)
+            try:
+                job.journal = stack.enter_context(
+                    open_journal(journal, map_key(template, model.name, sampling))
+                )
+            except JournalWriteError as error:
+                job.failure = JournalFailed(error)
         each = await stack.enter_async_context(contextlib.aclosing(_each(lines)))
         events = await stack.enter_async_context(contextlib.aclosing(_window(job, each, ordered, parallel)))
         complete = True
+        reported = False
         async for event in events:
+            if job.failure and not reported:
+                reported = True
+                yield job.failure
             complete = complete and isinstance(event, LineFinished)
             yield event
-        if kept and complete:
-            kept.remove()
+        if job.journal and complete:
+            job.journal.remove()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     template: str
     engine: ChatEngine
     model: LocalModel
     sampling: Sampling
-    journal: Journal | None
+    journal: Journal | None = None
+    failure: JournalFailed | None = None
 
     async def line(self, index: int, line: str) -> LineEvent:
-        """The event of one line: out of the journal, or asked, and then kept there."""
+        """Return the event of one line: its reply from the journal, or a new one, which the journal keeps."""
         if self.journal and (known := self.journal.take(line)):
             return LineFinished(index, line, known, resumed=True)
         failures: list[NodeFailed] = []
@@ -127,15 +146,18 @@ class _Job:
         if reply is None:
             return LineFailed(index, line, failures[0])
         if self.journal:
-            # Not in a thread: a cancellation must not come between a reply and its place in the journal.
-            self.journal.add(line, reply)
+            # Not in a thread: a cancellation must not come between a reply and its journal entry.
+            try:
+                self.journal.add(line, reply)
+            except JournalWriteError as error:
+                self.journal, self.failure = None, JournalFailed(error)
         return LineFinished(index, line, reply, resumed=False)
 
 
 async def _window(
     job: _Job, lines: AsyncIterator[str], ordered: bool, parallel: int
 ) -> AsyncGenerator[LineEvent, None]:
-    """At most `parallel` lines under way, in the order of the lines or as they are done."""
+    """Yield the events of the lines, with at most `parallel` lines asked at once."""
     tasks: deque[asyncio.Task[LineEvent]] = deque()
     reading: asyncio.Task[str | None] | None = None
     index, more = 0, True
@@ -170,7 +192,7 @@ async def _next(lines: AsyncIterator[str]) -> str | None:
 
 
 async def _each(lines: Iterable[str] | AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    """The lines without their ends."""
+    """Yield the lines without their ends."""
     if isinstance(lines, Iterable):
         for line in lines:
             yield line.rstrip("\r\n")

@@ -13,14 +13,14 @@ import pytest
 
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Sampling
-from spnl_tui.queries.journal import map_key, open_journal
-from spnl_tui.queries.map import LineEvent, LineFailed, LineFinished, map_lines
+from spnl_tui.queries.journal import count_replies, map_key, open_journal
+from spnl_tui.queries.map import JournalFailed, LineFailed, LineFinished, MapEvent, map_lines
 from tests.support.query_engine import QueryEngine, resolve
 
 TEMPLATE = 'Summarize: {} {"as": "json"}'
 
 
-async def collect(lines: list[str], engine: QueryEngine, **options: object) -> list[LineEvent]:
+async def collect(lines: list[str], engine: QueryEngine, **options: object) -> list[MapEvent]:
     model = await resolve("m")
     options = {"template": TEMPLATE, **options}
     return [event async for event in map_lines(lines=lines, engine=engine, model=model, **options)]  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ async def test_an_interrupted_map_goes_on_where_it_was_and_computes_no_line_twic
     lines = [f"line {number % 45}" for number in range(50)]  # some lines are equal: each has its own reply
     journal = tmp_path / "deep" / "journal.jsonl"
     first = QueryEngine(shuffle=1)
-    seen: list[LineEvent] = []
+    seen: list[MapEvent] = []
     model = await resolve("m")
     async with aclosing(map_lines("{}", lines, first, model, journal=journal, parallel=4)) as events:
         async for event in events:
@@ -174,8 +174,8 @@ async def test_a_journal_of_another_map_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("notes of mine\n", "is no journal"),
-        ("[1]\n", "is no journal"),
+        ("notes of mine\n", "is not a journal"),
+        ("[1]\n", "is not a journal"),
         (json.dumps({"journal": "spnl-chat map", "version": 1, "key": "k"}) + "\n{}\n", "line 2"),
         (json.dumps({"journal": "spnl-chat map", "version": 1, "key": "k"}) + "\nnope\n", "line 2"),
     ],
@@ -190,7 +190,7 @@ def test_a_file_that_is_no_sound_journal_is_left_as_it_is(tmp_path: Path, conten
 
 def test_two_maps_cannot_share_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with open_journal(path, "k"), pytest.raises(QueryError, match="in use"), open_journal(path, "k"):
+    with open_journal(path, "k"), pytest.raises(QueryError, match="already running"), open_journal(path, "k"):
         pass
     with open_journal(path, "k"):
         pass
@@ -205,6 +205,46 @@ def test_a_map_is_known_by_template_model_and_sampling() -> None:
     }
     assert len(keys) == 4
     assert map_key("{}", "m", Sampling()) in keys
+
+
+async def test_journal_that_cannot_be_made_is_reported_once_and_the_map_continues(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    journal = tmp_path / "file" / "journal.jsonl"
+    events = await collect(["a", "b", "c"], QueryEngine(), template="{}", journal=journal)
+    assert [type(event) for event in events] == [JournalFailed, LineFinished, LineFinished, LineFinished]
+
+
+_ON_A_FULL_DISK = """
+import asyncio, resource, sys
+from pathlib import Path
+from spnl_tui.queries.map import map_lines
+from tests.support.query_engine import QueryEngine, resolve
+
+async def main():
+    lines = [str(number) for number in range(50)]
+    async for event in map_lines("{}", lines, QueryEngine(), await resolve("m"), journal=Path(sys.argv[1])):
+        print(type(event).__name__)
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # fails as a full disk does, after half a line
+asyncio.run(main())
+"""
+
+
+async def test_journal_on_a_full_disk_keeps_its_whole_lines(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _ON_A_FULL_DISK, str(journal), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+    assert child.returncode == 0
+    assert out.split().count(b"JournalFailed") == 1
+    assert out.split().count(b"LineFinished") == 50
+    assert journal.stat().st_size == 2000, "half a line is left"
+    kept = count_replies(journal)
+    engine = QueryEngine()
+    again = await collect([str(number) for number in range(50)], engine, template="{}", journal=journal)
+    assert len(again) == 50
+    assert len(engine.asked) == 50 - kept < 50
 
 
 async def test_a_template_needs_a_place_for_the_line() -> None:
