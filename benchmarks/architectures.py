@@ -2,10 +2,10 @@
 
     python -m benchmarks.architectures
 
-A small model of each architecture is made as GGUF and as safetensors, and the starter in each format that the
-`gguf` package can write; a runner each loads it by its plan and streams a greedy reply, and then two sampled
-ones side by side, where the plan allows that. "no" is followed by what mistral.rs said; a verdict
-(models/fit.py) that promised otherwise is pointed out.
+Build a small synthetic model of each architecture as GGUF and as safetensors, and the starter in each format
+that the `gguf` package can write. Load each in a runner of its own by its plan; stream a greedy reply, then
+two sampled replies in parallel where the plan allows that. "no" is followed by mistral.rs's own message. The
+table points out verdicts (models/fit.py) that promised otherwise.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _LIMIT_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How loading a model and asking it once ended."""
+    """The result of loading a model and requesting one reply."""
 
     verdict: str
-    """What was said before: "yes", "maybe" or "no"."""
+    """The verdict before the load: "yes", "maybe" or "no"."""
     text: str = ""
     tokens: int = 0
     error: str | None = None
 
     @property
     def as_promised(self) -> bool:
-        """Whether the verdict held: "maybe" holds in any case."""
+        """Return True if the verdict was right; "maybe" always is."""
         return self.verdict == "maybe" or (self.verdict == "yes") == (self.error is None)
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> O
 
 
 async def _again(process: RunnerProcess, tokens: int) -> str | None:
-    """Why a prompt that is asked twice failed; None: both replies came."""
+    """Return why a repeated prompt failed, or None if both replies arrived."""
     sampling = Sampling(temperature=1, max_tokens=tokens)
     for id in (3, 4):
         events = process.subscribe(id)

@@ -1,9 +1,9 @@
-"""mistralrs as it comes, for benchmarks.formats: a script in a process of its own.
+"""mistralrs with its defaults, for benchmarks.formats: a script that runs in its own process.
 
     python -m benchmarks.bare_mistralrs JSON
 
-JSON is what spnl_tui/headless/bench_llama.py is given, and so is the answer. Nothing is set: neither threads
-nor environment nor in-situ quantization.
+JSON and the answer have the form that spnl_tui/headless/bench_llama.py uses. Threads, environment and in-situ
+quantization keep their defaults.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def measure(wish: dict[str, Any]) -> dict[str, Any]:
-    """Load the model, have it tell and go on, and read each prompt."""
+    """Load the model, request a short and a long reply, and read each prompt."""
     import mistralrs
     import psutil
 
@@ -28,7 +28,7 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
     load_s = time.monotonic() - started
 
     def ask(messages: list[dict[str, str]], tokens: int) -> tuple[str, float, float, int, int]:
-        """Text, seconds to the first token and after it, tokens, and those of the prompt."""
+        """Return the text, seconds to the first token, seconds after it, reply tokens and prompt tokens."""
         request = mistralrs.ChatCompletionRequest(
             messages=messages, model="default", stream=True, temperature=0.0, max_tokens=tokens
         )
@@ -62,5 +62,5 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     answer = os.dup(1)
-    os.dup2(2, 1)  # mistral.rs writes there
+    os.dup2(2, 1)  # mistral.rs logs there
     os.write(answer, json.dumps(measure(json.loads(sys.argv[1]))).encode())

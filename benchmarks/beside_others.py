@@ -1,9 +1,9 @@
-"""What a model's speed is when other programs compute, too: by the engine's threads, and how long they spin.
+"""A model's speed beside other busy programs, by the engine's threads and how long they spin.
 
     python -m benchmarks.beside_others [MODEL] [--rounds 3] [--spins 25000 200] [--threads 2 1] [--busy 0 1 2]
 
-Each case is a runner of its own that reads a prompt of some 60 words and decodes 64 tokens, three times,
-while so many processes do nothing but count. The cases take turns. Without MODEL the starter is taken.
+Each case has its own runner, which reads a prompt of about 60 words and decodes 64 tokens, three times, while
+`--busy` processes count in a loop. The cases alternate. The default model is the starter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOKENS = 48
 
 
 async def measure(model: LocalModel, threads: int, spins: int) -> tuple[float, float]:
-    """Seconds to the first token of the prompt, and tokens a second from then on: medians of three."""
+    """Return seconds to the first token, and tokens per second after it: medians of three."""
     plan = plan_load(read_local_facts(model), read_machine(), LoadOverrides(threads=threads))
     environment = {**plan.environment, SPIN_LIMIT: str(spins)}
     pooled = PooledModel(
@@ -51,7 +51,7 @@ async def measure(model: LocalModel, threads: int, spins: int) -> tuple[float, f
                 *_, end = [event async for event in events]
             assert isinstance(end, wire.ReplyFinished)
             timing = end.timing
-            if turn and timing.ttft_s and timing.itl_s:  # the first warms up
+            if turn and timing.ttft_s and timing.itl_s:  # the first one is a warm-up
                 firsts.append(timing.ttft_s)
                 speeds.append(1 / timing.itl_s)
     finally:

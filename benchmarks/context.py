@@ -1,10 +1,10 @@
-"""A conversation driven past its context under each policy, with the real model.
+"""Drive a conversation past its context under each policy, with the real model.
 
     python -m benchmarks.context [--length TOKENS] [--prompts N] [--policy NAME] [--floats]
 
-Checked after each reply: that the marker stands at the first turn that was sent, that the store holds all
-that was said, and how far the meter was from the engine's own count. --floats runs the starter's weights as
-F16: on a processor without VNNI that reads prompts five times faster, and replies at half the speed.
+Check after each reply that the marker stands at the first turn that was sent and that the store holds every
+turn, and compare the meter with the engine's own count. --floats runs the starter's weights as F16: on a
+processor without VNNI this reads prompts five times as fast and replies at half the speed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLICIES = ("drop_oldest", "summarize", "ask")
 
 
 async def measure(policy: str, length: int, prompts: int, file: Path, in_situ: str) -> None:
-    """Print what came of one policy."""
+    """Run one policy and print its results."""
     settings = Settings(
         context=ContextSettings(policy=policy),  # type: ignore[arg-type]
         engine=EngineSettings(in_situ_quantization=in_situ),  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ async def measure(policy: str, length: int, prompts: int, file: Path, in_situ: s
         store = await Store.open(Path(folder, "c.db"))
         try:
             model = resolve_local(file, "starter")
-            # So that two thirds of the prompts fill the context.
+            # Two thirds of the prompts fill the context.
             tokens = length * 3 // (2 * prompts)
             async for reply in drive(
                 engine, model, settings, store, context=length, prompts=prompts, tokens=tokens
@@ -63,7 +63,7 @@ async def measure(policy: str, length: int, prompts: int, file: Path, in_situ: s
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""Tokens a second in the interface ÷ tokens a second of a bare mistralrs loop: what drawing costs the engine.
+"""Tokens per second in the interface ÷ those of a bare mistralrs loop: what drawing costs the engine.
 
     python -m benchmarks.decode [--rounds N] [--tokens N]
 
-Both run the real SmolLM2 by the same load plan, greedily, on the same prompt. The interface runs in a pty of
-100×40, and the figure is the one that is kept with the reply, which the runner measured. Rounds alternate, so
-that whatever else the machine does falls on both.
+Both run the real SmolLM2 with the same load plan, greedily, on the same prompt. The interface runs in a pty
+of 100×40; its figure is the one that the runner measured and that is stored with the reply. Rounds alternate,
+so that other work on the machine affects both.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ os.write(out, json.dumps((count - 1) / seconds).encode())
 
 
 def bare(model: LocalModel, plan: LoadPlan, tokens: int) -> float:
-    """Decode tokens a second of mistralrs alone."""
+    """Return decoded tokens per second of mistralrs alone."""
     result = subprocess.run(
         [
             *(sys.executable, "-c", _BARE, str(model.directory), model.files[0]),
@@ -70,7 +70,7 @@ def bare(model: LocalModel, plan: LoadPlan, tokens: int) -> float:
 
 
 def interface(file: Path, tokens: int) -> float:
-    """Decode tokens a second of the same in the interface."""
+    """Return decoded tokens per second in the interface."""
     with tempfile.TemporaryDirectory() as home:
         config = Path(home, "config.toml")
         config.write_text(
@@ -79,10 +79,10 @@ def interface(file: Path, tokens: int) -> float:
         store = Path(home, "spnl-chat", "conversations.db")
         command = [sys.executable, "-m", "spnl_tui", "--config", str(config)]
         with Terminal(command, columns=100, rows=40, env={"HOME": home, "XDG_DATA_HOME": home}) as terminal:
-            terminal.wait_for(lambda text: "idle" in text and "ctx" in text, 120)  # it is loaded
+            terminal.wait_for(lambda text: "idle" in text and "ctx" in text, 120)  # the model is loaded
             terminal.send(PROMPT + "\r")
-            # The screen is not looked at meanwhile: the terminal emulator of the tests is far slower than a
-            # real one, and would take its processor time from the engine.
+            # Do not read the screen meanwhile: the terminal emulator of the tests is far slower than a
+            # real one and would take processor time from the engine.
             terminal.skip_until(lambda: bool(_provenance(store)), 600)
             terminal.send("\x11")
             terminal.wait_end()
@@ -90,7 +90,7 @@ def interface(file: Path, tokens: int) -> float:
 
 
 def _provenance(store: Path) -> list[str]:
-    """What was kept with the finished replies."""
+    """Return what is stored with the finished replies."""
     if not store.exists():
         return []
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:

@@ -1,14 +1,15 @@
-"""Speed by stored format: as planned, as stored, with bare mistralrs and with llama.cpp, of the same files.
+"""Speed by stored format of the same files: as planned, as stored, with bare mistralrs and with llama.cpp.
 
     python -m benchmarks.formats [--llama PYTHON] [--threads N] [--quick|--made] [TYPE…]
 
-SmolLM2 in each format that the `gguf` package writes, and a made model of 94 million weights whose rows are
-multiples of 256 for the K-quants. PYTHON is an interpreter that has llama-cpp-python; built for this only:
+Models: SmolLM2 in each format that the `gguf` package writes, and for the K-quants a synthetic model of 94
+million weights whose rows are multiples of 256. PYTHON is an interpreter with llama-cpp-python. Build one
+with:
 
     python -m venv llama && llama/bin/pip install --no-binary llama-cpp-python llama-cpp-python
 
-Do nothing else on the machine meanwhile. The aims: planned ÷ as stored at least 2.5 for Q4_1 and Q5_0, and no
-format slower planned than stored.
+Run nothing else on the machine. Aims: planned ÷ as stored at least 2.5 for Q4_1 and Q5_0, and no format
+slower as planned than as stored.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _row(name: str, figures: Figures, stored: Figures | None) -> str:
 
 
 def _bare(file: Path, prefills: Sequence[int]) -> Figures:
-    """mistralrs as it comes."""
+    """Measure mistralrs with its defaults."""
     wish = {
         "path": str(file),
         "story": bench._STORY,
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="only these formats")
     parser.add_argument("--llama", help="an interpreter that has llama-cpp-python")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--made", action="store_true", help="the made model only")
+    parser.add_argument("--made", action="store_true", help="the synthetic model only")
     parser.add_argument("--quick", action="store_true", help="SmolLM2 and short prompts only")
     asyncio.run(_main(parser.parse_args()))
 

@@ -1,4 +1,4 @@
-"""10,000 damaged headers, each ending in facts or a clear error.
+"""Read 10,000 damaged headers; each must yield facts or a clear error.
 
 python -m benchmarks.fuzz_gguf [COUNT] [SEED]
 """
@@ -23,7 +23,7 @@ _LONG_NUMBERS = (0, 1, 2**16, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64 - 1)
 
 
 def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Damaged copies of a GGUF, mostly of its header."""
+    """Yield damaged copies of a GGUF; most of the damage is in its header."""
     randomness = random.Random(seed)
     end = min(len(data), data.rindex(b".weight") + 40)
     for _ in range(count):
@@ -51,7 +51,7 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def survives(data: bytes) -> str:
-    """How reading these bytes ended: "facts", or the title of the error. Anything else is raised."""
+    """Return "facts", or the title of the error. Raise anything else."""
     try:
         read_facts(Source("fuzz", len(data), lambda offset, length: data[offset : offset + length]))
     except ModelFileError as error:

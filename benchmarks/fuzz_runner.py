@@ -1,10 +1,10 @@
-"""Damaged GGUFs through a real runner: each must end in a clear error, or load.
+"""Load damaged GGUFs in real runners; each must load or end in a clear error.
 
     python -m benchmarks.fuzz_runner [COUNT] [SEED]
 
-Small made models of several architectures are damaged as in benchmarks.fuzz_gguf, and each is loaded by a
-runner of its own, past the checks of the header that would refuse most of them before; what loads is asked
-for two tokens. No load or request may hang, no process may be left, and this process may not grow.
+Small synthetic models of several architectures are damaged as in benchmarks.fuzz_gguf. Each is loaded in a
+runner of its own, without the header checks that would reject most of them; what loads must reply with two
+tokens. No load or request may hang, no process may remain, and this process may not grow.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ MODELS = (
 
 @dataclass(slots=True)
 class Report:
-    """How the loads ended, and what must not have happened. Bytes, seconds."""
+    """How the loads ended, and the problems found. Sizes in bytes, times in seconds."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     largest: int = 0
-    """The most memory of a runner."""
+    """Peak memory of a runner."""
     growth: int = 0
-    """Of this process, from the hundredth load on."""
+    """Growth of this process from the hundredth load on."""
 
     def __str__(self) -> str:
         lines = [
@@ -60,7 +60,7 @@ class Report:
 
 
 async def fuzz(folder: Path, count: int, seed: int) -> Report:
-    """Load so many damaged models, one after the other."""
+    """Load `count` damaged models, one after the other."""
     report = Report()
     me = psutil.Process()
     early = 0
@@ -87,7 +87,7 @@ async def fuzz(folder: Path, count: int, seed: int) -> Report:
 
 
 def _damaged(folder: Path, count: int, seed: int) -> Iterator[tuple[LoadPlan, bytes]]:
-    """Damaged models, each with the plan for the whole one."""
+    """Yield damaged models, each with the plan for the undamaged one."""
     from tests.support.gguf_maker import make_gguf
 
     kinds = []
@@ -102,7 +102,7 @@ def _damaged(folder: Path, count: int, seed: int) -> Iterator[tuple[LoadPlan, by
 
 
 async def _load_and_ask(model: LocalModel, plan: LoadPlan, report: Report) -> str:
-    """In a word, how it ended."""
+    """Return the outcome in one word."""
     process = await RunnerProcess.spawn(plan.environment)
     try:
         end = await _end_of(process, load_command(process.next_id(), model, plan, 0))
@@ -139,7 +139,7 @@ async def _end_of(process: RunnerProcess, command: wire.Command) -> wire.Event:
 
 
 def main() -> None:
-    """Print how they ended; exits with 1 if something happened that must not."""
+    """Print the outcomes; exit with 1 if there is a problem."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     with tempfile.TemporaryDirectory() as folder:

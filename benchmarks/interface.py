@@ -1,10 +1,10 @@
-"""What the interface itself costs: processor time while a reply streams, and time to a focused prompt.
+"""The cost of the interface itself: processor time while a reply streams, and time to a focused prompt.
 
     python -m benchmarks.interface [--quick]
 
-The reply is 3,000 tokens of Markdown, a 100-line fence and a 100-item list in it, at 80 tokens/s in chunks 30
-times a second, as a runner sends them. Each program runs under a pty of its own, 100×40. "naive" appends
-every token to Textual's Markdown; "Markdown stream" uses Textual's MarkdownStream.
+The reply is 3,000 tokens of Markdown with a 100-line fence and a 100-item list, at 80 tokens/s in 30 chunks a
+second, as a runner sends them. Each program runs in its own pty of 100×40. "naive" appends every token to
+Textual's Markdown; "Markdown stream" uses Textual's MarkdownStream.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CHUNKS_PER_S = 30.0
 
 
 def reply_tokens(count: int = 3000) -> list[str]:
-    """About so many tokens of Markdown. A token is four characters, as in English text."""
+    """Return about `tokens` tokens of Markdown. A token is four characters, as in English text."""
     sentence = "The engine reads the prompt, and **then** it writes `tokens`, one after the other. "
     paragraphs = [f"## Part {n}\n\n{sentence * 4}\n\n" for n in range(1, 7)]
     fence = "```python\n" + "".join(f"value_{n} = compute({n})  # line\n" for n in range(100)) + "```\n\n"
@@ -54,7 +54,7 @@ def reply_tokens(count: int = 3000) -> list[str]:
 
 
 async def timed_tokens(tokens: list[str], per_s: float) -> AsyncIterator[str]:
-    """The tokens at their rate, on the clock: whoever is slow gets several at once."""
+    """Yield the tokens at their rate by the clock: a slow consumer gets several at once."""
     start = time.monotonic()
     for number, token in enumerate(tokens):
         late = start + number / per_s - time.monotonic()
@@ -64,7 +64,7 @@ async def timed_tokens(tokens: list[str], per_s: float) -> AsyncIterator[str]:
 
 
 class Meter:
-    """Processor time and wall time from the beginning of the reply, and how long keys would have waited."""
+    """Processor time and elapsed time since the reply began, and how long keys would have waited."""
 
     def __init__(self, report: Path) -> None:
         self._report = report
@@ -93,7 +93,7 @@ class Meter:
 
 
 def run_ours(report: Path, tokens: list[str]) -> None:
-    """The real interface, with an engine that only counts time."""
+    """Run the real interface with an engine that only follows the clock."""
     from spnl_tui.app import SpnlChat
     from spnl_tui.engine.mistralrs import wire
     from spnl_tui.models.local import LocalModel
@@ -164,7 +164,7 @@ async def _enumerate(tokens: AsyncIterator[str]) -> AsyncIterator[tuple[int, str
 
 
 def run_textual(report: Path, tokens: list[str], *, stream: bool) -> None:
-    """Textual's Markdown alone: append every token, or leave the joining to its MarkdownStream."""
+    """Run Textual's Markdown alone: append every token, or let its MarkdownStream join them."""
     from textual.app import App, ComposeResult
     from textual.containers import VerticalScroll
     from textual.widgets import Markdown
@@ -189,7 +189,7 @@ def run_textual(report: Path, tokens: list[str], *, stream: bool) -> None:
             async for token in timed_tokens(tokens, TOKENS_PER_S):
                 await (writer.write(token) if writer else markdown.append(token))
                 if time.monotonic() > give_up_at:
-                    break  # it cannot keep up; its share until here says enough
+                    break  # it cannot keep up; its share so far is enough
             if writer:
                 await writer.stop()
             meter.stop()
@@ -199,7 +199,7 @@ def run_textual(report: Path, tokens: list[str], *, stream: bool) -> None:
 
 
 def run_start(report: Path, *, bare: bool) -> None:
-    """Start, and report as soon as a focused input has been painted."""
+    """Start, and report when a focused input has been painted."""
     started = float(os.environ["BENCHMARK_STARTED"])
 
     def painted(app: Any) -> None:
@@ -232,7 +232,7 @@ def run_start(report: Path, *, bare: bool) -> None:
             assert self.focused is not None
             painted(self)
 
-    # As run_app does: the wanted theme now, the others when the screen stands.
+    # As run_app does: register the chosen theme now and the others after the first paint.
     wanted = wanted_theme(Settings().interface.theme, builtin_directory(), Path("/nonexistent"))
     assert wanted is not None
     Started(Settings(), Services(engine=Engine()), themes=(wanted,)).run()  # type: ignore[arg-type]
@@ -248,7 +248,7 @@ def compile_all() -> None:
 def in_terminal(
     what: str, *arguments: str, module: str = "benchmarks.interface", options: Sequence[str] = ()
 ) -> Any:
-    """Run a module of benchmarks again under a pty, as `what`; what it reports."""
+    """Run a benchmark module again in a pty, as `what`, and return its report."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         fd, child = pty.openpty()
@@ -289,7 +289,7 @@ def _drain(fd: int, output: list[bytes]) -> None:
 
 
 def main() -> None:
-    """Measure all, print a table."""
+    """Measure everything and print a table."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""kill -9 of the whole program at random moments of streaming sessions: what of them is lost.
+"""Kill the whole program with SIGKILL at random moments of streaming sessions, and check what is lost.
 
     python -m benchmarks.kills [--kills N] [--seed N]
 
-The program runs in a terminal, with a runner that sends a chunk every 20 ms and notes when. After each
-restart the store passes `PRAGMA integrity_check`, every prompt that the engine had is there, and of the reply
-at most the last second is missing; else this stops with an error.
+The program runs in a terminal with a runner that sends a chunk every 20 ms and records the time. After each
+restart the store must pass `PRAGMA integrity_check`, contain every prompt that the engine received, and lack
+at most the last second of the reply; otherwise the benchmark stops with an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.kills import kills
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""How long the library takes to list what is here, beside huggingface_hub's own scan; and in the models pane.
+"""Time to list the models on this disk, beside huggingface_hub's own scan, and in the models pane.
 
     python -m benchmarks.library [--repositories N] [--quantizations N]
 
-Makes a cache of repositories with five small files and so many quantizations each. "Work" is the processor's
-time. Listing runs in a thread; what the pane does besides, and for how long no key was answered, is measured
-in the real interface without a screen. Its hub is a port where nobody listens.
+Create a cache of repositories with five small files and N quantizations each. "Work" is processor time.
+Listing runs in a thread; the pane's own work, and the longest time without an answered key, are measured in
+the real interface without a screen. Its hub is a port without a listener.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 async def _open_pane(library: Library) -> None:
-    """Show the models twice. The pane is made ahead, while the user reads; that is measured too."""
+    """Show the models pane twice. It is prepared in the background first, and that is measured too."""
 
     async def conditions() -> Conditions:
         return Conditions(machine=read_machine(), context=8192)
@@ -68,7 +68,7 @@ async def _open_pane(library: Library) -> None:
         assert isinstance(screen, MainScreen)
 
         def rests() -> bool:
-            """Whether the library has been read, and is shown."""
+            """Return True if the library has been read and is displayed."""
             reading = any(w.group == "library" and not w.is_finished for w in app.workers)
             return screen.panes.models is not None and screen.panes.models.listed and not reading
 
@@ -103,7 +103,7 @@ async def _open_pane(library: Library) -> None:
 
 
 async def _longest_gap() -> float:
-    """The longest time that the event loop was busy, until cancelled."""
+    """Record the longest time that the event loop was busy, until cancelled."""
     longest, last = 0.0, time.perf_counter()
     try:
         while True:

@@ -1,13 +1,13 @@
-"""A long session: does memory stay within the plan, and does the time to first token stay flat?
+"""A long session: check that memory stays within the plan and that the time to first token stays flat.
 
     python -m benchmarks.long_session [--requests 300] [--turns 40] [--starter] [--threads N]
 
-First many requests of mixed length, up to 3,000 tokens, in one session: single prompts, and conversations
-that go on. The memory of the runner is looked at twenty times a second, and set against the plan; the
-program's own growth is told beside it. A made model by default, since 300 requests take SmolLM2 the better
-part of an hour; --starter has it do them nevertheless. Then one conversation with SmolLM2, each turn with as
-many new tokens: the time to first token at its end against that of its second turn. A turn follows when the
-engine has nothing to do, as after somebody has read the reply; `--hasty` sends it at once.
+Part one sends many requests of mixed length, up to 3,000 tokens: single prompts and growing conversations. It
+samples the runner's memory twenty times a second, compares it with the plan, and reports the growth of this
+process. It uses a synthetic model, because 300 requests take SmolLM2 most of an hour; --starter uses SmolLM2
+anyway. Part two is one conversation with SmolLM2, with equally many new tokens per turn: the time to first
+token at its end ÷ that of its second turn. A turn follows when the engine is idle, as after a user has read
+the reply; `--hasty` sends it at once.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ LONGEST = 3000
 
 @dataclass(slots=True)
 class Session:
-    """What a session showed. Bytes, seconds."""
+    """The results of a session. Sizes in bytes, times in seconds."""
 
     plan: LoadPlan
     requests: int = 0
     tokens: int = 0
-    """Of all prompts."""
+    """Tokens of all prompts."""
     failures: list[str] = field(default_factory=list)
     runner_peak: int = 0
     runners: set[int] = field(default_factory=set)
@@ -56,7 +56,7 @@ class Session:
 
     @property
     def share(self) -> float:
-        """The most memory of the runner, as a share of what the plan foresaw."""
+        """Peak memory of the runner ÷ the planned memory."""
         return self.runner_peak / self.plan.memory.total
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Session:
 async def mixed_requests(
     model: LocalModel, paths: Paths, *, requests: int, seed: int, threads: int | None
 ) -> Session:
-    """Many requests of mixed length on one model."""
+    """Send many requests of mixed length to one model."""
     chances = random.Random(seed)
     plan = _plan(model, threads)
     session = Session(plan)
@@ -100,7 +100,7 @@ async def mixed_requests(
 async def turns(
     model: LocalModel, paths: Paths, *, turns: int, threads: int | None, hasty: bool
 ) -> tuple[list[float], Session]:
-    """The time to first token of each turn of one conversation, all with as many new tokens."""
+    """Return the time to first token of each turn of one conversation, with equally many new tokens each."""
     plan = _plan(model, threads)
     session = Session(plan)
     times = []
@@ -142,7 +142,7 @@ async def _engine(plan: LoadPlan, paths: Paths) -> AsyncIterator[Engine]:
 
 @contextlib.asynccontextmanager
 async def _watched(engine: Engine, session: Session) -> AsyncIterator[None]:
-    """Watch the memory of all processes meanwhile."""
+    """Watch the memory of all processes while the context is entered."""
     me = psutil.Process(os.getpid())
     before = me.memory_info().rss
 
@@ -163,7 +163,10 @@ async def _watched(engine: Engine, session: Session) -> AsyncIterator[None]:
 
 
 def _prompt(number: int, tokens: int) -> str:
-    """About so many tokens or fewer, with a beginning of its own: made models take a letter for one."""
+    """Return a text of at most about `tokens` tokens with a unique beginning.
+
+    A letter is a token of synthetic models.
+    """
     return f"Number {number}: " + "".join(chr(97 + n % 26) for n in range(max(1, tokens - 14)))
 
 
@@ -182,7 +185,7 @@ async def _ask(
 
 
 def make_model(folder: Path) -> LocalModel:
-    """A small model of noise with a large KV cache: 32 KB for each token."""
+    """Create a small random-weight model with a large KV cache: 32 KB per token."""
     from tests.support.gguf_maker import make_gguf
 
     shape = {"layers": 8, "heads": 8, "kv_heads": 8, "head_width": 64, "context": 8192}
@@ -190,7 +193,7 @@ def make_model(folder: Path) -> LocalModel:
 
 
 def main() -> None:
-    """Print what both parts showed; exits with 1 if an aim is missed."""
+    """Print the results of both parts; exit with 1 if an aim is missed."""
     from tests.support.starter import starter_file
 
     parser = argparse.ArgumentParser(
@@ -223,7 +226,7 @@ def main() -> None:
                 turns(starter, paths, turns=arguments.turns, threads=arguments.threads, hasty=arguments.hasty)
             )
             print("TTFT of each turn, s: " + " ".join(f"{seconds:.2f}" for seconds in times))
-            # Of three turns around each, since other programs share the processor.
+            # Median of three turns around each, because other programs share the processor.
             early, late = statistics.median(times[1:4]), statistics.median(times[-3:])
             print(
                 f"turns 2-4: {early:.2f} s, the last three: {late:.2f} s, ratio {late / early:.2f}; {session}"

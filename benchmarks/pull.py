@@ -1,10 +1,10 @@
-"""What a pull costs: its throughput beside curl's, and its memory.
+"""The cost of a pull: its throughput beside curl's, and its memory.
 
     python -m benchmarks.pull [--mb N] [--rounds N] [--rate MB/s]
 
-A hub on 127.0.0.1, in a process of its own, serves one file. curl and a pull (with its check of the SHA-256
-and the fsync) fetch it in turn, as fast as the loopback goes and at the rate of a fast line. curl also
-fetches it in four ranges at once: that shows what parallel ranges of one file would bring.
+A hub on 127.0.0.1, in its own process, serves one file. curl and a pull (which also checks the SHA-256 and
+calls fsync) fetch it in turn, at full loopback speed and at the rate of a fast line. curl also fetches it in
+four ranges at once, to show what parallel ranges gain.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LINK = f"{REPO}/resolve/main/{FILE}"
 
 @contextmanager
 def serve(directory: Path, rate: int | None) -> Iterator[str]:
-    """The hub's endpoint, as long as it serves the directory."""
+    """Serve the directory, and yield the hub's endpoint."""
     command = [sys.executable, "-m", "tests.support.hub", str(directory), *([str(rate)] if rate else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -44,7 +44,7 @@ def serve(directory: Path, rate: int | None) -> Iterator[str]:
 
 
 def curl(endpoint: str, scratch: Path, size: int, ranges: int = 1) -> float:
-    """Seconds that curl takes, in so many connections."""
+    """Return the seconds that curl takes with `connections` connections."""
     step, url = -(-size // ranges), f"{endpoint}/{LINK}"
     begun = time.perf_counter()
     fetches = [
@@ -60,7 +60,7 @@ def curl(endpoint: str, scratch: Path, size: int, ranges: int = 1) -> float:
 
 
 def pull(endpoint: str, scratch: Path) -> dict[str, float]:
-    """Seconds and memory of a pull in a fresh process that has all modules loaded."""
+    """Return seconds and memory of a pull in a fresh process with all modules loaded."""
     cache = scratch / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     command = [sys.executable, "-m", "benchmarks.pull", "--child", endpoint, str(cache)]
@@ -70,7 +70,7 @@ def pull(endpoint: str, scratch: Path) -> dict[str, float]:
 
 
 def child(endpoint: str, cache: Path) -> None:
-    """One pull; prints its figures."""
+    """Run one pull and print its figures."""
     import httpx2
     import psutil
 

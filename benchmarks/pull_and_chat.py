@@ -1,12 +1,12 @@
-"""How fast a chat is while a model is pulled, as a share of its speed without.
+"""The speed of a chat during a pull ÷ its speed without one.
 
     python -m benchmarks.pull_and_chat MODEL.gguf [--rounds 6] [--rates 12.5 100] [--threads N]
 
-The engine, the queue of pulls and whoever follows its events share one process, as in the program; the hub
-is on 127.0.0.1 in another, niced, since a real one would not run here. Replies without a pull, with one and
-beside curl, which fetches the same at the same rate and keeps nothing, take turns, so that what else this
-machine does falls upon all; curl shows what the network and the hub cost alone. Rates are in MB (10⁶ bytes)
-a second: 12.5 is a line of 100 Mbit/s.
+The engine, the queue of pulls and its subscribers share one process, as in the program; the hub is on
+127.0.0.1 in a niced process of its own, because a real hub would not run here. Replies without a pull, with
+one, and beside curl alternate, so that other work on the machine affects all of them. curl fetches the same
+file at the same rate and keeps nothing, which shows the cost of network and hub alone. Rates are in MB (10⁶
+bytes) per second: 12.5 is a line of 100 Mbit/s.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ LINK = f"{REQUEST.repo}/resolve/main/{REQUEST.files[0]}"
 
 
 def serve() -> None:
-    """The hub, until it is killed."""
+    """Serve the hub until killed."""
     from tests.support.hub import LoopbackHub
     from tests.support.hub_content import Content
 
     class Zeros(Content):
-        """A big file that costs nothing to make."""
+        """Create a big file at no cost."""
 
         sha256, git_sha1 = "0" * 64, "0" * 40
         size = SIZE
@@ -64,7 +64,7 @@ def serve() -> None:
 
 
 async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
-    """Tokens a second of one greedy reply, from its first token on."""
+    """Return tokens per second of one greedy reply after its first token."""
     events = engine.generate_chat(
         model,
         [Message("user", "Write a long story about a ship and its crew.")],
@@ -83,7 +83,7 @@ async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
 async def speed_beside_curl(
     engine: Engine, model: LocalModel, tokens: int, endpoint: str, rate: float
 ) -> float:
-    """The same, while curl fetches so many MB a second."""
+    """Return the same while curl fetches `rate` MB per second."""
     command = ["curl", "-sfL", "-o", "/dev/null", "--limit-rate", f"{rate * 1e6:.0f}", f"{endpoint}/{LINK}"]
     fetch = await asyncio.create_subprocess_exec(*command)
     try:
@@ -95,7 +95,7 @@ async def speed_beside_curl(
 
 
 async def until_pulling(queue: Downloads) -> None:
-    """Wait until bytes come."""
+    """Wait until bytes arrive."""
     async with aclosing(queue.events()) as events:
         async for event in events:
             if event.downloads and event.downloads[0].state == "pulling":
@@ -104,7 +104,7 @@ async def until_pulling(queue: Downloads) -> None:
 
 
 async def follow(queue: Downloads) -> None:
-    """What the interface does with events, less the painting."""
+    """Handle events as the interface does, without painting."""
     async with aclosing(queue.events()) as events:
         async for _ in events:
             pass
@@ -127,7 +127,7 @@ async def measure(
     )
     follower = asyncio.create_task(follow(queue))
     try:
-        await decode_speed(engine, model, 16)  # loads the model
+        await decode_speed(engine, model, 16)  # load the model
         for rate in rates:
             limit.bytes_per_s = rate * 1e6
             alone: list[float] = []
@@ -136,7 +136,7 @@ async def measure(
             pulled = 0.0
             for _ in range(rounds):
                 alone.append(await decode_speed(engine, model, tokens))
-                id = queue.add(REQUEST, "big")  # or resumes it
+                id = queue.add(REQUEST, "big")  # or resume it
                 await until_pulling(queue)
                 done, begun = queue.items[0].done, time.monotonic()
                 beside.append(await decode_speed(engine, model, tokens))
@@ -157,7 +157,7 @@ async def measure(
 
 
 def main() -> None:
-    """Measure, print a table."""
+    """Measure and print a table."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""What it costs to show pulls: processor time of the program while four of them run.
+"""The cost of displaying pulls: processor time of the program while four of them run.
 
     python -m benchmarks.pulls_pane [--seconds 10]
 
-Each pull sends its figures ten times a second. The program runs under a pty of its own, 100×40: with the pane
-open, with the chat open (where only the corner tells of pulls), and with no pulls at all.
+Each pull sends its figures ten times a second. The program runs in its own pty of 100×40: with the pane open,
+with the chat open (which shows pulls in a corner only), and without pulls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PULLS = 4
 
 
 class SimulatedQueue:
-    """Pulls that progress on the clock, without a network: the cost of the interface alone."""
+    """Pulls that progress by the clock, without a network: the cost of the interface alone."""
 
     notice = ""
     under_way = 0
@@ -59,7 +59,7 @@ class SimulatedQueue:
 
 
 def run(report: Path, what: str, seconds: float) -> None:
-    """The real interface in this terminal, for so long."""
+    """Run the real interface in this terminal for `seconds`."""
     from spnl_tui.app import SpnlChat
     from spnl_tui.models.local import LocalModel
     from spnl_tui.settings import Settings
@@ -116,7 +116,7 @@ def run(report: Path, what: str, seconds: float) -> None:
 
 
 def main() -> None:
-    """Measure all, print a table."""
+    """Measure everything and print a table."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

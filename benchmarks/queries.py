@@ -1,9 +1,9 @@
-"""What span queries cost, and what they save.
+"""The cost of span queries, and what they save.
 
     python -m benchmarks.queries [--mutations N] [--model FILE.gguf [--items N]]
 
-Without a model: the scheduler's own time for each request, and damaged queries read. With one, a GGUF: four
-candidates of a long prompt against one, and sixteen ways of a plus against sixteen runs.
+Without a model: the scheduler's own time per request, and reading damaged queries. With a GGUF: four
+candidates of a long prompt against one, and a 16-way plus against sixteen runs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ REQUESTS = 1_000
 
 
 class InstantEngine:
-    """Replies at once: what is left is the scheduler's time."""
+    """Replies at once, so that only the scheduler's time remains."""
 
     async def generate_chat(
         self, model: LocalModel, messages: Sequence[Message], sampling: Sampling, *, n: int = 1
@@ -52,7 +52,7 @@ class InstantEngine:
 
 
 async def results(query: Query, engine: ChatEngine, model: LocalModel) -> tuple[list[NodeFinished], float]:
-    """Every reply of the query, inner ones too, and the seconds that it took."""
+    """Return every reply of the query, inner ones included, and the seconds it took."""
 
     async def resolve(name: str) -> LocalModel:
         return model
@@ -70,7 +70,7 @@ async def results(query: Query, engine: ChatEngine, model: LocalModel) -> tuple[
 
 
 async def overhead() -> None:
-    """Print the scheduler's time for each request, for trees of several shapes."""
+    """Print the scheduler's time per request for trees of several shapes."""
     asking = '(g "m" (seq (system "s") "{}"))'
     flat = " ".join(asking.replace("{}", str(number)) for number in range(REQUESTS))
     deep = '"x"'
@@ -93,7 +93,7 @@ async def overhead() -> None:
 
 
 def mutations(count: int) -> None:
-    """Read damaged queries; anything but a tree or an error with a place ends the benchmark."""
+    """Read damaged queries. Anything but a tree or an error with a position ends the benchmark."""
     chance = random.Random(0)
     refused, slowest = 0, 0.0
     for _ in range(count):
@@ -110,11 +110,11 @@ def mutations(count: int) -> None:
 
 
 async def with_model(file: Path, items: int) -> None:
-    """Print what sharing a prefix, and one run for many requests, are worth with a real model."""
+    """Print the gain of a shared prefix, and of one run for many requests, with a real model."""
     model = resolve_local(file)
     words = " ".join(f"Item {number} costs {number * 7 % 90} coins." for number in range(items))
     for n in (1, 4):
-        # A beginning of its own: no run may profit from the one before.
+        # A unique beginning, so that no run profits from the previous one.
         prompt = Said("user", f"List {n}. {words} Write a story about them.")
         figures = await _fresh(model, Repeat(n, Generate("m", prompt, 0.8, 64)))
         if n == 1:
@@ -139,7 +139,7 @@ async def with_model(file: Path, items: int) -> None:
 
 
 async def _fresh(model: LocalModel, query: Query) -> Figures:
-    """The figures of the query in an engine of its own."""
+    """Return the figures of the query in an engine of its own."""
     with tempfile.TemporaryDirectory() as folder:
         engine = make_engine(Settings(), Paths.below(Path(folder)))
         try:
@@ -149,7 +149,7 @@ async def _fresh(model: LocalModel, query: Query) -> Figures:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

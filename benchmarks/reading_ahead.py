@@ -1,10 +1,9 @@
-"""What reading ahead saves: the time to first token of prompts that were read while they were typed, or not.
+"""The gain of reading ahead: the time to first token of prompts that were read while typed, or not.
 
     python -m benchmarks.reading_ahead [--rounds 3] [--turns 12]
 
-With SmolLM2, in turns: a conversation of another day is gone on with, a page is pasted, and a short
-prompt is asked, which is too little to be read ahead. Each in a fresh runner; a prompt is sent when all of it
-was read but its last words.
+Cases with SmolLM2, alternating: continue an old conversation, paste a page, and send a short prompt, which is
+too short to be read ahead. Each uses a fresh runner; a prompt is sent once all but its last words were read.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _SAMPLING = Sampling(temperature=0, max_tokens=4)
 
 
 def conversation(turns: int) -> list[Message]:
-    """About 150 tokens a turn."""
+    """Return a conversation of about 150 tokens per turn."""
     told = []
     for number in range(turns):
         question = f"Question {number}: " + "tell me more about the river and its towns. " * 8
@@ -52,7 +51,7 @@ async def first_token(
     *,
     ahead: bool,
 ) -> tuple[float, float, int]:
-    """Seconds until the first token, seconds of reading before that, and the tokens of the prompt."""
+    """Return seconds to the first token, seconds of reading before it, and prompt tokens."""
 
     async def planner(_: LocalModel) -> LoadPlan:
         return plan
@@ -117,7 +116,7 @@ async def measure(rounds: int, turns: int) -> None:
 
 
 def main() -> None:
-    """Print what it saves."""
+    """Measure and print the gain."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,13 +1,13 @@
-"""Many conversations at once over two models, while everything that can go wrong does.
+"""Run many conversations over two models while everything that can go wrong does.
 
     python -m benchmarks.soak [--seconds N] [--seed N] [--conversations N]
 
-Small made models, real runners. Each conversation sends one or two requests, waits for them or walks away,
-and goes on, now with the other model; some prompts are read ahead while they are typed. Meanwhile runners are
-killed with SIGKILL, models are unloaded, and memory gets short, so that there is room for one of the two, or
-none. What must hold: every request ends in a reply, a cancel or a clear error; none hangs; requests of a
-conversation are served in their order; nothing is left at the end, no process, no descriptor, no task. The
-seed is printed: the same one makes the same prompts, cancels and kills, though not at the same instants.
+Small synthetic models in real runners. Each conversation sends one or two requests, waits for them or
+abandons them, and continues, sometimes with the other model; some prompts are read ahead while they are
+typed. Meanwhile runners are killed with SIGKILL, models are unloaded, and memory becomes short, so that only
+one model fits, or none. Every request must end in a reply, a cancel or a clear error; none may hang; the
+requests of a conversation are served in order; no process, descriptor or task may remain. The printed seed
+repeats the prompts, cancels and kills, but not their timing.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 
 HANG_S = 120.0
-"""A request that has not ended by then hangs: no queue here is that long."""
+"""Seconds after which a request counts as hanging; no queue here takes that long."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What happened, and what must not have."""
+    """What happened, and the problems found."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Report:
 async def soak(
     models: Sequence[LocalModel], paths: Paths, *, seconds: float, seed: int, conversations: int = 16
 ) -> Report:
-    """Run it, and tell what happened."""
+    """Run the soak and return its report."""
     report = Report()
     plans = {model: _plan(model) for model in models}
     largest = max(plan.memory.peak for plan in plans.values())
@@ -95,7 +95,7 @@ async def soak(
 
 @dataclass(slots=True)
 class _Room:
-    """Memory for runners, of which other programs take more or less."""
+    """Memory for runners, of which other programs use a varying share."""
 
     bytes: int
     share: float = 1.0
@@ -105,7 +105,7 @@ class _Room:
 
 
 def _plan(model: LocalModel) -> LoadPlan:
-    # One thread: two wait for each other at barriers, and crawl wherever something else runs.
+    # One thread: two would wait for each other at barriers and slow down beside other programs.
     return plan_load(read_local_facts(model), read_machine(), LoadOverrides(device="cpu", threads=1))
 
 
@@ -117,13 +117,13 @@ async def _converse(
     end: float,
     report: Report,
 ) -> None:
-    """One conversation: requests until the time is up, sometimes two at a time."""
+    """Send requests of one conversation until the time is up, sometimes two at a time."""
     asked = 0
     served: list[int] = []
     while time.monotonic() < end:
         quiet = time.monotonic() % 10 > 5
         if quiet and number > 1:
-            await asyncio.sleep(0.5)  # what is read ahead gives way to all that waits
+            await asyncio.sleep(0.5)  # a prefetch gives way to everything that waits
             continue
         model, draft = chances.choice(models), ""
         if quiet or chances.random() < 0.1:
@@ -137,7 +137,7 @@ async def _converse(
                     _request(engine, model, asked, draft, chances, served, report, f"{number}.{asked}")
                 )
             )
-            # Each is asked for before the next, as by one person.
+            # Submit each before the next, as one user would.
             await asyncio.sleep(0)
             model = chances.choice(models)
         await asyncio.gather(*requests)
@@ -149,7 +149,7 @@ async def _converse(
 async def _type(
     engine: Engine, model: LocalModel, draft: str, chances: random.Random, report: Report
 ) -> None:
-    """Type a prompt, which may be read meanwhile, or what was read so far may be typed over."""
+    """Type a prompt, which may be read ahead, or replace what was read so far."""
     reading = Reading([Message("user", draft)], Sampling())
     engine.read_ahead(model, reading)
     with contextlib.suppress(TimeoutError):
@@ -173,7 +173,7 @@ async def _request(
     report: Report,
     name: str,
 ) -> None:
-    """One request; adds itself to `served` when the engine turns to it."""
+    """Send one request, and add it to `served` when the engine starts it."""
     events, candidates = _ask(engine, model, draft, chances)
     walk_away = chances.choice((None, None, 0.05, 0.5, 3.0))
     leave_after = chances.choice(
@@ -190,7 +190,7 @@ async def _request(
         async with asyncio.timeout(HANG_S), aclosing(events):
             async for event in events:
                 last = event
-                # Whatever comes once it was let in: if its runner is killed at once, that is a failure.
+                # Any event after admission: a failure, if its runner is killed at once.
                 if not isinstance(event, wire.RequestQueued) and number not in served:
                     served.append(number)
                 if isinstance(event, wire.ReplyFinished | wire.RequestFailed):
@@ -220,7 +220,7 @@ async def _request(
 def _ask(
     engine: Engine, model: LocalModel, draft: str, chances: random.Random
 ) -> tuple[AsyncGenerator[wire.Event, None], int]:
-    """Some request, and how many ends it must have."""
+    """Return some request, and the number of ends it must have."""
     words = [draft] * bool(draft) + [
         f"w{chances.randrange(1000)}" for _ in range(chances.choice((3, 30, 300)))
     ]
@@ -243,7 +243,7 @@ def _ask(
 async def _break_things(
     engine: Engine, models: Sequence[LocalModel], room: _Room, chances: random.Random, report: Report
 ) -> None:
-    """Kill runners, unload models, take memory and give it back, now and then, for ever."""
+    """Kill runners, unload models, take memory and return it, at random intervals, until cancelled."""
     while True:
         await asyncio.sleep(chances.choice((0.1, 1.0, 3.0)))
         loaded = engine.loaded()
@@ -253,7 +253,7 @@ async def _break_things(
                 await engine.unload(chances.choice(models))
                 report.unloads += 1
             case 1:
-                with contextlib.suppress(TimeoutError):  # whoever asked to unload goes away as well
+                with contextlib.suppress(TimeoutError):  # the caller of unload() may be cancelled, too
                     await asyncio.wait_for(engine.unload(chances.choice(models)), 0.01)
                 report.unloads += 1
             case 2 if loaded and (pid := chances.choice(loaded).pid) is not None:
@@ -263,12 +263,12 @@ async def _break_things(
             case _:
                 async with aclosing(engine.load(chances.choice(models))) as events:
                     async for _ in events:
-                        break  # asked for ahead, and no longer wanted
+                        break  # requested ahead, and no longer wanted
 
 
 async def _check_nothing_is_left(descriptors: int, tasks: set[asyncio.Task[object]], report: Report) -> None:
     me = psutil.Process()
-    for _ in range(100):  # transports close in the loop's next turns
+    for _ in range(100):  # transports close in the next iterations of the loop
         left = [task for task in asyncio.all_tasks() - tasks if not task.done()]
         children = [child for child in me.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
         gc.collect()
@@ -286,7 +286,7 @@ def _descriptors() -> int:
 
 
 def make_models(folder: Path) -> tuple[LocalModel, LocalModel]:
-    """Two small models of noise: replies are nonsense, and as long as they may be."""
+    """Create two small random-weight models: replies are nonsense of the greatest length."""
     from tests.support.gguf_maker import make_gguf
 
     shape = {"width": 256, "context": 2048, "metadata": {"tokenizer.ggml.eos_token_id": 511}}
@@ -296,7 +296,7 @@ def make_models(folder: Path) -> tuple[LocalModel, LocalModel]:
 
 
 def main() -> None:
-    """Print what happened; exits with 1 if something must not have."""
+    """Print the report; exit with 1 if there is a problem."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

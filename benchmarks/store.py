@@ -1,9 +1,9 @@
-"""How the store of conversations holds up: 10,000 conversations with 1,000,000 turns.
+"""The store of conversations at size: 10,000 conversations with 1,000,000 turns.
 
     python -m benchmarks.store [--conversations N] [--turns N] [--file PATH]
 
-Makes the store (some minutes; a FILE that exists is used again), then measures it. Times are the median of
-several runs, by the clock and, since other programs do not change it, of the processor.
+Create the store (some minutes; an existing PATH is reused), then measure it. Times are medians of several
+runs: elapsed time, and processor time, which other programs do not change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spnl_tui.conversations.turn import new_id
 
 YEAR_S = 365 * 86_400
 _STARTS = 7
-"""Launches of the program for each figure of it."""
+"""Launches of the program per figure."""
 LONG = 5_000
 """Turns of the longest conversation."""
 MODELS = ("smollm2:135m", "qwen3:1.7b", "llama3.2:3b", "gemma3:4b")
@@ -40,7 +40,7 @@ PROVENANCE = (
 
 
 def make_words(chance: random.Random, count: int = 60_000) -> list[str]:
-    """Made-up words, the first ones being the most frequent ones."""
+    """Return invented words, the most frequent ones first."""
     syllables = [c + v for c in "bcdfghklmnprstvwz" for v in "aeiou"] + ["an", "er", "in", "on", "st"]
     words: dict[str, None] = {}
     while len(words) < count:
@@ -50,13 +50,13 @@ def make_words(chance: random.Random, count: int = 60_000) -> list[str]:
 
 
 def make_text(chance: random.Random, words: list[str], count: int = 2_000_000) -> str:
-    """A long text in which the n-th word stands about 1/n as often as the first one (Zipf's law)."""
+    """Return a long text in which the n-th word occurs about 1/n as often as the first (Zipf's law)."""
     weights = [1 / rank for rank in range(1, len(words) + 1)]
     return " ".join(chance.choices(words, weights, k=count))
 
 
 def make_store(path: Path, conversations: int, turns: int) -> None:
-    """Fill a store that was just begun, in the order of time, as a user would over three years."""
+    """Fill a new store in chronological order, as a user would over three years."""
     chance = random.Random(1)
     text = make_text(chance, make_words(chance))
     now = time.time()
@@ -116,7 +116,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
 
 
 async def timed(name: str, work: Callable[[], Awaitable[object]], runs: int = 7) -> float:
-    """Print how long `work` takes. Returns the processor's time, in seconds."""
+    """Print how long `work` takes. Return its processor time in seconds."""
     times, cpu_times = [], []
     result = None
     for _ in range(runs):
@@ -137,7 +137,7 @@ def _size(result: object) -> str:
 
 
 def find_longest(path: Path) -> str:
-    """The id of the conversation with the most turns."""
+    """Return the id of the conversation with the most turns."""
     connection = connect(path)
     (id,) = connection.execute(
         """
@@ -201,13 +201,13 @@ async def measure(path: Path) -> None:
 
 
 def measure_program(path: Path) -> None:
-    """Print what the program itself makes of this store: its start, and opening the longest conversation."""
+    """Print the program's own times with this store: its start, and opening the longest conversation."""
     longest = find_longest(path)
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.db"
         asyncio.run(open_and_close(empty))
         starts: dict[Path, list[float]] = {empty: [], path: []}
-        for _ in range(_STARTS):  # in turns: the machine is not the same from minute to minute
+        for _ in range(_STARTS):  # alternate, because the machine varies from minute to minute
             for file, times in starts.items():
                 times.append(_in_terminal("start", str(file)))
     fresh, full = (statistics.median(times) for times in starts.values())
@@ -223,7 +223,7 @@ def _in_terminal(what: str, *arguments: str) -> float:
 
 
 def run_program(what: str, report: Path, file: Path, conversation: str = "") -> None:
-    """The interface on this store, until it stands ("start") or until it shows a conversation ("open")."""
+    """Run the interface on this store until its first paint ("start") or a shown conversation ("open")."""
     from spnl_tui.app import SpnlChat
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, wanted_theme
@@ -252,18 +252,18 @@ def run_program(what: str, report: Path, file: Path, conversation: str = "") -> 
             assert isinstance(screen, MainScreen)
             while not (opening and opening[0].done()):  # noqa: ASYNC110 - not ours to signal
                 await asyncio.sleep(0.001)
-            await (await store()).prompts()  # as the interface does; what it asked for before has come, too
+            await (await store()).prompts()  # as the interface does; its earlier requests are answered, too
             painted = asyncio.Event()
             self.call_after_refresh(painted.set)
             await painted.wait()
             seconds = time.time() - started
             if what == "open":
-                await asyncio.sleep(1)  # somebody looks for it in the list
+                await asyncio.sleep(1)  # the user looks for it in the list
                 began = time.perf_counter()
                 screen.post_message(ConversationRequested(conversation))
                 while screen.conversation.id != conversation:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
-                # Usable: the turns are laid out and painted, and a key that is typed now is taken.
+                # Usable: the turns are painted, and a key typed now is accepted.
                 for _ in range(3):
                     painted.clear()
                     self.call_after_refresh(painted.set)
@@ -280,12 +280,12 @@ def run_program(what: str, report: Path, file: Path, conversation: str = "") -> 
 
 
 async def open_and_close(path: Path) -> None:
-    """Open the store in this file, or begin it, and close it."""
+    """Open or create the store in this file, and close it."""
     await (await Store.open(path)).close()
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -2,9 +2,9 @@
 
     python -m benchmarks.verdicts [--quick] [MODEL…]
 
-Models of noise in every tensor type and the starter, or the models named, each loaded by its plan into a
-runner of its own. The machine is calibrated right before. Do nothing else on it meanwhile; where that cannot
-be had, `--threads 1` counts processor time.
+Load random-weight models in every tensor type and the starter, or the named models, each by its plan in a
+runner of its own, right after calibrating the machine. Run nothing else on it; if that is impossible,
+`--threads 1` counts processor time.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _LIMIT_S = 300
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a real load and a few requests showed. Bytes are anonymous memory, without the mapped file."""
+    """Measurements of a real load and a few requests. Bytes are anonymous memory, without the mapped file."""
 
     error: str | None = None
     load_s: float = 0.0
     loaded_bytes: int = 0
     peak_bytes: int = 0
-    """The most that the requests took."""
+    """Peak memory of the requests."""
     tokens: int = 0
     prefill: float | None = None
-    """Tokens a second, of a prompt of about PROMPT tokens."""
+    """Tokens per second for a prompt of about PROMPT tokens."""
     decode: float | None = None
 
 
 async def measure(
     model: LocalModel, plan: LoadPlan, *, repeats: int = 1, clock: Clock = wall_clock
 ) -> Measured:
-    """Load the model by this plan and run it; the fastest of the repeats counts."""
+    """Load the model by this plan and run it; the fastest repetition counts."""
     process = await RunnerProcess.spawn(plan.environment)
     try:
         async with asyncio.timeout(_LIMIT_S):
@@ -104,7 +104,7 @@ async def _requests(
 
 
 async def _words(process: RunnerProcess, plan: LoadPlan) -> int:
-    """How many words make a prompt of PROMPT tokens: a made tokenizer has a token for each letter."""
+    """Return the words of a prompt of PROMPT tokens: a synthetic tokenizer has one token per letter."""
     counts = []
     for words in (8, 16):
         finished = await _ask(process, _request(process.next_id(), plan, "word " * words, 1))
@@ -140,13 +140,13 @@ def _why(event: wire.Event) -> str:
 
 
 def processor_time(process: RunnerProcess) -> float:
-    """Seconds that the process has computed: with one thread, what it takes where nothing else runs."""
+    """Return the processor seconds of the process: with one thread, its time on an idle machine."""
     times = psutil.Process(process.pid).cpu_times()
     return float(times.user + times.system)
 
 
 class _Peak:
-    """Watches a process's memory while it is entered."""
+    """Watches a process's memory while the context is entered."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -200,7 +200,7 @@ _EXPERTS = {"architecture": "qwen3moe", "experts": 8, "feed_forward": 1024}
 
 
 def _cases(folder: Path, quick: bool) -> Iterator[tuple[str, Path, str]]:
-    """Name, file and in-situ quantization of each model."""
+    """Yield name, file and in-situ quantization of each model."""
     from tests.support.gguf_maker import make_gguf
     from tests.support.starter import starter_file
 
