@@ -15,6 +15,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from spnl_tui.engine.backend import (
+    LoadProgressed,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+)
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
@@ -61,17 +69,17 @@ async def try_model(path: Path, *, in_situ: str = "auto", tokens: int = 12) -> O
         async with asyncio.timeout(_LIMIT_S):
             events = process.subscribe(1)
             await process.send(load_command(1, model, plan, 0))
-            while isinstance(event := await events.get(), wire.LoadProgressed):
+            while isinstance(event := await events.get(), LoadProgressed):
                 pass
-            if not isinstance(event, wire.ModelLoaded):
+            if not isinstance(event, ModelLoaded):
                 return Outcome(verdict, error=_why(event))
             events = process.subscribe(2)
             sampling = Sampling(temperature=0, max_tokens=tokens)
             await process.send(wire.Chat(id=2, messages=(Message("user", PROMPT),), sampling=sampling))
             text = ""
-            while isinstance(event := await events.get(), wire.PrefillProgressed | wire.ReplyChunk):
-                text += event.text if isinstance(event, wire.ReplyChunk) else ""
-            if not isinstance(event, wire.ReplyFinished):
+            while isinstance(event := await events.get(), PrefillProgressed | ReplyChunk):
+                text += event.text if isinstance(event, ReplyChunk) else ""
+            if not isinstance(event, ReplyFinished):
                 return Outcome(verdict, text, error=_why(event))
             finished = event
             if error := await _again(process, tokens):
@@ -89,16 +97,16 @@ async def _again(process: RunnerProcess, tokens: int) -> str | None:
     for id in (3, 4):
         events = process.subscribe(id)
         await process.send(wire.Chat(id=id, messages=(Message("user", _LONGER),), sampling=sampling))
-        while isinstance(event := await events.get(), wire.PrefillProgressed | wire.ReplyChunk):
+        while isinstance(event := await events.get(), PrefillProgressed | ReplyChunk):
             pass
-        if not isinstance(event, wire.ReplyFinished):
+        if not isinstance(event, ReplyFinished):
             return _why(event)
     return None
 
 
 def _why(event: wire.Event) -> str:
     match event:
-        case wire.RequestFailed(message=message, title=title):
+        case RequestFailed(message=message, title=title):
             return message or title
         case wire.RunnerEnded(reason=reason):
             return reason

@@ -17,6 +17,7 @@ from collections import defaultdict
 from contextlib import aclosing
 from pathlib import Path
 
+from spnl_tui.engine.backend import ReplyFinished
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import SPIN_LIMIT, LoadOverrides, plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
@@ -49,7 +50,7 @@ async def measure(model: LocalModel, threads: int, spins: int) -> tuple[float, f
             )
             async with aclosing(pooled.serve(command, lambda work: None)) as events:
                 *_, end = [event async for event in events]
-            assert isinstance(end, wire.ReplyFinished)
+            assert isinstance(end, ReplyFinished)
             timing = end.timing
             if turn and timing.ttft_s and timing.itl_s:  # the first one is a warm-up
                 firsts.append(timing.ttft_s)

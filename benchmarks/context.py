@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from spnl_tui.conversations.store import Store
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.models.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine
@@ -40,7 +41,7 @@ async def measure(policy: str, length: int, prompts: int, file: Path, in_situ: s
         engine = make_engine(settings, Paths.below(Path(folder)))
         store = await Store.open(Path(folder, "c.db"))
         try:
-            model = resolve_local(file, "starter")
+            model = to_handle(resolve_local(file, "starter"))
             # Two thirds of the prompts fill the context.
             tokens = length * 3 // (2 * prompts)
             async for reply in drive(

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.fuzz_gguf import mutations
+from spnl_tui.engine.backend import ModelLoaded, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
@@ -106,7 +107,7 @@ async def _load_and_ask(model: LocalModel, plan: LoadPlan, report: Report) -> st
     process = await RunnerProcess.spawn(plan.environment)
     try:
         end = await _end_of(process, load_command(process.next_id(), model, plan, 0))
-        if isinstance(end, wire.ModelLoaded):
+        if isinstance(end, ModelLoaded):
             message, sampling = Message("user", "Hi"), Sampling(temperature=0, max_tokens=2)
             chat = wire.Chat(id=process.next_id(), messages=(message,), sampling=sampling)
             end = await _end_of(process, chat)
@@ -115,9 +116,9 @@ async def _load_and_ask(model: LocalModel, plan: LoadPlan, report: Report) -> st
     finally:
         await process.end()
     match end:
-        case wire.ReplyFinished():
+        case ReplyFinished():
             return "loaded, and replied"
-        case wire.RequestFailed():
+        case RequestFailed():
             if not (end.title and end.message):
                 report.problems.append(f"an error without words: {end}")
             return end.title
@@ -132,7 +133,7 @@ async def _load_and_ask(model: LocalModel, plan: LoadPlan, report: Report) -> st
 async def _end_of(process: RunnerProcess, command: wire.Command) -> wire.Event:
     events = process.subscribe(command.id)
     await process.send(command)
-    ends = wire.ModelLoaded | wire.ReplyFinished | wire.RequestFailed | wire.RunnerEnded
+    ends = ModelLoaded | ReplyFinished | RequestFailed | wire.RunnerEnded
     while not isinstance(event := await events.get(), ends):
         pass
     return event

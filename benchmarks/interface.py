@@ -95,8 +95,14 @@ class Meter:
 def run_ours(report: Path, tokens: list[str]) -> None:
     """Run the real interface with an engine that only follows the clock."""
     from spnl_tui.app import SpnlChat
-    from spnl_tui.engine.mistralrs import wire
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import (
+        Event,
+        ModelHandle,
+        ModelLoaded,
+        PrefillProgressed,
+        ReplyChunk,
+        ReplyFinished,
+    )
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
     from spnl_tui.ui import messages
@@ -105,20 +111,20 @@ def run_ours(report: Path, tokens: list[str]) -> None:
     meter = Meter(report)
 
     class TimedEngine:
-        async def generate_chat(self, *_: Any, **__: Any) -> AsyncIterator[wire.Event]:
+        async def generate(self, *_: Any, **__: Any) -> AsyncIterator[Event]:
             meter.start()
             per_chunk = TOKENS_PER_S / CHUNKS_PER_S
-            yield wire.PrefillProgressed(id=1, done=0, total=100)
+            yield PrefillProgressed(done=0, total=100)
             joined, sent = "", 0.0
             async for count, token in _enumerate(timed_tokens(tokens, TOKENS_PER_S)):
                 joined += token
                 if count >= sent + per_chunk or count == len(tokens):
-                    yield wire.ReplyChunk(id=1, text=joined, tokens=count)
+                    yield ReplyChunk(text=joined, tokens=count)
                     joined, sent = "", count
-            yield wire.ReplyFinished(id=1, finish_reason="stop")
+            yield ReplyFinished(finish_reason="stop")
 
-        async def load(self, model: LocalModel) -> AsyncIterator[wire.Event]:
-            yield wire.ModelLoaded(id=1, seconds=0.0, context_length=8192)
+        async def load(self, model: ModelHandle) -> AsyncIterator[Event]:
+            yield ModelLoaded(seconds=0.0, context_length=8192)
 
         def loaded(self) -> tuple[()]:
             return ()
@@ -126,17 +132,17 @@ def run_ours(report: Path, tokens: list[str]) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
-        def was_put_away(self, *_: Any) -> bool:
+        def idle_unloaded(self, *_: Any) -> bool:
             return False
 
-        def read_ahead(self, *_: Any) -> None:
+        def prefetch(self, *_: Any) -> None:
             pass
 
         async def close(self) -> None:
             pass
 
-    async def model() -> LocalModel:
-        return LocalModel("model", "gguf", Path("/"))
+    async def model() -> ModelHandle:
+        return ModelHandle(name="model", backend="timed")
 
     class Measured(SpnlChat):
         async def on_reply_ended(self, message: messages.ReplyEnded) -> None:

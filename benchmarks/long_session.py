@@ -28,8 +28,9 @@ from pathlib import Path
 
 import psutil
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import ChatRequest, Event, ReplyChunk, ReplyFinished
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
@@ -87,7 +88,7 @@ async def mixed_requests(
             conversation.append(Message("user", _prompt(number, tokens)))
             text, end = await _ask(engine, model, conversation, chances.choice((1, 8, 32)))
             session.requests += 1
-            if isinstance(end, wire.ReplyFinished):
+            if isinstance(end, ReplyFinished):
                 session.tokens += end.usage.prompt_tokens
                 length = end.usage.prompt_tokens + end.usage.completion_tokens
             else:
@@ -106,12 +107,12 @@ async def turns(
     times = []
     conversation: list[Message] = []
     async with _engine(plan, paths) as engine, _watched(engine, session):
-        async for _ in engine.load(model):
+        async for _ in engine.load(to_handle(model)):
             pass
         for number in range(turns):
             conversation.append(Message("user", _prompt(number, 50)))
             text, end = await _ask(engine, model, conversation, 16)
-            if not isinstance(end, wire.ReplyFinished) or end.timing.ttft_s is None:
+            if not isinstance(end, ReplyFinished) or end.timing.ttft_s is None:
                 raise RuntimeError(f"turn {number + 1} failed: {end}")
             times.append(
                 (end.timing.ttft_s or 0.0) + (end.timing.queue_s or 0.0) + (end.timing.load_s or 0.0)
@@ -129,11 +130,11 @@ def _plan(model: LocalModel, threads: int | None) -> LoadPlan:
 
 
 @contextlib.asynccontextmanager
-async def _engine(plan: LoadPlan, paths: Paths) -> AsyncIterator[Engine]:
+async def _engine(plan: LoadPlan, paths: Paths) -> AsyncIterator[MistralRsBackend]:
     async def planner(_: LocalModel) -> LoadPlan:
         return plan
 
-    engine = Engine(planner, paths)
+    engine = MistralRsBackend(planner, paths)
     try:
         yield engine
     finally:
@@ -141,7 +142,7 @@ async def _engine(plan: LoadPlan, paths: Paths) -> AsyncIterator[Engine]:
 
 
 @contextlib.asynccontextmanager
-async def _watched(engine: Engine, session: Session) -> AsyncIterator[None]:
+async def _watched(engine: MistralRsBackend, session: Session) -> AsyncIterator[None]:
     """Watch the memory of all processes while the context is entered."""
     me = psutil.Process(os.getpid())
     before = me.memory_info().rss
@@ -171,14 +172,16 @@ def _prompt(number: int, tokens: int) -> str:
 
 
 async def _ask(
-    engine: Engine, model: LocalModel, messages: list[Message], tokens: int
-) -> tuple[str, wire.Event]:
+    engine: MistralRsBackend, model: LocalModel, messages: list[Message], tokens: int
+) -> tuple[str, Event]:
     text = ""
-    end: wire.Event | None = None
+    end: Event | None = None
     sampling = Sampling(temperature=0, max_tokens=tokens)
-    async with aclosing(engine.generate_chat(model, messages, sampling)) as events:
+    async with aclosing(
+        engine.generate(to_handle(model), ChatRequest(messages=messages, sampling=sampling))
+    ) as events:
         async for end in events:
-            if isinstance(end, wire.ReplyChunk):
+            if isinstance(end, ReplyChunk):
                 text += end.text
     assert end is not None
     return text, end

@@ -22,8 +22,8 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import Backend, ChatRequest, ReplyFinished, RequestFailed
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.pulls.downloads import Downloads
 from spnl_tui.hub.pulls.pull import PullRequest, RateLimit
@@ -63,25 +63,24 @@ def serve() -> None:
             time.sleep(3600)
 
 
-async def decode_speed(engine: Engine, model: LocalModel, tokens: int) -> float:
+async def decode_speed(engine: Backend, model: LocalModel, tokens: int) -> float:
     """Return tokens per second of one greedy reply after its first token."""
-    events = engine.generate_chat(
-        model,
-        [Message("user", "Write a long story about a ship and its crew.")],
-        Sampling(temperature=0.0, max_tokens=tokens),
+    request = ChatRequest(
+        messages=[Message("user", "Write a long story about a ship and its crew.")],
+        sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
-    async with aclosing(events):
+    async with aclosing(engine.generate(to_handle(model), request)) as events:
         async for event in events:
-            if isinstance(event, wire.RequestFailed):
+            if isinstance(event, RequestFailed):
                 raise SystemExit(f"{event.title}: {event.message}")
-            if isinstance(event, wire.ReplyFinished):
+            if isinstance(event, ReplyFinished):
                 assert event.timing.decode_tokens_per_s is not None
                 return event.timing.decode_tokens_per_s
     raise AssertionError("a reply ends")
 
 
 async def speed_beside_curl(
-    engine: Engine, model: LocalModel, tokens: int, endpoint: str, rate: float
+    engine: Backend, model: LocalModel, tokens: int, endpoint: str, rate: float
 ) -> float:
     """Return the same while curl fetches `rate` MB per second."""
     command = ["curl", "-sfL", "-o", "/dev/null", "--limit-rate", f"{rate * 1e6:.0f}", f"{endpoint}/{LINK}"]

@@ -61,13 +61,13 @@ class SimulatedQueue:
 def run(report: Path, what: str, seconds: float) -> None:
     """Run the real interface in this terminal for `seconds`."""
     from spnl_tui.app import SpnlChat
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
     from spnl_tui.ui.services import Services
 
     class IdleEngine:
-        async def load(self, model: LocalModel) -> AsyncGenerator[Any, None]:
+        async def load(self, model: ModelHandle) -> AsyncGenerator[Any, None]:
             return
             yield
 
@@ -77,17 +77,17 @@ def run(report: Path, what: str, seconds: float) -> None:
         async def count_tokens(self, *_: Any) -> None:
             return None
 
-        def was_put_away(self, *_: Any) -> bool:
+        def idle_unloaded(self, *_: Any) -> bool:
             return False
 
-        def read_ahead(self, *_: Any) -> None:
+        def prefetch(self, *_: Any) -> None:
             pass
 
         async def close(self) -> None:
             pass
 
-    async def model() -> LocalModel:
-        return LocalModel("model", "gguf", Path("/"))
+    async def model() -> ModelHandle:
+        return ModelHandle(name="model", backend="timed")
 
     meter = Meter(report)
 

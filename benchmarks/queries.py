@@ -15,15 +15,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
-from spnl_tui.engine.mistralrs.wire import Event, ReplyChunk, ReplyFinished
-from spnl_tui.models.local import LocalModel, resolve_local
-from spnl_tui.models.request import Message, Sampling
+from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, ReplyChunk, ReplyFinished
+from spnl_tui.engine.mistralrs.handles import to_handle
+from spnl_tui.models.local import resolve_local
 from spnl_tui.paths import Paths
-from spnl_tui.queries.asking import ChatEngine
 from spnl_tui.queries.events import NodeFinished, QueryFinished
 from spnl_tui.queries.figures import Figures
 from spnl_tui.queries.lisp import read_lisp
@@ -43,18 +43,16 @@ REQUESTS = 1_000
 class InstantEngine:
     """Replies at once, so that only the scheduler's time remains."""
 
-    async def generate_chat(
-        self, model: LocalModel, messages: Sequence[Message], sampling: Sampling, *, n: int = 1
-    ) -> AsyncGenerator[Event, None]:
-        for candidate in range(n):
-            yield ReplyChunk(id=0, text="x", tokens=1, candidate=candidate)
-            yield ReplyFinished(id=0, finish_reason="stop", candidate=candidate)
+    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        for candidate in range(request.n):
+            yield ReplyChunk(text="x", tokens=1, candidate=candidate)
+            yield ReplyFinished(finish_reason="stop", candidate=candidate)
 
 
-async def results(query: Query, engine: ChatEngine, model: LocalModel) -> tuple[list[NodeFinished], float]:
+async def results(query: Query, engine: Any, model: ModelHandle) -> tuple[list[NodeFinished], float]:
     """Return every reply of the query, inner ones included, and the seconds it took."""
 
-    async def resolve(name: str) -> LocalModel:
+    async def resolve(name: str) -> ModelHandle:
         return model
 
     replies: list[NodeFinished] = []
@@ -82,7 +80,7 @@ async def overhead() -> None:
         "map": f'(map "m" (list {" ".join(f"{chr(34)}{number}{chr(34)}" for number in range(REQUESTS))}))',
         "20 deep": f"(par {' '.join([deep] * (REQUESTS // 20))})",
     }
-    model = LocalModel("m", "gguf", Path())
+    model = ModelHandle(name="m", backend="instant")
     for name, text in shapes.items():
         query = read_lisp(text)
         times = [(await results(query, InstantEngine(), model))[1] for _ in range(5)]
@@ -111,7 +109,7 @@ def mutations(count: int) -> None:
 
 async def with_model(file: Path, items: int) -> None:
     """Print the gain of a shared prefix, and of one run for many requests, with a real model."""
-    model = resolve_local(file)
+    model = to_handle(resolve_local(file))
     words = " ".join(f"Item {number} costs {number * 7 % 90} coins." for number in range(items))
     for n in (1, 4):
         # A unique beginning, so that no run profits from the previous one.
@@ -138,7 +136,7 @@ async def with_model(file: Path, items: int) -> None:
     print(f"16-way plus: {plus:.1f} s with loading, {len(replies)} replies; 16 runs: {separate:.1f} s")
 
 
-async def _fresh(model: LocalModel, query: Query) -> Figures:
+async def _fresh(model: ModelHandle, query: Query) -> Figures:
     """Return the figures of the query in an engine of its own."""
     with tempfile.TemporaryDirectory() as folder:
         engine = make_engine(Settings(), Paths.below(Path(folder)))

@@ -16,10 +16,11 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import ChatRequest, ReplyFinished
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
@@ -56,20 +57,22 @@ async def first_token(
     async def planner(_: LocalModel) -> LoadPlan:
         return plan
 
-    engine = Engine(planner, paths)
+    engine = MistralRsBackend(planner, paths)
     try:
-        async for _ in engine.load(model):
+        async for _ in engine.load(to_handle(model)):
             pass
         begun = time.monotonic()
         if ahead:
-            reading = Reading((*before, Message("user", typed)), _SAMPLING)
-            engine.read_ahead(model, reading)
+            reading = Prefetch((*before, Message("user", typed)), _SAMPLING)
+            engine.prefetch(to_handle(model), reading)
             await reading.ended.wait()
         read_s = time.monotonic() - begun
         prompt = [*before, Message("user", typed + rest)]
-        async with aclosing(engine.generate_chat(model, prompt, _SAMPLING)) as events:
+        async with aclosing(
+            engine.generate(to_handle(model), ChatRequest(messages=prompt, sampling=_SAMPLING))
+        ) as events:
             async for event in events:
-                if isinstance(event, wire.ReplyFinished):
+                if isinstance(event, ReplyFinished):
                     timing = event.timing
                     waited = (timing.ttft_s or 0) + (timing.queue_s or 0) + (timing.load_s or 0)
                     return waited, read_s, event.usage.prompt_tokens

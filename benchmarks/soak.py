@@ -30,10 +30,21 @@ from pathlib import Path
 
 import psutil
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import (
+    ChatRequest,
+    CompletionRequest,
+    Event,
+    LoadProgressed,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+)
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
@@ -74,7 +85,7 @@ async def soak(
         return await asyncio.to_thread(plans.__getitem__, model)
 
     room = _Room(3 * largest)
-    engine = Engine(planner, paths, available_memory=lambda: room.free(engine))
+    engine = MistralRsBackend(planner, paths, available_memory=lambda: room.free(engine))
     end = time.monotonic() + seconds
     chances = random.Random(seed)
     talks = [
@@ -100,7 +111,7 @@ class _Room:
     bytes: int
     share: float = 1.0
 
-    def free(self, engine: Engine) -> int:
+    def free(self, engine: MistralRsBackend) -> int:
         return int(self.bytes * self.share) - sum(loaded.memory_bytes for loaded in engine.loaded())
 
 
@@ -110,7 +121,7 @@ def _plan(model: LocalModel) -> LoadPlan:
 
 
 async def _converse(
-    engine: Engine,
+    engine: MistralRsBackend,
     models: Sequence[LocalModel],
     number: int,
     chances: random.Random,
@@ -147,11 +158,12 @@ async def _converse(
 
 
 async def _type(
-    engine: Engine, model: LocalModel, draft: str, chances: random.Random, report: Report
+    engine: MistralRsBackend, model: LocalModel, draft: str, chances: random.Random, report: Report
 ) -> None:
     """Type a prompt, which may be read ahead, or replace what was read so far."""
-    reading = Reading([Message("user", draft)], Sampling())
-    engine.read_ahead(model, reading)
+    steps: list[PrefillProgressed] = []
+    reading = Prefetch([Message("user", draft)], Sampling(), steps.append)
+    engine.prefetch(to_handle(model), reading)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(reading.ended.wait(), chances.choice((0.05, 0.5, 3.0)))
     if chances.random() < 0.3:
@@ -159,12 +171,12 @@ async def _type(
         try:
             await asyncio.wait_for(reading.ended.wait(), HANG_S)
         except TimeoutError:
-            report.problems.append(f"reading ahead with {model.name} hangs at {reading.progress}")
-    report.outcomes["read ahead" if reading.progress is not None else "not read ahead"] += 1
+            report.problems.append(f"reading ahead with {model.name} hangs after {len(steps)} steps")
+    report.outcomes["read ahead" if steps else "not read ahead"] += 1
 
 
 async def _request(
-    engine: Engine,
+    engine: MistralRsBackend,
     model: LocalModel,
     number: int,
     draft: str,
@@ -176,11 +188,9 @@ async def _request(
     """Send one request, and add it to `served` when the engine starts it."""
     events, candidates = _ask(engine, model, draft, chances)
     walk_away = chances.choice((None, None, 0.05, 0.5, 3.0))
-    leave_after = chances.choice(
-        (None, None, None, wire.ReplyChunk, wire.PrefillProgressed, wire.LoadProgressed)
-    )
-    ends: list[wire.Event] = []
-    last: wire.Event | None = None
+    leave_after = chances.choice((None, None, None, ReplyChunk, PrefillProgressed, LoadProgressed))
+    ends: list[Event] = []
+    last: Event | None = None
     started = time.monotonic()
     task = asyncio.current_task()
     assert task is not None
@@ -191,9 +201,9 @@ async def _request(
             async for event in events:
                 last = event
                 # Any event after admission: a failure, if its runner is killed at once.
-                if not isinstance(event, wire.RequestQueued) and number not in served:
+                if not isinstance(event, RequestQueued) and number not in served:
                     served.append(number)
-                if isinstance(event, wire.ReplyFinished | wire.RequestFailed):
+                if isinstance(event, ReplyFinished | RequestFailed):
                     ends.append(event)
                 if leave_after is not None and isinstance(event, leave_after):
                     report.outcomes[f"left at {leave_after.__name__}"] += 1
@@ -209,7 +219,7 @@ async def _request(
         if sorted(end.candidate for end in ends) != list(range(candidates)):
             report.problems.append(f"request {name} to {model.name} ended without its ends: {ends}")
         for end in ends:
-            failed = isinstance(end, wire.RequestFailed)
+            failed = isinstance(end, RequestFailed)
             report.outcomes[f"failed: {end.title}" if failed else f"replied: {end.finish_reason}"] += 1
             if failed and not (end.title and end.message and end.hint):
                 report.problems.append(f"request {name} failed without saying why: {end}")
@@ -218,9 +228,10 @@ async def _request(
 
 
 def _ask(
-    engine: Engine, model: LocalModel, draft: str, chances: random.Random
-) -> tuple[AsyncGenerator[wire.Event, None], int]:
+    engine: MistralRsBackend, model: LocalModel, draft: str, chances: random.Random
+) -> tuple[AsyncGenerator[Event, None], int]:
     """Return some request, and the number of ends it must have."""
+    handle = to_handle(model)
     words = [draft] * bool(draft) + [
         f"w{chances.randrange(1000)}" for _ in range(chances.choice((3, 30, 300)))
     ]
@@ -231,17 +242,27 @@ def _ask(
     )
     match chances.randrange(8):
         case 0:
-            return engine.generate_completion(model, [" ".join(words), "two", "three"], sampling), 3
+            return engine.generate(
+                handle, CompletionRequest(inputs=[" ".join(words), "two", "three"], sampling=sampling)
+            ), 3
         case 1:
             grammar = Grammar("regex", chances.choice(("(yes|no)", "[a-z]{3}", "(")))
-            return engine.generate_chat(model, [Message("user", words[0])], sampling, grammar=grammar), 1
+            return engine.generate(
+                handle, ChatRequest(messages=[Message("user", words[0])], sampling=sampling, grammar=grammar)
+            ), 1
         case _:
             n = chances.choice((1, 1, 2))
-            return engine.generate_chat(model, [Message("user", " ".join(words))], sampling, n=n), n
+            return engine.generate(
+                handle, ChatRequest(messages=[Message("user", " ".join(words))], sampling=sampling, n=n)
+            ), n
 
 
 async def _break_things(
-    engine: Engine, models: Sequence[LocalModel], room: _Room, chances: random.Random, report: Report
+    engine: MistralRsBackend,
+    models: Sequence[LocalModel],
+    room: _Room,
+    chances: random.Random,
+    report: Report,
 ) -> None:
     """Kill runners, unload models, take memory and return it, at random intervals, until cancelled."""
     while True:
@@ -250,18 +271,18 @@ async def _break_things(
         room.share = chances.choice((1.0,) * 8 + (0.5, 0.5, 0.0))
         match chances.randrange(4):
             case 0:
-                await engine.unload(chances.choice(models))
+                await engine.unload(to_handle(chances.choice(models)))
                 report.unloads += 1
             case 1:
                 with contextlib.suppress(TimeoutError):  # the caller of unload() may be cancelled, too
-                    await asyncio.wait_for(engine.unload(chances.choice(models)), 0.01)
+                    await asyncio.wait_for(engine.unload(to_handle(chances.choice(models))), 0.01)
                 report.unloads += 1
             case 2 if loaded and (pid := chances.choice(loaded).pid) is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 report.kills += 1
             case _:
-                async with aclosing(engine.load(chances.choice(models))) as events:
+                async with aclosing(engine.load(to_handle(chances.choice(models)))) as events:
                     async for _ in events:
                         break  # requested ahead, and no longer wanted
 

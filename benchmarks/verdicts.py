@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from spnl_tui.engine.backend import ModelLoaded, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.calibration import Clock, calibration_for, wall_clock
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
@@ -68,7 +69,7 @@ async def _run(
     process: RunnerProcess, model: LocalModel, plan: LoadPlan, repeats: int, clock: Clock
 ) -> Measured:
     loaded = await _ask(process, load_command(process.next_id(), model, plan, 0))
-    if not isinstance(loaded, wire.ModelLoaded):
+    if not isinstance(loaded, ModelLoaded):
         return Measured(error=_why(loaded))
     found = Measured(load_s=loaded.seconds, loaded_bytes=_anonymous(process.pid))
     async with _Peak(process.pid) as peak:
@@ -90,7 +91,7 @@ async def _requests(
             started = clock(process)
             finished = await _ask(process, _request(process.next_id(), plan, text, tokens))
             seconds = max(clock(process) - started, 1e-9)
-            if not isinstance(finished, wire.ReplyFinished):
+            if not isinstance(finished, ReplyFinished):
                 return replace(found, error=_why(finished))
             found = replace(found, tokens=max(found.tokens, finished.usage.completion_tokens))
             if len(text) > 10:
@@ -108,7 +109,7 @@ async def _words(process: RunnerProcess, plan: LoadPlan) -> int:
     counts = []
     for words in (8, 16):
         finished = await _ask(process, _request(process.next_id(), plan, "word " * words, 1))
-        counts.append(finished.usage.prompt_tokens if isinstance(finished, wire.ReplyFinished) else 0)
+        counts.append(finished.usage.prompt_tokens if isinstance(finished, ReplyFinished) else 0)
     each = max(1.0, (counts[1] - counts[0]) / 8)
     return max(1, round((PROMPT - counts[0]) / each) + 8)
 
@@ -125,14 +126,14 @@ async def _ask(process: RunnerProcess, command: wire.Command) -> wire.Event:
     await process.send(command)
     while True:
         event = await events.get()
-        if isinstance(event, wire.ModelLoaded | wire.ReplyFinished | wire.RequestFailed | wire.RunnerEnded):
+        if isinstance(event, ModelLoaded | ReplyFinished | RequestFailed | wire.RunnerEnded):
             process.unsubscribe(command.id)
             return event
 
 
 def _why(event: wire.Event) -> str:
     match event:
-        case wire.RequestFailed():
+        case RequestFailed():
             return f"{event.title}: {event.message}"
         case wire.RunnerEnded():
             return event.reason

@@ -31,6 +31,7 @@ from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
     # The first paint needs none of these.
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.starter import Starter as HubStarter
     from spnl_tui.models.local import LocalModel
@@ -195,16 +196,17 @@ class SpnlChat(App[None], inherit_bindings=False):
 class _StarterForInterface:
     """The starter model as the welcome wants it."""
 
-    def __init__(self, starter: HubStarter) -> None:
+    def __init__(self, starter: HubStarter, to_handle: Callable[[LocalModel], ModelHandle]) -> None:
         self._starter = starter
+        self._to_handle = to_handle
 
-    async def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
+    async def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
         from spnl_tui.hub.starter import StarterReady
 
         async with aclosing(self._starter.fetch()) as events:
             async for event in events:
                 if isinstance(event, StarterReady):
-                    yield event.model
+                    yield self._to_handle(event.model)
                 else:
                     yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
@@ -240,9 +242,10 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
         services.settings,
         InterfaceServices(
             engine=services.engine,
+            to_handle=services.to_handle,
             first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
-            starter=_StarterForInterface(services.starter),
+            starter=_StarterForInterface(services.starter, services.to_handle),
             store=services.store,
             resume=resume,
             opened=opened,

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 import logging.handlers
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING
 from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
-from spnl_tui.settings import Settings
+from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
-    from spnl_tui.engine.mistralrs.backend import Engine
+    from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.engine.mistralrs.backend import Resolve
     from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
     from spnl_tui.engine.mistralrs.pool import Planner
+    from spnl_tui.engine.service import EngineService
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.library.library import Library
@@ -49,9 +52,9 @@ class Services:
         self._opening: asyncio.Future[Store] | None = None
 
     @cached_property
-    def engine(self) -> Engine:
-        """Who runs the models."""
-        return make_engine(self.settings, self.paths)
+    def engine(self) -> EngineService:
+        """The engine service, which answers requests."""
+        return make_engine(self.settings, self.paths, self._resolve)
 
     @cached_property
     def hub(self) -> HubAccess:
@@ -138,12 +141,10 @@ class Services:
             RunnerError: it could not be measured.
         """
         from spnl_tui.engine.mistralrs import calibration, load_plan
-        from spnl_tui.engine.mistralrs.devices import find_gpus
         from spnl_tui.hub.verdicts import Conditions
-        from spnl_tui.models.machine import read_machine
 
         engine = self.settings.engine
-        machine = await asyncio.to_thread(read_machine, await find_gpus())
+        machine = await this_machine()
         file = self.paths.cache / "calibration.json"
         known = await asyncio.to_thread(calibration.kept_calibration, machine, file)
         if measure and known is None and machine.gpu is None:
@@ -152,7 +153,7 @@ class Services:
             known = await calibration.calibration_for(machine, file, environment)
         return Conditions(
             machine=machine,
-            context=self.settings.context.length or load_plan.DEFAULT_CONTEXT,
+            context=self.settings.context.length or DEFAULT_CONTEXT,
             calibration=known,
             in_situ=None if engine.in_situ_quantization == "none" else engine.in_situ_quantization,
             pad_rows=engine.pad_rows,
@@ -172,20 +173,30 @@ class Services:
             self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
         return await asyncio.shield(self._opening)
 
-    async def find_model(self, name: str | None = None) -> LocalModel | None:
-        """The model of this reference, else of the settings, else the starter; None: it must be pulled first.
+    def to_handle(self, model: LocalModel) -> ModelHandle:
+        """Return the handle of a model on this disk, for the engine."""
+        from spnl_tui.engine.mistralrs.handles import to_handle
+
+        return to_handle(model)
+
+    async def find_model(self, name: str | None = None) -> ModelHandle | None:
+        """Return the model of this reference, else of the settings, else the starter; None if it is not here.
 
         Raises:
             ModelReferenceError: the text names no model, or several.
             ModelFileError: there is something else at the path, or a broken model.
         """
+        if (wanted := name or self.settings.model.default) is not None:
+            return await self.engine.find(wanted)
+        starter = await asyncio.to_thread(self.starter.locate)
+        return None if starter is None else self.to_handle(starter)
+
+    async def _resolve(self, reference: str) -> LocalModel | None:
         from spnl_tui.models.reference import ModelReference
 
-        if (wanted := name or self.settings.model.default) is not None:
-            return await self.library.resolve(ModelReference.parse(wanted))
-        return await asyncio.to_thread(self.starter.locate)
+        return await self.library.resolve(ModelReference.parse(reference))
 
-    async def wanted_model(self, name: str | None = None) -> LocalModel | None:
+    async def wanted_model(self, name: str | None = None) -> ModelHandle | None:
         """As `find_model`, but a model that was asked for must be here; None: the starter must be pulled.
 
         Raises:
@@ -205,7 +216,7 @@ class Services:
             )
         return None
 
-    async def model_to_begin_with(self, name: str | None = None) -> LocalModel | None:
+    async def model_to_begin_with(self, name: str | None = None) -> ModelHandle | None:
         """As `wanted_model`; where none is asked for, the one last talked to that is still here.
 
         Raises:
@@ -264,20 +275,23 @@ def make_services(settings: Settings, paths: Paths, config_file: Path | None = N
     return Services(settings, paths, config_file)
 
 
-def make_engine(settings: Settings, paths: Paths) -> Engine:
-    """The engine for these settings."""
-    from spnl_tui.engine.mistralrs.backend import Engine
+def make_engine(settings: Settings, paths: Paths, resolve: Resolve | None = None) -> EngineService:
+    """Return the engine for these settings. `resolve` finds the models on this disk."""
+    from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+    from spnl_tui.engine.service import EngineService
 
     engine = settings.engine
     budget = engine.memory_budget_gb
-    return Engine(
+    local = MistralRsBackend(
         load_planner(settings),
         paths,
         max_concurrent=engine.max_concurrent,
         keep_warm_s=engine.keep_warm_minutes * 60,
         memory_budget=None if budget is None else int(budget * 1e9),
+        resolve=resolve,
         on_loaded=lambda model: asyncio.to_thread(_mark_used, model),
     )
+    return EngineService((local,))
 
 
 def _mark_used(model: LocalModel) -> None:
@@ -288,20 +302,75 @@ def _mark_used(model: LocalModel) -> None:
 
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
-    from spnl_tui.engine.mistralrs.devices import find_gpus
     from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
     from spnl_tui.models.local import read_local_facts
-    from spnl_tui.models.machine import read_machine
 
     overrides = load_overrides(settings)
 
     async def plan(model: LocalModel) -> LoadPlan:
-        gpus = await find_gpus()
-        return await asyncio.to_thread(
-            lambda: plan_load(read_local_facts(model), read_machine(gpus), overrides)
-        )
+        machine = await this_machine()
+        return await asyncio.to_thread(lambda: plan_load(read_local_facts(model), machine, overrides))
 
     return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSummary:
+    """How a model on this disk will be loaded, for the commands that show it."""
+
+    text: str
+    """In a line, with the reasons."""
+    converts: bool
+    """True if the weights are quantized or padded while loading."""
+    completion_only: bool
+    """True if the model continues texts and cannot chat."""
+    threads: int
+    context: int
+    """Tokens."""
+    gguf: Path | None
+    """The model's first file if it is a GGUF."""
+
+
+async def summarize_load(settings: Settings, model: ModelHandle) -> LoadSummary:
+    """Plan how this machine would load the model now.
+
+    Raises:
+        ModelFileError: the model cannot be read.
+    """
+    from spnl_tui.engine.mistralrs.handles import to_local
+
+    local = to_local(model)
+    plan = await load_planner(settings)(local)
+    return LoadSummary(
+        text=str(plan),
+        converts=plan.in_situ_quantization is not None or plan.pad_rows,
+        completion_only=plan.completion_only,
+        threads=plan.threads,
+        context=plan.context,
+        gguf=local.directory / local.files[0] if local.format == "gguf" else None,
+    )
+
+
+async def this_machine() -> Machine:
+    """Return this machine as it is now, with the graphics processors that the engine computes on."""
+    from spnl_tui.engine.mistralrs.devices import find_gpus
+    from spnl_tui.models.machine import read_machine
+
+    return await asyncio.to_thread(read_machine, await find_gpus())
+
+
+async def advise_engine_build() -> str | None:
+    """Return, in a sentence, the engine build that uses this machine's graphics card; None without a card."""
+    from spnl_tui.engine.mistralrs.devices import advise_build
+
+    return await advise_build()
+
+
+def engine_threads(settings: Settings, machine: Machine) -> int:
+    """Return how many threads the engine computes with."""
+    from spnl_tui.engine.mistralrs.load_plan import choose_threads
+
+    return choose_threads(machine, settings.engine.threads)
 
 
 def load_overrides(settings: Settings) -> LoadOverrides:

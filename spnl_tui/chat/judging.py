@@ -15,7 +15,7 @@ from spnl_tui.ui.services import Services
 if TYPE_CHECKING:
     from spnl_tui.chat.reply import ReplySoFar
     from spnl_tui.chat.status import Activity
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.candidates import CandidatesController
     from spnl_tui.ui.main_screen import MainScreen
 
@@ -40,6 +40,7 @@ class Judge:
         The verdict is shown and its candidate highlighted; to pick it is for the user.
         """
         from spnl_tui.chat.reply import ReplyRun
+        from spnl_tui.engine.backend import ChatRequest
         from spnl_tui.queries.chat import query_to_messages
         from spnl_tui.queries.judging import judge_query, read_verdict, verdict_grammar
         from spnl_tui.queries.run import sampling_of
@@ -57,14 +58,14 @@ class Judge:
             return  # while the user was asked, something else began
         texts = [reply.text for reply in replies]
         query, messages = query_to_messages(judge_query(model.name, prompt.text, texts, criteria))
-        events = self._services.engine.generate_chat(
-            model,
-            messages,
-            sampling_of(query, conversation.sampling),
+        request = ChatRequest(
+            messages=messages,
+            sampling=sampling_of(query, conversation.sampling),
             thinking=False,
-            grammar=verdict_grammar(len(replies)),
-            aside=True,
+            grammar=verdict_grammar(len(replies)) if model.capabilities.grammars else None,
+            ephemeral=True,
         )
+        events = self._services.engine.generate(model, request)
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
             self._screen.answering.show_activity(conversation)
@@ -129,7 +130,7 @@ class Judge:
         assert parent is not None
         return conversation[parent], replies
 
-    def _model(self) -> LocalModel:
+    def _model(self) -> ModelHandle:
         model = self._screen.current_model.model
         assert model is not None
         return model

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
-from spnl_tui.ui import messages
 from spnl_tui.ui.commands.registry import key_display
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.ui.main_screen import MainScreen
 
 
@@ -22,7 +22,7 @@ class CurrentModel:
     """The model from which the next prompt is answered."""
 
     def __init__(self, screen: MainScreen, services: Services) -> None:
-        self.model: LocalModel | None = None
+        self.model: ModelHandle | None = None
         self.looked = False
         """Whether a model was looked for, and so whether it is known that there is one or none."""
         self._screen = screen
@@ -91,7 +91,7 @@ class CurrentModel:
         finally:
             self._getting = False
 
-    async def use(self, model: LocalModel) -> None:
+    async def use(self, model: ModelHandle) -> None:
         """Answer with this model from the next prompt on; a reply ends on the model that it began with."""
         self.model = model
         self._missing = False
@@ -115,9 +115,15 @@ class CurrentModel:
         from spnl_tui.ui.models.loaded_screen import LoadedScreen
 
         screen = self._screen
-        dialog = LoadedScreen(self._services.engine, self.model, screen.lazy_models.library, screen.keymap)
+
+        async def library() -> list[tuple[ModelHandle, LibraryEntry]]:
+            entries = await screen.lazy_models.library()
+            return [(self._services.to_handle(entry.model), entry) for entry in entries]
+
+        dialog = LoadedScreen(self._services.engine, self.model, library, screen.keymap)
         if (model := await screen.app.push_screen_wait(dialog)) is not None:
-            screen.post_message(messages.ModelChosen(model))
+            screen.panes.show("chat")
+            start(screen, "model", self.use, model)
 
     def take_up_chosen(self) -> None:
         """A reply has ended: take up the model that was chosen meanwhile."""
@@ -131,7 +137,7 @@ class CurrentModel:
         if self.model is not None:
             start(self._screen, "model", self._load_ahead, self.model)
 
-    def _take_up(self, model: LocalModel) -> None:
+    def _take_up(self, model: ModelHandle) -> None:
         self._screen.conversation.model = model.name
         self._screen.status.model_chosen(model.name)
 
@@ -144,30 +150,31 @@ class CurrentModel:
         starter = self._services.starter is not None and self._refused is None
         self._welcome.offer(starter=starter, error=error)
 
-    async def _load_ahead(self, model: LocalModel) -> None:
-        from spnl_tui.engine.mistralrs import wire  # 10 ms that the first paint need not wait for
+    async def _load_ahead(self, model: ModelHandle) -> None:
+        # 10 ms that the first paint need not wait for
+        from spnl_tui.engine.backend import LoadProgressed, ModelLoaded, RequestFailed, loaded_model
 
         async with aclosing(self._services.engine.load(model)) as events:
             async for event in events:
                 if self.model != model:
                     continue  # another one was chosen meanwhile
                 match event:
-                    case wire.ModelLoaded():
+                    case ModelLoaded():
                         self._idle(event.context_length)
                         self._screen.answering.learn(context_length=event.context_length)
-                    case wire.LoadProgressed() if not self._screen.replying:
+                    case LoadProgressed() if not self._screen.replying:
                         self._screen.status.model_loading(event.stage)
-                    case wire.RequestFailed() if not self._screen.replying:
+                    case RequestFailed() if not self._screen.replying:
                         self._idle()
                         tell(self._screen, SpnlError(event.title, event.message, event.hint))
                     case _:
                         pass
         # A model that is loaded already tells nothing.
-        for each in self._services.engine.loaded():
-            if each.model == model == self.model and each.context_length is not None:
-                self._idle(each.context_length)
-                self._screen.answering.learn(context_length=each.context_length)
-                self._screen.reading_ahead.look()
+        loaded = loaded_model(self._services.engine, model)
+        if loaded is not None and model == self.model and loaded.context_length is not None:
+            self._idle(loaded.context_length)
+            self._screen.answering.learn(context_length=loaded.context_length)
+            self._screen.reading_ahead.look()
 
     def _idle(self, context_length: int | None = None) -> None:
         """Report that the model is idle; while it replies, the reply has its own activity."""

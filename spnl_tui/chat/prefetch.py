@@ -15,9 +15,8 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import restart
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.mistralrs.prefetch import Reading
-    from spnl_tui.engine.mistralrs.wire import PrefillProgressed
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle, PrefillProgressed
+    from spnl_tui.engine.prefetch import Prefetch
     from spnl_tui.settings import Settings
     from spnl_tui.ui.main_screen import MainScreen
 
@@ -37,8 +36,8 @@ class ReadingAhead:
         self._meters = meters
         self._services = services
         self._settings = settings
-        self._reading: Reading | None = None
-        self._model: LocalModel | None = None
+        self._reading: Prefetch | None = None
+        self._model: ModelHandle | None = None
         """Which reads."""
 
     def look(self) -> None:
@@ -47,7 +46,7 @@ class ReadingAhead:
             restart(self._screen, "ahead", self._look)
 
     async def _look(self) -> None:
-        from spnl_tui.engine.mistralrs.prefetch import Reading
+        from spnl_tui.engine.prefetch import Prefetch
 
         await asyncio.sleep(_REST_S)
         model = self._screen.current_model.model
@@ -58,15 +57,16 @@ class ReadingAhead:
             await self._end(reading)
         if model is not None and messages:
             sampling = self._screen.conversation.sampling
-            reading = self._reading = Reading(messages, sampling, self._progressed)
+            reading = self._reading = Prefetch(messages, sampling, self._progressed)
             self._model = model
-            self._services.engine.read_ahead(model, reading)
+            self._services.engine.prefetch(model, reading)
             await self._end(reading)
 
-    async def _messages(self, model: LocalModel) -> tuple[Message, ...]:
+    async def _messages(self, model: ModelHandle) -> tuple[Message, ...]:
         """What will be sent, but for the word that is being typed; empty: nothing, as far as is known."""
         from spnl_tui.conversations.context import Budget, request_messages
         from spnl_tui.conversations.turn import Turn
+        from spnl_tui.engine.backend import loaded_model
 
         screen, conversation = self._screen, self._screen.conversation
         typed = await screen.prompts.unsent()
@@ -74,10 +74,11 @@ class ReadingAhead:
         if not typed or path is None or screen.live.seen.busy or screen.live.seen.queued:
             return ()
         engine, meter = self._services.engine, self._meters.of(model)
-        if engine.was_put_away(model):
+        if engine.idle_unloaded(model):
             screen.current_model.load_again()  # then this looks again
             return ()
-        length = next((each.context_length for each in engine.loaded() if each.model == model), None)
+        loaded = loaded_model(engine, model)
+        length = None if loaded is None else loaded.context_length
         tokens = await meter.count_unsent(typed)
         if length is None or tokens is None:
             return ()
@@ -95,7 +96,7 @@ class ReadingAhead:
         if wanted and not self._screen.replying:
             self._screen.status.prefetch_progressed(progress.done, progress.total)
 
-    async def _end(self, reading: Reading) -> None:
+    async def _end(self, reading: Prefetch) -> None:
         await reading.ended.wait()
         self._reading = None
         self._screen.status.prefetch_ended()

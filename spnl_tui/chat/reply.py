@@ -10,8 +10,18 @@ from typing import Any, TypeAlias
 
 from spnl_tui.chat.status import Activity
 from spnl_tui.conversations.turn import FinishReason
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.wire import Event
+from spnl_tui.engine.backend import (
+    Event,
+    LoadProgressed,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+    Timing,
+    Usage,
+)
 from spnl_tui.models.machine import read_machine
 
 _SHORTEST_GAP_S = 0.05
@@ -77,8 +87,8 @@ class ReplySoFar:
     reasoning: str = ""
     finish_reason: FinishReason | None = None
     error: str = ""
-    usage: wire.Usage | None = None
-    timing: wire.Timing | None = None
+    usage: Usage | None = None
+    timing: Timing | None = None
 
 
 class ReplyRun:
@@ -164,25 +174,23 @@ class ReplyRun:
                 self._counted = event.tokens
             case Summarizing():
                 self._enter("summarizing", tokens=event.tokens)
-            case wire.RequestQueued():
+            case RequestQueued():
                 self._enter("queued", ahead=event.ahead)
-            case wire.LoadProgressed():
+            case LoadProgressed():
                 self._enter("loading", stage=event.stage)
-            case wire.ModelLoaded():
+            case ModelLoaded():
                 self.activity = replace(self.activity, context_length=event.context_length)
-            case wire.PrefillProgressed():
+            case PrefillProgressed():
                 self._take_progress(event)
-            case wire.ReplyChunk():
+            case ReplyChunk():
                 self._take_chunk(event)
-            case wire.ReplyFinished():
+            case ReplyFinished():
                 self._take_end(event)
-            case wire.RequestFailed():
+            case RequestFailed():
                 self.so_far.finish_reason = "failed"
                 self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
-            case _:
-                pass  # the other events answer other commands
 
-    def _take_progress(self, progress: wire.PrefillProgressed) -> None:
+    def _take_progress(self, progress: PrefillProgressed) -> None:
         now, before, ends_at = self._clock(), self.activity, None
         step = progress.done - before.done
         if before.state == "prefill" and step > 0:
@@ -190,7 +198,7 @@ class ReplyRun:
         self._step_at = now
         self._enter("prefill", done=progress.done, total=progress.total, tokens=0, ends_at=ends_at)
 
-    def _take_chunk(self, chunk: wire.ReplyChunk) -> None:
+    def _take_chunk(self, chunk: ReplyChunk) -> None:
         now = self._clock()
         if self._first_chunk_at is None:
             self._first_chunk_at = now
@@ -208,7 +216,7 @@ class ReplyRun:
             context_used=used or self.activity.context_used,
         )
 
-    def _take_end(self, end: wire.ReplyFinished) -> None:
+    def _take_end(self, end: ReplyFinished) -> None:
         self.so_far.finish_reason = end.finish_reason
         self.so_far.usage, self.so_far.timing = end.usage, end.timing
         used = end.usage.prompt_tokens + end.usage.completion_tokens
@@ -230,6 +238,4 @@ async def _next(events: AsyncIterator[Step]) -> Step:
     async for event in events:
         return event
     # The engine promises an end. Should it ever break that promise, the user must not wait for ever.
-    return wire.RequestFailed(
-        id=0, kind="internal", title="The reply broke off", message="The engine gave no reason."
-    )
+    return RequestFailed(kind="internal", title="The reply broke off", message="The engine gave no reason.")

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from spnl_tui.chat.provenance import provenance_of_request, with_outcome
 from spnl_tui.chat.reply import Counted, ReplySoFar, Step, Summarizing
@@ -23,14 +22,19 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.turn import Provenance, Turn
-from spnl_tui.engine.mistralrs.wire import LoadProgressed, ReplyChunk, RequestFailed, RequestQueued
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import (
+    Backend,
+    ChatRequest,
+    LoadedModel,
+    LoadProgressed,
+    ModelHandle,
+    ReplyChunk,
+    RequestFailed,
+    RequestQueued,
+    loaded_model,
+)
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
-from spnl_tui.ui.services import ChatEngine
-
-if TYPE_CHECKING:
-    from spnl_tui.engine.mistralrs.pool import LoadedModel
 
 _SUMMARIES = 2
 """A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
@@ -44,7 +48,7 @@ _AROUND_A_SUMMARY = 80
 class Variation:
     """What is different about a request that is one of several for one prompt."""
 
-    model: LocalModel | None = None
+    model: ModelHandle | None = None
     """Asked instead of the model in use."""
     sampling: Sampling | None = None
     """Instead of the conversation's."""
@@ -67,10 +71,10 @@ class ReplyRequest:
 
     def __init__(
         self,
-        engine: ChatEngine,
+        engine: Backend,
         meter: TokenMeter,
         settings: Settings,
-        model: LocalModel,
+        model: ModelHandle,
         conversation: Conversation,
         turn: Turn,
         variation: Variation | None = None,
@@ -117,7 +121,7 @@ class ReplyRequest:
             return
         try:
             if shared.door.locked():
-                yield RequestQueued(id=0, ahead=0)
+                yield RequestQueued(ahead=0)
             async with shared.door:
                 if shared.prepared is None:
                     async with aclosing(self._preparations(remember, may_forget)) as steps:
@@ -143,7 +147,7 @@ class ReplyRequest:
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
         if (turns := self._variation.turns) is not None:
-            yield RequestQueued(id=0, ahead=0)
+            yield RequestQueued(ahead=0)
             await turns.acquire()
         try:
             async with aclosing(self._preparations(remember, may_forget)) as steps:
@@ -153,14 +157,13 @@ class ReplyRequest:
                 return
             if (counted := await self._count()) is not None:
                 yield counted
-            reply = self._engine.generate_chat(
-                self._model,
-                self._prepared.messages,
-                self._prepared.sampling,
+            request = ChatRequest(
+                messages=self._prepared.messages,
+                sampling=self._prepared.sampling,
                 thinking=self._settings.chat.thinking,
-                go_on=bool(self._turn.text),
+                continue_reply=bool(self._turn.text),
             )
-            async with aclosing(reply) as events:
+            async with aclosing(self._engine.generate(self._model, request)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -261,8 +264,8 @@ class ReplyRequest:
         yield Summarizing()
         sampling = Sampling(temperature=0, max_tokens=longest)
         # Thinking would take all of the tokens that there are for it.
-        reply = self._engine.generate_chat(self._model, request, sampling, thinking=False, aside=True)
-        async with aclosing(reply) as events:
+        asked = ChatRequest(messages=request, sampling=sampling, thinking=False, ephemeral=True)
+        async with aclosing(self._engine.generate(self._model, asked)) as events:
             async for event in events:
                 match event:
                     case ReplyChunk():
@@ -335,13 +338,12 @@ class ReplyRequest:
         )
 
     def _loaded(self) -> LoadedModel | None:
-        return next((each for each in self._engine.loaded() if each.model == self._model), None)
+        return loaded_model(self._engine, self._model)
 
 
 def _refusal(count: int) -> RequestFailed:
     """Why nothing is sent. What is too long even so is refused by the engine, which counts exactly."""
     return RequestFailed(
-        id=0,
         kind="context",
         title="The context is full",
         message=f"To answer this, the model would have to forget the {count} oldest turns. Nothing was sent.",

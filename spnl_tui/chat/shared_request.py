@@ -8,10 +8,17 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from spnl_tui.conversations.turn import Provenance
-from spnl_tui.engine.mistralrs.wire import Event, ReplyChunk, ReplyFinished, RequestFailed, RequestQueued
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import (
+    Backend,
+    ChatRequest,
+    Event,
+    ModelHandle,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+)
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.ui.services import ChatEngine
 
 
 class Prepared(NamedTuple):
@@ -29,7 +36,7 @@ class SharedRequest:
     that is left before its end is not wanted any more.
     """
 
-    def __init__(self, engine: ChatEngine, n: int) -> None:
+    def __init__(self, engine: Backend, n: int) -> None:
         self.door = asyncio.Lock()
         self.prepared: Prepared | None = None
         """What was sent; None: it has not begun."""
@@ -41,23 +48,22 @@ class SharedRequest:
         """Replies of which nothing has come."""
         self._work: asyncio.Task[None] | None = None
 
-    def begin(self, model: LocalModel, prepared: Prepared, *, thinking: bool | None) -> None:
+    def begin(self, model: ModelHandle, prepared: Prepared, *, thinking: bool | None) -> None:
         """Send it."""
         self.prepared = prepared
-        events = self._engine.generate_chat(
-            model,
-            prepared.messages,
-            prepared.sampling,
+        request = ChatRequest(
+            messages=prepared.messages,
+            sampling=prepared.sampling,
             n=len(self._queues),
             thinking=thinking,
             is_wanted=lambda candidate: candidate in self._open,
         )
-        self._work = asyncio.create_task(self._hand_out(events))
+        self._work = asyncio.create_task(self._hand_out(self._engine.generate(model, request)))
 
     async def reply(self, candidate: int) -> AsyncGenerator[Event, None]:
         """The events of this reply, and those of the request while it is the next to come."""
         if candidate != min(self._silent, default=0):
-            yield RequestQueued(id=0, ahead=0)
+            yield RequestQueued(ahead=0)
         while True:
             event = await self._queues[candidate].get()
             yield event
@@ -85,4 +91,4 @@ class SharedRequest:
         finally:
             # For whoever still waits: the engine promises an end for each, but may itself have failed.
             for queue in self._queues:
-                queue.put_nowait(RequestFailed(id=0, kind="internal", title="The reply broke off"))
+                queue.put_nowait(RequestFailed(kind="internal", title="The reply broke off"))

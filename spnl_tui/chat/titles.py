@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.ui.services import ChatEngine
 from spnl_tui.ui.widgets.background import restart
 
 if TYPE_CHECKING:
+    from spnl_tui.engine.backend import Backend
     from spnl_tui.ui.main_screen import MainScreen
 
 IDLE_S = 2.0
@@ -29,7 +29,7 @@ class TitleWriter:
     a later reply.
     """
 
-    def __init__(self, screen: MainScreen, engine: ChatEngine) -> None:
+    def __init__(self, screen: MainScreen, engine: Backend) -> None:
         self.idle_s = IDLE_S
         self._screen = screen
         self._engine = engine
@@ -49,17 +49,18 @@ class TitleWriter:
 
     async def _name(self, conversation: Conversation) -> None:
         from spnl_tui.conversations.titles import SAMPLING, title_from_reply, title_request
-        from spnl_tui.engine.mistralrs.wire import ReplyChunk, RequestFailed
+        from spnl_tui.engine.backend import ChatRequest, ReplyChunk, RequestFailed, loaded_model
 
         await asyncio.sleep(self.idle_s)
         request, model = title_request(conversation), self._screen.current_model.model
         if request is None or model is None or self._screen.live.replying:
             return
-        if not any(each.model == model and each.state == "idle" for each in self._engine.loaded()):
+        loaded = loaded_model(self._engine, model)
+        if loaded is None or loaded.state != "idle":
             return  # to load it for a title is not worth it
         text = ""
-        reply = self._engine.generate_chat(model, request, SAMPLING, thinking=False, aside=True)
-        async with aclosing(reply) as events:
+        asked = ChatRequest(messages=request, sampling=SAMPLING, thinking=False, ephemeral=True)
+        async with aclosing(self._engine.generate(model, asked)) as events:
             async for event in events:
                 if isinstance(event, ReplyChunk):
                     text += event.text

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spnl_tui.ui.services import ChatEngine
-
 if TYPE_CHECKING:
     from spnl_tui.conversations.meter import TokenMeter
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import Backend, ModelHandle
 
 
 class TokenMeters:
     """The token meter of each model."""
 
-    def __init__(self, engine: ChatEngine) -> None:
+    def __init__(self, engine: Backend) -> None:
         self._engine = engine
-        self._meters: dict[LocalModel, TokenMeter] = {}
+        self._meters: dict[ModelHandle, TokenMeter] = {}
 
-    def of(self, model: LocalModel) -> TokenMeter:
+    def of(self, model: ModelHandle) -> TokenMeter:
         """The meter of this model, which remembers what it has counted."""
         if model not in self._meters:
             from spnl_tui.conversations.meter import TokenMeter

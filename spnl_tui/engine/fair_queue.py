@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class FairQueue:
     """Lets a number of requests in at a time.
 
     Unlike a semaphore it can be asked without waiting, so that a request keeps its place while it tells

@@ -11,11 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import (
+    Backend,
+    ChatRequest,
+    CompletionRequest,
+    Event,
+    LoadProgressed,
+    ModelHandle,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+)
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
@@ -30,8 +40,8 @@ class Reply:
 
     text: str = ""
     reasoning: str = ""
-    finished: wire.ReplyFinished | None = None
-    failed: wire.RequestFailed | None = None
+    finished: ReplyFinished | None = None
+    failed: RequestFailed | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The reply as `--json` prints it."""
@@ -65,41 +75,40 @@ class Request:
     json: bool = False
     time: bool = False
 
-    def messages(self) -> list[Message]:
-        """The messages of the chat request."""
+    def chat_request(self) -> ChatRequest:
+        """Return the request for a chat."""
         system = [Message("system", self.system)] if self.system else []
-        return [*system, Message("user", self.prompt)]
+        return ChatRequest(
+            messages=(*system, Message("user", self.prompt)),
+            sampling=self.sampling,
+            n=self.n,
+            thinking=self.thinking,
+            grammar=self.grammar,
+        )
+
+    def completion_request(self) -> CompletionRequest:
+        """Return the request to continue the prompt n times."""
+        return CompletionRequest(inputs=(self.prompt,) * self.n, sampling=self.sampling, grammar=self.grammar)
 
 
-async def ask(engine: Engine, model: LocalModel, request: Request) -> int:
+async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
     """Print the reply, or n of them; returns the exit code."""
     replies = [Reply() for _ in range(request.n)]
     printer = _Printer(request)
-    if request.completion:
-        inputs = [request.prompt] * request.n
-        events = engine.generate_completion(model, inputs, request.sampling, grammar=request.grammar)
-    else:
-        events = engine.generate_chat(
-            model,
-            request.messages(),
-            request.sampling,
-            n=request.n,
-            thinking=request.thinking,
-            grammar=request.grammar,
-        )
+    asked = request.completion_request() if request.completion else request.chat_request()
     try:
-        async with aclosing(events):
+        async with aclosing(engine.generate(model, asked)) as events:
             async for event in events:
                 printer.progress(event)
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     reply = replies[event.candidate]
                     reply.text += event.text
                     reply.reasoning += event.reasoning
                     printer.chunk(event)
-                elif isinstance(event, wire.ReplyFinished):
+                elif isinstance(event, ReplyFinished):
                     replies[event.candidate].finished = event
                     printer.finished(event, replies[event.candidate])
-                elif isinstance(event, wire.RequestFailed):
+                elif isinstance(event, RequestFailed):
                     replies[event.candidate].failed = event
     finally:
         printer.end()
@@ -172,16 +181,16 @@ class _Printer:
         self._open_line = False
         self._thinking = False
 
-    def progress(self, event: wire.Event) -> None:
+    def progress(self, event: Event) -> None:
         match event:
-            case wire.RequestQueued(ahead=ahead):
+            case RequestQueued(ahead=ahead):
                 self._status.show(f"waiting for {ahead} other request{'s' if ahead > 1 else ''}…")
-            case wire.LoadProgressed(stage=stage):
+            case LoadProgressed(stage=stage):
                 self._status.show(f"loading: {stage}…")
-            case wire.PrefillProgressed(done=done, total=total) if total > 500:
+            case PrefillProgressed(done=done, total=total) if total > 500:
                 self._status.show(f"reading the prompt: {done:,} of {total:,} tokens…")
 
-    def chunk(self, event: wire.ReplyChunk) -> None:
+    def chunk(self, event: ReplyChunk) -> None:
         if self._request.json:
             return
         if event.reasoning and colour(sys.stderr):
@@ -192,7 +201,7 @@ class _Printer:
         if event.text and self._request.stream:
             self._write(event.candidate, event.text)
 
-    def finished(self, event: wire.ReplyFinished, reply: Reply) -> None:
+    def finished(self, event: ReplyFinished, reply: Reply) -> None:
         if not self._request.json and not self._request.stream:
             self._write(event.candidate, reply.text)
         if self._request.n > 1:
@@ -221,7 +230,7 @@ class _Printer:
             self._open_line = False
 
 
-def _document(model: LocalModel, request: Request, replies: Sequence[Reply]) -> dict[str, Any]:
+def _document(model: ModelHandle, request: Request, replies: Sequence[Reply]) -> dict[str, Any]:
     if request.n == 1:
         return {"model": model.name, **replies[0].as_dict()}
     return {"model": model.name, "replies": [reply.as_dict() for reply in replies]}

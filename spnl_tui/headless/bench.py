@@ -13,17 +13,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
-from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.engine.backend import (
+    Backend,
+    ChatRequest,
+    CompletionRequest,
+    ModelHandle,
+    ModelLoaded,
+    ReplyChunk,
+    ReplyFinished,
+    Request,
+    RequestFailed,
+)
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient, print_json
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.tables import print_table
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from spnl_tui.services import Services, load_planner, make_engine
+from spnl_tui.services import LoadSummary, Services, make_engine, summarize_load
 from spnl_tui.settings import Settings
 from spnl_tui.tables import Column
 from spnl_tui.text import in_bytes, plain
@@ -96,7 +103,7 @@ def llama_python() -> str:
 async def measured(
     settings: Settings,
     paths: Paths,
-    model: LocalModel,
+    model: ModelHandle,
     status: Transient,
     llama: str | None = None,
     prefills: Sequence[int] = PREFILLS,
@@ -106,13 +113,13 @@ async def measured(
     Raises:
         RequestError: one of them does not work.
     """
-    planned = await load_planner(settings)(model)
+    planned = await summarize_load(settings, model)
     ways = [("planned", settings)]
-    if planned.in_situ_quantization is not None or planned.pad_rows:
+    if planned.converts:
         engine = dataclasses.replace(settings.engine, in_situ_quantization="none", pad_rows=False)
         ways.append(("as stored", dataclasses.replace(settings, engine=engine)))
     for name, way in ways:
-        plan = await load_planner(way)(model)
+        plan = await summarize_load(way, model)
         service = make_engine(way, paths)
         try:
             yield await _measure(name, service, model, plan, status, prefills)
@@ -123,13 +130,15 @@ async def measured(
         yield await _measure_llama(llama, model, planned, prefills)
 
 
-async def _measure_llama(python: str, model: LocalModel, plan: LoadPlan, prefills: Sequence[int]) -> Figures:
-    if model.format != "gguf":
+async def _measure_llama(
+    python: str, model: ModelHandle, plan: LoadSummary, prefills: Sequence[int]
+) -> Figures:
+    if plan.gguf is None:
         raise RequestError(
             "llama.cpp cannot run this model", f"{model.name} is safetensors.", "Choose a GGUF."
         )
     wish = {
-        "path": str(model.directory / model.files[0]),
+        "path": str(plan.gguf),
         "threads": plan.threads,
         "context": plan.context,
         "story": _STORY,
@@ -163,18 +172,18 @@ async def _measure_llama(python: str, model: LocalModel, plan: LoadPlan, prefill
 
 async def _measure(
     name: str,
-    engine: Engine,
-    model: LocalModel,
-    plan: LoadPlan,
+    engine: Backend,
+    model: ModelHandle,
+    plan: LoadSummary,
     status: Transient,
     prefills: Sequence[int],
 ) -> Figures:
     status.show(f"{name}: loading…")
     async with aclosing(engine.load(model)) as events:
         async for event in events:
-            if isinstance(event, wire.RequestFailed):
+            if isinstance(event, RequestFailed):
                 raise RequestError(event.title, event.message, event.hint)
-            if isinstance(event, wire.ModelLoaded):
+            if isinstance(event, ModelLoaded):
                 load_s = event.seconds
     status.show(f"{name}: decoding…")
     ask = partial(_ask, engine, model, plan)
@@ -195,7 +204,7 @@ async def _measure(
         memory = max(memory, _memory(engine))
     return Figures(
         name=name,
-        plan=str(plan),
+        plan=plan.text,
         load_s=load_s,
         ttft_cold_s=_first_token_s(first),
         ttft_warm_s=_first_token_s(second),
@@ -205,11 +214,11 @@ async def _measure(
     )
 
 
-def _memory(engine: Engine) -> int:
+def _memory(engine: Backend) -> int:
     return sum(loaded.memory_bytes for loaded in engine.loaded())
 
 
-def _first_token_s(reply: wire.ReplyFinished) -> float:
+def _first_token_s(reply: ReplyFinished) -> float:
     """Until the first token, be it one that shows nothing."""
     seconds = reply.timing.ttft_s if reply.timing.ttft_s is not None else reply.timing.prefill_s
     assert seconds is not None
@@ -222,23 +231,23 @@ def _words(tokens: int) -> str:
 
 
 async def _ask(
-    engine: Engine, model: LocalModel, plan: LoadPlan, messages: list[Message], tokens: int
-) -> tuple[str, wire.ReplyFinished]:
+    engine: Backend, model: ModelHandle, plan: LoadSummary, messages: list[Message], tokens: int
+) -> tuple[str, ReplyFinished]:
     """Of a base model, the text that follows the messages."""
     text = ""
     sampling = Sampling(temperature=0, max_tokens=tokens)
     if plan.completion_only:
         prompt = "".join(message.content for message in messages)
-        asked = engine.generate_completion(model, [prompt], sampling)
+        asked: Request = CompletionRequest(inputs=(prompt,), sampling=sampling)
     else:
-        asked = engine.generate_chat(model, messages, sampling)
-    async with aclosing(asked) as events:
+        asked = ChatRequest(messages=messages, sampling=sampling)
+    async with aclosing(engine.generate(model, asked)) as events:
         async for event in events:
-            if isinstance(event, wire.ReplyChunk):
+            if isinstance(event, ReplyChunk):
                 text += event.text
-            elif isinstance(event, wire.RequestFailed):
+            elif isinstance(event, RequestFailed):
                 raise RequestError(event.title, event.message, event.hint)
-            elif isinstance(event, wire.ReplyFinished):
+            elif isinstance(event, ReplyFinished):
                 return text, event
     raise AssertionError("a request ends in ReplyFinished or RequestFailed")
 

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from spnl_tui.engine.mistralrs.devices import advise_build, find_gpus
-from spnl_tui.engine.mistralrs.load_plan import choose_threads
 from spnl_tui.errors import HubError
 from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
-from spnl_tui.models.machine import Machine, read_machine
-from spnl_tui.services import Services
+from spnl_tui.models.machine import Machine
+from spnl_tui.services import Services, advise_engine_build, engine_threads, this_machine
 from spnl_tui.text import in_bytes, plain
 
 Level = Literal["ok", "note", "problem"]
@@ -59,7 +57,7 @@ async def doctor(services: Services, *, json_: bool) -> int:
 
 async def _findings(services: Services) -> AsyncIterator[Finding]:
     yield _versions()
-    machine = await asyncio.to_thread(read_machine, await find_gpus())
+    machine = await this_machine()
     yield await _device(machine)
     yield _threads(services, machine)
     yield _memory(machine)
@@ -91,13 +89,13 @@ async def _device(machine: Machine) -> Finding:
     if machine.gpus:
         names = ", ".join(f"{gpu.name} ({in_bytes(gpu.memory_available)} free)" for gpu in machine.gpus)
         return Finding("device", "ok", names)
-    advice = await advise_build()
+    advice = await advise_engine_build()
     return Finding("device", "note" if advice else "ok", f"CPU: {machine.processor}", advice or "")
 
 
 def _threads(services: Services, machine: Machine) -> Finding:
     wanted = services.settings.engine.threads
-    threads = choose_threads(machine, wanted)
+    threads = engine_threads(services.settings, machine)
     value = f"{threads} of {machine.cores} usable cores"
     if wanted is not None and wanted > machine.cores:
         return Finding(

@@ -17,7 +17,7 @@ from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.search import SearchFilter
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import ChatRequest, ReplyChunk, RequestFailed
 from spnl_tui.errors import RequestError, StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error
 from spnl_tui.headless.querying import resolve
@@ -168,19 +168,18 @@ class _Replier:
     async def reply(self, request: ReplayRequest) -> str:
         model = await resolve(self._services, request.model)
         text = ""
-        events = self._services.engine.generate_chat(
-            model,
-            request.messages,
-            request.sampling,
+        asked = ChatRequest(
+            messages=request.messages,
+            sampling=request.sampling,
             thinking=request.thinking,
             grammar=request.grammar,
-            go_on=bool(request.begun),
+            continue_reply=bool(request.begun),
         )
-        async with aclosing(events):
+        async with aclosing(self._services.engine.generate(model, asked)) as events:
             async for event in events:
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     text += event.text
-                elif isinstance(event, wire.RequestFailed):
+                elif isinstance(event, RequestFailed):
                     raise RequestError(event.title, event.message, event.hint)
         return text
 

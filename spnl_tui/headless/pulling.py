@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, Transient
 from spnl_tui.headless.pull_report import PullReport
@@ -14,12 +15,11 @@ from spnl_tui.hub.pulls.pull import PullFinished, PullNoted
 from spnl_tui.hub.pulls.pull import pull as hub_pull
 from spnl_tui.hub.starter import STARTER, StarterReady
 from spnl_tui.hub.wanted import find_wanted, pulled_model
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.services import Services
 
 
-async def model_for(services: Services) -> LocalModel:
+async def model_for(services: Services) -> ModelHandle:
     """The model that the settings name, for a command that needs one now. The starter is fetched if need be.
 
     Raises:
@@ -38,7 +38,7 @@ async def model_for(services: Services) -> LocalModel:
         async with aclosing(services.starter.fetch()) as events:
             async for event in events:
                 if isinstance(event, StarterReady):
-                    return event.model
+                    return services.to_handle(event.model)
                 part = f" {event.done / 1e6:.0f} of {event.total / 1e6:.0f} MB" if event.total else ""
                 status.show(f"{STARTER}: {event.stage}{part} {event.source and f'({event.source})'}")
     finally:

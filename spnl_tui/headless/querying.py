@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import HubError, QueryError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, print_json, show_error
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.streams import input_lines
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin
 from spnl_tui.queries.chat import OpenedQuery, query_to_chat
@@ -178,7 +178,7 @@ async def _run(
 
 
 async def _dry_run(services: Services, query: Query, directory: Path) -> int:
-    from spnl_tui.services import load_planner
+    from spnl_tui.services import summarize_load
 
     known = {name: await resolve(services, name) for name in models(query)}
 
@@ -190,9 +190,9 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
 
     plan = await plan_query(query, count, defaults=services.settings.sampling, directory=directory)
     print("\n".join(plan.lines))
-    planner = load_planner(services.settings)
     for name, model in known.items():
-        print(f"{plain(name)}: {await planner(model)}")
+        summary = await summarize_load(services.settings, model)
+        print(f"{plain(name)}: {summary.text}")
     return OK
 
 
@@ -265,7 +265,7 @@ def _row(event: LineFinished | LineFailed) -> dict[str, Any]:
     return {**body, "error": {"title": error.title, "message": error.message, "hint": error.hint}}
 
 
-async def resolve(services: Services, name: str) -> LocalModel:
+async def resolve(services: Services, name: str) -> ModelHandle:
     """The model of a query.
 
     Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Messages
 from contextlib import aclosing
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
-from spnl_tui.engine.mistralrs.wire import (
+from spnl_tui.engine.backend import (
+    Backend,
+    ChatRequest,
     Event,
     FinishReason,
     LoadProgressed,
+    ModelHandle,
     PrefillProgressed,
     ReplyChunk,
     ReplyFinished,
@@ -21,29 +24,17 @@ from spnl_tui.engine.mistralrs.wire import (
     Usage,
 )
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodeProgressed, QueryEvent, Stage
 from spnl_tui.queries.tree import NodePath
 
-
-class ChatEngine(Protocol):
-    """The part of `spnl_tui.engine.mistralrs.backend.Engine` that queries use."""
-
-    def generate_chat(
-        self, model: LocalModel, messages: Messages[Message], sampling: Sampling, *, n: int = 1
-    ) -> AsyncGenerator[Event, None]:
-        """Reply n times to one list of messages; leaving the iterator cancels."""
-        ...
-
-
-Resolve: TypeAlias = Callable[[str], Awaitable[LocalModel]]
-"""The model of that name on this disk. Raises SpnlError if there is none."""
+Resolve: TypeAlias = Callable[[str], Awaitable[ModelHandle]]
+"""Returns the model of that name. Raises SpnlError if there is none."""
 
 
 async def ask(
-    engine: ChatEngine,
-    model: LocalModel,
+    engine: Backend,
+    model: ModelHandle,
     messages: Messages[Message],
     sampling: Sampling,
     emit: Callable[[QueryEvent], None],
@@ -59,7 +50,8 @@ async def ask(
     """
     replies = [_Reply() for _ in range(n)]
     try:
-        async with aclosing(engine.generate_chat(model, messages, sampling, n=n)) as events:
+        request = ChatRequest(messages=messages, sampling=sampling, n=n)
+        async with aclosing(engine.generate(model, request)) as events:
             async for event in events:
                 _take(event, replies, emit, path, candidate, model.name)
     except asyncio.CancelledError:

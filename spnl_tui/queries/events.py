@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from spnl_tui.engine.mistralrs.wire import FinishReason, Timing, Usage
+from spnl_tui.engine.backend import FinishReason, Timing, Usage
 from spnl_tui.queries.tree import NodePath
 
 Stage = Literal["queued", "loading", "prefill"]

@@ -22,7 +22,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.engine.mistralrs.wire import Timing, Usage
+from spnl_tui.engine.backend import Timing, Usage
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.events import NodeFinished

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import QueryError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.queries.asking import ChatEngine, ask
+from spnl_tui.queries.asking import ask
 from spnl_tui.queries.events import NodeFailed, NodeFinished, QueryEvent
 from spnl_tui.queries.journal import Journal, JournalWriteError, map_key, open_journal
 from spnl_tui.queries.run import DEFAULT_PARALLEL
@@ -72,8 +72,8 @@ def fill_template(template: str, line: str) -> str:
 async def map_lines(
     template: str,
     lines: Iterable[str] | AsyncIterator[str],
-    engine: ChatEngine,
-    model: LocalModel,
+    engine: Backend,
+    model: ModelHandle,
     *,
     sampling: Sampling | None = None,
     journal: Path | None = None,
@@ -120,8 +120,8 @@ async def map_lines(
 @dataclass(slots=True)
 class _Job:
     template: str
-    engine: ChatEngine
-    model: LocalModel
+    engine: Backend
+    model: ModelHandle
     sampling: Sampling
     journal: Journal | None = None
     failure: JournalFailed | None = None

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.models.request import Message as ChatMessage
 from spnl_tui.models.request import Sampling
-from spnl_tui.queries.asking import ChatEngine, Resolve, ask
+from spnl_tui.queries.asking import Resolve, ask
 from spnl_tui.queries.events import (
     NodeFailed,
     NodeFinished,
@@ -45,7 +45,7 @@ DEFAULT_PARALLEL = 16
 
 async def run_query(
     query: Query,
-    engine: ChatEngine,
+    engine: Backend,
     resolve: Resolve,
     *,
     defaults: Sampling | None = None,
@@ -148,8 +148,8 @@ class _Outcome:
 class _Run:
     """One run of one query."""
 
-    engine: ChatEngine
-    models: dict[str, LocalModel]
+    engine: Backend
+    models: dict[str, ModelHandle]
     defaults: Sampling
     seed_offsets: dict[NodePath, int]
     admission: asyncio.Semaphore
@@ -158,7 +158,7 @@ class _Run:
 
     @classmethod
     async def prepare(
-        cls, query: Query, engine: ChatEngine, resolve: Resolve, defaults: Sampling, parallel: int
+        cls, query: Query, engine: Backend, resolve: Resolve, defaults: Sampling, parallel: int
     ) -> _Run:
         """Everything that can fail before the first request."""
         local = {name: await resolve(name) for name in models(query)}

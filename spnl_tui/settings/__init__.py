@@ -6,6 +6,7 @@ the user's file, `example` prints config.example.toml from the schema.
 
 from spnl_tui.settings.load import ENVIRONMENT, load_settings
 from spnl_tui.settings.schema import (
+    DEFAULT_CONTEXT,
     ChatSettings,
     ContextSettings,
     EngineSettings,
@@ -20,6 +21,7 @@ from spnl_tui.settings.schema import (
 from spnl_tui.settings.write import write_persona, write_setting
 
 __all__ = [
+    "DEFAULT_CONTEXT",
     "ENVIRONMENT",
     "ChatSettings",
     "ContextSettings",

@@ -24,6 +24,8 @@ InSituQuantization = Literal[
     "Q2K", "Q3K", "Q4K", "Q5K", "Q6K", "Q8K", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q8_1",
     "HQQ4", "HQQ8", "FP8", "AFQ2", "AFQ3", "AFQ4", "AFQ6", "AFQ8",
 ]  # fmt: skip
+DEFAULT_CONTEXT = 8192
+"""Tokens, where neither the user nor the model asks for less."""
 MOST_CANDIDATES = 9
 """Candidates at once."""
 

@@ -181,7 +181,7 @@ class MainScreen(Screen[None]):
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
         self.panes.show("chat")
-        start(self, "model", self.current_model.use, message.model)
+        start(self, "model", self.current_model.use, self._services.to_handle(message.model))
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:

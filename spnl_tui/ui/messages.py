@@ -85,7 +85,7 @@ class ConversationRequested(Message):
 
 @dataclass
 class ModelChosen(Message):
-    """The user wants to talk to this model."""
+    """The user wants to talk to this model, which is on this machine."""
 
     model: LocalModel
 

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
-    from spnl_tui.engine.mistralrs.pool import LoadedModel
-    from spnl_tui.engine.mistralrs.prefetch import Reading
-    from spnl_tui.engine.mistralrs.wire import Event
+    from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.pulls.downloads import Downloads
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.models.request import Grammar, Message, Sampling
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
-
-
-class ChatEngine(Protocol):
-    """The part of `engine.service.Engine` that a chat needs."""
-
-    def generate_chat(
-        self,
-        model: LocalModel,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        *,
-        n: int = 1,
-        thinking: bool | None = None,
-        grammar: Grammar | None = None,
-        go_on: bool = False,
-        aside: bool = False,
-        is_wanted: Callable[[int], bool] = ...,
-    ) -> AsyncGenerator[Event, None]:
-        """Reply n times; see Engine."""
-
-    def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
-        """Load ahead of any request; see Engine."""
-
-    async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Counts by the model's own tokenizer; None while it is not loaded."""
-
-    def was_put_away(self, model: LocalModel) -> bool:
-        """Whether it is unloaded only for not being used for a while."""
-
-    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
-        """Have messages read before they are sent; see Engine."""
-
-    def loaded(self) -> tuple[LoadedModel, ...]:
-        """What is loaded or loading."""
-
-    async def unload(self, model: LocalModel) -> None:
-        """End the model's runner. A request on it fails."""
-
-    async def close(self) -> None:
-        """End every runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +31,7 @@ class Progress:
 class Starter(Protocol):
     """Where the starter model comes from."""
 
-    def get(self) -> AsyncGenerator[Progress | LocalModel, None]:
+    def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
         """Progress, and at last the model.
 
         Raises:
@@ -82,20 +39,26 @@ class Starter(Protocol):
         """
 
 
-async def _no_model(name: str = "") -> LocalModel | None:
+async def _no_model(name: str = "") -> ModelHandle | None:
     return None
+
+
+def _no_handle(model: LocalModel) -> ModelHandle:
+    raise LookupError(f"no backend runs {model.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything that the interface asks others to do."""
 
-    engine: ChatEngine
-    first_model: Callable[[], Awaitable[LocalModel | None]] = _no_model
+    engine: Backend
+    first_model: Callable[[], Awaitable[ModelHandle | None]] = _no_model
     """The model to start with: what was asked for, or else the starter; None: there is none, and no other was
     asked for. May raise SpnlError: the one that was asked for is not here, or cannot be used."""
-    find_model: Callable[[str], Awaitable[LocalModel | None]] = _no_model
+    find_model: Callable[[str], Awaitable[ModelHandle | None]] = _no_model
     """The model of a reference; None: it must be pulled first. May raise SpnlError."""
+    to_handle: Callable[[LocalModel], ModelHandle] = _no_handle
+    """Returns the handle of a model in the library, for the engine."""
     starter: Starter | None = None
     store: Callable[[], Awaitable[Store]] | None = None
     """Opens the store of conversations, or gives the one that was opened. May raise SpnlError."""

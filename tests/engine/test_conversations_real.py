@@ -16,14 +16,15 @@ from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.replay import ReplayRequest, replay
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import Backend, ModelHandle, ReplyChunk, ReplyFinished, RequestFailed, Usage
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.errors import RequestError
-from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.local import resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine
 from spnl_tui.settings import ContextSettings, Settings
+from tests.support.engines import ask
 from tests.support.full_context import drive
 
 GREEDY = Sampling(temperature=0, max_tokens=8)
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Talker:
     """Has the model reply, as the interface does, with a meter."""
 
-    def __init__(self, engine: Engine, model: LocalModel) -> None:
+    def __init__(self, engine: Backend, model: ModelHandle) -> None:
         self.engine = engine
         self.model = model
         self.meter = TokenMeter(self.count)
@@ -43,15 +44,15 @@ class Talker:
     async def count(self, texts: Sequence[str]) -> tuple[int, ...] | None:
         return await self.engine.count_tokens(self.model, texts)
 
-    async def request(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[str, wire.Usage]:
+    async def request(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[str, Usage]:
         text = ""
-        async with aclosing(self.engine.generate_chat(self.model, messages, sampling)) as events:
+        async with aclosing(ask(self.engine, self.model, messages, sampling)) as events:
             async for event in events:
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     text += event.text
-                elif isinstance(event, wire.ReplyFinished):
+                elif isinstance(event, ReplyFinished):
                     return text, event.usage
-                elif isinstance(event, wire.RequestFailed):
+                elif isinstance(event, RequestFailed):
                     raise RequestError(event.title, event.message)
         raise AssertionError("the request has no end")
 
@@ -81,7 +82,7 @@ class Talker:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def talker(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talker]:
     engine = make_engine(Settings(), Paths.below(tmp_path_factory.mktemp("spnl")))
-    talker = Talker(engine, resolve_local(starter_gguf, "starter"))
+    talker = Talker(engine, to_handle(resolve_local(starter_gguf, "starter")))
     try:
         await talker.request((Message("user", "Hi"),), GREEDY)
         overhead = await learn_overhead(talker.prompt_tokens, talker.count)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spnl_tui.engine.backend import ModelLoaded, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
@@ -58,12 +59,12 @@ async def counted(path: Path, text: str) -> tuple[int, int]:
             await process.send(command)
             while True:
                 event = await events.get()
-                assert not isinstance(event, wire.RequestFailed | wire.RunnerEnded), event
+                assert not isinstance(event, RequestFailed | wire.RunnerEnded), event
                 if isinstance(event, wire.Tokenized):
                     counts = event.counts[0]
-                if isinstance(event, wire.ReplyFinished):
+                if isinstance(event, ReplyFinished):
                     return counts, event.usage.prompt_tokens
-                if isinstance(event, wire.ModelLoaded | wire.Tokenized):
+                if isinstance(event, ModelLoaded | wire.Tokenized):
                     break
         raise AssertionError("a prompt ends in ReplyFinished")
     finally:

@@ -9,8 +9,10 @@ from pathlib import Path
 import mistralrs
 import pytest
 
+from spnl_tui.engine.backend import ReplyFinished
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
 from spnl_tui.engine.mistralrs.runner.pipeline import make_pipeline
 from spnl_tui.models.local import LocalModel, read_local_facts
@@ -42,9 +44,9 @@ async def test_a_model_that_cannot_be_paged_is_loaded_all_the_same(paths: Paths,
         plan = await asyncio.to_thread(lambda: plan_load(read_local_facts(model), read_machine()))
         return dataclasses.replace(plan, paged_attention=True, paged_tokens=4096)
 
-    engine = Engine(planner, paths)
+    engine = MistralRsBackend(planner, paths)
     try:
-        events = await chat(engine, LocalModel("m", "gguf", file.parent, (file.name,)), "Hello")
-        assert isinstance(events[-1], wire.ReplyFinished), events[-1]
+        events = await chat(engine, to_handle(LocalModel("m", "gguf", file.parent, (file.name,))), "Hello")
+        assert isinstance(events[-1], ReplyFinished), events[-1]
     finally:
         await engine.close()

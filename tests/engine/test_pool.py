@@ -7,8 +7,8 @@ import dataclasses
 
 import pytest
 
-from spnl_tui.engine.mistralrs import pool, wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import Backend, Event, ReplyFinished, RequestFailed
+from spnl_tui.engine.mistralrs import pool
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.machine import Gpu
 from spnl_tui.models.memory import MemoryEstimate
@@ -36,7 +36,7 @@ async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> No
     async with fake_engine(paths, plan, available_memory=available) as engine:
         a, b, c = (fake_model(name) for name in "abc")
         for model in (a, b, a, c):
-            assert isinstance((await chat(engine, model, "hello"))[-1], wire.ReplyFinished)
+            assert isinstance((await chat(engine, model, "hello"))[-1], ReplyFinished)
         assert {loaded.model for loaded in engine.loaded()} == {a, c}
 
 
@@ -50,7 +50,7 @@ async def test_a_model_that_is_only_waited_for_makes_room(paths: Paths) -> None:
     async with fake_engine(paths, plan, available_memory=available) as engine:
         requests = [chat(engine, fake_model(name), "hello") for name in "abab"]
         for events in await asyncio.gather(*requests):
-            assert isinstance(events[-1], wire.ReplyFinished)
+            assert isinstance(events[-1], ReplyFinished)
 
 
 async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_wanted(paths: Paths) -> None:
@@ -59,13 +59,13 @@ async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_w
         paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
     ) as engine:
 
-        async def load_ahead() -> list[wire.Event]:
+        async def load_ahead() -> list[Event]:
             return [event async for event in engine.load(slow)]
 
         loading = asyncio.create_task(load_ahead())
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
-        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
-        assert isinstance((await loading)[-1], wire.RequestFailed)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
+        assert isinstance((await loading)[-1], RequestFailed)
         assert [loaded.model for loaded in engine.loaded()] == [MODEL]
 
 
@@ -77,7 +77,7 @@ async def test_what_is_loaded_for_a_request_is_not_ended_for_what_is_loaded_ahea
         request = asyncio.create_task(chat(engine, slow, "hello"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)
         (refused,) = [event async for event in engine.load(MODEL)]
-        assert isinstance(refused, wire.RequestFailed)
+        assert isinstance(refused, RequestFailed)
         assert refused.title == "Not enough memory for this model"
         assert refused.hint == "Wait for fake/slow to finish."
         assert [loaded.model for loaded in engine.loaded()] == [slow]
@@ -90,7 +90,7 @@ async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) ->
     plan = fake_plan(memory=10**15)
     async with fake_engine(paths, lambda model: plan) as engine:
         end = (await chat(engine, MODEL, "hello"))[-1]
-        assert isinstance(end, wire.RequestFailed)
+        assert isinstance(end, RequestFailed)
         assert end.title == "Not enough memory for this model"
         assert engine.loaded() == ()
 
@@ -107,7 +107,7 @@ async def test_on_a_gpu_its_memory_counts(paths: Paths, monkeypatch: pytest.Monk
     async with fake_engine(paths, lambda model: on_gpu, available_memory=lambda: 0) as engine:
         pids = set()
         for name in "abca":
-            assert isinstance((await chat(engine, fake_model(name), "grow"))[-1], wire.ReplyFinished)
+            assert isinstance((await chat(engine, fake_model(name), "grow"))[-1], ReplyFinished)
             pids |= {loaded.pid for loaded in engine.loaded()}
         assert [loaded.model.name for loaded in engine.loaded()] == ["fake/a", "fake/c"]
         assert len(pids) == 4  # a was unloaded for c, and none was renewed
@@ -172,7 +172,7 @@ async def test_a_load_can_be_ended(paths: Paths) -> None:
         pid = engine.loaded()[0].pid
         await engine.unload(slow)
         end = (await request)[-1]
-        assert isinstance(end, wire.RequestFailed)
+        assert isinstance(end, RequestFailed)
         assert pid is not None
         assert not is_running(pid)
 
@@ -185,7 +185,7 @@ async def test_whoever_stops_waiting_for_an_unload_takes_nothing_from_the_others
         await asyncio.sleep(0)
         unload.cancel()
         async with asyncio.timeout(20):
-            assert isinstance((await request)[-1], wire.RequestFailed)
+            assert isinstance((await request)[-1], RequestFailed)
 
 
 async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None:
@@ -202,6 +202,6 @@ async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None
         assert all(task.done() for task in tasks)
 
 
-async def _drain(engine: Engine) -> None:
+async def _drain(engine: Backend) -> None:
     async for _ in engine.load(fake_model("slow")):
         pass

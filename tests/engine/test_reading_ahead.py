@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.mistralrs import pool, wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import Backend, Event, PrefillProgressed, ReplyFinished, RequestQueued
+from spnl_tui.engine.mistralrs import pool
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
-from spnl_tui.engine.mistralrs.prefetch import Reading
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from tests.support.engines import chat, fake_engine, fake_model, fake_plan, kinds, text_of
+from tests.support.engines import ask, chat, fake_engine, fake_model, fake_plan, kinds, text_of
 from tests.support.waiting import is_running, wait_until
 
 MODEL = fake_model()
@@ -30,14 +30,14 @@ def log(paths: Paths) -> Path:
     return paths.state / "asked"
 
 
-def typed(text: str, sampling: Sampling | None = None) -> Reading:
+def typed(text: str, sampling: Sampling | None = None) -> Prefetch:
     """A prompt that is being typed."""
-    return Reading([Message("user", text)], sampling or Sampling())
+    return Prefetch([Message("user", text)], sampling or Sampling())
 
 
-async def read_ahead(engine: Engine, reading: Reading) -> None:
+async def read_ahead(engine: Backend, reading: Prefetch) -> None:
     """Have it read, and wait for that."""
-    engine.read_ahead(MODEL, reading)
+    engine.prefetch(MODEL, reading)
     async with asyncio.timeout(10):
         await reading.ended.wait()
 
@@ -47,7 +47,7 @@ def asked(log: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-async def until_reading(engine: Engine, log: Path) -> int:
+async def until_reading(engine: Backend, log: Path) -> int:
     """Wait until the runner reads; its process id."""
     await wait_until(lambda: asked(log))
     pid = engine.loaded()[0].pid
@@ -115,7 +115,7 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         draft = f"tokens=1 prefill=1 log={log}{MUCH}"
-        engine.read_ahead(MODEL, typed(draft))
+        engine.prefetch(MODEL, typed(draft))
         pid = await until_reading(engine, log)
         events = await chat(engine, MODEL, f"{draft} end")
         assert kinds(events)[0] == "PrefillProgressed"  # it is said to be read, not to be queued
@@ -125,33 +125,31 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("tokens=1", wire.RequestQueued), (f"steps=1000{MUCH} end", wire.PrefillProgressed)],
+    [("tokens=1", RequestQueued), (f"steps=1000{MUCH} end", PrefillProgressed)],
     ids=["another prompt", "the prompt itself"],
 )
 async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(
-    paths: Paths, text: str, said: type[wire.Event]
+    paths: Paths, text: str, said: type[Event]
 ) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         told: list[int] = []
         draft = [Message("user", f"steps=1000{MUCH}")]
-        reading = Reading(draft, Sampling(), lambda progress: told.append(progress.done))
-        engine.read_ahead(MODEL, reading)
+        reading = Prefetch(draft, Sampling(), lambda progress: told.append(progress.done))
+        engine.prefetch(MODEL, reading)
         await wait_until(lambda: len(told) == 3)
         pid = engine.loaded()[0].pid
-        async with aclosing(engine.generate_chat(MODEL, [Message("user", text)], Sampling())) as events:
+        async with aclosing(ask(engine, MODEL, [Message("user", text)], Sampling())) as events:
             assert isinstance(await anext(events), said)
             await wait_until(reading.ended.is_set)
         assert told[-1] < 20
-        assert reading.progress is not None
-        assert reading.progress.done == told[-1]
         assert engine.loaded()[0].pid == pid
 
 
 async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
-        engine.read_ahead(MODEL, typed(f"prefill=30 log={log}{MUCH}"))
+        engine.prefetch(MODEL, typed(f"prefill=30 log={log}{MUCH}"))
         pid = await until_reading(engine, log)
         started = time.monotonic()
         assert text_of(await chat(engine, MODEL, "something else"))
@@ -165,9 +163,9 @@ async def test_a_title_that_is_asked_for_waits_for_it(
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.0)
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
-        engine.read_ahead(MODEL, typed(f"prefill=1 log={log}{MUCH}"))
+        engine.prefetch(MODEL, typed(f"prefill=1 log={log}{MUCH}"))
         pid = await until_reading(engine, log)
-        assert f"word-{pid}" in text_of(await chat(engine, MODEL, "a title", aside=True))
+        assert f"word-{pid}" in text_of(await chat(engine, MODEL, "a title", ephemeral=True))
 
 
 async def test_who_waits_goes_first(paths: Paths, log: Path) -> None:
@@ -175,7 +173,7 @@ async def test_who_waits_goes_first(paths: Paths, log: Path) -> None:
         first = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
         reading = typed(f"log={log}{MUCH}")
-        engine.read_ahead(MODEL, reading)
+        engine.prefetch(MODEL, reading)
         await asyncio.sleep(0)
         second = asyncio.create_task(chat(engine, MODEL, "tokens=3"))
         await asyncio.gather(first, second)
@@ -197,11 +195,11 @@ async def test_what_is_stopped_while_it_waits_is_never_read(paths: Paths, log: P
         reply = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
         reading = typed(f"log={log}{MUCH}")
-        engine.read_ahead(MODEL, reading)
+        engine.prefetch(MODEL, reading)
         reading.stop()
         await wait_until(reading.ended.is_set)
         assert not reply.done()
-        assert isinstance((await reply)[-1], wire.ReplyFinished)
+        assert isinstance((await reply)[-1], ReplyFinished)
         assert not asked(log)
 
 
@@ -209,7 +207,7 @@ async def test_to_unload_the_model_ends_it(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         reading = typed(f"prefill=30 log={log}{MUCH}")
-        engine.read_ahead(MODEL, reading)
+        engine.prefetch(MODEL, reading)
         await until_reading(engine, log)
         await engine.unload(MODEL)
         await wait_until(reading.ended.is_set)
@@ -227,10 +225,10 @@ async def test_it_is_known_of_a_model_that_it_was_unloaded_for_not_being_used(
         await chat(engine, MODEL, "hello")
         await wait_until(lambda: not engine.loaded())
         monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 600)
-        assert engine.was_put_away(MODEL)
+        assert engine.idle_unloaded(MODEL)
         async for _ in engine.load(MODEL):
             pass
-        assert not engine.was_put_away(MODEL)
+        assert not engine.idle_unloaded(MODEL)
         await engine.unload(MODEL)
-        assert not engine.was_put_away(MODEL)
-        assert not engine.was_put_away(fake_model("never asked for"))
+        assert not engine.idle_unloaded(MODEL)
+        assert not engine.idle_unloaded(fake_model("never asked for"))

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.backend import PrefillProgressed, ReplyChunk, ReplyFinished
+from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel, Rest
-from spnl_tui.engine.mistralrs.prefetch import Reading
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
@@ -34,10 +35,10 @@ async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[
         pooled.serve(wire.Chat(id=0, messages=messages, sampling=sampling), lambda work: None)
     ) as events:
         async for event in events:
-            steps += isinstance(event, wire.PrefillProgressed)
-            if isinstance(event, wire.ReplyChunk):
+            steps += isinstance(event, PrefillProgressed)
+            if isinstance(event, ReplyChunk):
                 text += event.text
-    assert isinstance(event, wire.ReplyFinished)
+    assert isinstance(event, ReplyFinished)
     return steps, text
 
 
@@ -55,9 +56,9 @@ async def pooled(tmp_path: Path) -> AsyncIterator[PooledModel]:
         await pooled.end()
 
 
-def busy_turns() -> Turns:
+def busy_turns() -> FairQueue:
     """Somebody has the turn, and somebody else waits."""
-    turns = Turns(1)
+    turns = FairQueue(1)
     turns.ask()
     turns.ask()
     return turns
@@ -68,7 +69,7 @@ async def test_the_next_turn_after_a_renewal_is_no_slower(pooled: PooledModel) -
     assert first > 2
     turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
     old = pooled.pid
-    await pooled.renew(Turns(1))
+    await pooled.renew(FairQueue(1))
     assert pooled.pid != old
     assert (await steps_of(pooled, turn))[0] == 1
     # Somebody waits: the conversation is not read again.
@@ -91,9 +92,9 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
         pooled.serve(wire.Chat(id=0, messages=(pasted,), sampling=sampling), rest.append)
     ) as events:
         async for event in events:
-            if isinstance(event, wire.PrefillProgressed):
+            if isinstance(event, PrefillProgressed):
                 break
-    await rest[0](Turns(1))
+    await rest[0](FairQueue(1))
     turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
     assert pooled.pid != old
     assert (await steps_of(pooled, turn))[0] == 1
@@ -103,8 +104,8 @@ async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: Pooled
     prompt = (Message("system", "Be brief."), Message("user", f"{LONG.content} and the end."))
     typed = (prompt[0], Message("user", LONG.content))
     steps: list[int] = []
-    reading = Reading(typed, Sampling(), lambda progress: steps.append(progress.done))
-    await pooled.read_ahead(reading, Turns(1))
+    reading = Prefetch(typed, Sampling(), lambda progress: steps.append(progress.done))
+    await pooled.read_ahead(reading, FairQueue(1))
     assert steps == sorted(set(steps))
     assert len(steps) > 1
     pid = pooled.pid
@@ -121,7 +122,7 @@ async def test_a_runner_without_room_for_it_is_replaced_before_and_not_when_the_
         return process + (10**9 if pooled.pid == old else 0)
 
     monkeypatch.setattr(pooled, "memory_bytes", grown)
-    await pooled.read_ahead(Reading((LONG,), Sampling()), Turns(1))
+    await pooled.read_ahead(Prefetch((LONG,), Sampling()), FairQueue(1))
     assert pooled.pid not in (old, None)
     prompt = Message("user", f"{LONG.content} and the end.")
     assert not pooled.has_grown(wire.Chat(id=0, messages=(prompt,)))

@@ -10,12 +10,30 @@ from contextlib import aclosing
 import psutil
 import pytest
 
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import (
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    RequestQueued,
+)
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan, runner_environment
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from tests.support.engines import GREEDY, chat, fake_engine, fake_model, fake_plan, kinds, text_of
+from tests.support.engines import (
+    GREEDY,
+    ask,
+    chat,
+    complete,
+    fake_engine,
+    fake_local,
+    fake_model,
+    fake_plan,
+    kinds,
+    text_of,
+)
 from tests.support.waiting import wait_until
 
 MODEL = fake_model()
@@ -30,7 +48,7 @@ async def test_no_longer_context_is_told_than_the_user_wants(
 ) -> None:
     async with fake_engine(paths, lambda model: fake_plan(context_limit=wanted)) as engine:
         events = await chat(engine, MODEL, "hello")
-        assert [event.context_length for event in events if isinstance(event, wire.ModelLoaded)] == [told]
+        assert [event.context_length for event in events if isinstance(event, ModelLoaded)] == [told]
         assert engine.loaded()[0].context_length == told
 
 
@@ -46,7 +64,7 @@ async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> 
         ]
         assert len(text_of(events).split()) == 5
         end = events[-1]
-        assert isinstance(end, wire.ReplyFinished)
+        assert isinstance(end, ReplyFinished)
         assert end.timing.load_s is not None
         assert end.timing.queue_s is not None
         # The second finds it loaded.
@@ -56,14 +74,12 @@ async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> 
 async def test_a_base_model_refuses_to_chat_before_it_is_loaded(paths: Paths) -> None:
     async with fake_engine(paths, lambda model: fake_plan(completion_only=True)) as engine:
         events = await chat(engine, MODEL, "hello", n=2)
-        assert [
-            (event.kind, event.candidate) for event in events if isinstance(event, wire.RequestFailed)
-        ] == [
+        assert [(event.kind, event.candidate) for event in events if isinstance(event, RequestFailed)] == [
             ("template", 0),
             ("template", 1),
         ]
         assert kinds(events) == ["RequestFailed"]
-        async with aclosing(engine.generate_completion(MODEL, ["hello"], GREEDY)) as completing:
+        async with aclosing(complete(engine, MODEL, ["hello"], GREEDY)) as completing:
             assert kinds([event async for event in completing])[0] == "LoadProgressed"
 
 
@@ -71,8 +87,8 @@ async def test_a_base_model_refuses_to_chat_before_it_is_loaded(paths: Paths) ->
 async def test_it_is_known_while_a_reply_needs_every_core(paths: Paths, every_core: bool) -> None:
     async with fake_engine(paths, lambda model: fake_plan(every_core=every_core)) as engine:
         assert not engine.needs_every_core
-        async with aclosing(engine.generate_chat(MODEL, [Message("user", "hello")], Sampling())) as events:
-            needed = [engine.needs_every_core async for event in events if isinstance(event, wire.ReplyChunk)]
+        async with aclosing(ask(engine, MODEL, [Message("user", "hello")], Sampling())) as events:
+            needed = [engine.needs_every_core async for event in events if isinstance(event, ReplyChunk)]
         assert set(needed) == {every_core}
         assert not engine.needs_every_core
 
@@ -94,23 +110,23 @@ async def test_it_tells_of_each_model_that_was_loaded_and_of_how_long_it_has_bee
         for _ in range(2):
             await chat(engine, MODEL, "hi")
         await wait_until(lambda: engine.at_rest)
-        assert told == [MODEL]
+        assert told == [fake_local()]
         (loaded,) = engine.loaded()
         assert loaded.idle_s is not None
         assert loaded.idle_s >= 0
         await engine.unload(MODEL)
         assert engine.loaded() == ()
         await chat(engine, MODEL, "hi")
-        await wait_until(lambda: told == [MODEL, MODEL])
+        await wait_until(lambda: told == [fake_local()] * 2)
 
 
 async def test_tokens_are_counted_while_a_reply_streams(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         assert await engine.count_tokens(MODEL, ["a b c"]) is None  # not loaded
-        stream = engine.generate_chat(MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
+        stream = ask(engine, MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
         async with aclosing(stream):
             async for event in stream:
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     break
             assert await engine.count_tokens(MODEL, ["a b c", ""]) == (3, 0)
 
@@ -159,17 +175,17 @@ async def test_who_is_slow_to_hear_of_the_queue_keeps_the_place_in_it(paths: Pat
     order: list[int] = []
     async with fake_engine(paths) as engine:
 
-        async def ask(number: int, dawdle: float) -> None:
+        async def take_part(number: int, dawdle: float) -> None:
             async with aclosing(
-                engine.generate_chat(MODEL, [Message("user", "tokens=3 delay=0.05")], GREEDY)
+                ask(engine, MODEL, [Message("user", "tokens=3 delay=0.05")], GREEDY)
             ) as events:
                 async for event in events:
-                    if isinstance(event, wire.RequestQueued):
+                    if isinstance(event, RequestQueued):
                         await asyncio.sleep(dawdle)
-                    elif isinstance(event, wire.PrefillProgressed):
+                    elif isinstance(event, PrefillProgressed):
                         order.append(number)
 
-        await asyncio.gather(ask(0, 0), ask(1, 0.1), ask(2, 0))
+        await asyncio.gather(take_part(0, 0), take_part(1, 0.1), take_part(2, 0))
     assert order == [0, 1, 2]
 
 
@@ -182,13 +198,13 @@ async def test_the_order_holds_between_models_that_are_planned_and_not(paths: Pa
 
     async with fake_engine(paths, plan) as engine:
 
-        async def ask(name: str) -> None:
-            async for event in engine.generate_chat(fake_model(name), [Message("user", "a")], GREEDY):
-                if isinstance(event, wire.PrefillProgressed):
+        async def take_part(name: str) -> None:
+            async for event in ask(engine, fake_model(name), [Message("user", "a")], GREEDY):
+                if isinstance(event, PrefillProgressed):
                     order.append(name)
 
-        await ask("a")
-        await asyncio.gather(ask("b"), ask("a"))
+        await take_part("a")
+        await asyncio.gather(take_part("b"), take_part("a"))
     assert order == ["a", "b", "a"]
 
 
@@ -198,16 +214,17 @@ async def test_the_order_holds_between_models_that_are_planned_and_not(paths: Pa
 async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello", n=3)
-        ends = [e.candidate for e in events if isinstance(e, wire.ReplyFinished)]
+        ends = [e.candidate for e in events if isinstance(e, ReplyFinished)]
         assert ends == [0, 1, 2]
         assert all(text_of(events, candidate) for candidate in range(3))
 
 
 async def test_a_candidate_that_is_not_wanted_any_more_is_stopped_and_the_others_go_on(paths: Paths) -> None:
-    ends: dict[int, wire.ReplyFinished] = {}
+    ends: dict[int, ReplyFinished] = {}
     unwanted: set[int] = set()
     async with fake_engine(paths) as engine:
-        stream = engine.generate_chat(
+        stream = ask(
+            engine,
             MODEL,
             [Message("user", "tokens=30 delay=0.02")],
             GREEDY,
@@ -216,9 +233,9 @@ async def test_a_candidate_that_is_not_wanted_any_more_is_stopped_and_the_others
         )
         async with aclosing(stream) as events:
             async for event in events:
-                if isinstance(event, wire.ReplyChunk) and event.candidate == 1:
+                if isinstance(event, ReplyChunk) and event.candidate == 1:
                     unwanted |= {1, 2}  # one that is being made, and one that has not begun
-                elif isinstance(event, wire.ReplyFinished):
+                elif isinstance(event, ReplyFinished):
                     ends[event.candidate] = event
         reasons = {candidate: end.finish_reason for candidate, end in ends.items()}
         assert reasons == {0: "stop", 1: "cancelled", 2: "cancelled", 3: "stop"}
@@ -226,10 +243,10 @@ async def test_a_candidate_that_is_not_wanted_any_more_is_stopped_and_the_others
 
 async def test_completions_are_answered_in_the_order_of_the_inputs(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
-        stream = engine.generate_completion(MODEL, [f"tokens={n + 1}" for n in range(8)], GREEDY)
+        stream = complete(engine, MODEL, [f"tokens={n + 1}" for n in range(8)], GREEDY)
         async with aclosing(stream):
             events = [event async for event in stream]
-        ends = [e for e in events if isinstance(e, wire.ReplyFinished)]
+        ends = [e for e in events if isinstance(e, ReplyFinished)]
         assert [(e.candidate, e.usage.completion_tokens) for e in ends] == [(n, n + 1) for n in range(8)]
 
 
@@ -237,9 +254,9 @@ async def test_an_accelerator_serves_side_by_side(paths: Paths) -> None:
     plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "tokens=4 delay=0.05", n=3)
-        chunks = [e.candidate for e in events if isinstance(e, wire.ReplyChunk)]
+        chunks = [e.candidate for e in events if isinstance(e, ReplyChunk)]
         assert chunks != sorted(chunks)  # interleaved
-        assert sorted(e.candidate for e in events if isinstance(e, wire.ReplyFinished)) == [0, 1, 2]
+        assert sorted(e.candidate for e in events if isinstance(e, ReplyFinished)) == [0, 1, 2]
 
 
 # ── seeds ────────────────────────────────────────────────────────────────────────────────────────
@@ -265,5 +282,5 @@ async def test_a_seed_on_an_accelerator_is_refused_with_the_reason(paths: Paths)
     plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "hello", sampling=Sampling(temperature=1.0, seed=1))
-        assert isinstance(events[-1], wire.RequestFailed)
+        assert isinstance(events[-1], RequestFailed)
         assert "seed" in events[-1].title

@@ -10,12 +10,18 @@ from contextlib import aclosing
 
 import pytest
 
-from spnl_tui.engine.fair_queue import Turns
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import (
+    Backend,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+)
+from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from tests.support.engines import GREEDY, chat, fake_engine, fake_model, fake_plan, text_of
+from tests.support.engines import GREEDY, ask, chat, fake_engine, fake_model, fake_plan, text_of
 from tests.support.waiting import is_running, wait_until
 
 MODEL = fake_model()
@@ -27,9 +33,9 @@ MODEL = fake_model()
 async def test_leaving_candidates_frees_the_runner_for_the_next_request(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         prompt = [Message("user", "tokens=10000 delay=0.01")]
-        async with aclosing(engine.generate_chat(MODEL, prompt, GREEDY, n=3)) as events:
+        async with aclosing(ask(engine, MODEL, prompt, GREEDY, n=3)) as events:
             async for event in events:
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     break
         before = engine.loaded()[0].pid
         assert text_of(await chat(engine, MODEL, "again"))
@@ -38,37 +44,39 @@ async def test_leaving_candidates_frees_the_runner_for_the_next_request(paths: P
 
 async def test_leaving_the_iterator_stops_the_reply_and_keeps_the_runner(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
-        stream = engine.generate_chat(MODEL, [Message("user", "tokens=10000 delay=0.01")], GREEDY)
+        stream = ask(engine, MODEL, [Message("user", "tokens=10000 delay=0.01")], GREEDY)
         async with aclosing(stream):
             async for event in stream:
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     break
         pid = engine.loaded()[0].pid
         assert text_of(await chat(engine, MODEL, "hello")).split()[0] == f"word-{pid}"
 
 
-async def _leave_after_a_chunk(engine: Engine, text: str, *, aside: bool = False) -> int | None:
+async def _leave_after_a_chunk(engine: Backend, text: str, *, ephemeral: bool = False) -> int | None:
     """Leave a reply while it decodes, and wait until nothing goes on any more; the runner's process id."""
     async with aclosing(
-        engine.generate_chat(MODEL, [Message("user", text)], Sampling(), aside=aside)
+        ask(engine, MODEL, [Message("user", text)], Sampling(), ephemeral=ephemeral)
     ) as events:
         async for event in events:
-            if isinstance(event, wire.ReplyChunk):
+            if isinstance(event, ReplyChunk):
                 pid = engine.loaded()[0].pid
                 break
     await wait_until(lambda: engine.at_rest)
     return pid
 
 
-@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("ephemeral", [False, True])
 async def test_a_conversation_is_read_ahead_after_a_stopped_reply_and_an_aside_is_not(
-    paths: Paths, aside: bool
+    paths: Paths, ephemeral: bool
 ) -> None:
     log = paths.state / "asked"
     log.parent.mkdir(parents=True, exist_ok=True)
     async with fake_engine(paths) as engine:
-        await _leave_after_a_chunk(engine, f"tokens=100 delay=0.1 say tokens=0 log={log}", aside=aside)
-        assert log.exists() != aside
+        await _leave_after_a_chunk(
+            engine, f"tokens=100 delay=0.1 say tokens=0 log={log}", ephemeral=ephemeral
+        )
+        assert log.exists() != ephemeral
 
 
 async def test_reading_ahead_may_take_longer_than_stopping(
@@ -87,28 +95,28 @@ async def test_a_turn_that_comes_when_nobody_wants_it_any_more_counts_for_nothin
         first = asyncio.create_task(chat(engine, MODEL, "tokens=5 delay=0.05"))
         await wait_until(lambda: engine.needs_every_core)
         second = asyncio.create_task(chat(engine, MODEL, "hello"))
-        leave = Turns.leave
+        leave = FairQueue.leave
 
-        def leave_and_stop(turns: Turns, turn: asyncio.Future[None]) -> None:
+        def leave_and_stop(turns: FairQueue, turn: asyncio.Future[None]) -> None:
             leave(turns, turn)  # the turn passes to the second request
             second.cancel()
 
         await asyncio.sleep(0.05)
-        monkeypatch.setattr(Turns, "leave", leave_and_stop)
+        monkeypatch.setattr(FairQueue, "leave", leave_and_stop)
         await asyncio.gather(first, second, return_exceptions=True)
         assert second.cancelled()
         assert engine.loaded()[0].state == "idle"
         assert not engine.needs_every_core
         monkeypatch.undo()
-        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
 async def test_a_prefill_that_does_not_stop_is_ended_and_the_model_comes_back(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
-        stream = engine.generate_chat(MODEL, [Message("user", "prefill=30")], GREEDY)
+        stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
         async with aclosing(stream):
             async for event in stream:
-                if isinstance(event, wire.PrefillProgressed):
+                if isinstance(event, PrefillProgressed):
                     break
             old = engine.loaded()[0].pid
             started = time.monotonic()
@@ -126,18 +134,18 @@ async def test_cancelling_a_queued_request_lets_the_others_through(paths: Paths)
         third = asyncio.create_task(chat(engine, MODEL, "hello"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
         second.cancel()
-        assert isinstance((await first)[-1], wire.ReplyFinished)
-        assert isinstance((await third)[-1], wire.ReplyFinished)
+        assert isinstance((await first)[-1], ReplyFinished)
+        assert isinstance((await third)[-1], ReplyFinished)
         with pytest.raises(asyncio.CancelledError):
             await second
 
 
 async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
-        stream = engine.generate_chat(MODEL, [Message("user", "prefill=30")], GREEDY)
+        stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
         async with aclosing(stream):
             async for event in stream:
-                if isinstance(event, wire.PrefillProgressed):
+                if isinstance(event, PrefillProgressed):
                     break
             pid = engine.loaded()[0].pid
         await asyncio.sleep(0)
@@ -145,7 +153,7 @@ async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths:
         assert pid is not None
         assert not is_running(pid)
         other = fake_model("other")
-        assert isinstance((await chat(engine, other, "hello"))[-1], wire.ReplyFinished)  # it was let go
+        assert isinstance((await chat(engine, other, "hello"))[-1], ReplyFinished)  # it was let go
         assert [loaded.model for loaded in engine.loaded()] == [other]
 
 
@@ -159,33 +167,33 @@ async def test_a_runner_that_dies_is_an_event_and_the_next_prompt_works(
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, f"tokens=50 delay=0.01 {how}")
         end = events[-1]
-        assert isinstance(end, wire.RequestFailed)
+        assert isinstance(end, RequestFailed)
         assert reason in end.message
         assert text_of(events)  # what came before is kept
-        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
 async def test_a_runner_that_dies_ends_one_candidate(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "tokens=9 delay=0.01 die", n=3)
-        ends = [e for e in events if isinstance(e, wire.RequestFailed)]
+        ends = [e for e in events if isinstance(e, RequestFailed)]
         assert [(e.candidate, e.title) for e in ends] == [(each, "The runner ended") for each in range(3)]
-        assert len([e for e in events if isinstance(e, wire.ModelLoaded)]) == 3
+        assert len([e for e in events if isinstance(e, ModelLoaded)]) == 3
         assert text_of(await chat(engine, MODEL, "again"))
 
 
 async def test_kill_9_in_mid_reply_is_an_event_too(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
-        stream = engine.generate_chat(MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
+        stream = ask(engine, MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
         async with aclosing(stream):
             async for event in stream:
-                if isinstance(event, wire.ReplyChunk) and event.tokens == 3:
+                if isinstance(event, ReplyChunk) and event.tokens == 3:
                     pid = engine.loaded()[0].pid
                     assert pid is not None
                     os.kill(pid, signal.SIGKILL)
-        assert isinstance(event, wire.RequestFailed)
+        assert isinstance(event, RequestFailed)
         assert "killed" in event.message
-        assert isinstance((await chat(engine, MODEL, "hello"))[-1], wire.ReplyFinished)
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,6 @@ async def test_a_load_that_fails_says_why(paths: Paths, kind: str, title: str) -
     async with fake_engine(paths) as engine:
         events = await chat(engine, fake_model(kind), "hello")
         end = events[-1]
-        assert isinstance(end, wire.RequestFailed)
+        assert isinstance(end, RequestFailed)
         assert end.title == title
         assert engine.loaded() == ()

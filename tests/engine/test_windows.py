@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spnl_tui.engine.backend import ReplyChunk, ReplyFinished
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
@@ -121,7 +122,7 @@ async def reply(pooled: PooledModel, messages: list[Message]) -> str:
     )
     async with aclosing(pooled.serve(command, lambda work: None)) as events:
         async for event in events:
-            if isinstance(event, wire.ReplyChunk):
+            if isinstance(event, ReplyChunk):
                 text += event.text
-    assert isinstance(event, wire.ReplyFinished), event
+    assert isinstance(event, ReplyFinished), event
     return text

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle
 from spnl_tui.errors import ModelReferenceError, RequestError
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.queries.asking import ChatEngine
 from spnl_tui.queries.events import (
     NodeChunk,
     NodeFailed,
@@ -43,13 +44,6 @@ def system(text: str) -> Message:
 
 def assistant(text: str) -> Message:
     return Message("assistant", text)
-
-
-def test_the_engine_service_is_what_queries_need() -> None:
-    def needs(engine: ChatEngine) -> None: ...
-
-    needs(Engine.__new__(Engine))  # for mypy; and the method is there
-    assert Engine.generate_chat
 
 
 async def test_inner_replies_become_assistant_messages_in_written_order() -> None:
@@ -169,10 +163,10 @@ async def test_a_failure_does_not_end_what_runs_beside_it_but_what_needs_it() ->
 
 async def test_a_candidate_that_fails_leaves_the_others() -> None:
     class HalfEngine(QueryEngine):
-        async def generate_chat(self, model, messages, sampling, *, n=1):  # type: ignore[no-untyped-def,override]
-            if n == 1:
+        async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+            if request.n == 1:
                 raise RequestError("Too long", "It does not fit.")
-            async with aclosing(super().generate_chat(model, messages, sampling, n=1)) as events:
+            async with aclosing(super().generate(model, replace(request, n=1))) as events:
                 async for event in events:
                     yield event
 

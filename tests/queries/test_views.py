@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.mistralrs.wire import Timing, Usage
+from spnl_tui.engine.backend import Timing, Usage
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.builtins import BUILTINS, builtin, builtins

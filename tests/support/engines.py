@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import Backend, ChatRequest, CompletionRequest, Event, ModelHandle, ReplyChunk
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.memory import MemoryEstimate
@@ -21,8 +22,13 @@ FAKE_RUNNER = (sys.executable, "-m", "tests.support.fake_runner")
 GREEDY = Sampling(temperature=0)
 
 
-def fake_model(kind: str = "good") -> LocalModel:
-    """A model for the fake runner; see there for the kinds."""
+def fake_model(kind: str = "good") -> ModelHandle:
+    """Return a model for the fake runner; see there for the kinds."""
+    return to_handle(fake_local(kind))
+
+
+def fake_local(kind: str = "good") -> LocalModel:
+    """Return the same as the library would."""
     return LocalModel(f"fake/{kind}", "gguf", Path("/models", kind), ("model.gguf",))
 
 
@@ -47,34 +53,47 @@ def fake_plan(memory: int = 0, **options: Any) -> LoadPlan:
 @asynccontextmanager
 async def fake_engine(
     paths: Paths, plan: Callable[[LocalModel], LoadPlan] | None = None, **options: Any
-) -> AsyncIterator[Engine]:
+) -> AsyncIterator[MistralRsBackend]:
     """An engine whose runners are real processes without a real model."""
 
     async def planner(model: LocalModel) -> LoadPlan:
         # In a thread, as the real one reads the file.
         return await asyncio.to_thread(plan, model) if plan else fake_plan()
 
-    engine = Engine(planner, paths, runner_command=FAKE_RUNNER, **options)
+    engine = MistralRsBackend(planner, paths, runner_command=FAKE_RUNNER, **options)
     try:
         yield engine
     finally:
         await engine.close()
 
 
-async def chat(engine: Engine, model: LocalModel, prompt: str, **options: Any) -> list[wire.Event]:
-    """All events of one prompt."""
+def ask(
+    engine: Backend, model: ModelHandle, messages: Sequence[Message], sampling: Sampling, **options: Any
+) -> AsyncGenerator[Event, None]:
+    """Return the events of one chat request; the options are those of ChatRequest."""
+    return engine.generate(model, ChatRequest(messages=messages, sampling=sampling, **options))
+
+
+def complete(
+    engine: Backend, model: ModelHandle, inputs: Sequence[str], sampling: Sampling
+) -> AsyncGenerator[Event, None]:
+    """Return the events of one completion request."""
+    return engine.generate(model, CompletionRequest(inputs=inputs, sampling=sampling))
+
+
+async def chat(engine: Backend, model: ModelHandle, prompt: str, **options: Any) -> list[Event]:
+    """Return all events of one prompt."""
     sampling = options.pop("sampling", Sampling(temperature=0))
-    events = engine.generate_chat(model, [Message("user", prompt)], sampling, **options)
-    async with aclosing(events):
+    async with aclosing(ask(engine, model, [Message("user", prompt)], sampling, **options)) as events:
         return [event async for event in events]
 
 
-def text_of(events: list[wire.Event], candidate: int = 0) -> str:
+def text_of(events: list[Event], candidate: int = 0) -> str:
     """The reply's text."""
-    return "".join(e.text for e in events if isinstance(e, wire.ReplyChunk) and e.candidate == candidate)
+    return "".join(e.text for e in events if isinstance(e, ReplyChunk) and e.candidate == candidate)
 
 
-def kinds(events: list[wire.Event]) -> list[str]:
+def kinds(events: list[Event]) -> list[str]:
     """The events' names, repeats joined."""
     names = [type(event).__name__ for event in events]
     return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]

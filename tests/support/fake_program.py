@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 from spnl_tui.app import run_app
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.backend import ModelHandle
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.engine.service import EngineService
 from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services, make_services
@@ -18,14 +20,14 @@ async def plan(model: LocalModel) -> LoadPlan:
     return fake_plan()
 
 
-async def find_model(name: str | None = None) -> LocalModel | None:
+async def find_model(name: str | None = None) -> ModelHandle | None:
     return fake_model()
 
 
 def main() -> None:
     paths = Paths.for_user()
     services: Services = make_services(Settings(chat=ChatSettings(automatic_titles=False)), paths)
-    services.engine = Engine(plan, paths, runner_command=FAKE_RUNNER)
+    services.engine = EngineService([MistralRsBackend(plan, paths, runner_command=FAKE_RUNNER)])
     services.find_model = find_model  # type: ignore[method-assign]
     sys.exit(run_app(services, resume="" if "--resume" in sys.argv else None))
 

@@ -29,6 +29,16 @@ import time
 from functools import partial
 from pathlib import Path
 
+from spnl_tui.engine.backend import (
+    LoadProgressed,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    Timing,
+    Usage,
+)
 from spnl_tui.engine.mistralrs import wire
 
 _out = threading.Lock()
@@ -36,25 +46,23 @@ _cancelled: set[int] = set()
 _kept: list[bytes] = []
 
 
-def send(event: wire.Event) -> None:
+def send(command_id: int, event: wire.Event) -> None:
     with _out:
-        os.write(1, wire.encode(event))
+        os.write(1, wire.encode_event(command_id, event))
 
 
 def load(command: wire.Load) -> None:
     kind = Path(command.directory).name
-    send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
+    send(command.id, LoadProgressed(stage="reading the weights"))
     if kind == "slow":
         time.sleep(30)
     if kind == "dying":
         os._exit(3)
     if kind == "refused":
-        send(
-            wire.RequestFailed(id=command.id, kind="load", title="Refused", message="as asked", hint="do not")
-        )
+        send(command.id, RequestFailed(kind="load", title="Refused", message="as asked", hint="do not"))
         return
     print(f"discard={command.discard}", file=sys.stderr, flush=True)
-    send(wire.ModelLoaded(id=command.id, seconds=0.01, context_length=4096))
+    send(command.id, ModelLoaded(seconds=0.01, context_length=4096))
 
 
 def note(options: dict[str, str]) -> None:
@@ -68,26 +76,26 @@ def reply(command_id: int, text: str, room: int | None = None, *, silent: bool =
     options = dict(word.split("=") for word in text.split() if word.count("=") == 1)
     total = sum(map(len, text.split()))
     note(options)
-    send(wire.PrefillProgressed(id=command_id, done=0, total=total))
+    send(command_id, PrefillProgressed(done=0, total=total))
     for step in range(int(options.get("steps", 0))):
         time.sleep(0.05)
         if command_id in _cancelled:
-            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
+            send(command_id, ReplyFinished(finish_reason="cancelled"))
             return
-        send(wire.PrefillProgressed(id=command_id, done=step + 1, total=total))
+        send(command_id, PrefillProgressed(done=step + 1, total=total))
     time.sleep(float(options.get("prefill", 0)))
     if "grow" in text.split():
         _kept.append(os.urandom(50_000_000))
     if "fail" in text.split():
-        send(wire.RequestFailed(id=command_id, kind="request", title="Failed", message="as asked", hint=""))
+        send(command_id, RequestFailed(kind="request", title="Failed", message="as asked", hint=""))
         return
     if "room" in text.split():
-        send(wire.ReplyChunk(id=command_id, text=str(room), tokens=1))
+        send(command_id, ReplyChunk(text=str(room), tokens=1))
     word = f"word-{os.getpid()}"
     count = 0 if silent or "room" in text.split() else int(options.get("tokens", 5))
     for number in range(count):
         if command_id in _cancelled:
-            send(wire.ReplyFinished(id=command_id, finish_reason="cancelled"))
+            send(command_id, ReplyFinished(finish_reason="cancelled"))
             return
         if number == 3 and "die" in text.split():
             print("thread panicked: as asked", file=sys.stderr, flush=True)
@@ -95,23 +103,23 @@ def reply(command_id: int, text: str, room: int | None = None, *, silent: bool =
         if number == 3 and "garbage" in text.split():
             with _out:
                 os.write(1, b"INFO this is not the protocol\n")
-        send(wire.ReplyChunk(id=command_id, text=f"{said or word} ", tokens=number + 1))
+        send(command_id, ReplyChunk(text=f"{said or word} ", tokens=number + 1))
         note(options)
         time.sleep(float(options.get("delay", 0)))
     send(
-        wire.ReplyFinished(
-            id=command_id,
+        command_id,
+        ReplyFinished(
             finish_reason="stop",
-            usage=wire.Usage(prompt_tokens=total, completion_tokens=count),
-            timing=wire.Timing(prefill_s=0.01, ttft_s=0.01, itl_s=0.01, decode_tokens_per_s=100.0),
-        )
+            usage=Usage(prompt_tokens=total, completion_tokens=count),
+            timing=Timing(prefill_s=0.01, ttft_s=0.01, itl_s=0.01, decode_tokens_per_s=100.0),
+        ),
     )
 
 
 def main() -> None:
-    send(wire.RunnerStarted(id=0, pid=os.getpid(), engine_version="fake"))
+    send(0, wire.RunnerStarted(pid=os.getpid(), engine_version="fake"))
     for line in sys.stdin.buffer:
-        match wire.decode(line):
+        match wire.decode_command(line):
             case wire.Load() as command:
                 load(command)
             case wire.Chat(id=command_id, messages=messages, prefill_room=room):
@@ -123,7 +131,7 @@ def main() -> None:
             case wire.Complete(id=command_id, prompt=prompt):
                 threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()
             case wire.Tokenize(id=command_id, texts=texts):
-                send(wire.Tokenized(id=command_id, counts=tuple(len(text.split()) for text in texts)))
+                send(command_id, wire.Tokenized(counts=tuple(len(text.split()) for text in texts)))
             case wire.Cancel(target=target):
                 _cancelled.add(target)
             case _:

@@ -14,10 +14,14 @@ from spnl_tui.conversations.memory import Memory, memory_of
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.backend import Engine
-from spnl_tui.engine.mistralrs.pool import LoadedModel
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import (
+    Backend,
+    LoadedModel,
+    ModelHandle,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+)
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
 
@@ -42,8 +46,8 @@ class Reply:
 class _Shorter:
     """An engine whose models have no longer context than this."""
 
-    def __init__(self, engine: Engine, context: int) -> None:
-        self.generate_chat, self.load = engine.generate_chat, engine.load
+    def __init__(self, engine: Backend, context: int) -> None:
+        self.generate, self.load = engine.generate, engine.load
         self.count_tokens, self.close = engine.count_tokens, engine.close
         self._engine = engine
         self._context = context
@@ -65,8 +69,8 @@ def prompt(number: int, tokens: int) -> str:
 
 
 async def drive(
-    engine: Engine,
-    model: LocalModel,
+    engine: Backend,
+    model: ModelHandle,
     settings: Settings,
     store: Store,
     *,
@@ -107,10 +111,10 @@ async def drive(
 
         async with aclosing(asking.events(remember, may_forget)) as events:
             async for event in events:
-                assert not isinstance(event, wire.RequestFailed), event
-                if isinstance(event, wire.ReplyChunk):
+                assert not isinstance(event, RequestFailed), event
+                if isinstance(event, ReplyChunk):
                     so_far.text += event.text
-                elif isinstance(event, wire.ReplyFinished):
+                elif isinstance(event, ReplyFinished):
                     so_far.finish_reason, so_far.usage = event.finish_reason, event.usage
         counted = await meter.count_messages(asking.messages)
         done = asking.finish(so_far)

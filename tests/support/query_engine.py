@@ -6,10 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from spnl_tui.engine.mistralrs.wire import (
+from spnl_tui.engine.backend import (
+    ChatRequest,
     Event,
+    ModelHandle,
     PrefillProgressed,
     ReplyChunk,
     ReplyFinished,
@@ -19,7 +20,6 @@ from spnl_tui.engine.mistralrs.wire import (
     Usage,
 )
 from spnl_tui.errors import ModelReferenceError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import QueryEvent, QueryFinished
 from spnl_tui.queries.lisp import read_lisp
@@ -33,11 +33,11 @@ def echo(messages: Sequence[Message]) -> str:
     return "<" + " ".join(f"{message.role}:{message.content}" for message in messages) + ">"
 
 
-async def resolve(name: str) -> LocalModel:
+async def resolve(name: str) -> ModelHandle:
     """Every model is on this disk, but "missing"."""
     if name == "missing":
         raise ModelReferenceError("No such model", name)
-    return LocalModel(name, "gguf", Path("/models"), (f"{name}.gguf",))
+    return ModelHandle(name=name, backend="query")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass
 class QueryEngine:
-    """Has the interface of `Engine` that queries use.
+    """Has what queries use of `Backend`.
 
     A message that says "FAIL" makes its request fail, one that says "HANG" makes it go on forever after
     its first chunk. With `shuffle`, requests take turns at random, differently for each seed.
@@ -69,33 +69,31 @@ class QueryEngine:
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a request hangs."""
 
-    async def generate_chat(
-        self, model: LocalModel, messages: Sequence[Message], sampling: Sampling, *, n: int = 1
-    ) -> AsyncGenerator[Event, None]:
-        self.asked.append(Asked(model.name, tuple(messages), sampling, n))
+    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        messages, n = request.messages, request.n
+        self.asked.append(Asked(model.name, tuple(messages), request.sampling, n))
         chance = random.Random(None if self.shuffle is None else self.shuffle + len(self.asked))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            yield RequestQueued(id=0, ahead=self.running - 1)
+            yield RequestQueued(ahead=self.running - 1)
             for candidate in range(n):
                 for _ in range(chance.randrange(8) if self.shuffle is not None else 1):
                     await asyncio.sleep(0)
-                yield PrefillProgressed(id=0, done=0, total=7)
+                yield PrefillProgressed(done=0, total=7)
                 last = messages[-1].content
                 text = self.reply(messages) + (f"#{candidate}" if n > 1 and self.numbered else "")
-                yield ReplyChunk(id=0, text=text[:2], tokens=1, candidate=candidate)
+                yield ReplyChunk(text=text[:2], tokens=1, candidate=candidate)
                 if last == "FAIL":
                     yield RequestFailed(
-                        id=0, kind="request", title="Refused", message="It says FAIL.", candidate=candidate
+                        kind="request", title="Refused", message="It says FAIL.", candidate=candidate
                     )
                     continue
                 if last == "HANG":
                     self.hanging.set()
                     await asyncio.Event().wait()
-                yield ReplyChunk(id=0, text=text[2:], tokens=4, candidate=candidate)
+                yield ReplyChunk(text=text[2:], tokens=4, candidate=candidate)
                 yield ReplyFinished(
-                    id=0,
                     finish_reason="stop",
                     usage=Usage(prompt_tokens=7, completion_tokens=4),
                     timing=Timing(load_s=0.0, queue_s=0.5, prefill_s=0.25, ttft_s=0.75, itl_s=0.01),

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from spnl_tui.engine.mistralrs.pool import LoadedModel
-from spnl_tui.engine.mistralrs.prefetch import Reading
-from spnl_tui.engine.mistralrs.wire import (
+from spnl_tui.engine.backend import (
+    Capabilities,
+    ChatRequest,
     Event,
+    LoadedModel,
     LoadProgressed,
+    ModelHandle,
     ModelLoaded,
     PrefillProgressed,
     ReplyChunk,
@@ -21,11 +22,23 @@ from spnl_tui.engine.mistralrs.wire import (
     Timing,
     Usage,
 )
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
-from tests.support.engines import fake_plan
 
-MODEL = LocalModel("SmolLM2-135M-Instruct", "gguf", Path("/models"), ("smollm2.gguf",))
+MODEL = ModelHandle(
+    name="SmolLM2-135M-Instruct",
+    backend="scripted",
+    key=("/models", "smollm2.gguf"),
+    capabilities=Capabilities(grammars=True),
+    engine_version="1.0",
+)
+
+
+def scripted_handle(local: LocalModel) -> ModelHandle:
+    """Return the handle of a model in the library."""
+    return ModelHandle(name=local.name, backend="scripted", key=(str(local.directory), *local.files))
+
 
 Step = Event | asyncio.Event | float
 """An event to yield, something to wait for, or seconds to sleep."""
@@ -35,13 +48,12 @@ def reply(text: str, *, pieces: int = 1, reasoning: str = "", finish: str = "sto
     """The events of a whole reply, its text in so many pieces."""
     size = -(-len(text) // pieces) or 1
     parts = [text[start : start + size] for start in range(0, len(text), size)]
-    steps: list[Step] = [PrefillProgressed(id=1, done=0, total=20)]
+    steps: list[Step] = [PrefillProgressed(done=0, total=20)]
     if reasoning:
-        steps.append(ReplyChunk(id=1, reasoning=reasoning, tokens=len(reasoning.split())))
-    steps += [ReplyChunk(id=1, text=part, tokens=number * 4) for number, part in enumerate(parts, 1)]
+        steps.append(ReplyChunk(reasoning=reasoning, tokens=len(reasoning.split())))
+    steps += [ReplyChunk(text=part, tokens=number * 4) for number, part in enumerate(parts, 1)]
     steps.append(
         ReplyFinished(
-            id=1,
             finish_reason=finish,  # type: ignore[arg-type]
             usage=Usage(prompt_tokens=20, completion_tokens=4 * len(parts)),
             timing=Timing(ttft_s=0.2, prefill_s=0.1, itl_s=0.0125, decode_tokens_per_s=80.0),
@@ -52,27 +64,27 @@ def reply(text: str, *, pieces: int = 1, reasoning: str = "", finish: str = "sto
 
 def failure(title: str, message: str = "", hint: str = "") -> RequestFailed:
     """The end of a request that has no good one."""
-    return RequestFailed(id=1, kind="internal", title=title, message=message, hint=hint)
+    return RequestFailed(kind="internal", title=title, message=message, hint=hint)
 
 
 @dataclass
 class ScriptedEngine:
-    """Has the interface of `Engine`. Each chat takes the next script; without one, the reply is "Yes."."""
+    """A `Backend`. Each chat takes the next script; without one, the reply is "Yes."."""
 
     scripts: list[list[Step]] = field(default_factory=list)
     load_script: list[Step] = field(
         default_factory=lambda: [
-            LoadProgressed(id=1, stage="reading"),
-            ModelLoaded(id=1, seconds=0.5, context_length=8192),
+            LoadProgressed(stage="reading"),
+            ModelLoaded(seconds=0.5, context_length=8192),
         ]
     )
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     """The messages of each chat."""
-    went_on: int = 0
-    """Chats that were to go on with their last message."""
-    asides: list[bool | None] = field(default_factory=list)
-    """Of each chat that is no turn of a conversation, whether the model may think."""
-    requests: list[tuple[LocalModel, Sampling, object]] = field(default_factory=list)
+    continued: int = 0
+    """How many chats were to continue their last message."""
+    ephemeral: list[bool | None] = field(default_factory=list)
+    """`thinking` of each ephemeral chat."""
+    requests: list[tuple[ModelHandle, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
     cancelled: int = 0
     """Chats that were left before their end."""
@@ -82,63 +94,60 @@ class ScriptedEngine:
     context_length: int | None = 8192
     pool: tuple[LoadedModel, ...] | None = None
     """What is loaded: if None, the one model."""
-    unloaded: list[LocalModel] = field(default_factory=list)
-    put_away: bool = False
+    unloaded: list[ModelHandle] = field(default_factory=list)
+    unloaded_idle: bool = False
     """Whether what is not loaded was unloaded for not being used."""
-    read: list[Reading] = field(default_factory=list)
+    read: list[Prefetch] = field(default_factory=list)
     """What was to be read ahead."""
 
-    async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
+    async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
         """A token for each word."""
         return tuple(len(text.split()) for text in texts)
 
-    def was_put_away(self, model: LocalModel) -> bool:
-        return self.put_away
+    def idle_unloaded(self, model: ModelHandle) -> bool:
+        return self.unloaded_idle
 
-    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
+    def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
         """Note it. It goes on until it is stopped, or the test ends it."""
-        self.read.append(reading)
+        self.read.append(prefetch)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         if self.pool is not None:
             return self.pool
-        return (LoadedModel(MODEL, None, "idle", 0, self.context_length, fake_plan()),)
+        return (
+            LoadedModel(
+                model=MODEL,
+                state="idle",
+                context_length=self.context_length,
+                load_details='{"threads": 1}',
+            ),
+        )
 
-    async def unload(self, model: LocalModel) -> None:
+    async def unload(self, model: ModelHandle) -> None:
         self.unloaded.append(model)
         self.pool = tuple(each for each in self.loaded() if each.model != model)
 
-    async def generate_chat(
-        self,
-        model: LocalModel,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        *,
-        n: int = 1,
-        thinking: bool | None = None,
-        grammar: object = None,
-        go_on: bool = False,
-        aside: bool = False,
-        is_wanted: Callable[[int], bool] = lambda candidate: True,
-    ) -> AsyncGenerator[Event, None]:
-        if n > 1:
+    id = "scripted"
+    needs_every_core = False
+
+    async def find(self, reference: str) -> ModelHandle | None:
+        return MODEL if reference == MODEL.name else None
+
+    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        if request.n > 1:
             alone = [
-                _while_wanted(
-                    self.generate_chat(model, messages, sampling, thinking=thinking, grammar=grammar),
-                    candidate,
-                    is_wanted,
-                )
-                for candidate in range(n)
+                _while_wanted(self.generate(model, replace(request, n=1)), candidate, request.is_wanted)
+                for candidate in range(request.n)
             ]
             async with aclosing(_merged(alone) if self.side_by_side else _chained(alone)) as events:
                 async for event in events:
                     yield event
             return
-        self.asked.append(tuple(messages))
-        self.went_on += go_on
-        if aside:
-            self.asides.append(thinking)
-        self.requests.append((model, sampling, grammar))
+        self.asked.append(tuple(request.messages))
+        self.continued += request.continue_reply
+        if request.ephemeral:
+            self.ephemeral.append(request.thinking)
+        self.requests.append((model, request.sampling, request.grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False
         try:
@@ -149,7 +158,7 @@ class ScriptedEngine:
         finally:
             self.cancelled += not finished
 
-    async def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
+    async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         async for event in _play(self.load_script):
             yield event
 
@@ -189,7 +198,7 @@ async def _while_wanted(
             yield replace(event, candidate=candidate)
             if not isinstance(event, ReplyChunk):
                 return
-        yield ReplyFinished(id=1, finish_reason="cancelled", candidate=candidate)
+        yield ReplyFinished(finish_reason="cancelled", candidate=candidate)
 
 
 async def _chained(parts: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.ui.chat.candidate_list import Candidate, Candidates
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import Chat, wait_until
 
-OTHER = LocalModel("org/Other-GGUF:Q8_0", "gguf", Path("/models"), ("other.gguf",))
+OTHER = ModelHandle(name="org/Other-GGUF:Q8_0", backend="scripted", key=("/models", "other.gguf"))
 
 
 def three() -> ScriptedEngine:

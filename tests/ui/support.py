@@ -17,10 +17,10 @@ from textual.pilot import Pilot
 from spnl_tui.app import SpnlChat
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
+from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.pulls.downloads import Downloads
-from spnl_tui.models.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
@@ -30,7 +30,7 @@ from spnl_tui.ui.chat.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress, Services, Starter
-from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
+from tests.support.scripted_engine import MODEL, ScriptedEngine, reply, scripted_handle
 
 
 async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
@@ -61,7 +61,7 @@ class ScriptedStarter:
     error: SpnlError | None = None
     asked: int = 0
 
-    async def get(self) -> AsyncIterator[Progress | LocalModel]:
+    async def get(self) -> AsyncIterator[Progress | ModelHandle]:
         self.asked += 1
         yield Progress("downloading", 40_000_000, 98_362_432)
         await self.go_on.wait()
@@ -143,12 +143,12 @@ def make_app(
     engine: ScriptedEngine,
     *,
     settings: Settings | None = None,
-    model: LocalModel | None = MODEL,
+    model: ModelHandle | None = MODEL,
     starter: Starter | None = None,
     problems: tuple[SpnlError, ...] = (),
     error: SpnlError | None = None,
     found: asyncio.Event | None = None,
-    models: dict[str, LocalModel] | None = None,
+    models: dict[str, ModelHandle] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
     downloads: Downloads | None = None,
     browser: ModelBrowser | None = None,
@@ -161,19 +161,20 @@ def make_app(
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
-    async def first_model() -> LocalModel | None:
+    async def first_model() -> ModelHandle | None:
         if found is not None:
             await found.wait()
         if error is not None:
             raise error
         return model
 
-    async def find_model(name: str) -> LocalModel | None:
+    async def find_model(name: str) -> ModelHandle | None:
         return (models or {}).get(name)
 
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
+        to_handle=scripted_handle,
         first_model=first_model,
         find_model=find_model,
         starter=starter,

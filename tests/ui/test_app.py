@@ -12,14 +12,14 @@ from spnl_tui.errors import SpnlError, ThemeError
 from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.commands.table import COMMANDS
 from spnl_tui.ui.services import Services
-from tests.support.scripted_engine import ScriptedEngine
+from tests.support.scripted_engine import ScriptedEngine, scripted_handle
 from tests.support.waiting import wait_until
 
 WANTED, OTHER = Theme("wanted", primary="#88c0d0"), Theme("other", primary="#bf616a")
 
 
 def make_app(settings: Settings, **options: object) -> SpnlChat:
-    return SpnlChat(settings, Services(engine=ScriptedEngine()), **options)  # type: ignore[arg-type]  # by name
+    return SpnlChat(settings, Services(engine=ScriptedEngine(), to_handle=scripted_handle), **options)  # type: ignore[arg-type]  # by name
 
 
 def told(app: SpnlChat) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 import pytest
 
-from spnl_tui.engine.mistralrs.wire import Event, ReplyChunk, ReplyFinished
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, ReplyChunk, ReplyFinished
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.chat.status_line import StatusLine
@@ -22,7 +20,7 @@ from tests.ui.support import TempStore, chat, ended, go_to, kept, last, until_ke
 
 def filling(*more: list[object], replies: int = 4) -> ScriptedEngine:
     """Replies of 40 words, of which few fit into the context; then these scripts."""
-    script = [*reply(" ".join(["word"] * 40))[:-1], ReplyFinished(id=1, finish_reason="stop")]
+    script = [*reply(" ".join(["word"] * 40))[:-1], ReplyFinished(finish_reason="stop")]
     return ScriptedEngine([*([script] * replies), *more], context_length=256)  # type: ignore[list-item]
 
 
@@ -73,8 +71,8 @@ async def test_a_pinned_turn_is_sent_though_the_context_is_full(store: TempStore
 
 async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -> None:
     hold = asyncio.Event()
-    summary = [*reply("Words were said.")[:-1], hold, ReplyFinished(id=1, finish_reason="stop")]
-    engine = filling(summary, [*reply("Fine.")[:-1], ReplyFinished(id=1, finish_reason="stop")])
+    summary = [*reply("Words were said.")[:-1], hold, ReplyFinished(finish_reason="stop")]
+    engine = filling(summary, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
     async with chat(engine, store=store, settings=policy("summarize")) as it:
         for number in range(4):
             await it.ask(f"Question {number}")
@@ -107,13 +105,13 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
 
 
 async def test_a_model_that_has_no_summary_is_not_asked_for_it_twice(store: TempStore) -> None:
-    thought = [ReplyChunk(id=1, reasoning="So much", tokens=3), ReplyFinished(id=1, finish_reason="length")]
-    engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(id=1, finish_reason="stop")])
+    thought = [ReplyChunk(reasoning="So much", tokens=3), ReplyFinished(finish_reason="length")]
+    engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
     async with chat(engine, store=store, settings=policy("summarize")) as it:
         for number in range(5):
             await it.ask(f"Question {number}")
         assert last(it) == ("Fine.", "stop")
-        assert engine.asides == [False]  # nor is it to think
+        assert engine.ephemeral == [False]  # nor is it to think
 
 
 async def test_a_summary_that_fails_sends_nothing_without_a_word(store: TempStore) -> None:
@@ -147,14 +145,14 @@ class _Renewing(ScriptedEngine):
 
     loads = 0
 
-    async def generate_chat(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Event, None]:
-        async with aclosing(super().generate_chat(*args, **kwargs)) as events:
+    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        async with aclosing(super().generate(model, request)) as events:
             async for event in events:
                 if isinstance(event, ReplyFinished):
                     self.pool, self.loads = (), 0
                 yield event
 
-    async def load(self, model: LocalModel) -> AsyncGenerator[Event, None]:
+    async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         self.loads += 1
         if self.loads == 2:
             self.pool = None

@@ -11,26 +11,30 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from spnl_tui.engine.mistralrs.pool import LoadedModel
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import LoadedModel, LoadState, ModelHandle
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.models.loaded_screen import LoadedScreen
 from spnl_tui.ui.models.rows import ModelRow
-from tests.support.engines import fake_plan
 from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.ui.models_support import cache, make_browser
 from tests.ui.support import Chat, chat, make_app, told, wait_until
 
-OTHER = LocalModel("acme/Other-GGUF:Q8_0", "gguf", Path("/models/other"), ("other-Q8_0.gguf",))
-THIRD = LocalModel("acme/Third-GGUF:Q4_K_M", "gguf", Path("/models/third"), ("third.gguf",))
+OTHER = ModelHandle(name="acme/Other-GGUF:Q8_0", backend="scripted", key=("/models/other", "other-Q8_0.gguf"))
+THIRD = ModelHandle(name="acme/Third-GGUF:Q4_K_M", backend="scripted", key=("/models/third", "third.gguf"))
 NOBODY = "http://127.0.0.1:9"
 
 
-def loaded(model: LocalModel, state: str = "idle", megabytes: int = 300, idle_s: float = 0.0) -> LoadedModel:
+def loaded(
+    model: ModelHandle, state: LoadState = "idle", megabytes: int = 300, idle_s: float = 0.0
+) -> LoadedModel:
     return LoadedModel(
-        model, 1, state, megabytes * 10**6, 4096, fake_plan(), idle_s=idle_s if state == "idle" else None
+        model=model,
+        state=state,
+        context_length=4096,
+        memory_bytes=megabytes * 10**6,
+        idle_s=idle_s if state == "idle" else None,
     )
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine.mistralrs.wire import LoadProgressed, ModelLoaded
+from spnl_tui.engine.backend import LoadProgressed, ModelLoaded
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.chat.turns import Reply, UserTurn
@@ -54,7 +54,7 @@ async def test_candidates_that_are_asked_for_before_the_model_is_found_wait_for_
 
 
 async def test_the_context_is_known_after_candidates_that_were_asked_for_while_the_model_loaded() -> None:
-    first = [ModelLoaded(id=1, seconds=0.5, context_length=8192), *reply("One.")]
+    first = [ModelLoaded(seconds=0.5, context_length=8192), *reply("One.")]
     engine = ScriptedEngine([first, reply("Two.")], load_script=[asyncio.Event()])
     async with chat(engine) as it:
         await many(it, "/n 2 Write a tagline", ended=2)
@@ -63,7 +63,7 @@ async def test_the_context_is_known_after_candidates_that_were_asked_for_while_t
 
 async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
-    load = [loaded, ModelLoaded(id=1, seconds=0.5, context_length=8192)]
+    load = [loaded, ModelLoaded(seconds=0.5, context_length=8192)]
     engine = ScriptedEngine([reply("One."), held("Two", hold)], load_script=load, pool=())
     async with chat(engine) as it:
         await command(it, "/n 2 Write a tagline")
@@ -94,8 +94,8 @@ async def test_no_context_is_shown_of_another_model_until_it_is_known() -> None:
     async with chat(engine, models={"b": OTHER}) as it:
         await it.ask("Hi")
         assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 8192)
-        other = ModelLoaded(id=1, seconds=0.5, context_length=2048)
-        engine.load_script = [LoadProgressed(id=1, stage="reading"), loaded, other]
+        other = ModelLoaded(seconds=0.5, context_length=2048)
+        engine.load_script = [LoadProgressed(stage="reading"), loaded, other]
         await command(it, "/compare b -- Who are you?")
         await wait_until(lambda: it.screen.activity.state == "loading")
         assert (it.screen.activity.model, it.screen.activity.context_length) == (OTHER.name, None)

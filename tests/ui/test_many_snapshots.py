@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply
@@ -49,7 +49,7 @@ def picture(
     size: tuple[int, int],
     scripts: list[list[Step]],
     act: Any,
-    models: dict[str, LocalModel] | None = None,
+    models: dict[str, ModelHandle] | None = None,
 ) -> None:
     snapshot(snap_compare, make_app(ScriptedEngine(scripts), models=models), size, act)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.mistralrs.prefetch import Reading
-from spnl_tui.engine.mistralrs.wire import Event, ModelLoaded, PrefillProgressed
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import Event, ModelHandle, ModelLoaded, PrefillProgressed
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
@@ -22,7 +21,7 @@ def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spnl_tui.chat.prefetch._REST_S", 0.02)
 
 
-def sent(reading: Reading) -> list[tuple[str, str]]:
+def sent(reading: Prefetch) -> list[tuple[str, str]]:
     """Roles and texts of what is read."""
     return [(message.role, message.content) for message in reading.messages]
 
@@ -143,16 +142,16 @@ async def test_nothing_is_read_where_the_user_does_not_want_it() -> None:
         assert not it.engine.read
 
 
-async def test_a_model_that_was_put_away_is_loaded_and_then_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_idle_unloaded_is_loaded_and_then_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine()
     async with chat(engine) as it:
         before, loads = engine.loaded(), []
-        engine.pool, engine.put_away = (), True
+        engine.pool, engine.unloaded_idle = (), True
 
-        async def load(model: LocalModel) -> AsyncIterator[Event]:
+        async def load(model: ModelHandle) -> AsyncIterator[Event]:
             loads.append(model)
-            engine.pool, engine.put_away = before, False
-            yield ModelLoaded(id=1, seconds=0.5, context_length=8192)
+            engine.pool, engine.unloaded_idle = before, False
+            yield ModelLoaded(seconds=0.5, context_length=8192)
 
         monkeypatch.setattr(engine, "load", load)
         it.prompt.insert("Where is the river")
@@ -173,7 +172,7 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
         it.prompt.insert("Where is the river")
         await read(it)
         assert it.screen.activity.state == "idle"  # it may be read at once
-        it.engine.read[0].on_progress(PrefillProgressed(id=0, done=512, total=1900))
+        it.engine.read[0].on_progress(PrefillProgressed(done=512, total=1900))
         await it.pilot.pause()
         assert "reading ahead 512/1,900" in str(it.screen.query_one("StatusLine").render())
         it.engine.read[0].ended.set()
@@ -181,5 +180,5 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
         it.prompt.insert(" and the sea")
         await read(it, 2)
         it.engine.read[1].stop()  # its step goes on to its end, of no matter to anyone
-        it.engine.read[1].on_progress(PrefillProgressed(id=0, done=512, total=1900))
+        it.engine.read[1].on_progress(PrefillProgressed(done=512, total=1900))
         assert it.screen.activity.state == "idle"

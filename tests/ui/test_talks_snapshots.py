@@ -15,7 +15,7 @@ from textual.widgets import Input, TextArea
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
-from spnl_tui.engine.mistralrs.wire import ReplyFinished
+from spnl_tui.engine.backend import ReplyFinished
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.conversations.persona_screen import PersonaScreen
@@ -170,7 +170,7 @@ def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], curs
 @both_sizes
 def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     script = reply(" ".join(["word"] * 40))[:-1]
-    end = ReplyFinished(id=1, finish_reason="stop")
+    end = ReplyFinished(finish_reason="stop")
     engine = ScriptedEngine([[*script, end] for _ in range(6)], context_length=256)
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
@@ -220,7 +220,7 @@ def test_persona(snap_compare: Any, tmp_path: Path, size: tuple[int, int], wrong
 
 @both_sizes
 def test_summary(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
-    end = ReplyFinished(id=1, finish_reason="stop")
+    end = ReplyFinished(finish_reason="stop")
     script = [*reply(" ".join(["word"] * 40))[:-1], end]
     summary = [*reply("They spoke of words, and counted them.")[:-1], end]
     engine = ScriptedEngine([*[script] * 4, summary, [*reply("Fine.")[:-1], end]], context_length=256)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import Timing
 from spnl_tui.engine.mistralrs.runner import reply_stream
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
 
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def timing_of(clock: Clock, *chunks: Any) -> wire.Timing:
+def timing_of(clock: Clock, *chunks: Any) -> Timing:
     """Of a prompt that is read in half a second, and then a chunk each second."""
     started = clock.now
     clock.now += 0.5
@@ -47,7 +47,7 @@ def timing_of(clock: Clock, *chunks: Any) -> wire.Timing:
             yield chunk
             clock.now += 1.0
 
-    return follow(stream, lambda event: None, lambda: False, request_id=1, started=started).finished.timing
+    return follow(stream, lambda event: None, lambda: False, started=started).finished.timing
 
 
 def test_a_reply_of_nothing_has_a_prefill(clock: Clock) -> None:

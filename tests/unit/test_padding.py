@@ -240,7 +240,7 @@ def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_RDWR), raising=False)
     with pytest.raises(ModelFileError) as raised, contextlib.ExitStack() as stack:
         padded_copies([path], stack)
-    told = load_failure(1, raised.value)
+    told = load_failure(raised.value)
     assert told.title == "The rows of this model could not be padded"
     assert told.message == "Writing a copy of it failed: No space left on device."
     assert "engine.pad_rows" in told.hint

@@ -1,15 +1,16 @@
-"""The wire: what is written is read back the same, and nonsense is refused."""
+"""The wire: encoding, decoding and malformed lines."""
 
 from __future__ import annotations
 
 import pytest
 
+from spnl_tui.engine.backend import ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 
 @pytest.mark.parametrize(
-    "message",
+    "command",
     [
         wire.Load(id=1, format="gguf", directory="/models", files=("a.gguf", "b.gguf"), discard=3),
         wire.Chat(
@@ -19,20 +20,32 @@ from spnl_tui.models.request import Grammar, Message, Sampling
             grammar=Grammar("regex", "[a-z]+"),
         ),
         wire.Tokenize(id=3, texts=("a", "")),
-        wire.ReplyChunk(id=2, text="héllo\n", tokens=4),
-        wire.ReplyFinished(
-            id=2,
-            finish_reason="stop",
-            usage=wire.Usage(prompt_tokens=3, completion_tokens=4),
-            timing=wire.Timing(ttft_s=0.25),
-        ),
     ],
 )
-def test_what_is_written_is_read_back(message: wire.Command | wire.Event) -> None:
-    line = wire.encode(message)
+def test_encoded_command_decodes_to_itself(command: wire.Command) -> None:
+    line = wire.encode_command(command)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert wire.decode(line) == message
+    assert wire.decode_command(line) == command
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ReplyChunk(text="héllo\n", tokens=4),
+        ReplyFinished(
+            finish_reason="stop",
+            usage=Usage(prompt_tokens=3, completion_tokens=4),
+            timing=Timing(ttft_s=0.25),
+        ),
+        wire.Tokenized(counts=(1, 2)),
+    ],
+)
+def test_encoded_event_decodes_with_its_command(event: wire.Event) -> None:
+    line = wire.encode_event(7, event)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert wire.decode_event(line) == (7, event)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +58,15 @@ def test_what_is_written_is_read_back(message: wire.Command | wire.Event) -> Non
         b'{"type": "Nonsense", "id": 1}\n',
         b'{"type": "Cancel", "id": 1}\n',
         b'{"type": "Cancel", "id": 1, "target": 2, "more": 3}\n',
+        b'{"type": "Cancel", "id": "1", "target": 2}\n',
+        b'{"type": "ReplyChunk", "text": "no id"}\n',
+        b'{"type": "ReplyChunk", "id": 1, "more": 3}\n',
         b'{"type": "Chat", "id": 1, "messages": [{"role": "robot", "content": ""}]}\n',
         b"\xff\xfe\n",
     ],
 )
-def test_nonsense_is_refused(line: bytes) -> None:
+def test_malformed_line_raises_protocol_error(line: bytes) -> None:
     with pytest.raises(wire.ProtocolError):
-        wire.decode(line)
+        wire.decode_command(line)
+    with pytest.raises(wire.ProtocolError):
+        wire.decode_event(line)

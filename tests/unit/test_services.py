@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.engine.mistralrs.backend import Engine
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.errors import HubError, StoreError
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services
 from spnl_tui.settings import ModelSettings, Settings
-from tests.support.engines import fake_model
+from tests.support.engines import fake_local, fake_model
 from tests.support.gguf_maker import make_gguf
 
 
@@ -21,7 +21,7 @@ def test_pulls_give_way_to_a_reply_and_need_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = Services(Settings(), Paths.below(tmp_path))
-    monkeypatch.setattr(Engine, "needs_every_core", True)
+    monkeypatch.setattr(MistralRsBackend, "needs_every_core", True)
     assert not services.rate.slowed  # no engine was made, by asking neither
     assert services.engine.needs_every_core
     assert services.rate.slowed
@@ -59,7 +59,7 @@ async def test_the_interface_begins_with_the_model_talked_to_last_that_is_still_
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     services = Services(Settings(), Paths.below(tmp_path))
     starter = fake_model("starter")
-    monkeypatch.setattr(services.starter, "locate", lambda: starter)
+    monkeypatch.setattr(services.starter, "locate", lambda: fake_local("starter"))
     assert await services.model_to_begin_with() == starter
     older, newer = (str(make_gguf(tmp_path / f"{name}.gguf")) for name in ("older", "newer"))
     store = await services.store()
@@ -85,7 +85,7 @@ async def test_the_interface_begins_with_the_model_talked_to_last_that_is_still_
 async def test_without_a_store_the_starter_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     services = Services(Settings(), Paths.below(tmp_path))
     starter = fake_model("starter")
-    monkeypatch.setattr(services.starter, "locate", lambda: starter)
+    monkeypatch.setattr(services.starter, "locate", lambda: fake_local("starter"))
     services.paths.data.parent.mkdir(parents=True, exist_ok=True)
     services.paths.data.write_text("no directory")
     assert await services.model_to_begin_with() == starter

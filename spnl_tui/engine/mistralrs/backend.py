@@ -1,4 +1,4 @@
-"""The engine service: who runs the models, for the interface and for the commands."""
+"""The mistral.rs backend: runs models on this machine, each in a runner process of its own."""
 
 from __future__ import annotations
 
@@ -10,31 +10,45 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.backend import (
+    FINAL,
+    ChatRequest,
+    Event,
+    LoadedModel,
+    ModelHandle,
+    ModelLoaded,
+    ReplyChunk,
+    ReplyFinished,
+    Request,
+    RequestFailed,
+    RequestQueued,
+    all_wanted,
+)
+from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.failures import NoChatTemplate, request_failure
+from spnl_tui.engine.mistralrs.handles import BACKEND, to_handle, to_local
 from spnl_tui.engine.mistralrs.merging import merge
-from spnl_tui.engine.mistralrs.pool import LoadedModel, Planner, Pool
+from spnl_tui.engine.mistralrs.pool import Planner, Pool
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel, Rest
-from spnl_tui.engine.mistralrs.prefetch import FINAL, Reading
+from spnl_tui.engine.mistralrs.prefetch import turn_of
 from spnl_tui.engine.mistralrs.runner_process import RUNNER
 from spnl_tui.engine.mistralrs.seeds import LaunchCounter, discard_for_seed
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.request import Sampling
 from spnl_tui.paths import Paths
 
 log = logging.getLogger(__name__)
 
+Resolve = Callable[[str], Awaitable[LocalModel | None]]
+"""Returns the model of a reference on this disk, or None. Raises SpnlError."""
+
 _CLOSE_BOUND_S = 2.0
 
 
-def all_wanted(candidate: int) -> bool:
-    """Every reply of a request is wanted to its end."""
-    return True
-
-
-class Engine:
+class MistralRsBackend:
     """Loads models on demand, each in a runner process of its own, and serves requests on them.
 
     Every request is an async iterator of events. It ends after one ReplyFinished or RequestFailed for each
@@ -54,12 +68,14 @@ class Engine:
         keep_warm_s: float = 1800.0,
         memory_budget: int | None = None,
         available_memory: Callable[[], int] | None = None,
+        resolve: Resolve | None = None,
         on_loaded: Callable[[LocalModel], Awaitable[None]] | None = None,
         runner_command: Sequence[str] = RUNNER,
     ) -> None:
         """`memory_budget` (bytes) limits all runners together; `available_memory` tells what is free.
 
-        `on_loaded` is told of each model that was loaded, in the background.
+        `resolve` finds a model on this disk, for `find`. `on_loaded` is called in the background for each
+        model that was loaded.
         """
         self._pool = Pool(
             planner,
@@ -70,85 +86,73 @@ class Engine:
             runner_command=runner_command,
         )
         self._max_concurrent = max_concurrent
+        self._resolve = resolve
         self._on_loaded = on_loaded
-        self._cpu = Turns(1)
-        self._accelerators: dict[LocalModel, Turns] = {}
+        self._cpu = FairQueue(1)
+        self._accelerators: dict[LocalModel, FairQueue] = {}
         self._waiting = 0
         self._background: set[asyncio.Task[None]] = set()
         self._housekeeper: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def id(self) -> str:
+        """The name that handles of this backend carry."""
+        return BACKEND
+
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
-    def generate_chat(
-        self,
-        model: LocalModel,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        *,
-        n: int = 1,
-        thinking: bool | None = None,
-        grammar: Grammar | None = None,
-        go_on: bool = False,
-        aside: bool = False,
-        is_wanted: Callable[[int], bool] = all_wanted,
-    ) -> AsyncGenerator[wire.Event, None]:
-        """Reply n times to one list of messages. Loads the model if it must.
+    async def find(self, reference: str) -> ModelHandle | None:
+        """Return the model of this reference on this machine; see `Backend`."""
+        model = None if self._resolve is None else await self._resolve(reference)
+        return None if model is None else to_handle(model)
 
-        With `go_on` the last message is the beginning of the reply, and only what follows it is given.
-        `aside` says that no conversation goes on from here: it is a title, a verdict, a summary.
+    def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        """Answer the request; see `Backend`.
 
-        Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed, ReplyChunk, and for each
-        candidate one ReplyFinished or RequestFailed; `candidate` tells which. On a CPU they come one after
-        the other: those after the first find the prompt in the cache. One that is not wanted any more
-        (`is_wanted` is asked again and again) is stopped, or not begun: "cancelled".
+        On a CPU candidates come one after the other: those after the first find the prompt in the cache.
         """
-        chat = wire.Chat(
-            id=0,
-            messages=tuple(messages),
-            sampling=sampling,
-            thinking=thinking,
-            grammar=grammar,
-            go_on=go_on,
-            aside=aside,
-        )
-        return self._fan_out(model, [chat] * n, sampling, is_wanted)
+        if isinstance(request, ChatRequest):
+            chat = wire.Chat(
+                id=0,
+                messages=tuple(request.messages),
+                sampling=request.sampling,
+                thinking=request.thinking,
+                grammar=request.grammar,
+                continue_reply=request.continue_reply,
+                ephemeral=request.ephemeral,
+            )
+            return self._fan_out(to_local(model), [chat] * request.n, request.sampling, request.is_wanted)
+        commands = [
+            wire.Complete(id=0, prompt=text, sampling=request.sampling, grammar=request.grammar)
+            for text in request.inputs
+        ]
+        return self._fan_out(to_local(model), commands, request.sampling)
 
-    def generate_completion(
-        self, model: LocalModel, inputs: Sequence[str], sampling: Sampling, *, grammar: Grammar | None = None
-    ) -> AsyncGenerator[wire.Event, None]:
-        """Answer each input by itself; `candidate` is its index. On a CPU they come one after the other."""
-        commands = [wire.Complete(id=0, prompt=text, sampling=sampling, grammar=grammar) for text in inputs]
-        return self._fan_out(model, commands, sampling)
-
-    async def load(self, model: LocalModel) -> AsyncGenerator[wire.Event, None]:
-        """Load the model ahead of any request: LoadProgressed…, ModelLoaded or RequestFailed; or nothing."""
+    async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
+        """Load the model ahead of any request; see `Backend`."""
         try:
-            pooled = await self._pooled(model)
+            pooled = await self._pooled(to_local(model))
             await self._pool.make_room(pooled)
         except SpnlError as error:
             yield _failure(error)
             return
         async with aclosing(pooled.load()) as events:
             async for event in events:
-                self._note(model, event)
+                self._note(pooled.model, event)
                 yield event
 
-    def was_put_away(self, model: LocalModel) -> bool:
-        """Whether it is unloaded only for not being used for a while."""
-        return (pooled := self._pool.get(model)) is not None and pooled.put_away
+    def idle_unloaded(self, model: ModelHandle) -> bool:
+        """Return True if the model was unloaded only because it was not used for a while."""
+        return (pooled := self._pool.get(to_local(model))) is not None and pooled.idle_unloaded
 
-    def read_ahead(self, model: LocalModel, reading: Reading) -> None:
-        """Have messages read before they are sent, while nobody asks anything; in the background.
+    def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
+        """Read messages before they are sent; see `Backend`."""
+        self._later(partial(self._prefetch, to_local(model), prefetch))
 
-        Does nothing for a model that is not loaded, and where it would not pay. `reading.ended` tells the
-        end; a request that comes meanwhile stops it.
-        """
-        self._later(partial(self._read_ahead, model, reading))
-
-    async def count_tokens(self, model: LocalModel, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Token counts by the model's own tokenizer; None while the model is not loaded."""
-        pooled = self._pool.get(model)
+    async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Return the token counts by the model's own tokenizer; None while the model is not loaded."""
+        pooled = self._pool.get(to_local(model))
         return None if pooled is None else await pooled.count_tokens(tuple(texts))
 
     # ── the pool ──────────────────────────────────────────────────────────────────────────────────
@@ -170,9 +174,9 @@ class Engine:
         """
         return any(pooled.serving and pooled.plan.every_core for pooled in self._pool.models)
 
-    async def unload(self, model: LocalModel) -> None:
+    async def unload(self, model: ModelHandle) -> None:
         """End the model's runner. A request on it ends in RequestFailed."""
-        if (pooled := self._pool.get(model)) is not None:
+        if (pooled := self._pool.get(to_local(model))) is not None:
             await pooled.end()
 
     async def close(self) -> None:
@@ -203,7 +207,7 @@ class Engine:
         commands: Sequence[wire.Chat | wire.Complete],
         sampling: Sampling,
         is_wanted: Callable[[int], bool] = all_wanted,
-    ) -> AsyncGenerator[wire.Event, None]:
+    ) -> AsyncGenerator[Event, None]:
         try:
             pooled = await self._pooled(model)
         except SpnlError as error:
@@ -213,13 +217,13 @@ class Engine:
         if pooled.plan.completion_only and any(isinstance(command, wire.Chat) for command in commands):
             # The runner would say so as well, when the model is loaded.
             for candidate in range(len(commands)):
-                yield dataclasses.replace(request_failure(0, NoChatTemplate()), candidate=candidate)
+                yield dataclasses.replace(request_failure(NoChatTemplate()), candidate=candidate)
             return
         if pooled.plan.max_sequences == 1:
             # One after the other, each queued anew: another conversation gets its turn in between.
             for candidate, command in enumerate(commands):
                 if not is_wanted(candidate):
-                    yield wire.ReplyFinished(id=0, finish_reason="cancelled", candidate=candidate)
+                    yield ReplyFinished(finish_reason="cancelled", candidate=candidate)
                     continue
                 # Only the first can start from the seed's state; the others go on from there.
                 seed = sampling.seed if candidate == 0 and sampling.temperature > 0 else None
@@ -251,7 +255,7 @@ class Engine:
         candidate: int,
         seed: int | None,
         is_wanted: Callable[[int], bool],
-    ) -> AsyncGenerator[wire.Event, None]:
+    ) -> AsyncGenerator[Event, None]:
         """One command and its events."""
         asked = time.monotonic()
         turns = self._turns(pooled)
@@ -263,14 +267,14 @@ class Engine:
         self._waiting += 1
         try:
             if not turn.done():
-                yield progress[pooled] or wire.RequestQueued(id=0, ahead=self._waiting - 1)
+                yield progress[pooled] or RequestQueued(ahead=self._waiting - 1)
             await turn
             pooled.serving += 1
             served = True
             let_in = time.monotonic()
             async with aclosing(self._load_for(pooled, command, seed)) as loading:
                 async for event in loading:
-                    if isinstance(event, wire.RequestFailed):
+                    if isinstance(event, RequestFailed):
                         yield dataclasses.replace(event, candidate=candidate)
                         return
                     yield event
@@ -278,12 +282,12 @@ class Engine:
             serving = pooled.serve(command, abandoned.append, lambda: is_wanted(candidate))
             async with aclosing(serving) as events:
                 async for event in events:
-                    if isinstance(event, wire.ReplyFinished):
+                    if isinstance(event, ReplyFinished):
                         timing = dataclasses.replace(
                             event.timing, load_s=loaded - let_in, queue_s=let_in - asked
                         )
                         event = dataclasses.replace(event, timing=timing)
-                    if candidate and isinstance(event, (wire.ReplyChunk, *FINAL)):
+                    if candidate and isinstance(event, (ReplyChunk, *FINAL)):
                         event = dataclasses.replace(event, candidate=candidate)
                     yield event
         finally:
@@ -295,7 +299,7 @@ class Engine:
 
     async def _load_for(
         self, pooled: PooledModel, command: wire.Chat | wire.Complete, seed: int | None
-    ) -> AsyncGenerator[wire.Event, None]:
+    ) -> AsyncGenerator[Event, None]:
         if pooled.serving == 1 and pooled.should_be_renewed(command):
             # It is longer than was foreseen, or others have waited ever since the runner was idle.
             await pooled.end()
@@ -326,10 +330,10 @@ class Engine:
         if served and not self._closed and pooled.has_grown():
             self._later(partial(self._renew, pooled))
 
-    def _turns(self, pooled: PooledModel) -> Turns:
+    def _turns(self, pooled: PooledModel) -> FairQueue:
         if pooled.plan.max_sequences == 1:
             return self._cpu
-        return self._accelerators.setdefault(pooled.model, Turns(self._max_concurrent))
+        return self._accelerators.setdefault(pooled.model, FairQueue(self._max_concurrent))
 
     # ── in the background ─────────────────────────────────────────────────────────────────────────
 
@@ -345,18 +349,18 @@ class Engine:
         finally:
             turns.leave(turn)
 
-    async def _read_ahead(self, model: LocalModel, reading: Reading) -> None:
+    async def _prefetch(self, model: LocalModel, prefetch: Prefetch) -> None:
         try:
             if (pooled := self._pool.get(model)) is not None:
                 turns = self._turns(pooled)
-                async with reading.turn(turns) as came:
+                async with turn_of(prefetch, turns) as came:
                     if came:
-                        await pooled.read_ahead(reading, turns)
+                        await pooled.read_ahead(prefetch, turns)
         finally:
-            reading.ended.set()
+            prefetch.ended.set()
 
-    def _note(self, model: LocalModel, event: wire.Event) -> None:
-        if isinstance(event, wire.ModelLoaded) and self._on_loaded is not None:
+    def _note(self, model: LocalModel, event: Event) -> None:
+        if isinstance(event, ModelLoaded) and self._on_loaded is not None:
             self._later(partial(self._on_loaded, model))
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -373,7 +377,7 @@ class Engine:
             log.error("in the background: %r", error, exc_info=error)
 
 
-def _failure(error: SpnlError, candidate: int = 0) -> wire.RequestFailed:
-    return wire.RequestFailed(
-        id=0, kind="load", title=error.title, message=error.message, hint=error.hint, candidate=candidate
+def _failure(error: SpnlError, candidate: int = 0) -> RequestFailed:
+    return RequestFailed(
+        kind="load", title=error.title, message=error.message, hint=error.hint, candidate=candidate
     )

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.engine.backend import ModelLoaded, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.errors import RunnerError
@@ -223,9 +224,9 @@ async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wi
     try:
         while True:
             match event := await events.get():
-                case wire.ModelLoaded() | wire.ReplyFinished():
+                case ModelLoaded() | ReplyFinished():
                     return event
-                case wire.RequestFailed():
+                case RequestFailed():
                     raise RunnerError("This machine could not be measured", event.message, event.hint)
                 case wire.RunnerEnded():
                     raise RunnerError("This machine could not be measured", event.reason, "Try again later.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import ErrorKind, RequestFailed
 from spnl_tui.errors import SpnlError
 
 
@@ -19,18 +19,17 @@ class NoChatTemplate(Exception):
     """The model continues texts, and does not chat."""
 
 
-class CannotGoOn(Exception):
+class CannotContinueReply(Exception):
     """The model's chat template is not one that a reply can be continued through."""
 
 
-def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
+def load_failure(error: BaseException) -> RequestFailed:
     """The event for a load that failed."""
     if isinstance(error, SpnlError):
-        return _failure(command_id, "load", error.title, error.message, error.hint)
+        return _failure("load", error.title, error.message, error.hint)
     reason = str(error)
     if "CUDA_ERROR_NO_DEVICE" in reason or '"cuda" shared library' in reason:
         return _failure(
-            command_id,
             "load",
             "No graphics card was found",
             "The installed mistral.rs was built for CUDA, and computes on nothing else.",
@@ -39,21 +38,19 @@ def load_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
         )
     if "CUDA_ERROR_OUT_OF_MEMORY" in reason:
         return _failure(
-            command_id,
             "load",
             "The graphics card has too little memory",
             first_line(error),
             "Close other programs that use it, or choose a smaller quantization or context.",
         )
-    return _failure(command_id, "load", "The model could not be loaded", first_line(error))
+    return _failure("load", "The model could not be loaded", first_line(error))
 
 
-def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed:
+def request_failure(error: BaseException) -> RequestFailed:
     """The event for a request that failed. mistral.rs raises ValueError for all: only its words differ."""
     reason = str(error)
     if isinstance(error, PromptTooLong):
         return _failure(
-            command_id,
             "context",
             "The prompt is longer than the context",
             f"It has about {error.tokens:,} tokens; the model reads {error.limit:,}.",
@@ -61,16 +58,14 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
         )
     if isinstance(error, NoChatTemplate) or "does not have a chat template" in reason:
         return _failure(
-            command_id,
             "template",
             "This model cannot chat",
             "It is a base model: it carries no chat template.",
             "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
             "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
         )
-    if isinstance(error, CannotGoOn):
+    if isinstance(error, CannotContinueReply):
         return _failure(
-            command_id,
             "template",
             "This model cannot go on with a reply",
             "Only the chat templates of GGUF models can be continued.",
@@ -78,13 +73,12 @@ def request_failure(command_id: int, error: BaseException) -> wire.RequestFailed
         )
     if "Invalid grammar" in reason:
         return _failure(
-            command_id,
             "request",
             "The reply format is not valid",
             _grammar_problem(error),
             "Mend the JSON schema, regular expression or grammar that the reply must follow.",
         )
-    return _failure(command_id, "internal", "The engine could not serve the request", first_line(error))
+    return _failure("internal", "The engine could not serve the request", first_line(error))
 
 
 def is_too_long(error: BaseException) -> bool:
@@ -109,6 +103,6 @@ def _grammar_problem(error: BaseException) -> str:
 
 
 def _failure(
-    command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str = "The log has the details."
-) -> wire.RequestFailed:
-    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)
+    kind: ErrorKind, title: str, message: str, hint: str = "The log has the details."
+) -> RequestFailed:
+    return RequestFailed(kind=kind, title=title, message=message, hint=hint)

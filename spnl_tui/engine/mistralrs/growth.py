@@ -5,6 +5,7 @@ On a CPU mistral.rs never evicts anything from its prefix cache, so a runner gro
 
 from __future__ import annotations
 
+from spnl_tui.engine.backend import Usage
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.mistralrs.prefill import STEP_TOKENS, prefill_tokens
@@ -23,8 +24,6 @@ _LEAST_ROOM = 32_000_000
 _MASK_BYTES = 8
 """mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
 
-Prompt = wire.Chat | wire.Complete | wire.ReadAhead
-
 
 class Growth:
     """What is known of the memory of one model's runners. All sizes are resident bytes."""
@@ -39,7 +38,7 @@ class Growth:
         """A process has loaded the model, and is so large now."""
         self._loaded = memory
 
-    def served(self, prompt: Prompt, usage: wire.Usage) -> None:
+    def served(self, prompt: wire.Prompt, usage: Usage) -> None:
         """This prompt was answered."""
         if not usage.prompt_tokens:
             return
@@ -47,7 +46,7 @@ class Growth:
         if (characters := _characters(prompt)) >= _TELLING:
             self._tokens_per_character = usage.prompt_tokens / characters
 
-    def is_due(self, memory: int, next: Prompt | None = None) -> bool:
+    def is_due(self, memory: int, next: wire.Prompt | None = None) -> bool:
         """Whether a runner of this size could outgrow its plan with the next prompt.
 
         If that is not known, it is expected to be like the last one, and somewhat longer.
@@ -56,7 +55,7 @@ class Growth:
         need = self._need(min(tokens, self._plan.context))
         return memory + need > self._limit(need)
 
-    def prefill_room(self, memory: int, prompt: Prompt) -> int | None:
+    def prefill_room(self, memory: int, prompt: wire.Prompt) -> int | None:
         """Tokens whose keys and values there is still memory for; None if their size is not known."""
         if not (each := self._token_bytes()):
             return None
@@ -64,7 +63,7 @@ class Growth:
         buffers = self._plan.memory.working + _PAIR_BYTES * STEP_TOKENS * tokens
         return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
 
-    def is_tight(self, memory: int, prompt: Prompt) -> bool:
+    def is_tight(self, memory: int, prompt: wire.Prompt) -> bool:
         """Whether only a new process would have the memory to read this prompt in three steps."""
         tokens = min(self.tokens(prompt), self._plan.context)
         now, then = self.prefill_room(memory, prompt), self.prefill_room(self._loaded, prompt)
@@ -72,7 +71,7 @@ class Growth:
             return False
         return now < prefill_tokens(0, tokens, 2) <= then
 
-    def room_ahead(self, memory: int, prompt: Prompt) -> int | None:
+    def room_ahead(self, memory: int, prompt: wire.Prompt) -> int | None:
         """Tokens whose keys and values may be left behind by reading this prompt before it is sent.
 
         0: there would be no memory to serve it then. None if their size is not known.
@@ -103,12 +102,12 @@ class Growth:
         """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
-    def tokens(self, prompt: Prompt, *, without: int = 0) -> int:
+    def tokens(self, prompt: wire.Prompt, *, without: int = 0) -> int:
         """About how many tokens this prompt has, but for so many of its characters."""
         return int((_characters(prompt) - without) * self._tokens_per_character)
 
 
-def _characters(prompt: Prompt) -> int:
+def _characters(prompt: wire.Prompt) -> int:
     if isinstance(prompt, wire.Complete):
         return len(prompt.prompt)
     return sum(len(message.content) for message in prompt.messages)

@@ -17,10 +17,9 @@ from spnl_tui.models.machine import Device, Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory, memory_on_gpu
 from spnl_tui.models.support import missing_config
 from spnl_tui.models.templates import ChatTemplate
+from spnl_tui.settings import DEFAULT_CONTEXT
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
-DEFAULT_CONTEXT = 8192
-"""Tokens, where neither the user nor the model says less."""
 SPIN_LIMIT = "CANDLE_BARRIER_POOL_SPIN_LIMIT"
 """How often a thread of the engine looks for work before it sleeps (candle-core/src/utils.rs): a variable."""
 _SPINS = 200

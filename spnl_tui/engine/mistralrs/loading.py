@@ -6,20 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 
+from spnl_tui.engine.backend import ErrorKind, LoadEvent, ModelLoaded, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.continuation import continuable
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.templates import ChatTemplate
 
-LOAD_ENDED = (wire.ModelLoaded, wire.RequestFailed)
+LOAD_ENDED = (ModelLoaded, RequestFailed)
 
 
 class Load:
     """One load, which any number of requests follow from its beginning."""
 
     def __init__(self) -> None:
-        self._events: list[wire.Event] = []
+        self._events: list[LoadEvent] = []
         self._changed = asyncio.Event()
 
     @property
@@ -30,15 +31,15 @@ class Load:
     def stop(self, name: str) -> None:
         """End it, if it has no end yet: nobody may follow a load for ever."""
         if not self.ended:
-            self.add(failure(0, "load", "The load was stopped", f"{name}.", "Send again to load it."))
+            self.add(failure("load", "The load was stopped", f"{name}.", "Send again to load it."))
 
-    def add(self, event: wire.Event) -> None:
+    def add(self, event: LoadEvent) -> None:
         """Tell everybody who follows it."""
         self._events.append(event)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def follow(self) -> AsyncGenerator[wire.Event, None]:
+    async def follow(self) -> AsyncGenerator[LoadEvent, None]:
         """All of its events, those that are to come as well."""
         position = 0
         while True:
@@ -84,6 +85,6 @@ def _template(model: LocalModel, plan: LoadPlan) -> str | None:
     return continuable(text) if text else None
 
 
-def failure(command_id: int, kind: wire.ErrorKind, title: str, message: str, hint: str) -> wire.RequestFailed:
+def failure(kind: ErrorKind, title: str, message: str, hint: str) -> RequestFailed:
     """The end of what went wrong."""
-    return wire.RequestFailed(id=command_id, kind=kind, title=title, message=message, hint=hint)
+    return RequestFailed(kind=kind, title=title, message=message, hint=hint)

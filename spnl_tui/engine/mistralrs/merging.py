@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import Event
 
 
-async def merge(streams: Sequence[AsyncGenerator[wire.Event, None]]) -> AsyncGenerator[wire.Event, None]:
+async def merge(streams: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
     """The events of all streams as they come. Leaving it closes them all."""
-    queue: asyncio.Queue[wire.Event | None] = asyncio.Queue()
+    queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
-    async def pump(stream: AsyncGenerator[wire.Event, None]) -> None:
+    async def pump(stream: AsyncGenerator[Event, None]) -> None:
         try:
             async with aclosing(stream) as events:
                 async for event in events:

@@ -7,9 +7,10 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+from spnl_tui.engine.backend import LoadedModel
 from spnl_tui.engine.mistralrs.devices import find_gpus
+from spnl_tui.engine.mistralrs.handles import plan_as_json
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
@@ -24,23 +25,6 @@ Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
 """Reads the model's header and this machine, and plans the load. Raises SpnlError."""
 
 _HOUSEKEEPING_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model that is loaded or being loaded."""
-
-    model: LocalModel
-    pid: int | None
-    state: str
-    """"loading", "idle" or "busy"."""
-    memory_bytes: int
-    context_length: int | None
-    plan: LoadPlan
-    idle_s: float | None = None
-    """Seconds since its last request; None if it is not idle."""
-    template_tokens: int | None = None
-    """What its chat template adds to one prompt; see `protocol.ModelLoaded`."""
 
 
 class Pool:
@@ -81,17 +65,17 @@ class Pool:
         pooled = sorted(self.models, key=lambda p: p.last_used, reverse=True)
         return tuple(
             LoadedModel(
-                p.model,
-                p.pid,
-                p.state,
-                p.memory_bytes(),
-                p.context_length,
-                p.plan,
-                idle_s=now - p.last_used if p.state == "idle" else None,
+                model=p.handle,
+                state=state,
+                context_length=p.context_length,
                 template_tokens=p.template_tokens,
+                memory_bytes=p.memory_bytes(),
+                idle_s=now - p.last_used if state == "idle" else None,
+                pid=p.pid,
+                load_details=plan_as_json(p.plan),
             )
             for p in pooled
-            if p.state != "unloaded"
+            if (state := p.state) != "unloaded"
         )
 
     async def take_in(self, model: LocalModel) -> PooledModel:
@@ -137,7 +121,7 @@ class Pool:
             for pooled in self.models:
                 if pooled.state == "idle" and time.monotonic() - pooled.last_used > self._keep_warm_s:
                     log.info("unloading %s: not used for a while", pooled.model.name)
-                    pooled.put_away = self._keep_warm_s > 0
+                    pooled.idle_unloaded = self._keep_warm_s > 0
                     await pooled.end()
 
     async def _free_memory(self, wanted: PooledModel) -> int:

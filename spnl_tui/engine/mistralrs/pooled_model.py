@@ -9,22 +9,37 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import psutil
 
-from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.backend import (
+    FINAL,
+    Event,
+    LoadEvent,
+    LoadProgressed,
+    LoadState,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+)
+from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.growth import Growth, Prompt
+from spnl_tui.engine.mistralrs.growth import Growth
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.mistralrs.loading import LOAD_ENDED, Load, failure, load_command
-from spnl_tui.engine.mistralrs.prefetch import FINAL, Reading, is_worth_it, read
-from spnl_tui.engine.mistralrs.prefill import common_characters
+from spnl_tui.engine.mistralrs.prefetch import Reading, is_worth_it, read
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
+from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import RunnerError
+from spnl_tui.models.common_prefix import common_characters
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 
-Rest = Callable[[Turns], Awaitable[None]]
+Rest = Callable[[FairQueue], Awaitable[None]]
 """What is still to be done, later, and less of it if somebody waits."""
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
 
@@ -46,11 +61,12 @@ class PooledModel:
 
     def __init__(self, model: LocalModel, plan: LoadPlan, spawn: Spawn, discard: Callable[[], int]) -> None:
         self.model = model
+        self.handle = to_handle(model)
         self.plan = plan
         self.last_used = time.monotonic()
         self.context_length: int | None = None
         self.template_tokens: int | None = None
-        self.put_away = False
+        self.idle_unloaded = False
         """Whether it was unloaded only for not being used for a while."""
         self.serving = 0
         """Requests that were let in and run on it: it is idle at 0, whoever waits."""
@@ -74,7 +90,7 @@ class PooledModel:
         return self._process.pid if self._process and self._process.ended is None else None
 
     @property
-    def state(self) -> str:
+    def state(self) -> LoadState | Literal["unloaded"]:
         """ "loading", "busy", "idle", or "unloaded"."""
         if self._load is not None and not self._load.ended:
             return "loading"
@@ -96,14 +112,14 @@ class PooledModel:
         # The mapped model file counts as shared where the platform tells; it can be dropped at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
-    def has_grown(self, next: Prompt | None = None) -> bool:
+    def has_grown(self, next: wire.Prompt | None = None) -> bool:
         """Whether the runner could outgrow its plan with the next request; see `Growth`.
 
         On a graphics processor it takes all that is planned at once.
         """
         return self.plan.device == "cpu" and self._growth.is_due(self.memory_bytes(), next)
 
-    def should_be_renewed(self, prompt: Prompt) -> bool:
+    def should_be_renewed(self, prompt: wire.Prompt) -> bool:
         """Whether this prompt is for a new process: this one could outgrow its plan with it.
 
         Or it could not read it in steps, and most of it must be read: that is worth a load, for a prefill in
@@ -118,7 +134,7 @@ class PooledModel:
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, *, seed_discard: int | None = None) -> AsyncGenerator[wire.Event, None]:
+    async def load(self, *, seed_discard: int | None = None) -> AsyncGenerator[LoadEvent, None]:
         """Have the model loaded: nothing if it is, else the events of the load from its beginning.
 
         With `seed_discard` the random numbers must stand exactly there: a process that has drawn others
@@ -127,7 +143,7 @@ class PooledModel:
         if seed_discard is not None and self._seed_ready != seed_discard:
             await self.end()
         if self.pid is None and (self._load is None or self._load.ended):
-            self.put_away = False
+            self.idle_unloaded = False
             load = self._load = Load()
             self._load_task = asyncio.create_task(self._run_load(load, seed_discard))
             self._load_task.add_done_callback(lambda _: load.stop(self.model.name))
@@ -137,11 +153,11 @@ class PooledModel:
 
     async def _run_load(self, load: Load, seed_discard: int | None) -> None:
         discard = self._discard() if seed_discard is None else seed_discard
-        load.add(wire.LoadProgressed(id=0, stage="starting the runner"))
+        load.add(LoadProgressed(stage="starting the runner"))
         try:
             process = await self._spawn(dict(self.plan.environment))
         except RunnerError as error:
-            load.add(failure(0, "load", error.title, error.message, error.hint))
+            load.add(failure("load", error.title, error.message, error.hint))
             return
         self._process = process
         self._cached.clear()
@@ -152,7 +168,6 @@ class PooledModel:
             event = await events.get()
             if isinstance(event, wire.RunnerEnded):
                 event = failure(
-                    command_id,
                     "load",
                     "The runner ended while loading",
                     f"{self.model.name}: {event.reason}.",
@@ -160,9 +175,10 @@ class PooledModel:
                 )
             if isinstance(event, LOAD_ENDED):
                 break
-            load.add(event)
+            if isinstance(event, LoadProgressed):
+                load.add(event)
         process.unsubscribe(command_id)
-        if isinstance(event, wire.ModelLoaded):
+        if isinstance(event, ModelLoaded):
             if (limit := self.plan.context_limit) is not None:
                 event = replace(event, context_length=min(limit, event.context_length or limit))
             self.context_length = event.context_length
@@ -179,10 +195,10 @@ class PooledModel:
 
     async def serve(
         self,
-        command: Prompt,
+        command: wire.Prompt,
         on_abandoned: Callable[[Rest], None],
         is_wanted: Callable[[], bool] = wanted,
-    ) -> AsyncGenerator[wire.Event, None]:
+    ) -> AsyncGenerator[Event, None]:
         """Send one command to the loaded runner, with an id of its own, and yield its events up to the last.
 
         With every event `is_wanted` is asked whether the reply is still wanted; else it is stopped.
@@ -190,13 +206,13 @@ class PooledModel:
         before the next request: to stop the engine, softly or by ending the process.
         """
         if (process := self._process) is None:
-            yield failure(0, "internal", "The model was unloaded", self.model.name, "Send again to load it.")
+            yield failure("internal", "The model was unloaded", self.model.name, "Send again to load it.")
             return
         self._seed_ready = None
         command_id = process.next_id()
         room = self._growth.prefill_room(self.memory_bytes(), command)
         command = dataclasses.replace(command, id=command_id, prefill_room=room)
-        turn = command if isinstance(command, wire.Chat) and not command.aside else None
+        turn = command if isinstance(command, wire.Chat) and not command.ephemeral else None
         events = process.subscribe(command_id)
         decoding = finished = failed = told = False
         reply = ""
@@ -209,21 +225,21 @@ class PooledModel:
                     await process.send(wire.Cancel(id=process.next_id(), target=command_id))
                 if isinstance(event, wire.RunnerEnded):
                     event = failure(
-                        command_id,
                         "internal",
                         "The runner ended",
                         f"{self.model.name}: {event.reason}.",
                         "Send again: a new runner starts by itself.",
                     )
-                if isinstance(event, wire.ReplyChunk):
+                if isinstance(event, ReplyChunk):
                     decoding = True
                     reply += event.text
-                elif isinstance(event, wire.ReplyFinished):
+                elif isinstance(event, ReplyFinished):
                     self._growth.served(command, event.usage)
                     if isinstance(command, wire.Chat) and event.finish_reason != "cancelled":
                         self._cached.append(_with_reply(command, reply))
-                finished, failed = isinstance(event, FINAL), isinstance(event, wire.RequestFailed)
-                yield event
+                finished, failed = isinstance(event, FINAL), isinstance(event, RequestFailed)
+                if isinstance(event, Event):
+                    yield event
         finally:
             self.last_used = time.monotonic()
             if turn is not None and (decoding or finished) and not failed:
@@ -240,7 +256,7 @@ class PooledModel:
         events: asyncio.Queue[wire.Event],
         decoding: bool,
         goes_on: bool,
-        turns: Turns,
+        turns: FairQueue,
     ) -> None:
         """Free the runner of a request that nobody waits for.
 
@@ -278,12 +294,12 @@ class PooledModel:
         finally:
             process.unsubscribe(command_id)
 
-    async def renew(self, turns: Turns) -> None:
+    async def renew(self, turns: FairQueue) -> None:
         """Replace the process by a new one, to be rid of memory that only its end gives back."""
         await self.end()
         await self._load_again(turns)
 
-    async def _load_again(self, turns: Turns) -> None:
+    async def _load_again(self, turns: FairQueue) -> None:
         """Load the model, and read the last conversation into its prefix cache."""
         async for _ in self.load():
             pass
@@ -291,46 +307,46 @@ class PooledModel:
 
     # ── reading ahead ─────────────────────────────────────────────────────────────────────────────
 
-    async def read_ahead(self, reading: Reading, turns: Turns) -> None:
+    async def read_ahead(self, prefetch: Prefetch, turns: FairQueue) -> None:
         """Read what is about to be asked into the prefix cache, if there is enough of it, and memory.
 
         Stops when somebody waits, after the step that it is in.
         """
-        if self.state != "idle" or not self._has_use_for(reading):
+        if self.state != "idle" or not self._has_use_for(prefetch):
             return
-        command = wire.ReadAhead(id=0, messages=reading.messages)
+        command = wire.ReadAhead(id=0, messages=prefetch.messages)
         if not is_worth_it(self._new(command), self._growth.tokens(command)):
             return
         if self.should_be_renewed(command):  # before it is asked this, and not then
             await self.end()
             async for _ in self.load():
                 pass
-            if turns.wanted or reading.stopped.is_set():
+            if turns.wanted or prefetch.stopped.is_set():
                 return
         if self._growth.room_ahead(self.memory_bytes(), command) != 0:
-            await self._read(reading, turns)
+            await self._read(prefetch, turns)
 
-    def make_way(self, prompt: Prompt) -> wire.PrefillProgressed | None:
+    def make_way(self, prompt: wire.Prompt) -> PrefillProgressed | None:
         """This prompt is about to wait for what is read ahead. If that is this prompt: how far it is."""
         return None if self._reading is None else self._reading.make_way(prompt)
 
-    async def _read_ahead(self, turns: Turns) -> None:
+    async def _read_ahead(self, turns: FairQueue) -> None:
         """Read the last conversation into the prefix cache: its next turn is then as quick as ever."""
-        reading = Reading(self._said, Sampling())
-        if self._said and self._has_use_for(reading) and not turns.wanted:
-            await self._read(reading, turns)
+        prefetch = Prefetch(self._said, Sampling())
+        if self._said and self._has_use_for(prefetch) and not turns.wanted:
+            await self._read(prefetch, turns)
 
     @property
     def _keeps_prefixes(self) -> bool:
         """Whether it reads in steps, and has a use for what was read before."""
         return self.plan.device == "cpu" and self.plan.prefix_cache > 0 and not self.plan.completion_only
 
-    def _has_use_for(self, reading: Reading) -> bool:
+    def _has_use_for(self, prefetch: Prefetch) -> bool:
         if not self._keeps_prefixes:
             return False
-        if reading.sampling.seed is not None and reading.sampling.temperature > 0:
+        if prefetch.sampling.seed is not None and prefetch.sampling.temperature > 0:
             return False  # a process is made anew for a seed
-        command = wire.ReadAhead(id=0, messages=reading.messages)
+        command = wire.ReadAhead(id=0, messages=prefetch.messages)
         # Beyond half of a window it is, or will soon be, read anew all the same.
         return self.plan.window is None or self._growth.tokens(command) <= self.plan.window // 2
 
@@ -339,16 +355,16 @@ class PooledModel:
         known = max((common_characters(prompt.messages, each) for each in self._cached), default=0)
         return self._growth.tokens(prompt, without=known)
 
-    async def _read(self, reading: Reading, turns: Turns) -> None:
+    async def _read(self, prefetch: Prefetch, turns: FairQueue) -> None:
         if (process := self._process) is None:
             return
         self._seed_ready = None
-        room = self._growth.room_ahead(self.memory_bytes(), wire.ReadAhead(id=0, messages=reading.messages))
+        room = self._growth.room_ahead(self.memory_bytes(), wire.ReadAhead(id=0, messages=prefetch.messages))
         patience = max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
-        self._reading = reading
+        reading = self._reading = Reading(prefetch)
         try:
             if await read(process, reading, turns, room=room, patience=patience):
-                self._cached.append(reading.messages)
+                self._cached.append(prefetch.messages)
         finally:
             self._reading = None
             self.last_used = time.monotonic()
@@ -376,6 +392,6 @@ async def _end(process: RunnerProcess | None, load: asyncio.Task[None] | None) -
 def _with_reply(command: wire.Chat, reply: str) -> tuple[Message, ...]:
     """The conversation as it is after this reply."""
     messages = command.messages
-    if command.go_on:
+    if command.continue_reply:
         messages, reply = messages[:-1], messages[-1].content + reply
     return (*messages, Message("assistant", reply))

@@ -6,79 +6,57 @@ The last conversation is read again when its runner was replaced, and what is be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from spnl_tui.engine.fair_queue import Turns
+from spnl_tui.engine.backend import FINAL, PrefillProgressed, ReplyFinished
+from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.growth import Prompt
-from spnl_tui.engine.mistralrs.prefill import characters, common_characters
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
-from spnl_tui.models.request import Message, Sampling
+from spnl_tui.engine.prefetch import Prefetch
 
-FINAL = (wire.ReplyFinished, wire.RequestFailed)
 LEAST_TOKENS = 64
 """Fewer are read quickly enough when they are sent."""
 _LEAST_SHARE = 16
 """Of all that is read one part in so many must be new: the cache gets another copy of the whole."""
 
-OnProgress = Callable[[wire.PrefillProgressed], None]
-"""Told of each step but the last."""
-
-
-def _ignore(progress: wire.PrefillProgressed) -> None:
-    """Nobody watches."""
-
 
 class Reading:
-    """Messages that are to be read ahead, while they wait for that, and while they are read."""
+    """A prefetch that the runner works on."""
 
-    def __init__(
-        self, messages: Sequence[Message], sampling: Sampling, on_progress: OnProgress = _ignore
-    ) -> None:
-        """`sampling` is that of the request which is expected."""
-        self.messages = tuple(messages)
-        self.sampling = sampling
-        self.on_progress = on_progress
-        self.progress: wire.PrefillProgressed | None = None
-        """How far it has come; None before it began."""
-        self.ended = asyncio.Event()
-        self.stopped = asyncio.Event()
+    def __init__(self, prefetch: Prefetch) -> None:
+        self.prefetch = prefetch
+        self.progress: PrefillProgressed | None = None
+        """None before the first step."""
         self.dropped = asyncio.Event()
+        """Set when a request waits that has no use for what is read: end it at any price."""
 
-    def stop(self) -> None:
-        """They are not wanted any more. The step that the runner is in goes on to its end."""
-        self.stopped.set()
+    def make_way(self, prompt: wire.Prompt) -> PrefillProgressed | None:
+        """Stop for this prompt, which waits; drop the reading unless the prompt begins with it.
 
-    def make_way(self, prompt: Prompt) -> wire.PrefillProgressed | None:
-        """This prompt waits: stop, and where it does not begin with what is read, at any price.
-
-        Returns how far it has come with the prompt, if it is read here.
+        Returns the progress if the prompt itself is being read here.
         """
-        self.stop()
-        if isinstance(prompt, wire.Chat) and self.serves(prompt.messages):
+        self.prefetch.stop()
+        if isinstance(prompt, wire.Chat) and self.prefetch.serves(prompt.messages):
             return self.progress
-        if not (isinstance(prompt, wire.Chat) and prompt.aside):
+        if not (isinstance(prompt, wire.Chat) and prompt.ephemeral):
             self.dropped.set()
         return None
 
-    @asynccontextmanager
-    async def turn(self, turns: Turns) -> AsyncIterator[bool]:
-        """Wait for a turn; whether one came while it was still wanted, and nobody else waits for it."""
-        turn = turns.ask()
-        stopped = asyncio.create_task(self.stopped.wait())
-        try:
-            either: list[asyncio.Future[Any]] = [turn, stopped]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            yield turn.done() and not self.stopped.is_set() and not turns.wanted
-        finally:
-            stopped.cancel()
-            turns.leave(turn)
 
-    def serves(self, messages: Sequence[Message]) -> bool:
-        """Whether most of what is read is the beginning of these."""
-        return 2 * common_characters(self.messages, messages) >= characters(self.messages)
+@asynccontextmanager
+async def turn_of(prefetch: Prefetch, turns: FairQueue) -> AsyncIterator[bool]:
+    """Wait for a turn. The value is False if it is no longer wanted or a request waits."""
+    turn = turns.ask()
+    stopped = asyncio.create_task(prefetch.stopped.wait())
+    try:
+        either: list[asyncio.Future[Any]] = [turn, stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        yield turn.done() and not prefetch.stopped.is_set() and not turns.wanted
+    finally:
+        stopped.cancel()
+        turns.leave(turn)
 
 
 def is_worth_it(new: float, total: float) -> bool:
@@ -87,7 +65,7 @@ def is_worth_it(new: float, total: float) -> bool:
 
 
 async def read(
-    process: RunnerProcess, reading: Reading, turns: Turns, *, room: int | None, patience: float
+    process: RunnerProcess, reading: Reading, turns: FairQueue, *, room: int | None, patience: float
 ) -> bool:
     """Have the runner read these messages; whether it came to their end.
 
@@ -95,15 +73,16 @@ async def read(
     `patience` seconds, and whoever waits has no use for it, the process is ended, for nothing else stops a
     prefill.
     """
+    prefetch = reading.prefetch
     command_id = process.next_id()
     events = process.subscribe(command_id)
 
     async def make_way() -> None:
         await turns.until_wanted()
-        reading.stop()
+        prefetch.stop()
 
     async def stop() -> None:
-        await reading.stopped.wait()
+        await prefetch.stopped.wait()
         await process.send(wire.Cancel(id=process.next_id(), target=command_id))
         await reading.dropped.wait()
         await asyncio.sleep(patience)
@@ -113,15 +92,15 @@ async def read(
     try:
         await process.send(
             wire.ReadAhead(
-                id=command_id, messages=reading.messages, sampling=reading.sampling, prefill_room=room
+                id=command_id, messages=prefetch.messages, sampling=prefetch.sampling, prefill_room=room
             )
         )
         while not isinstance(event := await events.get(), (*FINAL, wire.RunnerEnded)):
-            if isinstance(event, wire.PrefillProgressed):
+            if isinstance(event, PrefillProgressed):
                 begun, reading.progress = reading.progress is not None, event
                 if begun:
-                    reading.on_progress(event)
-        return isinstance(event, wire.ReplyFinished) and event.finish_reason != "cancelled"
+                    prefetch.on_progress(event)
+        return isinstance(event, ReplyFinished) and event.finish_reason != "cancelled"
     finally:
         for task in watching:
             task.cancel()

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from spnl_tui.engine.mistralrs.cache_reuse import ask_again, times_asked
+from spnl_tui.models.common_prefix import characters, common_characters, common_messages
 from spnl_tui.models.request import Message
 
 STEP_TOKENS = 512
@@ -62,7 +63,7 @@ class PrefixMemory:
             seen = tuple(self._seen)
         count, alike, sent, times = len(messages), 0, messages, 0
         for each in seen:
-            common = _common_messages(each.asked, messages)
+            common = common_messages(each.asked, messages)
             if common > alike:
                 alike, sent = common, (*each.sent[:common], *messages[common:])
             if common == count:
@@ -126,39 +127,3 @@ def tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: in
         tokens += count
         characters -= length
     return tokens
-
-
-def characters(messages: Sequence[Message]) -> int:
-    """How long these messages are together."""
-    return sum(len(message.content) for message in messages)
-
-
-def _common_messages(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """How many messages at their beginnings are the same."""
-    differing = (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
-    return next(differing, min(len(left), len(right)))
-
-
-def common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """How many characters at their beginnings are the same."""
-    common = 0
-    for a, b in zip(left, right, strict=False):
-        if a == b:
-            common += len(a.content)
-            continue
-        if a.role == b.role:
-            common += _common_length(a.content, b.content)
-        break
-    return common
-
-
-def _common_length(left: str, right: str) -> int:
-    """The length of the longest common prefix, by halving: texts may be megabytes."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[:middle] == right[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -88,7 +88,7 @@ class RunnerProcess:
         queue: asyncio.Queue[wire.Event] = asyncio.Queue()
         self._subscribers[request_id] = queue
         if self._ended is not None:
-            queue.put_nowait(wire.RunnerEnded(id=request_id, reason=self._ended))
+            queue.put_nowait(wire.RunnerEnded(reason=self._ended))
         return queue
 
     def unsubscribe(self, request_id: int) -> None:
@@ -99,7 +99,7 @@ class RunnerProcess:
         """Write the command. A runner that is gone is no error here: its subscribers learn of it."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
-            self._process.stdin.write(wire.encode(command))
+            self._process.stdin.write(wire.encode_command(command))
             await self._process.stdin.drain()
 
     async def end(self) -> None:
@@ -127,9 +127,9 @@ class RunnerProcess:
         broken = None
         try:
             async for line in self._process.stdout:
-                event = wire.decode(line)
-                if queue := self._subscribers.get(event.id):
-                    queue.put_nowait(event)  # type: ignore[arg-type]  # a Command from a child is harmless here
+                command_id, event = wire.decode_event(line)
+                if queue := self._subscribers.get(command_id):
+                    queue.put_nowait(event)
         except (wire.ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
             log.error("runner %d spoke nonsense: %s", self.pid, error)
             broken = "it sent something that is not the protocol"
@@ -137,8 +137,8 @@ class RunnerProcess:
         code = await self._process.wait()
         self._ended = self._ended or broken or self._cause(code)
         log.info("runner %d ended: %s", self.pid, self._ended)
-        for request_id, queue in self._subscribers.items():
-            queue.put_nowait(wire.RunnerEnded(id=request_id, reason=self._ended))
+        for queue in self._subscribers.values():
+            queue.put_nowait(wire.RunnerEnded(reason=self._ended))
         _clear_up_after(self.pid)
 
     async def _read_log(self) -> None:

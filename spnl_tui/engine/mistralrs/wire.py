@@ -1,13 +1,13 @@
-"""Commands and events on the wire between the engine service and a runner. Standard library only.
+"""Commands and events on the wire between the backend and a runner. Standard library only.
 
-The wire is JSON, UTF-8, one object a line. `type` names the class, the other keys are its fields:
+The wire is JSON, UTF-8, one object a line. `type` names the class, `id` the command; the others are fields:
 
     → {"type": "Chat", "id": 7, "messages": [{"role": "user", "content": "Hi"}], "sampling": {…}}
     ← {"type": "ReplyChunk", "id": 7, "text": "Hello", …}
 
-Commands are imperative, events are past tense. Every command has an id, every event carries the id of
-the command that it answers, and an event whose id is not awaited is stale and dropped. Each Load, Chat,
-Complete, ReadAhead and Tokenize ends in exactly one of ModelLoaded, ReplyFinished, Tokenized or
+Commands are imperative, events are past tense. Most events are those of `engine.backend`; on the wire each
+carries the id of the command that it answers. An event whose id has no subscriber is stale and dropped. Each
+Load, Chat, Complete, ReadAhead and Tokenize ends in exactly one of ModelLoaded, ReplyFinished, Tokenized or
 RequestFailed, unless the runner dies first.
 """
 
@@ -20,16 +20,20 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from spnl_tui.engine.backend import (
+    LoadProgressed,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+)
 from spnl_tui.models.request import Grammar, Message, Sampling
 
-FinishReason = Literal["stop", "length", "cancelled"]
-ErrorKind = Literal["load", "request", "context", "template", "internal"]
-
-
 RAW_TEMPLATE = "{{ messages[0]['content'] }}"
-"""A chat template that passes one message through: it lets a base model stream a completion.
+"""A chat template that passes one message through, so that a base model can stream a completion.
 
-mistral.rs streams chat requests only; its CompletionRequest answers in one piece."""
+mistral.rs streams chat requests only; it answers a CompletionRequest in one piece."""
 
 
 class ProtocolError(Exception):
@@ -82,10 +86,10 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
-    go_on: bool = False
-    """Go on with the text of the last message, which is the assistant's, in place of answering it."""
-    aside: bool = False
-    """No turn of a conversation: what is asked next does not follow it."""
+    continue_reply: bool = False
+    """Continue the last message, which is the assistant's, instead of answering it."""
+    ephemeral: bool = False
+    """No conversation continues from here."""
     prefill_room: int | None = None
     """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
     A long prefill goes in fewer steps where it is short."""
@@ -131,144 +135,38 @@ class Cancel:
     target: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shutdown:
-    """End the process."""
-
-    id: int
-
-
 # ── events ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens of one request, as the engine counted them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Where the time of one request went. Seconds; None where it does not apply."""
-
-    load_s: float | None = None
-    """Loading the model, if this request had to wait for it."""
-    queue_s: float | None = None
-    """Waiting for other requests."""
-    prefill_s: float | None = None
-    """From the request's start in the runner to its first token."""
-    ttft_s: float | None = None
-    """Time to first token: from the caller's request, once let in, to the first chunk with text."""
-    itl_s: float | None = None
-    """Inter-token latency: decode time divided by the tokens after the first."""
-    decode_tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStarted:
     """The process runs and has imported mistral.rs. Sent once, unasked (id 0)."""
 
-    id: int
     pid: int
     engine_version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadProgressed:
-    """A load has come to another stage, in words for the user."""
-
-    id: int
-    stage: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLoaded:
-    """The model is ready. `context_length` is in tokens, None if the engine does not know it."""
-
-    id: int
-    seconds: float
-    context_length: int | None
-    template_tokens: int | None = None
-    """What the chat template adds to one prompt without a system prompt; None if it was not found out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestQueued:
-    """The request waits for `ahead` others. Made by the service, never on the wire."""
-
-    id: int
-    ahead: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefillProgressed:
-    """The prompt is being read: `done` of `total` tokens; at the start, those that were read before."""
-
-    id: int
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyChunk:
-    """More of the reply. Chunks are joined by the runner, so one may hold several tokens."""
-
-    id: int
-    text: str = ""
-    reasoning: str = ""
-    tokens: int = 0
-    """Tokens of the reply so far, this chunk included."""
-    candidate: int = 0
-    """Which of n candidates or inputs this belongs to; set by the service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyFinished:
-    """The reply is complete, or as complete as it gets."""
-
-    id: int
-    finish_reason: FinishReason
-    usage: Usage = field(default_factory=Usage)
-    timing: Timing = field(default_factory=Timing)
-    candidate: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFailed:
-    """The request has no reply, or only the part that came before this."""
-
-    id: int
-    kind: ErrorKind
-    title: str
-    message: str = ""
-    hint: str = ""
-    candidate: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenized:
     """Token counts, in the order of the texts."""
 
-    id: int
     counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerEnded:
-    """The process is gone without being asked to. Made by the parent, never on the wire."""
+    """The process ended without being asked to. Made by the parent, never on the wire."""
 
-    id: int
     reason: str
 
 
-Command: TypeAlias = Load | Chat | Complete | ReadAhead | Tokenize | Cancel | Shutdown
+Command: TypeAlias = Load | Chat | Complete | ReadAhead | Tokenize | Cancel
+Prompt: TypeAlias = Chat | Complete | ReadAhead
+"""Commands that have the model read a text."""
 Event: TypeAlias = (
     RunnerStarted
     | LoadProgressed
     | ModelLoaded
-    | RequestQueued
     | PrefillProgressed
     | ReplyChunk
     | ReplyFinished
@@ -277,35 +175,59 @@ Event: TypeAlias = (
     | RunnerEnded
 )
 
-_CLASSES: dict[str, type] = {
-    cls.__name__: cls for union in (Command, Event) for cls in typing.get_args(union)
-}
+_COMMANDS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Command)}
+_EVENTS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Event)}
 
 
-def encode(message: Command | Event) -> bytes:
-    """The message as one line, newline included."""
-    body = {"type": type(message).__name__, **dataclasses.asdict(message)}
+def encode_command(command: Command) -> bytes:
+    """Return the command as one line, newline included."""
+    return _line({"type": type(command).__name__, **dataclasses.asdict(command)})
+
+
+def encode_event(command_id: int, event: Event) -> bytes:
+    """Return an event of the command with this id as one line, newline included."""
+    return _line({"type": type(event).__name__, "id": command_id, **dataclasses.asdict(event)})
+
+
+def decode_command(line: bytes) -> Command:
+    """Return the command on this line.
+
+    Raises:
+        ProtocolError: the line is not JSON, or not a known command with the right fields.
+    """
+    return typing.cast("Command", _decode(line, _COMMANDS)[1])
+
+
+def decode_event(line: bytes) -> tuple[int, Event]:
+    """Return the event on this line, and the id of the command that it answers.
+
+    Raises:
+        ProtocolError: the line is not JSON, or not a known event with the right fields.
+    """
+    command_id, event = _decode(line, _EVENTS)
+    return command_id, typing.cast("Event", event)
+
+
+def _line(body: dict[str, Any]) -> bytes:
     # ensure_ascii: lone surrogates and line separators from model text cannot break the line.
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
-def decode(line: bytes) -> Command | Event:
-    """The message on this line.
-
-    Raises:
-        ProtocolError: the line is not JSON, or not a known message with the right fields.
-    """
+def _decode(line: bytes, classes: dict[str, type]) -> tuple[int, object]:
     try:
         body = json.loads(line)
-        cls = _CLASSES[body.pop("type")]
-        return typing.cast("Command | Event", _build(cls, body))
+        cls = classes[body.pop("type")]
+        command_id = body["id"] if classes is _COMMANDS else body.pop("id")
+        if type(command_id) is not int:
+            raise TypeError("id must be an integer")
+        return command_id, _build(cls, body)
     except Exception as error:
-        # Whatever is wrong with a line, from bad UTF-8 to a value out of range, means the same to the reader.
+        # Bad UTF-8, a missing field and a value out of range all mean the same to the reader.
         raise ProtocolError(f"{line[:200]!r}: {error}") from error
 
 
 def _build(cls: type, body: dict[str, Any]) -> object:
-    """`body` as an instance of the dataclass `cls`, with nested dataclasses and tuples restored."""
+    """Return `body` as an instance of the dataclass `cls`, with nested dataclasses and tuples restored."""
     if not isinstance(body, dict):
         raise TypeError(f"{cls.__name__} must be an object")
     hints = _hints(cls)
@@ -326,7 +248,7 @@ _hint_cache: dict[type, dict[str, Any]] = {}
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    # Resolving hints costs 20 µs and more: far too much for every chunk.
+    # Resolving hints costs 20 µs and more: too much for every chunk.
     if cls not in _hint_cache:
         _hint_cache[cls] = typing.get_type_hints(cls)
     return _hint_cache[cls]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.reply import ReplyRun
     from spnl_tui.chat.request import Variation
     from spnl_tui.chat.status import Activity
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.turns import Reply
     from spnl_tui.ui.main_screen import MainScreen
 
@@ -167,7 +167,7 @@ class CandidatesController:
             labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
             await self._ask("many.compare", conversation, "".join(after).strip(), variations, labels)
 
-    async def _find(self, name: str) -> LocalModel:
+    async def _find(self, name: str) -> ModelHandle:
         if (model := await self._services.find_model(name)) is None:
             raise HubError(
                 "The model is not on this machine",
@@ -367,7 +367,7 @@ class CandidatesController:
     def _conversation(self) -> Conversation:
         return self._screen.conversation
 
-    def _model(self) -> LocalModel:
+    def _model(self) -> ModelHandle:
         model = self._screen.current_model.model
         assert model is not None
         return model

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.request import ReplyRequest, Variation
     from spnl_tui.chat.status import Activity
     from spnl_tui.conversations.memory import Memory
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.turns import Reply
     from spnl_tui.ui.main_screen import MainScreen
 
@@ -94,7 +94,7 @@ class Answering:
         for run in stopped:
             await run.ended.wait()
 
-    def activity_for(self, model: LocalModel) -> Activity:
+    def activity_for(self, model: ModelHandle) -> Activity:
         """Return the activity with which a request to this model begins."""
         return self._screen.status.request_activity(model.name, self._context_length(model))
 
@@ -135,10 +135,12 @@ class Answering:
             context_used=used or None,
         )
 
-    def _context_length(self, model: LocalModel) -> int | None:
+    def _context_length(self, model: ModelHandle) -> int | None:
         """As it is loaded; None: it is not."""
-        loaded = self._services.engine.loaded()
-        return next((each.context_length for each in loaded if each.model == model), None)
+        from spnl_tui.engine.backend import loaded_model
+
+        loaded = loaded_model(self._services.engine, model)
+        return None if loaded is None else loaded.context_length
 
     def show_activity(self, conversation: Conversation) -> None:
         """Show what is done for this conversation, if it is seen."""

@@ -12,16 +12,15 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
-from spnl_tui.models.local import LocalModel
+from spnl_tui.engine.backend import ModelHandle, loaded_model
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.commands.registry import bindings, key_display
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.models.rows import ModelRow, Row
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.mistralrs.pool import LoadedModel
+    from spnl_tui.engine.backend import Backend, LoadedModel
     from spnl_tui.hub.library.scan import LibraryEntry
-    from spnl_tui.ui.services import ChatEngine
 
 _INTERVAL_S = 1.0
 _COLUMNS = (9, 13)
@@ -29,7 +28,7 @@ _COLUMNS = (9, 13)
 _STATES = {"loading": "loading", "busy": "replying", "unloading": "unloading"}
 
 
-class LoadedScreen(ModalScreen[LocalModel | None]):
+class LoadedScreen(ModalScreen[ModelHandle | None]):
     """What is typed filters both lists. Enter chooses a model: one that is loaded answers at once."""
 
     CSS_PATH = "loaded_screen.tcss"
@@ -44,19 +43,19 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
 
     def __init__(
         self,
-        engine: ChatEngine,
-        in_use: LocalModel | None,
-        library: Callable[[], Awaitable[Sequence[LibraryEntry]]],
+        engine: Backend,
+        in_use: ModelHandle | None,
+        library: Callable[[], Awaitable[Sequence[tuple[ModelHandle, LibraryEntry]]]],
         keymap: Mapping[str, str],
     ) -> None:
-        """`in_use` is the model that is talked to; `library` tells what else is on this machine."""
+        """`in_use` is the current model; `library` returns the models on this machine."""
         super().__init__()
         self._keymap = keymap
         self._engine = engine
         self._in_use = in_use
         self._library = library
-        self._entries: Sequence[LibraryEntry] | None = None
-        self._unloading: set[LocalModel] = set()
+        self._entries: Sequence[tuple[ModelHandle, LibraryEntry]] | None = None
+        self._unloading: set[ModelHandle] = set()
         self._shown: list[Row] = []
 
     def compose(self) -> ComposeResult:
@@ -112,17 +111,19 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
             yield ModelRow(_key(each.model), each.model, row)
         known = {_key(each.model) for each in loaded}
         others = [
-            entry for entry in self._entries or () if _key(entry.model) not in known and wanted(entry.name)
+            (model, entry)
+            for model, entry in self._entries or ()
+            if _key(model) not in known and wanted(entry.name)
         ]
         if others:
             yield ModelRow.heading("On this machine", "SIZE", "", widths=_COLUMNS)
-        for entry in others:
-            row = Row(self._named(entry.model), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
-            yield ModelRow(_key(entry.model), entry.model, row)
+        for model, entry in others:
+            row = Row(self._named(model), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
+            yield ModelRow(_key(model), model, row)
         if self._entries is None:
             yield ModelRow.note("reading what else is here…")
 
-    def _named(self, model: LocalModel) -> str:
+    def _named(self, model: ModelHandle) -> str:
         return f"{plain(model.name)}{' (in use)' if model == self._in_use else ''}"
 
     def _state(self, each: LoadedModel) -> str:
@@ -134,11 +135,11 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
         return f"idle {minutes} min" if minutes < 100 else f"idle {minutes // 60} h"
 
     @property
-    def chosen(self) -> LocalModel | None:
+    def chosen(self) -> ModelHandle | None:
         """What is highlighted."""
         option = self.query_one(OptionList).highlighted_option
         item = option.item if isinstance(option, ModelRow) else None
-        return item if isinstance(item, LocalModel) else None
+        return item if isinstance(item, ModelHandle) else None
 
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
@@ -150,7 +151,7 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
     async def action_unload(self) -> None:
         """Unload the highlighted model; ask first if it is replying."""
         model = self.chosen
-        each = next((each for each in self._engine.loaded() if each.model == model), None)
+        each = None if model is None else loaded_model(self._engine, model)
         if model in self._unloading:
             return
         if model is None or each is None:
@@ -186,6 +187,6 @@ class LoadedScreen(ModalScreen[LocalModel | None]):
             models.action_page_down()  # type: ignore[no-untyped-call]
 
 
-def _key(model: LocalModel) -> str:
-    """What a model is told by: its files, whatever name it is known by."""
-    return "\0".join((str(model.directory), *model.files))
+def _key(model: ModelHandle) -> str:
+    """Return what identifies a model in the list: its files, whatever name it is known by."""
+    return "\0".join((model.backend, *model.key))

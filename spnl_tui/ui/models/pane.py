@@ -14,7 +14,6 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from spnl_tui.engine.mistralrs.load_plan import DEFAULT_CONTEXT
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.catalog import Card
 from spnl_tui.hub.inspection import (
@@ -31,6 +30,7 @@ from spnl_tui.hub.library.library import Listing
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.rows import removal_line, removal_question
 from spnl_tui.models.reference import ModelReference
+from spnl_tui.settings import DEFAULT_CONTEXT
 from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.commands.registry import bindings

@@ -11,7 +11,6 @@ process at once, and so does SIGTERM, whatever the process is doing: there is no
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import sys
@@ -22,11 +21,22 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from spnl_tui.engine.backend import (
+    FinishReason,
+    LoadProgressed,
+    ModelLoaded,
+    PrefillProgressed,
+    ReplyChunk,
+    ReplyFinished,
+    RequestFailed,
+    Timing,
+    Usage,
+)
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.cache_reuse import as_read
 from spnl_tui.engine.mistralrs.continuation import Continuation, is_continuable
 from spnl_tui.engine.mistralrs.failures import (
-    CannotGoOn,
+    CannotContinueReply,
     NoChatTemplate,
     PromptTooLong,
     is_too_long,
@@ -56,9 +66,9 @@ class Wire:
         self._descriptor = descriptor
         self._lock = threading.Lock()
 
-    def send(self, event: wire.Event) -> None:
+    def send(self, command_id: int, event: wire.Event) -> None:
         """Write the event. Ends the process if nobody reads any more."""
-        data = memoryview(wire.encode(event))
+        data = memoryview(wire.encode_event(command_id, event))
         with self._lock:
             try:
                 while data:
@@ -89,11 +99,11 @@ class Runner:
     def load(self, command: wire.Load) -> None:
         """Load the model, and move its random numbers on. Holds the GIL for the whole load."""
         started = time.monotonic()
-        self._out.send(wire.LoadProgressed(id=command.id, stage="reading the weights"))
+        self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
             self._pipeline = make_pipeline(command)
         except BaseException as error:  # a panic in Rust is no Exception
-            self._fail(load_failure(command.id, error), error)
+            self._fail(command.id, load_failure(error), error)
             return
         self._raw = command.chat_template == wire.RAW_TEMPLATE
         self._continuable = is_continuable(command.chat_template)
@@ -103,15 +113,15 @@ class Runner:
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         template_tokens = None
         if command.discard:
-            self._out.send(wire.LoadProgressed(id=command.id, stage="warming up"))
+            self._out.send(command.id, LoadProgressed(stage="warming up"))
             template_tokens = self._discard(command.discard)
         self._out.send(
-            wire.ModelLoaded(
-                id=command.id,
+            command.id,
+            ModelLoaded(
                 seconds=time.monotonic() - started,
                 context_length=self._pipeline.max_sequence_length(),
                 template_tokens=template_tokens,
-            )
+            ),
         )
 
     def chat(self, command: wire.Chat) -> None:
@@ -119,9 +129,9 @@ class Runner:
         try:
             if self._raw:
                 raise NoChatTemplate
-            if command.go_on and not self._continuable:
-                raise CannotGoOn
-            self._reply(command, command.messages, command.thinking, go_on=command.go_on)
+            if command.continue_reply and not self._continuable:
+                raise CannotContinueReply
+            self._reply(command, command.messages, command.thinking, go_on=command.continue_reply)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -151,22 +161,20 @@ class Runner:
             stops = StopFilter(command.sampling.stop)
             text = stops.feed(choice.text) + stops.rest()
             seconds = time.monotonic() - started
-            self._out.send(wire.ReplyChunk(id=command.id, text=text, tokens=usage.completion_tokens))
+            self._out.send(command.id, ReplyChunk(text=text, tokens=usage.completion_tokens))
             decode = usage.total_completion_time_sec
             self._out.send(
-                wire.ReplyFinished(
-                    id=command.id,
+                command.id,
+                ReplyFinished(
                     finish_reason="length" if choice.finish_reason == "length" else "stop",
-                    usage=wire.Usage(
-                        prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
-                    ),
-                    timing=wire.Timing(
+                    usage=Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens),
+                    timing=Timing(
                         prefill_s=usage.total_prompt_time_sec,
                         ttft_s=seconds,
                         itl_s=decode / (usage.completion_tokens - 1) if usage.completion_tokens > 1 else None,
                         decode_tokens_per_s=usage.avg_compl_tok_per_sec or None,
                     ),
-                )
+                ),
             )
         except BaseException as error:
             self._fail_request(command.id, error, messages)
@@ -178,14 +186,14 @@ class Runner:
         try:
             counts = [self._count(as_read(message.content)) for message in command.messages]
             sent = self._as_sent(command.messages, command.sampling)
-            end: wire.FinishReason = "stop"
+            end: FinishReason = "stop"
             for _ in self._prefill(command.id, sent, counts, command.prefill_room):
                 if command.id in self._cancelled:
                     end = "cancelled"
                     break
             else:
                 self._read(sent)
-            self._out.send(wire.ReplyFinished(id=command.id, finish_reason=end))
+            self._out.send(command.id, ReplyFinished(finish_reason=end))
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -194,9 +202,9 @@ class Runner:
     def tokenize(self, command: wire.Tokenize) -> None:
         """Count tokens. Takes milliseconds also while a reply streams."""
         try:
-            self._out.send(wire.Tokenized(id=command.id, counts=tuple(map(self._count, command.texts))))
+            self._out.send(command.id, wire.Tokenized(counts=tuple(map(self._count, command.texts))))
         except BaseException as error:
-            self._fail(request_failure(command.id, error), error)
+            self._fail(command.id, request_failure(error), error)
 
     def cancel(self, command: wire.Cancel) -> None:
         """Mark the request; its thread sees the mark before the next chunk or prefill step."""
@@ -220,7 +228,7 @@ class Runner:
             sent = messages if go_on else self._as_sent(messages, command.sampling)
         for _ in self._prefill(command.id, sent, counts, command.prefill_room):
             if command.id in self._cancelled:
-                self._out.send(wire.ReplyFinished(id=command.id, finish_reason="cancelled"))
+                self._out.send(command.id, ReplyFinished(finish_reason="cancelled"))
                 return
         begun = Continuation.of(sent) if go_on else None
 
@@ -233,9 +241,8 @@ class Runner:
 
         finished, text = follow(
             stream,
-            self._out.send,
+            lambda chunk: self._out.send(command.id, chunk),
             lambda: command.id in self._cancelled,
-            request_id=command.id,
             started=started,
             stop=(*command.sampling.stop, *self._stop),
             begun=begun,
@@ -245,7 +252,7 @@ class Runner:
             reply = Message("assistant", said + text)
             count = len(messages) - go_on
             self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
-        self._out.send(finished)
+        self._out.send(command.id, finished)
 
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
         """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
@@ -270,12 +277,12 @@ class Runner:
         in_steps = self._stepped_prefill and not outgrows(counts, self._window)
         known = self._prefixes.known(messages) if in_steps else 0
         done = tokens_of(messages, counts, known)
-        self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+        self._out.send(request_id, PrefillProgressed(done=done, total=total))
         if in_steps:
             for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
                 self._read(prefix)
-                self._out.send(wire.PrefillProgressed(id=request_id, done=done, total=total))
+                self._out.send(request_id, PrefillProgressed(done=done, total=total))
         yield
 
     def _read(self, messages: tuple[Message, ...]) -> None:
@@ -334,16 +341,16 @@ class Runner:
             raise RuntimeError("no model is loaded")
         return self._pipeline
 
-    def _fail(self, failure: wire.RequestFailed, error: BaseException) -> None:
+    def _fail(self, command_id: int, failure: RequestFailed, error: BaseException) -> None:
         print(f"{failure.title}: {error!r}", file=sys.stderr, flush=True)
-        self._out.send(failure)
+        self._out.send(command_id, failure)
 
     def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
         if is_too_long(error):
             # It fitted without the template's own tokens. The engine does not say by how much it is too long.
             tokens = sum(self._count(message.content) for message in messages)
             error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
-        self._fail(request_failure(request_id, error), error)
+        self._fail(request_id, request_failure(error), error)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -359,7 +366,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    """Serve commands until standard input ends or Shutdown comes."""
+    """Serve commands until standard input ends."""
     _die_with_parent(int(sys.argv[1]))
     # The terminal's Ctrl-C goes to the whole process group; what it means is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -368,10 +375,10 @@ def main() -> None:
     os.dup2(2, 1)
     import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log
 
-    out.send(wire.RunnerStarted(id=0, pid=os.getpid(), engine_version=version("mistralrs")))
+    out.send(0, wire.RunnerStarted(pid=os.getpid(), engine_version=version("mistralrs")))
     runner = Runner(out)
     for line in sys.stdin.buffer:
-        command = wire.decode(line)
+        command = wire.decode_command(line)
         match command:
             case wire.Load():
                 # On this thread: nothing else can run during a load anyway.
@@ -386,10 +393,6 @@ def main() -> None:
                 runner.tokenize(command)
             case wire.Cancel():
                 runner.cancel(command)
-            case wire.Shutdown():
-                break
-            case _:
-                raise wire.ProtocolError(f"{json.dumps(type(command).__name__)} is no command")
     # No clean-up by the interpreter: it would wait for the engine's threads.
     os._exit(0)
 

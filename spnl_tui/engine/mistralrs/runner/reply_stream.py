@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.backend import FinishReason, ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs.continuation import Continuation
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
 
@@ -20,7 +20,7 @@ _WRITES_PER_SECOND = 20
 class Followed(NamedTuple):
     """How a reply ended."""
 
-    finished: wire.ReplyFinished
+    finished: ReplyFinished
     """Not sent yet."""
     text: str
     """All that the model wrote, stops included: what the prefix cache holds."""
@@ -28,10 +28,9 @@ class Followed(NamedTuple):
 
 def follow(
     open_stream: Callable[[], Iterator[Any]],
-    send: Callable[[wire.Event], None],
+    send: Callable[[ReplyChunk], None],
     is_cancelled: Callable[[], bool],
     *,
-    request_id: int,
     started: float,
     stop: Sequence[str] = (),
     begun: Continuation | None = None,
@@ -47,11 +46,11 @@ def follow(
     text = reasoning = whole = ""
     tokens = sent = 0
     usage: Any = None
-    reason: wire.FinishReason = "stop"
+    reason: FinishReason = "stop"
     stops = StopFilter(stop)
 
-    def chunk_so_far() -> wire.ReplyChunk:
-        return wire.ReplyChunk(id=request_id, text=text, reasoning=reasoning, tokens=tokens)
+    def chunk_so_far() -> ReplyChunk:
+        return ReplyChunk(text=text, reasoning=reasoning, tokens=tokens)
 
     for chunk in stream:
         if is_cancelled():
@@ -85,11 +84,10 @@ def follow(
         send(chunk_so_far())
     completed = usage.completion_tokens if usage else tokens
     decode_s = ended - read if read is not None else 0.0
-    finished = wire.ReplyFinished(
-        id=request_id,
+    finished = ReplyFinished(
         finish_reason=reason,
-        usage=wire.Usage(prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed),
-        timing=wire.Timing(
+        usage=Usage(prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed),
+        timing=Timing(
             prefill_s=read - started if read is not None else None,
             ttft_s=first - started if first is not None else None,
             itl_s=decode_s / (completed - 1) if completed > 1 else None,

@@ -1,0 +1,314 @@
+"""What every backend offers: the models it answers with, the requests it accepts and the events it yields.
+
+A backend answers requests: mistral.rs in runner processes on this machine, or a server over HTTP. Callers
+see only this module and `ModelHandle`; they never ask which backend a model belongs to.
+
+Fields that a backend may not know have defaults. What a reply can carry besides text (tool calls,
+log-probabilities) belongs in further fields of ReplyChunk, what it costs in further fields of Usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from spnl_tui.engine.prefetch import Prefetch
+    from spnl_tui.errors import SpnlError
+    from spnl_tui.models.request import Grammar, Message, Sampling
+
+FinishReason = Literal["stop", "length", "cancelled"]
+ErrorKind = Literal["load", "request", "context", "template", "internal"]
+LoadState = Literal["loading", "idle", "busy"]
+
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do with one model. The defaults suit a plain text model on a server."""
+
+    streams: bool = True
+    """Sends the reply in pieces."""
+    continues_text: bool = False
+    """Accepts CompletionRequest."""
+    continues_replies: bool = False
+    """Accepts a ChatRequest whose last message is the beginning of the reply."""
+    counts_tokens: bool = False
+    """`count_tokens` returns exact counts once the model is loaded."""
+    reports_prefill: bool = False
+    """Yields PrefillProgressed while it reads a prompt."""
+    grammars: bool = False
+    """Accepts a Grammar."""
+    vision: bool = False
+    tools: bool = False
+    thinking: bool = False
+    """`ChatRequest.thinking` has an effect if the model's template knows it."""
+    unloads: bool = False
+    """Frees memory on this machine with `unload`."""
+    parallel: bool = False
+    """Answers several requests at once without slowing each down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelHandle:
+    """A model that a backend can answer with. Plain data: a handle can be sent to another process.
+
+    Two handles are equal if they name the same model of the same backend, whatever is known about it.
+    """
+
+    name: str
+    """The canonical reference that the user sees."""
+    backend: str
+    """The id of the backend that answers."""
+    key: tuple[str, ...] = ()
+    """What the backend finds the model by. Only that backend interprets it."""
+    capabilities: Capabilities = field(default_factory=Capabilities, compare=False)
+    context_length: int | None = field(default=None, compare=False)
+    """In tokens; None if it is known only once the model is loaded."""
+    revision: str | None = field(default=None, compare=False)
+    """The commit that the model's files come from, if it is known."""
+    file_sha256: str | None = field(default=None, compare=False)
+    """The SHA-256 of the model's files, joined by spaces, if it is known."""
+    engine_version: str | None = field(default=None, compare=False)
+    """The version of the engine that computes the replies, if it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model that is loaded or being loaded."""
+
+    model: ModelHandle
+    state: LoadState
+    context_length: int | None
+    """In tokens; None if it is not known yet."""
+    template_tokens: int | None = None
+    """The tokens that the chat template adds to one prompt without a system prompt, if known."""
+    memory_bytes: int = 0
+    """Memory on this machine that only unloading frees."""
+    idle_s: float | None = None
+    """Seconds since its last request; None if it is not idle."""
+    pid: int | None = None
+    """The process on this machine that runs it, if there is one."""
+    load_details: str = ""
+    """How the model was loaded, as JSON, to be kept with each reply; empty if the backend has no choice."""
+
+
+# ── requests ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def all_wanted(candidate: int) -> bool:
+    """Return True: every reply is wanted to its end."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """A request for n replies to one list of messages."""
+
+    messages: Sequence[Message]
+    sampling: Sampling
+    n: int = 1
+    thinking: bool | None = None
+    """None leaves the choice to the model's template."""
+    grammar: Grammar | None = None
+    continue_reply: bool = False
+    """The last message is the beginning of the reply; only what follows it is yielded."""
+    ephemeral: bool = False
+    """No conversation continues from here: this is a title, a verdict or a summary."""
+    is_wanted: Callable[[int], bool] = all_wanted
+    """Called again and again with a candidate's number. On False its reply is stopped, or not started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """A request to continue each input by itself, without a chat template. Candidates number the inputs."""
+
+    inputs: Sequence[str]
+    sampling: Sampling
+    grammar: Grammar | None = None
+
+    @property
+    def n(self) -> int:
+        """The number of replies."""
+        return len(self.inputs)
+
+
+Request: TypeAlias = ChatRequest | CompletionRequest
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The tokens of one request, as the backend counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long each part of one request took, in seconds; None where it does not apply."""
+
+    load_s: float | None = None
+    """Loading the model, if this request had to wait for it."""
+    queue_s: float | None = None
+    """Waiting for other requests."""
+    prefill_s: float | None = None
+    """From the start of the request in the backend to its first token."""
+    ttft_s: float | None = None
+    """Time to first token: from the admission of the request to the first chunk with text."""
+    itl_s: float | None = None
+    """Inter-token latency: decode time divided by the tokens after the first."""
+    decode_tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestQueued:
+    """The request waits for `ahead` others."""
+
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadProgressed:
+    """A load has reached another stage, in words for the user."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoaded:
+    """The model is ready."""
+
+    seconds: float
+    context_length: int | None
+    """In tokens, None if the backend does not know it."""
+    template_tokens: int | None = None
+    """The tokens that the chat template adds to one prompt without a system prompt, if known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefillProgressed:
+    """The model has read `done` of the `total` tokens of the prompt; at first, those it had read before."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyChunk:
+    """More of a reply. A chunk may hold several tokens."""
+
+    text: str = ""
+    reasoning: str = ""
+    tokens: int = 0
+    """The tokens of the reply so far, this chunk included."""
+    candidate: int = 0
+    """Which of n replies this belongs to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyFinished:
+    """A reply is complete, was cut off or was cancelled."""
+
+    finish_reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+    candidate: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """A reply failed: there is none, or only the part that came before this."""
+
+    kind: ErrorKind
+    title: str
+    message: str = ""
+    hint: str = ""
+    candidate: int = 0
+
+
+LoadEvent: TypeAlias = LoadProgressed | ModelLoaded | RequestFailed
+Event: TypeAlias = RequestQueued | LoadEvent | PrefillProgressed | ReplyChunk | ReplyFinished
+
+FINAL = (ReplyFinished, RequestFailed)
+"""Events that end a reply."""
+
+
+async def refused(error: SpnlError, n: int = 1, kind: ErrorKind = "load") -> AsyncGenerator[Event, None]:
+    """Yield the failure of every reply of a request that is not admitted."""
+    for candidate in range(n):
+        yield RequestFailed(
+            kind=kind, title=error.title, message=error.message, hint=error.hint, candidate=candidate
+        )
+
+
+# ── the protocol ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Backend(Protocol):
+    """Answers requests with the models that it knows. The engine service has the same methods."""
+
+    @property
+    def id(self) -> str:
+        """The name that handles of this backend carry."""
+
+    @property
+    def needs_every_core(self) -> bool:
+        """True if a reply is being computed by threads on all cores of this machine. Any thread may ask.
+
+        Those threads wait for each other, so any other computation delays all of them.
+        """
+
+    async def find(self, reference: str) -> ModelHandle | None:
+        """Return the model of this reference, or None if this backend does not have it.
+
+        Raises:
+            SpnlError: the reference is not valid, is ambiguous, or names a model that cannot be used.
+        """
+
+    def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        """Answer the request. Load the model first if necessary.
+
+        Yields RequestQueued, LoadProgressed, ModelLoaded, PrefillProgressed and ReplyChunk, and for each
+        candidate exactly one ReplyFinished or RequestFailed. It never raises for a failure of the backend.
+        Leaving the iterator early (`aclosing`) cancels the request and returns at once.
+        """
+
+    def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
+        """Load the model ahead of any request.
+
+        Yields LoadProgressed and at last ModelLoaded or RequestFailed; nothing if the model is loaded.
+        """
+
+    def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
+        """Read messages before they are sent, in the background, while no request waits.
+
+        Do nothing if the model is not loaded or if it would not pay. Set `prefetch.ended` at the end. A
+        request stops it.
+        """
+
+    async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Return the token counts by the model's own tokenizer; None while the model is not loaded."""
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """Return the models that are loaded or being loaded, most recently used first."""
+
+    def idle_unloaded(self, model: ModelHandle) -> bool:
+        """Return True if the model was unloaded only because it was not used for a while."""
+
+    async def unload(self, model: ModelHandle) -> None:
+        """Unload the model. A request on it ends in RequestFailed."""
+
+    async def close(self) -> None:
+        """End everything that was started, within two seconds."""
+
+
+def loaded_model(backend: Backend, model: ModelHandle) -> LoadedModel | None:
+    """Return the model as it is loaded now; None if it is neither loaded nor being loaded."""
+    return next((each for each in backend.loaded() if each.model == model), None)

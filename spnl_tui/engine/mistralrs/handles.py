@@ -1,0 +1,83 @@
+"""Local models as handles, and what is recorded of them with each reply."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from spnl_tui.engine.backend import Capabilities, ModelHandle
+from spnl_tui.engine.mistralrs.load_plan import LoadPlan
+from spnl_tui.models.facts import Format
+from spnl_tui.models.local import LocalModel
+
+BACKEND = "mistral.rs"
+_CAPABILITIES = Capabilities(
+    continues_text=True,
+    continues_replies=True,
+    counts_tokens=True,
+    reports_prefill=True,
+    grammars=True,
+    thinking=True,
+    unloads=True,
+)
+_RECORDED = (
+    "device",
+    "dtype",
+    "threads",
+    "in_situ_quantization",
+    "pad_rows",
+    "prefix_cache",
+    "paged_attention",
+    "max_sequences",
+    "context",
+)
+"""The parts of a load plan that can change a reply or its speed."""
+
+
+def to_handle(model: LocalModel) -> ModelHandle:
+    """Return the handle of a model on this disk. Reads the names of the links in the Hugging Face cache."""
+    revision, file_sha256 = origin_in_cache(model)
+    return ModelHandle(
+        name=model.name,
+        backend=BACKEND,
+        key=(model.format, str(model.directory), *model.files),
+        capabilities=_CAPABILITIES,
+        revision=revision,
+        file_sha256=file_sha256,
+        engine_version=_engine_version(),
+    )
+
+
+def to_local(handle: ModelHandle) -> LocalModel:
+    """Return the model of a handle that `to_handle` made."""
+    format, directory, *files = handle.key
+    return LocalModel(handle.name, cast(Format, format), Path(directory), tuple(files))
+
+
+def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:
+    """Return the revision and the SHA-256 (of shards, joined by spaces) of a model in the Hugging Face cache.
+
+    Both are names there: of the directory snapshots/REVISION, and of the blobs that its links lead to. None
+    outside the cache, because hashing gigabytes is not worth it.
+    """
+    revision = next(
+        (part for part in reversed(model.directory.parts) if re.fullmatch("[0-9a-f]{40}", part)), None
+    )
+    blobs = [(model.directory / file).resolve().name for file in model.files]
+    known = bool(blobs) and all(re.fullmatch("[0-9a-f]{64}", name) for name in blobs)
+    return revision, " ".join(blobs) if known else None
+
+
+def plan_as_json(plan: LoadPlan) -> str:
+    """Return what is kept of a load plan with each reply."""
+    return json.dumps({name: getattr(plan, name) for name in _RECORDED})
+
+
+def _engine_version() -> str | None:
+    try:
+        return metadata.version("mistralrs")
+    except metadata.PackageNotFoundError:
+        return None

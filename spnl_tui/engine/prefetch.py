@@ -1,0 +1,41 @@
+"""A prefetch: messages that a model reads before the user sends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from spnl_tui.engine.backend import PrefillProgressed
+from spnl_tui.models.common_prefix import characters, common_characters
+from spnl_tui.models.request import Message, Sampling
+
+OnProgress = Callable[[PrefillProgressed], None]
+
+
+def _ignore(progress: PrefillProgressed) -> None:
+    """Do nothing."""
+
+
+class Prefetch:
+    """Messages to read ahead of a request. The caller may stop it; the backend sets `ended`."""
+
+    def __init__(
+        self, messages: Sequence[Message], sampling: Sampling, on_progress: OnProgress = _ignore
+    ) -> None:
+        """Prepare to read these messages.
+
+        `sampling` is that of the expected request; `on_progress` is called after each step but the last.
+        """
+        self.messages = tuple(messages)
+        self.sampling = sampling
+        self.on_progress = on_progress
+        self.stopped = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop after the current step."""
+        self.stopped.set()
+
+    def serves(self, messages: Sequence[Message]) -> bool:
+        """Return True if most of the prefetched text is the beginning of these messages."""
+        return 2 * common_characters(self.messages, messages) >= characters(self.messages)

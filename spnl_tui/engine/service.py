@@ -1,0 +1,117 @@
+"""The engine service: answers every request with the backend that its model belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from spnl_tui.engine.backend import (
+    Backend,
+    Capabilities,
+    Event,
+    LoadedModel,
+    ModelHandle,
+    Request,
+    refused,
+)
+from spnl_tui.engine.prefetch import Prefetch
+from spnl_tui.errors import RequestError
+
+
+class EngineService:
+    """Several backends as one. It has the methods of `Backend`, so callers need not know which they have."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        """References are looked up in the backends in this order."""
+        self._backends = {backend.id: backend for backend in backends}
+
+    @property
+    def id(self) -> str:
+        """The name of the service; no handle carries it."""
+        return "engine"
+
+    @property
+    def needs_every_core(self) -> bool:
+        """True if a backend needs all cores now; see `Backend`."""
+        return any(backend.needs_every_core for backend in self._backends.values())
+
+    async def find(self, reference: str) -> ModelHandle | None:
+        """Return the model of this reference from the first backend that has it, or None.
+
+        Raises:
+            SpnlError: as `Backend.find`.
+        """
+        for backend in self._backends.values():
+            if (model := await backend.find(reference)) is not None:
+                return model
+        return None
+
+    def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        """Answer the request with the backend of the model; see `Backend`.
+
+        A request that the model cannot serve ends in RequestFailed for every candidate.
+        """
+        if (refusal := _refusal(model, request)) is not None:
+            return refused(refusal, request.n, kind="request")
+        if (backend := self._backends.get(model.backend)) is None:
+            return refused(_unknown(model), request.n)
+        return backend.generate(model, request)
+
+    def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
+        """Load the model ahead of any request; see `Backend`."""
+        backend = self._backends.get(model.backend)
+        return refused(_unknown(model)) if backend is None else backend.load(model)
+
+    def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
+        """Read messages before they are sent; see `Backend`."""
+        if (backend := self._backends.get(model.backend)) is None:
+            prefetch.ended.set()
+        else:
+            backend.prefetch(model, prefetch)
+
+    async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Return the token counts by the model's own tokenizer; None while the model is not loaded."""
+        backend = self._backends.get(model.backend)
+        return None if backend is None else await backend.count_tokens(model, texts)
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """Return the models that are loaded or being loaded: by backend, most recently used first."""
+        return tuple(each for backend in self._backends.values() for each in backend.loaded())
+
+    def idle_unloaded(self, model: ModelHandle) -> bool:
+        """Return True if the model was unloaded only because it was not used for a while."""
+        backend = self._backends.get(model.backend)
+        return backend is not None and backend.idle_unloaded(model)
+
+    async def unload(self, model: ModelHandle) -> None:
+        """Unload the model. A request on it ends in RequestFailed."""
+        if (backend := self._backends.get(model.backend)) is not None:
+            await backend.unload(model)
+
+    async def close(self) -> None:
+        """Close all backends at once, within two seconds. Raises what one of them raised."""
+        closing = (backend.close() for backend in self._backends.values())
+        # Each is closed, whatever happens to the others.
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+
+def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
+    """Return why the model cannot serve this request, or None if it can."""
+    can: Capabilities = model.capabilities
+    if request.grammar is not None and not can.grammars:
+        return RequestError(
+            "This model does not accept a reply format",
+            f"{model.name} cannot be held to a JSON schema, regular expression or grammar.",
+            "Leave the format out, or choose a model that runs on this machine.",
+        )
+    return None
+
+
+def _unknown(model: ModelHandle) -> RequestError:
+    return RequestError(
+        "The model's backend is not available",
+        f"{model.name} belongs to {model.backend}, which is not set up.",
+        "Choose another model.",
+    )
