@@ -10,12 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import work
+from textual._context import active_message_pump
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.driver import Driver
+from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import Widget
 
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
@@ -26,6 +31,7 @@ from spnl_tui.ui.commands.table import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
+from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
 from spnl_tui.ui.textual_patches.signals import leave_when_told
 from spnl_tui.ui.widgets.toasts import tell
 
@@ -79,13 +85,16 @@ class SpnlChat(App[None], inherit_bindings=False):
         more_themes: Callable[[], tuple[Iterable[Theme], Iterable[SpnlError]]] | None = None,
         keep_setting: Callable[[str, str], None] | None = None,
         problems: Iterable[SpnlError] = (),
+        strict: bool = False,
     ) -> None:
         """`problems` are mistakes that were found on the way here, to be shown once the screen stands.
 
         `themes` are there at once; `more_themes` reads the others, in a thread, when the screen stands.
         `keep_setting` writes a setting, by its full name, that the user has chosen here. May raise SpnlError.
+        `strict`: an unforeseen exception ends the program, as tests want it.
         """
         super().__init__()
+        self.unforeseen = None if strict else UnforeseenErrors(self)
         self._settings = settings
         self._services = services
         self._problems = list(problems)
@@ -107,6 +116,8 @@ class SpnlChat(App[None], inherit_bindings=False):
     def on_ready(self) -> None:
         """The screen stands: tell what went wrong on the way here, and do what could wait."""
         leave_when_told(self)
+        if self.unforeseen is not None:
+            self.unforeseen.started = True
         for error in self._problems:
             tell(self, error)
         # The program is in memory: leave it out of every garbage collection. A full one walks all modules and
@@ -179,6 +190,27 @@ class SpnlChat(App[None], inherit_bindings=False):
         main = self.screen_stack[0]
         if not isinstance(main, MainScreen) or await main.pulls_controller.may_quit():
             self.exit()
+
+    def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
+        super()._register_child(parent, child, before, after)
+        if self.unforeseen is not None:
+            self.unforeseen.guard(child)
+
+    async def _dispatch_message(self, message: Message) -> None:
+        try:
+            await super()._dispatch_message(message)
+        except Exception as error:
+            if self.unforeseen is None or not self.unforeseen.survive(error):
+                raise
+
+    def _handle_exception(self, error: Exception) -> None:
+        if self.unforeseen is None:
+            super()._handle_exception(error)
+        elif not self.unforeseen.survive(error, active_message_pump.get(None)):
+            self._return_code = 1
+            self.bell()
+            fatal = self.unforeseen.fatal or error
+            self.panic(Text(str(told(fatal, ended=True))))
 
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""

@@ -158,6 +158,7 @@ def make_app(
     keep_persona: Callable[[str, Persona], None] | None = None,
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
+    strict: bool = True,
 ) -> SpnlChat:
     """The app with everything real but the engine and the clock. The model is found when `found` is set."""
 
@@ -192,7 +193,7 @@ def make_app(
     settings = settings or Settings()
     # A request more, of which most tests know nothing.
     settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
-    app = SpnlChat(settings, services, themes=themes, problems=problems)
+    app = SpnlChat(settings, services, themes=themes, problems=problems, strict=strict)
     app.animation_level = "none"
     return app
 
