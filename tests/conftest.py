@@ -1,4 +1,4 @@
-"""Every test has directories of its own, no configuration of the user's, and no network but loopback."""
+"""Give every test its own directories, no user configuration, and no network but loopback."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 for _name in [name for name in os.environ if name.startswith(("MISTRALRS_", "SPNL_"))]:
     del os.environ[_name]
-# Hundreds of child processes would compile the program anew, which is a third of what one takes to start.
+# Otherwise hundreds of child processes would compile the program again, a third of their start-up time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# How long an example takes says something of the machine, and nothing of the code.
+# The duration of an example depends on the machine, not on the code.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -63,19 +63,19 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """spnl-chat's directories, below the test's own."""
+    """Return spnl-chat's directories, below the test's own."""
     return Paths.below(tmp_path / "spnl")
 
 
 @pytest.fixture(scope="session")
 def starter_gguf() -> Path:
-    """The real SmolLM2-135M-Instruct as GGUF (Q4_1)."""
+    """Return the real SmolLM2-135M-Instruct as GGUF (Q4_1)."""
     return starter_file()
 
 
 @pytest.fixture(scope="session")
 def requantized(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The real model with every matrix in the type that is asked for, made once for all tests."""
+    """Return the real model with every matrix in the given type, created once for all tests."""
     from tests.support.requantize import requantize
 
     @functools.cache
@@ -87,7 +87,7 @@ def requantized(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    """An empty Hugging Face hub on 127.0.0.1; `hub.add_repo(...)` fills it.
+    """Yield an empty Hugging Face hub on 127.0.0.1; `hub.add_repo(...)` fills it.
 
     huggingface_hub reads HF_ENDPOINT when it is imported, so the variable is for child processes: within the
     test, pass `hub.endpoint` on.

@@ -1,4 +1,4 @@
-"""The command `spnl-chat`, run as scripts run it."""
+"""Run the command `spnl-chat` as scripts do."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def fake_local(kind: str = "good") -> LocalModel:
 
 
 def fake_plan(memory: int = 0, **options: Any) -> LoadPlan:
-    """A plan for the fake runner, which takes this much memory (bytes)."""
+    """Return a plan for the fake runner with this memory (bytes)."""
     return LoadPlan(
         **{
             "device": "cpu",
@@ -54,10 +54,10 @@ def fake_plan(memory: int = 0, **options: Any) -> LoadPlan:
 async def fake_engine(
     paths: Paths, plan: Callable[[LocalModel], LoadPlan] | None = None, **options: Any
 ) -> AsyncIterator[MistralRsBackend]:
-    """An engine whose runners are real processes without a real model."""
+    """Return an engine whose runners are real processes without a real model."""
 
     async def planner(model: LocalModel) -> LoadPlan:
-        # In a thread, as the real one reads the file.
+        # In a thread, because the real planner reads the file.
         return await asyncio.to_thread(plan, model) if plan else fake_plan()
 
     engine = MistralRsBackend(planner, paths, runner_command=FAKE_RUNNER, **options)
@@ -89,11 +89,11 @@ async def chat(engine: Backend, model: ModelHandle, prompt: str, **options: Any)
 
 
 def text_of(events: list[Event], candidate: int = 0) -> str:
-    """The reply's text."""
+    """Return the reply's text."""
     return "".join(e.text for e in events if isinstance(e, ReplyChunk) and e.candidate == candidate)
 
 
 def kinds(events: list[Event]) -> list[str]:
-    """The events' names, repeats joined."""
+    """Return the events' names, repetitions joined."""
     names = [type(event).__name__ for event in events]
     return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]

@@ -1,4 +1,4 @@
-"""The whole program on the fake runner: `python -m tests.support.fake_program [--resume]`."""
+"""Run the whole program on the fake runner: `python -m tests.support.fake_program [--resume]`."""
 
 from __future__ import annotations
 

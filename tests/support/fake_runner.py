@@ -1,23 +1,23 @@
 """A runner without an engine: a real child process that speaks the real protocol. Standard library only.
 
-What it does is said in the last message, by words:
+Words in the last message control it:
 
     tokens=N      reply with N words (default 5)
     delay=S       S seconds between chunks (default 0)
-    prefill=S     S seconds of prefill, deaf to cancelling, as the real one is
+    prefill=S     S seconds of prefill that cannot be cancelled, like the real one
     steps=N       N steps of 0.05 s before that, between which it can be cancelled
-    die           end without a word after the third chunk
-    garbage       write a line that is not the protocol after the third chunk
+    die           exit silently after the third chunk
+    garbage       write an invalid line after the third chunk
     fail          answer RequestFailed
-    log=FILE      note there when the request came and when each chunk was sent (time.monotonic, a line each)
-    grow          take 50 MB more memory, and keep it
-    room          reply with the room for keys and values that the request was given
-    say …         what follows is what each word of the reply is, in place of "word-PID"
+    log=FILE      record when the request arrived and each chunk was sent (time.monotonic, a line each)
+    grow          allocate 50 MB and keep it
+    room          reply with the request's budget for keys and values
+    say …         each word of the reply is the following text instead of "word-PID"
 
 A model directory called "refused" cannot be loaded, "slow" takes 30 seconds, "dying" ends the process.
-Replies say which process gave them: "word-PID".
+Replies name their process: "word-PID".
 
-What is read ahead is not replied to. When it is a conversation, its last message is a reply.
+A prefetch gets no reply. If it is a conversation, its last message is a reply.
 """
 
 from __future__ import annotations

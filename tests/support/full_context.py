@@ -1,4 +1,4 @@
-"""A conversation driven past its model's context, as the interface does it, with the real model."""
+"""Drive a conversation past its model's context as the interface does, with the real model."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _SHIPS = "Ship number {n} came from port {p} with {q} barrels of salt and {r} sh
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply, and how it was asked for."""
+    """One reply and its request."""
 
     counted: int
-    """Prompt tokens, by the meter before the request."""
+    """Prompt tokens by the meter, before the request."""
     used: int
-    """Prompt tokens, by the engine."""
+    """Prompt tokens by the engine."""
     left_out: int
-    """Turns that were not sent."""
+    """Number of turns left out."""
     summarized: bool
     asked: bool
-    """Whether it was asked if turns may be left out."""
+    """True if the user was asked whether turns may be left out."""
 
 
 class _Shorter:
-    """An engine whose models have no longer context than this."""
+    """An engine that limits the context of its models."""
 
     def __init__(self, engine: Backend, context: int) -> None:
         self.generate, self.load = engine.generate, engine.load
@@ -60,7 +60,7 @@ class _Shorter:
 
 
 def prompt(number: int, tokens: int) -> str:
-    """A prompt of about this many tokens, unlike all others."""
+    """Return a unique prompt of about this many tokens."""
     ships = "".join(
         _SHIPS.format(n=n, p=n * 7 % 97, q=n * 13 % 89, r=n * 3 % 71, d=n * 11 % 365)
         for n in range(number * 1000, number * 1000 + max(1, tokens // 45))
@@ -79,9 +79,9 @@ async def drive(
     tokens: int,
     max_tokens: int = 12,
 ) -> AsyncIterator[Reply]:
-    """Ask so many prompts of about so many tokens. Whatever is wrong is an AssertionError.
+    """Send `count` prompts of about `tokens` tokens each. Raise AssertionError if anything is wrong.
 
-    The model is taken to have this context, which may be shorter than its own.
+    The context may be shorter than the model's own.
     """
 
     async def count(texts: object) -> tuple[int, ...] | None:
@@ -137,7 +137,7 @@ async def drive(
 
 
 def _check_marker(path: tuple[Turn, ...], memory: Memory) -> None:
-    """What is marked is the first turn that was sent, and what a later start will mark."""
+    """Check that the mark is at the first turn that was sent, now and after a restart."""
     assert memory_of(path) == memory
     provenance = path[-1].provenance
     assert provenance is not None

@@ -1,4 +1,4 @@
-"""Makes real GGUFs: small, random, and such that mistral.rs loads them and streams from them.
+"""Create small random GGUFs that mistral.rs loads and streams from.
 
     make_gguf(tmp_path / "q.gguf", architecture="qwen3", matrix="Q4_K", template=CHATML)
 
@@ -24,12 +24,12 @@ ARCHITECTURES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3",
     "smollm3", "starcoder2", "phi2", "glm4", "mistral3",
 )  # fmt: skip
-"""What can be made. "mistral" and "mixtral" are "llama" in the header, as in the wild."""
+"""The supported architectures. "mistral" and "mixtral" are "llama" in the header, as in published files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GgufSpec:
-    """The shape of a made model."""
+    """The shape of a synthetic model."""
 
     architecture: str = "llama"
     layers: int = 2
@@ -45,22 +45,22 @@ class GgufSpec:
     matrix: str = "Q8_0"
     """Tensor type of the layers' matrices."""
     down: str | None = None
-    """Of ffn_down, which Q4_K_M and its kind keep finer; as `matrix` if None."""
+    """Type of ffn_down, which Q4_K_M and the like keep finer. None: like `matrix`."""
     embedding: str = "Q8_0"
     output: str | None = None
-    """A separate output matrix of this type; tied to the embedding if None."""
+    """Type of a separate output matrix. None: tied to the embedding."""
     experts: int = 0
     experts_used: int = 2
     sliding_window: int | None = None
     tokenizer: str = "gpt2"
-    """"gpt2" (byte-level BPE), "llama" (SentencePiece), or any other text for what is not known."""
+    """"gpt2" (byte-level BPE), "llama" (SentencePiece), or another text for an unknown tokenizer."""
     pre_tokenizer: str = "smollm"
     template: str | None = CHATML
     name: str = "Made for tests"
     file_type: str | None = None
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """More values, or others: replaces what the maker would write; None leaves a key out."""
+    """Additional or replaced metadata values; None omits a key."""
 
 
 def make_gguf(path: Path, spec: GgufSpec | None = None, **changes: Any) -> Path:
@@ -90,12 +90,12 @@ def make_sharded_gguf(directory: Path, stem: str, shards: int, **changes: Any) -
 
 
 def header_architecture(architecture: str) -> str:
-    """What `general.architecture` says for one of ARCHITECTURES."""
+    """Return the value of `general.architecture` for one of ARCHITECTURES."""
     return "llama" if architecture in ("mistral", "mixtral") else architecture
 
 
 def metadata_of(spec: GgufSpec) -> dict[str, Any]:
-    """The metadata, as write_gguf takes it."""
+    """Return the metadata for write_gguf."""
     arch = header_architecture(spec.architecture)
     head = spec.head_width or spec.width // spec.heads
     window = spec.sliding_window
@@ -155,19 +155,19 @@ def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
         values["tokenizer.ggml.scores"] = [-float(number) for number in range(len(tokens))]
     else:
         values["tokenizer.ggml.pre"] = spec.pre_tokenizer
-        # "Ġt" would be the first merge of any real vocabulary; it needs its result among the tokens.
+        # "Ġt" would be the first merge of any real vocabulary; its result must be a token.
         tokens[-1] = "th"
         values["tokenizer.ggml.merges"] = ["t h"]
     return values
 
 
 def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
-    """The tensors, as write_gguf takes them."""
+    """Yield the tensors for write_gguf."""
     kind, width, ff = spec.architecture, spec.width, spec.feed_forward
     head = spec.head_width or width // spec.heads
     q, kv = head * spec.heads, head * spec.kv_heads
     matrix, down = spec.matrix, spec.down or spec.matrix
-    # Gemma's converter stores norms with one added, so that one is the neutral value for all.
+    # Gemma's converter stores norms plus one, so one is the neutral value everywhere.
     yield Tensor("token_embd.weight", (width, spec.vocabulary), spec.embedding)
     yield Tensor("output_norm.weight", (width,), "F32", 1.0)
     if kind in ("starcoder2", "phi2"):
@@ -210,7 +210,7 @@ def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
             continue
         if kind not in ("phi3", "starcoder2", "phi2", "glm4"):
             yield Tensor(p + "ffn_gate.weight", (width, ff), matrix)
-        # Some have gate and up in one.
+        # Some architectures store gate and up in one tensor.
         up = 2 * ff if kind in ("phi3", "glm4") else ff
         yield Tensor(p + "ffn_up.weight", (width, up), matrix)
         yield Tensor(p + "ffn_down.weight", (ff, width), down)

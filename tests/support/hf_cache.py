@@ -1,4 +1,4 @@
-"""A Hugging Face cache with made contents, in huggingface_hub's layout."""
+"""A Hugging Face cache with synthetic contents, in huggingface_hub's layout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def commit_of(number: int) -> str:
-    """A commit hash, always the same for one number."""
+    """Return the commit hash of this number, always the same."""
     return hashlib.sha1(str(number).encode()).hexdigest()
 
 
@@ -21,7 +21,7 @@ def add_snapshot(
     commit: str = commit_of(0),
     refs: tuple[str, ...] = ("main",),
 ) -> Path:
-    """Put files into a snapshot as a download would; gives its path. A path is linked to, not copied."""
+    """Put files into a snapshot as a download would, and return its path. Paths are linked, not copied."""
     root = cache / f"models--{repository.replace('/', '--')}"
     snapshot = root / "snapshots" / commit
     snapshot.mkdir(parents=True, exist_ok=True)

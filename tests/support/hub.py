@@ -3,13 +3,13 @@
     with LoopbackHub() as hub:
         hub.add_repo("acme/Tiny-GGUF", {"tiny-Q4_K_M.gguf": b"GGUF…"}, downloads=12, gguf={"total": 5})
         HfApi(endpoint=hub.endpoint).model_info("acme/Tiny-GGUF")
-        hub.requests            # what was asked, in order
+        hub.requests            # all requests, in order
         hub.faults.add("rst_in_body", path="tiny", after=1000)
 
-Tests take it as the fixture `hub`. The CDN is a server of its own on another port, hence another origin: as
-with the real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY [RATE]`
-serves a directory of repositories (org/name/files) until it is killed, each file at RATE bytes a second, and
-prints its endpoint first.
+Tests use the fixture `hub`. The CDN is a separate server on another port, hence another origin: as with the
+real hub, huggingface_hub does not send it the token. `python -m tests.support.hub DIRECTORY [RATE]` serves a
+directory of repositories (org/name/files) until killed, each file at RATE bytes per second, and prints its
+endpoint first.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from tests.support.hub_http import CdnHandler, HubHandler
 
 @dataclass
 class LoggedRequest:
-    """One request and what became of it. `sent` counts the body's bytes, and grows while it is sent."""
+    """One request and its outcome. `sent` counts the body's bytes and grows while the body is sent."""
 
     where: Where
     method: str
     path: str
-    """Without the query; on the CDN, the name of the file that the link stands for."""
+    """The path without its query; on the CDN, the name of the linked file."""
     query: str
     range: str | None
     token: str | None
@@ -47,7 +47,7 @@ class LoggedRequest:
 
     @property
     def start(self) -> int:
-        """The first byte that was asked for."""
+        """The first requested byte."""
         return int(self.range.removeprefix("bytes=").split("-")[0]) if self.range else 0
 
 
@@ -61,7 +61,7 @@ class _Server(ThreadingHTTPServer):
         self.hub = hub
 
     def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exception(), OSError):  # a client that went away is a matter of course
+        if not isinstance(sys.exception(), OSError):  # clients may disconnect
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -73,9 +73,9 @@ class LoopbackHub:
         self.faults = Faults()
         self.requests: list[LoggedRequest] = []
         self.tokens: dict[str, str] = {"hf_alice": "alice"}
-        """Valid tokens and whom they belong to. Any other token is refused with 401."""
+        """Valid tokens and their owners. Any other token gets a 401."""
         self.chunk = 1 << 18
-        """How many bytes of a body are sent at a time."""
+        """Bytes of a body sent at a time."""
         self.closing = threading.Event()
         self._links: dict[str, tuple[Content, str]] = {}
         self._link_count = 0
@@ -110,7 +110,7 @@ class LoopbackHub:
 
         `granted` are the tokens that may read it although it is gated or private. `gguf` is what the hub
         read from its GGUF header: total, architecture, context_length, chat_template, …; other keywords
-        (config, cardData, safetensors, …) are told by the API as they are.
+        (config, cardData, safetensors, …) appear in the API unchanged.
         """
         repository = Repository(repo_id, gated=gated, private=private, granted=set(granted))
         all_tags = [*tags, f"license:{license}"]
@@ -134,12 +134,12 @@ class LoopbackHub:
         return repository
 
     def expire_links(self) -> None:
-        """All CDN links given out so far are refused from now on."""
+        """Reject all CDN links issued so far."""
         with self._lock:
             self._links.clear()
 
     def downloads(self, path: str = "") -> list[LoggedRequest]:
-        """The GET requests for file contents whose path holds `path`, on the hub and on the CDN."""
+        """Return the GET requests for file contents whose path contains `path`, on the hub and the CDN."""
         with self._lock:
             return [
                 r
@@ -148,18 +148,18 @@ class LoopbackHub:
             ]
 
     def sent(self, path: str = "") -> int:
-        """How many bytes of file contents were sent."""
+        """Return the number of file content bytes sent."""
         return sum(request.sent for request in self.downloads(path) if request.status in (200, 206))
 
     # ── what the servers need ────────────────────────────────────────────────────────────────────
 
     def log(self, request: LoggedRequest) -> None:
-        """Remember a request."""
+        """Record a request."""
         with self._lock:
             self.requests.append(request)
 
     def link(self, content: Content, name: str) -> str:
-        """A link to the content on the CDN, good until `expire_links`."""
+        """Return a CDN link to the content, valid until `expire_links`."""
         with self._lock:
             self._link_count += 1
             key = f"{content.sha256}-{self._link_count}"
@@ -167,12 +167,12 @@ class LoopbackHub:
         return f"{self.cdn}/{key}?Expires=4102444800&Signature=secret{self._link_count}"
 
     def linked(self, key: str) -> tuple[Content, str] | None:
-        """The content and the file name of a link that is still good."""
+        """Return content and file name of a valid link."""
         with self._lock:
             return self._links.get(key)
 
     def find(self, repo_id: str) -> Repository | None:
-        """The repository of this name, whatever its case."""
+        """Return the repository of this name, ignoring case."""
         with self._lock:
             if found := self.repositories.get(repo_id):
                 return found
@@ -181,7 +181,7 @@ class LoopbackHub:
     # ── life ─────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
-        """Stop both servers, and free whatever hangs in a fault."""
+        """Stop both servers and release requests that hang in a fault."""
         self.closing.set()
         for server in self._servers:
             server.shutdown()

@@ -1,4 +1,4 @@
-"""Repositories of the loopback hub, and what is in their files."""
+"""Repositories of the loopback hub and the contents of their files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LFS_SUFFIXES = (".gguf", ".safetensors", ".bin", ".model", ".pt", ".pth")
 
 
 class Content:
-    """The bytes of one file, held in memory, on disk or in a formula."""
+    """The bytes of one file: in memory, on disk, or generated."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -26,11 +26,11 @@ class Content:
         return len(self._data)
 
     def read(self, start: int, count: int) -> bytes:
-        """`count` bytes from `start` on, fewer at the end."""
+        """Return `count` bytes from `start`, or fewer at the end."""
         return self._data[start : start + count]
 
     def blocks(self, start: int = 0, stop: int | None = None, block: int = BLOCK) -> Iterator[bytes]:
-        """The bytes from `start` to `stop`, in pieces."""
+        """Yield the bytes from `start` to `stop` in pieces."""
         end = self.size if stop is None else stop
         for position in range(start, end, block):
             yield self.read(position, min(block, end - position))
@@ -44,7 +44,7 @@ class Content:
 
     @cached_property
     def git_sha1(self) -> str:
-        """The name that git gives a blob with these bytes."""
+        """Return the git blob id of these bytes."""
         digest = hashlib.sha1(f"blob {self.size}\0".encode())
         for block in self.blocks():
             digest.update(block)
@@ -52,9 +52,9 @@ class Content:
 
 
 class Pattern(Content):
-    """A big file that costs no memory: a random block again and again, each time stamped with its number.
+    """A big file without memory cost: a repeated random block, stamped with its number each time.
 
-    So every block differs, and a byte in the wrong place shows in the hash.
+    Every block differs, so a misplaced byte changes the hash.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -116,9 +116,9 @@ class Repository:
     gated: bool = False
     private: bool = False
     granted: set[str] = field(default_factory=set)
-    """Tokens that may read a gated or private repository."""
+    """Tokens with access to a gated or private repository."""
     info: dict[str, Any] = field(default_factory=dict)
-    """What the API tells of it: downloads, likes, tags, gguf, …"""
+    """Its properties in the API: downloads, likes, tags, gguf, …"""
     commits: dict[str, dict[str, HubFile]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
@@ -130,9 +130,9 @@ class Repository:
         remove: tuple[str, ...] = (),
         lfs: bool | None = None,
     ) -> str:
-        """Add or replace files on a branch, and give the new commit's hash.
+        """Add or replace files on a branch, and return the new commit's hash.
 
-        As on the hub, model files go to large file storage and others to git; `lfs` decides otherwise.
+        As on the hub, model files go to large file storage and others to git, unless `lfs` says otherwise.
         """
         tree = dict(self.commits.get(self.refs.get(revision, ""), {}))
         for path in remove:
@@ -147,11 +147,11 @@ class Repository:
 
     @property
     def head(self) -> str:
-        """The commit of main."""
+        """Return the commit of main."""
         return self.refs["main"]
 
     def resolve(self, revision: str) -> str | None:
-        """The full hash of a branch, a tag, a commit or the beginning of one."""
+        """Return the full hash of a branch, tag, commit, or prefix of a commit."""
         if revision in self.refs:
             return self.refs[revision]
         if len(revision) < 5:

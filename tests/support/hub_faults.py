@@ -1,7 +1,7 @@
-"""What can go wrong between a hub and its clients, to be injected into the loopback hub.
+"""Faults between a hub and its clients, for injection into the loopback hub.
 
 hub.faults.add("rst_in_body", path="model.gguf", after=1_000_000)      # once
-hub.faults.add("status", status=500, times=None)                       # for ever
+hub.faults.add("status", status=500, times=None)                       # always
 hub.faults.add("status", status=429, retry_after="1", where="hub", method="HEAD")
 """
 
@@ -14,25 +14,25 @@ from typing import Literal
 
 FaultKind = Literal[
     "status",  # answer with `status`, `body` and `headers` (and `retry_after` and `error_code` as headers)
-    "hang_before_headers",  # accept the request, say nothing
+    "hang_before_headers",  # accept the request, send nothing
     "hang_in_body",  # `after` bytes of the body, then silence
     "fin_in_body",  # `after` bytes, then the connection is closed properly
     "rst_in_body",  # `after` bytes, then it is reset
-    "ignore_range",  # 200 and the whole file, whatever was asked for
-    "short",  # `after` bytes, and a Content-Length that says this is all
-    "wrong_content",  # the right length, one byte of it wrong (the one at `after`)
-    "slow",  # `rate` bytes a second
+    "ignore_range",  # 200 and the whole file, ignoring the range
+    "short",  # `after` bytes, and a Content-Length that matches them
+    "wrong_content",  # the right length, with a wrong byte at `after`
+    "slow",  # `rate` bytes per second
 ]
 Where = Literal["hub", "cdn", "any"]
 
 
 @dataclass(kw_only=True)
 class Fault:
-    """One thing to go wrong, for the next `times` matching requests after `skip` others."""
+    """One fault, for the next `times` matching requests after `skip` others."""
 
     kind: FaultKind
     path: str = ""
-    """A part of the request's path; on the CDN, of the name of the file that is served."""
+    """A part of the request's path; on the CDN, of the served file's name."""
     where: Where = "any"
     method: str = ""
     times: int | None = 1
@@ -47,7 +47,7 @@ class Fault:
     hits: int = 0
 
     def matches(self, where: Where, method: str, path: str) -> bool:
-        """Whether this request is one for the fault; what concerns a body happens only to a file's."""
+        """Return True if the fault applies to this request. Body faults apply to file contents only."""
         of_any_request = self.kind in ("status", "hang_before_headers")
         file_sent = method == "GET" and (where == "cdn" or "/resolve-cache/" in path)
         return (
@@ -60,31 +60,31 @@ class Fault:
 
 
 class Faults:
-    """The faults that wait for their request. The first that matches is the one that happens."""
+    """Pending faults. The first match applies."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, kind: FaultKind, **fields: object) -> Fault:
-        """Arrange for one more fault; see `Fault` for the fields. Its `hits` tell how often it happened."""
+        """Add a fault; see `Fault` for the fields. Its `hits` count how often it applied."""
         fault = Fault(kind=kind, **fields)  # type: ignore[arg-type]
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        """From now on all goes well."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def clear_for(self, path: str) -> None:
-        """From now on all goes well with this file."""
+        """Remove the faults of this file."""
         with self._lock:
             self._faults = [fault for fault in self._faults if fault.path != path]
 
     def take(self, where: Where, method: str, path: str) -> Fault | None:
-        """The fault for this request, now spent once."""
+        """Return the fault for this request, and count it."""
         with self._lock:
             for fault in self._faults:
                 if not fault.matches(where, method, path):

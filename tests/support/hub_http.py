@@ -28,7 +28,7 @@ _SORTS = {"downloads", "likes", "lastModified", "trendingScore", "createdAt"}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """What both servers share: the log, the faults, and sending bodies."""
+    """Common parts of both servers: the log, the faults, and sending bodies."""
 
     protocol_version = "HTTP/1.1"
     where: Where
@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.hub  # type: ignore[attr-defined,no-any-return]
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silent: the log is `hub.requests`."""
+        """Print nothing: the log is `hub.requests`."""
 
     def do_GET(self) -> None:
         self._serve()
@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def name(self) -> str:
-        """What faults and the log know this request by."""
+        """Return the path under which faults and the log know this request."""
         return unquote(urlsplit(self.path).path)
 
     def answer(self) -> None:
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
     # ── sending ──────────────────────────────────────────────────────────────────────────────────
 
     def reply(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        """A whole small response."""
+        """Send a whole small response."""
         self.logged.status = status
         self.send_response(status)
         for key, value in (headers or {}).items():
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.reply(200, json.dumps(data).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def reply_content(self, content: Content, headers: dict[str, str]) -> None:
-        """A file or the range of it that was asked for, with the fault of this request."""
+        """Send a file or the requested range of it, with the fault of this request."""
         fault = self.fault
         start, stop = 0, content.size
         status = 200
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.drop()
 
     def hang(self) -> None:
-        """Say nothing until the client or the hub has enough of it."""
+        """Send nothing until the client disconnects or the hub stops."""
         self.connection.settimeout(0.1)
         while not self.hub.closing.is_set():
             try:
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.drop()
 
     def drop(self) -> None:
-        """Close the connection without another word."""
+        """Close the connection without a response."""
         self.close_connection = True
         self.wfile.flush = lambda: None  # type: ignore[method-assign]
         self.rfile.close()
@@ -178,7 +178,7 @@ def _spoil(block: bytes, position: int) -> bytes:
 
 
 class CdnHandler(_Handler):
-    """Serves contents by link, and knows nothing of repositories."""
+    """Serves contents by link."""
 
     where: Where = "cdn"
 
@@ -225,16 +225,16 @@ class HubHandler(_Handler):
             self.refuse(404, "EntryNotFound", "Not found")
 
     def refuse(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        """An error as the hub words it: the reason is in two headers."""
+        """Send an error in the form of the hub: two headers hold the reason."""
         errors = {"X-Error-Code": code, "X-Error-Message": message} if code else {"X-Error-Message": message}
         self.reply(status, json.dumps({"error": message}).encode(), {**errors, **(headers or {})})
 
     def _find(self, match: re.Match[str], *, contents: bool) -> Repository | None:
-        """The repository in the path. None when the client has been sent elsewhere or away."""
+        """Return the repository in the path, or None after a redirect or an error was sent."""
         repository = self.hub.find(match["id"])
         granted = repository is not None and self.logged.token in repository.granted
         if repository is None or (repository.private and not granted):
-            # The hub does not tell a stranger whether a private repository exists.
+            # The hub does not reveal to strangers whether a private repository exists.
             self.refuse(404 if self.logged.token else 401, "RepoNotFound", "Repository not found")
             return None
         if repository.id != match["id"]:
@@ -374,7 +374,7 @@ class HubHandler(_Handler):
         self._page(items, query, 1000)
 
     def _page(self, items: list[Any], query: dict[str, list[str]], most: int) -> None:
-        """One page of the items, with a Link header to the next."""
+        """Send one page of the items, with a Link header to the next."""
         limit = min(int(query.get("limit", [str(most)])[0]), most)
         start = int(query.get("cursor", ["0"])[0])
         headers = {}
@@ -385,7 +385,7 @@ class HubHandler(_Handler):
 
 
 def _facts(repository: Repository, commit: str) -> dict[str, Any]:
-    """All that the API tells of a repository at a commit."""
+    """Return all properties of a repository at a commit."""
     return {
         "_id": commit[:24],
         "id": repository.id,
@@ -401,6 +401,6 @@ def _facts(repository: Repository, commit: str) -> dict[str, Any]:
 
 
 def _expanded(repository: Repository, commit: str, properties: list[str]) -> dict[str, Any]:
-    """Only the properties that were asked for, as with `expand`."""
+    """Return only the requested properties, as with `expand`."""
     facts = _facts(repository, commit)
     return {"_id": facts["_id"], "id": facts["id"]} | {k: facts[k] for k in properties if k in facts}

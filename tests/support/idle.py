@@ -1,9 +1,9 @@
-"""When Textual's pilot goes on: as soon as the program has nothing left to do.
+"""Let Textual's pilot continue as soon as the program is idle.
 
-Textual's own pilot rests until the process has used next to no processor for 20 ms, twice for each key, and
-most of what tests of the interface took was that. On a busy machine it takes a program for idle that only was
-not given a processor. Here the event loop is asked: when nothing is ready to run, no timer is due in 20 ms
-and no thread works for it, there is nothing to wait for.
+Textual's own pilot waits until the process has used almost no processor time for 20 ms, twice per key, which
+was most of the time of interface tests. On a busy machine it also mistakes a program without a processor for
+an idle one. This module asks the event loop: the program is idle when nothing is ready to run, no timer is
+due within 20 ms and no thread works for it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from textual._wait import SLEEP_GRANULARITY
 
 _LOOK_S = 0.004
 _TIMERS = 8
-"""So many timers may follow each other: some go on for ever. A busy machine takes longer for each."""
+"""Timers that may follow each other; some repeat for ever. A busy machine takes longer for each."""
 _WAITING = ("MainThread", "asyncio_", "ThreadPoolExecutor", "store-", "Thread-")
-"""Threads that work only for a future, which is known here, or serve the loopback hub."""
+"""Threads that work only for a known future, or serve the loopback hub."""
 
 _futures: set[asyncio.Future[Any]] = set()
-"""What threads are working at, for an event loop."""
+"""Work of threads for an event loop."""
 
 _earlier: set[threading.Thread] = set()
-"""Threads that other tests have left behind."""
+"""Threads left behind by other tests."""
 
 
 @contextmanager
 def prompt_pilot() -> Iterator[None]:
-    """Within, which is one test, pilots go on as soon as there is nothing to wait for."""
+    """Within the context, which is one test, pilots continue as soon as the program is idle."""
     _futures.clear()
     _earlier.clear()
     _earlier.update(threading.enumerate())
@@ -54,7 +54,7 @@ def prompt_pilot() -> Iterator[None]:
 
 
 async def wait_for_idle(min_sleep: float = 0, max_sleep: float = 1) -> None:
-    """In place of Textual's function of this name. `min_sleep` is in vain: there is no need to guess."""
+    """Replace Textual's function of this name. `min_sleep` is ignored, because nothing is guessed."""
     loop: Any = asyncio.get_running_loop()
     began = resting = loop.time()
     quiet_turns = timers = 0
@@ -64,11 +64,11 @@ async def wait_for_idle(min_sleep: float = 0, max_sleep: float = 1) -> None:
         quiet_turns = 0 if loop._ready else quiet_turns + 1
         if quiet_turns == 0:
             resting = now
-        if quiet_turns < 3:  # what comes by a socket, or from a thread, is ready one turn later
+        if quiet_turns < 3:  # data from a socket or a thread is ready one iteration later
             continue
         due = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=now + 1)
         if due > now + SLEEP_GRANULARITY or timers > _TIMERS:
-            # A thread may wait for what the test does next.
+            # A thread may wait for the next step of the test.
             if not _threads_work() or now > resting + SLEEP_GRANULARITY:
                 return
             await asyncio.sleep(_LOOK_S)

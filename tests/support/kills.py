@@ -1,4 +1,4 @@
-"""kill -9 of the whole program at random moments of streaming sessions, and what the store holds after it."""
+"""Kill the whole program with SIGKILL at random moments of streaming sessions, and check the store."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from tests.support.terminal import Terminal
 PROGRAM = (sys.executable, "-m", "tests.support.fake_program")
 NEW_CONVERSATION = "\x0e"
 LATEST_S = 3.0
-"""The last moment after Enter at which the program is killed."""
+"""Seconds after Enter by which the program is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One session that was killed, and what was there when the program was started again."""
+    """One killed session, and what remained after a restart."""
 
     moment_s: float
-    """After Enter."""
+    """Seconds after Enter."""
     taken: bool
-    """Whether the engine had the prompt by then."""
+    """True if the engine had received the prompt."""
     sent: int
-    """Chunks that the engine had sent."""
+    """Chunks sent by the engine."""
     kept: int
-    """Chunks of them in the store."""
+    """Chunks in the store."""
     lost_s: float
-    """Between the first chunk that is missing and the kill."""
+    """Seconds between the first missing chunk and the kill."""
 
 
 def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> Iterator[Kill]:
-    """Kill the program so many times, each time after another prompt.
+    """Kill the program `count` times, each time after another prompt.
 
-    The fake runner notes in `folder` when it sends what. Whatever is wrong is an AssertionError.
+    The fake runner records in `folder` what it sends and when. Raise AssertionError if anything is wrong.
     """
     chance = random.Random(seed)
     prompts: list[str] = []
@@ -61,7 +61,7 @@ def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> I
             if number == count:
                 return
             log = folder / f"{number}.log"
-            # Some replies end before the kill, most do not; some begin a conversation of their own.
+            # Some replies end before the kill, most do not; some start a new conversation.
             prompt = f"tokens={chance.choice((20, 400, 400))} delay=0.02 log={log}"
             prompts.append(prompt)
             terminal.send((NEW_CONVERSATION if chance.random() < 0.3 else "") + prompt + "\r")
@@ -75,7 +75,7 @@ def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> I
 
 
 def stored() -> list[tuple[str, str, str | None]]:
-    """Role, text and finish reason of every turn in the store, which must be sound."""
+    """Return role, text and finish reason of every turn in the store, which must be intact."""
     with closing(sqlite3.connect(Paths.for_user().data / "conversations.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return connection.execute("SELECT role, text, finish_reason FROM turn ORDER BY key").fetchall()

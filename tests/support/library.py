@@ -1,4 +1,4 @@
-"""The library for tests: what it lists, what it finds closed, and what it leaves on the disk."""
+"""Helpers for tests of the library: its list, unreadable folders, and the files on disk."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from spnl_tui.hub.library.library import Library
 
 
 async def names(library: Library) -> list[str]:
-    """What is listed, by name; there is nothing that could not be read."""
+    """Return the listed models by name, and check that everything was readable."""
     listing = await library.listing()
     assert listing.problems == ()
     return [entry.name for entry in listing.entries]
 
 
 def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this folder be one that cannot be read: its permissions would not stop root."""
+    """Make this folder unreadable, even for root."""
     real = os.scandir
 
     def scandir(path: str | Path) -> object:
@@ -30,7 +30,7 @@ def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Every file and link below the root, with content or target."""
+    """Return every file and link below the root, with its content or target."""
     found = {}
     for folder, _, files in os.walk(root):
         for name in files:

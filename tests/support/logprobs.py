@@ -1,9 +1,9 @@
-"""What a model makes of a prompt, in figures: a script, since mistralrs is loaded once in a process.
+"""Print log-probabilities of a model's reply: a script, because mistralrs is loaded once per process.
 
     python -m tests.support.logprobs JSON PROMPT…
 
-JSON are the fields of a Load; the answer is the log-probability of each token of a greedy reply to the last
-prompt. The others are read before it.
+JSON has the fields of a Load. The output is the log-probability of each token of a greedy reply to the last
+prompt; the other prompts are read before it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOKENS = 8
 
 
 async def ask_for_logprobs(load: dict[str, Any], *prompts: str, kv_in_32_bits: bool = True) -> list[float]:
-    """Have the script below answer, with keys and values rounded as little as can be."""
+    """Run the script below, with keys and values in 32 bits."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.logprobs", json.dumps(load), *(prompts or (PROMPT,))),
         stdout=asyncio.subprocess.PIPE,
@@ -40,7 +40,7 @@ async def ask_for_logprobs(load: dict[str, Any], *prompts: str, kv_in_32_bits: b
 
 
 def logprobs(load: dict[str, Any], prompts: Sequence[str]) -> list[float]:
-    """Load the model and ask it."""
+    """Load the model and request the reply."""
     import mistralrs
 
     pipeline = make_pipeline(wire.Load(id=1, **{**load, "files": tuple(load["files"])}))
@@ -49,7 +49,7 @@ def logprobs(load: dict[str, Any], prompts: Sequence[str]) -> list[float]:
             messages=[{"role": "user", "content": prompt}],
             model=MODEL,
             temperature=0.0,
-            # Of one token nothing is kept: the prefix cache ends with the prompt.
+            # A single reply token is not cached: the prefix cache ends with the prompt.
             max_tokens=TOKENS if number == len(prompts) else 1,
             logprobs=True,
         )
@@ -59,5 +59,5 @@ def logprobs(load: dict[str, Any], prompts: Sequence[str]) -> list[float]:
 
 if __name__ == "__main__":
     answer = os.dup(1)
-    os.dup2(2, 1)  # mistral.rs writes there
+    os.dup2(2, 1)  # mistral.rs logs there
     os.write(answer, json.dumps(logprobs(json.loads(sys.argv[1]), sys.argv[2:])).encode())

@@ -1,4 +1,4 @@
-"""Damaged queries: what a slip of the keyboard, a cut file or a hostile one looks like."""
+"""Damaged queries: typing errors, truncated and hostile files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BITS = (
 
 
 def mutate(text: str, chance: random.Random) -> str:
-    """The text with one to four accidents."""
+    """Return the text with one to four defects."""
     for _ in range(chance.randint(1, 4)):
         at, end = sorted(chance.choices(range(len(text) + 1), k=2))
         match chance.randrange(6):

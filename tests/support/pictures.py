@@ -27,7 +27,7 @@ Act = Callable[[Pilot[None], MainScreen], Awaitable[None]]
 
 
 def snapshot(snap_compare: Any, app: SpnlChat, size: tuple[int, int], act: Act) -> None:
-    """Do something, and compare the picture when all is at rest."""
+    """Run `act`, and compare the picture once nothing changes any more."""
 
     async def run_before(pilot: Pilot[None]) -> None:
         screen = app.screen
@@ -49,7 +49,7 @@ async def ask(pilot: Pilot[None], screen: MainScreen, text: str, until: Callable
 
 
 def finished(screen: MainScreen, turns: int) -> Callable[[], bool]:
-    """Whether so many turns stand, and nothing goes on."""
+    """Return a predicate: True once there are `turns` turns and nothing is running."""
 
     def check() -> bool:
         path = screen.conversation.path()

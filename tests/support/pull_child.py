@@ -1,4 +1,4 @@
-"""A program that pulls, for killing.
+"""A program that pulls a file, to be killed by tests.
 
 python -m tests.support.pull_child ENDPOINT CACHE REPO FILE [ahead]
 """

@@ -1,4 +1,4 @@
-"""What tests of pulls share: quick options, and what must hold of a cache afterwards."""
+"""Helpers for tests of pulls: quick options, and checks of the cache."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.support.hub_content import BLOCK
 QUICK = PullOptions(
     stall_s=20, connect_s=20, backoff_s=0.02, backoff_max_s=0.1, patience_s=20, reserve=0, connections=2
 )
-"""As the real options, but with short pauses between tries. Silence is only tolerated for long so that a busy
-machine cannot be taken for it; tests of silence say otherwise."""
+"""The real options with short pauses between attempts. Silence is tolerated for long, so that a busy machine
+is not mistaken for it; tests of silence override this."""
 
 AHEAD = replace(QUICK, connections=4, stretch=BLOCK // 2, trial_s=0.15)
-"""Ranges of one file side by side, tried at once and in small pieces."""
+"""Parallel ranges of one file, started at once and in small pieces."""
 
 REPO = "acme/Tiny-GGUF"
 FILE = "tiny-Q4_K_M.gguf"
@@ -59,14 +59,14 @@ async def run_pull(
 
 
 def part_files(root: Path) -> list[Path]:
-    """All that a dropped pull must not leave: every file but those of the locks."""
-    # os.walk, unlike rglob, does not mind that directories disappear meanwhile.
+    """Return every file but locks: a cancelled pull must leave none."""
+    # os.walk, unlike rglob, tolerates directories that disappear.
     found = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
     return [path for path in found if ".locks" not in path.parts]
 
 
 def part_size(cache: Path) -> int:
-    """How many bytes lie in part files; may be asked while these come and go."""
+    """Return the bytes in part files, even while these appear and disappear."""
     size = 0
     for path in part_files(cache):
         with contextlib.suppress(FileNotFoundError):
@@ -79,18 +79,18 @@ def notes(events: Sequence[PullEvent]) -> list[str]:
 
 
 def stages(events: Sequence[PullEvent]) -> list[str]:
-    """The stages that were shown, without repetition."""
+    """Return the displayed stages without repetitions."""
     shown = [event.stage for event in events if isinstance(event, PullProgressed)]
     return [stage for index, stage in enumerate(shown) if index == 0 or shown[index - 1] != stage]
 
 
 def blobs(cache: Path) -> list[Path]:
-    """Whatever lies among the blobs, parts included."""
+    """Return all files among the blobs, parts included."""
     return sorted(cache.glob("models--*/blobs/*"))
 
 
 def leftovers(cache: Path) -> list[Path]:
-    """Files that have no business in a cache once a pull has ended well."""
+    """Return files that must not remain in a cache after a successful pull."""
     return sorted(
         path
         for path in cache.rglob("*")
@@ -99,7 +99,7 @@ def leftovers(cache: Path) -> list[Path]:
 
 
 def assert_sound(cache: Path) -> None:
-    """Nothing that can be loaded has the wrong content: each blob has the hash that is its name."""
+    """Check that the hash of each blob is its name."""
     for blob in blobs(cache):
         if blob.suffix == ".part":
             continue

@@ -1,4 +1,4 @@
-"""An engine without a model, for queries: replies to messages by a function, and takes its time."""
+"""An engine without a model, for queries: a function of the messages replies, with delays."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from spnl_tui.queries.tree import Query
 
 
 def echo(messages: Sequence[Message]) -> str:
-    """A reply that tells the whole request, as a greedy model's reply depends on all of it."""
+    """Return a reply that repeats the whole request, on all of which a greedy model's reply depends."""
     return "<" + " ".join(f"{message.role}:{message.content}" for message in messages) + ">"
 
 
 async def resolve(name: str) -> ModelHandle:
-    """Every model is on this disk, but "missing"."""
+    """Find every model on this disk, except "missing"."""
     if name == "missing":
         raise ModelReferenceError("No such model", name)
     return ModelHandle(name=name, backend="query")
@@ -54,20 +54,20 @@ class Asked:
 class QueryEngine:
     """Has what queries use of `Backend`.
 
-    A message that says "FAIL" makes its request fail, one that says "HANG" makes it go on forever after
-    its first chunk. With `shuffle`, requests take turns at random, differently for each seed.
+    A message "FAIL" makes its request fail; "HANG" makes it continue forever after its first chunk. With
+    `shuffle`, requests alternate at random, differently for each seed.
     """
 
     reply: Callable[[Sequence[Message]], str] = echo
     numbered: bool = True
-    """Whether candidates tell their numbers. Off, all n are the same, as greedy ones are."""
+    """True if candidates name their numbers. Otherwise all n are equal, as greedy ones are."""
     shuffle: int | None = None
     asked: list[Asked] = field(default_factory=list)
-    """In the order in which they were let in."""
+    """The requests in order of admission."""
     running: int = 0
     most_running: int = 0
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a request hangs."""
+    """Set once a request hangs."""
 
     async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
         messages, n = request.messages, request.n
@@ -100,7 +100,7 @@ class QueryEngine:
                     candidate=candidate,
                 )
         finally:
-            # Ending takes a moment, as it does for a real request: whoever leaves must wait for it.
+            # Ending takes a moment, as with a real request: a caller that leaves must wait for it.
             await asyncio.sleep(0)
             self.running -= 1
 
@@ -118,7 +118,7 @@ async def finish(query: str | Query, engine: QueryEngine, **options: object) -> 
 
 
 async def run(query: Query, engine: QueryEngine, **options: object) -> tuple[str, ...] | str:
-    """The results; or, for a query that is refused, why."""
+    """Return the results, or the reason why the query was rejected."""
     try:
         return (await finish(query, engine, **options)).texts
     except QuerySyntaxError as error:

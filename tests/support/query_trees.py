@@ -65,7 +65,7 @@ QUERIES: st.SearchStrategy[Query] = st.recursive(
     _messages | st.builds(Print, TEXTS) | _maps, _larger, max_leaves=12
 )
 
-# Few models, texts and samplings, so that neighbours are often equal and fold; nothing that needs a disk.
+# Few models, texts and samplings, so that neighbours are often equal and fold. Nothing needs a disk.
 _plain = st.builds(Message, st.sampled_from(["user", "user", "system"]), st.sampled_from(["a", "b", ""]))
 _generates = st.builds(Generate, st.just("m"), _plain, st.sampled_from([None, 0.0]))
 _foldable = st.recursive(

@@ -1,6 +1,6 @@
 """The real model in other formats: as GGUF in another quantization, and as a directory of safetensors.
 
-The `gguf` package computes; Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F16 and BF16 can be made.
+The `gguf` package quantizes to Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F16 and BF16.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ALIGNMENT = 32
 def requantize(source: Path, target: Path, type: str) -> Path:
     """Write the model of `source` to `target` with every matrix in this type, and return the path."""
     reader = GGUFReader(source)
-    # The metadata are copied as they are: they end where the first tensor's description begins.
+    # Copy the metadata unchanged: they end where the first tensor's description begins.
     metadata = bytes(reader.data[24 : reader.tensors[0].field.offset])
     infos, data, offset = b"", [], 0
     for tensor in reader.tensors:
@@ -42,7 +42,7 @@ def requantize(source: Path, target: Path, type: str) -> Path:
 
 
 def to_safetensors(source: Path, directory: Path) -> Path:
-    """Write a llama GGUF as a directory of F16 safetensors, as Hugging Face has it."""
+    """Write a llama GGUF as a directory of F16 safetensors in Hugging Face's layout."""
     reader = GGUFReader(source)
     fields = {name: field.contents() for name, field in reader.fields.items()}
     heads, kv_heads = fields["llama.attention.head_count"], fields["llama.attention.head_count_kv"]
@@ -82,7 +82,7 @@ def to_safetensors(source: Path, directory: Path) -> Path:
 
 
 def byte_level_tokenizer(tokens: list[str], merges: list[str], special: list[str]) -> dict[str, Any]:
-    """tokenizer.json of a byte-level BPE whose digits stand alone, as SmolLM2's."""
+    """Return the tokenizer.json of a byte-level BPE with single digits, like SmolLM2's."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {
@@ -114,7 +114,7 @@ def byte_level_tokenizer(tokens: list[str], merges: list[str], special: list[str
 def write_side_files(
     directory: Path, config: dict[str, Any], tokenizer: dict[str, Any], template: str, eos: str
 ) -> None:
-    """config.json and the tokenizer's files."""
+    """Write config.json and the tokenizer's files."""
     sides = {
         "config.json": config,
         "tokenizer.json": tokenizer,
@@ -137,14 +137,14 @@ def write_safetensors(path: Path, tensors: dict[str, np.ndarray[Any, Any]]) -> N
 
 
 def _unpermuted(values: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """Rows as Hugging Face orders them: llama.cpp's converter pairs the halves of each head."""
+    """Return the rows in Hugging Face's order: llama.cpp's converter pairs the halves of each head."""
     rows, width = values.shape
     paired = values.reshape(heads, rows // heads // 2, 2, width)
     return np.ascontiguousarray(paired.swapaxes(1, 2).reshape(rows, width))
 
 
 def _name(name: str) -> str:
-    """Hugging Face's name of a llama tensor."""
+    """Return Hugging Face's name of a llama tensor."""
     fixed = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
     if name in fixed:
         return fixed[name]

@@ -1,4 +1,4 @@
-"""Makes directories of safetensors: small, of noise, and such that mistral.rs loads and streams from them.
+"""Create directories of small random safetensors that mistral.rs loads and streams from.
 
 make_safetensors(tmp_path / "qwen3", "qwen3")
 """
@@ -112,7 +112,7 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 ARCHITECTURES = tuple(_CLASSES)
-"""What can be made: `model_type` of config.json."""
+"""The supported architectures: `model_type` of config.json."""
 
 
 def make_safetensors(directory: Path, architecture: str, *, seed: int = 0) -> Path:
@@ -135,7 +135,7 @@ def make_safetensors(directory: Path, architecture: str, *, seed: int = 0) -> Pa
 
 
 def _tensors(kind: str, *, tied: bool) -> Iterator[tuple[str, tuple[int, ...], float | None]]:
-    """Name, shape, and the value of all elements where it is not noise."""
+    """Yield name, shape, and the value of all elements unless it is noise."""
     biased = kind in ("phi", "starcoder2")
     # Gemma adds one to its norms' weights itself.
     neutral = 0.0 if kind.startswith("gemma") else 1.0

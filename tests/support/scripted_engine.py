@@ -41,11 +41,11 @@ def scripted_handle(local: LocalModel) -> ModelHandle:
 
 
 Step = Event | asyncio.Event | float
-"""An event to yield, something to wait for, or seconds to sleep."""
+"""An event to yield, a condition to wait for, or seconds to sleep."""
 
 
 def reply(text: str, *, pieces: int = 1, reasoning: str = "", finish: str = "stop") -> list[Step]:
-    """The events of a whole reply, its text in so many pieces."""
+    """Return the events of a whole reply, with its text in `pieces` pieces."""
     size = -(-len(text) // pieces) or 1
     parts = [text[start : start + size] for start in range(0, len(text), size)]
     steps: list[Step] = [PrefillProgressed(done=0, total=20)]
@@ -63,7 +63,7 @@ def reply(text: str, *, pieces: int = 1, reasoning: str = "", finish: str = "sto
 
 
 def failure(title: str, message: str = "", hint: str = "") -> RequestFailed:
-    """The end of a request that has no good one."""
+    """Return the end of a failed request."""
     return RequestFailed(kind="internal", title=title, message=message, hint=hint)
 
 
@@ -87,28 +87,28 @@ class ScriptedEngine:
     requests: list[tuple[ModelHandle, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
     cancelled: int = 0
-    """Chats that were left before their end."""
+    """Chats that were left early."""
     closed: bool = False
     side_by_side: bool = False
-    """Whether several replies to one prompt come at once."""
+    """True if several replies to one prompt arrive in parallel."""
     context_length: int | None = 8192
     pool: tuple[LoadedModel, ...] | None = None
-    """What is loaded: if None, the one model."""
+    """The loaded models. None: the one model."""
     unloaded: list[ModelHandle] = field(default_factory=list)
     unloaded_idle: bool = False
-    """Whether what is not loaded was unloaded for not being used."""
+    """True if models that are not loaded were unloaded because they were idle."""
     read: list[Prefetch] = field(default_factory=list)
-    """What was to be read ahead."""
+    """The prefetches requested."""
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """A token for each word."""
+        """Count one token per word."""
         return tuple(len(text.split()) for text in texts)
 
     def idle_unloaded(self, model: ModelHandle) -> bool:
         return self.unloaded_idle
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
-        """Note it. It goes on until it is stopped, or the test ends it."""
+        """Record the prefetch. It continues until it is stopped, or the test ends it."""
         self.read.append(prefetch)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
@@ -152,7 +152,7 @@ class ScriptedEngine:
         finished = False
         try:
             async for event in _play(script):
-                # Whoever gets the last event need not ask for another.
+                # The consumer of the last event need not request another.
                 finished = isinstance(event, ReplyFinished | RequestFailed)
                 yield event
         finally:
@@ -179,7 +179,7 @@ async def _play(script: Sequence[Step]) -> AsyncGenerator[Event, None]:
 async def _while_wanted(
     events: AsyncGenerator[Event, None], candidate: int, is_wanted: Callable[[int], bool]
 ) -> AsyncGenerator[Event, None]:
-    """The events of one of several replies, as the engine gives them."""
+    """Yield the events of one of several replies, as the engine does."""
     async with aclosing(events):
         while is_wanted(candidate):
             following = asyncio.ensure_future(anext(events))

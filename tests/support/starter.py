@@ -10,12 +10,12 @@ from pathlib import Path
 
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# Fixed at import: a test's HOME is another one.
+# Fixed at import, because a test's HOME is another one.
 FOLDER = Path.home() / ".cache" / "spnl-chat-tests"
 
 
 def starter_file() -> Path:
-    """Where the file is; fetched once for each user of this machine."""
+    """Return the path of the file, which is fetched once per user of this machine."""
     path = FOLDER / NAME
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)

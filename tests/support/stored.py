@@ -1,4 +1,4 @@
-"""What another program finds in the store while spnl-chat runs."""
+"""The store as another program sees it while spnl-chat runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def finished_replies(folder: Path) -> int:
-    """How many replies have ended, in the store that lies anywhere in this folder."""
+    """Return the number of finished replies in the store below this folder."""
     files = list(folder.rglob("*.db"))
     if not files:
         return 0
@@ -18,7 +18,7 @@ def finished_replies(folder: Path) -> int:
 
 
 def stored_texts(file: Path) -> list[str]:
-    """The text of every turn in this store."""
+    """Return the text of every turn in this store."""
     with closing(sqlite3.connect(file)) as store:
         rows = store.execute("SELECT text FROM turn").fetchall()
     return [text for (text,) in rows]

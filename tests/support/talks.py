@@ -10,7 +10,7 @@ from spnl_tui.models.request import Grammar, Sampling
 
 
 def talk(*said: str, model: str = "smollm2:135m", title: str = "") -> Conversation:
-    """A prompt, its reply, another prompt, and so on."""
+    """Return a conversation of alternating prompts and replies."""
     conversation = Conversation(model=model, title=title)
     for index, text in enumerate(said):
         turn = conversation.add_turn("assistant" if index % 2 else "user", text)
@@ -20,7 +20,7 @@ def talk(*said: str, model: str = "smollm2:135m", title: str = "") -> Conversati
 
 
 def full() -> Conversation:
-    """A conversation with every field in use."""
+    """Return a conversation that uses every field."""
     conversation = talk("q1 \x00 \x1b[31m [bold]", "a1", "q2", "a2")
     conversation.title, conversation.title_is_automatic = "Über Zebras", False
     conversation.system_prompt = "Be brief."
@@ -63,7 +63,7 @@ def full() -> Conversation:
 
 
 def conversation(name: str, turns: int = 2) -> Conversation:
-    """So many turns about something, with its title."""
+    """Return `count` turns about a topic, with its title."""
     it = Conversation(title=name)
     for number in range(turns):
         if number % 2:

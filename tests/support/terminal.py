@@ -50,22 +50,22 @@ class Terminal:
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Close the terminal, as somebody does who closes its window."""
+        """Close the terminal, as when its window is closed."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     @property
     def text(self) -> str:
-        """What the screen shows."""
+        """Return the text on the screen."""
         return "\n".join(self._screen.display)
 
     def send(self, keys: str) -> None:
-        """Type this. Bytes that are no UTF-8 are written as surrogates ("\\udce9")."""
+        """Type the text. Surrogates stand for bytes that are not UTF-8 ("\\udce9")."""
         os.write(self._fd, keys.encode(errors="surrogateescape"))
 
     def read(self, seconds: float = 0.1) -> bool:
-        """Take what the program writes, waiting so long for it at most; False: it has ended."""
+        """Read output for at most `timeout` seconds. Return False if the program has ended."""
         if not select.select([self._fd], [], [], seconds)[0]:
             return self.process.poll() is None
         try:
@@ -76,10 +76,10 @@ class Terminal:
         return True
 
     def skip_until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Take what the program writes without looking at it, which costs nearly nothing, until this is true.
+        """Read output without interpreting it, which is cheap, until the condition is true.
 
         Raises:
-            AssertionError: it was not true in time.
+            AssertionError: the condition was not true in time.
         """
         end = time.monotonic() + timeout
         while not condition():
@@ -90,16 +90,16 @@ class Terminal:
                     os.read(self._fd, 1 << 20)
 
     def wait_for(self, what: str | Callable[[str], bool], timeout: float = 30.0) -> str:
-        """Read until the screen shows this text, or this is true of it; the screen then.
+        """Read until the screen shows the text or satisfies the predicate, and return the screen.
 
         Raises:
-            AssertionError: it did not come, with the screen as it was.
+            AssertionError: it did not; the message has the screen.
         """
         matches = what if callable(what) else lambda text: what in text
         end = time.monotonic() + timeout
         alive = True
         while True:
-            # What matches may be half a frame, of which the rest is still on its way.
+            # The match may be half a frame; the rest is still to come.
             if matches(self.text) and not (alive and select.select([self._fd], [], [], 0.01)[0]):
                 return self.text
             if not alive or time.monotonic() > end:
@@ -107,7 +107,7 @@ class Terminal:
             alive = self.read()
 
     def wait_end(self, timeout: float = 10.0) -> int:
-        """Read until the program has ended; its exit status."""
+        """Read until the program has ended, and return its exit status."""
         end = time.monotonic() + timeout
         while self.process.poll() is None:
             if time.monotonic() > end:

@@ -13,7 +13,7 @@ async def wait_until(predicate: Callable[[], object], timeout: float = 20.0, wha
     """Return as soon as the predicate holds.
 
     Raises:
-        AssertionError: it does not within `timeout` seconds.
+        AssertionError: it does not hold within `timeout` seconds.
     """
     end = time.monotonic() + timeout
     while not predicate():
@@ -22,7 +22,7 @@ async def wait_until(predicate: Callable[[], object], timeout: float = 20.0, wha
 
 
 def is_running(pid: int) -> bool:
-    """Whether this process runs: a zombie does not."""
+    """Return True if this process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

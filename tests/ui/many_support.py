@@ -1,4 +1,4 @@
-"""Several candidates for one prompt, for tests: asking for them, and what is seen of them."""
+"""Several candidates for one prompt, for tests: requesting them, and what the screen shows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ OTHER = ModelHandle(name="org/Other-GGUF:Q8_0", backend="scripted", key=("/model
 
 
 def three() -> ScriptedEngine:
-    """An engine that replies One, Two and Three."""
+    """Return an engine that replies One, Two and Three."""
     return ScriptedEngine([reply("One."), reply("Two."), reply("Three.")])
 
 
 def cards(it: Chat) -> list[Candidate]:
-    """The candidates that are seen."""
+    """Return the visible candidates."""
     return list(it.screen.chat.candidates.query(Candidate)) if it.screen.chat.candidates.display else []
 
 
 def heads(it: Chat) -> list[str]:
-    """What stands above each candidate, and * before the highlighted one."""
+    """Return the heading of each candidate, with * before the highlighted one."""
     texts = [" ".join(str(card._head.render()).split()) for card in cards(it)]
     return [
         ("*" if card.has_class("-chosen") else "") + text for card, text in zip(cards(it), texts, strict=True)
@@ -30,24 +30,24 @@ def heads(it: Chat) -> list[str]:
 
 
 def replies(it: Chat) -> list[Turn]:
-    """The replies in the place of the last one."""
+    """Return the replies at the place of the last one."""
     conversation = it.screen.conversation
     return list(conversation.siblings(conversation.path()[-1].id))
 
 
 def foot(it: Chat) -> str:
-    """The line below the candidates."""
+    """Return the line below the candidates."""
     return str(it.screen.query_one(Candidates)._foot.render())
 
 
 async def command(it: Chat, text: str) -> None:
-    """Type this and send it."""
+    """Type the text and send it."""
     it.prompt.insert(text)
     await it.press("enter")
 
 
 async def many(it: Chat, text: str = "/n 3 Write a tagline", *, ended: int = 3) -> None:
-    """Ask, and wait until every candidate has ended."""
+    """Send a prompt and wait until every candidate has ended."""
     await command(it, text)
     await wait_until(lambda: it.ended() == ended and not it.screen.replying)
     await it.pilot.pause()

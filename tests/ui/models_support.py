@@ -28,16 +28,16 @@ SMALL_MACHINE = Conditions(
     context=8192,
     calibration=Calibration(decode={"Q8_0": 2e-9}, prefill={"Q8_0": 1e-10}),
 )
-"""With room for the made model, but not for every quantization of it and a long context."""
+"""A machine with memory for the synthetic model, but not for every quantization with a long context."""
 WIDE = (200, 60)
 HERE = "acme/Cached-GGUF:Q8_0"
-"""The one model that is on this machine."""
+"""The only model on this machine."""
 SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048, "context": 40960}
 TYPES = {"Q2_K": "Q2_K", "Q4_K_S": "Q4_K", "Q6_K": "Q6_K", "Q8_0": "Q8_0", "F16": "F16", "F32": "F32"}
 
 
 def made_files(folder: Path) -> dict[str, Path]:
-    """One model in several quantizations."""
+    """Create one model in several quantizations."""
     folder.mkdir(exist_ok=True)
     files = {}
     for label, type in TYPES.items():
@@ -48,7 +48,7 @@ def made_files(folder: Path) -> dict[str, Path]:
 
 
 def fill(hub: LoopbackHub, folder: Path, *, others: int = 8) -> None:
-    """A repository whose quantizations differ in their verdicts, and some more."""
+    """Add a repository whose quantizations have different verdicts, and some others."""
     hub.add_repo(
         "acme/Made-GGUF",
         {**made_files(folder), "made-IQ4_XS.gguf": b"i" * 7_000_000},
@@ -72,7 +72,7 @@ def fill(hub: LoopbackHub, folder: Path, *, others: int = 8) -> None:
 
 
 def cache(folder: Path, models: Mapping[str, Mapping[str, bytes | Path]]) -> Path:
-    """A Hugging Face cache with these repositories."""
+    """Create a Hugging Face cache with these repositories."""
     for repository, files in models.items():
         add_snapshot(folder, repository, files)
     return folder
@@ -91,7 +91,7 @@ class Models(Chat):
 
     @property
     def rows(self) -> list[str]:
-        """The list as it is read, headings with a `#`, notes with a `!`."""
+        """The rows of the list; headings start with `#`, notes with `!`."""
         marks = {"heading": "# ", "note": "! ", "error": "! ", "item": ""}
         return [marks[row.row.kind] + row.row.left for row in self.pane.list.rows]
 
@@ -112,14 +112,14 @@ class Models(Chat):
         await self.press(*text)
 
     async def until_found(self, text: str) -> None:
-        """Wait for the hub's answer to this search."""
+        """Wait for the hub's response to this search."""
         await wait_until(
             lambda: self.pane._results.query.text == text and not self.pane._results.busy,
         )
         await self.pilot.pause()
 
     async def until_judged(self) -> None:
-        """Wait for the verdicts on what is highlighted."""
+        """Wait for the verdicts on the highlighted model."""
         await wait_until(
             lambda: (
                 (look := self.pane.details.look) is not None
@@ -144,7 +144,7 @@ async def models(
     measure: Callable[[], Awaitable[object]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Models]:
-    """The running interface with the models shown, and what is here listed."""
+    """Run the interface with the models pane open and the local models listed."""
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     browser = make_browser(endpoint, folder, conditions=conditions, token=token, timeout=timeout)
     browser._measure = measure
@@ -169,7 +169,7 @@ def make_browser(
     token: str | Literal[False] = False,
     timeout: float = 5,
 ) -> ModelBrowser:
-    """A browser of this hub, and of the cache `hub` in this folder."""
+    """Return a browser of this hub and of the cache `hub` in this folder."""
 
     async def now() -> Conditions:
         return conditions

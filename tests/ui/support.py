@@ -34,28 +34,28 @@ from tests.support.scripted_engine import MODEL, ScriptedEngine, reply, scripted
 
 
 async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
-    """Return once it is true; fail when it stays false."""
+    """Return once the predicate is true; fail if it stays false."""
     async with asyncio.timeout(timeout):
         while not predicate():  # noqa: ASYNC110 - any state of the interface, none of which is an event
             await asyncio.sleep(0.01)
 
 
 async def at_rest(pilot: Pilot[None]) -> None:
-    """Wait until a picture shows all that it will: scrollbars learn of a layout with a later frame."""
+    """Wait until the picture is complete: scrollbars follow a layout one frame later."""
     await pilot.pause()
     await asyncio.sleep(0.2)
     await pilot.pause()
 
 
 async def until_counted(screen: MainScreen) -> None:
-    """Wait for the status line to count the words that would be sent: it does once typing rests."""
+    """Wait until the status line has counted the unsent words, which it does once typing pauses."""
     words = (await screen.prompts.unsent()).split()
     await wait_until(lambda: screen.activity.unsent == len(words))
 
 
 @dataclass
 class ScriptedStarter:
-    """A starter model that comes when the test says so, or does not come."""
+    """A starter model that arrives when the test says so, or fails."""
 
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     error: SpnlError | None = None
@@ -71,7 +71,7 @@ class ScriptedStarter:
 
 
 class TempStore:
-    """The real store in a file; one for the whole test, whatever number of programs it sees."""
+    """The real store in a file, one for the whole test, for any number of programs."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -88,13 +88,13 @@ class TempStore:
 
 
 async def disk_error(*args: object, **kwargs: object) -> Any:
-    """In place of a method of the store."""
+    """Replace a method of the store with a disk error."""
     raise StoreError("The disk is broken")
 
 
 @dataclass
 class Chat:
-    """An app under test, and short names for what tests look at."""
+    """An app under test, with short names for what tests examine."""
 
     pilot: Pilot[None]
     app: SpnlChat
@@ -120,7 +120,7 @@ class Chat:
         return [(turn.role, turn.text) for turn in self.screen.conversation.path()]
 
     def happened(self, *kinds: type[Message]) -> list[str]:
-        """The names of the messages of these kinds, in the order in which they came."""
+        """Return the names of the messages of these kinds, in order."""
         return [type(message).__name__ for message in self.messages if isinstance(message, kinds)]
 
     def ended(self) -> int:
@@ -130,7 +130,7 @@ class Chat:
         await self.pilot.press(*keys)
 
     async def ask(self, text: str, *, wait: bool = True) -> None:
-        """Type a prompt and send it; wait for the end of the reply."""
+        """Type a prompt, send it, and wait for the end of the reply."""
         before = self.ended()
         self.prompt.insert(text)
         await self.press("enter")
@@ -160,7 +160,7 @@ def make_app(
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
     strict: bool = True,
 ) -> SpnlChat:
-    """The app with everything real but the engine and the clock. The model is found when `found` is set."""
+    """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
     async def first_model() -> ModelHandle | None:
         if found is not None:
@@ -191,7 +191,7 @@ def make_app(
         set_clipboard=set_clipboard,
     )
     settings = settings or Settings()
-    # A request more, of which most tests know nothing.
+    # One more request, which most tests do not expect.
     settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
     app = SpnlChat(settings, services, themes=themes, problems=problems, strict=strict)
     app.animation_level = "none"
@@ -206,13 +206,16 @@ async def chat(
     toasts: bool = False,
     **options: Any,
 ) -> AsyncIterator[Chat]:
-    """The running interface, ready for keys. `toasts`: notifications are drawn, not only kept."""
+    """Run the interface until it accepts keys.
+
+    `toasts`: draw notifications instead of only recording them.
+    """
     engine = engine or ScriptedEngine()
     seen: list[Message] = []
     app = make_app(engine, **options)
 
     def hook(message: Message) -> None:
-        # A message that bubbles comes once for each widget on its way.
+        # A message that bubbles arrives once per widget on its way.
         if not any(message is earlier for earlier in seen):
             seen.append(message)
 
@@ -224,32 +227,32 @@ async def chat(
 
 
 def held(text: str, hold: asyncio.Event, rest: str = "") -> list[object]:
-    """A reply that waits after its first text."""
+    """Return a reply that waits after its first text."""
     script = reply(text + rest, pieces=1)
     whole = reply(text)
     return [*whole[:-1], hold, *(reply(rest)[1:] if rest else script[-1:])]
 
 
 def typed_ahead(it: Chat, *texts: str) -> None:
-    """Type these and send each, in one go, as after a stall of the interface."""
+    """Type and send these texts at once, as after a stall of the interface."""
     for text in texts:
         for key in [*text, "enter"]:
             it.app.simulate_key(key)
 
 
 def told(it: Chat) -> list[str]:
-    """The notifications that are seen."""
+    """Return the visible notifications."""
     return [f"{toast.title}: {toast.message}" for toast in it.app._notifications]
 
 
 def last(it: Chat) -> tuple[str, str | None]:
-    """Text and finish reason of the last turn."""
+    """Return text and finish reason of the last turn."""
     turn = it.screen.conversation.path()[-1]
     return turn.text, turn.finish_reason
 
 
 async def ended(it: Chat, count: int) -> None:
-    """Wait until so many replies have ended."""
+    """Wait until `count` replies have ended."""
     await wait_until(lambda: it.ended() >= count and it.screen.activity.state == "idle")
     await it.pilot.pause()
 
@@ -263,7 +266,7 @@ async def go_to(it: Chat, text: str) -> None:
 
 
 async def kept(store: TempStore) -> list[list[tuple[str, str, str | None]]]:
-    """What the store holds: role, text and finish reason of the active branch of each conversation."""
+    """Return role, text and finish reason of the active branch of each stored conversation."""
     opened = await store()
     page = await opened.list()
     branches = [(await opened.load(item.id)).path() for item in page.items]
@@ -271,7 +274,7 @@ async def kept(store: TempStore) -> list[list[tuple[str, str, str | None]]]:
 
 
 async def until_kept(it: Chat, store: TempStore, check: Callable[[Conversation], bool]) -> None:
-    """Wait until this is true of what the store holds of the conversation that is seen."""
+    """Wait until the stored state of the visible conversation satisfies `check`."""
     opened, id = await store(), it.screen.conversation.id
     async with asyncio.timeout(20):
         while not check(await opened.load(id)):  # noqa: ASYNC110 - no event tells of a file
@@ -279,12 +282,12 @@ async def until_kept(it: Chat, store: TempStore, check: Callable[[Conversation],
 
 
 def in_file(file: Path, text: str) -> bool:
-    """Whether another program would find a turn with this text."""
+    """Return True if another program finds a turn with this text in the store."""
     with closing(sqlite3.connect(file)) as connection:
         return bool(connection.execute("SELECT 1 FROM turn WHERE text = ?", (text,)).fetchall())
 
 
 def offered(it: Chat) -> list[str]:
-    """The labels in the list above the prompt; empty if it is not seen."""
+    """Return the labels in the list above the prompt, or none while it is hidden."""
     completions = it.screen.query_one(Completions)
     return [offer.label for offer in completions._offers] if completions.display else []
