@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat.tokens import TokenMeters
+from spnl_tui.models.parts import as_content
 from spnl_tui.models.request import Message
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import restart
@@ -88,7 +89,7 @@ class ReadingAhead:
         )
         if plan is None or plan.action != "send" or plan.left_out:
             return ()
-        prompt = Turn(id="", parent=None, role="user", text=_without_last_word(typed))
+        prompt = Turn(id="", parent=None, role="user", content=as_content(_without_last_word(typed)))
         return request_messages(conversation.system_prompt, (*plan.sent, prompt))
 
     def _progressed(self, progress: PrefillProgressed) -> None:

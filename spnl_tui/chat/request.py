@@ -33,6 +33,7 @@ from spnl_tui.engine.backend import (
     RequestQueued,
     loaded_model,
 )
+from spnl_tui.models.parts import append_text
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 
@@ -284,7 +285,7 @@ class ReplyRequest:
         """Put what has come into the conversation; it goes on."""
         turn = replace(
             self._conversation[self._turn.id],
-            text=self._turn.text + so_far.text,
+            content=append_text(self._turn.content, so_far.text),
             reasoning=self._turn.reasoning + so_far.reasoning,
         )
         self._conversation.update_turn(turn)

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn, as_messages
+from spnl_tui.models.parts import content_to_plain, cut_text, is_plain
 from spnl_tui.models.request import Message
 
 Policy: TypeAlias = Literal["drop_oldest", "summarize", "ask"]
@@ -109,7 +110,7 @@ def plan_context(
         summarized: ids of the turns that the summary (counted in `system_tokens`) stands for.
     """
     extra = overhead or TemplateOverhead()
-    spoken = [turn for turn in turns if turn.text.strip()]
+    spoken = [turn for turn in turns if turn.model_text.strip()]
 
     def total(kept: Sequence[Turn]) -> int:
         prompts = joins = 0
@@ -201,14 +202,17 @@ def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...
     left_out = set(provenance.left_out)
     sent = [turn for turn in above if turn.id not in left_out]
     if provenance.begun:
-        sent.append(replace(reply, text=reply.text[: provenance.begun]))
+        sent.append(replace(reply, content=cut_text(reply.content, provenance.begun)))
     return request_messages(provenance.system_prompt, sent, provenance.summary)
 
 
 def prompt_sha256(messages: Sequence[Message]) -> str:
-    """Of the messages as JSON: tells whether a request is the same as another one."""
-    plain = json.dumps([[message.role, message.content] for message in messages])
-    return hashlib.sha256(plain.encode()).hexdigest()
+    """Return the hash of the messages as JSON: equal requests have equal hashes."""
+    plain = [
+        [each.role, each.text if is_plain(each.content) else content_to_plain(each.content)]
+        for each in messages
+    ]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 SUMMARY_MAX_TOKENS = 400
@@ -234,7 +238,7 @@ def summary_messages(
         room -= tokens[turn.id] + 8
         if turn.id in done or room < 0:
             break
-        told.append(f"{'User' if turn.role == 'user' else 'Assistant'}: {turn.text.strip()}")
+        told.append(f"{'User' if turn.role == 'user' else 'Assistant'}: {turn.model_text.strip()}")
     if summary:
         told.append(f"(Earlier, in short: {summary.strip()})")
     text = "\n\n".join(reversed(told))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from spnl_tui.conversations.turn import FinishReason, Provenance, Turn, as_messages, new_id
+from spnl_tui.models.parts import Content, append_text, as_content
 from spnl_tui.models.request import Message, Role, Sampling
 
 
@@ -155,7 +156,7 @@ class Conversation:
     def add_turn(
         self,
         role: Role,
-        text: str = "",
+        content: str | Content = "",
         *,
         parent: str | Literal["end"] | None = "end",
         provenance: Provenance | None = None,
@@ -174,7 +175,12 @@ class Conversation:
             # Siblings are in the order of their time, even when the clock is set back.
             created_at = max(created_at, self._turns[siblings[-1]].created_at + 1e-6)
         turn = Turn(
-            id=new_id(), parent=parent, role=role, text=text, provenance=provenance, created_at=created_at
+            id=new_id(),
+            parent=parent,
+            role=role,
+            content=as_content(content),
+            provenance=provenance,
+            created_at=created_at,
         )
         self._insert(turn)
         self.select(turn.id)
@@ -190,7 +196,8 @@ class Conversation:
     def append(self, turn_id: str, text: str = "", reasoning: str = "") -> Turn:
         """Add text to a reply that is being written. Returns the turn as it now is."""
         turn = self._turns[turn_id]
-        turn = dataclasses.replace(turn, text=turn.text + text, reasoning=turn.reasoning + reasoning)
+        content = append_text(turn.content, text)
+        turn = dataclasses.replace(turn, content=content, reasoning=turn.reasoning + reasoning)
         self.update_turn(turn)
         return turn
 
@@ -216,7 +223,7 @@ class Conversation:
         An edited reply keeps its finish reason, but not its provenance: no model said it so.
         """
         old = self._turns[turn_id]
-        new = self.add_turn(old.role, text, parent=old.parent)
+        new = self.add_turn(old.role, old.with_text(text).content, parent=old.parent)
         if old.role == "assistant":
             new = self.finish(new.id, old.finish_reason or "cancelled")
         return new

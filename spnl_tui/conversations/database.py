@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from spnl_tui.conversations.folding import indexed_copy
 from spnl_tui.conversations.schema import APPLICATION_ID, MIGRATIONS
 from spnl_tui.errors import StoreError
 
@@ -276,6 +277,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
     """Apply the migrations that this file lacks, each in one transaction, after a copy of the file."""
+    connection.create_function("indexed_copy", 1, indexed_copy, deterministic=True)
     for number in range(_version(connection), len(migrations)):
         if number:
             _back_up(connection, path.with_name(f"{path.name}.version-{number}"))

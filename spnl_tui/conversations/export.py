@@ -2,7 +2,8 @@
 
 The JSON is one object, {"format": "spnl-chat conversations", "version": 1, "conversations": […]}. Each
 conversation has its details and its `turns`, parents first; field names are those of `Conversation`, `Turn`
-and `Provenance`, empty fields are left out, and `chosen` is a list of [parent or null, child].
+and `Provenance`, empty fields are left out, and `chosen` is a list of [parent or null, child]. The content of
+a turn is its `text`, or in version 2 `content`, a list of parts (models/parts.py).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.records import from_plain, to_plain, well_formed
+from spnl_tui.conversations.records import from_plain, to_plain, turn_from_plain, turn_to_plain, well_formed
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
 
 FORMAT = "spnl-chat conversations"
-VERSION = 1
+VERSION = 2
+"""Version 2 added `content` to turns, for parts other than one text."""
+_VERSION_OF_TEXT = 1
 
 _DETAILS = tuple(f.name for f in dataclasses.fields(Conversation) if not f.name.startswith("_"))
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -33,19 +36,19 @@ _LATEST = 1e11
 
 def to_json_text(conversations: Iterable[Conversation]) -> str:
     """The conversations as JSON, to be imported again. Equal conversations give equal text."""
-    whole = {
-        "format": FORMAT,
-        "version": VERSION,
-        "conversations": [conversation_to_plain(conversation) for conversation in conversations],
-    }
-    return well_formed(json.dumps(whole, ensure_ascii=False, indent=1)) + "\n"
+    whole = [conversation_to_plain(conversation) for conversation in conversations]
+    # Version 0.1.0 reads what it can hold.
+    has_parts = any("content" in turn for each in whole for turn in each["turns"])
+    version = VERSION if has_parts else _VERSION_OF_TEXT
+    file = {"format": FORMAT, "version": version, "conversations": whole}
+    return well_formed(json.dumps(file, ensure_ascii=False, indent=1)) + "\n"
 
 
 def conversation_to_plain(conversation: Conversation) -> dict[str, Any]:
     """One conversation as JSON values."""
     details = {name: to_plain(getattr(conversation, name)) for name in _DETAILS}
     details["chosen"] = [[parent, child] for parent, child in sorted(conversation.chosen.items(), key=str)]
-    return {**details, "turns": [to_plain(turn) for turn in conversation.turns()]}
+    return {**details, "turns": [turn_to_plain(turn) for turn in conversation.turns()]}
 
 
 def conversation_from_plain(value: Any) -> Conversation:
@@ -58,7 +61,7 @@ def conversation_from_plain(value: Any) -> Conversation:
         raise ValueError("a conversation is an object with a list of turns")
     known = {name: value[name] for name in _DETAILS if name in value and name != "chosen"}
     details = from_plain(Conversation, known)
-    turns = [from_plain(Turn, turn) for turn in value["turns"]]
+    turns = [turn_from_plain(turn) for turn in value["turns"]]
     for id in (details.id, *(turn.id for turn in turns)):
         if not _ID.fullmatch(id):
             raise ValueError(f"{id[:70]!r} is no id")
@@ -97,8 +100,8 @@ def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None)
     parts = ["---\n" + "\n".join(lines) + "\n---"]
     for turn in chosen:
         parts.append(f"## {_heading(conversation, turn)}")
-        if turn.text.strip():
-            parts.append(turn.text.strip("\n"))
+        if (said := turn.model_text).strip():
+            parts.append(said.strip("\n"))
         if turn.error or turn.finish_reason in ("cancelled", "failed"):
             parts.append(f"> *{' '.join((turn.error or 'Stopped.').split())}*")
     return well_formed(plain("\n\n".join(parts))) + "\n"

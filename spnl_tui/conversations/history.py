@@ -65,7 +65,7 @@ def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) 
         place = f" ({siblings.index(turn) + 1} of {len(siblings)})" if len(siblings) > 1 else ""
         yield ""
         yield f"{who}{place}:"
-        yield from plain(turn.text).splitlines()
+        yield from plain(turn.model_text).splitlines()
         if turn.finish_reason in ("cancelled", "failed"):
             end = "stopped" if turn.finish_reason == "cancelled" else "failed"  # as the screen says it
             yield f"[{end}{f': {first_line(turn.error, 500)}' if turn.error else ''}]"

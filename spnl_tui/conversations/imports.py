@@ -20,6 +20,7 @@ from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.titles import title_of
 from spnl_tui.conversations.turn import Provenance, Turn, new_id
 from spnl_tui.errors import StoreError
+from spnl_tui.models.parts import as_content
 from spnl_tui.text import first_line
 from spnl_tui.text_files import UnreadableFileError, read_file_bytes
 
@@ -82,7 +83,7 @@ def _unknown(message: str) -> StoreError:
 
 def _from_own(value: dict[str, Any], name: str) -> tuple[Conversation, ...]:
     version, conversations = value.get("version"), value.get("conversations")
-    if version != VERSION:
+    if version not in range(1, VERSION + 1) or isinstance(version, bool):
         known = isinstance(version, int) and version > VERSION
         raise StoreError(
             "The file cannot be imported",
@@ -128,7 +129,7 @@ def _from_chatgpt(value: dict[str, Any]) -> Conversation:
                 id=ids[id],
                 parent=ids[parent] if parent is not None else None,
                 role="assistant" if reply else "user",
-                text=text,
+                content=as_content(text),
                 finish_reason="stop" if reply else None,
                 provenance=Provenance(model=well_formed(model)) if reply and isinstance(model, str) else None,
                 # Without a time, the order in the file.
@@ -233,7 +234,7 @@ def _from_oterm(text: str, name: str) -> Conversation:
                 id=new_id(),
                 parent=turns[-1].id if turns else None,
                 role="assistant" if role == "assistant" else "user",
-                text=said,
+                content=as_content(said),
                 finish_reason="stop" if role == "assistant" else None,
                 created_at=now + number / 1000,
             )

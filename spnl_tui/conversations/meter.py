@@ -62,7 +62,7 @@ class TokenMeter:
 
     async def count_messages(self, messages: Sequence[Message]) -> int | None:
         """The prompt tokens of a request; None while the model is not loaded."""
-        counts = await self.count_texts([message.content for message in messages])
+        counts = await self.count_texts([message.model_text for message in messages])
         return None if counts is None else sum(counts) + self.overhead.of_messages(messages)
 
     def begin_with(self, template_tokens: int | None) -> None:
@@ -111,7 +111,7 @@ class TokenMeter:
             left_out, summary = last.left_out, last.summary
         left_out = tuple(left_out)
         counts = await self.count_texts(
-            [with_summary(system_prompt, summary), *(turn.text for turn in turns)]
+            [with_summary(system_prompt, summary), *(turn.model_text for turn in turns)]
         )
         if counts is None:
             return None

@@ -16,7 +16,9 @@ import typing
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import RequestError
+from spnl_tui.models.parts import Content, as_content, content_from_plain, content_to_plain, is_plain
 
 T = TypeVar("T")
 
@@ -48,6 +50,49 @@ def from_plain(cls: type[T], plain: Any) -> T:
         return cls(**values)
     except (TypeError, RequestError) as error:
         raise ValueError(f"{cls.__name__}: {error}") from error
+
+
+def turn_to_plain(turn: Turn) -> dict[str, Any]:
+    """Return a turn as JSON values: content that is one text as `text`, other content as `content`."""
+    plain = {}
+    for name, value in to_plain(turn).items():
+        if name != "content":
+            plain[name] = value
+        elif is_plain(turn.content):
+            plain["text"] = turn.text
+        else:
+            plain["content"] = content_to_plain(turn.content)
+    return plain
+
+
+def turn_from_plain(plain: Any) -> Turn:
+    """Return the turn that `turn_to_plain` made these values of.
+
+    Raises:
+        ValueError: a field is missing, of the wrong type, or out of its range.
+    """
+    if not isinstance(plain, dict):
+        return from_plain(Turn, plain)
+    text, parts = plain.get("text", ""), plain.get("content")
+    if not isinstance(text, str):
+        _refuse(text, "text")
+    content = as_content(well_formed(text)) if parts is None else content_from_plain(_well_formed(parts))
+    turn = from_plain(Turn, {name: value for name, value in plain.items() if name != "content"})
+    return dataclasses.replace(turn, content=content)
+
+
+def content_to_json(content: Content) -> str:
+    """Return content as compact JSON."""
+    return json.dumps(content_to_plain(content), ensure_ascii=False, separators=(",", ":"))
+
+
+def _well_formed(value: Any) -> Any:
+    """Apply `well_formed` to every text in these JSON values."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [_well_formed(item) for item in value]
+    return {key: _well_formed(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def to_json(value: Any) -> str:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.records import from_plain, to_json, well_formed
+from spnl_tui.conversations.folding import indexed_copy
+from spnl_tui.conversations.records import content_to_json, from_plain, to_json, well_formed
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
+from spnl_tui.models.parts import as_content, content_from_plain, is_plain
 from spnl_tui.models.request import Sampling
 
 Cursor = tuple[int, float, int]
@@ -70,6 +72,7 @@ def details_row(conversation: Conversation) -> dict[str, Any]:
         # As pairs, since the root is chosen for, too, and has no id.
         "chosen": json.dumps(list(conversation.chosen.items())),
         "system_prompt": well_formed(conversation.system_prompt),
+        "searched": indexed_copy(well_formed(conversation.title)),
     }
 
 
@@ -116,6 +119,9 @@ def save_turn(
         "error": well_formed(turn.error),
         "text": well_formed(turn.text),
         "reasoning": well_formed(turn.reasoning),
+        "parts": None if is_plain(turn.content) else well_formed(content_to_json(turn.content)),
+        # A reply is indexed when it ends.
+        "searched": None if turn.streaming else _searched(turn),
     }
     stored = connection.execute("SELECT conversation FROM turn WHERE id = :id", values).fetchone()
     if stored is not None:
@@ -125,7 +131,8 @@ def save_turn(
             """
             UPDATE turn SET finish_reason = :finish_reason,
                 model = CASE WHEN :provenance IS NULL THEN model ELSE :model END,
-                provenance = :provenance, error = :error, text = :text, reasoning = :reasoning
+                provenance = :provenance, error = :error, text = :text, reasoning = :reasoning,
+                parts = :parts, searched = :searched
             WHERE id = :id
             """,
             values,
@@ -136,6 +143,12 @@ def save_turn(
         f"INSERT INTO turn ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})", values
     )
     return key
+
+
+def _searched(turn: Turn) -> str | None:
+    """Return the text to index in place of the turn's own."""
+    text = well_formed(turn.model_text)
+    return indexed_copy(text) or (None if is_plain(turn.content) else text)
 
 
 def taken(connection: sqlite3.Connection, conversation: str, turns: list[str]) -> bool:
@@ -176,7 +189,8 @@ def load(connection: sqlite3.Connection, id: str) -> Conversation:
     tags = connection.execute("SELECT name FROM tag WHERE conversation = ? ORDER BY position", (key,))
     turns = connection.execute(
         """
-        SELECT id, parent, role, text, reasoning, finish_reason, error, provenance, created_at, pinned
+        SELECT id, parent, role, text, reasoning, finish_reason, error, provenance, created_at, pinned,
+            parts
         FROM turn WHERE conversation = ? AND deleted = 0
         """,
         (key,),
@@ -214,12 +228,13 @@ def _turn(
     provenance: str | None,
     created_at: float,
     pinned: int,
+    parts: str | None,
 ) -> Turn:
     return Turn(
         id=id,
         parent=parent,
         role=role,
-        text=text,
+        content=as_content(text) if parts is None else content_from_plain(json.loads(parts)),
         reasoning=reasoning,
         finish_reason=finish_reason,
         error=error,

@@ -12,6 +12,8 @@ from __future__ import annotations
 APPLICATION_ID = 0x73706E6C
 """"spnl", in the header of the file (https://www.sqlite.org/fileformat.html#application_id)."""
 
+_EVENTS = ("inserted", "deleted", "updated")
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
@@ -128,5 +130,81 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE new.role <> 'assistant' OR new.finish_reason IS NOT NULL;
         END
         """,
+    ),
+    # Content made of parts, and search in any script (folding.py). `parts` is NULL where the content is one
+    # text, `searched` where FTS5 can index the text itself.
+    (
+        "ALTER TABLE turn ADD COLUMN parts TEXT",
+        "ALTER TABLE turn ADD COLUMN searched TEXT",
+        "ALTER TABLE conversation ADD COLUMN searched TEXT",
+        *(f"DROP TRIGGER {index}_{event}" for index in ("title", "turn_text") for event in _EVENTS),
+        "DROP TABLE title_index",
+        "DROP TABLE turn_index",
+        "UPDATE turn SET searched = indexed_copy(text) WHERE indexed_copy(text) IS NOT NULL",
+        "UPDATE conversation SET searched = indexed_copy(title) WHERE indexed_copy(title) IS NOT NULL",
+        "CREATE VIEW title_words AS SELECT key, coalesce(searched, title) AS title FROM conversation",
+        """
+        CREATE VIEW turn_words AS SELECT key, coalesce(searched, text) AS text, model FROM turn
+        WHERE role <> 'assistant' OR finish_reason IS NOT NULL
+        """,
+        """
+        CREATE VIRTUAL TABLE title_index USING fts5 (
+            title, content = 'title_words', content_rowid = 'key',
+            tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+        )
+        """,
+        """
+        CREATE VIRTUAL TABLE turn_index USING fts5 (
+            text, model, content = 'turn_words', content_rowid = 'key',
+            tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+        )
+        """,
+        """
+        CREATE TRIGGER title_inserted AFTER INSERT ON conversation BEGIN
+            INSERT INTO title_index (rowid, title) VALUES (new.key, coalesce(new.searched, new.title));
+        END
+        """,
+        """
+        CREATE TRIGGER title_deleted AFTER DELETE ON conversation BEGIN
+            INSERT INTO title_index (title_index, rowid, title)
+            VALUES ('delete', old.key, coalesce(old.searched, old.title));
+        END
+        """,
+        """
+        CREATE TRIGGER title_updated AFTER UPDATE OF title, searched ON conversation
+        WHEN coalesce(old.searched, old.title) <> coalesce(new.searched, new.title) BEGIN
+            INSERT INTO title_index (title_index, rowid, title)
+            VALUES ('delete', old.key, coalesce(old.searched, old.title));
+            INSERT INTO title_index (rowid, title) VALUES (new.key, coalesce(new.searched, new.title));
+        END
+        """,
+        """
+        CREATE TRIGGER turn_text_inserted AFTER INSERT ON turn
+        WHEN new.role <> 'assistant' OR new.finish_reason IS NOT NULL BEGIN
+            INSERT INTO turn_index (rowid, text, model)
+            VALUES (new.key, coalesce(new.searched, new.text), new.model);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_text_deleted AFTER DELETE ON turn
+        WHEN old.role <> 'assistant' OR old.finish_reason IS NOT NULL BEGIN
+            INSERT INTO turn_index (turn_index, rowid, text, model)
+            VALUES ('delete', old.key, coalesce(old.searched, old.text), old.model);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_text_updated AFTER UPDATE OF text, searched, model, finish_reason ON turn
+        WHEN coalesce(old.searched, old.text) <> coalesce(new.searched, new.text) OR old.model <> new.model
+            OR (old.finish_reason IS NULL) <> (new.finish_reason IS NULL) BEGIN
+            INSERT INTO turn_index (turn_index, rowid, text, model)
+            SELECT 'delete', old.key, coalesce(old.searched, old.text), old.model
+            WHERE old.role <> 'assistant' OR old.finish_reason IS NOT NULL;
+            INSERT INTO turn_index (rowid, text, model)
+            SELECT new.key, coalesce(new.searched, new.text), new.model
+            WHERE new.role <> 'assistant' OR new.finish_reason IS NOT NULL;
+        END
+        """,
+        "INSERT INTO title_index (title_index) VALUES ('rebuild')",
+        "INSERT INTO turn_index (turn_index) VALUES ('rebuild')",
     ),
 )

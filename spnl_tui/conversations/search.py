@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import sqlite3
-import unicodedata
 from dataclasses import dataclass
 
+from spnl_tui.conversations.folding import LETTER, UNSPACED, fold, fold_with_places, words
+from spnl_tui.models.parts import as_text, content_from_plain
 from spnl_tui.models.request import Role
 
 CANDIDATES = 1000
@@ -87,37 +89,51 @@ class Query:
         wanted, unwanted, patterns, all_words = [], [], [], []
         tokens = re.findall(r'(-?)(?:"([^"]*)"?|(\S+))', typed[:_TYPED_CHARACTERS])
         for index, (minus, phrase, word) in enumerate(tokens):
-            words = _words(phrase or word)
-            if not words:
+            found = words(phrase or word)
+            if not found:
                 continue
-            term = f'"{" ".join(words)}"'
+            term = f'"{" ".join(found)}"'
             if minus:
                 unwanted.append(term)
                 continue
-            begun = index == len(tokens) - 1 and len(words[-1]) >= 2 and word[-1:].isalnum()
+            last = fold(word)[-1:]
+            begun = index == len(tokens) - 1 and len(found[-1]) >= 2 and last.isalnum()
             wanted.append(f"{term} *" if begun else term)
-            folded = [fold(word) for word in words]
-            all_words += folded
-            patterns.append(r"[\W_]+".join(map(re.escape, folded)) + (r"[^\W_]*" if begun else ""))
+            all_words += found
+            patterns.append(_pattern(found, begun))
         if not wanted:
             return None
         return cls(
             match=" NOT ".join([f"({' AND '.join(wanted)})", *unwanted]),
             words=tuple(dict.fromkeys(all_words)),
-            pattern=re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])"),
+            pattern=re.compile("|".join(patterns)),
         )
 
 
-def fold(text: str) -> str:
-    """The text in small letters without accents, character by character: positions stay the same."""
-    if text.isascii():
-        return text.lower()
-    return text.translate({ord(char): unicodedata.normalize("NFD", char)[0].lower()[0] for char in set(text)})
+def _pattern(found: list[str], begun: bool) -> str:
+    """Return a regular expression for these words, one after the other, in a folded text.
+
+    `begun`: the last may be the beginning of a word.
+    """
+    pattern = ""
+    before = ""
+    for word in found:
+        unspaced = UNSPACED.match(word) is not None
+        if before:
+            pattern += r"[\W_]*" if unspaced or UNSPACED.match(before) else r"[\W_]+"
+        pattern += re.escape(word) if unspaced else f"(?<!{LETTER}){re.escape(word)}"
+        before = word
+    if begun:
+        return f"{pattern}{LETTER}*"
+    return pattern if UNSPACED.match(before) else f"{pattern}(?!{LETTER})"
 
 
 def snippet(text: str, pattern: re.Pattern[str]) -> tuple[Span, ...]:
     """The part of the text, in one line, that has the most of what the pattern finds."""
-    hits = [match.span() for match in itertools.islice(pattern.finditer(fold(text)), 200)]
+    folded, places = fold_with_places(text)
+    hits = [match.span() for match in itertools.islice(pattern.finditer(folded), 200)]
+    if places is not None:
+        hits = [(places[a], places[b]) for a, b in hits]
     # Begin at the hit that has the most hits, different ones first of all, close behind it.
     best = max(
         range(len(hits)),
@@ -198,10 +214,10 @@ def _search_turns(
     match = f"{{text}} : ({query.match})"
     if where.model is not None:
         # The model's name is indexed like a text, so that the index itself can leave the others out.
-        match = f'({match}) AND {{model}} : "{" ".join(_words(where.model))}"'
+        match = f'({match}) AND {{model}} : "{" ".join(words(where.model))}"'
     candidates = connection.execute(
         f"""
-        SELECT t.key, substr(t.text, 1, {_RANKED_CHARACTERS})
+        SELECT t.key, substr(coalesce(t.searched, t.text), 1, {_RANKED_CHARACTERS})
         FROM turn_index CROSS JOIN turn AS t ON t.key = turn_index.rowid
             CROSS JOIN conversation AS c ON c.key = t.conversation
         WHERE turn_index MATCH :match
@@ -217,7 +233,7 @@ def _search_turns(
     for key in _best(candidates[:CANDIDATES], query.words, limit):
         row = connection.execute(
             """
-            SELECT c.id, c.title, t.id, t.role, t.model, t.created_at, t.text
+            SELECT c.id, c.title, t.id, t.role, t.model, t.created_at, t.text, t.parts
             FROM turn AS t JOIN conversation AS c ON c.key = t.conversation WHERE t.key = ?
             """,
             (key,),
@@ -230,10 +246,15 @@ def _search_turns(
                 role=row[3],
                 model=row[4],
                 created_at=row[5],
-                snippet=snippet(row[6], query.pattern),
+                snippet=snippet(_shown(row[6], row[7]), query.pattern),
             )
         )
     return hits, len(candidates) > limit
+
+
+def _shown(text: str, parts: str | None) -> str:
+    """Return what was indexed of a turn, as it was written."""
+    return text if parts is None else as_text(content_from_plain(json.loads(parts)))
 
 
 def _tagged_turns(connection: sqlite3.Connection, tag: str | None) -> str:
@@ -267,11 +288,6 @@ def _best(candidates: list[tuple[int, str]], words: tuple[str, ...], limit: int)
         weight = 1.2 * (0.25 + 0.75 * len(text) / mean)
         scores[key] = sum(count / (count + weight) for word in words if (count := folded.count(word)))
     return sorted(scores, key=lambda key: -scores[key])[:limit]
-
-
-def _words(text: str) -> list[str]:
-    """The words as FTS5's unicode61 finds them, near enough: letters and digits."""
-    return re.findall(r"[^\W_]+", text)
 
 
 def _parameters(match: str, where: SearchFilter, limit: int) -> dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from spnl_tui.conversations import rows, search, tree_rows
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.database import Database
+from spnl_tui.conversations.folding import indexed_copy
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.rows import Cursor, ListFilter, Page
 from spnl_tui.conversations.search import SearchFilter, SearchResult
@@ -125,12 +126,13 @@ class Store:
         if automatic:
             await self._database.write(
                 lambda connection: connection.execute(
-                    "UPDATE conversation SET title = ? WHERE id = ? AND title_is_automatic",
-                    (well_formed(title), id),
+                    "UPDATE conversation SET title = ?, searched = ? WHERE id = ? AND title_is_automatic",
+                    (well_formed(title), indexed_copy(well_formed(title)), id),
                 ).fetchall()
             )
             return
-        await self._set(id, "title = ?, title_is_automatic = 0", well_formed(title))
+        title = well_formed(title)
+        await self._set(id, "title = ?, searched = ?, title_is_automatic = 0", title, indexed_copy(title))
 
     async def set_pinned(self, id: str, pinned: bool) -> None:
         """Keep a conversation at the top of the list, or no longer."""

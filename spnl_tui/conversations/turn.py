@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from spnl_tui.models.parts import Content, as_text, join, text_of, with_text
 from spnl_tui.models.request import Grammar, Message, Role, Sampling
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
@@ -62,7 +63,7 @@ class Turn:
     parent: str | None
     """The id of the turn that this one answers or follows; None for the first."""
     role: Role
-    text: str = ""
+    content: Content = ()
     reasoning: str = ""
     finish_reason: FinishReason | None = None
     """Why a reply ended. None for a prompt, and for a reply that is still being written."""
@@ -75,23 +76,37 @@ class Turn:
     """A pinned turn is sent even when the context is full."""
 
     @property
+    def text(self) -> str:
+        """The text parts, with an empty line between them."""
+        return text_of(self.content)
+
+    @property
+    def model_text(self) -> str:
+        """All that a model reads of the content, as text."""
+        return as_text(self.content)
+
+    def with_text(self, text: str) -> Turn:
+        """Return the turn with another text; its other parts stay."""
+        return replace(self, content=with_text(self.content, text))
+
+    @property
     def streaming(self) -> bool:
-        """Whether this is a reply that has not ended yet."""
+        """True if this is a reply that has not ended yet."""
         return self.role == "assistant" and self.finish_reason is None
 
 
 def as_messages(system_prompt: str, turns: Iterable[Turn]) -> tuple[Message, ...]:
-    """The messages of a request: the system prompt, if there is one, and then the turns.
+    """Return the messages of a request: the system prompt, if there is one, and then the turns.
 
     Empty turns, such as a reply that failed before its first word, are left out. Turns of one role that
     then follow each other are joined by an empty line, since many chat templates refuse them.
     """
     messages = [Message("system", system_prompt)] if system_prompt.strip() else []
     for turn in turns:
-        if not turn.text.strip():
+        if not turn.model_text.strip():
             continue
         if messages and messages[-1].role == turn.role != "system":
-            messages[-1] = Message(turn.role, f"{messages[-1].content}\n\n{turn.text}")
+            messages[-1] = Message(turn.role, join(messages[-1].content, turn.content))
         else:
-            messages.append(Message(turn.role, turn.text))
+            messages.append(Message(turn.role, turn.content))
     return tuple(messages)

@@ -237,7 +237,7 @@ async def _ask(
     text = ""
     sampling = Sampling(temperature=0, max_tokens=tokens)
     if plan.completion_only:
-        prompt = "".join(message.content for message in messages)
+        prompt = "".join(message.model_text for message in messages)
         asked: Request = CompletionRequest(inputs=(prompt,), sampling=sampling)
     else:
         asked = ChatRequest(messages=messages, sampling=sampling)

@@ -9,7 +9,7 @@ from spnl_tui.models.request import Message
 
 def characters(messages: Sequence[Message]) -> int:
     """Return the total length of these messages."""
-    return sum(len(message.content) for message in messages)
+    return sum(len(message.model_text) for message in messages)
 
 
 def common_messages(left: Sequence[Message], right: Sequence[Message]) -> int:
@@ -23,10 +23,10 @@ def common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:
     common = 0
     for a, b in zip(left, right, strict=False):
         if a == b:
-            common += len(a.content)
+            common += len(a.model_text)
             continue
         if a.role == b.role:
-            common += _common_length(a.content, b.content)
+            common += _common_length(a.model_text, b.model_text)
         break
     return common
 

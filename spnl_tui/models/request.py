@@ -1,12 +1,14 @@
-"""What one asks of a model: messages, and how to sample the reply. Standard library only."""
+"""A request to a model: its messages, and how to sample the reply. Standard library only."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from spnl_tui.errors import RequestError
+from spnl_tui.models.parts import Content, Part, as_content, as_text, text_of
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -14,19 +16,35 @@ MAX_TOKENS = 10_000_000
 """Upper limit for token counts; no reply is this long."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Message:
-    """One message of a chat request."""
+    """One message of a chat request.
+
+    Raises:
+        RequestError: the role is unknown.
+    """
 
     role: Role
-    content: str
+    content: Content
 
-    def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            # mistral.rs takes any role silently, and the chat template then does as it likes.
+    def __init__(self, role: Role, content: str | Sequence[Part]) -> None:
+        if role not in ROLES:
+            # mistral.rs accepts any role silently, and the result depends on the chat template.
             raise RequestError(
-                "Unknown role", f"{self.role!r} is not one of {', '.join(ROLES)}.", "Use one of these three."
+                "Unknown role", f"{role!r} is not one of {', '.join(ROLES)}.", "Use one of these three."
             )
+        object.__setattr__(self, "role", role)
+        object.__setattr__(self, "content", as_content(content))
+
+    @property
+    def text(self) -> str:
+        """The text parts, with an empty line between them."""
+        return text_of(self.content)
+
+    @property
+    def model_text(self) -> str:
+        """All that a model reads of the content, as text: every count and cut of a prompt is made of it."""
+        return as_text(self.content)
 
 
 @dataclass(frozen=True, slots=True)

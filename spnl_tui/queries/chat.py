@@ -28,7 +28,7 @@ def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling:
         asked.pop()
     if not any(message.role == "user" for message in asked):
         raise QueryError("Nothing to export", "The conversation has no prompt yet.", "Send a prompt first.")
-    parts = tuple(Message(message.role, message.content) for message in asked)
+    parts = tuple(Message(message.role, message.model_text) for message in asked)
     return Generate(
         model, parts[0] if len(parts) == 1 else Cross(parts), sampling.temperature, sampling.max_tokens
     )
@@ -86,8 +86,8 @@ def query_to_chat(query: Query, defaults: Sampling) -> OpenedQuery:
     """
     generate, messages = query_to_messages(query)
     said = list(messages)
-    prompt = said.pop().content if said and said[-1].role == "user" else ""
-    system = "\n\n".join(message.content for message in said if message.role == "system")
+    prompt = said.pop().model_text if said and said[-1].role == "user" else ""
+    system = "\n\n".join(message.model_text for message in said if message.role == "system")
     conversation = Conversation(
         system_prompt=system, model=generate.model, sampling=sampling_of(generate, defaults)
     )

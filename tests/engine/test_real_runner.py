@@ -161,7 +161,7 @@ async def test_a_reply_goes_on_where_it_stopped(
     prompt = Message("user", "Tell me about the sea.")
     engine = make_engine(Settings(), Paths.below(tmp_path))
     try:
-        whole = text_of(await chat(engine, model, prompt.content, sampling=GREEDY))
+        whole = text_of(await chat(engine, model, prompt.text, sampling=GREEDY))
         begun = whole[: whole.index(" ", len(whole) // 3)]
         messages = [prompt, Message("assistant", begun)]
         async with aclosing(ask(engine, model, messages, GREEDY, continue_reply=True)) as reply:

@@ -101,8 +101,8 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
 
 
 async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: PooledModel) -> None:
-    prompt = (Message("system", "Be brief."), Message("user", f"{LONG.content} and the end."))
-    typed = (prompt[0], Message("user", LONG.content))
+    prompt = (Message("system", "Be brief."), Message("user", f"{LONG.text} and the end."))
+    typed = (prompt[0], Message("user", LONG.text))
     steps: list[int] = []
     reading = Prefetch(typed, Sampling(), lambda progress: steps.append(progress.done))
     await pooled.read_ahead(reading, FairQueue(1))
@@ -124,6 +124,6 @@ async def test_a_runner_without_room_for_it_is_replaced_before_and_not_when_the_
     monkeypatch.setattr(pooled, "memory_bytes", grown)
     await pooled.read_ahead(Prefetch((LONG,), Sampling()), FairQueue(1))
     assert pooled.pid not in (old, None)
-    prompt = Message("user", f"{LONG.content} and the end.")
+    prompt = Message("user", f"{LONG.text} and the end.")
     assert not pooled.has_grown(wire.Chat(id=0, messages=(prompt,)))
     assert (await steps_of(pooled, (prompt,)))[0] == 1

@@ -93,7 +93,7 @@ async def test_a_conversation_that_outgrows_the_window_is_answered_as_if_it_were
             messages.append(Message("assistant", await reply(pooled, messages)))
     for turn in (3, 4, 5, 6):  # the third ends beyond the window
         async with loaded(model) as pooled:
-            assert await reply(pooled, messages[: 2 * turn + 1]) == messages[2 * turn + 1].content
+            assert await reply(pooled, messages[: 2 * turn + 1]) == messages[2 * turn + 1].text
 
 
 @asynccontextmanager

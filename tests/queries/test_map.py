@@ -27,7 +27,7 @@ async def collect(lines: list[str], engine: QueryEngine, **options: object) -> l
 
 
 def prompts(engine: QueryEngine) -> list[str]:
-    return [asked.messages[0].content for asked in engine.asked]
+    return [asked.messages[0].text for asked in engine.asked]
 
 
 async def test_each_line_is_a_prompt_and_the_order_is_kept() -> None:

@@ -90,7 +90,7 @@ async def test_plus_runs_at_once_up_to_the_bound_and_cross_in_order() -> None:
     engine = QueryEngine()
     await finish(f"(cross {eight})", engine)
     assert engine.most_running == 1
-    assert [asked.messages[0].content for asked in engine.asked] == [str(i) for i in range(8)]
+    assert [asked.messages[0].text for asked in engine.asked] == [str(i) for i in range(8)]
 
 
 async def test_equal_prefixes_start_beside_each_other_and_results_keep_their_order() -> None:
@@ -102,7 +102,7 @@ async def test_equal_prefixes_start_beside_each_other_and_results_keep_their_ord
         engine,
         parallel=1,
     )
-    assert [asked.messages[1].content for asked in engine.asked] == ["1", "4", "2", "3", "5"]
+    assert [asked.messages[1].text for asked in engine.asked] == ["1", "4", "2", "3", "5"]
     assert [text[-2] for text in result.texts] == ["1", "2", "3", "4", "5"]
 
 
@@ -143,7 +143,7 @@ async def test_each_request_has_a_seed_of_its_own_that_does_not_depend_on_timing
     for seed in range(3):
         engine = QueryEngine(shuffle=seed)
         await finish(query, engine, defaults=Sampling(seed=100))
-        seeds = {asked.messages[0].content: asked.sampling.seed for asked in engine.asked}
+        seeds = {asked.messages[0].text: asked.sampling.seed for asked in engine.asked}
         assert seeds == {"a": 100, "b": 101, "c": 102, "d": 103, "<user:e>": 104, "e": 105}
 
 
@@ -202,7 +202,7 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
 
 
 async def test_an_empty_reply_is_no_message_of_the_request_around_it() -> None:
-    engine = QueryEngine(reply=lambda messages: "" if messages[-1].content == "a" else "x")
+    engine = QueryEngine(reply=lambda messages: "" if messages[-1].text == "a" else "x")
     result = await finish('(seq (g "m" (cross (g "m" "a") "b")) (g "m" (g "m" "a")))', engine)
     assert engine.asked[1].messages == (user("b"),)
     assert not result.complete, "the second has nothing to ask"
@@ -223,7 +223,7 @@ HANGING = [
 
 def is_at_rest(engine: QueryEngine, events: list[QueryEvent]) -> bool:
     """The request hangs, and whatever could finish beside it has."""
-    asked = sum(asked.n for asked in engine.asked if asked.messages[-1].content != "HANG")
+    asked = sum(asked.n for asked in engine.asked if asked.messages[-1].text != "HANG")
     finished = sum(isinstance(event, NodeFinished) for event in events)
     return engine.hanging.is_set() and finished == asked
 

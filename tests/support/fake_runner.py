@@ -123,10 +123,10 @@ def main() -> None:
             case wire.Load() as command:
                 load(command)
             case wire.Chat(id=command_id, messages=messages, prefill_room=room):
-                arguments = (command_id, messages[-1].content, room)
+                arguments = (command_id, messages[-1].text, room)
                 threading.Thread(target=reply, args=arguments, daemon=True).start()
             case wire.ReadAhead(id=command_id, messages=messages):
-                read = partial(reply, command_id, messages[-1].content, silent=True)
+                read = partial(reply, command_id, messages[-1].text, silent=True)
                 threading.Thread(target=read, daemon=True).start()
             case wire.Complete(id=command_id, prompt=prompt):
                 threading.Thread(target=reply, args=(command_id, prompt), daemon=True).start()

@@ -30,7 +30,7 @@ from spnl_tui.queries.tree import Query
 
 def echo(messages: Sequence[Message]) -> str:
     """Return a reply that repeats the whole request, on all of which a greedy model's reply depends."""
-    return "<" + " ".join(f"{message.role}:{message.content}" for message in messages) + ">"
+    return "<" + " ".join(f"{message.role}:{message.text}" for message in messages) + ">"
 
 
 async def resolve(name: str) -> ModelHandle:
@@ -81,7 +81,7 @@ class QueryEngine:
                 for _ in range(chance.randrange(8) if self.shuffle is not None else 1):
                     await asyncio.sleep(0)
                 yield PrefillProgressed(done=0, total=7)
-                last = messages[-1].content
+                last = messages[-1].text
                 text = self.reply(messages) + (f"#{candidate}" if n > 1 and self.numbered else "")
                 yield ReplyChunk(text=text[:2], tokens=1, candidate=candidate)
                 if last == "FAIL":

@@ -47,7 +47,7 @@ async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStor
         await wait_until(lambda: it.turns[-1] == ("assistant", "First."))
         await wait_until(lambda: shown_places(it) == ["  1/3 ▸"])
         await it.ask("Go on")
-        assert [m.content for m in it.engine.asked[-1]] == ["Say something", "First.", "Go on"]
+        assert [m.text for m in it.engine.asked[-1]] == ["Say something", "First.", "Go on"]
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
 
 
@@ -100,7 +100,7 @@ async def test_an_earlier_prompt_is_edited_and_the_old_branch_stays(store: TempS
         it.prompt.text = ""
         await it.ask("Capital of Italy?")
         assert it.turns == [("user", "Capital of Italy?"), ("assistant", "Rome.")]
-        assert [m.content for m in it.engine.asked[-1]] == ["Capital of Italy?"]
+        assert [m.text for m in it.engine.asked[-1]] == ["Capital of Italy?"]
         assert len(it.transcript.query(UserTurn)) == 1
         await it.press("alt+left")
         await wait_until(lambda: len(it.turns) == 4 and len(it.transcript.query(UserTurn)) == 2)

@@ -29,7 +29,7 @@ async def test_a_prompt_is_answered_and_the_next_one_knows_it() -> None:
             ("user", "How many people?"),
             ("assistant", "Two million."),
         ]
-        sent = [(message.role, message.content) for message in it.engine.asked[1]]
+        sent = [(message.role, message.text) for message in it.engine.asked[1]]
         assert sent == it.turns[:3]
         assert it.prompt.text == ""
         assert it.engine.cancelled == 0
@@ -50,7 +50,7 @@ async def test_a_reply_is_shown_as_ended_only_when_keys_for_what_has_ended_are_t
 async def test_the_system_prompt_and_the_sampling_are_sent() -> None:
     async with chat(settings=Settings(chat=ChatSettings(system_prompt="Be brief."))) as it:
         await it.ask("Hi")
-        assert [(m.role, m.content) for m in it.engine.asked[0]] == [("system", "Be brief."), ("user", "Hi")]
+        assert [(m.role, m.text) for m in it.engine.asked[0]] == [("system", "Be brief."), ("user", "Hi")]
 
 
 async def test_regenerate_takes_the_same_path_and_keeps_the_old_reply() -> None:

@@ -38,10 +38,10 @@ async def test_the_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store
         last = it.screen.conversation.path()[-1]
         assert last.provenance is not None
         assert last.provenance.left_out
-        assert "Question number 0" not in [m.content for m in it.engine.asked[-1]]
+        assert "Question number 0" not in [m.text for m in it.engine.asked[-1]]
         marked = it.transcript.query(".-memory").first()
         begins = it.screen.conversation[marked.name or ""]
-        assert it.engine.asked[-1][0].content == begins.text
+        assert it.engine.asked[-1][0].text == begins.text
         assert len((await kept(store))[0]) == 12
     async with chat(store=store, resume="") as it:
         await wait_until(lambda: it.transcript.query(".-memory"))
@@ -60,7 +60,7 @@ async def test_a_pinned_turn_is_sent_though_the_context_is_full(store: TempStore
         await it.press("escape")
         for number in range(5):
             await it.ask(f"Question {number}")
-        last_asked = "".join(message.content for message in it.engine.asked[-1])
+        last_asked = "".join(message.text for message in it.engine.asked[-1])
         assert "Remember this" in last_asked
         assert "Question 0" not in last_asked
         await until_kept(it, store, lambda stored: stored.path()[0].pinned)
@@ -84,8 +84,8 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
         hold.set()
         await ended(it, 5)
         assert last(it) == ("Fine.", "stop")
-        assert "Sum up" in engine.asked[4][0].content
-        assert "Words were said." in engine.asked[5][0].content
+        assert "Sum up" in engine.asked[4][0].text
+        assert "Words were said." in engine.asked[5][0].text
         turn = it.screen.conversation.path()[-1]
         assert turn.provenance is not None
         assert turn.provenance.summary == "Words were said."
@@ -100,7 +100,7 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
     async with chat(engine, store=store, settings=policy("summarize"), resume=id) as it:
         await wait_until(lambda: it.transcript.query(".summary"))
         await it.ask("Question 5")
-        assert "Words were said." in engine.asked[0][0].content
+        assert "Words were said." in engine.asked[0][0].text
         assert len(it.screen.conversation) == 12
 
 
@@ -172,6 +172,6 @@ async def test_a_runner_that_is_just_replaced_does_not_make_it_send_all(store: T
                 await wait_until(lambda: isinstance(it.app.screen, ConfirmScreen))
                 await it.press("y")
             await ended(it, number + 1)
-        sent = "".join(message.content for message in engine.asked[-1])
+        sent = "".join(message.text for message in engine.asked[-1])
         assert "Question 4" in sent
         assert "Question 0" not in sent

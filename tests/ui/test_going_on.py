@@ -27,7 +27,7 @@ async def test_a_stopped_reply_is_edited_and_goes_on_and_the_first_one_stays(sto
         await it.press("alt+c")
         await ended(it, 2)
         assert last(it) == ("The sea is deep and wide.", "stop")
-        assert [message.content for message in engine.asked[1]] == ["Tell me", "The sea is deep"]
+        assert [message.text for message in engine.asked[1]] == ["Tell me", "The sea is deep"]
         assert engine.continued == 1
         turn = it.screen.conversation.path()[-1]
         assert turn.provenance is not None

@@ -32,7 +32,7 @@ async def test_the_judge_highlights_and_gives_reasons_and_does_not_pick() -> Non
         _, sampling, grammar = engine.requests[-1]
         assert sampling.temperature == 0
         assert grammar is not None
-        asked = engine.asked[-1][-1].content
+        asked = engine.asked[-1][-1].text
         assert "Reply 2:\nTwo." in asked
         assert "Criteria: brevity" in asked
         assert len(replies(it)) == 3
@@ -47,7 +47,7 @@ async def test_the_criteria_can_be_edited() -> None:
         await wait_until(lambda: isinstance(it.app.screen, TextScreen))
         await it.press("end", *" and warm", "enter")
         await wait_until(lambda: "★ 2" in foot(it))
-        assert "correct, clear, and to the point and warm" in engine.asked[-1][-1].content
+        assert "correct, clear, and to the point and warm" in engine.asked[-1][-1].text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_a_merge_is_one_more_candidate(store: TempStore) -> None:
         await wait_until(lambda: it.ended() == 4)
         await it.pilot.pause()
         assert heads(it)[3].startswith("*4 merged done")
-        assert "Reply 3:\nThree." in engine.asked[-1][-1].content
+        assert "Reply 3:\nThree." in engine.asked[-1][-1].text
         await it.press("enter")
         await wait_until(lambda: not cards(it))
         assert it.turns[-1] == ("assistant", "All of them.")

@@ -34,7 +34,7 @@ async def test_candidates_come_one_after_the_other_and_one_is_picked(store: Temp
         (mounted,) = it.screen.query(".siblings")
         assert "◂ 2/3 ▸" in str(mounted.render())
         await it.ask("And now?")
-        assert it.engine.asked[-1][-2].content == "Two."
+        assert it.engine.asked[-1][-2].text == "Two."
         id = it.screen.conversation.id
     loaded = await (await store()).load(id)
     assert [turn.text for turn in loaded.path()] == ["Write a tagline", "Two.", "And now?", "Yes."]
@@ -324,7 +324,7 @@ async def test_a_prompt_that_was_typed_ahead_waits_for_the_candidates(store: Tem
         hold.set()
         await wait_until(lambda: it.ended() == 4)
         assert [text for _, text in it.turns] == ["Go", "Two.", "Next", "Yes."]
-        assert [message.content for message in engine.asked[-1]] == ["Go", "Two.", "Next"]
+        assert [message.text for message in engine.asked[-1]] == ["Go", "Two.", "Next"]
         assert not cards(it)
         assert len(it.transcript.query(UserTurn)) == len(it.transcript.query(Reply)) == 2
 

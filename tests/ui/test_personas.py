@@ -42,7 +42,7 @@ async def test_system_prompt_and_sampling_hold_from_the_next_turn_and_are_kept(s
         await wait_until(lambda: it.screen.conversation.system_prompt)
         await it.ask("After")
         assert [message.role for message in it.engine.asked[0]] == ["user"]
-        assert it.engine.asked[1][0].content == "Be terse."
+        assert it.engine.asked[1][0].text == "Be terse."
         wanted = Sampling(temperature=0.2, top_k=40)
         turn = it.screen.conversation.path()[-1]
         assert turn.provenance is not None

@@ -75,7 +75,7 @@ async def test_a_path_is_completed_and_the_file_is_sent_and_folded(tmp_path: Pat
         await it.press("enter")
         await wait_until(it.ended)
         assert it.turns[0] == ("user", SENT)
-        assert it.engine.asked[0][0].content == SENT
+        assert it.engine.asked[0][0].text == SENT
         shown = it.screen.query_one(UserTurn)
         await wait_until(lambda: "token" in str(shown.render()))
         count = len(FILE.split())

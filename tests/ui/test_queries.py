@@ -26,7 +26,7 @@ async def test_a_query_opens_as_a_chat_and_a_chat_is_written_as_a_query(
         assert it.turns == [("user", "One?"), ("assistant", "Yes.")]
         await it.press("enter")
         await wait_until(lambda: it.ended() == 1)
-        asked = [(message.role, message.content) for message in it.engine.asked[0]]
+        asked = [(message.role, message.text) for message in it.engine.asked[0]]
         assert asked == [("system", "Be brief"), ("user", "One?"), ("assistant", "Yes."), ("user", "Two?")]
         assert it.engine.requests[0][1].max_tokens == 64
         await command(it, "/export-query")

@@ -23,7 +23,7 @@ def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sent(reading: Prefetch) -> list[tuple[str, str]]:
     """Roles and texts of what is read."""
-    return [(message.role, message.content) for message in reading.messages]
+    return [(message.role, message.text) for message in reading.messages]
 
 
 async def read(it: Chat, count: int = 1) -> list[tuple[str, str]]:
@@ -94,8 +94,8 @@ async def test_a_file_is_read_as_it_is_sent(tmp_path: Path, monkeypatch: pytest.
         [(_, text)] = await read(it)
         await it.press("enter")
         await wait_until(lambda: it.engine.asked)
-        assert it.engine.asked[-1][-1].content.startswith(text)
-        assert "It is wide." in it.engine.asked[-1][-1].content
+        assert it.engine.asked[-1][-1].text.startswith(text)
+        assert "It is wide." in it.engine.asked[-1][-1].text
 
 
 async def test_an_edited_prompt_is_read_in_its_place_and_an_edited_reply_not_at_all(store: TempStore) -> None:

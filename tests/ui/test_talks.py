@@ -51,7 +51,7 @@ async def test_a_conversation_is_opened_from_the_list_and_goes_on(
         assert it.app.focused is it.prompt
         assert listed.display == (size[0] > 80)
         await it.ask("More")
-        assert [m.content for m in it.engine.asked[0]] == [
+        assert [m.text for m in it.engine.asked[0]] == [
             "Question 0 about pears?",
             "A reply about pears.",
             "More",

@@ -16,6 +16,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine.backend import ReplyFinished
+from spnl_tui.models.parts import as_content
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.conversations.persona_screen import PersonaScreen
@@ -71,7 +72,9 @@ class Seeded(TempStore):
         if not begun:
             for title, days, text in TALKS:
                 then = NOON - days * DAY
-                prompt = Turn(id=f"p{days}", parent=None, role="user", text=text, created_at=then)
+                prompt = Turn(
+                    id=f"p{days}", parent=None, role="user", content=as_content(text), created_at=then
+                )
                 answer = replace(
                     prompt,
                     id=f"r{days}",

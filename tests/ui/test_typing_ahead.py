@@ -36,7 +36,7 @@ async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() 
         hold.set()
         await wait_until(lambda: it.ended() == 2)
         assert [text for _, text in it.turns] == ["first", "One", "second", "Two"]
-        assert [message.content for message in it.engine.asked[1]] == ["first", "One", "second"]
+        assert [message.text for message in it.engine.asked[1]] == ["first", "One", "second"]
         assert not it.screen.query(".queued")
 
 

@@ -21,6 +21,7 @@ from spnl_tui.conversations.context import (
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.models.parts import as_content
 from spnl_tui.models.request import Message
 
 NONE = TemplateOverhead(0, 0, 0)
@@ -33,7 +34,7 @@ def branch(*sizes: int, pinned: Sequence[int] = ()) -> tuple[list[Turn], dict[st
             id=str(number),
             parent=str(number - 1) if number else None,
             role="assistant" if number % 2 else "user",
-            text="text",
+            content=as_content("text"),
             finish_reason="stop" if number % 2 else None,
             pinned=number in pinned,
         )
@@ -117,14 +118,14 @@ def test_turns_are_summarized_before_they_are_left_out() -> None:
 
 def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
     turns, tokens = branch(20, 20, 20, 20)
-    turns = [dataclasses.replace(turn, text=f"said {turn.id}") for turn in turns]
+    turns = [turn.with_text(f"said {turn.id}") for turn in turns]
     (whole,) = summary_messages(turns, tokens, 1000)
-    assert whole.content.endswith("User: said 0\n\nAssistant: said 1\n\nUser: said 2\n\nAssistant: said 3")
+    assert whole.text.endswith("User: said 0\n\nAssistant: said 1\n\nUser: said 2\n\nAssistant: said 3")
     (more,) = summary_messages(turns, tokens, 1000, summary="before", summarized=["0", "1"])
-    assert more.content.endswith("(Earlier, in short: before)\n\nUser: said 2\n\nAssistant: said 3")
+    assert more.text.endswith("(Earlier, in short: before)\n\nUser: said 2\n\nAssistant: said 3")
     (tight,) = summary_messages(turns, tokens, 60)
-    assert "said 1" not in tight.content
-    assert tight.content.endswith("User: said 2\n\nAssistant: said 3")
+    assert "said 1" not in tight.text
+    assert tight.text.endswith("User: said 2\n\nAssistant: said 3")
 
 
 @given(
@@ -187,9 +188,9 @@ def test_the_messages_of_a_reply_are_made_again_from_what_was_kept() -> None:
     )
     reply = conversation.finish(reply.id, "stop", provenance=provenance)
     assert messages_sent(conversation, reply) == sent
-    assert sent[0].content.startswith("then\n\n")
-    assert sent[0].content.endswith("a summary")
-    conversation.update_turn(dataclasses.replace(prompt, text="changed"))
+    assert sent[0].text.startswith("then\n\n")
+    assert sent[0].text.endswith("a summary")
+    conversation.update_turn(prompt.with_text("changed"))
     assert prompt_sha256(messages_sent(conversation, reply)) != provenance.prompt_sha256
 
 
@@ -209,7 +210,7 @@ class Tokenizer:
 
     async def prompt_tokens(self, messages: tuple[Message, ...]) -> int | None:
         own = () if messages[0].role == "system" else (Message("system", "You are helpful and so on"),)
-        return sum(len(m.content.split()) + 5 for m in (*own, *messages)) + 3
+        return sum(len(m.text.split()) + 5 for m in (*own, *messages)) + 3
 
 
 def talk(exchanges: int, system: str = "") -> tuple[Message, ...]:
@@ -282,7 +283,7 @@ async def test_a_plan_goes_on_from_what_the_last_reply_was_sent() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count, NONE)
     turns, _ = branch(1, 1, 1, 1, 1)
-    turns = [dataclasses.replace(turn, text="word " * 20) for turn in turns]
+    turns = [turn.with_text("word " * 20) for turn in turns]
     plan = await meter.plan(turns, Budget(100, 10), policy="summarize")
     assert plan is not None
     assert plan.action == "summarize"

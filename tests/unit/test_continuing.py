@@ -19,7 +19,7 @@ def begun(text: str) -> Continuation:
 )
 def test_what_is_kept_and_what_is_said_again_make_up_the_text(text: str) -> None:
     it = begun(text)
-    kept = it.messages[-1].content
+    kept = it.messages[-1].text
     assert is_continuable(kept)  # it holds the mark
     assert is_continuable(continuable("{{ messages }}"))
     grammar = it.grammar
@@ -43,6 +43,6 @@ def test_only_what_is_new_is_given_however_it_is_cut(stripped: bool) -> None:
 
 
 def test_a_mark_that_somebody_typed_is_taken_out() -> None:
-    mark = begun("x").messages[-1].content
+    mark = begun("x").messages[-1].text
     it = Continuation.of((Message("user", f"a{mark}b"), Message("assistant", "c")))
-    assert not is_continuable(it.messages[0].content)
+    assert not is_continuable(it.messages[0].text)

@@ -45,9 +45,9 @@ def test_what_the_steps_leave_in_the_cache_stays_within_its_room(room: int, know
 def test_each_step_is_a_beginning_of_the_prompt() -> None:
     messages, counts = talk(300, 700, 600)
     for done, prefix in prefill_steps(messages, counts, 0):
-        assert sum(len(message.content) for message in prefix) == 4 * done
+        assert sum(len(message.text) for message in prefix) == 4 * done
         assert messages[: len(prefix) - 1] == prefix[:-1]
-        assert messages[len(prefix) - 1].content.startswith(prefix[-1].content)
+        assert messages[len(prefix) - 1].text.startswith(prefix[-1].text)
 
 
 def test_steps_towards_a_prompt_do_not_push_others_out_of_the_memory() -> None:
@@ -96,7 +96,7 @@ class TestAskingAgain:
         memory.remember(turn, (*self.LONG, self.OTHER, after, self.REPLY))
         *before, last = memory.as_sent((*self.LONG, self.OTHER, after))
         assert tuple(before) == (*again, self.OTHER)
-        assert last == Message("user", after.content + AGAIN)
+        assert last == Message("user", after.text + AGAIN)
         edited = Message("user", "And before?")
         assert memory.as_sent((*self.LONG, self.OTHER, edited)) == (*again, self.OTHER, edited)
 

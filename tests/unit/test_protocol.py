@@ -7,6 +7,7 @@ import pytest
 from spnl_tui.engine.backend import ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.models.request import Grammar, Message, Sampling
+from tests.support.parts import ONE_OF_EACH
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,12 @@ from spnl_tui.models.request import Grammar, Message, Sampling
         wire.Load(id=1, format="gguf", directory="/models", files=("a.gguf", "b.gguf"), discard=3),
         wire.Chat(
             id=2,
-            messages=(Message("system", "Be brief"), Message("user", "line\u2028separator \ud800 \x1b[31m")),
+            messages=(
+                Message("system", "Be brief"),
+                Message("user", "line\u2028separator \ud800 \x1b[31m"),
+                Message("assistant", ONE_OF_EACH),
+                Message("user", ""),
+            ),
             sampling=Sampling(temperature=0, stop=("\n",), seed=7),
             grammar=Grammar("regex", "[a-z]+"),
         ),
@@ -61,6 +67,7 @@ def test_encoded_event_decodes_with_its_command(event: wire.Event) -> None:
         b'{"type": "Cancel", "id": "1", "target": 2}\n',
         b'{"type": "ReplyChunk", "text": "no id"}\n',
         b'{"type": "ReplyChunk", "id": 1, "more": 3}\n',
+        b'{"type": "Chat", "id": 1, "messages": [{"role": "user", "content": [{"type": "video"}]}]}\n',
         b'{"type": "Chat", "id": 1, "messages": [{"role": "robot", "content": ""}]}\n',
         b"\xff\xfe\n",
     ],

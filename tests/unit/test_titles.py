@@ -61,5 +61,5 @@ def test_a_title_is_asked_for_after_the_first_exchange() -> None:
     conversation.finish(reply.id, "stop")
     request = title_request(conversation)
     assert request is not None
-    assert "why?" in request[0].content
-    assert "because" in request[0].content
+    assert "why?" in request[0].text
+    assert "because" in request[0].text

@@ -23,7 +23,7 @@ def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
     assert apart_from_cache(TALK, counts, 1000) == TALK
     # The first reply ended at 201 tokens, and what the template adds; the second at 401.
     changed = apart_from_cache(TALK, counts, 400)
-    assert [message.content.startswith(AGAIN) for message in changed] == [
+    assert [message.text.startswith(AGAIN) for message in changed] == [
         False,
         False,
         False,
@@ -32,7 +32,7 @@ def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
         False,
     ]
     changed = apart_from_cache(TALK, counts, 200)
-    assert [message.content.startswith(AGAIN) for message in changed] == [
+    assert [message.text.startswith(AGAIN) for message in changed] == [
         False,
         True,
         False,
@@ -40,10 +40,10 @@ def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
         False,
         False,
     ]
-    assert as_read(changed[1].content) == "\nuser 1"
+    assert as_read(changed[1].text) == "\nuser 1"
 
 
 def test_a_reply_that_goes_on_was_in_the_cache_too() -> None:
     changed = apart_from_cache(TALK[:5], [1, 100, 100, 100, 100], 400)
-    assert changed[3].content.startswith(AGAIN)
+    assert changed[3].text.startswith(AGAIN)
     assert changed[4] == TALK[4]

@@ -9,7 +9,6 @@ mark, which the chat template as mistral.rs is given it (continuing.py) turns in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from spnl_tui.models.request import Message
 
@@ -20,12 +19,12 @@ AGAIN = "\U0010fffd"
 def ask_again(messages: Sequence[Message], times: int) -> tuple[Message, ...]:
     """The same prompt, for the so manyth time after the first."""
     *before, last = messages
-    return (*before, replace(last, content=last.content + AGAIN * times))
+    return (*before, Message(last.role, last.model_text + AGAIN * times))
 
 
 def times_asked(message: Message) -> int:
     """For the how manyth time after the first this message is sent."""
-    return message.content.count(AGAIN)
+    return message.model_text.count(AGAIN)
 
 
 def as_read(content: str) -> str:

@@ -13,7 +13,7 @@ it is free to choose other tokens where the text was cut within one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from spnl_tui.engine.mistralrs.cache_reuse import AGAIN
 from spnl_tui.models.request import Grammar, Message
@@ -54,11 +54,11 @@ class Continuation:
     @classmethod
     def of(cls, messages: tuple[Message, ...]) -> Continuation:
         """Of a request whose last message is the beginning of the reply."""
-        *before, begun = (replace(each, content=each.content.replace(_MARK, "")) for each in messages)
-        last_word = re.search(r"\s*\S*\s*\Z", begun.content)
+        *before, begun = (Message(each.role, each.model_text.replace(_MARK, "")) for each in messages)
+        last_word = re.search(r"\s*\S*\s*\Z", begun.model_text)
         again = last_word.group()[-_LONGEST_WORD:] if last_word else ""
-        kept = begun.content[: len(begun.content) - len(again)]
-        return cls((*before, replace(begun, content=kept + _MARK)), again)
+        kept = begun.model_text[: len(begun.model_text) - len(again)]
+        return cls((*before, Message(begun.role, kept + _MARK)), again)
 
     @property
     def grammar(self) -> Grammar | None:

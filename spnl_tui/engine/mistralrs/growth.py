@@ -110,4 +110,4 @@ class Growth:
 def _characters(prompt: wire.Prompt) -> int:
     if isinstance(prompt, wire.Complete):
         return len(prompt.prompt)
-    return sum(len(message.content) for message in prompt.messages)
+    return sum(len(message.model_text) for message in prompt.messages)

@@ -393,5 +393,5 @@ def _with_reply(command: wire.Chat, reply: str) -> tuple[Message, ...]:
     """The conversation as it is after this reply."""
     messages = command.messages
     if command.continue_reply:
-        messages, reply = messages[:-1], messages[-1].content + reply
+        messages, reply = messages[:-1], messages[-1].model_text + reply
     return (*messages, Message("assistant", reply))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from spnl_tui.engine.mistralrs.cache_reuse import ask_again, times_asked
@@ -111,8 +110,8 @@ def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -
     """The first messages, the last of them cut, holding about this many tokens."""
     for index, (message, count) in enumerate(zip(messages, counts, strict=True)):
         if tokens <= count:
-            characters = len(message.content) * tokens // count if count else 0
-            return (*messages[:index], replace(message, content=message.content[:characters]))
+            characters = len(message.model_text) * tokens // count if count else 0
+            return (*messages[:index], Message(message.role, message.model_text[:characters]))
         tokens -= count
     return messages
 
@@ -121,7 +120,7 @@ def tokens_of(messages: Sequence[Message], counts: Sequence[int], characters: in
     """About how many tokens the first `characters` characters are."""
     tokens = 0
     for message, count in zip(messages, counts, strict=True):
-        length = len(message.content)
+        length = len(message.model_text)
         if characters <= length:
             return tokens + (count * characters // length if length else 0)
         tokens += count

@@ -2,7 +2,7 @@
 
 The wire is JSON, UTF-8, one object a line. `type` names the class, `id` the command; the others are fields:
 
-    → {"type": "Chat", "id": 7, "messages": [{"role": "user", "content": "Hi"}], "sampling": {…}}
+    → {"type": "Chat", "id": 7, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}], …
     ← {"type": "ReplyChunk", "id": 7, "text": "Hello", …}
 
 Commands are imperative, events are past tense. Most events are those of `engine.backend`; on the wire each
@@ -28,6 +28,7 @@ from spnl_tui.engine.backend import (
     ReplyFinished,
     RequestFailed,
 )
+from spnl_tui.models.parts import content_from_plain
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 RAW_TEMPLATE = "{{ messages[0]['content'] }}"
@@ -230,6 +231,8 @@ def _build(cls: type, body: dict[str, Any]) -> object:
     """Return `body` as an instance of the dataclass `cls`, with nested dataclasses and tuples restored."""
     if not isinstance(body, dict):
         raise TypeError(f"{cls.__name__} must be an object")
+    if cls is Message:
+        return Message(body["role"], content_from_plain(body["content"]))
     hints = _hints(cls)
     return cls(**{name: _restore(hints[name], value) for name, value in body.items()})
 

@@ -195,7 +195,7 @@ class TurnsController:
         old, conversation = self._unfinished(), self._conversation
         if old is None:
             return
-        turn = replace(conversation.regenerate(old.id), text=old.text, reasoning=old.reasoning)
+        turn = replace(conversation.regenerate(old.id), content=old.content, reasoning=old.reasoning)
         conversation.update_turn(turn)
         self._cursor = ""
         self._transcript.mark("")

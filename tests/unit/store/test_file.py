@@ -145,7 +145,9 @@ def test_an_older_store_is_migrated_after_a_backup(path: Path) -> None:
     database, problem = Database.open(path, lambda _: None)
     asyncio.run(database.close())
     connection = connect(path)
-    connection.execute("INSERT INTO conversation VALUES (1, 'id', 1, 1, 0, 0, 0, 1, 't', '', '{}', '[]', '')")
+    connection.execute(
+        "INSERT INTO conversation VALUES (1, 'id', 1, 1, 0, 0, 0, 1, 't', '', '{}', '[]', '', NULL)"
+    )
     connection.close()
     database, problem = Database.open(path, lambda _: None, first)
     assert problem is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
+from collections.abc import Callable
 
 import pytest
 
@@ -133,12 +135,98 @@ async def test_a_reply_is_found_as_it_ended_and_an_edited_turn_as_it_is(store: S
     await store.save_turn(conversation, conversation.finish(reply.id, "stop"))
     assert len((await store.search("first last")).hits) == 1
     await store.save_turn(
-        conversation, dataclasses.replace(conversation[reply.id], text="continued", finish_reason=None)
+        conversation, dataclasses.replace(conversation[reply.id].with_text("continued"), finish_reason=None)
     )
     assert (await store.search("first")).hits == ()
-    await store.save_turn(conversation, dataclasses.replace(conversation[reply.id], text="other"))
+    await store.save_turn(conversation, conversation[reply.id].with_text("other"))
     assert (await store.search("first")).hits == ()
     assert len((await store.search("other")).hits) == 1
+
+
+def decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+SENTENCES = {
+    "composed": "un résumé composed",
+    "decomposed": decomposed("un résumé decomposed"),
+    "japanese": "昨日、京都タワーに登りました",
+    "chinese": "我喜欢学习机器人",
+    "korean": "안녕하세요 세계",
+    "jamo": decomposed("한글을 배운다"),
+    "german": "Große Straße",
+    "turkish": "İzmir ırmak",
+    "arabic": "الْكِتَابُ",
+    "hebrew": "סֵפֶר",
+    "hindi": "पुस्तक पढ़ना",
+    "thai": "อ่านหนังสือ",
+    "wide": "Ｆｕｌｌ ﬁne Ⅳ",
+    "emoji": "party 🎉 now",
+}
+
+
+@pytest.mark.parametrize("again", [str, decomposed, lambda text: unicodedata.normalize("NFC", text)])
+async def test_every_text_is_found_by_itself_in_any_form(store: Store, again: Callable[[str], str]) -> None:
+    await store.add(talk(*SENTENCES.values()))
+    for text in SENTENCES.values():
+        hits = [shown(hit) for hit in (await store.search(again(text))).hits]
+        assert [hit.replace("<", "").replace(">", "") for hit in hits] == [text]
+        (quoted,) = (await store.search(f'"{again(text)}"')).hits
+        assert any(span.hit for span in quoted.snippet)
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("resume", {"composed", "decomposed"}),
+        (decomposed("résumé"), {"composed", "decomposed"}),
+        ("RÉSUMÉ", {"composed", "decomposed"}),
+        ("京都", {"japanese"}),
+        ("タワー", {"japanese"}),
+        ("登り", {"japanese"}),
+        ('"都京"', set()),
+        ("机器", {"chinese"}),
+        ("学习 -喜欢", set()),
+        ("안녕", {"korean"}),
+        ("하세요", {"korean"}),
+        (decomposed("세계"), {"korean"}),
+        ("한글", {"jamo"}),
+        ("배운", {"jamo"}),
+        ("strasse", {"german"}),
+        ("STRASSE", {"german"}),
+        ("izmir", {"turkish"}),
+        ("الكتاب", {"arabic"}),
+        ("ספר", {"hebrew"}),
+        ("पुस्तक", {"hindi"}),
+        ("หนังสือ", {"thai"}),
+        ("full fine iv", {"wide"}),
+    ],
+)
+async def test_search_ignores_accents_and_finds_parts_of_sentences(
+    store: Store, typed: str, found: set[str]
+) -> None:
+    conversation = talk(*SENTENCES.values())
+    await store.add(conversation)
+    hits = (await store.search(typed)).hits
+    names = dict(zip((turn.id for turn in conversation.path()), SENTENCES, strict=True))
+    assert {names[hit.turn or ""] for hit in hits} == found
+    assert all(any(span.hit for span in hit.snippet) for hit in hits)
+
+
+async def test_titles_are_found_in_any_script_and_after_renaming(store: Store) -> None:
+    conversation = talk("x", title="京都の旅")
+    await store.add(conversation)
+    assert shown((await store.search("京都")).hits[0]) == "<京都>の旅"
+    await store.rename(conversation.id, decomposed("Café"))
+    assert (await store.search("京都")).hits == ()
+    assert len((await store.search("cafe")).hits) == 1
+
+
+def test_marked_words_are_the_words_of_the_text() -> None:
+    query = Query.parse("strasse 京都 cafe")
+    assert query is not None
+    spans = snippet(f"Die Straße in 京都 hat ein {decomposed('Café')}.", query.pattern)
+    assert [span.text for span in spans if span.hit] == ["Straße", "京都", decomposed("Café")]
 
 
 def test_a_query_is_made_of_quoted_words_only() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ async def test_store_of_0_1_0_replays_the_same_requests(store: Store) -> None:
         conversation = next(each for each in conversations if replay["turn"] in each)
         request = replay_request(conversation, replay["turn"])
         plain = json.loads(json.dumps(dataclasses.asdict(request)))
-        plain["messages"] = [[message.role, message.content] for message in request.messages]
+        plain["messages"] = [[message.role, message.text] for message in request.messages]
         assert plain == {name: value for name, value in replay.items() if name != "turn"}
         # The hash of the prompt was kept by 0.1.0: a doubt would say that it no longer matches.
         assert not any("changed since" in doubt for doubt in request.doubts)
@@ -83,6 +84,17 @@ async def test_store_of_0_1_0_is_searched_and_listed_as_before(store: Store) -> 
     assert {hit.turn is None for hit in (await store.search("lantern")).hits} == {True, False}
     page = await store.list(ListFilter(tag="light", archived=True))
     assert [(item.title, item.tags) for item in page.items] == [("Name three fruits", ("light",))]
+
+
+async def test_store_of_0_1_0_is_searched_in_any_form_after_its_backup(store: Store, path: Path) -> None:
+    (hit,) = (await store.search("re\u0301sume\u0301")).hits
+    assert hit.title == "Lanterns"
+    backup = path.with_name(f"{path.name}.version-1")
+    assert backup.read_bytes()[:16] == b"SQLite format 3\0"
+    connection = sqlite3.connect(backup)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("SELECT count(*) FROM turn").fetchone() == (43,)
+    connection.close()
 
 
 def test_export_of_0_1_0_imports_and_exports_the_same() -> None:

@@ -184,7 +184,7 @@ class Runner:
     def read_ahead(self, command: wire.ReadAhead) -> None:
         """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
         try:
-            counts = [self._count(as_read(message.content)) for message in command.messages]
+            counts = [self._count(as_read(message.model_text)) for message in command.messages]
             sent = self._as_sent(command.messages, command.sampling)
             end: FinishReason = "stop"
             for _ in self._prefill(command.id, sent, counts, command.prefill_room):
@@ -221,7 +221,7 @@ class Runner:
         go_on: bool = False,
     ) -> None:
         started = time.monotonic()
-        counts = [self._count(as_read(message.content)) for message in messages]
+        counts = [self._count(as_read(message.model_text)) for message in messages]
         if self._stepped_prefill and outgrows(counts, self._window):
             sent = apart_from_cache(messages, counts, self._window)
         else:
@@ -248,7 +248,7 @@ class Runner:
             begun=begun,
         )
         if finished.finish_reason != "cancelled":
-            said = messages[-1].content if go_on else ""
+            said = messages[-1].model_text if go_on else ""
             reply = Message("assistant", said + text)
             count = len(messages) - go_on
             self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
@@ -303,9 +303,9 @@ class Runner:
         import mistralrs
 
         if not self._continuable:  # the template knows no marks
-            messages = tuple(replace(message, content=as_read(message.content)) for message in messages)
+            messages = tuple(Message(message.role, as_read(message.model_text)) for message in messages)
         request = mistralrs.ChatCompletionRequest(
-            messages=[{"role": message.role, "content": message.content} for message in messages],
+            messages=[{"role": message.role, "content": message.model_text} for message in messages],
             model=MODEL,
             stream=True,
             enable_thinking=thinking,
@@ -329,7 +329,7 @@ class Runner:
             # A model without a chat template refuses messages. It will refuse the user's too, with
             # this reason, and in completion mode it is loaded with a template of ours.
             return None
-        return None if usage is None else usage.prompt_tokens - self._count(prompt.content)
+        return None if usage is None else usage.prompt_tokens - self._count(prompt.model_text)
 
     def _count(self, text: str) -> int:
         pipeline = self._loaded()
@@ -348,7 +348,7 @@ class Runner:
     def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
         if is_too_long(error):
             # It fitted without the template's own tokens. The engine does not say by how much it is too long.
-            tokens = sum(self._count(message.content) for message in messages)
+            tokens = sum(self._count(message.model_text) for message in messages)
             error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
         self._fail(request_id, request_failure(error), error)
 

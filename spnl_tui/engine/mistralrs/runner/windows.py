@@ -14,7 +14,6 @@ asking_again.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from spnl_tui.engine.mistralrs.cache_reuse import AGAIN
 from spnl_tui.models.request import Message
@@ -36,5 +35,5 @@ def apart_from_cache(
     for index in range(1, len(sent)):
         if messages[index].role == "assistant" and outgrows(counts[: index + 1], window):
             asked = sent[index - 1]
-            sent[index - 1] = replace(asked, content=AGAIN + asked.content)
+            sent[index - 1] = Message(asked.role, AGAIN + asked.model_text)
     return tuple(sent)

@@ -1,0 +1,215 @@
+"""The parts that the content of a message is made of: text, images, files, tool calls and tool results.
+
+As JSON, content is a list of objects with a `type` ("text", "image", "file", "tool_call", "tool_result") and
+the fields of that part. Standard library only: the runner uses it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words of the user or of a model."""
+
+    type: Literal["text"] = field(default="text", init=False)
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image, which is stored elsewhere under its hash."""
+
+    type: Literal["image"] = field(default="image", init=False)
+    sha256: str
+    """Of the bytes of the file, in hexadecimal digits."""
+    media_type: str
+    """Such as image/png (https://www.iana.org/assignments/media-types)."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A text file that goes with a message."""
+
+    type: Literal["file"] = field(default="file", init=False)
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A call of a tool by a model."""
+
+    type: Literal["tool_call"] = field(default="tool_call", init=False)
+    id: str
+    """The result of the call refers to it."""
+    name: str
+    arguments: str
+    """As the model wrote them: usually a JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What a tool answered."""
+
+    type: Literal["tool_result"] = field(default="tool_result", init=False)
+    call_id: str
+    content: tuple[TextPart | ImagePart | FilePart, ...]
+    error: bool = False
+    """True if the tool failed; `content` then says why."""
+
+
+Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart
+Content: TypeAlias = tuple[Part, ...]
+
+_KINDS: dict[str, type[Part]] = {
+    "text": TextPart,
+    "image": ImagePart,
+    "file": FilePart,
+    "tool_call": ToolCallPart,
+    "tool_result": ToolResultPart,
+}
+_IN_RESULTS = (TextPart, ImagePart, FilePart)
+_FIELDS: dict[str, type | tuple[type, ...]] = {"size": int, "error": bool, "content": (list, str)}
+"""The JSON types of the fields that are not texts."""
+
+
+# ── text ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def as_content(value: str | Sequence[Part]) -> Content:
+    """Return content of one text, or these parts."""
+    if isinstance(value, str):
+        return (TextPart(value),) if value else ()
+    return tuple(value)
+
+
+def is_plain(content: Content) -> bool:
+    """True if the content is one text, or empty."""
+    return not content or (len(content) == 1 and isinstance(content[0], TextPart) and content[0].text != "")
+
+
+def text_of(content: Content) -> str:
+    """Return the text parts, with an empty line between them."""
+    return "\n\n".join(part.text for part in content if isinstance(part, TextPart))
+
+
+def with_text(content: Content, text: str) -> Content:
+    """Replace the text parts by one text in the place of the last of them, or at the end."""
+    places = [place for place, part in enumerate(content) if isinstance(part, TextPart)]
+    at = places[-1] if places else len(content)
+    others = [part for part in content[:at] if not isinstance(part, TextPart)]
+    return (*others, *as_content(text), *content[at + 1 :])
+
+
+def append_text(content: Content, text: str) -> Content:
+    """Add text to the last part, if that is a text, or else as another part."""
+    if not text:
+        return content
+    if content and isinstance(content[-1], TextPart):
+        return (*content[:-1], TextPart(content[-1].text + text))
+    return (*content, TextPart(text))
+
+
+def cut_text(content: Content, length: int) -> Content:
+    """Keep the parts up to this many characters of `text_of`."""
+    kept: list[Part] = []
+    between = 0
+    for part in content:
+        if isinstance(part, TextPart):
+            length -= between
+            if length < len(part.text):
+                kept += [TextPart(part.text[:length])] if length > 0 else []
+                break
+            length -= len(part.text)
+            between = 2
+        kept.append(part)
+    return tuple(kept)
+
+
+def join(first: Content, second: Content) -> Content:
+    """Return the parts of both; two texts that meet become one, with an empty line between them."""
+    if first and second and isinstance(first[-1], TextPart) and isinstance(second[0], TextPart):
+        return (*first[:-1], TextPart(f"{first[-1].text}\n\n{second[0].text}"), *second[1:])
+    return (*first, *second)
+
+
+def as_text(content: Content) -> str:
+    """Return all parts as text: what a model that reads only text is given, and what files show."""
+    if len(content) == 1 and isinstance(content[0], TextPart):
+        return content[0].text
+    return "\n\n".join(_part_as_text(part) for part in content)
+
+
+def _part_as_text(part: Part) -> str:
+    match part:
+        case TextPart():
+            return part.text
+        case ImagePart():
+            return f"[Image: {part.media_type}, {part.size:,} bytes]"
+        case FilePart():
+            return f"`{part.name}`:\n{fenced(part.text)}"
+        case ToolCallPart():
+            return f"Tool call `{part.name}`:\n{fenced(part.arguments)}"
+        case ToolResultPart():
+            title = "Tool error" if part.error else "Tool result"
+            return f"{title}:\n{fenced(as_text(part.content))}"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return the text in a Markdown fence that is longer than any in it."""
+    longest = max((len(ticks) for ticks in re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def content_to_plain(content: Content) -> list[dict[str, Any]]:
+    """Return content as JSON values."""
+    return [dataclasses.asdict(part) for part in content]
+
+
+def content_from_plain(value: Any) -> Content:
+    """Return the content that `content_to_plain` made these values of; a string is one text.
+
+    Raises:
+        ValueError: it is not content.
+    """
+    if isinstance(value, str):
+        return as_content(value)
+    if not isinstance(value, list):
+        raise ValueError("content must be a list of parts")
+    return tuple(_part(each) for each in value)
+
+
+def _part(value: Any) -> Part:
+    cls = _KINDS.get(str(value.get("type"))) if isinstance(value, dict) else None
+    if cls is None:
+        raise ValueError("a part of the content has an unknown type")
+    values: dict[str, Any] = {}
+    for each in dataclasses.fields(cls):
+        if each.init and (each.name in value or each.default is dataclasses.MISSING):
+            values[each.name] = _field(cls, each.name, value.get(each.name))
+    return cls(**values)
+
+
+def _field(cls: type[Part], name: str, value: Any) -> Any:
+    kind = _FIELDS.get(name, str)
+    right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if not right or (name == "size" and not 0 <= value < 2**63):
+        raise ValueError(f"{name} of a {cls.__name__} has the wrong type or value")
+    if name != "content":
+        return value
+    content = content_from_plain(value)
+    if not all(isinstance(part, _IN_RESULTS) for part in content):
+        raise ValueError("a tool result holds texts, images and files only")
+    return content
