@@ -159,7 +159,7 @@ def run_ours(report: Path, tokens: list[str]) -> None:
 async def _ask(app: Any) -> None:
     await asyncio.sleep(0.5)
     app.screen.chat.prompt.text = "Go on."
-    app.screen.chat.prompt.action_submit()
+    app.screen.chat.prompt.submit()
 
 
 async def _enumerate(tokens: AsyncIterator[str]) -> AsyncIterator[tuple[int, str]]:

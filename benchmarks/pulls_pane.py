@@ -95,7 +95,7 @@ def run(report: Path, what: str, seconds: float) -> None:
         async def watch_pulls(self) -> None:
             await asyncio.sleep(1.5)
             if what == "pane":
-                await self.screen.run_action("show('pulls')")
+                await self.run_action("command('view.pulls')")
                 await asyncio.sleep(0.5)
             meter.start()
             await asyncio.sleep(seconds)

@@ -14,7 +14,7 @@ from rich.text import Text
 from textual import work
 from textual._context import active_message_pump
 from textual.app import App, SystemCommand
-from textual.binding import Binding
+from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.message import Message
@@ -26,8 +26,7 @@ from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands.command import Command
-from spnl_tui.ui.commands.registry import bindings, can_do, clashes, do
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
@@ -61,11 +60,6 @@ class SpnlChat(App[None], inherit_bindings=False):
         _STYLES / "conversations" / "list.tcss",
         _STYLES / "pulls" / "pane.tcss",
     ]
-    BINDINGS = [
-        *bindings("app"),
-        # Not in the table: it is the habit of terminals, and means what it can at the moment.
-        Binding("ctrl+c", "interrupt", "Interrupt", show=False, system=True),
-    ]
 
     def get_driver_class(self) -> type[Driver]:
         """The terminal's; on Linux and macOS with our own reading of what it sends."""
@@ -86,15 +80,20 @@ class SpnlChat(App[None], inherit_bindings=False):
         keep_setting: Callable[[str, str], None] | None = None,
         problems: Iterable[SpnlError] = (),
         strict: bool = False,
+        commands: Iterable[Command] = COMMANDS,
     ) -> None:
         """`problems` are mistakes that were found on the way here, to be shown once the screen stands.
 
         `themes` are there at once; `more_themes` reads the others, in a thread, when the screen stands.
         `keep_setting` writes a setting, by its full name, that the user has chosen here. May raise SpnlError.
-        `strict`: an unforeseen exception ends the program, as tests want it.
+        `commands` are all that the user can do. `strict`: an unforeseen exception ends the program, as tests
+        want it.
         """
         super().__init__()
         self.unforeseen = None if strict else UnforeseenErrors(self)
+        self.commands = CommandRegistry(commands, settings.keys)
+        # Instead of the palette's binding that Textual adds.
+        self._bindings = BindingsMap(self.commands.bindings("app"))
         self._settings = settings
         self._services = services
         self._problems = list(problems)
@@ -105,10 +104,10 @@ class SpnlChat(App[None], inherit_bindings=False):
         if settings.interface.theme in self.available_themes:
             self.theme = settings.interface.theme
         try:
-            settings.check_keys(command.id for command in COMMANDS)
+            settings.check_keys(command.id for command in self.commands)
         except SettingsError as error:
             self._problems.append(error)
-        for id, key, other in clashes(settings.keys):
+        for id, key, other in self.commands.clashes():
             reason = f"{key} is the key of {other}, too."
             self._problems.append(settings.mistake(f"keys.{id}", reason, "Give one of the two another key."))
         self.set_keymap(settings.keys)
@@ -155,40 +154,77 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""
-        return MainScreen(self._services, self._settings)
+        return MainScreen(self._services, self._settings, self.commands, self)
+
+    # ── commands ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _main(self) -> MainScreen | None:
+        """The main screen, also while a dialog is open above it; None before the first paint."""
+        stack = self.screen_stack if self._screen_stacks.get(self.current_mode) else []
+        return stack[0] if stack and isinstance(stack[0], MainScreen) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return True if the action can run; the footer and the keys follow this."""
+        if action != "command":
+            return super().check_action(action, parameters)
+        main = self._main
+        return main is not None and main.commands.is_available(self.commands[str(parameters[0])])
+
+    async def action_command(self, id: str) -> None:
+        """Run the command with this id. All bindings of commands are this action."""
+        if (main := self._main) is not None:
+            await main.commands.run(self.commands[id])
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command table, as far as it applies, for the palette."""
-        for command in COMMANDS:
-            if not command.palette or not can_do(command, screen):
-                continue
+        """Return the available commands, for the palette; above a dialog, only the program's own."""
+        main = self._main
+        for command in self.commands:
+            here = command.place == "app" or screen is main
+            if main is not None and command.palette and here and main.commands.is_available(command):
+                yield SystemCommand(command.label, command.help, partial(main.commands.run, command))
 
-            async def run(command: Command = command) -> None:
-                await do(command, screen)
-
-            yield SystemCommand(command.label, command.help, run)
-
-    def action_help(self) -> None:
-        """Show or hide the keys."""
-        from spnl_tui.ui.dialogs.help_screen import HelpScreen
+    def toggle_help(self) -> None:
+        """Show or hide the help screen."""
+        from spnl_tui.ui.dialogs.help_screen import HelpEntry, HelpScreen
 
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
-        else:
-            self.push_screen(HelpScreen(self._settings.keys))
+            return
+        groups: dict[str, list[HelpEntry]] = {}
+        for command in self.commands:
+            keys = (self.get_key_display(Binding(key, "")) for key in self.commands.keys_of(command))
+            entry = HelpEntry(" ".join(keys), command.id, command.help, command.usage)
+            groups.setdefault(command.group, []).append(entry)
+        self.push_screen(HelpScreen(groups))
 
-    def action_interrupt(self) -> None:
-        """Ctrl+C: stop the reply if there is one, else say how to leave."""
-        if isinstance(self.screen, MainScreen) and self.screen.check_action("reply", ("stop",)):
-            self.screen.last_reply.stop()
-        else:
-            self.action_help_quit()
+    def open_palette(self) -> None:
+        """Open the palette with all commands."""
+        self.action_command_palette()
+
+    def choose_theme(self) -> None:
+        """Let the user choose a theme."""
+        self.search_themes()
+
+    def explain_quit(self) -> None:
+        """Say which key quits."""
+        if (main := self._main) is not None:
+            self.notify(f"Press {main.key('app.quit')} to quit.", title="Nothing to stop", markup=False)
+
+    def unload_highlighted(self) -> None:
+        """Unload the highlighted model, in the dialog with the loaded models."""
+        from spnl_tui.ui.models.loaded_screen import LoadedScreen
+
+        if isinstance(self.screen, LoadedScreen):
+            self.screen.unload()
+
+    def ask_to_quit(self) -> None:
+        """End the program, unless pulls are under way and the user decides to stay."""
+        self._ask_to_quit()
 
     @work(group="quit")
-    async def action_quit(self) -> None:  # type: ignore[override]
-        """Quit, unless there are pulls under way and the user would rather stay."""
-        main = self.screen_stack[0]
-        if not isinstance(main, MainScreen) or await main.pulls_controller.may_quit():
+    async def _ask_to_quit(self) -> None:
+        if (main := self._main) is None or await main.pulls_controller.may_quit():
             self.exit()
 
     def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:

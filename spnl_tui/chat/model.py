@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
-from spnl_tui.ui.commands.registry import key_display
 from spnl_tui.ui.services import Progress, Services
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
     from spnl_tui.engine.backend import ModelHandle
-    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.ui.main_screen import MainScreen
 
 
@@ -39,7 +37,7 @@ class CurrentModel:
         try:
             model = await self._services.first_model()
         except SpnlError as error:
-            key = key_display(self._screen.app, "view.models", self._screen.keymap)
+            key = self._screen.key("view.models")
             hints = (error.hint, f"{key} shows the models, to pull or to choose one.")
             self._refused = SpnlError(error.title, error.message, "\n".join(filter(None, hints)))
             self._without(self._refused)
@@ -58,8 +56,7 @@ class CurrentModel:
             return "The model is still being looked for."
         if self._refused is not None:
             return "\n".join(filter(None, (self._refused.title, self._refused.message, self._refused.hint)))
-        app, keys = self._screen.app, self._screen.keymap
-        models, starter = (key_display(app, id, keys) for id in ("view.models", "chat.get_starter"))
+        models, starter = self._screen.key("view.models"), self._screen.key("chat.get_starter")
         get = "" if self._services.starter is None else f"; {starter} gets the starter"
         return f"There is no model yet. {models} shows some, to pull or to choose one{get}."
 
@@ -109,21 +106,6 @@ class CurrentModel:
         self._take_up(model)
         if not self._screen.sending.send_queued():
             await self._load_ahead(model)
-
-    async def choose(self) -> None:
-        """Show what is loaded and what is here, and talk to what the user chooses."""
-        from spnl_tui.ui.models.loaded_screen import LoadedScreen
-
-        screen = self._screen
-
-        async def library() -> list[tuple[ModelHandle, LibraryEntry]]:
-            entries = await screen.lazy_models.library()
-            return [(self._services.to_handle(entry.model), entry) for entry in entries]
-
-        dialog = LoadedScreen(self._services.engine, self.model, library, screen.keymap)
-        if (model := await screen.app.push_screen_wait(dialog)) is not None:
-            screen.panes.show("chat")
-            start(screen, "model", self.use, model)
 
     def take_up_chosen(self) -> None:
         """A reply has ended: take up the model that was chosen meanwhile."""

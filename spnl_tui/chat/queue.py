@@ -155,7 +155,7 @@ class Sending:
         async def run(command: messages.CommandSubmitted) -> None:
             try:
                 await self._show_queued(each)
-                await self._screen.prompts.run(command, each.conversation)
+                await self._screen.commands.run_typed(command, each.conversation)
             finally:
                 each.taken_up = False
             self._go_on(each)  # if it asked for no reply
@@ -182,4 +182,4 @@ class Sending:
         if self._screen.current_model.model is None:
             for item in items:
                 if not isinstance(item, str):
-                    prompting.refuse(item.call.command)
+                    self._screen.commands.refuse(item.command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,14 +30,16 @@ from spnl_tui.ui.chat.candidates import CandidatesController
 from spnl_tui.ui.chat.controller import Answering
 from spnl_tui.ui.chat.conversation_view import ConversationView
 from spnl_tui.ui.chat.copying import CopyController
+from spnl_tui.ui.chat.file_completer import FileCompleter
 from spnl_tui.ui.chat.finding import FindController
 from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.pane import ChatPane
 from spnl_tui.ui.chat.prompting import PromptController, as_typed
 from spnl_tui.ui.chat.status_line import StatusLine
-from spnl_tui.ui.commands.availability import UnavailableReason
-from spnl_tui.ui.commands.registry import CHAT_ACTIONS, TURN_ACTIONS, bindings, key_display
-from spnl_tui.ui.commands.running import Doing
+from spnl_tui.ui.commands.context import CommandContext, Program
+from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
+from spnl_tui.ui.commands.running import CommandRunner
+from spnl_tui.ui.commands.slash import CommandCompleter
 from spnl_tui.ui.conversations.controller import ConversationsController
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
@@ -49,9 +50,13 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
 from spnl_tui.ui.widgets.background import restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
+from spnl_tui.ui.widgets.notice import Notice
+from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
+    from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.hub.pulls.download import Download
 
 _WIDE = 110
@@ -61,25 +66,29 @@ _WIDE = 110
 class MainScreen(Screen[None]):
     """Chat and pulls; one pane is seen at a time."""
 
-    BINDINGS = bindings("screen")
     AUTO_FOCUS = "Prompt"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
 
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
 
-    def __init__(self, services: Services, settings: Settings) -> None:
+    def __init__(
+        self, services: Services, settings: Settings, registry: CommandRegistry, program: Program
+    ) -> None:
+        """`program` is what commands can do with the program as a whole."""
         # The class that Textual will give it for its width: given later, it would have all styled twice.
         super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
         self._compositor = CarefulCompositor()
         self._services = services
-        self._settings = settings
+        self._registry = registry
+        self.key = KeyNames(self.app, registry)
+        """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
+        self.notice = Notice(self)
         self.status = Status(services.clock)
         self.store = ReportingStore(self, services.store)
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
-        self.lazy_models = LazyModelsPane(self, services, settings)
+        self.lazy_models = LazyModelsPane(self, services, settings, registry.bindings("models"))
         self.panes = PaneSwitcher(self)
-        self._doing = Doing(self)
         self.conversation_view = ConversationView(self, settings)
         self.conversations = ConversationsController(self, services, settings)
         self.turns = TurnsController(self)
@@ -91,18 +100,50 @@ class MainScreen(Screen[None]):
         self.counting = Counting(self, meters)
         self.reading_ahead = ReadingAhead(self, meters, services, settings)
         self.last_reply = LastReplyController(self)
-        self.finder = FindController(self)
-        self.unavailable = UnavailableReason(self)
+        self.finder = FindController(self, registry.bindings("find"))
         self.prompts = PromptController(self)
         self.copier = CopyController(self, services.set_clipboard)
         self.candidates = CandidatesController(self, services, settings)
         self.chat.transcript.count_texts = self.counting.count_texts
         self.chat.transcript.place = self.turns.place
-        self.pulls_controller = PullsController(self, settings, services.downloads, self._show_downloads)
+        self.pulls_controller = PullsController(
+            self, settings, services.downloads, self._show_downloads, self.key
+        )
+        self.commands = CommandRunner(self, registry, self.key, self._command_context(program), self.notice)
+        bind_keys(self, registry.bindings("screen"))
+        bind_keys(self.chat.prompt, registry.bindings("prompt"))
+        bind_keys(self.chat.conversation_list, registry.bindings("talks"))
+        bind_keys(self.pulls, registry.bindings("pulls"))
+        self.chat.prompt.read_command = registry.read
+        self.chat.prompt.completers = (
+            CommandCompleter(registry, self.commands.is_available),
+            FileCompleter(self, self.chat.prompt.look_again),
+        )
+
+    def _command_context(self, program: Program) -> CommandContext:
+        return CommandContext(
+            program=program,
+            panes=self.panes,
+            chat=self.chat,
+            prompts=self.prompts,
+            view=self.conversation_view,
+            live=self.live,
+            store=self.store,
+            queue=self.sending,
+            model=self.current_model,
+            reply=self.last_reply,
+            turns=self.turns,
+            candidates=self.candidates,
+            conversations=self.conversations,
+            find=self.finder,
+            clipboard=self.copier,
+            pulls=self.pulls_controller,
+            pulls_pane=self.pulls,
+            choose_model=self._choose_model,
+        )
 
     def compose(self) -> ComposeResult:
-        go_on = key_display(self.app, "pulls.go_on", self._settings.keys)
-        yield TopLine(go_on).data_bind(MainScreen.downloads)
+        yield TopLine(self.key("pulls.go_on")).data_bind(MainScreen.downloads)
         with ContentSwitcher(initial="chat", id="body"):
             yield self.chat
             yield self.pulls.data_bind(MainScreen.downloads)
@@ -131,11 +172,6 @@ class MainScreen(Screen[None]):
         """Whether a reply is being made in it."""
         return self.conversation.id in self.live.replying
 
-    @property
-    def keymap(self) -> Mapping[str, str]:
-        """The keys that the user has changed."""
-        return self._settings.keys
-
     def now(self) -> float:
         """The time, as Unix seconds."""
         return self._services.now()
@@ -160,10 +196,6 @@ class MainScreen(Screen[None]):
         message.stop()
         self.pulls_controller.grant(message)
 
-    def action_go_on(self) -> None:
-        """Go on with the pulls that were under way when the program ended."""
-        self.pulls_controller.go_on()
-
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
@@ -183,6 +215,25 @@ class MainScreen(Screen[None]):
         self.panes.show("chat")
         start(self, "model", self.current_model.use, self._services.to_handle(message.model))
 
+    async def _choose_model(self) -> None:
+        """Show the loaded models and those on this machine, and switch to the one that the user chooses."""
+        from spnl_tui.ui.models.loaded_screen import LoadedScreen
+
+        async def library() -> list[tuple[ModelHandle, LibraryEntry]]:
+            entries = await self.lazy_models.library()
+            return [(self._services.to_handle(entry.model), entry) for entry in entries]
+
+        dialog = LoadedScreen(
+            self._services.engine,
+            self.current_model.model,
+            library,
+            self._registry.bindings("loaded"),
+            self.key,
+        )
+        if (model := await self.app.push_screen_wait(dialog)) is not None:
+            self.panes.show("chat")
+            start(self, "model", self.current_model.use, model)
+
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()
@@ -195,7 +246,7 @@ class MainScreen(Screen[None]):
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
         message.stop()
-        await self.prompts.run(message)
+        await self.commands.run_typed(message)
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
@@ -226,28 +277,6 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.conversations.more()
 
-    async def action_reply(self, what: str) -> None:
-        """Do something with the last reply; see `LastReplyController`."""
-        await self.last_reply.act(what)
-
-    def action_talk(self, what: str, *arguments: str) -> None:
-        """Do something with a whole conversation; see `ConversationsController`."""
-        self._doing.do("talk", self.conversations.act, what, *arguments)
-
-    def action_turn(self, what: str) -> None:
-        """Do something with a turn; see `TurnsController`."""
-        self._doing.do("turn", self.turns.act, what, asked_in=self.conversation if what == "go_on" else None)
-
-    def action_choose(self, what: str, *arguments: str) -> None:
-        """Do something with candidates; see `CandidatesController`."""
-        if self.candidates.asks(what, *arguments):
-            asked_in = self.prompts.asked_in
-            self._doing.do(
-                "choose", partial(self.candidates.ask, asked_in), what, *arguments, asked_in=asked_in
-            )
-        else:
-            self._doing.do("choose", self.candidates.act, what, *arguments)
-
     @on(messages.CandidateMoveRequested)
     async def _candidate_move_requested(self, message: messages.CandidateMoveRequested) -> None:
         message.stop()
@@ -258,96 +287,26 @@ class MainScreen(Screen[None]):
         message.stop()
         await self.candidates.highlight(message.turn_id)
 
-    def action_find(self, what: str, *arguments: str) -> None:
-        """Find words in the conversation; see `Finding`."""
-        self._doing.do("find", self.finder.act, what, *arguments, exclusive=True)
+    @on(messages.FindChanged)
+    def _find_changed(self) -> None:
+        restart(self, "find", self.finder.look)
+
+    @on(messages.FindEarlierRequested)
+    def _find_earlier_requested(self) -> None:
+        restart(self, "find", partial(self.finder.step, -1))
+
+    @on(messages.FollowRequested)
+    def _follow_requested(self) -> None:
+        self.chat.transcript.follow()
+
+    # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def on_key(self, event: events.Key) -> None:
-        """A key that no widget has taken. If no binding does, either, say why."""
+        """Show why a key did nothing that neither a widget nor a binding has taken."""
         if event.key not in self.active_bindings:
-            self.unavailable.pressed(event.key)
+            self.commands.explain_key(event.key)
 
     @on(messages.KeyInVain)
     def _key_in_vain(self, message: messages.KeyInVain) -> None:
         message.stop()
-        self.unavailable.pressed(message.key)
-
-    # ── what keys do ─────────────────────────────────────────────────────────────────────────────
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer in the footer only what can be done now, and with what can be seen."""
-        if action in CHAT_ACTIONS and self.is_mounted and self.panes.seen != "chat":
-            return False
-        if action in TURN_ACTIONS and self.chat.conversation_list.has_focus:
-            return False
-        match action:
-            case "close_completions":
-                return self.chat.prompt.completing
-            case "back":
-                return self.panes.seen != "chat"
-            case "show":
-                return self.panes.can(str(parameters[0]))
-            case "go_on":
-                return self.pulls_controller.left_over
-            case "reply":
-                return self.last_reply.can(str(parameters[0]))
-            case "find":
-                return self.finder.can(str(parameters[0]))
-            case "copy":
-                return self.copier.can(*map(str, parameters))
-            case "new_conversation":
-                return len(self.conversation) > 0 or self.replying or bool(self.live.seen.queued)
-            case "get_starter":
-                return self.current_model.model is None
-            case "talk":
-                return self.conversations.can(str(parameters[0]))
-            case "turn":
-                return self.turns.can(str(parameters[0]))
-            case "choose":
-                return self.candidates.can(str(parameters[0]))
-            case _:
-                return True
-
-    def action_show(self, pane: str) -> None:
-        """Show a pane; see `Panes`."""
-        self.panes.show(pane)
-
-    def action_back(self) -> None:
-        """Go back to the conversation, or within the pane first."""
-        self.panes.back()
-
-    @work(group="dialog", exclusive=True)
-    async def action_show_loaded(self) -> None:
-        """Show what is loaded, to talk to another model or to unload one."""
-        await self.current_model.choose()
-
-    @work(group="editor")
-    async def action_edit_prompt(self) -> None:
-        """Open the prompt in the user's editor."""
-        await self.prompts.edit()
-
-    def action_close_completions(self) -> None:
-        """Close the list above the prompt."""
-        self.chat.prompt.close_completions()
-
-    def action_copy(self, what: str, *arguments: str) -> None:
-        """Copy something of the conversation; see `Copying`."""
-        self._doing.do("dialog", self.copier.act, what, *arguments, exclusive=True)
-
-    def action_new_conversation(self) -> None:
-        """Begin anew. A reply that is being made goes on out of sight, and is kept where it belongs."""
-        # By way of the screen's own queue: a prompt that is typed right after must find the new conversation.
-        self.post_message(messages.NewConversationRequested())
-
-    def action_get_starter(self) -> None:
-        """Get the starter model, if there is none yet."""
-        start(self, "model", self.current_model.get_starter)
-
-    def action_page(self, by: int) -> None:
-        """Scroll the conversation by so many pages: up where that is negative."""
-        self.chat.page(by)
-
-    @on(messages.FollowRequested)
-    def action_follow(self) -> None:
-        """Go to the end of the conversation and stay there."""
-        self.chat.transcript.follow()
+        self.commands.explain_key(message.key)

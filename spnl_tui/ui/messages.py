@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from spnl_tui.hub.pulls.download import Download
     from spnl_tui.hub.pulls.pull import PullRequest
     from spnl_tui.models.local import LocalModel
-    from spnl_tui.ui.commands.slash import Call
 
 
 @dataclass
@@ -26,11 +25,14 @@ class PromptSubmitted(Message):
 
 @dataclass
 class CommandSubmitted(Message):
-    """The user typed a command, and pressed the key that sends."""
+    """The user typed a command and pressed the key that sends."""
 
-    call: Call
+    command: str
+    """The id of the command."""
+    argument: str
+    """What was typed after its name."""
     text: str
-    """As it was typed."""
+    """The whole text as it was typed."""
 
 
 @dataclass
@@ -42,7 +44,17 @@ class KeyInVain(Message):
 
 @dataclass
 class FollowRequested(Message):
-    """The user wants to see the end of the conversation, and what is added to it."""
+    """The user wants to see the end of the conversation and what is added to it."""
+
+
+@dataclass
+class FindChanged(Message):
+    """The user changed the words to find."""
+
+
+@dataclass
+class FindEarlierRequested(Message):
+    """The user wants to go to the match before."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PaneSwitcher:
-    """The actions `show('…')`."""
+    """Shows one of the panes."""
 
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
@@ -22,16 +22,17 @@ class PaneSwitcher:
     @property
     def seen(self) -> str | None:
         """The id of the pane that is shown."""
-        return self._switcher.current
+        return self._switcher.current if self._screen.is_mounted else "chat"
 
     @property
     def models(self) -> ModelsPane | None:
         """The pane with the models, if it was made."""
         return self._screen.lazy_models.pane
 
-    def can(self, pane: str) -> bool:
-        """Whether this pane can be shown, and is not."""
-        return self.seen != pane and (pane != "models" or self._screen.lazy_models.can)
+    @property
+    def can_show_models(self) -> bool:
+        """True if there is anything to browse models with."""
+        return self._screen.lazy_models.can
 
     def show(self, pane: str) -> None:
         """Show the pane of this id, and go there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.chat.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
+from spnl_tui.ui.commands.command import Command
+from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Progress, Services, Starter
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply, scripted_handle
@@ -119,6 +121,10 @@ class Chat:
     def turns(self) -> list[tuple[str, str]]:
         return [(turn.role, turn.text) for turn in self.screen.conversation.path()]
 
+    def available(self, id: str) -> bool:
+        """Whether the command with this id can run now."""
+        return self.screen.commands.is_available(self.app.commands[id])
+
     def happened(self, *kinds: type[Message]) -> list[str]:
         """Return the names of the messages of these kinds, in order."""
         return [type(message).__name__ for message in self.messages if isinstance(message, kinds)]
@@ -159,6 +165,7 @@ def make_app(
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
     strict: bool = True,
+    commands: Iterable[Command] = COMMANDS,
 ) -> SpnlChat:
     """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
@@ -193,7 +200,7 @@ def make_app(
     settings = settings or Settings()
     # One more request, which most tests do not expect.
     settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
-    app = SpnlChat(settings, services, themes=themes, problems=problems, strict=strict)
+    app = SpnlChat(settings, services, themes=themes, problems=problems, strict=strict, commands=commands)
     app.animation_level = "none"
     return app
 

@@ -10,7 +10,7 @@ from textual.theme import Theme
 from spnl_tui.app import SpnlChat
 from spnl_tui.errors import SpnlError, ThemeError
 from spnl_tui.settings import InterfaceSettings, Settings
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.services import Services
 from tests.support.scripted_engine import ScriptedEngine, scripted_handle
 from tests.support.waiting import wait_until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.commands.registry import COMMANDS
 
 # They end whatever there is to be ended: which of them can be done decides.
 SHARED = {"escape"}

@@ -70,7 +70,7 @@ async def test_the_turn_under_the_cursor_or_the_last_reply() -> None:
         await it.press("alt+up", "alt+up", "ctrl+y")
         await wait_until(lambda: copied[1:] == ["Second?"])
         assert it.app.clipboard == "Second?"
-        assert not it.screen.check_action("copy", ("code",))
+        assert not it.available("chat.copy_code")
         await it.press("alt+up", "ctrl+b")
         await wait_until(lambda: copied[2:] == ["ls"])
         await it.press("ctrl+y")

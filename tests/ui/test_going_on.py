@@ -40,9 +40,9 @@ async def test_a_reply_that_came_to_its_end_does_not_go_on(store: TempStore) -> 
     engine = ScriptedEngine([reply("All of it."), reply("Cut", finish="length")])
     async with chat(engine, store=store) as it:
         await it.ask("One")
-        assert not it.screen.turns.can("go_on")
+        assert not it.available("turn.go_on")
         await it.ask("Two")
-        assert it.screen.turns.can("go_on")
+        assert it.available("turn.go_on")
 
 
 async def test_when_going_on_fails_what_there_was_is_there(store: TempStore) -> None:

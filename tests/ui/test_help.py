@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spnl_tui.settings import Settings
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.dialogs.help_screen import HelpScreen, KeyGroup
 from tests.ui.support import Chat, chat, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from textual.widgets._toast import Toast
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.commands.registry import COMMANDS
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.ui.models_support import make_browser
 from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, held, make_app, told, wait_until
@@ -55,15 +55,15 @@ async def test_no_key_for_a_conversation_is_mute_when_nothing_was_said() -> None
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        (["ctrl+r"], "A reply is being made: Esc stops it."),
-        (["alt+n"], "A reply is being made: Esc stops it."),
-        (["alt+i"], "No turn is under the cursor: Alt+↑ moves it there."),
-        (["f9"], "No pulls are left over."),
-        (["f4", "ctrl+e"], "It is for the conversation: F2 shows it."),
+        (["ctrl+r"], "A reply is in progress. Press Esc to stop it."),
+        (["alt+n"], "A reply is in progress. Press Esc to stop it."),
+        (["alt+i"], "No turn is selected. Press Alt+↑ to select one."),
+        (["f9"], "No pulls are left from the last run."),
+        (["f4", "ctrl+e"], "This is a command for the conversation. Press F2 to show it."),
         (["f4", "x"], "No pull is selected."),
         (["f4", "K"], "No pull is selected."),
-        (["f4", "f4"], "It is shown already."),
-        (["f5", "ctrl+y"], "It is not for the list: Esc leaves that."),
+        (["f4", "f4"], "This is already on the screen."),
+        (["f5", "ctrl+y"], "This command does not work in the list. Press Esc to leave the list."),
     ],
 )
 async def test_a_key_tells_why_it_does_nothing(tmp_path: Path, keys: list[str], why: str) -> None:
@@ -81,7 +81,7 @@ async def test_a_key_tells_why_it_does_nothing(tmp_path: Path, keys: list[str], 
 async def test_only_the_last_reason_is_seen() -> None:
     async with chat() as it:
         first = await says(it, "ctrl+r")
-        assert await says(it, "alt+u") == "Alt+U does nothing now: Nothing was deleted."
+        assert await says(it, "alt+u") == "Alt+U does nothing now: There is nothing to restore."
         assert first not in told(it)
 
 
@@ -101,7 +101,7 @@ async def test_reasons_do_not_wander_over_the_screen() -> None:
 async def test_the_end_of_the_branches_is_told() -> None:
     async with chat() as it:
         await it.ask("Hi")
-        assert "There are no branches here." in await says(it, "alt+left")
+        assert "There are no other branches here." in await says(it, "alt+left")
         await it.press("ctrl+r")
         await wait_until(lambda: it.ended() == 2)
         assert await says(it, "alt+right") == "No other branch on that side: This is the last of 2."
@@ -112,7 +112,7 @@ async def test_a_key_of_the_text_area_is_that_while_there_is_text() -> None:
         await it.press(*"ab", "home", "ctrl+e", "c")
         assert (it.prompt.text, told(it)) == ("abc", [])
         await it.press("ctrl+u")
-        assert "Nothing has been said yet." in await says(it, "ctrl+e")
+        assert "This conversation is still empty." in await says(it, "ctrl+e")
 
 
 async def test_candidates_without_a_model_say_why_there_are_none() -> None:
@@ -120,7 +120,7 @@ async def test_candidates_without_a_model_say_why_there_are_none() -> None:
         await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/n 3 Write a tagline")
         why = "There is no model yet. F3 shows some, to pull or to choose one; Ctrl+G gets the starter."
-        assert await says(it, "enter") == f"/n cannot be done now: {why}"
+        assert await says(it, "enter") == f"/n cannot run now: {why}"
         assert it.prompt.text == "/n 3 Write a tagline"
         assert await says(it, "alt+n") == f"Alt+N does nothing now: {why}"
 
@@ -139,6 +139,6 @@ async def test_the_keys_of_the_models_say_why_they_do_nothing(tmp_path: Path) ->
         await it.press("f3")
         await wait_until(lambda: it.screen.panes.seen == "models")
         assert "The highlighted model is not on this machine." in await says(it, "f8")
-        assert "no model is looked at." in await says(it, "f7")
+        assert "The details of no model are shown." in await says(it, "f7")
     await browser._catalog.close()
     await browser._library.close()

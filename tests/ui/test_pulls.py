@@ -140,7 +140,7 @@ async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: Loopb
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
-        early = PullsController(screen, Settings(), lambda: it.queue, lambda downloads: None)
+        early = PullsController(screen, Settings(), lambda: it.queue, lambda downloads: None, screen.key)
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow)

@@ -11,8 +11,8 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.errors import CommandError
-from spnl_tui.ui.commands import slash
-from spnl_tui.ui.commands.table import COMMANDS
+from spnl_tui.ui.chat.slash_text import looks_like_command, with_escape, without_escape
+from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
 from spnl_tui.ui.conversations.search_screen import SearchScreen
 from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from spnl_tui.ui.dialogs.text_screen import TextScreen
@@ -24,10 +24,11 @@ from tests.ui.support import TempStore, chat, held, make_app, offered, told, wai
 
 def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:
     named = [command for command in COMMANDS if command.slash]
-    assert max(Counter(command.slash for command in named).values()) == 1
+    assert max(Counter(name for command in COMMANDS for name in command.names).values()) == 1
     for command in named:
-        assert slash.looks_like_command(f"/{command.slash}")
-        assert command.slash == command.slash.lower()
+        for name in command.names:
+            assert looks_like_command(f"/{name}")
+            assert name == name.lower()
         assert command.palette or command.id == "chat.stop"
 
 
@@ -47,23 +48,23 @@ def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:
     ],
 )
 def test_what_is_no_command(text: str) -> None:
-    assert slash.read(text) is None
-    assert slash.with_escape(text) == slash.without_escape(text) == text
+    assert CommandRegistry().read(text) is None
+    assert with_escape(text) == without_escape(text) == text
 
 
 def test_what_is_a_command() -> None:
-    call = slash.read("/Rename  A better\ntitle ")
+    call = CommandRegistry().read("/Rename  A better\ntitle ")
     assert call is not None
-    assert (call.command.id, call.argument) == ("talks.rename", "A better\ntitle")
-    for text, says in [("/renam it", "/rename?"), ("/new one", "nothing after its name"), ("/zzz", "/zzz")]:
+    assert (call.command, call.argument) == ("talks.rename", "A better\ntitle")
+    for text, says in [("/renam it", "/rename?"), ("/new one", "takes no argument"), ("/zzz", "/zzz")]:
         with pytest.raises(CommandError, match=says):
-            slash.read(text)
+            CommandRegistry().read(text)
 
 
 @pytest.mark.parametrize("text", ["/new", "//new", "///new", "/frob x"])
 def test_what_looks_like_a_command_can_be_sent_as_text(text: str) -> None:
-    assert slash.read(slash.with_escape(text)) is None
-    assert slash.without_escape(slash.with_escape(text)) == text
+    assert CommandRegistry().read(with_escape(text)) is None
+    assert without_escape(with_escape(text)) == text
 
 
 async def test_a_name_is_offered_and_taken_as_it_is_typed() -> None:
@@ -165,7 +166,7 @@ async def test_a_command_that_cannot_be_done_now_stays() -> None:
         await it.press(*"/fork", "enter")
         await wait_until(lambda: it.prompt.text == "/fork")
         await wait_until(lambda: told(it))
-        assert "/fork cannot be done now" in told(it)[0]
+        assert "/fork cannot run now" in told(it)[0]
 
 
 async def test_text_that_begins_with_a_slash_is_sent_and_comes_back_as_it_was_typed() -> None:

@@ -143,7 +143,7 @@ async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(
 async def test_the_conversation_that_is_seen_is_deleted_and_brought_back(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")
-        await it.pilot.app.run_action("screen.talk('delete')")
+        await it.pilot.app.run_action("command('talks.delete')")
         await wait_until(lambda: len(it.screen.conversation) == 0)
         assert await kept(store) == []
         await it.press("alt+u")
@@ -155,7 +155,7 @@ async def test_the_title_comes_from_the_first_prompt_and_a_given_one_stays(store
     async with chat(store=store) as it:
         await it.ask("Hello, can you tell me about Paris?\nAnd more")
         assert it.screen.conversation.title == "Tell me about Paris?"
-        await it.pilot.app.run_action("screen.talk('rename')")
+        await it.pilot.app.run_action("command('talks.rename')")
         await wait_until(lambda: isinstance(it.app.screen, TextScreen))
         await it.press("ctrl+u", *"Mine", "enter")
         await wait_until(lambda: it.screen.conversation.title == "Mine")

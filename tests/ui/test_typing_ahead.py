@@ -61,7 +61,7 @@ async def test_a_command_typed_before_the_model_is_found_that_cannot_be_done_hol
         await wait_until(it.ended)
         assert it.turns == [("user", "A"), ("assistant", "Yes.")]
         assert it.prompt.text == "/retry"
-        assert told(it) == ["/retry cannot be done now: Nothing has been said yet."]
+        assert told(it) == ["/retry cannot run now: This conversation is still empty."]
 
 
 async def test_what_is_typed_before_no_model_is_found_comes_back_in_the_order_in_which_it_was_typed() -> None:
@@ -72,7 +72,7 @@ async def test_what_is_typed_before_no_model_is_found_comes_back_in_the_order_in
         found.set()
         await wait_until(lambda: it.prompt.text == "A\n\nB\n\n/n 2 C\n\nD")
         await it.pilot.pause()
-        assert [text.partition(":")[0] for text in told(it)] == ["/n cannot be done now"]
+        assert [text.partition(":")[0] for text in told(it)] == ["/n cannot run now"]
 
 
 async def test_another_conversation_can_be_begun_before_the_model_is_found() -> None:

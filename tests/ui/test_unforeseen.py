@@ -52,7 +52,7 @@ async def in_message_handler(it: Chat) -> None:
 
 
 async def in_key_action(it: Chat) -> None:
-    it.prompt.action_newline = fail  # type: ignore[method-assign]
+    it.prompt.insert_newline = fail  # type: ignore[method-assign]
     await it.press("ctrl+j")
 
 

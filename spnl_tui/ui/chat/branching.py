@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,10 +22,9 @@ _EDITING = {
 
 
 class TurnsController:
-    """The actions `turn('…')`.
+    """Moves among turns and branches, edits, continues, forks, pins and deletes.
 
-    They are for the turn under the cursor. While there is no cursor, they are for the last turn that they can
-    be for.
+    All of it applies to the turn under the cursor, else to the last turn that it can apply to.
     """
 
     def __init__(self, screen: MainScreen) -> None:
@@ -37,49 +35,11 @@ class TurnsController:
         self._cursor = ""
         self._edited = ""
         self._draft = ""
-        self._actions: dict[str, Callable[[], Awaitable[None]]] = {
-            "up": lambda: self.move(-1),
-            "down": lambda: self.move(1),
-            "earlier": lambda: self.walk(-1),
-            "later": lambda: self.walk(1),
-            "tree": self.show_tree,
-            "edit": self.edit,
-            "go_on": self.go_on,
-            "leave": self.leave,
-            "fork": self.fork,
-            "delete": self.delete,
-            "delete_branch": lambda: self.delete(branch=True),
-            "pin": self.pin,
-        }
 
-    async def act(self, what: str) -> None:
-        """Do it."""
-        conversation = self._conversation
-        if what not in ("up", "down", "leave"):
-            await self._screen.candidates.close()
-        if conversation is not self._conversation:
-            raise gone()
-        await self._actions[what]()
-
-    def can(self, what: str) -> bool:
-        """Whether it makes sense now. The tree stays as it is while a reply grows in it."""
-        match what:
-            case "up" | "down":
-                return len(self._conversation) > 0
-            case "leave":
-                return bool(self._edited or self._cursor)
-            case "earlier" | "later":
-                return not self._screen.replying and self._fork() is not None
-            case "edit":
-                return not self._screen.replying and self._editable() is not None
-            case "go_on":
-                return not self._screen.replying and self._unfinished() is not None
-            case "pin":
-                return self.under_cursor() is not None
-            case "delete" | "delete_branch":
-                return not self._screen.replying and self.under_cursor() is not None
-            case _:
-                return not self._screen.replying and len(self._conversation) > 0
+    @property
+    def can_leave(self) -> bool:
+        """True if a turn is selected or being edited."""
+        return bool(self._edited or self._cursor)
 
     @property
     def answered(self) -> tuple[Turn, ...] | None:
@@ -117,7 +77,7 @@ class TurnsController:
         if turn_id:
             await self._transcript.reveal(turn_id)
         else:
-            self._screen.action_follow()
+            self._screen.chat.transcript.follow()
         self._transcript.mark(turn_id)
 
     async def leave(self) -> None:
@@ -131,14 +91,14 @@ class TurnsController:
 
     async def walk(self, by: int) -> None:
         """Go to another sibling of the turn, and to the branch below it."""
-        turn = self._fork()
+        turn = self.fork_turn()
         if turn is None:
             return
         siblings = self._conversation.siblings(turn.id)
         place = siblings.index(turn) + by
         if not 0 <= place < len(siblings):
             last = f"This is the {'first' if by < 0 else 'last'} of {len(siblings)}."
-            self._screen.unavailable.say("No other branch on that side", last)
+            self._screen.notice.show("No other branch on that side", last)
             return
         self._conversation.select(siblings[place].id)
         await self._screen.conversation_view.show_branch(turn.id, siblings[place].id)
@@ -166,7 +126,7 @@ class TurnsController:
 
         Sent, it stands beside the first one; a prompt is answered then, a reply is as the user says.
         """
-        turn = self._editable()
+        turn = self.editable()
         if turn is None:
             return
         if not self._edited:
@@ -192,7 +152,7 @@ class TurnsController:
 
     async def go_on(self) -> None:
         """Have the model go on with a reply that was stopped, cut off or edited; that one stays as it is."""
-        old, conversation = self._unfinished(), self._conversation
+        old, conversation = self.unfinished(), self._conversation
         if old is None:
             return
         turn = replace(conversation.regenerate(old.id), content=old.content, reasoning=old.reasoning)
@@ -281,13 +241,13 @@ class TurnsController:
         conversation = self._conversation
         return conversation[self._cursor] if self._cursor in conversation else None  # noqa: SIM401 - no dict
 
-    def _editable(self) -> Turn | None:
+    def editable(self) -> Turn | None:
         """The turn under the cursor, or else the last one of the user's."""
         if (turn := self.under_cursor()) is not None:
             return turn
         return next((turn for turn in reversed(self._conversation.path()) if turn.role == "user"), None)
 
-    def _unfinished(self) -> Turn | None:
+    def unfinished(self) -> Turn | None:
         """The last turn, if it is a reply that the model has not brought to its own end."""
         last = next(reversed(self._conversation.path()), None)
         if last is None or last.role != "assistant" or not last.text.strip():
@@ -295,7 +255,7 @@ class TurnsController:
         ended = last.finish_reason in ("stop", None) and last.provenance is not None
         return None if ended or self._screen.current_model.model is None else last
 
-    def _fork(self) -> Turn | None:
+    def fork_turn(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
         if (turn := self.under_cursor()) is not None:
             return turn if self._conversation.has_siblings(turn.id) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import MOST_CANDIDATES as MOST
 from spnl_tui.text import plain
 from spnl_tui.ui.chat.candidate_list import label_of
-from spnl_tui.ui.commands.registry import key_display, typed_display
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.toasts import warn
@@ -51,7 +50,7 @@ class CandidateSet:
 
 
 class CandidatesController:
-    """The actions `choose('…')`, for the candidates of the conversation that is seen."""
+    """Asks for candidates, shows them side by side and lets the user choose one."""
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
         self._screen = screen
@@ -62,40 +61,6 @@ class CandidatesController:
         self._fans: dict[str, CandidateSet] = {}
         """By the id of the conversation."""
         self._judging = Judge(screen, self, services, settings)
-        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
-            "many": self.many,
-            "compare": self.compare,
-            "side_by_side": self.side_by_side,
-            "judge": self._judging.judge,
-            "merge": self._judging.merge,
-            "pick": self.pick,
-        }
-
-    async def act(self, what: str, *arguments: str) -> None:
-        """Do it."""
-        await self._actions[what](*arguments)
-
-    async def ask(self, conversation: Conversation, what: str, *arguments: str) -> None:
-        """Do what asks for replies, in this conversation, though by now another one may be seen."""
-        await (self.many if what == "many" else self.compare)(*arguments, conversation=conversation)
-
-    def can(self, what: str) -> bool:
-        """Whether it makes sense now."""
-        match what:
-            case "pick":
-                return self.fan is not None
-            case "side_by_side":
-                return self.fan is None and not self._screen.replying and len(self._siblings()) > 1
-            case "judge" | "merge":
-                several = self.fan is not None or len(self._siblings()) > 1
-                return several and not self._screen.replying and self._screen.current_model.model is not None
-            case _:
-                replying = self._screen.prompts.asked_in.id in self._screen.live.replying
-                return not replying and self._screen.current_model.model is not None
-
-    def asks(self, what: str, *arguments: str) -> bool:
-        """Whether this asks for replies, and for nothing before that."""
-        return what == "many" or (what == "compare" and bool(arguments))
 
     @property
     def fan(self) -> CandidateSet | None:
@@ -130,7 +95,7 @@ class CandidatesController:
             samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, sampling=each, turns=one_by_one) for each in samplings]
-        await self._ask("many.ask", conversation, text, variations)
+        await self._ask(conversation, text, variations)
 
     async def compare(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask several models: "MODEL… -- PROMPT", or without a prompt for the last one.
@@ -165,7 +130,7 @@ class CandidatesController:
             variations = [Variation(model=model, turns=one_by_one) for model in models]
             several = len(set(models)) > 1
             labels = [plain(model.name).rpartition("/")[2] if several else "" for model in models]
-            await self._ask("many.compare", conversation, "".join(after).strip(), variations, labels)
+            await self._ask(conversation, "".join(after).strip(), variations, labels)
 
     async def _find(self, name: str) -> ModelHandle:
         if (model := await self._services.find_model(name)) is None:
@@ -178,19 +143,18 @@ class CandidatesController:
 
     async def _ask(
         self,
-        command: str,
         conversation: Conversation,
         text: str,
         variations: Sequence[Variation],
         labels: Sequence[str] | None = None,
     ) -> None:
-        """Ask for a reply by each variation; `command` is the id of what the user has done."""
+        """Ask for a reply by each variation."""
         await self.close(conversation)
         with self._screen.sending.accepting(conversation):
             if text:
                 prompt = await self._screen.sending.add_prompt(conversation, text)
             else:
-                prompt = await self._uncover_prompt(command, conversation)
+                prompt = await self._uncover_prompt(conversation)
             # While there are no candidates: a new conversation is saved whole, with those yet to come.
             await self._screen.store.save_turn(conversation, prompt)
             turns = [conversation.add_turn("assistant", parent=prompt.id) for _ in variations]
@@ -199,7 +163,7 @@ class CandidatesController:
             for turn, variation in zip(turns, variations, strict=True):
                 self._screen.answering.reply(conversation, turn, variation)
 
-    async def _uncover_prompt(self, command: str, conversation: Conversation) -> Turn:
+    async def _uncover_prompt(self, conversation: Conversation) -> Turn:
         """The last prompt, with the reply to it off the screen."""
         path = conversation.path()
         if path and path[-1].role == "assistant":
@@ -207,9 +171,7 @@ class CandidatesController:
                 await self._transcript.remove_from(path[-1].id)
             path = path[:-1]
         if not path or path[-1].role != "user":
-            raise CommandError(
-                "There is no prompt yet", f"Send one, or type it with the command: {typed_display(command)}."
-            )
+            raise CommandError("There is no prompt yet", "Send a prompt first, or type it after the command.")
         return path[-1]
 
     async def ask_one_more(self, label: str, variation: Variation) -> None:
@@ -223,6 +185,14 @@ class CandidatesController:
         self._view.mark(turn.id)
         self._screen.answering.reply(conversation, turn, variation)
         self.say()
+
+    async def judge(self, criteria: str = "") -> None:
+        """Let the model choose the best candidate by these criteria; empty: ask for them."""
+        await self._judging.judge(criteria)
+
+    async def merge(self) -> None:
+        """Let the model merge the candidates into one more."""
+        await self._judging.merge()
 
     # ── what is seen ─────────────────────────────────────────────────────────────────────────────
 
@@ -267,8 +237,7 @@ class CandidatesController:
         """What the judge has said, and what one can do."""
         if (fan := self.fan) is None:
             return
-        app, keys = self._screen.app, self._screen.keymap
-        judge, merge = (key_display(app, id, keys) for id in ("many.judge", "many.merge"))
+        judge, merge = self._screen.key("many.judge"), self._screen.key("many.merge")
         can = f"← → another · Enter takes it · {judge} judge · {merge} merge"
         said = (plain(fan.said), "$text", "\n") if fan.said else ()
         self._view.say(Content.assemble((said[0], said[1]), said[2], can) if said else Content(can))
@@ -344,7 +313,7 @@ class CandidatesController:
 
     async def side_by_side(self) -> None:
         """Show the last reply and those beside it as candidates."""
-        conversation, siblings = self._conversation, self._siblings()[-MOST:]
+        conversation, siblings = self._conversation, self.siblings()[-MOST:]
         await self._transcript.remove_from(self.chosen)
         several = len({label_of(turn) for turn in siblings}) > 1
         labels = [label_of(turn) if several else "" for turn in siblings]
@@ -372,7 +341,7 @@ class CandidatesController:
         assert model is not None
         return model
 
-    def _siblings(self) -> tuple[Turn, ...]:
-        """The replies in the place of the last one, itself among them."""
+    def siblings(self) -> tuple[Turn, ...]:
+        """Return the last reply and those beside it; nothing if the last turn is not a reply."""
         path = self._conversation.path()
         return self._conversation.siblings(path[-1].id) if path and path[-1].role == "assistant" else ()

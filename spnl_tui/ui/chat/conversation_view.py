@@ -8,6 +8,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line
+from spnl_tui.ui.messages import NewConversationRequested
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
@@ -51,6 +52,10 @@ class ConversationView:
             start(self._screen, "turn", self._screen.turns.jump, turn)
         elif conversation is not self.conversation:
             await self.show(conversation)
+
+    def request_new(self) -> None:
+        """Have a new conversation shown, after what waits in the screen's queue."""
+        self._screen.post_message(NewConversationRequested())
 
     async def begin_anew(self) -> None:
         """Show a conversation that has not begun."""

@@ -17,38 +17,36 @@ _SURE_BYTES = 74_000
 
 
 class CopyController:
-    """The actions `copy('…')`. They are for the turn under the cursor, or else for the last reply."""
+    """Copies the turn under the cursor, else the last reply, or parts of it."""
 
     def __init__(self, screen: MainScreen, set_clipboard: Callable[[str], Awaitable[bool]] | None) -> None:
         """`set_clipboard` sets this machine's clipboard, or returns False; the terminal's is set besides."""
         self._screen = screen
         self._set_clipboard = set_clipboard
-        self._actions = {"turn": self.turn, "code": self.code, "all": self.conversation}
 
-    async def act(self, what: str, instead: str = "") -> None:
-        """Copy it, or what the user has named instead."""
-        if instead and instead not in self._actions:
-            raise CommandError(
-                "Copy what?", f"There is no {instead!r} to copy.", "Type all, or code, or nothing."
-            )
-        await self._actions[instead or what]()
+    async def copy(self, what: str = "") -> None:
+        """Copy the turn, or "all" or "code" instead.
 
-    def can(self, what: str, instead: str = "") -> bool:
-        """Whether there is such a thing to copy."""
-        if instead:
-            return len(self._screen.conversation) > 0
+        Raises:
+            CommandError: there is no such thing to copy.
+        """
         match what:
+            case "":
+                await self.turn()
             case "all":
-                return len(self._screen.conversation) > 0
+                await self.conversation()
             case "code":
-                turn = self._target()
-                return turn is not None and ("```" in turn.text or "~~~" in turn.text)
+                await self.code()
             case _:
-                return (turn := self._target()) is not None and bool(turn.text)
+                raise CommandError(
+                    "Cannot copy that",
+                    f"{what!r} is not something to copy.",
+                    "Type /copy, /copy all or /copy code.",
+                )
 
     async def turn(self) -> None:
         """Copy the turn."""
-        if (turn := self._target()) is not None:
+        if (turn := self.target()) is not None:
             await self._copy(turn.text, "The reply" if turn.role == "assistant" else "The prompt")
 
     async def code(self) -> None:
@@ -56,7 +54,7 @@ class CopyController:
         from spnl_tui.ui.chat.code_picker import CodePicker
         from spnl_tui.ui.chat.markdown_stream import code_blocks
 
-        turn = self._target()
+        turn = self.target()
         blocks = code_blocks(turn.text) if turn is not None else []
         if not blocks:
             self._screen.notify("There is no code block in it.", markup=False)
@@ -71,7 +69,8 @@ class CopyController:
 
         await self._copy(to_markdown(self._screen.conversation), "The conversation")
 
-    def _target(self) -> Turn | None:
+    def target(self) -> Turn | None:
+        """Return the turn that is copied: the one under the cursor, else the last reply."""
         return self._screen.turns.under_cursor() or self._screen.last_reply.turn()
 
     async def _copy(self, text: str, what: str) -> None:

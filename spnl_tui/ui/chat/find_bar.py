@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
-from spnl_tui.ui.commands.registry import bindings
+from spnl_tui.ui.messages import FindChanged, FindEarlierRequested
+from spnl_tui.ui.widgets.scope import bind_keys
 
 
 class FindBar(Horizontal):
     """Words to find, and how many turns have them. It is seen while one looks for something."""
 
-    BINDINGS = bindings("find")
-
-    def __init__(self) -> None:
+    def __init__(self, bindings: Iterable[Binding]) -> None:
         super().__init__()
+        bind_keys(self, bindings)
         self._input = Input(placeholder="Find in this conversation", compact=True, select_on_focus=False)
         self._about = Static(markup=False)
         self.display = False
@@ -47,12 +50,12 @@ class FindBar(Horizontal):
         return self._input.value
 
     @on(Input.Changed)
-    async def _changed(self, event: Input.Changed) -> None:
+    def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        await self.run_action("screen.find('look')")
+        self.screen.post_message(FindChanged())
 
     @on(Input.Submitted)
-    async def _submitted(self, event: Input.Submitted) -> None:
-        # The line takes Enter for itself; as for Up, which does the same.
+    def _submitted(self, event: Input.Submitted) -> None:
+        # The line takes Enter for itself, so that no command can have it.
         event.stop()
-        await self.run_action("screen.find('earlier')")
+        self.screen.post_message(FindEarlierRequested())

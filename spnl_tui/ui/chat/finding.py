@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from textual.binding import Binding
 
 from spnl_tui.conversations.turn import Turn
 
@@ -14,34 +16,21 @@ if TYPE_CHECKING:
 
 
 class FindController:
-    """The actions `find('…')`: turns of the active branch that have the words, from the last one upwards."""
+    """Goes to the turns of the active branch that contain the words, from the last one upwards."""
 
-    def __init__(self, screen: MainScreen) -> None:
+    def __init__(self, screen: MainScreen, bindings: Iterable[Binding]) -> None:
+        """`bindings` are those of the line for the words."""
         self._screen = screen
+        self._bindings = bindings
         self._bar: FindBar | None = None
         self._transcript = screen.chat.transcript
         self._at = ""
         """The turn to which one was taken."""
-        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
-            "open": self.open,
-            "earlier": lambda: self.step(-1),
-            "later": lambda: self.step(1),
-            "look": self.look,
-            "close": self.close,
-        }
-
-    async def act(self, what: str, *arguments: str) -> None:
-        """Do it."""
-        await self._actions[what](*arguments)
-
-    def can(self, what: str) -> bool:
-        """Whether it makes sense now."""
-        return len(self._screen.conversation) > 0 if what == "open" else self._looking
 
     async def open(self, words: str = "") -> None:
         """Begin to look for these words, or the ones before."""
         if self._bar is None:
-            self._bar = await self._screen.chat.make_find_bar()
+            self._bar = await self._screen.chat.make_find_bar(self._bindings)
         self._bar.open(words)
         await self.look()
 
@@ -77,12 +66,13 @@ class FindController:
 
     def forget(self) -> None:
         """Another conversation is seen, or nothing is looked for."""
-        if self._bar is not None and self._looking:
+        if self._bar is not None and self.looking:
             self._bar.close()
             self._transcript.mark_found(None, ())
 
     @property
-    def _looking(self) -> bool:
+    def looking(self) -> bool:
+        """True while the line for the words is open."""
         return self._bar is not None and self._bar.display
 
 

@@ -11,32 +11,10 @@ if TYPE_CHECKING:
 
 
 class LastReplyController:
-    """The actions `reply('…')`."""
+    """Stops the last reply, asks for it again, shows its reasoning."""
 
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
-
-    async def act(self, what: str) -> None:
-        """Do it."""
-        match what:
-            case "stop":
-                self.stop()
-            case "regenerate":
-                await self.regenerate()
-            case _:
-                self.toggle_thinking()
-
-    def can(self, what: str) -> bool:
-        """Whether it makes sense now."""
-        replying, last = self._screen.replying, self.turn()
-        match what:
-            case "stop":
-                return replying
-            case "regenerate":
-                return not replying and last is not None
-            case _:
-                thought = last is not None and bool(last.reasoning)
-                return thought or replying or self._screen.chat.transcript.summarized
 
     def turn(self) -> Turn | None:
         """The reply itself, if it has ended."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList
 
@@ -73,10 +74,10 @@ class ChatPane(Horizontal):
         self.query_one("#welcome-box").display = shown
         self.transcript.display = not shown
 
-    async def make_find_bar(self) -> FindBar:
-        """The line for words to find, above the prompt; most sessions never need one."""
+    async def make_find_bar(self, bindings: Iterable[Binding]) -> FindBar:
+        """Make the line for words to find, above the prompt. Most sessions never need one."""
         from spnl_tui.ui.chat.find_bar import FindBar
 
-        bar = FindBar()
+        bar = FindBar(bindings)
         await self.query_one("#prompt-box").mount(bar, before=0)
         return bar

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.text import Text
 from textual import events, on
 from textual.document._document import EditResult, Location
@@ -14,8 +16,6 @@ from spnl_tui.ui.chat.completing import Completer, Offer
 from spnl_tui.ui.chat.completion_list import Completions
 from spnl_tui.ui.chat.folds import Folds
 from spnl_tui.ui.chat.prompt_history import PromptHistory
-from spnl_tui.ui.commands import slash
-from spnl_tui.ui.commands.registry import bindings
 from spnl_tui.ui.messages import (
     CandidateMoveRequested,
     CommandSubmitted,
@@ -28,8 +28,6 @@ from spnl_tui.ui.widgets.toasts import tell
 
 class Prompt(TextArea):
     """A text area that grows with its text, sends it, and remembers what was sent."""
-
-    BINDINGS = bindings("prompt")
 
     def __init__(self, completions: Completions, *, id: str | None = None) -> None:
         """`completions` is the list above the prompt."""
@@ -44,6 +42,8 @@ class Prompt(TextArea):
         )
         self.completers: tuple[Completer, ...] = ()
         """Who may offer something for the word before the cursor; the first that does is shown."""
+        self.read_command: Callable[[str], CommandSubmitted | None] = lambda text: None
+        """Returns the command that a text is, or None. Raises CommandError for one that does not exist."""
         self.past = PromptHistory()
         self.folds = Folds()
         self.choosing = False
@@ -70,10 +70,12 @@ class Prompt(TextArea):
         self.past.leave()
         self._show(text)
 
-    def action_submit(self) -> None:
-        """Send the prompt, and empty it at once: what is typed from here on is the next one.
+    # ── what its keys do ─────────────────────────────────────────────────────────────────────────
 
-        While something is offered that is not yet written out, take it.
+    def submit(self) -> None:
+        """Send the prompt and empty it at once: later keys are the next one.
+
+        If a suggestion is highlighted that is not written out yet, insert that first.
         """
         offer = self._completions.chosen
         if offer is not None and offer.text.strip() != self._before_cursor()[self._start :]:
@@ -82,15 +84,12 @@ class Prompt(TextArea):
                 return
         text = self.text.strip()
         try:
-            call = slash.read(text)
+            command = self.read_command(text)
         except CommandError as error:
             tell(self, error)
             return
         self.take()
-        if call is None:
-            self.post_message(PromptSubmitted(text))
-        else:
-            self.post_message(CommandSubmitted(call, text))
+        self.post_message(PromptSubmitted(text) if command is None else command)
         if text:
             self.past.add(text)
 
@@ -132,12 +131,12 @@ class Prompt(TextArea):
         row, column = super().get_cursor_right_location()
         return row, self.folds.outside(self.document.lines[row], column, 1)
 
-    def action_newline(self) -> None:
+    def insert_newline(self) -> None:
         """Begin a new line at the cursor."""
         self.replace("\n", *self.selection, maintain_selection_offset=False)
         self.move_cursor(self.selection.end)
 
-    def action_earlier(self) -> None:
+    def go_up(self) -> None:
         """Move up a line; on the first line, go back in the history. In a list of completions, move up."""
         if self.completing:
             self._completions.move(-1)
@@ -146,7 +145,7 @@ class Prompt(TextArea):
         elif (prompt := self.past.earlier(self.text)) is not None:
             self._show(prompt)
 
-    def action_later(self) -> None:
+    def go_down(self) -> None:
         """Move down a line; on the last line, go forward in the history and then to the draft."""
         if self.completing:
             self._completions.move(1)
@@ -155,7 +154,7 @@ class Prompt(TextArea):
         elif (prompt := self.past.later()) is not None:
             self._show(prompt)
 
-    def action_follow(self) -> None:
+    def go_to_end(self) -> None:
         """Move to the end of the line; when there already, follow the conversation."""
         end = self.navigator.get_location_end(self.cursor_location)
         if self.cursor_location == end:
@@ -163,14 +162,14 @@ class Prompt(TextArea):
         else:
             self.move_cursor(end)
 
-    def action_left(self) -> None:
+    def go_left(self) -> None:
         """Move left. While the prompt is empty, go to the candidate before."""
         if self.choosing and not self.text:
             self.post_message(CandidateMoveRequested(-1))
         else:
             self.action_cursor_left()
 
-    def action_right(self) -> None:
+    def go_right(self) -> None:
         """Move right. While the prompt is empty, go to the next candidate."""
         if self.choosing and not self.text:
             self.post_message(CandidateMoveRequested(1))
@@ -184,7 +183,7 @@ class Prompt(TextArea):
         """Whether something is offered for the word before the cursor."""
         return self._completions.display
 
-    def action_complete(self) -> None:
+    def complete(self) -> None:
         """Take what is marked in the list, or the first."""
         self.take_offer(self._completions.chosen or self._completions.offer_at(0))
 
@@ -227,10 +226,6 @@ class Prompt(TextArea):
 
     def _before_cursor(self) -> str:
         return self.get_text_range((0, 0), self.cursor_location)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Complete only what can be completed: else the key is free."""
-        return self.completing if action == "complete" else super().check_action(action, parameters)
 
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,56 +1,116 @@
-"""One thing that the user can do, by key, from the palette or typed."""
+"""One command: everything that the interface knows about one thing the user can do."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from textual.binding import Binding
 
+from spnl_tui.ui.commands.context import CommandContext
+
 Place = Literal["app", "screen", "prompt", "find", "talks", "pulls", "models", "loaded"]
+"""Where the keys of a command work: everywhere, on the main screen, or while one widget has the focus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """The command can run now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The command cannot run now."""
+
+    reason: str
+    """Sentences for the user. "{turn.up}" stands for the key of the command with that id."""
+
+
+Availability: TypeAlias = Available | Unavailable
+Condition: TypeAlias = Callable[[CommandContext], Availability]
+
+AVAILABLE = Available()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """How a command runs beside the interface."""
+
+    group: str
+    """The group of Textual workers."""
+    exclusive: bool = False
+    """True if it replaces the workers of its group."""
+    asks_for_reply: bool | Callable[[CommandContext], bool] = False
+    """True if it begins a reply and asks the user nothing before that. The conversation then counts as
+    replying from the key press on, so that prompts typed meanwhile wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One thing that the user can do."""
+    """A command that the user starts by key, from the palette or by typing its name after a "/"."""
 
     id: str
-    """The name in the configuration."""
+    """The name in the table [keys] of the configuration. Never change one: users have them there."""
     keys: str
     """The default keys, separated by commas."""
-    action: str
+    run: Callable[[CommandContext], Awaitable[None] | None]
+    """Does it. May raise SpnlError, which becomes a toast; a typed command then returns to the prompt."""
     label: str
     """One or two words, for the footer."""
     help: str
     """One sentence, for the palette, the help screen and the tooltip."""
     group: str
-    """The heading in the help screen."""
+    """The heading in the help screen. It has no other effect."""
+    needs: tuple[Condition, ...] = ()
+    """What must hold; the first condition that does not gives the reason."""
     place: Place = "screen"
+    worker: Worker | None = None
+    """None: it runs at once, and the next key waits for it."""
+    yields_keys: bool = False
+    """True if the widget with the focus may use the keys first."""
     footer: bool = False
     palette: bool = True
     slash: str = ""
-    """The name by which it is typed in the prompt, after a "/": letters, digits and hyphens."""
+    """The name to type after a "/": letters, digits and hyphens."""
+    aliases: tuple[str, ...] = ()
+    """Other names that work after a "/", mostly habits from other programs."""
     argument: str = ""
-    """What may be typed after that name, in a word for the list of commands: "TITLE". The action has it as
-    its last parameter when something was typed, and does without it otherwise. Empty: it takes none."""
-
+    """The word that stands for the argument in lists, such as "TITLE". Empty: it takes none."""
     before_prompt: re.Pattern[str] | None = None
-    """Matches what is typed after the name before a prompt, which may mention files; None: none follows."""
+    """Matches the part of the argument before a prompt, which may mention files. None: it holds no prompt."""
+
+    def availability(self, context: CommandContext) -> Availability:
+        """Return whether the command can run now, or the reason why it cannot."""
+        for condition in self.needs:
+            if isinstance(answer := condition(context), Unavailable):
+                return answer
+        return AVAILABLE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that work after a "/", the main one first."""
+        return (self.slash, *self.aliases) if self.slash else self.aliases
+
+    @property
+    def usage(self) -> str:
+        """The command as one types it, such as "/rename TITLE"; empty if it has no such name."""
+        return f"/{self.slash} {self.argument}".strip() if self.slash else ""
 
     def binding(self) -> Binding:
-        """The command as Textual's binding.
+        """Return the command as Textual's binding.
 
-        Those of the screen have priority, since the prompt has the focus almost always and would take some of
-        these keys. Those of the prompt and the panes have not: a priority binding is acted on before the keys
-        that were typed ahead of it have reached the prompt, and Enter would send half of what was typed.
+        Those of the screen have priority, because the prompt has the focus almost always and would take some
+        of these keys. Those of the prompt and the panes have none: Textual acts on a priority binding before
+        the keys typed ahead of it have reached the prompt, and Enter would send half of what was typed.
         """
         return Binding(
             self.keys,
-            self.action,
+            f"app.command('{self.id}')",
             self.label,
             show=self.footer,
-            priority=self.place in ("app", "screen"),
+            priority=self.place in ("app", "screen") and not self.yields_keys,
             id=self.id,
             tooltip=self.help,
         )

@@ -1,83 +1,135 @@
-"""What is made from the table of commands: bindings, and ways to do a command and to name its key."""
+"""All commands, and what the interface generates from them: bindings, names of keys, names to type.
+
+Alt+B and Alt+F are no keys to choose: terminals send them for Ctrl with an arrow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from textual.actions import parse
 from textual.app import App
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.binding import Binding
 
-from spnl_tui.ui.commands.command import Command, Place
-from spnl_tui.ui.commands.table import COMMANDS
-
-CHAT_ACTIONS = frozenset(
-    command.action.partition("(")[0]
-    for command in COMMANDS
-    if command.group in ("Prompt", "Reply", "Conversation", "Many answers")
+from spnl_tui.errors import CommandError
+from spnl_tui.settings.nearest import did_you_mean
+from spnl_tui.ui.chat.slash_text import AS_TEXT_HINT, split_command
+from spnl_tui.ui.commands import (
+    candidates,
+    conversation,
+    conversation_list,
+    models,
+    prompt,
+    pulls,
+    reply,
+    turns,
+    view,
 )
-"""What is done with the conversation, and only while it is seen."""
-TURN_ACTIONS = CHAT_ACTIONS - {"talk"}
-"""Those of them that are not for whole conversations."""
+from spnl_tui.ui.commands.command import Command, Place
+from spnl_tui.ui.commands.precedence import by_precedence
+from spnl_tui.ui.messages import CommandSubmitted
+
+COMMANDS: tuple[Command, ...] = (
+    *prompt.COMMANDS,
+    *reply.COMMANDS,
+    *conversation.COMMANDS,
+    *turns.COMMANDS,
+    *candidates.COMMANDS,
+    *conversation_list.COMMANDS,
+    *models.COMMANDS,
+    *pulls.COMMANDS,
+    *view.COMMANDS,
+)
 
 
-def bindings(place: Place) -> list[BindingType]:
-    """The bindings of the screen, or of the prompt."""
-    return [command.binding() for command in COMMANDS if command.place == place]
+class CommandRegistry:
+    """The commands of the program, with the keys that the user has set."""
+
+    def __init__(
+        self, commands: Iterable[Command] = COMMANDS, keymap: Mapping[str, str] | None = None
+    ) -> None:
+        """`keymap` holds the table [keys]: keys by command id, separated by commas."""
+        self._commands = {command.id: command for command in commands}
+        self._keymap = keymap or {}
+        self._names = {name: command for command in self for name in command.names}
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
+
+    def __getitem__(self, id: str) -> Command:
+        return self._commands[id]
+
+    @property
+    def names(self) -> Mapping[str, Command]:
+        """The commands that can be typed, by each of their names."""
+        return self._names
+
+    def bindings(self, place: Place) -> list[Binding]:
+        """Return the bindings of one place, in the order in which Textual tries them."""
+        return [command.binding() for command in by_precedence(self) if command.place == place]
+
+    def keys_of(self, command: Command) -> tuple[str, ...]:
+        """Return the keys of a command, as the user has set them."""
+        return _keys(self._keymap.get(command.id, command.keys))
+
+    def clashes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the keys that the user gave to a command though another one in the same place has them.
+
+        Each as the command's id, the key and the other's id.
+        """
+        taken = [(command, key) for command in self for key in self.keys_of(command)]
+        for command, key in taken:
+            if command.id not in self._keymap or key in _keys(command.keys):  # Esc is shared by default
+                continue
+            for other, same in taken:
+                both = {command.place, other.place}
+                if same == key and other is not command and (len(both) == 1 or both == {"app", "screen"}):
+                    yield command.id, key, other.id
+
+    def read(self, text: str) -> CommandSubmitted | None:
+        """Return the command that this prompt is, or None if it is text.
+
+        Raises:
+            CommandError: there is no such command, or it takes no argument.
+        """
+        if (parts := split_command(text)) is None:
+            return None
+        name, argument = parts
+        command = self._names.get(name)
+        if command is None:
+            near = did_you_mean(f"/{name}", [f"/{known}" for known in self._names])
+            raise CommandError("No such command", f"There is no /{name}. {near}".strip(), AS_TEXT_HINT)
+        if argument and not command.argument:
+            raise CommandError(f"/{name} takes no argument", "Type the command alone.", AS_TEXT_HINT)
+        return CommandSubmitted(command.id, argument, text)
 
 
-def can_do(command: Command, screen: Screen[Any], *arguments: str) -> bool:
-    """Whether the command can be done now, from this screen, with what was typed after its name."""
-    owner, (_, name, parameters) = _owner(command, screen), parse(command.action)
-    return hasattr(owner, f"action_{name}") and bool(owner.check_action(name, (*parameters, *arguments)))
+class KeyNames:
+    """Keys as one writes them in a sentence, such as "Ctrl+R"."""
+
+    def __init__(self, app: App[Any], registry: CommandRegistry) -> None:
+        self._app = app
+        self._registry = registry
+
+    def __call__(self, id: str) -> str:
+        """Return the first key of the command with this id; empty if the user took all of them away."""
+        key = next(iter(self._registry.keys_of(self._registry[id])), "")
+        *held, last = key.split("+")
+        display = self._app.get_key_display(Binding(last, ""))
+        if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
+            display = display.upper()
+        elif display.isalpha() and len(display) > 1:
+            display = display.capitalize()
+        return "+".join([*(part.capitalize() for part in held), display])
+
+    def fill(self, text: str) -> str:
+        """Return the text with each "{command id}" replaced by that command's key."""
+        for command in self._registry:
+            mark = f"{{{command.id}}}"
+            if mark in text:
+                text = text.replace(mark, self(command.id))
+        return text
 
 
-async def do(command: Command, screen: Screen[Any], *arguments: str) -> None:
-    """Do it, with what was typed after its name, if it takes that."""
-    _, name, parameters = parse(command.action)
-    await screen.app.run_action(("", name, (*parameters, *arguments)), _owner(command, screen))
-
-
-def _owner(command: Command, screen: Screen[Any]) -> App[Any] | Screen[Any]:
-    return screen.app if command.place == "app" else screen
-
-
-def keys_of(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys of a command, as the user has set them."""
-    return tuple(key.strip() for key in keymap.get(command.id, command.keys).split(",") if key.strip())
-
-
-def clashes(keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Keys that the user has given to a command though another one has them in the same place.
-
-    Each as the command's id, the key and the other's id.
-    """
-    taken = [(command, key) for command in COMMANDS for key in keys_of(command, keymap)]
-    for command, key in taken:
-        if command.id not in keymap or key in keys_of(command, {}):  # Esc is shared as it comes
-            continue
-        for other, same in taken:
-            both = {command.place, other.place}
-            if same == key and other is not command and (len(both) == 1 or both == {"app", "screen"}):
-                yield command.id, key, other.id
-
-
-def typed_display(id: str) -> str:
-    """A command as one types it, with what may follow its name."""
-    command = next(command for command in COMMANDS if command.id == id)
-    return f"/{command.slash} {command.argument}".strip()
-
-
-def key_display(app: App[Any], id: str, keymap: Mapping[str, str]) -> str:
-    """The first key of a command, as one writes it in a sentence."""
-    command = next(command for command in COMMANDS if command.id == id)
-    key = next(iter(keys_of(command, keymap)), "")
-    *held, last = key.split("+")
-    display = app.get_key_display(Binding(last, ""))
-    if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):
-        display = display.upper()
-    elif display.isalpha() and len(display) > 1:
-        display = display.capitalize()
-    return "+".join([*(part.capitalize() for part in held), display])
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in text.split(",") if key.strip())

@@ -14,7 +14,6 @@ from spnl_tui.errors import StoreError
 from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
-from spnl_tui.ui.commands.registry import key_display
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.toasts import say, withdraw
 
@@ -29,10 +28,9 @@ _TITLE_LENGTH = 500
 
 
 class ConversationsController:
-    """The actions `talk('…')`.
+    """Lists, opens, names, pins, archives, deletes, restores and exports conversations.
 
-    They are for the conversation that is highlighted in the list while one is in the list, and else for the
-    one that is seen.
+    It works on the highlighted conversation while the list has the focus, else on the one on the screen.
     """
 
     def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
@@ -43,50 +41,15 @@ class ConversationsController:
         self._archived = False
         self._personas = PersonaController(screen, services, settings)
         self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
-        self._actions: dict[str, Callable[..., Awaitable[None]]] = {
-            "list": self.toggle_list,
-            "leave": self.leave_list,
-            "archived": self.toggle_archived,
-            "open": self.open_highlighted,
-            "last": self.open_last,
-            "search": self.search,
-            "rename": self.rename,
-            "pin": self.pin,
-            "tags": self.tag,
-            "persona": self._personas.edit,
-            "archive": self.archive,
-            "delete": self.delete,
-            "undo": self.undo,
-            "export": self.export_markdown,
-            "export_json": self.export_json,
-            "export_query": self.export_query,
-        }
 
-    async def act(self, what: str, *arguments: str) -> None:
-        """Do it, with what the user has given already."""
-        await self._actions[what](*arguments)
-
-    def can(self, what: str) -> bool:
-        """Whether it makes sense now."""
-        match what:
-            case "list" | "last" | "search" | "leave":
-                return self._store.keeps
-            case "undo":
-                return bool(self._undo)
-            case "archived":
-                return self._list.display
-            case "open":
-                return self._list.chosen is not None
-            case "persona":
-                return True
-            case "rename" | "pin" | "tags" | "archive" | "delete":
-                return self._store.keeps and self._target() != ""
-            case _:
-                return len(self._screen.conversation) > 0
+    @property
+    def can_undo(self) -> bool:
+        """True if something was deleted that can be restored."""
+        return bool(self._undo)
 
     def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
         """Something was deleted; say how to bring it back."""
-        key = key_display(self._screen.app, "talks.undo", self._screen.keymap)
+        key = self._screen.key("talks.undo")
         self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
@@ -192,8 +155,8 @@ class ConversationsController:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
 
-    def _target(self) -> str:
-        """The id of the conversation that is meant; empty if there is none."""
+    def target(self) -> str:
+        """Return the id of the conversation that commands work on; empty if nothing was said in it."""
         if self._list.has_focus and self._list.chosen is not None:
             return self._list.chosen.id
         current = self._screen.conversation
@@ -203,9 +166,9 @@ class ConversationsController:
         current = self._screen.conversation
         store = await self._store.open()
         assert store is not None
-        if self._target() == current.id:
+        if self.target() == current.id:
             return current
-        return self._screen.live.unsaved(self._target()) or await store.load(self._target())
+        return self._screen.live.unsaved(self.target()) or await store.load(self.target())
 
     async def rename(self, title: str = "") -> None:
         """Give the conversation this title; empty: ask for one."""
@@ -271,7 +234,7 @@ class ConversationsController:
 
         self.push_undo(_title(conversation), restore)
         if seen:
-            self._screen.action_new_conversation()
+            self._screen.conversation_view.request_new()
         await self.refresh()
 
     async def undo(self) -> None:
@@ -281,6 +244,10 @@ class ConversationsController:
             withdraw(self._screen, toast)
             await restore()
             await self.refresh()
+
+    async def edit_persona(self) -> None:
+        """Let the user choose a persona or edit system prompt and sampling."""
+        await self._personas.edit()
 
     # ── export ───────────────────────────────────────────────────────────────────────────────────
 

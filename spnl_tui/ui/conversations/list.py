@@ -14,7 +14,6 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.commands.registry import bindings
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.rows import ConversationSummary
@@ -25,8 +24,6 @@ _AHEAD = 10
 
 class ConversationList(OptionList):
     """Titles and times, the pinned first. It shows what it is given, and says when it wants more."""
-
-    BINDINGS = bindings("talks")
 
     @dataclass
     class MoreWanted(Message):

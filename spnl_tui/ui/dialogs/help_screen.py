@@ -1,8 +1,9 @@
-"""All keys, as the user has set them."""
+"""The help screen: all commands with their keys, as the user has set them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from textual.app import ComposeResult
@@ -14,41 +15,50 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.ui.commands.command import Command
-from spnl_tui.ui.commands.registry import keys_of
-from spnl_tui.ui.commands.table import COMMANDS
-
 _COLUMN = 20
-"""Cells for the keys of a command, and for its name."""
+"""Cells for the keys of a command, and for its id."""
 _THREE_COLUMNS = 80
-"""Cells from which there is room for three columns: in fewer, a name stands below its keys."""
+"""Cells needed for three columns. Below that, the id stands under the keys."""
 _EMPTY = Content("")
 
 
-class KeyGroup(Widget):
-    """Commands of one group: their keys, the names by which these are changed, and what they do.
+@dataclass(frozen=True, slots=True)
+class HelpEntry:
+    """One command, as the help screen shows it."""
 
-    In one widget: a widget of every cell took most of a second to lay out, in which no key was answered.
+    keys: str
+    """Its keys, separated by spaces."""
+    id: str
+    """Its name in the table [keys]."""
+    text: str
+    """What it does."""
+    usage: str = ""
+    """How to type it in the prompt; empty if that is not possible."""
+
+
+class KeyGroup(Widget):
+    """The commands of one group: their keys, ids and help.
+
+    One widget draws them all. A widget for every cell took most of a second to lay out, while no key worked.
     """
 
-    def __init__(self, title: str, rows: Iterable[tuple[str, Command]]) -> None:
-        """`rows` are the commands, each with its keys as they are shown."""
+    def __init__(self, title: str, rows: Iterable[HelpEntry]) -> None:
         super().__init__()
         self._title = title
         self._rows = list(rows)
 
     def lines(self, width: int) -> Iterator[Content]:
-        """What is shown at this width."""
+        """Yield the lines for this width."""
         yield Content.styled(self._title, "bold $text-primary")
-        for keys, command in self._rows:
-            shown, name = (
-                Content.styled(keys, "bold").wrap(_COLUMN),
-                Content.styled(command.id, "$foreground 60%"),
-            )
+        for row in self._rows:
+            keys = Content.styled(row.keys, "bold").wrap(_COLUMN)
+            name = Content.styled(row.id, "$foreground 60%")
+            usage = f"  {row.usage}" if row.usage else ""
+            text = Content.assemble(row.text, (usage, "$text-accent"))
             if width >= _THREE_COLUMNS:
-                columns = [shown, [name], _help(command).wrap(width - 2 * _COLUMN)]
+                columns = [keys, [name], text.wrap(width - 2 * _COLUMN)]
             else:
-                columns = [[*shown, name], _help(command).wrap(width - _COLUMN)]
+                columns = [[*keys, name], text.wrap(width - _COLUMN)]
             for cells in zip_longest(*columns, fillvalue=_EMPTY):
                 yield Content.assemble(
                     *(part for cell in cells[:-1] for part in (cell, " " * (_COLUMN - cell.cell_length))),
@@ -56,46 +66,36 @@ class KeyGroup(Widget):
                 )
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many lines as it takes."""
+        """Return the number of lines."""
         return len(list(self.lines(width)))
 
     def render(self) -> Content:
-        """The lines, joined."""
+        """Return the lines, joined."""
         return Content("\n").join(self.lines(self.size.width))
 
 
 class HelpScreen(ModalScreen[None]):
-    """The table of commands, made from the one in `command_table.py`."""
+    """Shows all commands by group."""
 
     CSS_PATH = "help_screen.tcss"
     BINDINGS = [Binding("escape,q,enter", "dismiss", "Close", show=False)]
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
+    def __init__(self, groups: Mapping[str, Iterable[HelpEntry]]) -> None:
         super().__init__()
-        self._keymap = keymap
+        self._groups = groups
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            for group in dict.fromkeys(command.group for command in COMMANDS):
-                commands = [command for command in COMMANDS if command.group == group]
-                yield KeyGroup(group, [(self._keys_of(command), command) for command in commands])
+            for title, rows in self._groups.items():
+                yield KeyGroup(title, rows)
             yield Static(
-                "The table [keys] of the configuration changes a key, by its name, such as chat.new.",
+                "To change a key, add the command's name, such as chat.new, to [keys] in the configuration.",
                 markup=False,
                 classes="hint",
             )
 
-    def _keys_of(self, command: Command) -> str:
-        keys = keys_of(command, self._keymap)
-        return " ".join(self.app.get_key_display(Binding(key, "")) for key in keys)
-
     def on_mount(self) -> None:
-        """Say what this is, and how to leave it."""
+        """Show the title and how to close the screen."""
         box = self.query_one(VerticalScroll)
         box.border_title = "Keys"
         box.border_subtitle = "Esc closes"
-
-
-def _help(command: Command) -> Content:
-    slash = f"  /{command.slash} {command.argument}".rstrip() if command.slash else ""
-    return Content.assemble(command.help, (slash, "$text-accent"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.binding import Binding
 from textual.widgets import ContentSwitcher
 
 from spnl_tui.settings import Settings
@@ -26,8 +27,12 @@ _AHEAD_S = 2.0
 class LazyModelsPane:
     """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
 
-    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+    def __init__(
+        self, screen: MainScreen, services: Services, settings: Settings, bindings: Iterable[Binding]
+    ) -> None:
+        """`bindings` are those of the pane."""
         self._screen = screen
+        self._bindings = bindings
         self._make_browser = services.browser
         self._settings = settings
         self._making = asyncio.Lock()
@@ -72,7 +77,7 @@ class LazyModelsPane:
                 screen = self._screen
                 # Not before: a stylesheet is parsed before the first paint.
                 screen.app.stylesheet.read(Path(__file__).with_name("pane.tcss"))
-                pane = kind(browser, context=self._settings.context.length, id="models")
+                pane = kind(browser, self._bindings, context=self._settings.context.length, id="models")
                 await screen.query_one("#body", ContentSwitcher).add_content(pane)
                 self.pane = pane
             return self.pane

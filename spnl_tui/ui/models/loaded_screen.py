@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -14,9 +14,9 @@ from textual.widgets import Input, OptionList, Static
 
 from spnl_tui.engine.backend import ModelHandle, loaded_model
 from spnl_tui.text import in_bytes, plain
-from spnl_tui.ui.commands.registry import bindings, key_display
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.models.rows import ModelRow, Row
+from spnl_tui.ui.widgets.scope import bind_keys
 
 if TYPE_CHECKING:
     from spnl_tui.engine.backend import Backend, LoadedModel
@@ -33,7 +33,6 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
 
     CSS_PATH = "loaded_screen.tcss"
     BINDINGS = [
-        *bindings("loaded"),
         Binding("escape", "dismiss", "Close", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("up", "move(-1)", "Up", show=False),
@@ -46,11 +45,13 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
         engine: Backend,
         in_use: ModelHandle | None,
         library: Callable[[], Awaitable[Sequence[tuple[ModelHandle, LibraryEntry]]]],
-        keymap: Mapping[str, str],
+        bindings: Iterable[Binding],
+        key: Callable[[str], str],
     ) -> None:
-        """`in_use` is the current model; `library` returns the models on this machine."""
+        """`in_use` is the current model, `library` lists all on this machine, `key` names a command's key."""
         super().__init__()
-        self._keymap = keymap
+        bind_keys(self, bindings)
+        self._key_of = key
         self._engine = engine
         self._in_use = in_use
         self._library = library
@@ -61,7 +62,7 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "Loaded models"
-            unload = key_display(self.app, "models.unload", self._keymap)
+            unload = self._key_of("models.unload")
             box.border_subtitle = f"Enter talks to it, {unload} unloads it, Esc closes"
             yield Input(placeholder="Filter by name", compact=True)
             yield OptionList(markup=False)
@@ -148,7 +149,7 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
             self.dismiss(model)
 
     @work(group="unload")
-    async def action_unload(self) -> None:
+    async def unload(self) -> None:
         """Unload the highlighted model; ask first if it is replying."""
         model = self.chosen
         each = None if model is None else loaded_model(self._engine, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +33,10 @@ from spnl_tui.models.reference import ModelReference
 from spnl_tui.settings import DEFAULT_CONTEXT
 from spnl_tui.text import plain
 from spnl_tui.ui import messages
-from spnl_tui.ui.commands.registry import bindings
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.models.details import ModelDetails
 from spnl_tui.ui.models.list import ModelList
+from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.toasts import tell
 
 _TYPING_S, _MOVING_S, _RESTING_S = 0.2, 0.15, 0.6
@@ -53,23 +53,26 @@ class ModelsPane(Horizontal):
     """
 
     BINDINGS = [
-        *bindings("models"),
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
     ]
 
-    def __init__(self, browser: ModelBrowser, *, context: int | None, id: str) -> None:
+    def __init__(
+        self, browser: ModelBrowser, bindings: Iterable[Binding], *, context: int | None, id: str
+    ) -> None:
         super().__init__(id=id)
+        bind_keys(self, bindings)
         self._browser = browser
         self._query = Query()
         self._results = Results(self._query)
         self._asked = False
         """Whether the hub was asked for anything: not before the pane is looked at."""
         self._listing: Listing | None = None
-        self._measuring = False
-        self._offered: tuple[bool | None, ...] = ()
+        self.measuring = False
+        """True while the speed of this machine is measured."""
+        self._offered: tuple[bool, ...] = ()
         self.search = Input(placeholder="Search, name ORG/NAME, or give a path", compact=True, id="search")
         self.list = ModelList(id="models-list")
         self.details = ModelDetails(id="details")
@@ -284,23 +287,27 @@ class ModelsPane(Horizontal):
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done now."""
-        if action in ("more_context", "less_context"):
-            return self.details.look is not None
-        if action == "measure":
-            look = self.details.look
-            unknown = look is not None and look.conditions is not None and look.conditions.calibration is None
-            return self._browser.can_measure and unknown and not self._measuring
-        if action == "delete":
-            return self._entry_under_cursor() is not None
-        if action == "open_details":
-            return not self.details.has_focus_within
-        return True
+    @property
+    def needs_measuring(self) -> bool:
+        """True if the speed of this machine can be measured and has not been."""
+        look = self.details.look
+        unknown = look is not None and look.conditions is not None and look.conditions.calibration is None
+        return self._browser.can_measure and unknown
+
+    @property
+    def entry_under_cursor(self) -> LibraryEntry | None:
+        """The highlighted model, if it is on this machine."""
+        if self.details.has_focus_within and self.details.look is not None:
+            return self.details.look.here.get(self.details.label or "")
+        return chosen if isinstance(chosen := self.list.chosen, LibraryEntry) else None
 
     def _refresh_keys(self) -> None:
-        """Have the footer follow, but only when it would change: it is made anew each time."""
-        offered = tuple(self.check_action(action, ()) for action in ("delete", "measure", "open_details"))
+        """Refresh the footer, which is costly, only when other keys apply than before."""
+        offered = (
+            self.entry_under_cursor is not None,
+            self.needs_measuring and not self.measuring,
+            self.details.has_focus_within,
+        )
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
@@ -313,31 +320,31 @@ class ModelsPane(Horizontal):
         """Move the highlight by a page."""
         self.list.page(step)
 
-    def action_open_details(self) -> None:
+    def open_details(self) -> None:
         """Go to the quantizations of what is highlighted."""
         if not isinstance(self.list.chosen, Path | None):
             self._open_details()
 
-    def action_sort(self) -> None:
+    def sort(self) -> None:
         """Show the results in another order."""
         self._ask(self._query.with_next_sort())
 
-    def action_format(self) -> None:
+    def switch_format(self) -> None:
         """Search for the other kind of file."""
         self._ask(self._query.with_other_format())
 
-    def action_more_context(self) -> None:
+    def lengthen_context(self) -> None:
         """Give the verdicts for a longer context."""
         self.details.context = longer(self.details.context)
 
-    def action_less_context(self) -> None:
+    def shorten_context(self) -> None:
         """Give the verdicts for a shorter context."""
         self.details.context = shorter(self.details.context)
 
     @work(group="measure")
-    async def action_measure(self) -> None:
+    async def measure(self) -> None:
         """Measure this machine, and say how fast models are on it."""
-        self._measuring = True
+        self.measuring = True
         self._refresh_keys()
         self.notify("This takes about half a minute.", title="Measuring this machine", markup=False)
         try:
@@ -345,14 +352,14 @@ class ModelsPane(Horizontal):
         except SpnlError as error:
             tell(self, error)
         finally:
-            self._measuring = False
+            self.measuring = False
         if (look := self.details.look) is not None:
             self._look(look.subject, 0.0)
 
     @work(group="change")
-    async def action_delete(self) -> None:
+    async def delete(self) -> None:
         """Delete the model that is highlighted from this machine, after asking."""
-        entry = self._entry_under_cursor()
+        entry = self.entry_under_cursor
         if entry is None:
             return
         try:
@@ -369,7 +376,7 @@ class ModelsPane(Horizontal):
         self.library_changed()
 
     @work(group="change")
-    async def action_undo(self) -> None:
+    async def undo(self) -> None:
         """Bring back what was deleted last."""
         try:
             undone = await self._browser.undo()
@@ -379,11 +386,6 @@ class ModelsPane(Horizontal):
         what = f"{plain(undone.plan.entry.name)} is back." if undone else "There is nothing to bring back."
         self.notify(what, markup=False)
         self.library_changed()
-
-    def _entry_under_cursor(self) -> LibraryEntry | None:
-        if self.details.has_focus_within and self.details.look is not None:
-            return self.details.look.here.get(self.details.label or "")
-        return chosen if isinstance(chosen := self.list.chosen, LibraryEntry) else None
 
     def library_changed(self) -> None:
         """What is on this machine is not what it was."""

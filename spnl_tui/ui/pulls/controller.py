@@ -30,8 +30,13 @@ class PullsController:
         settings: Settings,
         make_queue: Callable[[], Downloads] | None,
         show: Callable[[tuple[Download, ...]], None],
+        key: Callable[[str], str],
     ) -> None:
-        """`show` receives the whole queue whenever it has changed, at most ten times a second."""
+        """`show` receives the whole queue whenever it has changed, at most ten times a second.
+
+        `key` returns the key of a command.
+        """
+        self._key_of = key
         self._screen = screen
         self._settings = settings
         self._make_queue = make_queue
@@ -177,6 +182,4 @@ class PullsController:
         self._screen.notify(plain(text), title=plain(title), markup=False, timeout=timeout)
 
     def _key(self, id: str) -> str:
-        from spnl_tui.ui.commands.registry import key_display
-
-        return key_display(self._screen.app, id, self._settings.keys)
+        return self._key_of(id)

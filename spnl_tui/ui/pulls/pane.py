@@ -11,13 +11,10 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from spnl_tui.ui import messages
-from spnl_tui.ui.commands.registry import bindings
 from spnl_tui.ui.pulls.block import PullBlock
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.download import Download
-
-_OFFERED = ("load", "pause", "retry", "cancel", "clear")
 
 
 class DownloadsPane(VerticalScroll):
@@ -27,7 +24,6 @@ class DownloadsPane(VerticalScroll):
     """
 
     BINDINGS = [
-        *bindings("pulls"),
         Binding("up,k", "select(-1)", "Up", show=False),
         Binding("down,j", "select(1)", "Down", show=False),
     ]
@@ -40,7 +36,7 @@ class DownloadsPane(VerticalScroll):
         super().__init__(id=id)
         self._blocks: dict[str, PullBlock] = {}
         self._shown: tuple[str, ...] = ()
-        self._offered: tuple[str, ...] = ()
+        self._offered: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(
@@ -95,15 +91,24 @@ class DownloadsPane(VerticalScroll):
         self._offer()
 
     def _offer(self) -> None:
-        """Have the footer built anew, which is costly, only when other keys apply than before."""
-        offered = tuple(action for action in _OFFERED if self.check_action(action, ()))
+        """Refresh the footer, which is costly, only when other keys apply than before."""
+        offered: tuple[object, ...] = (self.any_done,)
+        if (current := self.current) is not None:
+            ended = current.state if current.state in ("done", "failed") else ""
+            offered = (self.any_done, ended, current.finished is not None)
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
 
     @property
-    def _current(self) -> Download | None:
+    def current(self) -> Download | None:
+        """The selected pull."""
         return next((download for download in self.downloads if download.id == self.selected), None)
+
+    @property
+    def any_done(self) -> bool:
+        """True if any pull is finished."""
+        return any(download.state == "done" for download in self.downloads)
 
     def _on_pull_block_pressed(self, message: PullBlock.Pressed) -> None:
         message.stop()
@@ -111,71 +116,54 @@ class DownloadsPane(VerticalScroll):
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer in the footer only what can be done with the selected pull."""
-        current = self._current
-        match action:
-            case "load":
-                return current is not None and current.finished is not None
-            case "pause":
-                return current is not None and current.state not in ("done", "failed")
-            case "retry":
-                return current is not None and current.state == "failed"
-            case "cancel" | "cancel_keep" | "move_up" | "move_down":
-                return current is not None
-            case "clear":
-                return any(download.state == "done" for download in self.downloads)
-            case _:
-                return True
-
     def action_select(self, step: int) -> None:
         """Select another pull."""
         if self.selected in self._shown:
             place = self._shown.index(self.selected) + step
             self.selected = self._shown[max(0, min(place, len(self._shown) - 1))]
 
-    def action_load(self) -> None:
+    def load(self) -> None:
         """Talk to the model that was pulled."""
         from spnl_tui.hub.wanted import pulled_model
 
-        if (current := self._current) and current.finished:
+        if (current := self.current) and current.finished:
             self.post_message(messages.ModelChosen(pulled_model(current.request, current.finished)))
 
-    def action_pause(self) -> None:
+    def pause(self) -> None:
         """Pause, or go on."""
-        if current := self._current:
+        if current := self.current:
             self._ask("pause" if current.under_way else "resume")
 
-    def action_retry(self) -> None:
+    def retry(self) -> None:
         """Try again."""
         self._ask("resume")
 
-    def action_move_up(self) -> None:
+    def move_up(self) -> None:
         """Pull it sooner."""
         self._ask("up")
 
-    def action_move_down(self) -> None:
+    def move_down(self) -> None:
         """Pull it later."""
         self._ask("down")
 
-    def action_cancel(self) -> None:
+    def cancel(self) -> None:
         """Cancel, or take a finished pull off the list."""
         self._ask("cancel")
 
-    def action_cancel_keep(self) -> None:
+    def cancel_and_keep(self) -> None:
         """Cancel, but keep what has come."""
         self._ask("cancel but keep")
 
-    def action_undo(self) -> None:
+    def undo(self) -> None:
         """Undo the last cancel."""
         self.post_message(messages.PullUndoRequested())
 
-    def action_clear(self) -> None:
+    def clear(self) -> None:
         """Take the finished ones off the list."""
         for download in self.downloads:
             if download.state == "done":
                 self.post_message(messages.PullChangeRequested("clear", download.id))
 
     def _ask(self, change: messages.PullChange) -> None:
-        if current := self._current:
+        if current := self.current:
             self.post_message(messages.PullChangeRequested(change, current.id))

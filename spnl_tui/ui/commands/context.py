@@ -1,0 +1,101 @@
+"""What commands may use. The main screen builds it; no command knows the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from spnl_tui.chat.model import CurrentModel
+    from spnl_tui.chat.queue import Sending
+    from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.session import LiveConversations
+    from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.ui.chat.branching import TurnsController
+    from spnl_tui.ui.chat.candidates import CandidatesController
+    from spnl_tui.ui.chat.conversation_view import ConversationView
+    from spnl_tui.ui.chat.copying import CopyController
+    from spnl_tui.ui.chat.finding import FindController
+    from spnl_tui.ui.chat.last_reply import LastReplyController
+    from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.chat.prompt import Prompt
+    from spnl_tui.ui.chat.prompting import PromptController
+    from spnl_tui.ui.conversations.controller import ConversationsController
+    from spnl_tui.ui.panes import PaneSwitcher
+    from spnl_tui.ui.pulls.controller import PullsController
+    from spnl_tui.ui.pulls.pane import DownloadsPane
+
+
+class Program(Protocol):
+    """What a command can do with the program as a whole."""
+
+    def unload_highlighted(self) -> None:
+        """Unload the highlighted model, in the dialog with the loaded models."""
+
+    def explain_quit(self) -> None:
+        """Say which key quits."""
+
+    def toggle_help(self) -> None:
+        """Show or hide the help screen."""
+
+    def open_palette(self) -> None:
+        """Open the palette with all commands."""
+
+    def choose_theme(self) -> None:
+        """Let the user choose a theme."""
+
+    def ask_to_quit(self) -> None:
+        """End the program, unless pulls are under way and the user decides to stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandContext:
+    """The controllers, and what the user typed for this run of a command."""
+
+    program: Program
+    panes: PaneSwitcher
+    chat: ChatPane
+    prompts: PromptController
+    view: ConversationView
+    live: LiveConversations
+    store: ReportingStore
+    queue: Sending
+    model: CurrentModel
+    reply: LastReplyController
+    turns: TurnsController
+    candidates: CandidatesController
+    conversations: ConversationsController
+    find: FindController
+    clipboard: CopyController
+    pulls: PullsController
+    pulls_pane: DownloadsPane
+    choose_model: Callable[[], Awaitable[None]]
+    """Opens the dialog with the loaded models, and switches to the one that the user chooses."""
+
+    argument: str = ""
+    """What was typed after the command's name. Empty for a key."""
+    typed: str = ""
+    """The whole text that was typed, to put back into the prompt. Empty for a key."""
+    typed_in: Conversation | None = None
+    """The conversation that was shown when the command was typed. None for a key."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation on the screen."""
+        return self.view.conversation
+
+    @property
+    def asked_in(self) -> Conversation:
+        """The conversation that the user meant: another one may be on the screen by now."""
+        return self.conversation if self.typed_in is None else self.typed_in
+
+    @property
+    def replying(self) -> bool:
+        """True while a reply is in progress in the conversation on the screen."""
+        return self.conversation.id in self.live.replying
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt."""
+        return self.chat.prompt
