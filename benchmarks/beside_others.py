@@ -21,6 +21,7 @@ from spnl_tui.engine.backend import ReplyFinished
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import SPIN_LIMIT, LoadOverrides, plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
@@ -48,7 +49,7 @@ async def measure(model: LocalModel, threads: int, spins: int) -> tuple[float, f
                 messages=(Message("user", prompt),),
                 sampling=Sampling(temperature=1.0, max_tokens=_TOKENS),
             )
-            async with aclosing(pooled.serve(command, lambda work: None)) as events:
+            async with aclosing(RunnerRequest(pooled, command).follow()) as events:
                 *_, end = [event async for event in events]
             assert isinstance(end, ReplyFinished)
             timing = end.timing

@@ -161,8 +161,8 @@ async def _type(
     engine: MistralRsBackend, model: LocalModel, draft: str, chances: random.Random, report: Report
 ) -> None:
     """Type a prompt, which may be read ahead, or replace what was read so far."""
-    steps: list[PrefillProgressed] = []
-    reading = Prefetch([Message("user", draft)], Sampling(), steps.append)
+    steps: list[int] = []
+    reading = Prefetch([Message("user", draft)], Sampling(), lambda done, total: steps.append(done))
     engine.prefetch(to_handle(model), reading)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(reading.ended.wait(), chances.choice((0.05, 0.5, 3.0)))

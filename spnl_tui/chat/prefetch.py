@@ -16,7 +16,7 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import restart
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.backend import ModelHandle, PrefillProgressed
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.engine.prefetch import Prefetch
     from spnl_tui.settings import Settings
     from spnl_tui.ui.main_screen import MainScreen
@@ -92,10 +92,10 @@ class ReadingAhead:
         prompt = Turn(id="", parent=None, role="user", content=as_content(_without_last_word(typed)))
         return request_messages(conversation.system_prompt, (*plan.sent, prompt))
 
-    def _progressed(self, progress: PrefillProgressed) -> None:
+    def _progressed(self, done: int, total: int) -> None:
         wanted = self._reading is not None and not self._reading.stopped.is_set()
         if wanted and not self._screen.replying:
-            self._screen.status.prefetch_progressed(progress.done, progress.total)
+            self._screen.status.prefetch_progressed(done, total)
 
     async def _end(self, reading: Prefetch) -> None:
         await reading.ended.wait()

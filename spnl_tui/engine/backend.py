@@ -10,7 +10,7 @@ log-probabilities) belongs in further fields of ReplyChunk, what it costs in fur
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -240,12 +240,15 @@ FINAL = (ReplyFinished, RequestFailed)
 """Events that end a reply."""
 
 
-async def refused(error: SpnlError, n: int = 1, kind: ErrorKind = "load") -> AsyncGenerator[Event, None]:
-    """Yield the failure of every reply of a request that is not admitted."""
+def failure_of(error: SpnlError, kind: ErrorKind = "load") -> RequestFailed:
+    """Return the event for an error that ends a request."""
+    return RequestFailed(kind=kind, title=error.title, message=error.message, hint=error.hint)
+
+
+async def refused(failure: RequestFailed, n: int = 1) -> AsyncGenerator[Event, None]:
+    """Yield the failure of each of n replies to a request that is not admitted."""
     for candidate in range(n):
-        yield RequestFailed(
-            kind=kind, title=error.title, message=error.message, hint=error.hint, candidate=candidate
-        )
+        yield replace(failure, candidate=candidate)
 
 
 # ── the protocol ─────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Who goes first: requests are let in in the order in which they asked."""
+"""A queue that admits requests in the order in which they asked."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from collections import deque
 
 
 class FairQueue:
-    """Lets a number of requests in at a time.
+    """Admits a number of requests at a time, first come, first served.
 
-    Unlike a semaphore it can be asked without waiting, so that a request keeps its place while it tells
-    that it is queued.
+    Unlike a semaphore, it gives a place without waiting, so a request keeps its place while it reports that
+    it is queued.
     """
 
     def __init__(self, limit: int) -> None:
         self._free = limit
-        self._asked: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._someone_asked = asyncio.Event()
 
     def ask(self) -> asyncio.Future[None]:
-        """A turn, which is done once it has come. Give it to `leave` in the end, come or not."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append(turn)
-        self._let_in()
+        """Return a place, which is done once it is admitted. Pass it to `leave` in the end in any case."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._admit()
         self._someone_asked.set()
-        return turn
+        return place
 
-    def leave(self, turn: asyncio.Future[None]) -> None:
-        """The turn is over, or no longer wanted."""
-        if not turn.cancel() and not turn.cancelled():
+    def leave(self, place: asyncio.Future[None]) -> None:
+        """Give up a place, admitted or not."""
+        if not place.cancel() and not place.cancelled():
             self._free += 1
-            self._let_in()
+            self._admit()
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits for a turn."""
-        return any(not turn.cancelled() for turn in self._asked)
+        """True if a request waits for admission."""
+        return any(not place.cancelled() for place in self._waiting)
 
     async def until_wanted(self) -> None:
-        """Return as soon as somebody waits for a turn."""
+        """Return as soon as a request waits for admission."""
         while not self.wanted:
             self._someone_asked.clear()
             await self._someone_asked.wait()
 
-    def _let_in(self) -> None:
-        while self._free and self._asked:
-            turn = self._asked.popleft()
-            if not turn.cancelled():
+    def _admit(self) -> None:
+        while self._free and self._waiting:
+            place = self._waiting.popleft()
+            if not place.cancelled():
                 self._free -= 1
-                turn.set_result(None)
+                place.set_result(None)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from spnl_tui.engine.backend import PrefillProgressed
 from spnl_tui.models.common_prefix import characters, common_characters
 from spnl_tui.models.request import Message, Sampling
 
-OnProgress = Callable[[PrefillProgressed], None]
 
-
-def _ignore(progress: PrefillProgressed) -> None:
+def _ignore(done: int, total: int) -> None:
     """Do nothing."""
 
 
@@ -20,11 +17,15 @@ class Prefetch:
     """Messages to read ahead of a request. The caller may stop it; the backend sets `ended`."""
 
     def __init__(
-        self, messages: Sequence[Message], sampling: Sampling, on_progress: OnProgress = _ignore
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        on_progress: Callable[[int, int], None] = _ignore,
     ) -> None:
         """Prepare to read these messages.
 
-        `sampling` is that of the expected request; `on_progress` is called after each step but the last.
+        `sampling` is that of the expected request. `on_progress` is called after each step but the last, with
+        the number of tokens read and the total.
         """
         self.messages = tuple(messages)
         self.sampling = sampling

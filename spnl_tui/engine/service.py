@@ -12,6 +12,7 @@ from spnl_tui.engine.backend import (
     LoadedModel,
     ModelHandle,
     Request,
+    failure_of,
     refused,
 )
 from spnl_tui.engine.prefetch import Prefetch
@@ -52,15 +53,15 @@ class EngineService:
         A request that the model cannot serve ends in RequestFailed for every candidate.
         """
         if (refusal := _refusal(model, request)) is not None:
-            return refused(refusal, request.n, kind="request")
+            return refused(failure_of(refusal, kind="request"), request.n)
         if (backend := self._backends.get(model.backend)) is None:
-            return refused(_unknown(model), request.n)
+            return refused(failure_of(_unknown(model)), request.n)
         return backend.generate(model, request)
 
     def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         """Load the model ahead of any request; see `Backend`."""
         backend = self._backends.get(model.backend)
-        return refused(_unknown(model)) if backend is None else backend.load(model)
+        return refused(failure_of(_unknown(model))) if backend is None else backend.load(model)
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
         """Read messages before they are sent; see `Backend`."""

@@ -135,7 +135,7 @@ async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(
         await chat(engine, MODEL, "hello")
         told: list[int] = []
         draft = [Message("user", f"steps=1000{MUCH}")]
-        reading = Prefetch(draft, Sampling(), lambda progress: told.append(progress.done))
+        reading = Prefetch(draft, Sampling(), lambda done, total: told.append(done))
         engine.prefetch(MODEL, reading)
         await wait_until(lambda: len(told) == 3)
         pid = engine.loaded()[0].pid

@@ -14,7 +14,8 @@ from spnl_tui.engine.backend import PrefillProgressed, ReplyChunk, ReplyFinished
 from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
-from spnl_tui.engine.mistralrs.pooled_model import PooledModel, Rest
+from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.local import read_local_facts, resolve_local
@@ -31,9 +32,8 @@ async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[
     """In how many steps the prompt was read, and the reply."""
     steps, text = 0, ""
     sampling = Sampling(temperature=0, max_tokens=4)
-    async with aclosing(
-        pooled.serve(wire.Chat(id=0, messages=messages, sampling=sampling), lambda work: None)
-    ) as events:
+    request = RunnerRequest(pooled, wire.Chat(id=0, messages=messages, sampling=sampling))
+    async with aclosing(request.follow()) as events:
         async for event in events:
             steps += isinstance(event, PrefillProgressed)
             if isinstance(event, ReplyChunk):
@@ -85,16 +85,14 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.LEAST_PATIENCE_S", 0.0)
     _, reply = await steps_of(pooled, (LONG,))
     old = pooled.pid
-    rest: list[Rest] = []
     pasted = Message("user", " ".join(f"other{number}" for number in range(230)))
     sampling = Sampling(temperature=0, max_tokens=4)
-    async with aclosing(
-        pooled.serve(wire.Chat(id=0, messages=(pasted,), sampling=sampling), rest.append)
-    ) as events:
+    request = RunnerRequest(pooled, wire.Chat(id=0, messages=(pasted,), sampling=sampling))
+    async with aclosing(request.follow()) as events:
         async for event in events:
             if isinstance(event, PrefillProgressed):
                 break
-    await rest[0](FairQueue(1))
+    await request.clean_up(FairQueue(1))
     turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
     assert pooled.pid != old
     assert (await steps_of(pooled, turn))[0] == 1
@@ -104,7 +102,7 @@ async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: Pooled
     prompt = (Message("system", "Be brief."), Message("user", f"{LONG.text} and the end."))
     typed = (prompt[0], Message("user", LONG.text))
     steps: list[int] = []
-    reading = Prefetch(typed, Sampling(), lambda progress: steps.append(progress.done))
+    reading = Prefetch(typed, Sampling(), lambda done, total: steps.append(done))
     await pooled.read_ahead(reading, FairQueue(1))
     assert steps == sorted(set(steps))
     assert len(steps) > 1

@@ -13,6 +13,7 @@ from spnl_tui.engine.backend import ReplyChunk, ReplyFinished
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
+from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.gguf_noise import write_gguf
@@ -120,7 +121,7 @@ async def reply(pooled: PooledModel, messages: list[Message]) -> str:
         # Noise makes bytes that are no text: read again, they would be other tokens than those in the cache.
         grammar=Grammar("regex", "[a-w]{12}"),
     )
-    async with aclosing(pooled.serve(command, lambda work: None)) as events:
+    async with aclosing(RunnerRequest(pooled, command).follow()) as events:
         async for event in events:
             if isinstance(event, ReplyChunk):
                 text += event.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.engine.backend import Event, ModelHandle, ModelLoaded, PrefillProgressed
+from spnl_tui.engine.backend import Event, ModelHandle, ModelLoaded
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
@@ -172,7 +172,7 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
         it.prompt.insert("Where is the river")
         await read(it)
         assert it.screen.activity.state == "idle"  # it may be read at once
-        it.engine.read[0].on_progress(PrefillProgressed(done=512, total=1900))
+        it.engine.read[0].on_progress(512, 1900)
         await it.pilot.pause()
         assert "reading ahead 512/1,900" in str(it.screen.query_one("StatusLine").render())
         it.engine.read[0].ended.set()
@@ -180,5 +180,5 @@ async def test_the_status_line_tells_how_far_it_has_come() -> None:
         it.prompt.insert(" and the sea")
         await read(it, 2)
         it.engine.read[1].stop()  # its step goes on to its end, of no matter to anyone
-        it.engine.read[1].on_progress(PrefillProgressed(done=512, total=1900))
+        it.engine.read[1].on_progress(512, 1900)
         assert it.screen.activity.state == "idle"

@@ -1,6 +1,7 @@
-"""Reading ahead: messages go into a model's prefix cache before anybody asks for a reply to them.
+"""Prefetch on a runner: messages go into a model's prefix cache before a request for a reply to them.
 
-The last conversation is read again when its runner was replaced, and what is being typed is read while it is.
+The last conversation is read again when its runner was replaced, and the prompt that is being typed is read
+while it is typed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.prefetch import Prefetch
 
 LEAST_TOKENS = 64
-"""Fewer are read quickly enough when they are sent."""
+"""Fewer tokens are read quickly enough once they are sent."""
 _LEAST_SHARE = 16
-"""Of all that is read one part in so many must be new: the cache gets another copy of the whole."""
+"""One token in so many must be new, because the cache gets another copy of the whole."""
 
 
 class Reading:
@@ -30,7 +31,7 @@ class Reading:
         self.progress: PrefillProgressed | None = None
         """None before the first step."""
         self.dropped = asyncio.Event()
-        """Set when a request waits that has no use for what is read: end it at any price."""
+        """Set when a request waits that has no use for what is read: end the reading at any price."""
 
     def make_way(self, prompt: wire.Prompt) -> PrefillProgressed | None:
         """Stop for this prompt, which waits; drop the reading unless the prompt begins with it.
@@ -46,39 +47,38 @@ class Reading:
 
 
 @asynccontextmanager
-async def turn_of(prefetch: Prefetch, turns: FairQueue) -> AsyncIterator[bool]:
-    """Wait for a turn. The value is False if it is no longer wanted or a request waits."""
-    turn = turns.ask()
+async def place_for(prefetch: Prefetch, queue: FairQueue) -> AsyncIterator[bool]:
+    """Wait for admission. The value is False if the prefetch is no longer wanted or a request waits."""
+    place = queue.ask()
     stopped = asyncio.create_task(prefetch.stopped.wait())
     try:
-        either: list[asyncio.Future[Any]] = [turn, stopped]
+        either: list[asyncio.Future[Any]] = [place, stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        yield turn.done() and not prefetch.stopped.is_set() and not turns.wanted
+        yield place.done() and not prefetch.stopped.is_set() and not queue.wanted
     finally:
         stopped.cancel()
-        turns.leave(turn)
+        queue.leave(place)
 
 
 def is_worth_it(new: float, total: float) -> bool:
-    """Whether to read so many tokens ahead, of which so many are not in the cache yet."""
+    """Return True if so many tokens should be read ahead, of which so many are not in the cache yet."""
     return new >= LEAST_TOKENS and new * _LEAST_SHARE >= total
 
 
 async def read(
-    process: RunnerProcess, reading: Reading, turns: FairQueue, *, room: int | None, patience: float
+    process: RunnerProcess, reading: Reading, queue: FairQueue, *, room: int | None, patience: float
 ) -> bool:
-    """Have the runner read these messages; whether it came to their end.
+    """Have the runner read these messages; return True if it came to their end.
 
-    It stops after the step that it is in when somebody waits for a turn. If that takes it longer than
-    `patience` seconds, and whoever waits has no use for it, the process is ended, for nothing else stops a
-    prefill.
+    The runner stops after its current step when a request waits. If that takes longer than `patience`
+    seconds and the waiting request has no use for it, the process is ended: nothing else stops a prefill.
     """
     prefetch = reading.prefetch
     command_id = process.next_id()
     events = process.subscribe(command_id)
 
     async def make_way() -> None:
-        await turns.until_wanted()
+        await queue.until_wanted()
         prefetch.stop()
 
     async def stop() -> None:
@@ -99,7 +99,7 @@ async def read(
             if isinstance(event, PrefillProgressed):
                 begun, reading.progress = reading.progress is not None, event
                 if begun:
-                    prefetch.on_progress(event)
+                    prefetch.on_progress(event.done, event.total)
         return isinstance(event, ReplyFinished) and event.finish_reason != "cancelled"
     finally:
         for task in watching:
