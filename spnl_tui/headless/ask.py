@@ -26,6 +26,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
+from spnl_tui.models.reply import reply_problem
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
@@ -43,8 +44,21 @@ class Reply:
     finished: ReplyFinished | None = None
     failed: RequestFailed | None = None
 
+    def problem(self, request: Request) -> RequestError | None:
+        """Return why the finished reply is of no use; None if it is, or if it has failed."""
+        if self.finished is None:
+            return None
+        return reply_problem(
+            self.text,
+            thought=bool(self.reasoning.strip()),
+            finish_reason=self.finished.finish_reason,
+            completion_tokens=self.finished.usage.completion_tokens,
+            sampling=request.sampling,
+            grammar=request.grammar,
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """The reply as `--json` prints it."""
+        """Return the reply as `--json` prints it."""
         end = self.finished
         assert end is not None
         return {
@@ -92,7 +106,7 @@ class Request:
 
 
 async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
-    """Print the reply, or n of them; returns the exit code."""
+    """Print the reply, or n of them, and return the exit code: 1 also for a reply without text."""
     replies = [Reply() for _ in range(request.n)]
     printer = _Printer(request)
     asked = request.completion_request() if request.completion else request.chat_request()
@@ -116,11 +130,16 @@ async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
         if failed is not None:
             show_error(RequestError(failed.title, failed.message, failed.hint))
     done = [reply for reply in replies if reply.finished is not None]
+    problems = [reply.problem(request) for reply in replies]
     if request.json and len(done) == len(replies):
         print_json(_document(model, request, replies))
     if request.time:
         _show_times(done)
-    return OK if len(done) == len(replies) else FAILED
+    for number, problem in enumerate(problems, 1):
+        if problem is not None:
+            title = f"Reply {number}: {problem.title}" if request.n > 1 else problem.title
+            show_error(RequestError(title, problem.message, problem.hint))
+    return OK if len(done) == len(replies) and not any(problems) else FAILED
 
 
 def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:

@@ -166,7 +166,8 @@ async def _run(
     if options.json:
         print_json(_document(end))
     elif streamed:
-        print()
+        if end.texts:
+            print()
     else:
         for number, text in enumerate(end.texts, 1):
             if len(end.texts) > 1:
@@ -261,8 +262,7 @@ def _row(event: LineFinished | LineFailed) -> dict[str, Any]:
     body = {"index": event.index, "line": event.line}
     if isinstance(event, LineFinished):
         return {**body, "resumed": event.resumed, **_reply(event.reply)}
-    error = event.error
-    return {**body, "error": {"title": error.title, "message": error.message, "hint": error.hint}}
+    return {**body, "error": _failure(event.error)}
 
 
 async def resolve(services: Services, name: str) -> ModelHandle:
@@ -329,8 +329,20 @@ async def _standard_input() -> AsyncIterator[str]:
 def _document(end: QueryFinished) -> dict[str, Any]:
     return {
         "replies": [_reply(reply) for reply in end.replies],
+        "failures": [_failure(failed) for failed in end.failures],
         "complete": end.complete,
         "seconds": round(end.seconds, 6),
+    }
+
+
+def _failure(failed: NodeFailed) -> dict[str, Any]:
+    return {
+        "title": failed.title,
+        "message": failed.message,
+        "hint": failed.hint,
+        "reply": failed.text,
+        "reasoning": failed.reasoning,
+        "finish_reason": failed.finish_reason,
     }
 
 

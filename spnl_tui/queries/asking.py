@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Messages
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeAlias
 
 from spnl_tui.engine.backend import (
@@ -24,6 +25,7 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.errors import SpnlError
+from spnl_tui.models.reply import reply_problem
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodeProgressed, QueryEvent, Stage
 from spnl_tui.queries.tree import NodePath
@@ -53,7 +55,7 @@ async def ask(
         request = ChatRequest(messages=messages, sampling=sampling, n=n)
         async with aclosing(engine.generate(model, request)) as events:
             async for event in events:
-                _take(event, replies, emit, path, candidate, model.name)
+                _take(event, replies, emit, path, candidate, model.name, sampling)
     except asyncio.CancelledError:
         for index, reply in enumerate(replies):
             if not reply.done:
@@ -99,8 +101,15 @@ class _Reply:
 
     def failed(self, path: NodePath, candidate: int, title: str, message: str, hint: str = "") -> NodeFailed:
         self.done = True
-        text = "".join(self.text)
-        return NodeFailed(path=path, candidate=candidate, title=title, message=message, hint=hint, text=text)
+        return NodeFailed(
+            path=path,
+            candidate=candidate,
+            title=title,
+            message=message,
+            hint=hint,
+            text="".join(self.text),
+            reasoning="".join(self.reasoning),
+        )
 
 
 def _take(
@@ -110,8 +119,9 @@ def _take(
     path: NodePath,
     first: int,
     model: str,
+    sampling: Sampling,
 ) -> None:
-    """Turn an event of the engine into one of the query."""
+    """Emit the query's event for an event of the engine."""
 
     def progressed(stage: Stage, done: int = 0, total: int = 0, detail: str = "") -> None:
         # The engine asks for candidates one after the other: these are about the next without any text.
@@ -144,7 +154,18 @@ def _take(
             )
         case ReplyFinished():
             reply, candidate = replies[event.candidate], first + event.candidate
-            emit(reply.finished(path, candidate, model, event.finish_reason, event.usage, event.timing))
+            problem = reply_problem(
+                "".join(reply.text),
+                thought=bool("".join(reply.reasoning).strip()),
+                finish_reason=event.finish_reason,
+                completion_tokens=event.usage.completion_tokens,
+                sampling=sampling,
+            )
+            if problem is None:
+                emit(reply.finished(path, candidate, model, event.finish_reason, event.usage, event.timing))
+            else:
+                failed = reply.failed(path, candidate, problem.title, problem.message, problem.hint)
+                emit(replace(failed, finish_reason=event.finish_reason))
         case RequestFailed():
             reply, candidate = replies[event.candidate], first + event.candidate
             emit(reply.failed(path, candidate, event.title, event.message, event.hint))

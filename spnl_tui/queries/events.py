@@ -63,7 +63,7 @@ class NodeFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFailed:
-    """There is no reply, in the words of a SpnlError; `text` is what had come of it."""
+    """A reply failed, in the words of a SpnlError. `text` is the partial reply."""
 
     path: NodePath
     candidate: int
@@ -71,6 +71,9 @@ class NodeFailed:
     message: str = ""
     hint: str = ""
     text: str = ""
+    reasoning: str = ""
+    finish_reason: FinishReason | None = None
+    """Why the model ended a reply that cannot be used; None if the model did not end one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class QueryFinished:
     """
 
     replies: tuple[NodeFinished, ...]
+    failures: tuple[NodeFailed, ...] = ()
+    """Every reply that failed, in the order in which they failed."""
     complete: bool
     seconds: float
 

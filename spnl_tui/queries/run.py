@@ -77,6 +77,7 @@ async def run_query(
     work.add_done_callback(lambda _: run.events.put_nowait(None))
     stopper = asyncio.create_task(_cancel_at(stop, work)) if stop else None
     finished: dict[tuple[NodePath, int], NodeFinished] = {}
+    failures: list[NodeFailed] = []
     surface = _surface(query)
     try:
         while (event := await run.events.get()) is not None:
@@ -86,9 +87,12 @@ async def run_query(
                 and event.finish_reason != "cancelled"
             ):
                 finished[event.path, event.candidate] = event
+            if isinstance(event, NodeFailed):
+                failures.append(event)
             yield event
         yield QueryFinished(
             replies=tuple(finished[key] for key in sorted(finished)),
+            failures=tuple(failures),
             complete=not work.cancelled() and work.result().complete,
             seconds=time.monotonic() - started,
         )

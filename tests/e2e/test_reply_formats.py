@@ -58,10 +58,12 @@ def test_a_reply_by_an_expression_and_by_a_grammar(starter_gguf: Path, file: Any
     ("flag", "text", "cause"),
     [
         ("--schema", '{"type": "nonsense"}', "nonsense"),
-        ("--schema", '{"type":', "not JSON"),
-        ("--schema", "[]", "no object"),
-        ("--schema", None, "cannot be read"),
+        ("--schema", '{"type":', "not valid JSON"),
+        ("--schema", "[]", "does not hold an object"),
+        ("--schema", None, "does not exist"),
         ("--lark", "start: foo", "foo"),
+        ("--lark", "start: again\nagain: start", "refers to itself"),
+        ("--schema", '{"$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}}', "refers to itself"),
         ("--regex", "(", "unclosed group"),
         ("--template", "nonsense", "chatml"),
     ],
@@ -78,6 +80,56 @@ def test_a_mistake_is_told_with_a_way_out(
     assert result.stdout == ""
     assert cause in result.stderr
     assert len(result.stderr.splitlines()) in (3, 4), result.stderr
+
+
+def test_structured_reply_cut_at_max_tokens_exits_with_1(starter_gguf: Path, file: Any) -> None:
+    schema = file("schema.json", '{"type": "string", "minLength": 5000}')
+    for flag in ((), ("--json",)):
+        result = spnl("run", "-m", starter_gguf, "-t", "0", "-l", "16", *flag, "--schema", schema, CAPITAL)
+        assert result.returncode == 1
+        assert "max_tokens (16)" in result.stderr
+        if flag:
+            assert json.loads(result.stdout)["finish_reason"] == "length"
+
+
+def test_thought_without_a_reply_exits_with_1(starter_gguf: Path, file: Any) -> None:
+    """A template that opens the thought, and too few tokens to end it."""
+    assistant = "<|im_start|>assistant\n"
+    template = file(
+        "thinks.jinja", "{# ends with </think> #}" + CHATML.replace(assistant, assistant + "<think>\n")
+    )
+    arguments = ("-m", starter_gguf, "-t", "0", "-l", "8", "--template", template)
+    result = spnl("run", *arguments, CAPITAL)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "still thinking" in result.stderr
+    document = spnl("run", *arguments, "--json", CAPITAL)
+    assert document.returncode == 1
+    assert json.loads(document.stdout)["finish_reason"] == "length"
+    assert json.loads(document.stdout)["reasoning"]
+    query = spnl("run", "-c", f'(g "{starter_gguf}" "{CAPITAL}" 0 8)', "--template", template, "--json")
+    assert query.returncode == 1
+    assert "still thinking" in query.stderr
+    assert json.loads(query.stdout)["failures"][0]["finish_reason"] == "length"
+    config = file("config.toml", f'[model]\ntemplate = "{template}"\n')
+    mapped = spnl("--config", config, "map", *arguments[:-2], "Say {}", stdin="a\nb\n")
+    assert mapped.returncode == 1
+    assert mapped.stdout == "\n\n"
+    assert "2 lines have no reply" in mapped.stderr
+
+
+def test_prompt_longer_than_the_chosen_context_is_rejected(starter_gguf: Path, file: Any) -> None:
+    config = file("config.toml", "[context]\nlength = 256\n")
+    long = "word " * 300
+    for flags in ((), ("--completion",)):
+        result = spnl("--config", config, "run", "-m", starter_gguf, *flags, "-", stdin=long)
+        assert result.returncode == 1
+        assert "context holds 256" in result.stderr
+        assert result.stdout == ""
+    # A reply ends with the context.
+    result = spnl("--config", config, "run", "-m", starter_gguf, "-t", "0", "--json", "-", stdin=long[:1000])
+    usage = json.loads(result.stdout)["usage"]
+    assert usage["prompt_tokens"] + usage["completion_tokens"] <= 257
 
 
 def test_two_formats_are_one_too_many() -> None:

@@ -201,12 +201,14 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
         await events_of('(g "m" (file "b.txt"))', engine, directory=tmp_path)
 
 
-async def test_an_empty_reply_is_no_message_of_the_request_around_it() -> None:
-    engine = QueryEngine(reply=lambda messages: "" if messages[-1].text == "a" else "x")
-    result = await finish('(seq (g "m" (cross (g "m" "a") "b")) (g "m" (g "m" "a")))', engine)
-    assert engine.asked[1].messages == (user("b"),)
-    assert not result.complete, "the second has nothing to ask"
+async def test_reply_without_text_fails_and_what_needs_it_is_not_asked() -> None:
+    engine = QueryEngine(reply=lambda messages: " \n" if messages[-1].text == "a" else "x")
+    result = await finish('(seq (g "m" "b") (g "m" (cross (g "m" "a") "b")))', engine)
+    assert not result.complete
     assert result.texts == ("x",)
+    assert [failed.title for failed in result.failures] == ["The reply has no text", "Not asked"]
+    assert result.failures[0].finish_reason == "stop"
+    assert [asked.messages[-1].text for asked in engine.asked] == ["b", "a"]
 
 
 # ── cancelling ───────────────────────────────────────────────────────────────────────────────────

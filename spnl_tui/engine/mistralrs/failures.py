@@ -7,12 +7,13 @@ from spnl_tui.errors import SpnlError
 
 
 class PromptTooLong(Exception):
-    """The prompt has about `tokens` tokens, and the model reads `limit`."""
+    """A prompt of about `tokens` tokens for a context of `limit`, which the user may have `chosen`."""
 
-    def __init__(self, tokens: int, limit: int) -> None:
+    def __init__(self, tokens: int, limit: int, *, chosen: bool = False) -> None:
         super().__init__(tokens, limit)
         self.tokens = tokens
         self.limit = limit
+        self.chosen = chosen
 
 
 class NoChatTemplate(Exception):
@@ -53,8 +54,9 @@ def request_failure(error: BaseException) -> RequestFailed:
         return _failure(
             "context",
             "The prompt is longer than the context",
-            f"It has about {error.tokens:,} tokens; the model reads {error.limit:,}.",
-            "Shorten it, start a new conversation, or choose a model with a longer context.",
+            f"The prompt has about {error.tokens:,} tokens, and the context holds {error.limit:,}.",
+            "Shorten it, start a new conversation, or "
+            + ("raise [context] length." if error.chosen else "choose a model with a longer context."),
         )
     if isinstance(error, NoChatTemplate) or "does not have a chat template" in reason:
         return _failure(
@@ -71,12 +73,20 @@ def request_failure(error: BaseException) -> RequestFailed:
             "Only the chat templates of GGUF models can be continued.",
             "Ask it to continue in a new prompt.",
         )
+    if "NoExtensionBias" in reason:
+        return _failure(
+            "request",
+            "No reply can have this form",
+            "The JSON schema or grammar allows no text: it refers to itself without an end, or its rules "
+            "exclude each other.",
+            "Correct the form that the reply must have.",
+        )
     if "Invalid grammar" in reason:
         return _failure(
             "request",
             "The reply format is not valid",
             _grammar_problem(error),
-            "Mend the JSON schema, regular expression or grammar that the reply must follow.",
+            "Correct the JSON schema, regular expression or grammar.",
         )
     return _failure("internal", "The engine could not serve the request", first_line(error))
 

@@ -68,6 +68,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         prefix_cache=plan.prefix_cache,
         window=plan.window,
         paged_attention=plan.paged_attention,
+        context_limit=plan.context_limit,
         paged_tokens=plan.paged_tokens,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
         stop=template.stop,

@@ -67,6 +67,8 @@ class Load:
     window: int | None = None
     """Tokens that some layers attend to, where a conversation can grow longer (windows.py)."""
     paged_attention: bool | None = None
+    context_limit: int | None = None
+    """The most tokens of a prompt and its reply together; None: as many as the model reads."""
     paged_tokens: int | None = None
     """How many tokens' keys and values paged attention takes memory for; None: as mistral.rs likes."""
     chat_template: str | None = None

@@ -92,6 +92,8 @@ class Runner:
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
         self._window: int | None = None
+        self._context_limit: int | None = None
+        self._template_tokens = 0
         self._prefixes = PrefixMemory()
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
@@ -109,12 +111,14 @@ class Runner:
         self._continuable = is_continuable(command.chat_template)
         self._stop = command.stop
         self._window = command.window
+        self._context_limit = command.context_limit
         # With paged attention blocks are shared and prefill is quick: steps would only cost.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         template_tokens = None
         if command.discard:
             self._out.send(command.id, LoadProgressed(stage="warming up"))
             template_tokens = self._discard(command.discard)
+            self._template_tokens = 0 if self._raw else template_tokens or 0
         self._out.send(
             command.id,
             ModelLoaded(
@@ -148,12 +152,13 @@ class Runner:
                 return
             started = time.monotonic()
             pipeline = self._loaded()
+            sampling = self._within_context(self._count(command.prompt), command.sampling)
             with self._pipeline_lock:
                 response = pipeline.send_completion_request(
                     mistralrs.CompletionRequest(
                         prompt=command.prompt,
                         model=MODEL,
-                        **sampling_arguments(command.sampling),
+                        **sampling_arguments(sampling),
                         **grammar_arguments(command.grammar),
                     )
                 )
@@ -185,6 +190,7 @@ class Runner:
         """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
         try:
             counts = [self._count(as_read(message.model_text)) for message in command.messages]
+            self._within_context(sum(counts) + self._template_tokens, command.sampling)
             sent = self._as_sent(command.messages, command.sampling)
             end: FinishReason = "stop"
             for _ in self._prefill(command.id, sent, counts, command.prefill_room):
@@ -222,6 +228,8 @@ class Runner:
     ) -> None:
         started = time.monotonic()
         counts = [self._count(as_read(message.model_text)) for message in messages]
+        # Checked before the first step of the prefill: the engine would report it only after the last.
+        sampling = self._within_context(sum(counts) + self._template_tokens, command.sampling)
         if self._stepped_prefill and outgrows(counts, self._window):
             sent = apart_from_cache(messages, counts, self._window)
         else:
@@ -234,9 +242,9 @@ class Runner:
 
         def stream() -> Iterator[Any]:
             if begun is None:
-                return self._stream(sent, command.sampling, thinking, command.grammar)
+                return self._stream(sent, sampling, thinking, command.grammar)
             again = self._count(begun.again)
-            longer = replace(command.sampling, max_tokens=command.sampling.max_tokens + again)
+            longer = replace(sampling, max_tokens=sampling.max_tokens + again)
             return self._stream(begun.messages, longer, thinking, begun.grammar)
 
         finished, text = follow(
@@ -254,6 +262,23 @@ class Runner:
             self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
         self._out.send(command.id, finished)
 
+    def _within_context(self, tokens: int, sampling: Sampling) -> Sampling:
+        """Return the sampling for a prompt of so many tokens, with max_tokens cut to the rest of the context.
+
+        Raises:
+            PromptTooLong: nothing of the context is left for a reply.
+        """
+        limit = self._limit()
+        if limit is None:
+            return sampling
+        if tokens >= limit:
+            raise PromptTooLong(tokens, limit, chosen=limit == self._context_limit)
+        return replace(sampling, max_tokens=min(sampling.max_tokens, limit - tokens))
+
+    def _limit(self) -> int | None:
+        limits = (self._context_limit, self._loaded().max_sequence_length())
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
         """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
         repeats = sampling.temperature == 0 or sampling.seed is not None
@@ -270,10 +295,6 @@ class Runner:
         each with one token of reply, cost about the same in all and do both.
         """
         total = sum(counts)
-        limit = self._loaded().max_sequence_length()
-        if limit is not None and total >= limit:
-            # Said before the first step: the engine would say it only after the last.
-            raise PromptTooLong(total, limit)
         in_steps = self._stepped_prefill and not outgrows(counts, self._window)
         known = self._prefixes.known(messages) if in_steps else 0
         done = tokens_of(messages, counts, known)
@@ -349,7 +370,7 @@ class Runner:
         if is_too_long(error):
             # It fitted without the template's own tokens. The engine does not say by how much it is too long.
             tokens = sum(self._count(message.model_text) for message in messages)
-            error = PromptTooLong(tokens, self._loaded().max_sequence_length() or 0)
+            error = PromptTooLong(tokens, self._limit() or 0)
         self._fail(request_id, request_failure(error), error)
 
 
