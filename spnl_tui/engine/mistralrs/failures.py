@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spnl_tui.engine.backend import ErrorKind, RequestFailed
 from spnl_tui.errors import SpnlError
+from spnl_tui.models.chat_prompt import TemplateError, TemplateRejection
 
 
 class PromptTooLong(Exception):
@@ -18,10 +19,6 @@ class PromptTooLong(Exception):
 
 class NoChatTemplate(Exception):
     """The model continues texts, and does not chat."""
-
-
-class CannotContinueReply(Exception):
-    """The model's chat template is not one that a reply can be continued through."""
 
 
 def load_failure(error: BaseException) -> RequestFailed:
@@ -66,12 +63,13 @@ def request_failure(error: BaseException) -> RequestFailed:
             "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
             "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
         )
-    if isinstance(error, CannotContinueReply):
+    if isinstance(error, TemplateError):
+        rejected = isinstance(error, TemplateRejection)
         return _failure(
             "template",
-            "This model cannot go on with a reply",
-            "Only the chat templates of GGUF models can be continued.",
-            "Ask it to continue in a new prompt.",
+            "The chat template refuses these messages" if rejected else "The chat template cannot be used",
+            f"{error}.",
+            "Choose another template with --template or model.template; chatml suits many models.",
         )
     if "NoExtensionBias" in reason:
         return _failure(

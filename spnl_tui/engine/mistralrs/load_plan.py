@@ -122,7 +122,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     prefix_cache, window = wish.prefix_cache, None
     outgrown = on_cpu and facts.outgrows_window(wish.context or facts.context_length)
     if prefix_cache and outgrown:
-        if _can_be_marked(facts, wish):
+        if facts.chat_template is not None or (wish.template is not None and wish.template.text):
             window = facts.sliding_window
             reasons.append(f"beyond {window:,} tokens, a window of its layers, each prompt is read anew")
         else:
@@ -181,13 +181,6 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         config=missing_config(form.facts),
         reasons=tuple(reasons),
     )
-
-
-def _can_be_marked(facts: ModelFacts, wish: LoadOverrides) -> bool:
-    """Whether the chat template will be ours, which knows the marks (pooled.load_command)."""
-    if wish.template is not None and wish.template.text:
-        return True
-    return facts.format == "gguf" and facts.chat_template is not None
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:

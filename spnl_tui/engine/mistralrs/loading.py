@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 
 from spnl_tui.engine.backend import ErrorKind, LoadEvent, ModelLoaded, RequestFailed
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.continuation import continuable
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.local import LocalModel
 from spnl_tui.models.templates import ChatTemplate
@@ -70,20 +69,17 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         paged_attention=plan.paged_attention,
         context_limit=plan.context_limit,
         paged_tokens=plan.paged_tokens,
-        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(model, plan),
+        chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(plan),
         stop=template.stop,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
 
 
-def _template(model: LocalModel, plan: LoadPlan) -> str | None:
-    """The chat template, made fit for going on with a reply; None: as mistral.rs finds it."""
-    text = plan.template.text if plan.template is not None else ""
-    if not text and model.format == "gguf":
-        # Of safetensors mistral.rs may know several templates, and chooses.
-        text = plan.chat_template or ""
-    return continuable(text) if text else None
+def _template(plan: LoadPlan) -> str | None:
+    """Return the chat template that prompts are written with, if there is one."""
+    replacement = plan.template.text if plan.template is not None else ""
+    return replacement or plan.chat_template
 
 
 def failure(kind: ErrorKind, title: str, message: str, hint: str) -> RequestFailed:

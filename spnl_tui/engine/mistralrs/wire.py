@@ -77,6 +77,8 @@ class Load:
     """What ends every reply, besides the sampling's own."""
     config: str | None = None
     """GGUF: the text of the config.json that mistral.rs needs beside this model."""
+    obey_control_words: bool = False
+    """True if control words of the model in a text (`<|im_end|>`) act as such."""
     discard: int = 0
 
 
@@ -89,6 +91,8 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    begun_thought: str = ""
+    """With `continue_reply`: the thought in which the reply stopped. `messages` then end with the prompt."""
     continue_reply: bool = False
     """Continue the last message, which is the assistant's, instead of answering it."""
     ephemeral: bool = False

@@ -6,6 +6,7 @@ Only the runner and this module, which only the runner uses, import mistralrs.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.runner.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.request import Grammar, Sampling
+from spnl_tui.models.request import Sampling
 
 if TYPE_CHECKING:
     import mistralrs
@@ -24,9 +25,16 @@ if TYPE_CHECKING:
 MODEL = "default"
 """The name of a pipeline's only model."""
 
+_VISIBLE_TEMPLATE = "{# <start_of_turn> #}" + wire.RAW_TEMPLATE
+"""A chat template that passes a finished prompt through, and makes control tokens visible in the reply.
 
-def make_pipeline(command: wire.Load) -> mistralrs.Runner:
-    """Load the model. Holds the GIL until it is done.
+mistral.rs leaves them out unless it looks for thoughts itself, for which the template's text decides. This
+word makes it look for markers that only MedGemma has (reasoning_parsers/tag_based.rs,
+`is_gemma_turn_template`)."""
+
+
+def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Runner:
+    """Load the model; `ends` are tokens that end a reply. Holds the GIL until it is done.
 
     Raises:
         BaseException: as mistral.rs does; a panic in Rust is no Exception.
@@ -51,10 +59,10 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
         arguments["memory_goal"] = f"{command.paged_tokens}tokens"
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
-        if command.chat_template is not None:
-            template = Path(folder) / "template.jinja"
-            template.write_text(command.chat_template, encoding="utf-8")
-            arguments["jinja_explicit"] = str(template)
+        template = Path(folder) / "template.jinja"
+        raw = command.chat_template in (None, wire.RAW_TEMPLATE)
+        template.write_text(wire.RAW_TEMPLATE if raw else _VISIBLE_TEMPLATE, encoding="utf-8")
+        arguments["jinja_explicit"] = str(template)
         if command.format == "safetensors":
             which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
         else:
@@ -64,6 +72,9 @@ def make_pipeline(command: wire.Load) -> mistralrs.Runner:
             links.mkdir()
             if command.config is not None:
                 (links / "config.json").write_text(command.config, encoding="utf-8")
+            if ends:
+                generation = json.dumps({"eos_token_id": list(ends)})
+                (links / "generation_config.json").write_text(generation, encoding="utf-8")
             names = [Path(file).name for file in command.files]
             sources = [Path(command.directory, file).resolve() for file in command.files]
             write_tokenizer(sources[0], links / "tokenizer.json")
@@ -133,8 +144,3 @@ def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
         "presence_penalty": sampling.presence_penalty,
         "max_tokens": sampling.max_tokens,
     }
-
-
-def grammar_arguments(grammar: Grammar | None) -> dict[str, Any]:
-    """What a request is given to keep a reply to a form."""
-    return {} if grammar is None else {"grammar": grammar.text, "grammar_type": grammar.kind}

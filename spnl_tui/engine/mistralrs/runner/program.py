@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine.backend import (
@@ -34,9 +35,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.cache_reuse import as_read
-from spnl_tui.engine.mistralrs.continuation import Continuation, is_continuable
 from spnl_tui.engine.mistralrs.failures import (
-    CannotContinueReply,
     NoChatTemplate,
     PromptTooLong,
     is_too_long,
@@ -44,16 +43,16 @@ from spnl_tui.engine.mistralrs.failures import (
     request_failure,
 )
 from spnl_tui.engine.mistralrs.prefill import PrefixMemory, prefill_steps, tokens_of
-from spnl_tui.engine.mistralrs.runner.pipeline import (
-    MODEL,
-    grammar_arguments,
-    make_pipeline,
-    sampling_arguments,
-)
+from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline, sampling_arguments
+from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
+from spnl_tui.engine.mistralrs.runner.requests import EngineRequest, chat_request, completion_request
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
+from spnl_tui.engine.mistralrs.runner.structured import grammar_arguments
 from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
-from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.chat_prompt import TemplateError
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.vocabulary import read_special_tokens
 
 if TYPE_CHECKING:
     import mistralrs
@@ -87,8 +86,9 @@ class Runner:
         self._pipeline_lock = threading.Lock()
         self._cancelled: set[int] = set()
         """Ids of requests."""
-        self._raw = False
-        self._continuable = False
+        self._prompts: PromptWriter | None = None
+        """None: the model has no chat template, and continues texts."""
+        self._template_error: TemplateError | None = None
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
         self._window: int | None = None
@@ -103,12 +103,11 @@ class Runner:
         started = time.monotonic()
         self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
-            self._pipeline = make_pipeline(command)
+            self._read_template(command)
+            self._pipeline = make_pipeline(command, self._ends())
         except BaseException as error:  # a panic in Rust is no Exception
             self._fail(command.id, load_failure(error), error)
             return
-        self._raw = command.chat_template == wire.RAW_TEMPLATE
-        self._continuable = is_continuable(command.chat_template)
         self._stop = command.stop
         self._window = command.window
         self._context_limit = command.context_limit
@@ -118,7 +117,7 @@ class Runner:
         if command.discard:
             self._out.send(command.id, LoadProgressed(stage="warming up"))
             template_tokens = self._discard(command.discard)
-            self._template_tokens = 0 if self._raw else template_tokens or 0
+            self._template_tokens = 0 if self._prompts is None else template_tokens or 0
         self._out.send(
             command.id,
             ModelLoaded(
@@ -131,11 +130,7 @@ class Runner:
     def chat(self, command: wire.Chat) -> None:
         """Stream the reply."""
         try:
-            if self._raw:
-                raise NoChatTemplate
-            if command.continue_reply and not self._continuable:
-                raise CannotContinueReply
-            self._reply(command, command.messages, command.thinking, go_on=command.continue_reply)
+            self._reply(command, command.messages)
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
         finally:
@@ -147,8 +142,8 @@ class Runner:
 
         messages = (Message("user", command.prompt),)
         try:
-            if self._raw:
-                self._reply(command, messages, None)
+            if self._prompts is None:
+                self._reply(command, messages)
                 return
             started = time.monotonic()
             pipeline = self._loaded()
@@ -189,7 +184,7 @@ class Runner:
     def read_ahead(self, command: wire.ReadAhead) -> None:
         """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
         try:
-            counts = [self._count(as_read(message.model_text)) for message in command.messages]
+            counts = [self._count(self._as_text(message.model_text)) for message in command.messages]
             self._within_context(sum(counts) + self._template_tokens, command.sampling)
             sent = self._as_sent(command.messages, command.sampling)
             end: FinishReason = "stop"
@@ -208,7 +203,10 @@ class Runner:
     def tokenize(self, command: wire.Tokenize) -> None:
         """Count tokens. Takes milliseconds also while a reply streams."""
         try:
-            self._out.send(command.id, wire.Tokenized(counts=tuple(map(self._count, command.texts))))
+            self._out.send(
+                command.id,
+                wire.Tokenized(counts=tuple(self._count(self._as_text(text)) for text in command.texts)),
+            )
         except BaseException as error:
             self._fail(command.id, request_failure(error), error)
 
@@ -218,47 +216,36 @@ class Runner:
 
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
 
-    def _reply(
-        self,
-        command: wire.Chat | wire.Complete,
-        messages: tuple[Message, ...],
-        thinking: bool | None,
-        *,
-        go_on: bool = False,
-    ) -> None:
+    def _reply(self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...]) -> None:
         started = time.monotonic()
-        counts = [self._count(as_read(message.model_text)) for message in messages]
+        resumed = isinstance(command, wire.Chat) and command.continue_reply and not command.begun_thought
+        counts = [self._count(self._as_text(message.model_text)) for message in messages]
         # Checked before the first step of the prefill: the engine would report it only after the last.
         sampling = self._within_context(sum(counts) + self._template_tokens, command.sampling)
         if self._stepped_prefill and outgrows(counts, self._window):
             sent = apart_from_cache(messages, counts, self._window)
         else:
-            sent = messages if go_on else self._as_sent(messages, command.sampling)
+            sent = messages if resumed else self._as_sent(messages, command.sampling)
+        request = self._request(replace(command, sampling=sampling), sent)
         for _ in self._prefill(command.id, sent, counts, command.prefill_room):
             if command.id in self._cancelled:
                 self._out.send(command.id, ReplyFinished(finish_reason="cancelled"))
                 return
-        begun = Continuation.of(sent) if go_on else None
-
-        def stream() -> Iterator[Any]:
-            if begun is None:
-                return self._stream(sent, sampling, thinking, command.grammar)
-            again = self._count(begun.again)
-            longer = replace(sampling, max_tokens=sampling.max_tokens + again)
-            return self._stream(begun.messages, longer, thinking, begun.grammar)
-
         finished, text = follow(
-            stream,
+            lambda: self._stream(request),
             lambda chunk: self._out.send(command.id, chunk),
             lambda: command.id in self._cancelled,
             started=started,
             stop=(*command.sampling.stop, *self._stop),
-            begun=begun,
+            ends=request.ends,
+            begun=request.begun,
+            splitter=request.splitter,
+            prompt_tokens=self._count(request.prompt),
         )
         if finished.finish_reason != "cancelled":
-            said = messages[-1].model_text if go_on else ""
+            said = messages[-1].model_text if resumed else ""
             reply = Message("assistant", said + text)
-            count = len(messages) - go_on
+            count = len(messages) - resumed
             self._prefixes.remember((*sent[:count], reply), (*messages[:count], reply))
         self._out.send(command.id, finished)
 
@@ -279,10 +266,37 @@ class Runner:
         limits = (self._context_limit, self._loaded().max_sequence_length())
         return min((limit for limit in limits if limit is not None), default=None)
 
+    def _request(self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...]) -> EngineRequest:
+        """Return what to send for these messages, and how to read the reply."""
+        if isinstance(command, wire.Complete):
+            return completion_request(command)
+        if self._prompts is None:
+            raise self._template_error or NoChatTemplate
+        return chat_request(self._prompts, command, messages, self._count)
+
+    def _read_template(self, command: wire.Load) -> None:
+        if command.chat_template in (None, wire.RAW_TEMPLATE):
+            return
+        tokens = read_special_tokens(Path(command.directory), command.files)
+        try:
+            self._prompts = PromptWriter(
+                command.chat_template or "", tokens, obey_control_words=command.obey_control_words
+            )
+        except TemplateError as error:
+            # The model can still continue texts.
+            self._template_error = error
+
+    def _ends(self) -> tuple[int, ...]:
+        """Return the tokens that end a reply."""
+        return () if self._prompts is None else self._prompts.end_tokens
+
+    def _as_text(self, content: str) -> str:
+        return as_read(content) if self._prompts is None else self._prompts.as_text(content)
+
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
         """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
         repeats = sampling.temperature == 0 or sampling.seed is not None
-        if repeats or self._raw or not self._stepped_prefill:
+        if repeats or self._prompts is None or not self._stepped_prefill:
             return messages
         return self._prefixes.as_sent(messages)
 
@@ -308,49 +322,35 @@ class Runner:
 
     def _read(self, messages: tuple[Message, ...]) -> None:
         """Read these, as they are, into the prefix cache."""
-        for _ in self._stream(messages, Sampling(temperature=0.0, max_tokens=1), None, None):
+        prompt = messages[0].model_text if self._prompts is None else self._prompts.write(messages)
+        for _ in self._stream(EngineRequest(prompt, Sampling(temperature=0.0, max_tokens=1))):
             pass
         self._prefixes.remember(messages)
 
-    def _stream(
-        self,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        thinking: bool | None,
-        grammar: Grammar | None,
-        *,
-        ignore_eos: bool = False,
-    ) -> Iterator[Any]:
+    def _stream(self, request: EngineRequest, *, ignore_eos: bool = False) -> Iterator[Any]:
         import mistralrs
 
-        if not self._continuable:  # the template knows no marks
-            messages = tuple(Message(message.role, as_read(message.model_text)) for message in messages)
-        request = mistralrs.ChatCompletionRequest(
-            messages=[{"role": message.role, "content": message.model_text} for message in messages],
+        sent = mistralrs.ChatCompletionRequest(
+            messages=[{"role": "user", "content": request.prompt}],
             model=MODEL,
             stream=True,
-            enable_thinking=thinking,
             ignore_eos=ignore_eos,
-            **sampling_arguments(sampling),
-            **grammar_arguments(grammar),
+            **sampling_arguments(request.sampling),
+            **request.grammar,
         )
         pipeline = self._loaded()
         with self._pipeline_lock:
-            return pipeline.send_chat_completion_request(request)  # type: ignore[return-value]  # a stream
+            return pipeline.send_chat_completion_request(sent)  # type: ignore[return-value]  # a stream
 
     def _discard(self, tokens: int) -> int | None:
-        """Draw so many tokens; what the chat template has added to the prompt, if it is told."""
-        sampling = Sampling(temperature=1.0, max_tokens=tokens)
-        prompt, usage = Message("user", "Hi"), None
-        try:
-            # One draw a token: exactly this many, so a reply that would end early must not.
-            for chunk in self._stream((prompt,), sampling, None, None, ignore_eos=True):
-                usage = chunk.usage or usage
-        except ValueError:
-            # A model without a chat template refuses messages. It will refuse the user's too, with
-            # this reason, and in completion mode it is loaded with a template of ours.
-            return None
-        return None if usage is None else usage.prompt_tokens - self._count(prompt.model_text)
+        """Draw so many tokens; return what the chat template has added to the prompt, if there is one."""
+        content, usage = "Hi", None
+        prompt = content if self._prompts is None else self._prompts.write((Message("user", content),))
+        # One draw a token: exactly this many, so a reply that would end early must not.
+        request = EngineRequest(prompt, Sampling(temperature=1.0, max_tokens=tokens))
+        for chunk in self._stream(request, ignore_eos=True):
+            usage = chunk.usage or usage
+        return None if usage is None else usage.prompt_tokens - self._count(content)
 
     def _count(self, text: str) -> int:
         pipeline = self._loaded()

@@ -1,7 +1,7 @@
 """One reply as it comes: the chunks of mistral.rs in, events of the wire out. The runner uses it.
 
-Chunks are joined to a bearable number of events; stops are cut out, since mistral.rs matches them by whole
-tokens only; and the figures of the reply are taken.
+Chunks are joined to a bearable number of events; thoughts are told from the text; stops are cut out, since
+mistral.rs matches them by whole tokens only; and the figures of the reply are measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from spnl_tui.engine.backend import FinishReason, ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs.continuation import Continuation
+from spnl_tui.engine.mistralrs.runner.control_words import JOINER
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
+from spnl_tui.engine.mistralrs.runner.thoughts import Piece, Splitter
 
 _WRITES_PER_SECOND = 20
 
@@ -23,7 +25,19 @@ class Followed(NamedTuple):
     finished: ReplyFinished
     """Not sent yet."""
     text: str
-    """All that the model wrote, stops included: what the prefix cache holds."""
+    """All that the model wrote after its thought, stops included: what the prefix cache holds."""
+
+
+class _Plain:
+    """Takes all for text: a completion has neither thoughts nor an end of turn."""
+
+    ended = False
+
+    def feed(self, text: str) -> Piece:
+        return Piece(text)
+
+    def rest(self) -> Piece:
+        return Piece()
 
 
 def follow(
@@ -33,11 +47,16 @@ def follow(
     *,
     started: float,
     stop: Sequence[str] = (),
+    ends: Sequence[str] = (),
     begun: Continuation | None = None,
+    splitter: Splitter | None = None,
+    prompt_tokens: int = 0,
 ) -> Followed:
-    """Send a reply as it comes. Nobody else may hold the stream: dropping it is what stops the decoding.
+    """Send a reply as it comes. Callers must not hold the stream: dropping it is what stops the decoding.
 
-    `started` is when its prefill began, by the monotonic clock; `begun` the reply that it goes on with.
+    `started`: when its prefill began, by the monotonic clock. `stop` ends the text, `ends` (words of the
+    template) end the text or the thought. `begun`: the reply that this one continues. `prompt_tokens` are
+    reported where the engine's own count never comes, since the reply was cut.
     """
     stream = open_stream()
     read: float | None = None  # when the prompt had been read: the first token came, seen or not
@@ -47,7 +66,17 @@ def follow(
     tokens = sent = 0
     usage: Any = None
     reason: FinishReason = "stop"
-    stops = StopFilter(stop)
+    split = splitter or _Plain()
+    stops, thought_stops = StopFilter((*stop, *ends)), StopFilter(ends)
+
+    def add(piece: Piece) -> None:
+        nonlocal text, reasoning, whole
+        # A broken control word that the model repeats is whole again.
+        text += stops.feed(piece.text.replace(JOINER, "") if splitter else piece.text)
+        whole += piece.text
+        reasoning += thought_stops.feed(piece.thought.replace(JOINER, ""))
+        if piece.text and not thought_stops.stopped:
+            reasoning += thought_stops.rest()
 
     def chunk_so_far() -> ReplyChunk:
         return ReplyChunk(text=text, reasoning=reasoning, tokens=tokens)
@@ -58,9 +87,7 @@ def follow(
             break
         choice = chunk.choices[0]
         new = choice.delta.content or ""
-        new = new if begun is None else begun.feed(new)
-        text += stops.feed(new)
-        whole += new
+        add(split.feed(new if begun is None else begun.feed(new)))
         reasoning += choice.delta.reasoning_content or ""
         tokens += 1
         now = time.monotonic()
@@ -75,9 +102,13 @@ def follow(
             send(chunk_so_far())
             text = reasoning = ""
             written, sent = now, tokens
-        if stops.stopped:
+        if split.ended or stops.stopped or thought_stops.stopped:
+            reason = "stop"
             break
+    if not (split.ended or stops.stopped or thought_stops.stopped):
+        add(split.rest())
     text += stops.rest()
+    reasoning += thought_stops.rest()
     del stream
     ended = time.monotonic()
     if text or reasoning or sent < tokens:
@@ -86,7 +117,9 @@ def follow(
     decode_s = ended - read if read is not None else 0.0
     finished = ReplyFinished(
         finish_reason=reason,
-        usage=Usage(prompt_tokens=usage.prompt_tokens if usage else 0, completion_tokens=completed),
+        usage=Usage(
+            prompt_tokens=usage.prompt_tokens if usage else prompt_tokens, completion_tokens=completed
+        ),
         timing=Timing(
             prefill_s=read - started if read is not None else None,
             ttft_s=first - started if first is not None else None,

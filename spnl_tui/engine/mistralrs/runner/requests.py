@@ -1,0 +1,81 @@
+"""Our words in mistral.rs's: a Chat or Complete becomes a prompt, a grammar and a way to read the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.continuation import Continuation
+from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
+from spnl_tui.engine.mistralrs.runner.structured import ThoughtRule, grammar_arguments
+from spnl_tui.engine.mistralrs.runner.thoughts import Splitter
+from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.thought_markers import ThoughtMarkers
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """A prompt for mistral.rs, and how to read the reply."""
+
+    prompt: str
+    sampling: Sampling
+    grammar: Mapping[str, Any] = field(default_factory=dict)
+    ends: tuple[str, ...] = ()
+    """Words that end the reply, where they are no tokens."""
+    begun: Continuation | None = None
+    splitter: Splitter | None = None
+
+
+def completion_request(command: wire.Complete) -> EngineRequest:
+    """Return the request for what follows a text, as it is: control words in it act as such."""
+    return EngineRequest(command.prompt, command.sampling, grammar_arguments(command.grammar))
+
+
+def chat_request(
+    prompts: PromptWriter, command: wire.Chat, messages: tuple[Message, ...], count: Callable[[str], int]
+) -> EngineRequest:
+    """Return the request for a reply to these messages. `count` counts the tokens of a text.
+
+    Raises:
+        TemplateError: the template refuses the messages.
+    """
+    begun: Continuation | None = None
+    inside: ThoughtMarkers | None = None
+    resumed: Literal["text", "thought"] | None = None
+    if command.continue_reply and command.begun_thought:
+        resumed = "thought"
+        begun, inside = prompts.resume_thought(messages, command.begun_thought, command.thinking)
+    elif command.continue_reply:
+        resumed = "text"
+        begun = prompts.resume(messages, command.thinking)
+    prompt = begun.prompt if begun else prompts.write(messages, command.thinking)
+    if begun is None:
+        inside = prompts.open_thought(prompt)
+    splitter = prompts.splitter(prompt, inside, resumed)
+    sampling = command.sampling
+    if begun is None:
+        rule = _thought_rule(prompts, command, inside)
+        arguments = grammar_arguments(command.grammar, rule, prompts.tokens, sampling.max_tokens)
+    else:
+        sampling = replace(sampling, max_tokens=sampling.max_tokens + count(begun.repeated))
+        arguments = grammar_arguments(begun.grammar)
+    return EngineRequest(prompt, sampling, arguments, prompts.end_words, begun, splitter)
+
+
+def _thought_rule(
+    prompts: PromptWriter, command: wire.Chat, inside: ThoughtMarkers | None
+) -> ThoughtRule | None:
+    """Return what may come before a reply with a form; None if the form holds from the first token on.
+
+    A model that opens its thoughts itself does without, unless thinking was asked for.
+    """
+    if prompts.traits.harmony:
+        return ThoughtRule(markers=None, inside=False)
+    markers = inside or next(iter(prompts.traits.thoughts), None)
+    if markers is None or command.grammar is None or not (inside or command.thinking):
+        return None
+    if markers.close in command.grammar.text.replace("\\", ""):
+        return None  # the form says itself where the thought is
+    return ThoughtRule(markers=markers, inside=inside is not None)

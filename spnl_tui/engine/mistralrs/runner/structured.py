@@ -1,0 +1,108 @@
+"""Lets a model think before a reply that must follow a form. Pure, standard library only.
+
+mistral.rs binds a grammar from the first token on, so a model that begins in a thought would have to think
+in the form, and never reply. Its grammars (llguidance) can name each other: one that reads "thought, closing
+marker, then the form" goes before. A thought gets half of the tokens at most, or the form would have no
+room.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from spnl_tui.models.request import Grammar
+from spnl_tui.models.thought_markers import ThoughtMarkers
+from spnl_tui.models.vocabulary import SpecialTokens
+
+_CHARACTERS_PER_TOKEN = 3
+_FORM = "form"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThoughtRule:
+    """What may come before the form."""
+
+    markers: ThoughtMarkers | None
+    """None: the channels of Harmony."""
+    inside: bool
+    """True if the prompt has opened the thought, so that it must come; else the model decides."""
+
+
+def grammar_arguments(
+    grammar: Grammar | None,
+    rule: ThoughtRule | None = None,
+    tokens: SpecialTokens | None = None,
+    max_tokens: int = 0,
+) -> dict[str, Any]:
+    """Return mistral.rs's arguments that keep a reply to the grammar, after a thought if there is a rule for
+    one.
+    """
+    if grammar is None:
+        return {}
+    start = (
+        None
+        if rule is None
+        else _start(rule, tokens or SpecialTokens(), max(1, max_tokens // 2 * _CHARACTERS_PER_TOKEN))
+    )
+    if start is None:
+        return {"grammar": grammar.text, "grammar_type": grammar.kind}
+    grammars = [{"lark_grammar": start}, *_forms(grammar)]
+    return {"grammar": json.dumps({"grammars": grammars}), "grammar_type": "llguidance"}
+
+
+def _start(rule: ThoughtRule, tokens: SpecialTokens, longest: int) -> str | None:
+    """Return the grammar of what comes first, in llguidance's Lark."""
+
+    def term(marker: str) -> str:
+        # No text matches a control token: it is named by its number.
+        return f"<[{tokens.ids[marker]}]>" if marker in tokens.control else json.dumps(marker)
+
+    thought = rf"/(.|\n){{0,{longest}}}/"
+    if rule.markers is None:
+        channel, message, end, begin = (
+            term(f"<|{word}|>") for word in ("channel", "message", "end", "start")
+        )
+        if channel.startswith('"'):
+            return None
+        return (
+            f'start: ({channel} "analysis" {message} THOUGHT {end} {begin} "assistant")? '
+            f'{channel} "final" {message} @{_FORM}\nTHOUGHT: {thought}\n'
+        )
+    open, close = term(rule.markers.open), term(rule.markers.close)
+    if close.startswith('"'):
+        # A lazy lexeme ends at the first marker, and must end with one once it has its greatest length.
+        ended = thought[:-1] + _escaped(rule.markers.close) + "/"
+        whole, rules = "thought", f"thought[lazy]: {ended}\n"
+    else:
+        whole, rules = f"THOUGHT {close}", f"THOUGHT: {thought}\n"
+    first = f"{whole} BLANK" if rule.inside else f"({open} {whole} BLANK)?"
+    return f"start: {first} @{_FORM}\n{rules}BLANK: /\\n{{0,2}}/\n"
+
+
+def _forms(grammar: Grammar) -> list[dict[str, Any]]:
+    """Return the grammar as llguidance takes several, the first with the name that ours refers to."""
+    if grammar.kind == "json_schema":
+        try:
+            return [{"name": _FORM, "json_schema": json.loads(grammar.text)}]
+        except ValueError as error:
+            raise ValueError(f"Invalid grammar. {error}") from error
+    text = grammar.text
+    if grammar.kind == "regex":
+        text = f"start: /{_in_slashes(text)}/\n"
+    return [{"name": _FORM, "lark_grammar": text}]
+
+
+def _escaped(text: str) -> str:
+    special = set("\\.^$|?*+()[]{}/")
+    return "".join(f"\\{letter}" if letter in special else letter for letter in text)
+
+
+def _in_slashes(pattern: str) -> str:
+    """Return the regular expression as it stands between slashes."""
+    result, escaped = [], False
+    for letter in pattern:
+        result.append(r"\/" if letter == "/" and not escaped else r"\n" if letter == "\n" else letter)
+        escaped = letter == "\\" and not escaped
+    return "".join(result)

@@ -1,0 +1,126 @@
+"""What a chat template does, found by trying it: what it opens, strips, ends a turn with, and accepts.
+
+Templates are programs, so names and patterns tell little about them. A few short conversations written with
+the template show the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spnl_tui.models.chat_prompt import ChatPrompt, TemplateError
+from spnl_tui.models.thought_markers import ThoughtMarkers, closing_candidates, find_markers, is_harmony
+
+_SYSTEM, _ASK, _REPLY, _NEXT, _THOUGHT = "sysalfa", "askbravo", "replycharlie", "nextdelta", "thoughtecho"
+"""Words that no template has, each told apart in what comes of it."""
+
+_MARKER = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z][A-Z_]*\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateTraits:
+    """What is known of a chat template."""
+
+    thoughts: tuple[ThoughtMarkers, ...] = ()
+    """Markers that a reply may think between."""
+    harmony: bool = False
+    """True if replies come as Harmony messages, each with a channel."""
+    opens: str | None = None
+    """The marker at the end of a prompt: the reply begins inside a thought."""
+    strips: tuple[str, ...] = ()
+    """Closing markers at which the template cuts earlier replies."""
+    ends: tuple[str, ...] = ()
+    """What follows a reply in a conversation: a marker, or the words before the next prompt."""
+    takes_system: bool = True
+    """False if the template refuses a system message, or drops it."""
+    alternates: bool = False
+    """True if it refuses two messages of one role in a row."""
+    typed: bool = False
+    """True if it writes content only as a list of parts."""
+
+
+def read_traits(prompt: ChatPrompt, vocabulary: Collection[str] = ()) -> TemplateTraits:
+    """Return what this template does. `vocabulary`: the model's special tokens, as far as they are known.
+
+    Raises:
+        TemplateError: the template writes not even one prompt.
+    """
+    typed = not _shows_plain_content(prompt)
+
+    def written(*messages: tuple[str, str], generation: bool = True) -> str | None:
+        try:
+            return prompt.write(as_dicts(messages, typed), add_generation_prompt=generation)
+        except TemplateError:
+            return None
+
+    alone = prompt.write(as_dicts([("user", _ASK)], typed))
+    harmony = is_harmony(prompt.text)
+    strips = tuple(
+        close
+        for close in closing_candidates(prompt.text)
+        if _is_cut(written(("user", _ASK), ("assistant", f"{_THOUGHT}{close}{_REPLY}"), ("user", _NEXT)))
+    )
+    thoughts = () if harmony else find_markers(prompt.text, strips, vocabulary)
+    with_system = written(("system", _SYSTEM), ("user", _ASK))
+    return TemplateTraits(
+        thoughts=thoughts,
+        harmony=harmony,
+        opens=opened_by(alone, thoughts),
+        strips=strips,
+        ends=_ends(written(("user", _ASK), ("assistant", _REPLY), ("user", _NEXT)), harmony),
+        takes_system=with_system is not None and _SYSTEM in with_system and _ASK in with_system,
+        alternates=written(("user", _ASK), ("user", _NEXT)) is None,
+        typed=typed,
+    )
+
+
+def opened_by(prompt: str, thoughts: Sequence[ThoughtMarkers]) -> str | None:
+    """Return the marker that this prompt ends with, which the reply then thinks after."""
+    end = prompt.rstrip()
+    return next(
+        (
+            each.open
+            for each in thoughts
+            if end.endswith((each.open.rstrip(), f"{each.open}{each.heading}".rstrip()))
+        ),
+        None,
+    )
+
+
+def as_dicts(messages: Sequence[tuple[str, str]], typed: bool) -> list[Mapping[str, Any]]:
+    """Return roles and contents as a template takes them."""
+    return [
+        {"role": role, "content": [{"type": "text", "text": content}] if typed else content}
+        for role, content in messages
+    ]
+
+
+def _shows_plain_content(prompt: ChatPrompt) -> bool:
+    def shows(typed: bool) -> bool:
+        try:
+            return _ASK in prompt.write(as_dicts([("user", _ASK)], typed))
+        except TemplateError:
+            return False
+
+    return shows(False) or not shows(True)
+
+
+def _is_cut(text: str | None) -> bool:
+    return text is not None and _THOUGHT not in text and _REPLY in text
+
+
+def _ends(text: str | None, harmony: bool) -> tuple[str, ...]:
+    if harmony:
+        return ("<|return|>", "<|call|>")
+    if text is None or _REPLY not in text or _NEXT not in text.split(_REPLY, 1)[1]:
+        return ()
+    between = text.split(_REPLY, 1)[1].split(_NEXT, 1)[0]
+    if marker := _MARKER.match(between.lstrip()):
+        return (marker.group(),)
+    words = between.strip()
+    if not re.search(r"\w", words):
+        return ()
+    return (("\n" if "\n" in between[: between.index(words)] else " ") + words,)
