@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     # The first paint needs none of these.
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
-    from spnl_tui.hub.starter import Starter as HubStarter
-    from spnl_tui.models.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
     from spnl_tui.settings import Persona
@@ -264,17 +262,17 @@ class SpnlChat(App[None], inherit_bindings=False):
 class _StarterForInterface:
     """The starter model as the welcome wants it."""
 
-    def __init__(self, starter: HubStarter, to_handle: Callable[[LocalModel], ModelHandle]) -> None:
-        self._starter = starter
-        self._to_handle = to_handle
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
         from spnl_tui.hub.starter import StarterReady
 
-        async with aclosing(self._starter.fetch()) as events:
+        # Constructed only now: the first paint need not wait for its imports.
+        async with aclosing(self._services.starter.fetch()) as events:
             async for event in events:
                 if isinstance(event, StarterReady):
-                    yield self._to_handle(event.model)
+                    yield self._services.to_handle(event.model)
                 else:
                     yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
@@ -313,7 +311,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             to_handle=services.to_handle,
             first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
-            starter=_StarterForInterface(services.starter, services.to_handle),
+            starter=_StarterForInterface(services),
             store=services.store,
             resume=resume,
             opened=opened,
