@@ -22,13 +22,13 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import Widget
 
+from spnl_tui.chat.model import Progress
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Progress
 from spnl_tui.ui.services import Services as InterfaceServices
 from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
 from spnl_tui.ui.textual_patches.signals import leave_when_told

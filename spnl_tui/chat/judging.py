@@ -6,61 +6,73 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spnl_tui.conversations.turn import Turn
+from spnl_tui.chat.events import CandidatesChanged, RunsChanged, VerdictGiven
 from spnl_tui.errors import CommandError, QueryError
-from spnl_tui.settings import Settings
-from spnl_tui.ui.chat.branching import gone
-from spnl_tui.ui.services import Services
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.candidate_set import CandidateSet
     from spnl_tui.chat.reply import ReplySoFar
+    from spnl_tui.chat.services import ChatServices
+    from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.status import Activity
+    from spnl_tui.conversations.turn import Turn
     from spnl_tui.engine.backend import ModelHandle
-    from spnl_tui.ui.chat.candidates import CandidatesController
-    from spnl_tui.ui.main_screen import MainScreen
 
-VERDICT = "verdict"
-"""In place of a turn's id: what is being made is a verdict, which is no turn."""
+_VERDICT = "verdict"
+"""The key of the run; a verdict is not a turn."""
 
 
 class Judge:
-    """Asks the model in use about candidates; the queries are those of `queries.judging`."""
+    """Asks the current model about candidates. The queries are those of `queries.judging`."""
 
-    def __init__(
-        self, screen: MainScreen, choosing: CandidatesController, services: Services, settings: Settings
-    ) -> None:
-        self._screen = screen
-        self._choosing = choosing
+    def __init__(self, services: ChatServices) -> None:
         self._services = services
-        self._criteria = settings.chat.judge_criteria
 
-    async def judge(self, criteria: str = "") -> None:
-        """Have the candidates judged by these criteria, or those that the user is asked for.
+    async def judge(self, session: ChatSession, criteria: str) -> None:
+        """Have the candidates judged by these criteria, and highlight the best. The user picks one.
 
-        The verdict is shown and its candidate highlighted; to pick it is for the user.
+        Raises:
+            CommandError: fewer than two candidates have a text.
         """
-        from spnl_tui.chat.reply import ReplyRun
+        from spnl_tui.queries.judging import read_verdict
+
+        prompt, replies, candidates = await self.weighed(session)
+        if session.replying:
+            return  # meanwhile, the user asked for something else
+        candidates.best, candidates.verdict = "", f"Judging by: {criteria} …"
+        await session.emit(CandidatesChanged())
+        so_far = await self._ask(session, prompt, replies, criteria)
+        candidates.verdict = ""
+        try:
+            if so_far.finish_reason == "failed":
+                candidates.verdict = f"The judge failed: {so_far.error.replace(chr(10), ' ')}"
+            elif so_far.finish_reason != "cancelled":
+                verdict = read_verdict(so_far.text, len(replies))
+                candidates.best = replies[verdict.best].id
+                number = candidates.turns.index(candidates.best) + 1
+                candidates.verdict = f"★ {number} is the best. {verdict.reason}"
+        except QueryError as error:
+            candidates.verdict = f"{error.title}. {error.message}"
+        await session.emit(VerdictGiven())
+        if session.candidates.open is candidates:
+            await session.emit(CandidatesChanged())
+            if candidates.best:
+                await session.candidates.highlight(candidates.best)
+
+    async def _ask(
+        self, session: ChatSession, prompt: Turn, replies: list[Turn], criteria: str
+    ) -> ReplySoFar:
         from spnl_tui.engine.backend import ChatRequest
         from spnl_tui.queries.chat import query_to_messages
-        from spnl_tui.queries.judging import judge_query, read_verdict, verdict_grammar
+        from spnl_tui.queries.judging import judge_query, verdict_grammar
         from spnl_tui.queries.run import sampling_of
-        from spnl_tui.ui.dialogs.text_screen import TextScreen
 
-        prompt, replies = await self._weighed()
-        if not criteria:
-            chosen = await self._screen.app.push_screen_wait(TextScreen("Judge by", self._criteria))
-            if chosen is None:
-                return
-            criteria = chosen
-        self._criteria = criteria
-        model, conversation, fan = self._model(), self._screen.conversation, self._choosing.fan
-        if fan is None or self._screen.replying:
-            return  # while the user was asked, something else began
+        model = self._model()
         texts = [reply.text for reply in replies]
         query, messages = query_to_messages(judge_query(model.name, prompt.text, texts, criteria))
         request = ChatRequest(
             messages=messages,
-            sampling=sampling_of(query, conversation.sampling),
+            sampling=sampling_of(query, session.conversation.sampling),
             thinking=False,
             grammar=verdict_grammar(len(replies)) if model.capabilities.grammars else None,
             ephemeral=True,
@@ -68,44 +80,31 @@ class Judge:
         events = self._services.engine.generate(model, request)
 
         async def draw(so_far: ReplySoFar, activity: Activity) -> None:
-            self._screen.answering.show_activity(conversation)
+            await session.emit(RunsChanged())
 
-        run = ReplyRun(self._screen.answering.activity_for(model), self._services.clock)
-        fan.best, fan.said = "", f"Judging by: {criteria} …"
-        self._choosing.say()
-        self._screen.answering.begin(conversation, VERDICT, run)
+        run = await session.runs.begin(_VERDICT, model)
         try:
             async with aclosing(events):
                 try:
-                    so_far = await run.run(events, draw)
+                    return await run.run(events, draw)
                 finally:
                     await run.close()
-            fan.said = ""
-            if so_far.finish_reason == "failed":
-                fan.said = f"The judge failed: {so_far.error.replace(chr(10), ' ')}"
-            elif so_far.finish_reason != "cancelled":
-                verdict = read_verdict(so_far.text, len(replies))
-                fan.best = replies[verdict.best].id
-                number = fan.turns.index(fan.best) + 1
-                fan.said = f"★ {number} is the best. {verdict.reason}"
-        except QueryError as error:
-            fan.said = f"{error.title}. {error.message}"
         finally:
-            self._screen.answering.end(conversation, VERDICT)
+            await session.runs.end(_VERDICT)
             run.ended.set()
-        if conversation is self._screen.conversation:
-            self._screen.conversation_view.show_figures()  # those of the verdict are not the conversation's
-            if self._choosing.fan is fan:
-                await self._choosing.judged()
 
-    async def merge(self) -> None:
-        """Have the candidates merged into one more."""
+    async def merge(self, session: ChatSession) -> None:
+        """Have the candidates merged into one more.
+
+        Raises:
+            CommandError: fewer than two candidates have a text.
+        """
         from spnl_tui.chat.request import Variation
         from spnl_tui.queries.chat import query_to_messages
         from spnl_tui.queries.judging import merge_query
 
-        prompt, replies = await self._weighed()
-        conversation = self._screen.conversation
+        prompt, replies, _ = await self.weighed(session)
+        conversation = session.conversation
         query = merge_query(
             self._model().name,
             prompt.text,
@@ -114,23 +113,27 @@ class Judge:
         )
         _, messages = query_to_messages(query)
         sampling = replace(conversation.sampling, seed=None)
-        await self._choosing.ask_one_more("merged", Variation(messages=messages, sampling=sampling))
+        await session.add_candidate("merged", Variation(messages=messages, sampling=sampling))
 
-    async def _weighed(self) -> tuple[Turn, list[Turn]]:
-        """The prompt, and the candidates that have a text. Replies beside each other are shown so first."""
-        if self._choosing.fan is None:
-            await self._choosing.side_by_side()
-        fan, conversation = self._choosing.fan, self._screen.conversation
-        if fan is None:
-            raise gone()
-        replies = [conversation[turn_id] for turn_id in fan.turns if conversation[turn_id].text.strip()]
-        if len(replies) < 2:
-            raise CommandError("Too few candidates", "There must be two that have come to a text.")
+    async def weighed(self, session: ChatSession) -> tuple[Turn, list[Turn], CandidateSet]:
+        """Return the prompt, the candidates that have a text, and their set. Open the set if need be.
+
+        Raises:
+            CommandError: fewer than two candidates have a text.
+        """
+        conversation = session.conversation
+        if session.candidates.open is None:
+            await session.candidates.show_siblings()
+        candidates = session.candidates.open
+        turns = [] if candidates is None else [conversation[turn_id] for turn_id in candidates.turns]
+        replies = [turn for turn in turns if turn.text.strip()]
+        if candidates is None or len(replies) < 2:
+            raise CommandError("Too few candidates", "At least two candidates must have a text.")
         parent = replies[0].parent
         assert parent is not None
-        return conversation[parent], replies
+        return conversation[parent], replies, candidates
 
     def _model(self) -> ModelHandle:
-        model = self._screen.current_model.model
+        model = self._services.model.model
         assert model is not None
         return model

@@ -1,164 +1,220 @@
-"""The model that is talked to: found, fetched or chosen, and loaded ahead of the first prompt."""
+"""The current model: found, fetched or chosen, and loaded ahead of the first prompt."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.text import plain
-from spnl_tui.ui.services import Progress, Services
-from spnl_tui.ui.widgets.background import start
-from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.backend import ModelHandle
-    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.chat.status import Status
+    from spnl_tui.engine.backend import Backend, ModelHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a download."""
+
+    stage: str
+    """In words for the user."""
+    done: int = 0
+    """Bytes."""
+    total: int | None = None
+    """Bytes; None if it is not known."""
+
+
+class Starter(Protocol):
+    """Fetches the starter model."""
+
+    def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
+        """Yield progress, and at the end the model.
+
+        Raises:
+            SpnlError: the model could not be fetched.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChosen:
+    """This model answers from the next prompt on."""
+
+    model: ModelHandle
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """The chosen model can be asked: no reply of another model is in progress on the screen."""
+
+    model: ModelHandle
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMissing:
+    """There is no model to talk to."""
+
+    error: SpnlError | None
+    """Why, if something went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class StarterProgressed:
+    """More of the starter model was fetched."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoaded:
+    """The model is in memory, with this context length in tokens."""
+
+    context_length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The model could not be loaded."""
+
+    error: SpnlError
+
+
+ModelEvent: TypeAlias = ModelChosen | ModelReady | ModelMissing | StarterProgressed | ModelLoaded | LoadFailed
 
 
 class CurrentModel:
-    """The model from which the next prompt is answered."""
+    """The model that answers the next prompt."""
 
-    def __init__(self, screen: MainScreen, services: Services) -> None:
+    def __init__(
+        self,
+        engine: Backend,
+        status: Status,
+        *,
+        first_model: Callable[[], Awaitable[ModelHandle | None]],
+        starter: Starter | None,
+        replying: Callable[[], bool],
+    ) -> None:
+        """`replying` returns True while a reply is in progress on the screen; its activity is shown then."""
+        self._engine = engine
+        self._status = status
+        self._first_model = first_model
+        self._starter = starter
+        self._replying = replying
+        self._listeners: list[Callable[[ModelEvent], Awaitable[None]]] = []
+        self._missing = False
         self.model: ModelHandle | None = None
         self.looked = False
-        """Whether a model was looked for, and so whether it is known that there is one or none."""
-        self._screen = screen
-        self._services = services
-        self._welcome = screen.chat.welcome
-        self._getting = False
-        self._missing = False
-        """There is no model to talk to: known only once one was looked for."""
-        self._refused: SpnlError | None = None
-        """Why the model that was asked for cannot be talked to; none other answers in its place."""
+        """True once it is known whether there is a model."""
+        self.fetching = False
+        """True while the starter model is being fetched."""
+        self.refused: SpnlError | None = None
+        """Why the requested model cannot be used. No other model answers in its place."""
+
+    def subscribe(self, listener: Callable[[ModelEvent], Awaitable[None]]) -> None:
+        """Call `listener` with every event."""
+        self._listeners.append(listener)
+
+    @property
+    def has_starter(self) -> bool:
+        """True if the starter model may be offered."""
+        return self._starter is not None and self.refused is None
+
+    def context_length(self, model: ModelHandle) -> int | None:
+        """Return the context length in tokens with which this model is loaded; None if it is not loaded."""
+        from spnl_tui.engine.backend import loaded_model
+
+        loaded = loaded_model(self._engine, model)
+        return None if loaded is None else loaded.context_length
 
     async def find(self) -> None:
-        """Find the model to start with, and load it."""
+        """Find the model to begin with, and load it."""
         try:
-            model = await self._services.first_model()
+            model = await self._first_model()
         except SpnlError as error:
-            key = self._screen.key("view.models")
-            hints = (error.hint, f"{key} shows the models, to pull or to choose one.")
-            self._refused = SpnlError(error.title, error.message, "\n".join(filter(None, hints)))
-            self._without(self._refused)
+            self.refused = error
+            await self._lack(error)
             return
         if model is None:
-            self._without()
+            await self._lack()
         else:
             await self.use(model)
 
-    @property
-    def why_none(self) -> str:
-        """Why there is no model to talk to, and what to do about it."""
-        if self._getting:
-            return "The model is still being fetched."
-        if not self.looked:
-            return "The model is still being looked for."
-        if self._refused is not None:
-            return "\n".join(filter(None, (self._refused.title, self._refused.message, self._refused.hint)))
-        models, starter = self._screen.key("view.models"), self._screen.key("chat.get_starter")
-        get = "" if self._services.starter is None else f"; {starter} gets the starter"
-        return f"There is no model yet. {models} shows some, to pull or to choose one{get}."
-
-    async def prompted(self) -> None:
-        """Something was sent, and there is no model: fetch the starter, unless another one was asked for."""
-        if self._refused is None:
-            await self.get_starter()
-        else:
-            self._screen.sending.return_queued()
-            tell(self._screen, self._refused)
-
-    async def get_starter(self) -> None:
-        """Fetch the starter model, if there is no model."""
-        starter = self._services.starter
-        if starter is None or self._getting or not self._missing:
+    async def fetch_starter(self) -> None:
+        """Fetch the starter model if there is no model."""
+        if self._starter is None or self.fetching or not self._missing:
             return
-        self._getting = True
-        self._refused = None
-        self._screen.status.model_requested()
+        self.fetching = True
+        self.refused = None
+        self._status.model_requested()
         try:
-            async with aclosing(starter.get()) as steps:
+            async with aclosing(self._starter.get()) as steps:
                 async for step in steps:
                     if isinstance(step, Progress):
-                        self._welcome.progress(step)
+                        await self._emit(StarterProgressed(step))
                     else:
                         await self.use(step)
         except SpnlError as error:
-            self._without(error)
+            await self._lack(error)
         finally:
-            self._getting = False
+            self.fetching = False
 
     async def use(self, model: ModelHandle) -> None:
-        """Answer with this model from the next prompt on; a reply ends on the model that it began with."""
+        """Answer with this model from the next prompt on. A reply in progress ends on its own model."""
         self.model = model
         self._missing = False
-        self._refused = None
+        self.refused = None
         self.looked = True
-        self._welcome.ready(model.name)
-        if self._screen.replying:
-            # Taken up when the reply has ended.
-            self._screen.notify(
-                "The reply that is being made ends on the model that it began with.",
-                title=f"{plain(model.name)} answers from the next prompt on",
-                markup=False,
-            )
-            return
-        self._take_up(model)
-        if not self._screen.sending.send_queued():
-            await self._load_ahead(model)
+        await self._emit(ModelChosen(model))
+        if not self._replying():
+            self._status.model_chosen(model.name)
+            await self._emit(ModelReady(model))
 
-    def take_up_chosen(self) -> None:
-        """A reply has ended: take up the model that was chosen meanwhile."""
-        model = self.model
-        if model is not None and model.name != self._screen.conversation.model:
-            self._take_up(model)
-            start(self._screen, "model", self._load_ahead, model)
-
-    def load_again(self) -> None:
-        """Load the model, which was put away: it is about to be used."""
+    def take_over(self) -> None:
+        """Show this model, which was chosen while another one replied."""
         if self.model is not None:
-            start(self._screen, "model", self._load_ahead, self.model)
+            self._status.model_chosen(self.model.name)
 
-    def _take_up(self, model: ModelHandle) -> None:
-        self._screen.conversation.model = model.name
-        self._screen.status.model_chosen(model.name)
+    async def load(self) -> None:
+        """Load the model ahead of any request."""
+        if (model := self.model) is not None:
+            await self._load(model)
 
-    def _without(self, error: SpnlError | None = None) -> None:
-        # What was sent meanwhile comes back: to fetch a model is for the user to decide.
-        self._screen.sending.return_queued()
-        self._missing = True
-        self.looked = True
-        self._screen.status.model_missing()
-        starter = self._services.starter is not None and self._refused is None
-        self._welcome.offer(starter=starter, error=error)
-
-    async def _load_ahead(self, model: ModelHandle) -> None:
+    async def _load(self, model: ModelHandle) -> None:
         # 10 ms that the first paint need not wait for
-        from spnl_tui.engine.backend import LoadProgressed, ModelLoaded, RequestFailed, loaded_model
+        from spnl_tui.engine import backend
 
-        async with aclosing(self._services.engine.load(model)) as events:
+        async with aclosing(self._engine.load(model)) as events:
             async for event in events:
                 if self.model != model:
                     continue  # another one was chosen meanwhile
                 match event:
-                    case ModelLoaded():
+                    case backend.ModelLoaded():
                         self._idle(event.context_length)
-                        self._screen.answering.learn(context_length=event.context_length)
-                    case LoadProgressed() if not self._screen.replying:
-                        self._screen.status.model_loading(event.stage)
-                    case RequestFailed() if not self._screen.replying:
+                        await self._emit(ModelLoaded(event.context_length))
+                    case backend.LoadProgressed() if not self._replying():
+                        self._status.model_loading(event.stage)
+                    case backend.RequestFailed() if not self._replying():
                         self._idle()
-                        tell(self._screen, SpnlError(event.title, event.message, event.hint))
+                        await self._emit(LoadFailed(SpnlError(event.title, event.message, event.hint)))
                     case _:
                         pass
-        # A model that is loaded already tells nothing.
-        loaded = loaded_model(self._services.engine, model)
-        if loaded is not None and model == self.model and loaded.context_length is not None:
+        # A model that was loaded already yields no event.
+        loaded = backend.loaded_model(self._engine, model)
+        if self.model == model and loaded is not None and loaded.context_length is not None:
             self._idle(loaded.context_length)
-            self._screen.answering.learn(context_length=loaded.context_length)
-            self._screen.reading_ahead.look()
+            await self._emit(ModelLoaded(loaded.context_length))
 
     def _idle(self, context_length: int | None = None) -> None:
-        """Report that the model is idle; while it replies, the reply has its own activity."""
-        if not self._screen.replying:
-            self._screen.status.model_idle(context_length)
+        if not self._replying():
+            self._status.model_idle(context_length)
+
+    async def _lack(self, error: SpnlError | None = None) -> None:
+        self._missing = True
+        self.looked = True
+        self._status.model_missing()
+        await self._emit(ModelMissing(error))
+
+    async def _emit(self, event: ModelEvent) -> None:
+        for listener in self._listeners:
+            await listener(event)

@@ -106,7 +106,7 @@ class ReplyRequest:
 
     async def events(
         self,
-        remember: Callable[[Memory], None] = lambda memory: None,
+        remember: Callable[[Memory], Awaitable[None]] | None = None,
         may_forget: Callable[[int], Awaitable[bool]] | None = None,
     ) -> AsyncGenerator[Step, None]:
         """The engine's events: of the load, if the model is not loaded, of a summary, and of the reply.
@@ -144,7 +144,7 @@ class ReplyRequest:
 
     async def _alone(
         self,
-        remember: Callable[[Memory], None],
+        remember: Callable[[Memory], Awaitable[None]] | None,
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
         if (turns := self._variation.turns) is not None:
@@ -173,7 +173,7 @@ class ReplyRequest:
 
     async def _preparations(
         self,
-        remember: Callable[[Memory], None],
+        remember: Callable[[Memory], Awaitable[None]] | None,
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
         """What comes before the request itself: loading, a summary, a question. Then it is prepared.
@@ -207,7 +207,7 @@ class ReplyRequest:
                 return
             self._left_out = tuple(turn.id for turn in plan.left_out)
             plan = await self._plan_once_loaded()
-        self._prepared = self._prepare(plan, remember)
+        self._prepared = await self._prepare(plan, remember)
 
     async def _count(self) -> Counted | None:
         """What the meter makes of what is sent; None where it would have to ask for the counts first."""
@@ -218,15 +218,17 @@ class ReplyRequest:
         tokens = await self._meter.count_messages(self._prepared.messages)
         return None if tokens is None else Counted(tokens)
 
-    def _prepare(self, plan: ContextPlan | None, remember: Callable[[Memory], None]) -> Prepared:
+    async def _prepare(
+        self, plan: ContextPlan | None, remember: Callable[[Memory], Awaitable[None]] | None
+    ) -> Prepared:
         conversation, given = self._conversation, self._variation.messages
         sampling = self._variation.sampling or conversation.sampling
         sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
         if plan is not None and left_out:
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
         summary = self._summary if left_out else ""
-        if plan is not None:
-            remember(Memory(plan.marker, summary))
+        if plan is not None and remember is not None:
+            await remember(Memory(plan.marker, summary))
         messages = given or request_messages(conversation.system_prompt, sent, summary)
         provenance = provenance_of_request(
             self._model,

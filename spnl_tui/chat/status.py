@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spnl_tui.text import plain
+
+if TYPE_CHECKING:
+    from spnl_tui.conversations.conversation import Conversation
 
 State = Literal[
     "no model", "idle", "loading", "queued", "summarizing", "reading ahead", "prefill", "replying", "getting"
@@ -150,6 +153,23 @@ class Status:
             self._activity = activity
             for subscriber in self._subscribers:
                 subscriber(activity)
+
+
+def resting_activity(
+    activity: Activity, conversation: Conversation, model: str, context_length: int | None
+) -> Activity:
+    """Return what to show after a reply with this activity.
+
+    If another model than the current one (`model`) replied, that is what is known of the current one.
+    """
+    if activity.model == plain(model):
+        return activity
+    last = next(reversed(conversation.path()), None)
+    own = last.provenance if last is not None else None
+    used = None
+    if own is not None and own.model == model:
+        used = (own.prompt_tokens or 0) + (own.completion_tokens or 0)
+    return replace(activity, model=plain(model), context_length=context_length, context_used=used or None)
 
 
 _SHORT_NAME = 20

@@ -1,4 +1,4 @@
-"""The token meters: one for each model that is talked to."""
+"""The token meters: one for each model."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TextIO
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.headless.streams import BROKEN_PIPE, discard_output
+from spnl_tui.headless.broken_pipe import BROKEN_PIPE, discard_output
 from spnl_tui.text import first_line, plain
 
 OK, FAILED, USAGE = 0, 1, 2

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BROKEN_PIPE = 141  # 128 + SIGPIPE: what the shell reports for a program that the signal ends
+from spnl_tui.headless.broken_pipe import BROKEN_PIPE, discard_output
+
 BYTE_ORDER_MARK = "\ufeff"
 _REPLACE = "spnl-replace"
 # What the program itself prints, in characters of the same width.
@@ -58,13 +59,6 @@ def prepared_streams() -> Iterator[None]:
     except BrokenPipeError:
         discard_output()
         sys.exit(BROKEN_PIPE)
-
-
-def discard_output() -> None:
-    """Discard unwritten output, or the interpreter reports the failure again when it flushes the stream."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def read_input() -> str:

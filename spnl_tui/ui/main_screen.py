@@ -12,13 +12,15 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
-from spnl_tui.chat.draft_tokens import Counting
+from spnl_tui.chat.draft import DraftPrefetch, DraftTokens
+from spnl_tui.chat.events import SessionEvent, SessionShown
 from spnl_tui.chat.model import CurrentModel
-from spnl_tui.chat.prefetch import ReadingAhead
-from spnl_tui.chat.queue import Sending
 from spnl_tui.chat.recording import ReportingStore
-from spnl_tui.chat.session import LiveConversations
+from spnl_tui.chat.services import ChatServices
+from spnl_tui.chat.session import ChatSession
+from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Activity, Status
+from spnl_tui.chat.titles import TitleWriter
 from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
@@ -27,12 +29,13 @@ from spnl_tui.ui.chat import markdown_stream
 from spnl_tui.ui.chat.branching import TurnsController
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.candidates import CandidatesController
-from spnl_tui.ui.chat.controller import Answering
+from spnl_tui.ui.chat.controller import ChatController, blank_conversation
 from spnl_tui.ui.chat.conversation_view import ConversationView
 from spnl_tui.ui.chat.copying import CopyController
 from spnl_tui.ui.chat.file_completer import FileCompleter
 from spnl_tui.ui.chat.finding import FindController
 from spnl_tui.ui.chat.last_reply import LastReplyController
+from spnl_tui.ui.chat.model_controller import ModelController
 from spnl_tui.ui.chat.pane import ChatPane
 from spnl_tui.ui.chat.prompting import PromptController, as_typed
 from spnl_tui.ui.chat.status_line import StatusLine
@@ -42,16 +45,18 @@ from spnl_tui.ui.commands.running import CommandRunner
 from spnl_tui.ui.commands.slash import CommandCompleter
 from spnl_tui.ui.conversations.controller import ConversationsController
 from spnl_tui.ui.conversations.list import ConversationList
+from spnl_tui.ui.conversations.persona_controller import PersonaController
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
 from spnl_tui.ui.panes import PaneSwitcher
 from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import DownloadsPane
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
-from spnl_tui.ui.widgets.background import restart, start
+from spnl_tui.ui.widgets.background import ScreenBackground, restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
 from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
+from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
@@ -83,33 +88,97 @@ class MainScreen(Screen[None]):
         self.key = KeyNames(self.app, registry)
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
         self.notice = Notice(self)
-        self.status = Status(services.clock)
-        self.store = ReportingStore(self, services.store)
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = DownloadsPane(id="pulls")
-        self.lazy_models = LazyModelsPane(self, services, settings, registry.bindings("models"))
-        self.panes = PaneSwitcher(self)
-        self.conversation_view = ConversationView(self, settings)
-        self.conversations = ConversationsController(self, services, settings)
-        self.turns = TurnsController(self)
-        self.current_model = CurrentModel(self, services)
-        self.live = LiveConversations(lambda: self.conversation)
-        meters = TokenMeters(services.engine)
-        self.sending = Sending(self, self.live)
-        self.answering = Answering(self, self.live, meters, services, settings)
-        self.counting = Counting(self, meters)
-        self.reading_ahead = ReadingAhead(self, meters, services, settings)
-        self.last_reply = LastReplyController(self)
-        self.finder = FindController(self, registry.bindings("find"))
-        self.prompts = PromptController(self)
-        self.copier = CopyController(self, services.set_clipboard)
-        self.candidates = CandidatesController(self, services, settings)
-        self.chat.transcript.count_texts = self.counting.count_texts
-        self.chat.transcript.place = self.turns.place
+        self._connect_chat(settings)
+        self._connect_panes(settings)
+        self._connect_commands(program)
+
+    def _connect_chat(self, settings: Settings) -> None:
+        """Create the chat sessions, and what shows them."""
+        services, chat = self._services, self.chat
+        self.status = Status(services.clock)
+        self.store = ReportingStore(services.store, partial(tell, self))
+        self.current_model = CurrentModel(
+            services.engine,
+            self.status,
+            first_model=services.first_model,
+            starter=services.starter,
+            replying=lambda: self.replying,
+        )
+        shared = ChatServices(
+            engine=services.engine,
+            model=self.current_model,
+            meters=TokenMeters(services.engine),
+            status=self.status,
+            store=self.store,
+            settings=settings,
+            background=ScreenBackground(self),
+            clock=services.clock,
+            may_leave_out=lambda conversation, count: self.chat_controller.may_leave_out(conversation, count),
+        )
+        self.sessions = Sessions(shared, blank_conversation(settings))
+        self.prompts = PromptController(self, chat.prompt, self.sessions, self.current_model)
+        view = ConversationView(chat, self.status, show_title=self._show_title, key_name=self.key)
+        self.chat_controller = ChatController(
+            self,
+            chat,
+            view,
+            self.sessions,
+            self.current_model,
+            self.status,
+            settings,
+            self.prompts,
+            load=lambda id: self.conversations.load(id),
+        )
+        personas = PersonaController(self, self.sessions, self.store, self.current_model, services, settings)
+        self.conversations = ConversationsController(
+            self, chat, self.sessions, self.store, personas, now=services.now, key_name=self.key
+        )
+        self.turns = TurnsController(
+            self,
+            chat,
+            self.sessions,
+            self.current_model,
+            self.store,
+            as_typed=self.prompts.as_typed,
+            show=self.chat_controller.show,
+            push_undo=self.conversations.push_undo,
+            explain=self.notice.show,
+        )
+        self.last_reply = LastReplyController(self.sessions, view, chat.transcript)
+        self.finder = FindController(chat, self.sessions, self._registry.bindings("find"))
+        self.copier = CopyController(self, self.sessions, services.set_clipboard)
+        self.candidates = CandidatesController(self, self.sessions, shared, find_model=services.find_model)
+        self.model_controller = ModelController(
+            self,
+            chat.welcome,
+            self.current_model,
+            self.sessions,
+            self.prompts,
+            context_known=self._read_ahead,
+            key_name=self.key,
+        )
+        self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None
+        self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent)
+        self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent)
+        self.sessions.subscribe(self._session_shown)
+        chat.transcript.count_texts = self._draft_tokens.count_texts
+        chat.transcript.place = self.turns.place
+
+    def _connect_panes(self, settings: Settings) -> None:
+        """Create what fills and switches the panes."""
+        services, bindings = self._services, self._registry.bindings("models")
+        self.lazy_models = LazyModelsPane(self, self.status, self.sessions, services, settings, bindings)
+        self.panes = PaneSwitcher(self, self.chat, self.pulls, self.lazy_models)
         self.pulls_controller = PullsController(
             self, settings, services.downloads, self._show_downloads, self.key
         )
-        self.commands = CommandRunner(self, registry, self.key, self._command_context(program), self.notice)
+
+    def _connect_commands(self, program: Program) -> None:
+        """Create what runs commands, and bind their keys."""
+        registry, context = self._registry, self._command_context(program)
+        self.commands = CommandRunner(self, registry, self.key, context, self.notice)
         bind_keys(self, registry.bindings("screen"))
         bind_keys(self.chat.prompt, registry.bindings("prompt"))
         bind_keys(self.chat.conversation_list, registry.bindings("talks"))
@@ -120,17 +189,27 @@ class MainScreen(Screen[None]):
             FileCompleter(self, self.chat.prompt.look_again),
         )
 
+    def _show_title(self, title: str) -> None:
+        self.query_one(TopLine).title = title
+
+    async def _session_shown(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, SessionShown):
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        self._prefetch.update(typed=bool(self.chat.prompt.text))
+
     def _command_context(self, program: Program) -> CommandContext:
         return CommandContext(
             program=program,
             panes=self.panes,
             chat=self.chat,
             prompts=self.prompts,
-            view=self.conversation_view,
-            live=self.live,
+            view=self.chat_controller,
+            sessions=self.sessions,
             store=self.store,
-            queue=self.sending,
             model=self.current_model,
+            model_controller=self.model_controller,
             reply=self.last_reply,
             turns=self.turns,
             candidates=self.candidates,
@@ -160,7 +239,7 @@ class MainScreen(Screen[None]):
     @property
     def conversation(self) -> Conversation:
         """The conversation that is seen."""
-        return self.conversation_view.conversation
+        return self.sessions.visible.conversation
 
     @property
     def activity(self) -> Activity:
@@ -170,11 +249,7 @@ class MainScreen(Screen[None]):
     @property
     def replying(self) -> bool:
         """Whether a reply is being made in it."""
-        return self.conversation.id in self.live.replying
-
-    def now(self) -> float:
-        """The time, as Unix seconds."""
-        return self._services.now()
+        return self.sessions.visible.replying
 
     # ── pulls ────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,7 +278,7 @@ class MainScreen(Screen[None]):
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
         if (opened := self._services.opened) is not None:
-            await self.conversation_view.show(opened.conversation)
+            await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
         await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
 
@@ -241,7 +316,7 @@ class MainScreen(Screen[None]):
         if message.text:
             await self.prompts.submit(message.text)
         if self.current_model.model is None:
-            start(self, "model", self.current_model.prompted)
+            start(self, "model", self.model_controller.prompted)
 
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:
@@ -250,27 +325,28 @@ class MainScreen(Screen[None]):
 
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
-        well = message.finish_reason in ("stop", "length")
-        self.sending.reply_ended(message.conversation, well=well)
+        self.chat_controller.reply_ended(message)
         start(self, "count", self.chat.transcript.count_files)
-        self.reading_ahead.look()
+        self._read_ahead()
         restart(self, "talks", self.conversations.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
-        restart(self, "meter", self.counting.count_unsent)
-        self.reading_ahead.look()
+        if self.titles is not None:
+            self.titles.cancel()
+        self._draft_tokens.update(typed=bool(self.chat.prompt.text))
+        self._read_ahead()
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
     @on(messages.ConversationRequested)
     async def _conversation_requested(self, message: messages.ConversationRequested) -> None:
         message.stop()
-        await self.conversation_view.open(message.id, message.turn)
+        await self.chat_controller.open(message.id, message.turn)
 
     @on(messages.NewConversationRequested)
     async def _new_conversation_requested(self) -> None:
-        await self.conversation_view.begin_anew()
+        await self.chat_controller.begin_anew()
 
     @on(ConversationList.MoreWanted)
     async def _more_conversations(self, message: ConversationList.MoreWanted) -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.widgets import ContentSwitcher
 
 from spnl_tui.ui.widgets.background import restart
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.main_screen import MainScreen
+    from textual.screen import Screen
+
+    from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.models.lazy_pane import LazyModelsPane
     from spnl_tui.ui.models.pane import ModelsPane
+    from spnl_tui.ui.pulls.pane import DownloadsPane
 
 
 class PaneSwitcher:
     """Shows one of the panes."""
 
-    def __init__(self, screen: MainScreen) -> None:
+    def __init__(
+        self, screen: Screen[Any], chat: ChatPane, pulls: DownloadsPane, lazy_models: LazyModelsPane
+    ) -> None:
         self._screen = screen
+        self._chat = chat
+        self._pulls = pulls
+        self._lazy_models = lazy_models
 
     @property
     def seen(self) -> str | None:
@@ -27,12 +36,12 @@ class PaneSwitcher:
     @property
     def models(self) -> ModelsPane | None:
         """The pane with the models, if it was made."""
-        return self._screen.lazy_models.pane
+        return self._lazy_models.pane
 
     @property
     def can_show_models(self) -> bool:
         """True if there is anything to browse models with."""
-        return self._screen.lazy_models.can
+        return self._lazy_models.can
 
     def show(self, pane: str) -> None:
         """Show the pane of this id, and go there."""
@@ -41,11 +50,11 @@ class PaneSwitcher:
                 restart(self._screen, "models", self._show_models)
             case "pulls":
                 self._switcher.current = pane
-                self._screen.pulls.focus()
+                self._pulls.focus()
                 self._screen.refresh_bindings()
             case _:
                 self._switcher.current = pane
-                self._screen.chat.prompt.focus()
+                self._chat.prompt.focus()
                 self._screen.refresh_bindings()
 
     def back(self) -> None:
@@ -54,7 +63,7 @@ class PaneSwitcher:
             self.show("chat")
 
     async def _show_models(self) -> None:
-        pane = await self._screen.lazy_models.make()
+        pane = await self._lazy_models.make()
         self._switcher.current = "models"
         pane.activate()
         self._screen.refresh_bindings()

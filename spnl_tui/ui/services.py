@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.model import Starter
     from spnl_tui.conversations.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
@@ -15,28 +16,6 @@ if TYPE_CHECKING:
     from spnl_tui.models.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far something has come."""
-
-    stage: str
-    """In words for the user."""
-    done: int = 0
-    total: int | None = None
-    """Bytes; None where it is not known."""
-
-
-class Starter(Protocol):
-    """Where the starter model comes from."""
-
-    def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
-        """Progress, and at last the model.
-
-        Raises:
-            SpnlError: it could not be had.
-        """
 
 
 async def _no_model(name: str = "") -> ModelHandle | None:

@@ -100,7 +100,7 @@ async def drive(
         asking = ReplyRequest(_Shorter(engine, context), meter, settings, model, conversation, turn)
         memory, so_far, asked = Memory(), ReplySoFar(), False
 
-        def remember(new: Memory) -> None:
+        async def remember(new: Memory) -> None:
             nonlocal memory
             memory = new
 

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
+from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
 from spnl_tui.engine.backend import ModelHandle
@@ -31,7 +32,7 @@ from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Progress, Services, Starter
+from spnl_tui.ui.services import Services
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply, scripted_handle
 
 

@@ -254,7 +254,7 @@ async def test_candidates_go_on_in_a_conversation_out_of_sight_and_are_there_aga
         await it.press("ctrl+n")
         await wait_until(lambda: it.screen.conversation is not first)
         assert not cards(it)
-        await it.screen.conversation_view.show(first)
+        await it.screen.chat_controller.show(first)
         await wait_until(lambda: len(heads(it)) == 2)
         hold.set()
         await wait_until(lambda: it.ended() == 2)
@@ -344,14 +344,14 @@ async def test_candidates_are_made_where_they_were_typed_though_another_conversa
         await it.pilot.pause()
         found.set()
         await wait_until(lambda: it.screen.conversation is not old)
-        await wait_until(lambda: it.ended() == (2 if sought else 3) and not it.screen.live.replying)
+        await wait_until(lambda: it.ended() == (2 if sought else 3) and not it.screen.sessions.replying)
         assert it.turns == []
         assert [turn.text for turn in old.turns()][-3:] == [
             "Go",
             *(["One.", "Two."] if sought else ["Two.", "Three."]),
         ]
         assert not cards(it)
-        await it.screen.conversation_view.show(old)
+        await it.screen.chat_controller.show(old)
         await wait_until(lambda: len(cards(it)) == 2)
 
 
@@ -370,7 +370,7 @@ async def test_another_conversation_that_is_typed_ahead_does_no_harm(text: str, 
             await it.press("escape")
         else:
             await wait_until(lambda: it.screen.conversation is not old)
-        await wait_until(lambda: not it.screen.live.replying)
+        await wait_until(lambda: not it.screen.sessions.replying)
         assert it.app._exception is None
 
 

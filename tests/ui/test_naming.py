@@ -14,8 +14,8 @@ from tests.ui.support import TempStore, chat, disk_error, until_kept, wait_until
 async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply('Title: "The capital of France"')])
     async with chat(engine, store=store, titles=True) as it:
-        assert it.screen.answering.naming is not None
-        it.screen.answering.naming.idle_s = 0.0
+        assert it.screen.titles is not None
+        it.screen.titles.idle_s = 0.0
         await it.ask("hi, what is the capital of France?")
         await wait_until(lambda: it.screen.conversation.title == "The capital of France")
         await it.ask("And of Italy?")
@@ -29,8 +29,8 @@ async def test_a_title_that_cannot_be_kept_is_told_and_the_chat_goes_on(
 ) -> None:
     monkeypatch.setattr(Store, "rename", disk_error)
     async with chat(ScriptedEngine([reply("Paris."), reply("France")]), store=store, titles=True) as it:
-        assert it.screen.answering.naming is not None
-        it.screen.answering.naming.idle_s = 0.0
+        assert it.screen.titles is not None
+        it.screen.titles.idle_s = 0.0
         await it.ask("Capital of France?")
         await wait_until(lambda: it.screen.conversation.title == "France")
         assert "The disk is broken" in [toast.title for toast in it.app._notifications]
@@ -42,8 +42,8 @@ async def test_a_title_is_left_when_the_user_types(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("Paris."), [hold, *reply("Too late")]])
     async with chat(engine, store=store, titles=True) as it:
-        assert it.screen.answering.naming is not None
-        it.screen.answering.naming.idle_s = 0.0
+        assert it.screen.titles is not None
+        it.screen.titles.idle_s = 0.0
         await it.ask("Capital of France?")
         await wait_until(lambda: len(engine.asked) == 2)
         await it.press("x")

@@ -23,6 +23,7 @@ def modules_after(statement: str) -> set[str]:
         "hub.catalog",
         "hub.library.library",
         "conversations.store",
+        "chat.sessions",
         "queries.run",
         "services",
         "cli",

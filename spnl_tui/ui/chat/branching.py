@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from spnl_tui.chat.events import BranchChanged, TreeChanged
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError
 from spnl_tui.text import first_line
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.main_screen import MainScreen
+    from textual.screen import Screen
 
+    from spnl_tui.chat.model import CurrentModel
+    from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.session import ChatSession
+    from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.ui.chat.pane import ChatPane
 
 _EDITING = {
     "user": "Edit: Enter begins a branch, Esc leaves all as it was",
@@ -27,29 +34,35 @@ class TurnsController:
     All of it applies to the turn under the cursor, else to the last turn that it can apply to.
     """
 
-    def __init__(self, screen: MainScreen) -> None:
+    def __init__(
+        self,
+        screen: Screen[Any],
+        pane: ChatPane,
+        sessions: Sessions,
+        model: CurrentModel,
+        store: ReportingStore,
+        *,
+        as_typed: Callable[[str], str],
+        show: Callable[[Conversation], Awaitable[None]],
+        push_undo: Callable[[str, Callable[[], Awaitable[None]]], None],
+        explain: Callable[[str, str], None],
+    ) -> None:
+        """`explain` shows why nothing happened; `show` makes another conversation the visible one."""
         self._screen = screen
-        self._store = screen.store
-        self._transcript = screen.chat.transcript
-        self._prompt = screen.chat.prompt
-        self._cursor = ""
-        self._edited = ""
-        self._draft = ""
+        self._sessions = sessions
+        self._model = model
+        self._store = store
+        self._transcript = pane.transcript
+        self._prompt = pane.prompt
+        self._as_typed = as_typed
+        self._show = show
+        self._push_undo = push_undo
+        self._explain = explain
 
     @property
     def can_leave(self) -> bool:
         """True if a turn is selected or being edited."""
-        return bool(self._edited or self._cursor)
-
-    @property
-    def answered(self) -> tuple[Turn, ...] | None:
-        """The branch below which what is typed will be asked; None: it is another text for a reply."""
-        conversation = self._conversation
-        if self._edited not in conversation:
-            return tuple(conversation.path())
-        if conversation[self._edited].role == "assistant":
-            return None
-        return tuple(conversation.path_to(self._edited)[:-1])
+        return bool(self._session.selection.edited or self._session.selection.cursor)
 
     def place(self, turn: Turn) -> tuple[int, int]:
         """Which of how many siblings a turn is, counted from 1."""
@@ -58,33 +71,24 @@ class TurnsController:
         siblings = self._conversation.siblings(turn.id)
         return [sibling.id for sibling in siblings].index(turn.id) + 1, len(siblings)
 
-    def forget(self) -> None:
-        """Another conversation is seen."""
-        self._cursor = self._edited = self._draft = ""
-        self._prompt.border_title = ""
-
     # ── the cursor ───────────────────────────────────────────────────────────────────────────────
 
     async def move(self, by: int) -> None:
-        """Move the cursor to another turn; below the last one there is none."""
-        path = [turn.id for turn in self._conversation.path()]
-        at = path.index(self._cursor) if self._cursor in path else len(path)
+        """Move the cursor to another turn. Below the last turn, no turn is selected."""
+        path, cursor = [turn.id for turn in self._conversation.path()], self._session.selection.cursor
+        at = path.index(cursor) if cursor in path else len(path)
         await self.jump(path[max(0, at + by)] if at + by < len(path) else "")
 
     async def jump(self, turn_id: str) -> None:
-        """Set the cursor on a turn of the active branch, and bring it into view; empty: no cursor."""
-        self._cursor = turn_id
-        if turn_id:
-            await self._transcript.reveal(turn_id)
-        else:
-            self._screen.chat.transcript.follow()
-        self._transcript.mark(turn_id)
+        """Select a turn of the active branch and bring it into view; empty: select none and go to the end."""
+        if not turn_id:
+            self._transcript.follow()
+        await self._session.selection.move(turn_id)
 
     async def leave(self) -> None:
-        """Let go of the cursor, or of the turn that is being edited."""
-        if self._edited:
-            self._prompt.replace_all(self._draft)
-            self._stop_editing()
+        """Select no turn, and end the edit."""
+        if self._session.selection.edited:
+            self._prompt.replace_all(await self._session.selection.end_edit())
         await self.jump("")
 
     # ── branches ─────────────────────────────────────────────────────────────────────────────────
@@ -98,12 +102,12 @@ class TurnsController:
         place = siblings.index(turn) + by
         if not 0 <= place < len(siblings):
             last = f"This is the {'first' if by < 0 else 'last'} of {len(siblings)}."
-            self._screen.notice.show("No other branch on that side", last)
+            self._explain("No other branch on that side", last)
             return
         self._conversation.select(siblings[place].id)
-        await self._screen.conversation_view.show_branch(turn.id, siblings[place].id)
+        await self._session.emit(BranchChanged(turn.id, siblings[place].id))
         await self._store.save_choice(self._conversation)
-        if self._cursor:
+        if self._session.selection.cursor:
             await self.jump(siblings[place].id)
 
     async def show_tree(self) -> None:
@@ -112,13 +116,13 @@ class TurnsController:
 
         conversation = self._conversation
         path = conversation.path()
-        at = self._cursor or path[-1].id
+        at = self._session.selection.cursor or path[-1].id
         chosen = await self._screen.app.push_screen_wait(TreeScreen(conversation, at))
         if chosen is None or chosen not in conversation or conversation is not self._conversation:
             return
         conversation.select(chosen)
         await self._store.save_choice(conversation)
-        await self._show_whole(conversation)
+        await self._session.emit(TreeChanged())
         await self.jump(chosen)
 
     async def edit(self) -> None:
@@ -129,47 +133,16 @@ class TurnsController:
         turn = self.editable()
         if turn is None:
             return
-        if not self._edited:
-            self._draft = self._prompt.text
-        self._edited = turn.id
-        self._prompt.replace_all(self._screen.prompts.as_typed(turn.text))
+        self._session.selection.edit(turn, self._prompt.text)
+        self._prompt.replace_all(self._as_typed(turn.text))
         self._prompt.border_title = _EDITING[turn.role]
         self._prompt.focus()
         await self._transcript.reveal(turn.id)
         self._transcript.mark(turn.id)
 
-    async def take_edited_reply(self, text: str) -> bool:
-        """Put this text beside the reply that is edited; False: none is."""
-        conversation = self._conversation
-        if self._edited not in conversation or conversation[self._edited].role != "assistant":
-            return False
-        old = self.take_edited()
-        new = conversation.branch_from(old, text)
-        await self._screen.conversation_view.show_branch(old, new.id)
-        await self._store.save_turn(conversation, new)
-        self._screen.refresh_bindings()
-        return True
-
     async def go_on(self) -> None:
-        """Have the model go on with a reply that was stopped, cut off or edited; that one stays as it is."""
-        old, conversation = self.unfinished(), self._conversation
-        if old is None:
-            return
-        turn = replace(conversation.regenerate(old.id), content=old.content, reasoning=old.reasoning)
-        conversation.update_turn(turn)
-        self._cursor = ""
-        self._transcript.mark("")
-        await self._transcript.remove_from(old.id)
-        self._screen.answering.reply(conversation, turn)
-
-    def take_edited(self) -> str:
-        """The id of the turn whose other text is sent now; empty if a new prompt is."""
-        edited = self._edited if self._edited in self._conversation else ""
-        if edited:
-            self._stop_editing()
-            self._cursor = ""
-            self._transcript.mark("")
-        return edited
+        """Let the model continue a reply that was stopped, cut off or edited."""
+        await self._session.continue_reply()
 
     async def fork(self) -> None:
         """Begin a conversation of its own with the branch down to the turn."""
@@ -178,7 +151,7 @@ class TurnsController:
         forked = self._conversation.fork(turn.id)
         if (store := await self._store.open()) is not None:
             forked = await store.add(forked)
-        await self._screen.conversation_view.show(forked)
+        await self._show(forked)
         self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
 
     async def pin(self) -> None:
@@ -208,7 +181,7 @@ class TurnsController:
         async def restore() -> None:
             store, now = await self._store.open(), self._conversation
             if now.id != conversation.id:
-                live = self._screen.live.unsaved(conversation.id)
+                live = self._sessions.unsaved(conversation.id)
                 now = live or (await store.load(conversation.id) if store is not None else conversation)
             try:
                 now.restore(deletion)
@@ -217,29 +190,31 @@ class TurnsController:
                 now = conversation
                 now.restore(deletion)
             await self._store.save_restoration(now, deletion)
-            if now is self._conversation:
-                await self._show_whole(now)
+            await self._sessions.of(now).emit(TreeChanged())
 
         from spnl_tui.conversations.attachments import words_of
 
         more = len(deletion.removed) - 1
         what = (first_line(words_of(turn), 40) or "an empty turn") + (f" and {more:,} more" if more else "")
         # First of all: whoever deletes may want it back before it is saved.
-        self._screen.conversations.push_undo(what, restore)
+        self._push_undo(what, restore)
         await self._store.save_deletion(conversation, deletion)
-        await self._show_whole(conversation)
+        await self._sessions.of(conversation).emit(TreeChanged())
         await self.jump(neighbour if neighbour in conversation else "")
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 
     @property
     def _conversation(self) -> Conversation:
-        return self._screen.conversation
+        return self._session.conversation
+
+    @property
+    def _session(self) -> ChatSession:
+        return self._sessions.visible
 
     def under_cursor(self) -> Turn | None:
         """The turn on which the cursor is, if it is on any."""
-        conversation = self._conversation
-        return conversation[self._cursor] if self._cursor in conversation else None  # noqa: SIM401 - no dict
+        return self._session.selection.turn
 
     def editable(self) -> Turn | None:
         """The turn under the cursor, or else the last one of the user's."""
@@ -249,26 +224,13 @@ class TurnsController:
 
     def unfinished(self) -> Turn | None:
         """The last turn, if it is a reply that the model has not brought to its own end."""
-        last = next(reversed(self._conversation.path()), None)
-        if last is None or last.role != "assistant" or not last.text.strip():
-            return None
-        ended = last.finish_reason in ("stop", None) and last.provenance is not None
-        return None if ended or self._screen.current_model.model is None else last
+        return None if self._model.model is None else self._session.unfinished_reply
 
     def fork_turn(self) -> Turn | None:
         """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
         if (turn := self.under_cursor()) is not None:
             return turn if self._conversation.has_siblings(turn.id) else None
         return self._conversation.last_fork()
-
-    async def _show_whole(self, conversation: Conversation) -> None:
-        await self._transcript.show(self._screen.candidates.above(conversation.path()))
-        await self._screen.candidates.shown()
-        self._screen.conversation_view.show_figures()
-
-    def _stop_editing(self) -> None:
-        self._edited = self._draft = ""
-        self._prompt.border_title = ""
 
 
 def gone() -> CommandError:

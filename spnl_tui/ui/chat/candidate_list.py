@@ -16,7 +16,6 @@ from textual.widgets import Static
 
 from spnl_tui.chat.status import Activity, shortened, tokens_text
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.text import plain
 from spnl_tui.ui.widgets.mounting import mount
 
 if TYPE_CHECKING:
@@ -253,9 +252,3 @@ def standing(turn: Turn, activity: Activity | None = None) -> tuple[str, ...]:
         return (end,)
     speed = (f"{end} · {rate:.0f}/s",) if rate else ()
     return (f"{end} · {tokens_text(tokens, rate)}", *speed, end)
-
-
-def label_of(turn: Turn) -> str:
-    """The short name of the model that a reply comes from."""
-    name = turn.provenance.model if turn.provenance else ""
-    return plain(name).rpartition("/")[2]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.main_screen import MainScreen
+    from textual.screen import Screen
+
+    from spnl_tui.chat.sessions import Sessions
 
 _SURE_BYTES = 74_000
 """xterm takes no more from a program (OSC 52), and others are no more generous."""
@@ -19,9 +21,15 @@ _SURE_BYTES = 74_000
 class CopyController:
     """Copies the turn under the cursor, else the last reply, or parts of it."""
 
-    def __init__(self, screen: MainScreen, set_clipboard: Callable[[str], Awaitable[bool]] | None) -> None:
+    def __init__(
+        self,
+        screen: Screen[Any],
+        sessions: Sessions,
+        set_clipboard: Callable[[str], Awaitable[bool]] | None,
+    ) -> None:
         """`set_clipboard` sets this machine's clipboard, or returns False; the terminal's is set besides."""
         self._screen = screen
+        self._sessions = sessions
         self._set_clipboard = set_clipboard
 
     async def copy(self, what: str = "") -> None:
@@ -67,11 +75,12 @@ class CopyController:
         """Copy what is seen of the conversation, as Markdown."""
         from spnl_tui.conversations.export import to_markdown
 
-        await self._copy(to_markdown(self._screen.conversation), "The conversation")
+        await self._copy(to_markdown(self._sessions.visible.conversation), "The conversation")
 
     def target(self) -> Turn | None:
         """Return the turn that is copied: the one under the cursor, else the last reply."""
-        return self._screen.turns.under_cursor() or self._screen.last_reply.turn()
+        session = self._sessions.visible
+        return session.selection.turn or session.last_reply
 
     async def _copy(self, text: str, what: str) -> None:
         # It may be pasted into a terminal.

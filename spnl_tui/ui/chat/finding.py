@@ -8,29 +8,40 @@ from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 
+from spnl_tui.chat.events import SessionShown
 from spnl_tui.conversations.turn import Turn
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.events import SessionEvent
+    from spnl_tui.chat.session import ChatSession
+    from spnl_tui.chat.sessions import Sessions
     from spnl_tui.ui.chat.find_bar import FindBar
-    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.chat.pane import ChatPane
 
 
 class FindController:
     """Goes to the turns of the active branch that contain the words, from the last one upwards."""
 
-    def __init__(self, screen: MainScreen, bindings: Iterable[Binding]) -> None:
+    def __init__(self, pane: ChatPane, sessions: Sessions, bindings: Iterable[Binding]) -> None:
         """`bindings` are those of the line for the words."""
-        self._screen = screen
+        self._pane = pane
+        self._sessions = sessions
         self._bindings = bindings
         self._bar: FindBar | None = None
-        self._transcript = screen.chat.transcript
+        self._transcript = pane.transcript
         self._at = ""
         """The turn to which one was taken."""
+
+        sessions.subscribe(self._on_event)
+
+    async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, SessionShown):
+            self.forget()
 
     async def open(self, words: str = "") -> None:
         """Begin to look for these words, or the ones before."""
         if self._bar is None:
-            self._bar = await self._screen.chat.make_find_bar(self._bindings)
+            self._bar = await self._pane.make_find_bar(self._bindings)
         self._bar.open(words)
         await self.look()
 
@@ -45,7 +56,9 @@ class FindController:
             return
         words = self._bar.words.strip()
         pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
-        hits = [turn.id for turn in self._screen.conversation.path() if pattern and _has(turn, pattern)]
+        hits = [
+            turn.id for turn in self._sessions.visible.conversation.path() if pattern and _has(turn, pattern)
+        ]
         self._transcript.mark_found(pattern, hits)
         if not hits:
             self._bar.tell("not found" if words else "")
@@ -56,13 +69,13 @@ class FindController:
             place = len(hits) - 1 if by < 0 else 0
         self._at = hits[place]
         self._bar.tell(f"turn {place + 1:,} of {len(hits):,}")
-        await self._screen.turns.jump(self._at)
+        await self._sessions.visible.selection.move(self._at)
         self._transcript.reveal_found(self._at)
 
     async def close(self) -> None:
         """Look for nothing any more. The cursor stays where it is."""
         self.forget()
-        self._screen.chat.prompt.focus()
+        self._pane.prompt.focus()
 
     def forget(self) -> None:
         """Another conversation is seen, or nothing is looked for."""

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from spnl_tui.chat.queue import QueuedCommand
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.chat.slash_text import looks_like_command, with_escape, without_escape
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.main_screen import MainScreen
+    from textual.screen import Screen
+
+    from spnl_tui.chat.model import CurrentModel
+    from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.ui.chat.prompt import Prompt
 
 
 class PromptController:
     """Turns what was typed into what is sent, and back."""
 
-    def __init__(self, screen: MainScreen) -> None:
+    def __init__(self, screen: Screen[Any], prompt: Prompt, sessions: Sessions, model: CurrentModel) -> None:
         self._screen = screen
-        self._prompt = screen.chat.prompt
+        self._prompt = prompt
+        self._sessions = sessions
+        self._model = model
 
     async def submit(self, typed: str) -> None:
         """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""
@@ -34,7 +41,19 @@ class PromptController:
             self._prompt.give_back(typed)
             tell(self._screen, error)
             return
-        await self._screen.sending.submit(whole)
+        await self._sessions.visible.send(whole)
+        self._screen.refresh_bindings()
+
+    async def return_queued(self) -> None:
+        """Put what was typed ahead back into the prompt, because it cannot be answered as expected."""
+        items = await self._sessions.visible.take_queued()
+        if items:
+            texts = (self.as_typed(item) if isinstance(item, str) else item.text for item in items)
+            self._prompt.give_back("\n\n".join(texts))
+        if self._model.model is None:
+            for item in items:
+                if isinstance(item, QueuedCommand):
+                    item.refuse()
 
     async def whole(self, typed: str) -> str:
         """What is sent for this.

@@ -6,9 +6,9 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Static
 
+from spnl_tui.chat.model import Progress
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
-from spnl_tui.ui.services import Progress
 
 _BAR = 32
 

@@ -24,7 +24,7 @@ _NO_CANDIDATES = "There is only one reply. Press {many.ask} to ask for several."
 def _no_reply_where_asked(context: CommandContext) -> Availability:
     """The conversation in which the command was typed is not being replied to."""
     return unless(
-        context.asked_in.id not in context.live.replying,
+        not context.sessions.of(context.asked_in).replying,
         "A reply is in progress. Press {chat.stop} to stop it.",
     )
 

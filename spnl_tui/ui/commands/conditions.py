@@ -28,7 +28,7 @@ def list_is_not_focused(context: CommandContext) -> Availability:
 
 def model_is_chosen(context: CommandContext) -> Availability:
     """There is a model to ask."""
-    return AVAILABLE if context.model.model is not None else Unavailable(context.model.why_none)
+    return AVAILABLE if context.model.model is not None else Unavailable(context.model_controller.why_none)
 
 
 def no_reply_in_progress(context: CommandContext) -> Availability:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from spnl_tui.chat.model import CurrentModel
-    from spnl_tui.chat.queue import Sending
     from spnl_tui.chat.recording import ReportingStore
-    from spnl_tui.chat.session import LiveConversations
+    from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.ui.chat.branching import TurnsController
     from spnl_tui.ui.chat.candidates import CandidatesController
-    from spnl_tui.ui.chat.conversation_view import ConversationView
+    from spnl_tui.ui.chat.controller import ChatController
     from spnl_tui.ui.chat.copying import CopyController
     from spnl_tui.ui.chat.finding import FindController
     from spnl_tui.ui.chat.last_reply import LastReplyController
+    from spnl_tui.ui.chat.model_controller import ModelController
     from spnl_tui.ui.chat.pane import ChatPane
     from spnl_tui.ui.chat.prompt import Prompt
     from spnl_tui.ui.chat.prompting import PromptController
@@ -57,11 +57,11 @@ class CommandContext:
     panes: PaneSwitcher
     chat: ChatPane
     prompts: PromptController
-    view: ConversationView
-    live: LiveConversations
+    view: ChatController
+    sessions: Sessions
     store: ReportingStore
-    queue: Sending
     model: CurrentModel
+    model_controller: ModelController
     reply: LastReplyController
     turns: TurnsController
     candidates: CandidatesController
@@ -83,7 +83,7 @@ class CommandContext:
     @property
     def conversation(self) -> Conversation:
         """The conversation on the screen."""
-        return self.view.conversation
+        return self.sessions.visible.conversation
 
     @property
     def asked_in(self) -> Conversation:
@@ -93,7 +93,7 @@ class CommandContext:
     @property
     def replying(self) -> bool:
         """True while a reply is in progress in the conversation on the screen."""
-        return self.conversation.id in self.live.replying
+        return self.sessions.visible.replying
 
     @property
     def prompt(self) -> Prompt:

@@ -20,7 +20,7 @@ _FIND = Worker(group="find", exclusive=True)
 
 def _has_begun(context: CommandContext) -> Availability:
     return unless(
-        len(context.conversation) > 0 or context.replying or bool(context.live.seen.queued),
+        len(context.conversation) > 0 or context.replying or bool(context.sessions.visible.queue),
         "This conversation is still empty.",
     )
 
@@ -84,7 +84,7 @@ COMMANDS = (
     Command(
         id="chat.get_starter",
         keys="ctrl+g",
-        run=lambda c: c.model.get_starter(),
+        run=lambda c: c.model.fetch_starter(),
         needs=(*IN_CHAT, lambda c: unless(c.model.model is None, "A model is already chosen.")),
         worker=Worker(group="model"),
         label="Get starter",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from dataclasses import replace
+from functools import partial
 
 from textual.dom import DOMNode
 
+from spnl_tui.chat.queue import QueuedCommand
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError, SpnlError
 from spnl_tui.ui.commands.command import Availability, Command, Place, Unavailable
@@ -66,7 +68,12 @@ class CommandRunner:
         if not isinstance(command.availability(context), Unavailable):
             await self._run(command, context)
         elif not context.model.looked:
-            await context.queue.queue(message, typed_in)
+            waiting = QueuedCommand(
+                message.text,
+                partial(self.run_typed, message, typed_in),
+                partial(self.refuse, command.id),
+            )
+            await context.sessions.of(typed_in).enqueue(waiting)
         else:
             prompt.give_back(message.text)
             self.refuse(command.id)
@@ -137,7 +144,7 @@ class CommandRunner:
             return
         asks = worker.asks_for_reply
         if asks is True or (callable(asks) and asks(context)):
-            context.queue.prepare(context.asked_in, worker.group, work_and_refresh)
+            context.sessions.of(context.asked_in).prepare(worker.group, work_and_refresh)
         elif worker.exclusive:
             restart(self._screen, worker.group, work_and_refresh)
         else:

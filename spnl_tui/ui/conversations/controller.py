@@ -6,22 +6,26 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spnl_tui.chat.persona import PersonaController
+from spnl_tui.chat.events import PromptSaved, SessionShown, TitleChanged
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import StoreError
-from spnl_tui.settings import Settings
 from spnl_tui.text import first_line, plain
 from spnl_tui.ui import messages
-from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.toasts import say, withdraw
 
 if TYPE_CHECKING:
     from textual.notifications import Notification
+    from textual.screen import Screen
 
+    from spnl_tui.chat.events import SessionEvent
+    from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.session import ChatSession
+    from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.rows import Cursor
-    from spnl_tui.ui.main_screen import MainScreen
+    from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.conversations.persona_controller import PersonaController
 
 _PAGE = 50
 _TITLE_LENGTH = 500
@@ -33,14 +37,35 @@ class ConversationsController:
     It works on the highlighted conversation while the list has the focus, else on the one on the screen.
     """
 
-    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+    def __init__(
+        self,
+        screen: Screen[Any],
+        pane: ChatPane,
+        sessions: Sessions,
+        store: ReportingStore,
+        personas: PersonaController,
+        *,
+        now: Callable[[], float],
+        key_name: Callable[[str], str],
+    ) -> None:
+        """`now` returns Unix seconds; `key_name` the key of a command, as the user writes it."""
         self._screen = screen
-        self._store = screen.store
-        self._list = screen.chat.conversation_list
+        self._pane = pane
+        self._sessions = sessions
+        self._store = store
+        self._now = now
+        self._key_name = key_name
+        self._list = pane.conversation_list
         self._next: Cursor | None = None
         self._archived = False
-        self._personas = PersonaController(screen, services, settings)
+        self._personas = personas
         self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
+
+        sessions.subscribe(self._on_event)
+
+    async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, SessionShown | PromptSaved | TitleChanged):
+            await self.refresh()
 
     @property
     def can_undo(self) -> bool:
@@ -49,7 +74,7 @@ class ConversationsController:
 
     def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
         """Something was deleted; say how to bring it back."""
-        key = self._screen.key("talks.undo")
+        key = self._key_name("talks.undo")
         self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
@@ -58,7 +83,7 @@ class ConversationsController:
         """Show the list and go there; from there, hide it."""
         if self._list.has_focus:
             self._list.display = False
-            self._screen.chat.prompt.focus()
+            self._pane.prompt.focus()
         else:
             self._list.display = True
             self._list.focus()
@@ -68,7 +93,7 @@ class ConversationsController:
         """Go back to the prompt. Where the list hides the chat, it goes."""
         if not self._screen.has_class("-wide"):
             self._list.display = False
-        self._screen.chat.prompt.focus()
+        self._pane.prompt.focus()
 
     async def toggle_archived(self) -> None:
         """List what is in the archive, or again what is not."""
@@ -88,8 +113,8 @@ class ConversationsController:
         self._next = page.next
         self._list.fill(
             page.items,
-            current=self._screen.conversation.id,
-            replying=self._screen.live.replying,
+            current=self._sessions.visible.conversation.id,
+            replying=self._sessions.replying,
             archived=self._archived,
         )
 
@@ -126,7 +151,7 @@ class ConversationsController:
             )
         if not found:
             return None
-        return self._screen.live.unsaved(found[0]) or await store.load(found[0])
+        return self._sessions.unsaved(found[0]) or await store.load(found[0])
 
     async def open_highlighted(self) -> None:
         """Open the highlighted conversation."""
@@ -137,7 +162,7 @@ class ConversationsController:
     async def open_last(self) -> None:
         """Open the conversation that was used last, other than this one."""
         if (store := await self._store.open()) is not None:
-            others = [id for id in await store.find() if id != self._screen.conversation.id]
+            others = [id for id in await store.find() if id != self._sessions.visible.conversation.id]
             if others:
                 self._screen.post_message(messages.ConversationRequested(others[0]))
             else:
@@ -149,7 +174,7 @@ class ConversationsController:
 
         if (store := await self._store.open()) is None:
             return
-        search = SearchScreen(store, self._screen.now, words)
+        search = SearchScreen(store, self._now, words)
         if (hit := await self._screen.app.push_screen_wait(search)) is not None:
             self._screen.post_message(messages.ConversationRequested(hit.conversation, hit.turn))
 
@@ -159,16 +184,16 @@ class ConversationsController:
         """Return the id of the conversation that commands work on; empty if nothing was said in it."""
         if self._list.has_focus and self._list.chosen is not None:
             return self._list.chosen.id
-        current = self._screen.conversation
+        current = self._sessions.visible.conversation
         return current.id if len(current) else ""
 
     async def _load_target(self) -> Conversation:
-        current = self._screen.conversation
+        current = self._sessions.visible.conversation
         store = await self._store.open()
         assert store is not None
         if self.target() == current.id:
             return current
-        return self._screen.live.unsaved(self.target()) or await store.load(self.target())
+        return self._sessions.unsaved(self.target()) or await store.load(self.target())
 
     async def rename(self, title: str = "") -> None:
         """Give the conversation this title; empty: ask for one."""
@@ -183,8 +208,7 @@ class ConversationsController:
             return
         await store.rename(conversation.id, chosen)
         conversation.title, conversation.title_is_automatic = chosen, False
-        self._screen.conversation_view.show_title()
-        await self.refresh()
+        await self._sessions.of(conversation).emit(TitleChanged())
 
     async def pin(self) -> None:
         """Keep the conversation at the top of the list, or no longer."""
@@ -223,8 +247,9 @@ class ConversationsController:
         conversation, store = await self._load_target(), await self._store.open()
         if store is None:
             return
-        seen = conversation is self._screen.conversation
-        await self._screen.answering.stop(conversation.id)
+        seen = conversation is self._sessions.visible.conversation
+        if (session := self._sessions.get(conversation.id)) is not None:
+            await session.runs.stop()
         await store.delete_conversation(conversation.id)
 
         async def restore() -> None:
@@ -234,7 +259,7 @@ class ConversationsController:
 
         self.push_undo(_title(conversation), restore)
         if seen:
-            self._screen.conversation_view.request_new()
+            self._screen.post_message(messages.NewConversationRequested())
         await self.refresh()
 
     async def undo(self) -> None:
@@ -255,22 +280,22 @@ class ConversationsController:
         """Write what is seen of the conversation to a file, to read."""
         from spnl_tui.conversations.export import to_markdown
 
-        await self._export(to_markdown(self._screen.conversation), ".md")
+        await self._export(to_markdown(self._sessions.visible.conversation), ".md")
 
     async def export_json(self) -> None:
         """Write the whole conversation to a file, without loss."""
         from spnl_tui.conversations.export import to_json_text
 
-        await self._export(to_json_text([self._screen.conversation]), ".json")
+        await self._export(to_json_text([self._sessions.visible.conversation]), ".json")
 
     async def export_query(self) -> None:
         """Write the active branch to a file, as a query that asks for its last reply again."""
         from spnl_tui.queries.chat import branch_to_lisp
 
-        await self._export(branch_to_lisp(self._screen.conversation), ".lisp")
+        await self._export(branch_to_lisp(self._sessions.visible.conversation), ".lisp")
 
     async def _export(self, text: str, suffix: str) -> None:
-        name = _file_name(self._screen.conversation.title)
+        name = _file_name(self._sessions.visible.conversation.title)
         try:
             file = await asyncio.to_thread(_write_new, Path.cwd(), name, suffix, text)
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
 from textual.widgets import ContentSwitcher
@@ -15,9 +15,12 @@ from spnl_tui.ui.services import Services
 from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.chat.status import Status
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.library.scan import LibraryEntry
-    from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.models.pane import ModelsPane
 
 _AHEAD_S = 2.0
@@ -28,10 +31,18 @@ class LazyModelsPane:
     """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
 
     def __init__(
-        self, screen: MainScreen, services: Services, settings: Settings, bindings: Iterable[Binding]
+        self,
+        screen: Screen[Any],
+        status: Status,
+        sessions: Sessions,
+        services: Services,
+        settings: Settings,
+        bindings: Iterable[Binding],
     ) -> None:
         """`bindings` are those of the pane."""
         self._screen = screen
+        self._status = status
+        self._sessions = sessions
         self._bindings = bindings
         self._make_browser = services.browser
         self._settings = settings
@@ -50,7 +61,7 @@ class LazyModelsPane:
             self._screen.set_timer(_AHEAD_S, self._make_ahead_when_idle)
 
     def _make_ahead_when_idle(self) -> None:
-        if self._screen.activity.busy or self._screen.live.replying:
+        if self._status.activity.busy or self._sessions.replying:
             # It takes a fifth of a second of a core, which a reply would notice.
             self.make_ahead_soon()
         elif self.pane is None:

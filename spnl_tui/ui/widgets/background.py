@@ -28,3 +28,28 @@ def restart(node: DOMNode, group: str, work: Callable[[], Coroutine[Any, Any, No
     """Run `work()` as the only worker of its group."""
     function: Any = work
     node.run_worker(function, group=group, exclusive=True)
+
+
+class ScreenBackground:
+    """Background work as workers of a node; see `chat.services.Background`."""
+
+    def __init__(self, node: DOMNode) -> None:
+        self._node = node
+
+    def start(
+        self,
+        group: str,
+        work: Callable[_P, Coroutine[Any, Any, None]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        """Run `work(…)` as a worker."""
+        start(self._node, group, work, *args, **kwargs)
+
+    def restart(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work()` as the only worker of its group."""
+        restart(self._node, group, work)
+
+    def cancel(self, group: str) -> None:
+        """Cancel the workers of this group."""
+        self._node.workers.cancel_group(self._node, group)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.text import plain
 from spnl_tui.ui.services import Services
+from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.main_screen import MainScreen
+    from textual.screen import Screen
+
+    from spnl_tui.chat.model import CurrentModel
+    from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.sessions import Sessions
 
 
 class PersonaController:
     """Asks what a conversation is to be like, and makes it so from its next turn on."""
 
-    def __init__(self, screen: MainScreen, services: Services, settings: Settings) -> None:
+    def __init__(
+        self,
+        screen: Screen[Any],
+        sessions: Sessions,
+        store: ReportingStore,
+        model: CurrentModel,
+        services: Services,
+        settings: Settings,
+    ) -> None:
         self._screen = screen
+        self._sessions = sessions
+        self._store = store
+        self._model = model
         self._services = services
         self._settings = settings
         self._known = dict(settings.personas)
@@ -31,7 +47,7 @@ class PersonaController:
         """
         from spnl_tui.ui.conversations.persona_screen import PersonaScreen
 
-        conversation = self._screen.conversation
+        conversation = self._sessions.visible.conversation
         now = Persona(system_prompt=conversation.system_prompt, sampling=conversation.sampling)
         keep = None if self._services.keep_persona is None else self._keep
         editor = PersonaScreen(self._known, now, keep, name=self._name_of(now))
@@ -40,7 +56,7 @@ class PersonaController:
             return
         conversation.system_prompt = chosen.system_prompt or ""
         conversation.sampling = chosen.sampling
-        store = await self._screen.store.open()
+        store = await self._store.open()
         if store is not None and len(conversation):
             await store.save_persona(conversation)
         self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
@@ -50,8 +66,8 @@ class PersonaController:
                 self._screen.notify(
                     f"{plain(chosen.model)} is not on this machine. The model stays.", markup=False
                 )
-            elif model != self._screen.current_model.model:
-                self._screen.run_worker(self._screen.current_model.use(model), group="model")
+            elif model != self._model.model:
+                start(self._screen, "model", self._model.use, model)
 
     def _name_of(self, now: Persona) -> str | None:
         """The persona that the conversation is like, before all the one that the program was started with.

@@ -1,0 +1,146 @@
+"""Prefetch ahead: the model reads what is being typed, so that it answers sooner once that is sent.
+
+This pays off where much is new to the model: a conversation of another day, a long prompt, a pasted page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from spnl_tui.models.parts import as_content
+
+if TYPE_CHECKING:
+    from spnl_tui.chat.services import ChatServices
+    from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.engine.prefetch import Prefetch
+    from spnl_tui.models.request import Message
+
+_TYPING_S = 0.25
+"""Seconds after the last key before the draft is counted."""
+_REST_S = 0.7
+"""Seconds after the last key before the draft is read."""
+_TEMPLATE_TOKENS = 24
+"""The least that a chat template adds to a prompt."""
+
+
+class DraftTokens:
+    """Counts for the status line and the transcript."""
+
+    def __init__(
+        self, sessions: Sessions, services: ChatServices, draft: Callable[[], Awaitable[str]]
+    ) -> None:
+        """`draft` returns the prompt as it would be sent now."""
+        self._sessions = sessions
+        self._services = services
+        self._draft = draft
+
+    def update(self, *, typed: bool) -> None:
+        """Count the draft again, once typing rests. `typed`: there is a draft."""
+
+        async def count() -> None:
+            if typed:
+                await asyncio.sleep(_TYPING_S)
+            await self._count()
+
+        self._services.background.restart("meter", count)
+
+    async def _count(self) -> None:
+        services, text = self._services, await self._draft()
+        model = services.model.model
+        count = await services.meters.of(model).count_unsent(text) if model and text.strip() else 0
+        if count is not None and count != services.status.activity.unsent:
+            if (run := self._sessions.visible.runs.main) is not None:
+                run.learn(unsent=count)
+            services.status.draft_counted(count)
+
+    async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Return the tokens of each text; None while they cannot be counted."""
+        model = self._services.model.model
+        return await self._services.meters.of(model).count_texts(texts) if model is not None else None
+
+
+class DraftPrefetch:
+    """Lets the model read the visible conversation and its draft."""
+
+    def __init__(
+        self, sessions: Sessions, services: ChatServices, draft: Callable[[], Awaitable[str]]
+    ) -> None:
+        """`draft` returns the prompt as it would be sent now."""
+        self._sessions = sessions
+        self._services = services
+        self._draft = draft
+        self._reading: Prefetch | None = None
+        self._model: ModelHandle | None = None
+        """The model that reads."""
+
+    def update(self, *, typed: bool) -> None:
+        """Read the draft, which has changed, or which the model now has time for. `typed`: there is one."""
+        if self._services.settings.chat.read_ahead and (self._reading is not None or typed):
+            self._services.background.restart("ahead", self._read)
+
+    async def _read(self) -> None:
+        from spnl_tui.engine.prefetch import Prefetch
+
+        await asyncio.sleep(_REST_S)
+        model = self._services.model.model
+        messages = await self._messages(model) if model is not None else ()
+        if (reading := self._reading) is not None:
+            if model != self._model or not reading.serves(messages):
+                reading.stop()
+            await self._end(reading)
+        if model is not None and messages:
+            sampling = self._sessions.visible.conversation.sampling
+            reading = self._reading = Prefetch(messages, sampling, self._progressed)
+            self._model = model
+            self._services.engine.prefetch(model, reading)
+            await self._end(reading)
+
+    async def _messages(self, model: ModelHandle) -> tuple[Message, ...]:
+        """Return what will be sent, except for the word that is being typed; empty if that is not known."""
+        from spnl_tui.conversations.context import Budget, request_messages
+        from spnl_tui.conversations.turn import Turn
+        from spnl_tui.engine.backend import loaded_model
+
+        services, session = self._services, self._sessions.visible
+        draft = await self._draft()
+        path = session.selection.answered
+        if not draft or path is None or session.busy or session.queue:
+            return ()
+        if services.engine.idle_unloaded(model):
+            services.background.start("model", services.model.load)  # which leads back here
+            return ()
+        meter, loaded = services.meters.of(model), loaded_model(services.engine, model)
+        tokens = await meter.count_unsent(draft)
+        if loaded is None or loaded.context_length is None or tokens is None:
+            return ()
+        conversation = session.conversation
+        budget = Budget(loaded.context_length - tokens - _TEMPLATE_TOKENS, conversation.sampling.max_tokens)
+        plan = await meter.plan(
+            path,
+            budget,
+            system_prompt=conversation.system_prompt,
+            policy=services.settings.context.policy,
+        )
+        if plan is None or plan.action != "send" or plan.left_out:
+            return ()
+        prompt = Turn(id="", parent=None, role="user", content=as_content(_without_last_word(draft)))
+        return request_messages(conversation.system_prompt, (*plan.sent, prompt))
+
+    def _progressed(self, done: int, total: int) -> None:
+        wanted = self._reading is not None and not self._reading.stopped.is_set()
+        if wanted and not self._sessions.visible.replying:
+            self._services.status.prefetch_progressed(done, total)
+
+    async def _end(self, reading: Prefetch) -> None:
+        await reading.ended.wait()
+        self._reading = None
+        self._services.status.prefetch_ended()
+
+
+def _without_last_word(text: str) -> str:
+    """Return the text without its last word, which may continue: tokens rarely extend beyond a word."""
+    text = text.rstrip()
+    return text[: max(text.rfind(each) for each in " \n\t") + 1].rstrip()

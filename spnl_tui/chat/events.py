@@ -1,0 +1,189 @@
+"""What happened in a chat session, as plain data. Every subscriber receives every event, in order.
+
+A session waits for its subscribers, so they see the conversation as it is at that moment, and a slow screen
+slows the drawing of a reply instead of falling behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from spnl_tui.chat.candidate_set import CandidateSet
+    from spnl_tui.chat.status import Activity
+    from spnl_tui.conversations.memory import Memory
+    from spnl_tui.conversations.turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class SessionShown:
+    """The conversation has become the visible one, or is shown again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAdded:
+    """A prompt was added to the conversation."""
+
+    turn: Turn
+    replaced: str = ""
+    """The id of the prompt that was edited into this one. Empty for a new prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """The prompts typed ahead have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunsChanged:
+    """A reply or a verdict was requested, has made progress or has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunsEnded:
+    """Nothing is in progress any more."""
+
+    activity: Activity
+    """Of the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """The engine is asked for a reply."""
+
+    turn: Turn
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSaved:
+    """The store has the prompt that is being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChanged:
+    """The model sees less, or more, of the conversation than before."""
+
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyProgressed:
+    """More of a reply was received, or its request has made progress."""
+
+    turn: Turn
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """A reply is complete: it has ended, was stopped or has failed."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySaved:
+    """The store has the complete reply."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsReplaced:
+    """This turn and those below it are about to be replaced by others."""
+
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchChanged:
+    """Another branch is the active one, from `first` on; before, its sibling `replaced` was."""
+
+    replaced: str
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeChanged:
+    """Turns were deleted or restored, or a turn of another branch was chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMoved:
+    """The cursor is on another turn, or on none."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditEnded:
+    """No turn is being edited any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesOpened:
+    """Several replies to one prompt are to be compared."""
+
+    candidates: CandidateSet
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesChanged:
+    """Another candidate is highlighted, or the judge has said something."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateAdded:
+    """One more candidate was requested, and is highlighted."""
+
+    turn: Turn
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesClosed:
+    """The candidates are no longer compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateChosen:
+    """The conversation continues with this candidate."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    """The judge has given a verdict, or has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TitleChanged:
+    """The conversation has another title."""
+
+
+SessionEvent: TypeAlias = (
+    SessionShown
+    | PromptAdded
+    | QueueChanged
+    | RunsChanged
+    | RunsEnded
+    | ReplyStarted
+    | PromptSaved
+    | MemoryChanged
+    | ReplyProgressed
+    | ReplyEnded
+    | ReplySaved
+    | TurnsReplaced
+    | BranchChanged
+    | TreeChanged
+    | CursorMoved
+    | EditEnded
+    | CandidatesOpened
+    | CandidatesChanged
+    | CandidateAdded
+    | CandidatesClosed
+    | CandidateChosen
+    | VerdictGiven
+    | TitleChanged
+)

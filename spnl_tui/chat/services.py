@@ -1,0 +1,54 @@
+"""What chat sessions use, and what they need of the program around them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+
+if TYPE_CHECKING:
+    from spnl_tui.chat.model import CurrentModel
+    from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.status import Status
+    from spnl_tui.chat.tokens import TokenMeters
+    from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.engine.backend import Backend
+    from spnl_tui.settings import Settings
+
+_P = ParamSpec("_P")
+
+
+class Background(Protocol):
+    """Starts work in named groups. All of it is cancelled when the program ends."""
+
+    def start(
+        self,
+        group: str,
+        work: Callable[_P, Coroutine[Any, Any, None]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        """Run `work(…)` beside the caller."""
+
+    def restart(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work()` as the only work of its group; cancel what the group was doing."""
+
+    def cancel(self, group: str) -> None:
+        """Cancel the work of this group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatServices:
+    """What chat sessions use. All sessions share it."""
+
+    engine: Backend
+    model: CurrentModel
+    meters: TokenMeters
+    status: Status
+    store: ReportingStore
+    settings: Settings
+    background: Background
+    clock: Callable[[], float]
+    """Returns seconds, for elapsed times."""
+    may_leave_out: Callable[[Conversation, int], Awaitable[bool]]
+    """Asks the user if this many more turns may be left out of the request."""

@@ -1,0 +1,100 @@
+"""The current model on the screen: the welcome, the toasts, and the prompts that wait for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from spnl_tui.chat import model as chat_model
+from spnl_tui.errors import SpnlError
+from spnl_tui.text import plain
+from spnl_tui.ui.widgets.background import start
+from spnl_tui.ui.widgets.toasts import tell
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from spnl_tui.chat.model import CurrentModel, ModelEvent
+    from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.ui.chat.prompting import PromptController
+    from spnl_tui.ui.chat.welcome import Welcome
+
+
+class ModelController:
+    """Shows what happens to the current model, and sends what was waiting for it."""
+
+    def __init__(
+        self,
+        screen: Screen[Any],
+        welcome: Welcome,
+        model: CurrentModel,
+        sessions: Sessions,
+        prompts: PromptController,
+        *,
+        context_known: Callable[[], None],
+        key_name: Callable[[str], str],
+    ) -> None:
+        """`context_known` is called once the model is loaded; `key_name` returns the key of a command."""
+        self._screen = screen
+        self._welcome = welcome
+        self._model = model
+        self._sessions = sessions
+        self._prompts = prompts
+        self._context_known = context_known
+        self._key_name = key_name
+        model.subscribe(self._on_event)
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no model to talk to, and what the user can do about it."""
+        model = self._model
+        if model.fetching:
+            return "The model is still being fetched."
+        if not model.looked:
+            return "The model is still being looked for."
+        if model.refused is not None:
+            refused = self._with_hint(model.refused)
+            return "\n".join(filter(None, (refused.title, refused.message, refused.hint)))
+        models, starter = self._key_name("view.models"), self._key_name("chat.get_starter")
+        get = f"; {starter} gets the starter" if model.has_starter else ""
+        return f"There is no model yet. {models} shows some, to pull or to choose one{get}."
+
+    async def prompted(self) -> None:
+        """A prompt was sent without a model: fetch the starter, unless another model was requested."""
+        if self._model.refused is None:
+            await self._model.fetch_starter()
+        else:
+            await self._prompts.return_queued()
+            tell(self._screen, self._with_hint(self._model.refused))
+
+    async def _on_event(self, event: ModelEvent) -> None:
+        match event:
+            case chat_model.ModelChosen(model):
+                self._welcome.ready(model.name)
+                if self._sessions.visible.replying:
+                    self._screen.notify(
+                        "The reply that is being made ends on the model that it began with.",
+                        title=f"{plain(model.name)} answers from the next prompt on",
+                        markup=False,
+                    )
+            case chat_model.ModelReady(model):
+                self._sessions.visible.conversation.model = model.name
+                if not self._sessions.send_queued():
+                    await self._model.load()
+            case chat_model.ModelMissing(error):
+                # The prompt comes back: whether to fetch a model is for the user to decide.
+                start(self._screen, "queued", self._prompts.return_queued)
+                refused = None if self._model.refused is None else self._with_hint(self._model.refused)
+                self._welcome.offer(starter=self._model.has_starter, error=refused or error)
+            case chat_model.StarterProgressed(progress):
+                self._welcome.progress(progress)
+            case chat_model.ModelLoaded(context_length):
+                if (run := self._sessions.visible.runs.main) is not None:
+                    run.learn(context_length=context_length)
+                self._context_known()
+            case chat_model.LoadFailed(error):
+                tell(self._screen, error)
+
+    def _with_hint(self, error: SpnlError) -> SpnlError:
+        hint = f"{self._key_name('view.models')} shows the models, to pull or to choose one."
+        return SpnlError(error.title, error.message, "\n".join(filter(None, (error.hint, hint))))
