@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from spnl_tui.engine.backend import (
     Backend,
-    Capabilities,
+    ChatRequest,
+    CompletionRequest,
     Event,
     LoadedModel,
     ModelHandle,
@@ -100,7 +101,19 @@ class EngineService:
 
 def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
     """Return why the model cannot serve this request, or None if it can."""
-    can: Capabilities = model.capabilities
+    can = model.capabilities
+    if isinstance(request, CompletionRequest) and not can.continues_text:
+        return RequestError(
+            "This model cannot continue a text",
+            f"{model.name} only replies to messages.",
+            "Ask it in a prompt, without --completion.",
+        )
+    if isinstance(request, ChatRequest) and request.continue_reply and not can.continues_replies:
+        return RequestError(
+            "This model cannot continue a reply",
+            f"{model.name} always begins a new reply.",
+            "Ask it to continue in a new prompt.",
+        )
     if request.grammar is not None and not can.grammars:
         return RequestError(
             "This model does not accept a reply format",
