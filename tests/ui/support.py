@@ -18,7 +18,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
-from spnl_tui.engine.backend import ModelHandle
+from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.pulls.downloads import Downloads
@@ -147,7 +147,7 @@ class Chat:
 
 
 def make_app(
-    engine: ScriptedEngine,
+    engine: Backend,
     *,
     settings: Settings | None = None,
     model: ModelHandle | None = MODEL,
@@ -208,7 +208,7 @@ def make_app(
 
 @asynccontextmanager
 async def chat(
-    engine: ScriptedEngine | None = None,
+    engine: Backend | None = None,
     *,
     size: tuple[int, int] = (80, 24),
     toasts: bool = False,
