@@ -29,7 +29,8 @@ def test_blocks_are_separated_by_one_empty_line() -> None:
     assert lines("# Title\n\nOne *two* **three** `four`.\nFive.\n\n---\n") == [
         "Title",
         "",
-        "One two three four. Five.",
+        "One two three four.",
+        "Five.",
         "",
         "─" * 40,
         "",
@@ -77,7 +78,7 @@ def test_a_table_shrinks_to_the_width() -> None:
 
 @pytest.mark.parametrize("text", ["[bold]x[/bold]", "[/]", "[@click=app.quit]quit[/]", "a [link](x) [1]"])
 def test_markup_is_text(text: str) -> None:
-    assert lines(text)[0] == text.replace("[link](x)", "link")
+    assert lines(text)[0] == text.replace("[link](x)", "link (x)")
 
 
 def test_html_is_text() -> None:
@@ -112,6 +113,114 @@ def test_long_blocks_come_in_pieces_with_a_short_tail(source: str) -> None:
     assert [line.strip() for line in shown if line.strip()] == [s.strip() for s in lines(source) if s.strip()]
 
 
+DEEP_LIST = "".join("  " * level + f"- level {level}\n" for level in range(70))
+DEEP_QUOTE = "".join("> " * (level + 1) + f"level {level}\n" for level in range(70))
+MIXED = "".join("> - " * level + f"level {level}\n\n" for level in range(70))
+
+
+@pytest.mark.parametrize("deep", [DEEP_LIST, DEEP_QUOTE, MIXED], ids=["list", "quote", "both"])
+def test_deeply_nested_text_is_shown_within_the_width(deep: str) -> None:
+    shown = lines(f"{deep}\n\nThe end.\n\n```\ncode\n```\n")
+    words = " ".join(shown).split()
+    assert [word for word in words if word.isdigit()] == [str(level) for level in range(70)]
+    assert words[-3:] == ["The", "end.", "code"]
+    assert max(map(len, shown)) <= 40
+
+
+@pytest.mark.parametrize(
+    "marks", ["*", "**", "[", "![", "<", "`", "\\(", "$", "> ", "- ", "1. ", "x~~", "(", "$$"]
+)
+def test_thousands_of_marks_are_text(marks: str) -> None:
+    shown = lines(marks * 3000 + "words" + marks[::-1] * 3000)
+    assert "words" in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("Roses are red\nViolets are blue\n", ["Roses are red", "Violets are blue"]),
+        ("A. yes\nB. no\n", ["A. yes", "B. no"]),
+        ("**Name:** Bo\n**Age:** 7\n", ["Name: Bo", "Age: 7"]),
+        (r"Let \( x_1 * y_2 * z \) be", [r"Let \( x_1 * y_2 * z \) be"]),
+        (r"$$ a_1 _b_ $$ and $x_i$, not $5 *or* $6", [r"$$ a_1 _b_ $$ and $x_i$, not $5 or $6"]),
+        ("\\[\na\n- b\n= c\n\\]\n", ["\\[", "a", "- b", "= c", "\\]"]),
+        (
+            "\\begin{align}\nx &= 1 \\\\\n- y\n\\end{align}\n",
+            ["\\begin{align}", "x &= 1 \\\\", "- y", "\\end{align}"],
+        ),
+        (r"a\, b\; c \\ d \{e\}", [r"a\, b\; c \\ d \{e\}"]),
+        (r"\*no\* \_no\_ \# \`", ["*no* _no_ # `"]),
+        ("[Guide](https://example.com/ä%20b)", ["Guide (https://example.com/ä%20b)"]),
+        ("[a](https://b.org 'the title')", ['a (https://b.org "the title")']),
+        ("https://b.org and <me@b.org>", ["https://b.org and me@b.org"]),
+        ("![cat](cat.png)", ["cat (cat.png)"]),
+        ("これは**「要点」**です", ["これは「要点」です"]),
+        ("**中文：**内容，**“引号”**后", ["中文：内容，“引号”后"]),
+        ("~~「旧」~~は", ["「旧」は"]),
+        ("1) one\n2) two\n", ["1) one", "2) two"]),
+        ("one<br>two", ["one", "two"]),
+        ("see [x]\n\n[y]: https://y.org 'Why'\n", ["see [x]", "[y]: https://y.org 'Why'"]),
+        ("```sh run this\nls\n```\n", ["run this", "  ls"]),
+        ("> \n\nafter", ["▌", "after"]),
+    ],
+)
+def test_words_and_marks_of_models_are_kept(source: str, shown: list[str]) -> None:
+    assert [line for line in lines(source, 60) if line] == shown
+
+
+def test_cells_beyond_the_columns_of_a_table_are_shown() -> None:
+    shown = lines("| a | b |\n|---|---|\n| 1 | 2 | 3 | 4 |\n| 5 |\n")
+    assert [line.split() for line in shown if line][2:] == [["1", "│", "2", "|", "3", "|", "4"], ["5", "│"]]
+
+
+def test_a_table_with_more_columns_than_cells_stays_within_the_width() -> None:
+    row = "|" + "|".join(f"c{number}" for number in range(40)) + "|\n"
+    shown = lines(row + "|" + "---|" * 40 + "\n" + row)
+    assert max(map(len, shown)) <= 40
+    assert " ".join(shown).count("c39") == 2
+
+
+PARAGRAPH = "".join(f"line {number} of a poem\n" for number in range(100))
+TABLE = "| number | square |\n|---|---|\n" + "".join(f"| {n} | {n * n} |\n" for n in range(100))
+QUOTE = "".join(f"> line {number}\n" for number in range(100))
+ONE_LINE = "word " * 4000
+NESTED = "- top\n" + "".join(f"  - item {number}\n" for number in range(2000))
+
+
+@pytest.mark.parametrize("source", [PARAGRAPH, TABLE, QUOTE], ids=["paragraph", "table", "quote"])
+def test_long_text_comes_in_pieces_that_show_every_line_once(source: str) -> None:
+    splitter = MarkdownSplitter()
+    shown: list[str] = []
+    for character in source:
+        for piece in splitter.feed(character):
+            blocks = parse(piece.source, continues=piece.continues, headless=piece.headless)
+            shown += [line.plain for line in layout(blocks, 40)]
+        assert splitter.tail.count("\n") <= 25
+    shown += [line.plain for line in layout(parse(splitter.tail, headless=splitter.headless), 40)]
+    assert [line.split() for line in shown if line.strip()] == [
+        line.split() for line in lines(source) if line
+    ]
+
+
+def parsed_characters(source: str, size: int = 20) -> int:
+    """The characters that are parsed while this text streams."""
+    splitter, parsed = MarkdownSplitter(), 0
+    for start in range(0, len(source), size):
+        parsed += sum(len(piece.source) for piece in splitter.feed(source[start : start + size]))
+        parsed += len(splitter.tail) if splitter.due else 0
+    return parsed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [PARAGRAPH * 20, TABLE * 5, QUOTE * 20, ONE_LINE, NESTED, f"```\n{PARAGRAPH * 20}"],
+    ids=["paragraph", "tables", "quote", "line", "nested list", "code"],
+)
+def test_streaming_cost_is_proportional_to_the_length(source: str) -> None:
+    half = parsed_characters(source[: len(source) // 2])
+    assert parsed_characters(source) <= 2.6 * half
+
+
 LINES = [
     "# h\n",
     "para\n",
@@ -137,7 +246,7 @@ def test_no_text_is_lost_or_shown_twice(source: str, size: int) -> None:
         for piece in splitter.feed(source[start : start + size]):
             assert piece.source.strip()
             parse(piece.source, continues=piece.continues)
-        assert len(splitter.tail) <= len(before) + size + len("```\n")
+        assert len(splitter.tail) <= len(before) + size + len("| a | b |\n|---|---|\n")
     parts, _ = whole_blocks(source, 3)
     assert "".join(parts).rstrip("\n") == source.rstrip("\n")
     layout(parse(source), 30)
@@ -147,7 +256,7 @@ def test_references_reach_other_parts() -> None:
     parts, references = whole_blocks("see [it][a]\n\n" * 3 + "[a]: https://example.org\n\nend\n", 2)
     assert len(parts) > 1
     (line, _) = layout(parse(parts[0], references=references), 40)
-    assert line.plain == "see it"
+    assert line.plain == "see it (https://example.org)"
 
 
 def test_code_blocks() -> None:

@@ -7,29 +7,28 @@ become lines, which one widget can show. What a link, an image or HTML would do 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
 from textual.content import Content
 
+from spnl_tui.text import first_line
+from spnl_tui.ui.chat.markdown_parser import parser
+
 if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.tree import SyntaxTreeNode
+    from markdown_it.token import Token
     from textual.highlight import HighlightTheme
 
 _EMPTY = Content("")
 _CODE_BACKGROUND = "on $foreground 6%"
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_ENCODED = re.compile(r"(?:%[89A-F][0-9A-F])+")
+_SCHEME = re.compile(r"^(?:https?://|mailto:)")
 _INLINE = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
-
-
-@cache
-def parser() -> MarkdownIt:
-    """The parser of replies. To import and make it takes a tenth of a second: it waits for the first one."""
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("gfm-like")
 
 
 class Block(Protocol):
@@ -84,12 +83,18 @@ class Table:
 
     rows: tuple[tuple[Content, ...], ...]
     """The first one is the head."""
+    headless: bool = False
+    """True if these rows continue a table whose head is shown above."""
 
     def lines(self, width: int) -> list[Content]:
+        if len(self.rows[0]) * 4 > width + 3:
+            return self._lines_of_cells(width)
         widths = _column_widths(self.rows, width)
         bar = Content.styled(" │ ", "$foreground 30%")
         result = []
         for number, row in enumerate(self.rows):
+            if self.headless and number == 0:
+                continue
             cells = [cell.wrap(size) or [_EMPTY] for cell, size in zip(row, widths, strict=True)]
             for line in range(max(map(len, cells))):
                 parts = [cell[line] if line < len(cell) else _EMPTY for cell in cells]
@@ -101,6 +106,11 @@ class Table:
             if number == 0:
                 result.append(Content.styled("─┼─".join("─" * size for size in widths), "$foreground 30%"))
         return result
+
+    def _lines_of_cells(self, width: int) -> list[Content]:
+        """The rows as paragraphs: there are more columns than the width has room for."""
+        rows = self.rows[1:] if self.headless else self.rows
+        return [line for row in rows for line in Content(" │ ").join(row).wrap(width) or [_EMPTY]]
 
 
 def _column_widths(rows: Sequence[Sequence[Content]], width: int) -> list[int]:
@@ -132,30 +142,67 @@ def layout(blocks: Iterable[Placed], width: int) -> list[Content]:
     """The blocks as lines of at most `width` cells."""
     lines = []
     for placed in blocks:
-        before = placed.first
-        for line in placed.block.lines(max(1, width - placed.rest.cell_length)):
+        before, rest = (_shortened(prefix, width // 2) for prefix in (placed.first, placed.rest))
+        for line in placed.block.lines(max(1, width - rest.cell_length)):
             lines.append(before + line if before.plain else line)
-            before = placed.rest
+            before = rest
         if placed.gap is not None:
-            lines.append(placed.gap)
+            lines.append(_shortened(placed.gap, width // 2))
     return lines
 
 
+def _shortened(prefix: Content, width: int) -> Content:
+    """The end of what stands before deeply nested lines: most of the width is for the text."""
+    return prefix if prefix.cell_length <= width else prefix[len(prefix) - width :]
+
+
 def parse(
-    source: str, *, continues: bool = False, references: Mapping[str, Any] | None = None
+    source: str,
+    *,
+    continues: bool = False,
+    headless: bool = False,
+    references: Mapping[str, Any] | None = None,
 ) -> list[Placed]:
     """The blocks of a Markdown text.
 
-    `continues`: its last list or code goes on in another text. `references`: links that another text defines.
+    `continues`: its last block goes on in another text. `headless`: its first block is a table whose head is
+    shown already. `references`: links that another text defines.
     """
-    from markdown_it.tree import SyntaxTreeNode
-
     blocks: list[Placed] = []
-    for node in SyntaxTreeNode(parser().parse(source, {"references": dict(references or {})})).children:
+    for node in _tree(parser().parse(source, {"references": dict(references or {})})):
         blocks += _place(node, _EMPTY, _EMPTY)
+    if headless and blocks and isinstance(table := blocks[0].block, Table):
+        blocks[0] = replace(blocks[0], block=replace(table, headless=True))
     if continues and blocks and not _is_loose(source):
         blocks[-1] = replace(blocks[-1], gap=None)
     return blocks
+
+
+@dataclass(slots=True)
+class _Node:
+    """A block with the blocks in it."""
+
+    token: Token
+    """The one that opens it."""
+    children: list[_Node] = field(default_factory=list)
+
+    @property
+    def type(self) -> str:
+        return self.token.type.removesuffix("_open")
+
+
+def _tree(tokens: Iterable[Token]) -> list[_Node]:
+    # Not markdown-it's tree, which calls itself for each level of emphasis, too.
+    top: list[_Node] = []
+    around = [top]
+    for token in tokens:
+        if token.nesting < 0:
+            around.pop()
+            continue
+        around[-1].append(node := _Node(token))
+        if token.nesting > 0:
+            around.append(node.children)
+    return top
 
 
 def _is_loose(source: str) -> bool:
@@ -163,23 +210,27 @@ def _is_loose(source: str) -> bool:
     return source.endswith("\n\n")
 
 
-def _place(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator[Placed]:
+def _place(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
     match node.type:
         case "paragraph":
             yield Placed(Text(_inline(node)), first, rest, rest)
         case "heading":
-            style = "bold $primary" if node.tag in ("h1", "h2") else "bold"
+            style = "bold $primary" if node.token.tag in ("h1", "h2") else "bold"
             yield Placed(Text(_inline(node).stylize_before(style)), first, rest, rest)
         case "bullet_list" | "ordered_list":
             yield from _place_list(node, first, rest)
         case "blockquote":
             bar = Content.styled("▌ ", "$primary 60%")
             inside = list(_place_children(node, first + bar, rest + bar))
+            inside = inside or [Placed(Text(Content(" ")), first + bar, rest + bar)]
             yield from inside[:-1]
             yield from (replace(last, gap=rest) for last in inside[-1:])
         case "fence" | "code_block":
-            language = node.info.split()[0] if node.info.strip() else ""
-            yield Placed(Code(node.content.rstrip("\n"), language), first, rest, rest)
+            language, _, more = node.token.info.strip().partition(" ")
+            if more:
+                yield Placed(Text(Content.styled(more, "$text-muted")), first, rest, None)
+            code = Code(node.token.content.rstrip("\n"), language)
+            yield Placed(code, rest if more else first, rest, rest)
         case "hr":
             yield Placed(Rule(), first, rest, rest)
         case "table":
@@ -190,24 +241,25 @@ def _place(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator[Plac
             )
             yield Placed(Table(rows), first, rest, rest)
         case _:
-            yield Placed(Text(Content(node.content.rstrip("\n"))), first, rest, rest)
+            yield Placed(Text(Content(node.token.content.rstrip("\n"))), first, rest, rest)
 
 
-def _place_children(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator[Placed]:
+def _place_children(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
     for number, child in enumerate(node.children):
         yield from _place(child, first if number == 0 else rest, rest)
 
 
-def _place_list(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator[Placed]:
+def _place_list(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
     ordered = node.type == "ordered_list"
-    start = int(node.attrs.get("start", 1)) if ordered else 0
-    size = len(f"{start + len(node.children) - 1}. ") if ordered else 2
+    mark = node.token.markup or "."
+    start = int(node.token.attrs.get("start", 1)) if ordered else 0
+    size = len(f"{start + len(node.children) - 1}{mark} ") if ordered else 2
     tight = all(
-        child.hidden for item in node.children for child in item.children if child.type == "paragraph"
+        child.token.hidden for item in node.children for child in item.children if child.type == "paragraph"
     )
     blocks: list[Placed] = []
     for number, item in enumerate(node.children, start):
-        marker = Content.styled(f"{number}. ".rjust(size) if ordered else "• ", "$text-primary")
+        marker = Content.styled(f"{number}{mark} ".rjust(size) if ordered else "• ", "$text-primary")
         lead = first if number == start else rest
         inside = list(_place_children(item, lead + marker, rest + " " * size))
         blocks += inside or [Placed(Text(Content(" ")), lead + marker, rest, rest)]
@@ -217,27 +269,54 @@ def _place_list(node: SyntaxTreeNode, first: Content, rest: Content) -> Iterator
     yield from (replace(last, gap=rest) for last in blocks[-1:])
 
 
-def _inline(node: SyntaxTreeNode) -> Content:
+def _inline(node: _Node) -> Content:
     """The text of a paragraph, a heading or a cell, with its emphasis."""
     parts: list[tuple[str, str]] = []
-
-    def walk(children: Iterable[SyntaxTreeNode], style: str) -> None:
-        for child in children:
-            match child.type:
-                case "softbreak":
-                    parts.append((" ", style))
-                case "hardbreak":
-                    parts.append(("\n", style))
-                case "code_inline":
-                    parts.append((child.content, f"{style} $text-warning on $warning 12%".strip()))
-                case "text" | "html_inline":
-                    parts.append((child.content, style))
-                case _:
-                    walk(child.children, f"{style} {_INLINE.get(child.type, '')}".strip())
-
-    for child in node.children:
-        walk(child.children, "")
+    styles: list[str] = []
+    links: list[tuple[int, Token]] = []
+    for token in (token for child in node.children for token in child.token.children or ()):
+        style = " ".join(dict.fromkeys(filter(None, styles)))
+        match token.type:
+            case "softbreak" | "hardbreak":
+                # A model that breaks a line means it: poems, addresses, "A. one" above "B. two".
+                parts.append(("\n", style))
+            case "code_inline":
+                parts.append((token.content, f"{style} $text-warning on $warning 12%".strip()))
+            case "html_inline" if _BREAK.fullmatch(token.content):
+                parts.append(("\n", style))
+            case "image":
+                parts.append((token.content, f"{style} underline".strip()))
+                parts.append((_address(token, token.content), style))
+            case _ if token.nesting > 0:
+                styles.append(_INLINE.get(token.type.removesuffix("_open"), ""))
+                if token.type == "link_open":
+                    links.append((len(parts), token))
+            case _ if token.nesting < 0:
+                styles.pop()
+                if token.type == "link_close":
+                    start, link = links.pop()
+                    text = "".join(text for text, _ in parts[start:])
+                    parts.append((_address(link, text), style.replace("underline", "").strip()))
+            case _:
+                parts.append((token.content, style))
     return Content.assemble(*parts)
+
+
+def _address(token: Token, text: str) -> str:
+    """What follows the text of a link: its address, unless it is the text itself, and its title."""
+    target = token.attrGet("href") or token.attrGet("src") or ""
+    shown = _ENCODED.sub(_decoded, str(target))
+    if shown.startswith("data:"):
+        shown = first_line(shown, 40)
+    bare, said = (_SCHEME.sub("", part).rstrip("/") for part in (shown, text))
+    title = token.attrGet("title")
+    more = [*([] if bare == said else [shown]), *([f'"{title}"'] if title else [])]
+    return f" ({' '.join(more)})" if more else ""
+
+
+def _decoded(match: re.Match[str]) -> str:
+    text = unquote(match[0])
+    return text if text.isprintable() and "\ufffd" not in text else match[0]
 
 
 def _highlight(code: str, language: str) -> Content:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from spnl_tui.ui.chat.markdown import Placed, layout, parse
-from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, whole_blocks
+from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, Piece, whole_blocks
 from spnl_tui.ui.widgets.mounting import mount
 
 _LINES_TOGETHER = 40
@@ -45,16 +45,16 @@ class Prose(Widget):
         self._width = 0
         self.source_lines = source.count("\n")
 
-    def show(self, source: str) -> None:
-        """Show this instead."""
-        self._blocks = parse(source)
+    def show(self, source: str, *, headless: bool = False) -> None:
+        """Show this instead; `headless` as in `parse`."""
+        self._blocks = parse(source, headless=headless)
         self._changed(layout(self._blocks, self._width) if self._width else [])
 
-    def append(self, source: str, *, continues: bool) -> None:
-        """Show this text below: whole blocks, or (`continues`) a part of a block whose rest will follow."""
-        added = parse(source, continues=continues)
+    def append(self, piece: Piece) -> None:
+        """Show this piece below."""
+        added = parse(piece.source, continues=piece.continues, headless=piece.headless)
         self._blocks += added
-        self.source_lines += source.count("\n")
+        self.source_lines += max(1, piece.source.count("\n"), len(piece.source) // 100)
         self._changed(self._lines + layout(added, self._width) if self._width else [])
 
     def _changed(self, lines: list[Content]) -> None:
@@ -98,6 +98,9 @@ class ReplyText(Vertical):
         """The last widget with finished blocks."""
         self._tail: Prose | None = None
         self._raw: Static | None = None
+        """The last widget with text as it is."""
+        self._raw_text = ""
+        """What that one shows."""
 
     async def show(self, source: str) -> None:
         """Show `source`, which begins with what was shown before."""
@@ -106,20 +109,30 @@ class ReplyText(Vertical):
         if not added:
             return
         if not self._as_markdown:
-            if self._raw is None:
-                self._raw = Static(markup=False)
-                await mount(self, self._raw)
-            self._raw.update(Content(source))
+            await self._add_raw(added)
             return
         for piece in self._splitter.feed(added):
             if self._finished is None or self._finished.source_lines >= _LINES_TOGETHER:
                 self._finished = Prose(sought=self._sought)
                 await mount(self, self._finished, before=self._tail)
-            self._finished.append(piece.source, continues=piece.continues)
+            self._finished.append(piece)
         if self._tail is None:
             self._tail = Prose(sought=self._sought)
             await mount(self, self._tail)
-        self._tail.show(self._splitter.tail)
+        if self._splitter.due:
+            self._tail.show(self._splitter.tail, headless=self._splitter.headless)
+
+    async def _add_raw(self, added: str) -> None:
+        """Show this text below as it is, in widgets of some lines each."""
+        self._raw_text += added
+        while self._raw is not None and self._raw_text.count("\n") > _LINES_TOGETHER:
+            cut = self._raw_text.rindex("\n")
+            self._raw.update(Content(self._raw_text[:cut]))
+            self._raw, self._raw_text = None, self._raw_text[cut + 1 :]
+        if self._raw is None:
+            self._raw = Static(markup=False)
+            await mount(self, self._raw)
+        self._raw.update(Content(self._raw_text))
 
     async def show_whole(self, source: str) -> None:
         """Show this text, which is all there will be."""
