@@ -17,13 +17,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.models.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.store import Store
-    from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.engine.mistralrs.backend import Resolve
     from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
     from spnl_tui.engine.mistralrs.pool import Planner
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
+    from spnl_tui.models.local import LocalModel
     from spnl_tui.models.machine import Machine
 
 _log = logging.getLogger(__name__)
@@ -277,21 +277,25 @@ def make_services(settings: Settings, paths: Paths, config_file: Path | None = N
 
 def make_engine(settings: Settings, paths: Paths, resolve: Resolve | None = None) -> EngineService:
     """Return the engine for these settings. `resolve` finds the models on this disk."""
-    from spnl_tui.engine.mistralrs.backend import MistralRsBackend
-    from spnl_tui.engine.service import EngineService
+    from spnl_tui.engine.mistralrs import BACKEND
+    from spnl_tui.engine.service import DeferredBackend, EngineService
 
-    engine = settings.engine
-    budget = engine.memory_budget_gb
-    local = MistralRsBackend(
-        load_planner(settings),
-        paths,
-        max_concurrent=engine.max_concurrent,
-        keep_warm_s=engine.keep_warm_minutes * 60,
-        memory_budget=None if budget is None else int(budget * 1e9),
-        resolve=resolve,
-        on_loaded=lambda model: asyncio.to_thread(_mark_used, model),
-    )
-    return EngineService((local,))
+    def make_local() -> Backend:
+        from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+
+        engine = settings.engine
+        budget = engine.memory_budget_gb
+        return MistralRsBackend(
+            load_planner(settings),
+            paths,
+            max_concurrent=engine.max_concurrent,
+            keep_warm_s=engine.keep_warm_minutes * 60,
+            memory_budget=None if budget is None else int(budget * 1e9),
+            resolve=resolve,
+            on_loaded=lambda model: asyncio.to_thread(_mark_used, model),
+        )
+
+    return EngineService([DeferredBackend(BACKEND, make_local)])
 
 
 def _mark_used(model: LocalModel) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 
 from spnl_tui.engine.backend import (
     Backend,
@@ -17,15 +18,32 @@ from spnl_tui.engine.backend import (
     refused,
 )
 from spnl_tui.engine.prefetch import Prefetch
-from spnl_tui.errors import RequestError
+from spnl_tui.errors import RequestError, SpnlError
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredBackend:
+    """A backend that is constructed on first use, because its imports would delay the first paint."""
+
+    id: str
+    construct: Callable[[], Backend]
 
 
 class EngineService:
     """Several backends as one. It has the methods of `Backend`, so callers need not know which they have."""
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[Backend | DeferredBackend]) -> None:
         """References are looked up in the backends in this order."""
-        self._backends = {backend.id: backend for backend in backends}
+        self._all = {backend.id: backend for backend in backends}
+        self._backends = {id: each for id, each in self._all.items() if not isinstance(each, DeferredBackend)}
+        """The backends constructed so far."""
+        self._closed = False
+
+    def _backend(self, id: str) -> Backend | None:
+        deferred = self._all.get(id)
+        if id not in self._backends and isinstance(deferred, DeferredBackend) and not self._closed:
+            self._backends[id] = deferred.construct()
+        return self._backends.get(id)
 
     @property
     def id(self) -> str:
@@ -43,8 +61,9 @@ class EngineService:
         Raises:
             SpnlError: as `Backend.find`.
         """
-        for backend in self._backends.values():
-            if (model := await backend.find(reference)) is not None:
+        for id in self._all:
+            backend = self._backend(id)
+            if backend is not None and (model := await backend.find(reference)) is not None:
                 return model
         return None
 
@@ -55,25 +74,25 @@ class EngineService:
         """
         if (refusal := _refusal(model, request)) is not None:
             return refused(failure_of(refusal, kind="request"), request.n)
-        if (backend := self._backends.get(model.backend)) is None:
-            return refused(failure_of(_unknown(model)), request.n)
+        if (backend := self._backend(model.backend)) is None:
+            return refused(failure_of(self._unavailable(model)), request.n)
         return backend.generate(model, request)
 
     def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         """Load the model ahead of any request; see `Backend`."""
-        backend = self._backends.get(model.backend)
-        return refused(failure_of(_unknown(model))) if backend is None else backend.load(model)
+        backend = self._backend(model.backend)
+        return refused(failure_of(self._unavailable(model))) if backend is None else backend.load(model)
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
         """Read messages before they are sent; see `Backend`."""
-        if (backend := self._backends.get(model.backend)) is None:
+        if (backend := self._backend(model.backend)) is None:
             prefetch.ended.set()
         else:
             backend.prefetch(model, prefetch)
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Return the token counts by the model's own tokenizer; None while the model is not loaded."""
-        backend = self._backends.get(model.backend)
+        backend = self._backend(model.backend)
         return None if backend is None else await backend.count_tokens(model, texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
@@ -82,21 +101,31 @@ class EngineService:
 
     def idle_unloaded(self, model: ModelHandle) -> bool:
         """Return True if the model was unloaded only because it was not used for a while."""
-        backend = self._backends.get(model.backend)
+        backend = self._backend(model.backend)
         return backend is not None and backend.idle_unloaded(model)
 
     async def unload(self, model: ModelHandle) -> None:
         """Unload the model. A request on it ends in RequestFailed."""
-        if (backend := self._backends.get(model.backend)) is not None:
+        if (backend := self._backend(model.backend)) is not None:
             await backend.unload(model)
 
     async def close(self) -> None:
         """Close all backends at once, within two seconds. Raises what one of them raised."""
+        self._closed = True
         closing = (backend.close() for backend in self._backends.values())
         # Each is closed, whatever happens to the others.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _unavailable(self, model: ModelHandle) -> SpnlError:
+        if self._closed:
+            return SpnlError("The engine is closed")
+        return RequestError(
+            "The model's backend is not available",
+            f"{model.name} belongs to {model.backend}, which is not set up.",
+            "Choose another model.",
+        )
 
 
 def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
@@ -121,11 +150,3 @@ def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
             "Leave the format out, or choose a model that runs on this machine.",
         )
     return None
-
-
-def _unknown(model: ModelHandle) -> RequestError:
-    return RequestError(
-        "The model's backend is not available",
-        f"{model.name} belongs to {model.backend}, which is not set up.",
-        "Choose another model.",
-    )

@@ -17,12 +17,14 @@ from tests.support.engines import fake_local, fake_model
 from tests.support.gguf_maker import make_gguf
 
 
-def test_pulls_give_way_to_a_reply_and_need_no_engine(
+async def test_pulls_give_way_to_a_reply_and_need_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = Services(Settings(), Paths.below(tmp_path))
     monkeypatch.setattr(MistralRsBackend, "needs_every_core", True)
-    assert not services.rate.slowed  # no engine was made, by asking neither
+    assert not services.rate.slowed  # the question constructs neither the engine nor a backend
+    assert not services.engine.needs_every_core
+    assert await services.engine.count_tokens(fake_model(), ["x"]) is None  # constructs the backend
     assert services.engine.needs_every_core
     assert services.rate.slowed
 

@@ -17,9 +17,9 @@ from spnl_tui.engine.backend import (
     failure_of,
     refused,
 )
-from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs import BACKEND, wire
 from spnl_tui.engine.mistralrs.failures import NoChatTemplate, request_failure
-from spnl_tui.engine.mistralrs.handles import BACKEND, to_handle, to_local
+from spnl_tui.engine.mistralrs.handles import to_handle, to_local
 from spnl_tui.engine.mistralrs.merging import merge
 from spnl_tui.engine.mistralrs.pool import Planner, Pool
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from spnl_tui.engine.backend import Capabilities, ModelHandle
+from spnl_tui.engine.mistralrs import BACKEND
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.facts import Format
 from spnl_tui.models.local import LocalModel
 
-BACKEND = "mistral.rs"
 _CAPABILITIES = Capabilities(
     continues_text=True,
     continues_replies=True,
