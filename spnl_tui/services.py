@@ -398,6 +398,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         flash_attention=engine.flash_attention,
         max_concurrent=engine.max_concurrent,
         context=settings.context.length,
+        obey_control_words=engine.control_words,
         template=None if template is None else find_template(template),
     )
 

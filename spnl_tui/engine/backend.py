@@ -116,6 +116,8 @@ class ChatRequest:
     grammar: Grammar | None = None
     continue_reply: bool = False
     """The last message is the beginning of the reply; only what follows it is yielded."""
+    begun_thought: str = ""
+    """With `continue_reply`: the thought in which the reply stopped. The last message is then the prompt."""
     ephemeral: bool = False
     """No conversation continues from here: this is a title, a verdict or a summary."""
     is_wanted: Callable[[int], bool] = all_wanted

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spnl_tui.models.chat_prompt import template_problem
 from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
@@ -175,6 +176,8 @@ def _runs(facts: ModelFacts) -> Part:
     unproven = GGUF_ARCHITECTURES_UNPROVEN | SAFETENSORS_ARCHITECTURES_UNPROVEN
     if facts.architecture.lower() in unproven or facts.architecture in unproven:
         return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, which was not tried")
+    if facts.chat_template is not None and (unreadable := template_problem(facts.chat_template)):
+        return Part("maybe", f"needs --template chatml or another: its chat template fails, {unreadable}")
     if facts.chat_template is None:
         return Part("yes", f"{facts.architecture}, a base model without chat template: it continues text")
     return Part("yes", f"{facts.architecture}, with chat template")

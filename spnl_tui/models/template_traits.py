@@ -17,7 +17,7 @@ from spnl_tui.models.thought_markers import ThoughtMarkers, closing_candidates, 
 _SYSTEM, _ASK, _REPLY, _NEXT, _THOUGHT = "sysalfa", "askbravo", "replycharlie", "nextdelta", "thoughtecho"
 """Words that no template has, each told apart in what comes of it."""
 
-_MARKER = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z][A-Z_]*\]")
+_MARKER = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z][A-Z_]*\]|\[\|\w+\|\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def read_traits(prompt: ChatPrompt, vocabulary: Collection[str] = ()) -> Templat
         harmony=harmony,
         opens=opened_by(alone, thoughts),
         strips=strips,
-        ends=_ends(written(("user", _ASK), ("assistant", _REPLY), ("user", _NEXT)), harmony),
+        ends=_ends(written(("user", _ASK), ("assistant", _REPLY), ("user", _NEXT)), harmony, vocabulary),
         takes_system=with_system is not None and _SYSTEM in with_system and _ASK in with_system,
         alternates=written(("user", _ASK), ("user", _NEXT)) is None,
         typed=typed,
@@ -112,12 +112,15 @@ def _is_cut(text: str | None) -> bool:
     return text is not None and _THOUGHT not in text and _REPLY in text
 
 
-def _ends(text: str | None, harmony: bool) -> tuple[str, ...]:
+def _ends(text: str | None, harmony: bool, vocabulary: Collection[str]) -> tuple[str, ...]:
     if harmony:
         return ("<|return|>", "<|call|>")
     if text is None or _REPLY not in text or _NEXT not in text.split(_REPLY, 1)[1]:
         return ()
     between = text.split(_REPLY, 1)[1].split(_NEXT, 1)[0]
+    tokens = [token for token in vocabulary if token and between.lstrip().startswith(token)]
+    if tokens:
+        return (max(tokens, key=len),)
     if marker := _MARKER.match(between.lstrip()):
         return (marker.group(),)
     words = between.strip()

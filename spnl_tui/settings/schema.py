@@ -71,6 +71,8 @@ class EngineSettings:
     """How long a model that nobody uses stays loaded, in minutes; 0 unloads it at once."""
     memory_budget_gb: float | None = None
     """Memory for all loaded models together, in GB (10⁹ bytes). Not set: what the machine can spare."""
+    control_words: bool = False
+    """True lets control words of the model in prompts and files, as <|im_end|>, act; else they are text."""
     stream: bool = True
     """Show a reply while it is made. The text is the same either way."""
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from spnl_tui.engine.mistralrs import calibration
 from spnl_tui.engine.mistralrs.calibration import Clock, calibration_for, read_calibration
+from spnl_tui.engine.mistralrs.processor_share import ProcessorShare
+from spnl_tui.errors import RunnerError
 from spnl_tui.models.fit import Calibration
 from spnl_tui.models.machine import Machine
+from tests.support.waiting import wait_until
 
 MACHINE = Machine(cores=2, fast_cores=2, memory_total=1, memory_available=1, processor="A processor")
 MEASURED = Calibration(decode={"Q8_0": 5e-11}, prefill={"Q8_0": 8e-12}, layer=2e-5, attention=1e-11)
@@ -77,3 +84,42 @@ async def test_a_damaged_file(text: str, tmp_path: Path, measurements: list[Mapp
     assert read_calibration(file) is None
     await calibration_for(MACHINE, file, {})
     assert read_calibration(file) is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pins processes to one processor")
+async def test_process_that_waits_for_a_processor_gets_a_smaller_share() -> None:
+    processor = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{processor}])\nwhile True: pass"
+    processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", code) for _ in range(4)]
+    try:
+        share = ProcessorShare(processes[0].pid)
+        await wait_until(lambda: psutil.Process(processes[0].pid).cpu_times().user > 0.3)
+        assert share.so_far() < 0.9
+    finally:
+        for process in processes:
+            process.kill()
+            await process.wait()
+    assert share.so_far() == 1.0  # it is gone
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1.0, True), (0.9, True), (0.89, False), (0.2, False)])
+async def test_figures_of_a_busy_machine_are_not_kept(
+    share: float, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(process: object, tokens: int, count: int, clock: Clock) -> float:
+        return tokens * 1e-3 + count * 1e-2
+
+    async def ask(process: object, command: object) -> None:
+        return None
+
+    monkeypatch.setattr(calibration, "_complete", run)
+    monkeypatch.setattr(calibration, "_ask", ask)
+    monkeypatch.setattr(calibration, "_make_model", lambda file, shape, type: file.touch())
+    monkeypatch.setattr(ProcessorShare, "so_far", lambda self: share)
+    file = tmp_path / "calibration.json"
+    if kept:
+        await calibration_for(MACHINE, file, {})
+    else:
+        with pytest.raises(RunnerError, match="too busy"):
+            await calibration_for(MACHINE, file, {})
+    assert file.exists() == kept

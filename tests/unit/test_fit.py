@@ -62,6 +62,13 @@ class TestRuns:
         assert assess(facts(metadata={"general.architecture": "granite"}), LAPTOP, 64).runs.level == "no"
         assert assess(facts(metadata=GRANITE), LAPTOP, 64).runs.level == "maybe"
 
+    def test_chat_template_that_cannot_be_read_is_reported(self, facts: Any) -> None:
+        template = "{% if messages %}\n{% nonsense %}{% endif %}"
+        runs = assess(facts(template=template), LAPTOP, 2048).runs
+        assert runs.level == "maybe"
+        assert "needs --template chatml" in runs.words
+        assert "line 2 of the chat template" in runs.words
+
     def test_a_base_model(self, facts: Any) -> None:
         verdict = assess(facts(template=None), LAPTOP, 2048)
         assert verdict.completion_only

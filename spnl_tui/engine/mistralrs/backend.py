@@ -208,6 +208,7 @@ def _replies(model: PooledModel, request: Request) -> list[RunnerRequest]:
             thinking=request.thinking,
             grammar=request.grammar,
             continue_reply=request.continue_reply,
+            begun_thought=request.begun_thought,
             ephemeral=request.ephemeral,
         )
         return [

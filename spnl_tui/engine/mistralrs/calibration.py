@@ -21,6 +21,7 @@ from typing import Any
 
 from spnl_tui.engine.backend import ModelLoaded, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.processor_share import ProcessorShare
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.errors import RunnerError
 from spnl_tui.models.fit import Calibration
@@ -35,6 +36,8 @@ _TYPES = ("Q8_0", "Q4_K", "F16")
 _TOKENS = 48
 _REPEATS = 5
 """The fastest counts: whatever else the machine does only makes a run slower."""
+_LEAST_SHARE = 0.9
+"""Of the processor time that a runner can use. With less of it, figures say how busy the machine was."""
 _SHORT, _MEDIUM, _LONG = 8, 128, 768
 """Tokens of prompts: one that costs little, to decode after, and two that are measured."""
 
@@ -74,7 +77,7 @@ async def calibration_for(
     time instead, with a clock of its own.)
 
     Raises:
-        RunnerError: the engine could not be run.
+        RunnerError: the engine could not be run, or other programs computed meanwhile.
     """
     known = await asyncio.to_thread(kept_calibration, machine, file)
     if known is not None:
@@ -187,6 +190,7 @@ async def _run(
             ),
         )
         await _complete(process, _SHORT, 1, clock)
+        share = ProcessorShare(process.pid)
         prefill = dict.fromkeys(prompts, float("inf"))
         one = many = float("inf")
         for _ in range(_REPEATS):
@@ -194,10 +198,26 @@ async def _run(
                 prefill[prompt] = min(prefill[prompt], await _complete(process, prompt, 1, clock))
             one = min(one, await _complete(process, _SHORT, 1, clock))
             many = min(many, await _complete(process, _SHORT, _TOKENS, clock))
+        if clock is wall_clock:
+            check_share(share.so_far())
     finally:
         await process.end()
         file.unlink()
     return _Run(max(many - one, 1e-9) / (_TOKENS - 1), prefill)
+
+
+def check_share(share: float) -> None:
+    """Refuse figures of a runner that got this share of its processor time.
+
+    Raises:
+        RunnerError: it is less than nine tenths.
+    """
+    if share < _LEAST_SHARE:
+        raise RunnerError(
+            "The machine is too busy to be measured",
+            f"Other programs left the engine {share:.0%} of its processor time. The figures would be wrong.",
+            "Close them, or wait until they are done, and measure again.",
+        )
 
 
 async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:

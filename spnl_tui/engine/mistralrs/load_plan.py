@@ -46,6 +46,8 @@ class LoadOverrides:
     """Decided when mistral.rs is built: a wish that the plan can only answer."""
     max_concurrent: int = 4
     context: int | None = None
+    obey_control_words: bool = False
+    """Control words of the model in a text act as such."""
     template: ChatTemplate | None = None
     """In place of the model's own."""
 
@@ -75,6 +77,8 @@ class LoadPlan:
     """Whether its threads take all cores: then whatever else computes holds them up."""
     context_limit: int | None = None
     """The longest context that the user wants, or that there is memory for; None: as long as the model's."""
+    obey_control_words: bool = False
+    """True if control words of the model in a text act as such."""
     completion_only: bool = False
     """There is no chat template: the model continues texts, and does not chat."""
     chat_template: str | None = None
@@ -174,6 +178,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         memory=memory(tokens),
         every_core=on_cpu and threads >= machine.cores,
         context_limit=context if paged or wish.context is not None else None,
+        obey_control_words=wish.obey_control_words,
         completion_only=facts.chat_template is None and wish.template is None,
         chat_template=facts.chat_template,
         template=wish.template,

@@ -71,6 +71,7 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         paged_tokens=plan.paged_tokens,
         chat_template=wire.RAW_TEMPLATE if plan.completion_only else _template(plan),
         stop=template.stop,
+        obey_control_words=plan.obey_control_words,
         config=None if plan.config is None else json.dumps(plan.config),
         discard=discard,
     )
