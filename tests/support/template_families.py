@@ -44,3 +44,24 @@ def families() -> list[Family]:
         Family(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()})
         for each in found
     ]
+
+
+def table() -> str:
+    """Return the table of docs/models.md: families that do the same share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for family in families():
+        ends = "its words" if family.words else _code(family.ends.strip())
+        thinks = "channels" if family.harmony else " … ".join(map(_code, family.thinks)) or "–"
+        stripped = "yes" if family.strips else "–"
+        system = "yes" if family.system else "in the first prompt"
+        rows.setdefault((thinks, "yes" if family.opens else "–", stripped, ends, system), []).append(
+            family.name
+        )
+    lines = ["| Families | Thinks between | Prompt opens it | Stripped later | Turn ends | System role |"]
+    lines.append("|---|---|---|---|---|---|")
+    lines += [f"| {', '.join(names)} | {' | '.join(row)} |" for row, names in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    return "`" + text.strip().replace("|", "\\|") + "`"
