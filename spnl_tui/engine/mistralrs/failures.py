@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from spnl_tui.engine.backend import ErrorKind, RequestFailed
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.chat_prompt import TemplateError, TemplateRejection
@@ -41,7 +43,7 @@ def load_failure(error: BaseException) -> RequestFailed:
             first_line(error),
             "Close other programs that use it, or choose a smaller quantization or context.",
         )
-    return _failure("load", "The model could not be loaded", first_line(error))
+    return _damage(reason, "load") or _failure("load", "The model could not be loaded", first_line(error))
 
 
 def request_failure(error: BaseException) -> RequestFailed:
@@ -86,7 +88,50 @@ def request_failure(error: BaseException) -> RequestFailed:
             _grammar_problem(error),
             "Correct the JSON schema, regular expression or grammar.",
         )
-    return _failure("internal", "The engine could not serve the request", first_line(error))
+    return _damage(reason, "request") or _failure(
+        "internal", "The engine could not serve the request", first_line(error)
+    )
+
+
+_DAMAGE = (
+    # Part of mistral.rs's words → what is wrong, with what it names.
+    (r"[Mm]issing required tensor.*?: (?P<name>[\w.]+)", "It lacks the tensor {name}."),
+    (r"cannot find tensor (?P<name>[\w.]+)", "It lacks the tensor {name}."),
+    (r"missing a tensor matching `(?P<name>[^`]+)`", "It lacks the tensor {name}."),
+    (r"tokenizer must include (?P<name>merges)", "Its tokenizer has no {name}."),
+    (r"metadata `(?P<name>[^`]+)`.* (?:no non-zero|has no)", "Its value {name} cannot be right."),
+    (r"requires GGUF metadata `(?P<name>[^`]+)`", "It lacks the value {name}."),
+    (r"missing one of \[(?P<name>[^\]]+)\]", "It lacks all of {name}."),
+    (r"GGUF `(?P<name>\w+)` token id \d+ is out of bounds", "Its {name} token is not in its vocabulary."),
+    (
+        r"[Ss]hape mismatch|unexpected shape|divide by zero|index out of bounds",
+        "Its shapes contradict each other.",
+    ),
+    (
+        r"invalid logits|NaN|A weight is (?:invalid|negative)",
+        "It computes no numbers: its weights are damaged.",
+    ),
+)
+
+
+def _damage(reason: str, kind: ErrorKind) -> RequestFailed | None:
+    """Return what is wrong with the file of a model, if these words of mistral.rs say it."""
+    for pattern, words in _DAMAGE:
+        if match := re.search(pattern, reason, re.DOTALL):
+            return _failure(
+                kind,
+                "The model's file is damaged",
+                words.format(**match.groupdict()),
+                "Pull the model again, or choose another file of it.",
+            )
+    if match := re.search(r"[Uu]nknown .*architecture `(?P<name>[^`]+)`", reason):
+        return _failure(
+            kind,
+            "The model cannot be loaded",
+            f"mistral.rs has no loader for the architecture {match['name']}.",
+            "Choose a model of another family.",
+        )
+    return None
 
 
 def is_too_long(error: BaseException) -> bool:
