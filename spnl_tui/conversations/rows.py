@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.folding import indexed_copy
+from spnl_tui.conversations.folding import fold, indexed_copy
 from spnl_tui.conversations.records import content_to_json, from_plain, to_json, well_formed
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
@@ -52,6 +52,8 @@ class ListFilter:
     archived: bool = False
     """Whether to list the archived conversations, or else the others."""
     tag: str | None = None
+    title: str = ""
+    """Text that the title or a tag contains, in any case and with or without accents."""
     model: str | None = None
     since: float | None = None
     until: float | None = None
@@ -259,6 +261,10 @@ def list_page(connection: sqlite3.Connection, where: ListFilter, after: Cursor |
         if getattr(where, name) is not None:
             conditions.append(condition)
             values[name] = getattr(where, name)
+    if wanted := " ".join(fold(where.title).split()):
+        connection.create_function("has_wanted", 1, lambda text: wanted in fold(text), deterministic=True)
+        tags = "SELECT 1 FROM tag WHERE tag.conversation = c.key AND has_wanted(tag.name)"
+        conditions.append(f"(has_wanted(c.title) OR EXISTS ({tags}))")
     rows = connection.execute(
         f"""
         SELECT c.key, c.id, c.title, c.title_is_automatic, c.model, c.pinned, c.archived, c.created_at,

@@ -348,6 +348,17 @@ class MainScreen(Screen[None]):
     async def _new_conversation_requested(self) -> None:
         await self.chat_controller.begin_anew()
 
+    @on(ConversationList.FilterChanged)
+    def _conversations_filtered(self, message: ConversationList.FilterChanged) -> None:
+        message.stop()
+        restart(self, "talks", self.conversations.refresh)
+
+    @on(ConversationList.PastedForPrompt)
+    def _pasted_in_list(self, message: ConversationList.PastedForPrompt) -> None:
+        message.stop()
+        self.chat.prompt.focus()
+        self.chat.prompt.post_message(message.paste)
+
     @on(ConversationList.MoreWanted)
     async def _more_conversations(self, message: ConversationList.MoreWanted) -> None:
         message.stop()

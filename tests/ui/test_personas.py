@@ -185,7 +185,7 @@ async def test_tags_are_given_shown_and_searched_by(store: TempStore) -> None:
     engine = ScriptedEngine([reply("The sea is wide."), reply("The sea is deep.")])
     async with chat(engine, store=store, size=(120, 30)) as it:
         await it.ask("Tell me about the sea")
-        await it.press("f5", "t")
+        await it.press("f5", "alt+t")
         await wait_until(lambda: isinstance(it.app.screen, TextScreen))
         it.app.screen.query_one(Input).value = "#work, water,, work"
         await it.press("enter")

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from spnl_tui.conversations.imports import read_file
 from spnl_tui.conversations.store import Store
@@ -63,28 +64,67 @@ async def test_rename_pin_archive_delete_and_undo_in_the_list(store: TempStore) 
     await three(store)
     async with chat(store=store) as it:
         await open_list(it)
-        await it.press("down", "p")
+        await it.press("down", "alt+p")
         await wait_until(lambda: titles(it) == ["Pears", "Plums", "Apples"])
-        await it.press("r")
+        await it.press("f6")
         await wait_until(lambda: isinstance(it.app.screen, TextScreen))
         await it.press("ctrl+u", *"Figs", "enter")
         await wait_until(lambda: titles(it) == ["Figs", "Plums", "Apples"])
-        await it.press("down", "a")
+        await it.press("down", "alt+a")
         await wait_until(lambda: titles(it) == ["Figs", "Apples"])
-        await it.press("A")
+        await it.press("alt+v")
         await wait_until(lambda: titles(it) == ["Plums"])
-        await it.press("a", "A")
+        await it.press("alt+a", "alt+v")
         await wait_until(lambda: titles(it) == ["Figs", "Plums", "Apples"])
-        await it.press("home", "d")
+        await it.press("home", "delete")
         await wait_until(lambda: titles(it) == ["Plums", "Apples"])
-        await it.press("d")
+        await it.press("delete")
         await wait_until(lambda: titles(it) == ["Apples"])
-        await it.press("u")
+        await it.press("ctrl+z")
         await wait_until(lambda: titles(it) == ["Plums", "Apples"])
-        await it.press("u")
+        await it.press("ctrl+z")
         await wait_until(lambda: titles(it) == ["Figs", "Plums", "Apples"])
     await store.close()
     assert [item.title for item in (await (await store()).list()).items] == ["Figs", "Plums", "Apples"]
+
+
+async def test_letters_in_the_list_filter_it_and_run_no_command(store: TempStore) -> None:
+    await three(store)
+    async with chat(store=store) as it:
+        listed = await open_list(it)
+        await it.press(*"PÉARS", "enter")
+        await wait_until(lambda: it.screen.conversation.title == "Pears")
+        await open_list(it)
+        assert titles(it) == ["Plums", "Pears", "Apples"]
+        await it.press(*"ple")
+        await wait_until(lambda: titles(it) == ["Apples"])
+        await it.press("backspace")
+        await wait_until(lambda: titles(it) == ["Plums", "Apples"])
+        await it.press("escape")
+        await wait_until(lambda: titles(it) == ["Plums", "Pears", "Apples"])
+        assert it.app.focused is listed
+        assert it.app.screen is it.screen
+
+
+async def test_question_typed_in_the_list_goes_to_the_prompt(store: TempStore) -> None:
+    await three(store)
+    async with chat(store=store) as it:
+        await open_list(it)
+        await it.press(*"radar update?")
+        await wait_until(lambda: not titles(it))
+        await it.press("escape")
+        await wait_until(lambda: it.app.focused is it.prompt)
+        assert it.prompt.text == "radar update?"
+        assert it.app.screen is it.screen
+
+
+async def test_long_paste_in_the_list_goes_to_the_prompt(store: TempStore) -> None:
+    await three(store)
+    async with chat(store=store) as it:
+        await open_list(it)
+        it.app.post_message(events.Paste("first\nsecond"))
+        await wait_until(lambda: it.prompt.text == "first\nsecond")
+        assert it.app.focused is it.prompt
 
 
 async def test_the_list_is_read_page_by_page(store: TempStore) -> None:
@@ -286,6 +326,6 @@ async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None
         await it.press("ctrl+n")
         await wait_until(lambda: not it.turns)
         await open_list(it)
-        await it.press("d")
+        await it.press("delete")
         await wait_until(lambda: it.engine.cancelled == 1 and not titles(it))
         assert await kept(store) == []

@@ -42,7 +42,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.rename",
-        keys="r,f6",
+        keys="f6",
         run=lambda c: c.conversations.rename(c.argument),
         needs=_ON_TARGET,
         worker=_CONVERSATIONS,
@@ -56,7 +56,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.pin",
-        keys="p",
+        keys="alt+p",
         run=lambda c: c.conversations.pin(),
         needs=_ON_TARGET,
         worker=_CONVERSATIONS,
@@ -68,7 +68,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.tags",
-        keys="t",
+        keys="alt+t",
         run=lambda c: c.conversations.tag(),
         needs=_ON_TARGET,
         worker=_CONVERSATIONS,
@@ -79,7 +79,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.archive",
-        keys="a",
+        keys="alt+a",
         run=lambda c: c.conversations.archive(),
         needs=_ON_TARGET,
         worker=_CONVERSATIONS,
@@ -91,7 +91,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.archived",
-        keys="A",
+        keys="alt+v",
         run=lambda c: c.conversations.toggle_archived(),
         needs=(chat_is_shown, _list_is_shown),
         worker=_CONVERSATIONS,
@@ -102,7 +102,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.delete",
-        keys="d,delete",
+        keys="delete",
         run=lambda c: c.conversations.delete(),
         needs=_ON_TARGET,
         worker=_CONVERSATIONS,
@@ -115,7 +115,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.undo_in_list",
-        keys="u",
+        keys="ctrl+z",
         run=lambda c: c.conversations.undo(),
         needs=(chat_is_shown, lambda c: unless(c.conversations.can_undo, "There is nothing to restore.")),
         worker=_CONVERSATIONS,

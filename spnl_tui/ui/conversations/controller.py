@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
-    from spnl_tui.conversations.rows import Cursor
+    from spnl_tui.conversations.rows import Cursor, ListFilter
     from spnl_tui.ui.chat.pane import ChatPane
     from spnl_tui.ui.conversations.persona_controller import PersonaController
 
@@ -90,7 +90,16 @@ class ConversationsController:
             await self.refresh()
 
     async def leave_list(self) -> None:
-        """Go back to the prompt. Where the list hides the chat, it goes."""
+        """Stop filtering the list, or else go back to the prompt. Where the list hides the chat, hide it.
+
+        What was typed as a filter and found nothing was meant for the prompt, and goes there.
+        """
+        found = bool(self._list.items)
+        if typed := self._list.take_filter():
+            await self.refresh()
+            if found:
+                return
+            self._pane.prompt.give_back(typed)
         if not self._screen.has_class("-wide"):
             self._list.display = False
         self._pane.prompt.focus()
@@ -100,14 +109,18 @@ class ConversationsController:
         self._archived = not self._archived
         await self.refresh()
 
+    @property
+    def _filter(self) -> ListFilter:
+        from spnl_tui.conversations.rows import ListFilter
+
+        return ListFilter(archived=self._archived, title=self._list.filter)
+
     async def refresh(self) -> None:
         """List what the store now has, if the list is seen."""
         if not self._list.display:
             return
-        from spnl_tui.conversations.rows import ListFilter
-
         count = max(_PAGE, len(self._list.items))
-        page = await self._store.page(ListFilter(archived=self._archived), limit=count)
+        page = await self._store.page(self._filter, limit=count)
         if page is None:
             return
         self._next = page.next
@@ -123,9 +136,7 @@ class ConversationsController:
         after, self._next = self._next, None
         if after is None:
             return
-        from spnl_tui.conversations.rows import ListFilter
-
-        page = await self._store.page(ListFilter(archived=self._archived), after=after, limit=_PAGE)
+        page = await self._store.page(self._filter, after=after, limit=_PAGE)
         if page is None:
             self._next = after
             return
@@ -155,8 +166,12 @@ class ConversationsController:
 
     async def open_highlighted(self) -> None:
         """Open the highlighted conversation."""
+        if self._list.filter:
+            await self.refresh()  # Enter may follow the last letter at once
         if (chosen := self._list.chosen) is not None:
             self._screen.post_message(messages.ConversationRequested(chosen.id))
+            if self._list.take_filter():
+                await self.refresh()
             await self.leave_list()
 
     async def open_last(self) -> None:

@@ -8,22 +8,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from spnl_tui.text import first_line
+from spnl_tui.text import first_line, plain
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.rows import ConversationSummary
 
+_LONGEST_FILTER = 200
+"""Characters."""
 _AHEAD = 10
 """More are asked for when so few are left below the highlighted one."""
 
 
 class ConversationList(OptionList):
     """Titles and times, the pinned first. It shows what it is given, and says when it wants more."""
+
+    @dataclass
+    class FilterChanged(Message):
+        """The user has typed something else to look for in the titles."""
+
+    @dataclass
+    class PastedForPrompt(Message):
+        """The user has pasted more than a title can contain."""
+
+        paste: events.Paste
 
     @dataclass
     class MoreWanted(Message):
@@ -33,6 +46,9 @@ class ConversationList(OptionList):
         super().__init__(id=id, markup=False)
         self._now = now
         self._items: list[ConversationSummary] = []
+        self._archived = False
+        self.filter = ""
+        """What the user has typed here. Only conversations with it in the title or a tag are listed."""
         self._current = ""
         self._replying: frozenset[str] = frozenset()
         self.display = False
@@ -63,14 +79,59 @@ class ConversationList(OptionList):
         before = self.chosen
         place = self.highlighted or 0
         self._items, self._current, self._replying = list(items), current, replying
-        self.border_title = "Archive" if archived else "Conversations"
+        self._archived = archived
+        self._show_filter()
         self.set_options([self._option(item) for item in items])
         ids = [item.id for item in items]
         if before is not None and before.id in ids:
             place = ids.index(before.id)
+        elif self.filter:
+            place = 0
         elif before is None and current in ids:
             place = ids.index(current)
         self.highlighted = min(place, len(ids) - 1) if ids else None
+
+    def take_filter(self) -> str:
+        """Stop filtering, and return what was typed."""
+        typed, self.filter = self.filter, ""
+        self._show_filter()
+        return typed
+
+    def on_key(self, event: events.Key) -> None:
+        """Filter by what is typed. A key that the user has given to a command is the command's."""
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self:
+            return
+        if event.is_printable and event.character is not None:
+            self._filter_by(self.filter + event.character)
+        elif event.key == "backspace" and self.filter:
+            self._filter_by(self.filter[:-1])
+        elif event.key == "ctrl+u" and self.filter:
+            self._filter_by("")
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Filter by a pasted line; longer texts are for the prompt."""
+        event.stop()
+        text = plain(event.text)
+        if len(text) > _LONGEST_FILTER or "\n" in text.strip():
+            self.post_message(self.PastedForPrompt(event))
+        else:
+            self._filter_by(self.filter + text.strip())
+
+    def _filter_by(self, typed: str) -> None:
+        self.filter = typed
+        self._show_filter()
+        self.post_message(self.FilterChanged())
+
+    def _show_filter(self) -> None:
+        title = "Archive" if self._archived else "Conversations"
+        self.border_title = Content.assemble(title, *([" · ", self.filter] if self.filter else []))
+        nothing = self.filter and not self._items
+        self.border_subtitle = Content("none; Esc: to the prompt" if nothing else "")
 
     def extend(self, items: Sequence[ConversationSummary]) -> None:
         """List these below the others."""
