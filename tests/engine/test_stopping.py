@@ -160,7 +160,7 @@ async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths:
 # ── runners that die ─────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("how", "reason"), [("die", "as asked"), ("garbage", "protocol")])
+@pytest.mark.parametrize(("how", "reason"), [("die", "as asked"), ("garbage", "malformed line")])
 async def test_a_runner_that_dies_is_an_event_and_the_next_prompt_works(
     paths: Paths, how: str, reason: str
 ) -> None:

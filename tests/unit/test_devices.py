@@ -97,8 +97,8 @@ async def test_a_card_without_a_build_for_it(tmp_path: Path, monkeypatch: pytest
         ("9.0", (13, 3), "mistralrs==0.9.5+cuda130.sm90'"),
         ("8.6", (12, 8), "mistralrs==0.9.5+cuda128.sm86'"),
         ("12.1", (12, 9), "mistralrs==0.9.5+cuda129.sm121'"),
-        ("12.1", (12, 8), "Update the driver to one that knows CUDA 12.9"),
-        ("8.9", (12, 4), "Update the driver to one that knows CUDA 12.8"),
+        ("12.1", (12, 8), "Update the driver to one that supports CUDA 12.9"),
+        ("8.9", (12, 4), "Update the driver to one that supports CUDA 12.8"),
         ("7.5", (13, 0), "no build for cards of compute capability 7.5"),
     ],
 )

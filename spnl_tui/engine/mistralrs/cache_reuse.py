@@ -1,9 +1,9 @@
-"""A prompt that is asked again. Pure, standard library only: the runner uses it.
+"""Repeated prompts. Pure, standard library only: the runner uses it.
 
-mistral.rs leaves a prefix cache unused that holds all of a prompt, as it does once that has been answered:
-asked again, the prompt would be read anew from its first token. So each time but the first its last message
-ends with one newline more, which the cache does not hold, and only what follows is read. It is sent as a
-mark, which the chat template as mistral.rs is given it (continuing.py) turns into a newline after trimming.
+mistral.rs does not use a prefix cache that holds all of a prompt, as it does once the prompt was answered.
+A repeated prompt would be read again from its first token. So each repetition ends its last message with one
+more newline, which the cache does not hold, and only what follows is read. The newline is sent as a mark,
+which is replaced after the chat template has trimmed the message.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Sequence
 from spnl_tui.models.request import Message
 
 AGAIN = "\U0010fffd"
-"""The last code point for private use: no text has it that a person wrote or a model made."""
+"""The last code point for private use: texts of people and models do not contain it."""
 
 
 def ask_again(messages: Sequence[Message], times: int) -> tuple[Message, ...]:
-    """The same prompt, for the so manyth time after the first."""
+    """Return the same prompt, marked as its repetition number `times`."""
     *before, last = messages
     return (*before, Message(last.role, last.model_text + AGAIN * times))
 
 
 def times_asked(message: Message) -> int:
-    """For the how manyth time after the first this message is sent."""
+    """Return the number of the repetition that this message is part of; 0 for the first time."""
     return message.model_text.count(AGAIN)
 
 
 def as_read(content: str) -> str:
-    """What the model is given of the content of a message."""
+    """Return the content as the model reads it."""
     return content.replace(AGAIN, "\n")

@@ -1,7 +1,7 @@
-"""How fast this machine computes: measured once with the real engine, and kept until either changes.
+"""The speed of this machine: measured once with the real engine, and kept until either changes.
 
-A few small models of noise are loaded and run, some seconds in all. What they took is turned into costs for
-each weight (models/fit.Calibration), from which the speed of any model follows.
+Some small models of noise are loaded and run for some seconds. Their times become costs for each weight
+(models/fit.Calibration), from which the speed of any model follows.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from spnl_tui.models.request import Sampling
 log = logging.getLogger(__name__)
 
 _TYPES = ("Q8_0", "Q4_K", "F16")
-"""Measured; the others follow by their ratio to one of these, which differs little between machines."""
+"""Measured types. Others follow by their ratio to one of these, which differs little between machines."""
 _TOKENS = 48
 _REPEATS = 5
-"""The fastest counts: whatever else the machine does only makes a run slower."""
+"""The fastest run counts: other work on the machine only makes a run slower."""
 _LEAST_SHARE = 0.9
-"""Of the processor time that a runner can use. With less of it, figures say how busy the machine was."""
+"""The least share of its processor time that a runner must get for its figures to count."""
 _SHORT, _MEDIUM, _LONG = 8, 128, 768
-"""Tokens of prompts: one that costs little, to decode after, and two that are measured."""
+"""Prompt lengths in tokens: a cheap one to decode after, and two that are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class _Shape:
 
     @property
     def weights(self) -> int:
-        """Of the matrices; keys and values are as wide as queries."""
+        """The number of weights in the matrices; keys and values are as wide as queries."""
         return self.layers * (4 * self.width**2 + 3 * self.width * self.feed_forward)
 
 
-# Larger than most caches, so that memory's speed is in it; the same with one layer; many small layers.
+# Larger than most caches, so that the speed of memory counts; one layer of the same; many small layers.
 _WIDE, _FLAT, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(1, 1024, 4096, 8), _Shape(16, 256, 512, 4)
 
 
@@ -63,21 +63,21 @@ Clock = Callable[[RunnerProcess], float]
 
 
 def wall_clock(process: RunnerProcess) -> float:
-    """Seconds as they pass, whatever the process does."""
+    """Return wall time in seconds."""
     return time.perf_counter()
 
 
 async def calibration_for(
     machine: Machine, file: Path, environment: Mapping[str, str], clock: Clock = wall_clock
 ) -> Calibration:
-    """The calibration of this machine: from the file if it is for this machine and engine, else measured now.
+    """Return the calibration in the file if it is for this machine and engine; else measure now.
 
-    `environment` is the load plan's, so that what is measured is what users get. Measuring takes some seconds
-    of all cores: do it while nothing else is asked of them. (A benchmark on a busy machine counts processor
-    time instead, with a clock of its own.)
+    `environment` is that of a load plan, so that the figures are those that users get. Measuring takes some
+    seconds of all cores, so nothing else should run. (A benchmark on a busy machine passes a clock of
+    processor time.)
 
     Raises:
-        RunnerError: the engine could not be run, or other programs computed meanwhile.
+        RunnerError: the engine cannot run, or other programs compute at the same time.
     """
     known = await asyncio.to_thread(kept_calibration, machine, file)
     if known is not None:
@@ -90,7 +90,7 @@ async def calibration_for(
 
 
 def kept_calibration(machine: Machine, file: Path) -> Calibration | None:
-    """The calibration in this file, if it is for this machine and this engine."""
+    """Return the calibration in this file if it is for this machine and this engine."""
     known = read_calibration(file)
     return known if known is not None and known.made_for == _made_for(machine) else None
 
@@ -101,16 +101,16 @@ def _made_for(machine: Machine) -> str:
 
 
 def read_calibration(file: Path) -> Calibration | None:
-    """What was kept in this file; None if there is nothing, or nothing sensible."""
+    """Return the calibration in this file; None if there is none, or no valid one."""
     try:
         kept = json.loads(file.read_bytes())
         calibration = Calibration(**kept)
         sound = calibration.decode["Q8_0"] > 0 and calibration.prefill["Q8_0"] > 0
-        sound = sound and "token" in kept  # an older version did not tell it from the weights
+        sound = sound and "token" in kept  # an older version did not separate it from the weights
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("%s is no calibration, and is made anew: %s", file, error)
+        log.warning("%s is not a calibration and is replaced: %s", file, error)
         return None
     return calibration if sound else None
 
@@ -129,7 +129,7 @@ async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
         deep = await _run(folder, _DEEP, "Q8_0", (_MEDIUM, _LONG), environment, clock)
         wide = {type: await _run(folder, _WIDE, type, (_MEDIUM,), environment, clock) for type in _TYPES}
     token, layer = _constants(flat.decode_s, wide["Q8_0"].decode_s, deep.decode_s)
-    # What a longer prompt takes more than its length explains is due to attention: pairs of tokens.
+    # The time of a long prompt that its length does not explain is due to attention: pairs of tokens.
     more = deep.prefill_s[_LONG] / _LONG - deep.prefill_s[_MEDIUM] / _MEDIUM
     attention = max(0.0, more) / (_DEEP.layers * _DEEP.width * (_LONG - _MEDIUM) / 2)
     constant = token + _WIDE.layers * layer
@@ -143,9 +143,9 @@ async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
 
 
 def _constants(flat: float, wide: float, deep: float) -> tuple[float, float]:
-    """Seconds for a token and for a layer, whatever its width, from what a token takes in the three shapes.
+    """Return the seconds for a token and for a layer of any width, from a token's time in the three shapes.
 
-    Each takes token + layers · layer + weights · weight: three equations.
+    Each time is token + layers · layer + weights · weight, which gives three equations.
     """
     layers, weights = _WIDE.layers - _FLAT.layers, _WIDE.weights - _FLAT.weights
     more_layers, fewer_weights = _DEEP.layers - _FLAT.layers, _FLAT.weights - _DEEP.weights
@@ -161,9 +161,9 @@ def _constants(flat: float, wide: float, deep: float) -> tuple[float, float]:
 @dataclass(frozen=True, slots=True)
 class _Run:
     decode_s: float
-    """For one token."""
+    """Seconds for one token."""
     prefill_s: Mapping[int, float]
-    """For a prompt of so many tokens."""
+    """Seconds for a prompt, by its number of tokens."""
 
 
 async def _run(
@@ -221,10 +221,10 @@ def check_share(share: float) -> None:
 
 
 async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:
-    """Seconds until the reply is complete. Chunks tell less: text of half a character is held back."""
+    """Return the seconds until the reply is complete. Chunks are less exact, as half characters wait."""
     command = wire.Complete(
         id=process.next_id(),
-        # One letter is one token of the model below, so the length is known without asking.
+        # One letter is one token of the model below.
         prompt="a" * prompt_tokens,
         sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
@@ -234,10 +234,10 @@ async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clo
 
 
 async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wire.Event:
-    """Send the command and wait for its end.
+    """Send the command and return the event that ends it.
 
     Raises:
-        RunnerError: it failed, or the runner ended.
+        RunnerError: the command failed, or the runner ended.
     """
     events = process.subscribe(command.id)
     await process.send(command)
@@ -255,7 +255,7 @@ async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wi
 
 
 def _make_model(file: Path, shape: _Shape, type: str) -> None:
-    """A llama of noise whose vocabulary is the 256 bytes, so that its tokenizer and output cost nothing."""
+    """Write a llama of noise whose vocabulary is 256 bytes, so that its tokenizer and output cost nothing."""
     tokens = [*byte_letters(), "<|end|>", *(f"t{number}" for number in range(63))]
     metadata: dict[str, Any] = {
         "general.architecture": "llama",
@@ -270,7 +270,7 @@ def _make_model(file: Path, shape: _Shape, type: str) -> None:
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.merges": ["t 1"],
-        # The last token: equal logits are broken by the lowest number, so it hardly ever ends a reply.
+        # The last token: among equal logits the lowest number wins, so it hardly ever ends a reply.
         "tokenizer.ggml.eos_token_id": len(tokens) - 1,
     }
     width, feed_forward = shape.width, shape.feed_forward

@@ -1,8 +1,8 @@
 """A reply that resumes where it stopped. Pure: the runner uses it.
 
-mistral.rs strips the white space before the first token of a reply. So that it is known whether a word
-continues or another one begins, the model repeats the last word, which a grammar makes it do. As a gain, it
-may choose other tokens where the text was cut within one.
+mistral.rs strips the white space before the first token of a reply. To show whether a word continues or
+another one begins, the model repeats the last word; a grammar makes it do so. It may also choose other tokens
+where the text was cut within one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from spnl_tui.models.request import Grammar
 
 _LONGEST_WORD = 24
-"""Characters that are repeated, at most."""
+"""The most characters that are repeated."""
 
 
 @dataclass(slots=True)
@@ -22,11 +22,11 @@ class Continuation:
 
     prompt: str
     repeated: str
-    """What the model says again."""
+    """The text that the model repeats."""
     close: int | None = None
     """A control token that the continuation may hold once: no regular expression matches it."""
     _received: str | None = ""
-    """The part of it that has come; None once all of it has."""
+    """The received part of it; None once all of it was received."""
 
     @classmethod
     def after(cls, head: str, begun: str, close: int | None = None) -> Continuation:
@@ -37,7 +37,7 @@ class Continuation:
 
     @property
     def grammar(self) -> Grammar | None:
-        """What makes the model begin with the last word; None if there is none."""
+        """A grammar that makes the model begin with the last word; None if there is no last word."""
         if not self.repeated:
             return None
         pattern = rf"{re.escape(self.repeated)}(.|\n)*"

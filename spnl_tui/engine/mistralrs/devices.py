@@ -1,8 +1,8 @@
-"""Which graphics processors mistral.rs computes on. The system is asked: only a runner imports mistral.rs.
+"""The graphics processors that mistral.rs computes on, found without importing it.
 
-A mistral.rs is built for one kind of device, and takes no other (mistralrs-pyo3/src/lib.rs, get_device). All
-builds have one name: PyPI's is for CPUs, but on Apple's chips for Metal; those for CUDA lie beside its
-releases, or are made at home. Only the library itself tells them apart.
+Each build of mistral.rs is for one kind of device and accepts no other (mistralrs-pyo3/src/lib.rs,
+get_device). All builds have one name: PyPI has those for CPUs, and for Metal on Apple chips; those for CUDA
+are attached to its releases or built from source. Only the library itself distinguishes them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from spnl_tui.models.machine import Gpu
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
-"""nvidia-smi takes half a second, or for ever if the driver hangs."""
+"""nvidia-smi takes half a second, but never returns if the driver hangs."""
 _TABLE = "--format=csv,noheader,nounits"
 _CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
-"""Of cards that mistral.rs is built for."""
+"""Compute capabilities of the cards that mistral.rs is built for."""
 _APPLE_SHARE = 0.7
-"""Of the machine's memory, what Metal lends to one process by default."""
+"""The share of the machine's memory that Metal gives to one process by default."""
 _CUDA_MARK, _METAL_MARK = b"cublasCreate_v2", b"Metal.framework"
-"""What is in the library of a build for that device, and of no other."""
+"""Bytes that only the library of a build for that device contains."""
 
 
 async def find_gpus() -> tuple[Gpu, ...]:
-    """The graphics processors that the installed mistral.rs computes on; none if it was built for CPUs."""
+    """Return the graphics processors that the installed mistral.rs uses; none if it was built for CPUs."""
     if sys.platform == "darwin":
-        # Apple's older computers have other chips, for which there is no Metal build.
+        # There is no Metal build for the chips of older Apple computers.
         if platform.machine() != "arm64" or not await asyncio.to_thread(_holds, _METAL_MARK):
             return ()
         memory = psutil.virtual_memory()
@@ -51,7 +51,7 @@ async def find_gpus() -> tuple[Gpu, ...]:
 
 
 def _holds(mark: bytes) -> bool:
-    """Whether the library of the installed mistral.rs has this in it. Takes some 50 ms."""
+    """Return True if the library of the installed mistral.rs contains these bytes. Takes some 50 ms."""
     spec = find_spec("mistralrs")
     for folder in spec.submodule_search_locations or () if spec else ():
         for library in (*Path(folder).glob("*.so"), *Path(folder).glob("*.pyd")):
@@ -66,7 +66,7 @@ async def _nvidia() -> tuple[Gpu, ...]:
 
 
 def parse_nvidia(output: str) -> tuple[Gpu, ...]:
-    """The cards in nvidia-smi's table of name, total and free MiB; any other line is left out."""
+    """Return the cards in nvidia-smi's table of name, total and free MiB; ignore any other line."""
     gpus = []
     for line in output.splitlines():
         name, _, rest = line.rpartition(",")[0].rpartition(",")
@@ -77,7 +77,7 @@ def parse_nvidia(output: str) -> tuple[Gpu, ...]:
 
 
 async def advise_build() -> str | None:
-    """What to install so that this machine's card is used, in a sentence; None if there is no card."""
+    """Return in a sentence which build to install for this machine's card; None if there is no card."""
     if shutil.which("nvidia-smi") is None:
         return None
     capabilities = (await _nvidia_smi("--query-gpu=compute_cap", _TABLE)).split()
@@ -90,18 +90,17 @@ async def advise_build() -> str | None:
 
 
 def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
-    """The same, for a card of this compute capability, the CUDA version that its driver knows, and a release.
+    """Return the same for a card of this compute capability, its driver's CUDA version and a release.
 
-    From mistral.rs's own tables (its docs: reference/hardware-support, guides/python/getting-started).
+    The tables are those of mistral.rs (its docs: reference/hardware-support, guides/python/getting-started).
     """
     if capability not in _CAPABILITIES:
         return f"mistral.rs has no build for cards of compute capability {capability}."
     toolkits = ((13, 0), (12, 9)) if capability == "12.1" else ((13, 0), (12, 8))
     toolkit = next((toolkit for toolkit in toolkits if toolkit <= driver), None)
     if toolkit is None:
-        return (
-            f"Update the driver to one that knows CUDA {toolkits[-1][0]}.{toolkits[-1][1]}, for mistral.rs."
-        )
+        major, minor = toolkits[-1]
+        return f"Update the driver to one that supports CUDA {major}.{minor}, for mistral.rs."
     build = f"cuda{toolkit[0]}{toolkit[1]}.sm{capability.replace('.', '')}"
     return (
         f"For the graphics card: {sys.executable} -m pip install 'mistralrs=={release}+{build}' "
@@ -110,7 +109,7 @@ def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
 
 
 async def _nvidia_smi(*arguments: str) -> str:
-    """What it prints; nothing if it fails, or takes too long."""
+    """Return the output of nvidia-smi; nothing if it fails or takes too long."""
     process = await asyncio.create_subprocess_exec(
         "nvidia-smi",
         *arguments,

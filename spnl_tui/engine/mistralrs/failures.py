@@ -1,4 +1,4 @@
-"""What mistral.rs says when it refuses, in words for the user. Standard library only: the runner uses it."""
+"""Errors of mistral.rs, reworded for the user. The runner uses it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class PromptTooLong(Exception):
 
 
 class NoChatTemplate(Exception):
-    """The model continues texts, and does not chat."""
+    """The model continues texts and cannot chat."""
 
 
 def load_failure(error: BaseException) -> RequestFailed:
-    """The event for a load that failed."""
+    """Return the event for a load that failed."""
     if isinstance(error, SpnlError):
         return _failure("load", error.title, error.message, error.hint)
     reason = str(error)
@@ -32,7 +32,7 @@ def load_failure(error: BaseException) -> RequestFailed:
         return _failure(
             "load",
             "No graphics card was found",
-            "The installed mistral.rs was built for CUDA, and computes on nothing else.",
+            "The installed mistral.rs was built for CUDA and computes on nothing else.",
             "Check that nvidia-smi shows the card, or install the plain mistralrs, which computes on the "
             "processor.",
         )
@@ -47,7 +47,7 @@ def load_failure(error: BaseException) -> RequestFailed:
 
 
 def request_failure(error: BaseException) -> RequestFailed:
-    """The event for a request that failed. mistral.rs raises ValueError for all: only its words differ."""
+    """Return the event for a request that failed. mistral.rs raises ValueError for all causes."""
     reason = str(error)
     if isinstance(error, PromptTooLong):
         return _failure(
@@ -61,9 +61,9 @@ def request_failure(error: BaseException) -> RequestFailed:
         return _failure(
             "template",
             "This model cannot chat",
-            "It is a base model: it carries no chat template.",
+            "It is a base model without a chat template.",
             "Choose an instruct model (its name often ends in -Instruct, -it or -Chat), set model.template "
-            "to what it was trained with, or have it continue a text: spnl-chat run --completion.",
+            "to the template it was trained with, or let it continue a text: spnl-chat run --completion.",
         )
     if isinstance(error, TemplateError):
         rejected = isinstance(error, TemplateRejection)
@@ -135,18 +135,18 @@ def _damage(reason: str, kind: ErrorKind) -> RequestFailed | None:
 
 
 def is_too_long(error: BaseException) -> bool:
-    """Whether mistral.rs refused the prompt for its length."""
+    """Return True if mistral.rs refused the prompt for its length."""
     return "Prompt sequence length is greater than" in str(error)
 
 
 def first_line(error: BaseException) -> str:
-    """The error in a line: Rust adds backtraces and pictures of the place."""
+    """Return the first line of the error: Rust adds backtraces and marks the place in a picture."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def _grammar_problem(error: BaseException) -> str:
-    """The error in a line; of a regular expression, what is wrong comes after a picture of it."""
+    """Return the error in a line. For a regular expression the reason follows a picture of it."""
     line = first_line(error)
     if not line.endswith(":"):
         return line

@@ -1,6 +1,6 @@
-"""How large a runner may become by its plan: when to replace it, and what a prefill may leave behind.
+"""The memory of a runner: when to replace it, and how much a prefill may leave behind.
 
-On a CPU mistral.rs never evicts anything from its prefix cache, so a runner grows with all that was said.
+On a CPU mistral.rs never evicts anything from its prefix cache, so a runner grows with every request.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.mistralrs.prefill import STEP_TOKENS, prefill_tokens
 
 _GROWTH = 1.05
-"""What a runner may take beyond its estimate before that counts as growth."""
+"""A runner has grown if it takes more than its estimate times this."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _TELLING = 400
-"""Characters from which on a prompt tells how many tokens they make: a shorter one is mostly template."""
+"""The shortest prompt, in characters, that shows how many tokens they make: others are mostly template."""
 _PAIR_BYTES = 40
-"""What a step of a prefill takes for each pair of its tokens and the prompt's, besides working buffers: with
-eight heads 48 were measured."""
+"""Bytes that a step of a prefill takes for each pair of one of its tokens and one of the prompt's, besides
+working buffers. With eight heads, 48 were measured."""
 _LEAST_ROOM = 32_000_000
-"""Bytes that the steps of a prefill may fill in any case: of a small model that is many tokens."""
+"""Bytes that the steps of a prefill may always fill: for a small model these are many tokens."""
 _MASK_BYTES = 8
-"""mistral.rs makes the causal mask of a prefill in one piece: so many bytes for each pair of tokens."""
+"""Bytes for each pair of tokens in the causal mask of a prefill, which mistral.rs makes in one piece."""
 
 
 class Growth:
-    """What is known of the memory of one model's runners. All sizes are resident bytes."""
+    """Estimates the memory of one model's runners. All sizes are resident bytes."""
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
@@ -35,11 +35,11 @@ class Growth:
         self._tokens_per_character = 0.3
 
     def loaded(self, memory: int) -> None:
-        """A process has loaded the model, and is so large now."""
+        """Note the size of a process that has loaded the model."""
         self._loaded = memory
 
     def served(self, prompt: wire.Prompt, usage: Usage) -> None:
-        """This prompt was answered."""
+        """Note the tokens of an answered prompt."""
         if not usage.prompt_tokens:
             return
         self._last_tokens = usage.prompt_tokens + usage.completion_tokens
@@ -47,16 +47,16 @@ class Growth:
             self._tokens_per_character = usage.prompt_tokens / characters
 
     def is_due(self, memory: int, next: wire.Prompt | None = None) -> bool:
-        """Whether a runner of this size could outgrow its plan with the next prompt.
+        """Return True if a runner of this size could outgrow its plan with the next prompt.
 
-        If that is not known, it is expected to be like the last one, and somewhat longer.
+        An unknown prompt is expected to be somewhat longer than the last one.
         """
         tokens = self.tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
         need = self._need(min(tokens, self._plan.context))
         return memory + need > self._limit(need)
 
     def prefill_room(self, memory: int, prompt: wire.Prompt) -> int | None:
-        """Tokens whose keys and values there is still memory for; None if their size is not known."""
+        """Return the tokens whose keys and values still fit into memory; None if their size is unknown."""
         if not (each := self._token_bytes()):
             return None
         tokens = min(self.tokens(prompt), self._plan.context)
@@ -64,7 +64,7 @@ class Growth:
         return int(max(_LEAST_ROOM, self._estimate() - memory - buffers) / each)
 
     def is_tight(self, memory: int, prompt: wire.Prompt) -> bool:
-        """Whether only a new process would have the memory to read this prompt in three steps."""
+        """Return True if only a new process has the memory to read this prompt in three steps."""
         tokens = min(self.tokens(prompt), self._plan.context)
         now, then = self.prefill_room(memory, prompt), self.prefill_room(self._loaded, prompt)
         if tokens < 2 * STEP_TOKENS or now is None or then is None:
@@ -72,9 +72,9 @@ class Growth:
         return now < prefill_tokens(0, tokens, 2) <= then
 
     def room_ahead(self, memory: int, prompt: wire.Prompt) -> int | None:
-        """Tokens whose keys and values may be left behind by reading this prompt before it is sent.
+        """Return the tokens whose keys and values a prefetch of this prompt may leave behind.
 
-        0: there would be no memory to serve it then. None if their size is not known.
+        0 if no memory would remain to serve the prompt then; None if their size is unknown.
         """
         if not (each := self._token_bytes()):
             return None
@@ -84,8 +84,8 @@ class Growth:
         return room if room >= tokens + _CACHE_STEP else 0
 
     def _limit(self, need: float) -> float:
-        """What a runner may come to that serves a prompt with this need."""
-        # A new process can do no better than to load and to serve this.
+        """Return the largest size of a runner that serves a prompt with this need."""
+        # A new process would also have to load the model and serve the prompt.
         return max(_GROWTH * self._estimate(), self._loaded + 2 * need)
 
     def _estimate(self) -> float:
@@ -94,16 +94,16 @@ class Growth:
         return max(memory.total, self._loaded + memory.working + (memory.kv_cache or 0))
 
     def _token_bytes(self) -> float:
-        """Of the keys and values of a token; 0 if that is not known."""
+        """Return the bytes of the keys and values of one token; 0 if unknown."""
         copies = 2 if self._plan.prefix_cache else 1
         return (self._plan.memory.kv_cache or 0) / copies / self._plan.context
 
     def _need(self, tokens: int) -> float:
-        """Bytes that a prompt of so many tokens takes: to work on, in the prefix cache, and for the mask."""
+        """Return the bytes that a prompt takes: as working memory, in the prefix cache and for the mask."""
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
     def tokens(self, prompt: wire.Prompt, *, without: int = 0) -> int:
-        """About how many tokens this prompt has, but for so many of its characters."""
+        """Return about how many tokens this prompt has, leaving out so many of its characters."""
         return int((_characters(prompt) - without) * self._tokens_per_character)
 
 

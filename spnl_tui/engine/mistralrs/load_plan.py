@@ -1,8 +1,8 @@
-"""How a model is best loaded on this machine: a pure function, and a plan that explains itself.
+"""The best way to load a model on this machine: a pure function, and a plan that explains itself.
 
-mistral.rs as it comes takes what is stored and all threads it finds. Two choices cost a user most when they
-are wrong: a stored format without a fast CPU kernel (4 to 7 times slower), and more threads than usable cores
-(20 times).
+By default mistral.rs loads weights as stored and uses all threads it finds. Two choices cost most when they
+are wrong: a stored format without a fast CPU kernel (4 to 7 times slower) and more threads than usable cores
+(20 times slower).
 """
 
 from __future__ import annotations
@@ -21,74 +21,74 @@ from spnl_tui.settings import DEFAULT_CONTEXT
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 SPIN_LIMIT = "CANDLE_BARRIER_POOL_SPIN_LIMIT"
-"""How often a thread of the engine looks for work before it sleeps (candle-core/src/utils.rs): a variable."""
+"""The variable for how often an engine thread looks for work before it sleeps (candle-core/src/utils.rs)."""
 _SPINS = 200
-"""In place of 25,000, some milliseconds. Whoever spins has used up its share of a core when there is work, if
-another program wants that core, and all the others wait (benchmarks/beside_others.py)."""
+"""The default is 25,000, some milliseconds. If another program wants the core, a spinning thread has used up
+its share when work arrives, and all other threads wait for it (benchmarks/beside_others.py)."""
 LEAST_CONTEXT = 1024
-"""Tokens below which short memory does not cut the context: a chat needs them."""
+"""Short memory does not cut the context below this many tokens, because a chat needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOverrides:
-    """What the user decided; the rest is the plan's. The names are those of the settings' engine table."""
+    """The choices of the user; the plan makes the others. The names are those of the [engine] settings."""
 
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
     dtype: Dtype = "auto"
     in_situ_quantization: str = "auto"
     """"auto", "none", or one of mistral.rs's names: "Q8_0", "Q4K", "8"."""
     pad_rows: bool = True
-    """Where it makes a model faster."""
+    """Pad rows where it makes a model faster."""
     threads: int | None = None
     prefix_cache: int = 16
     paged_attention: bool | None = None
     flash_attention: bool | None = None
-    """Decided when mistral.rs is built: a wish that the plan can only answer."""
+    """Fixed when mistral.rs was built, so the plan can only report it."""
     max_concurrent: int = 4
     context: int | None = None
     obey_control_words: bool = False
-    """Control words of the model in a text act as such."""
+    """True if control words of the model in a text act as such."""
     template: ChatTemplate | None = None
-    """In place of the model's own."""
+    """Replaces the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """How to start a runner, and what to tell it. `reasons` say why, one short clause for each choice."""
+    """How to start a runner and load a model. `reasons` explain the choices, one short clause for each."""
 
     device: Device
     dtype: Dtype
     threads: int
     in_situ_quantization: str | None
     pad_rows: bool = False
-    """Whether rows are filled up with zeros (models/padding.py)."""
+    """True if rows are filled up with zeros (models/padding.py)."""
     prefix_cache: int
     window: int | None = None
-    """Tokens that some layers attend to, if conversations can grow longer, and go on from the prefix cache
-    only until then (windows.py)."""
+    """Tokens that some layers attend to, if conversations can grow longer. Beyond this length the prefix
+    cache is not used (runner/windows.py)."""
     paged_attention: bool
     paged_tokens: int | None = None
-    """Of all requests and the prefix cache together; their keys and values are given memory at once."""
+    """Tokens of all requests and the prefix cache together. Their keys and values are allocated at once."""
     max_sequences: int
-    """Requests at a time."""
+    """The most requests at a time."""
     context: int
     memory: MemoryEstimate
     every_core: bool = False
-    """Whether its threads take all cores: then whatever else computes holds them up."""
+    """True if its threads take all cores, so that any other computation delays them."""
     context_limit: int | None = None
-    """The longest context that the user wants, or that there is memory for; None: as long as the model's."""
+    """The longest context that the user wants or memory allows; None if only the model limits it."""
     obey_control_words: bool = False
     """True if control words of the model in a text act as such."""
     completion_only: bool = False
-    """There is no chat template: the model continues texts, and does not chat."""
+    """True without a chat template: the model continues texts and cannot chat."""
     chat_template: str | None = None
     """The model's own."""
     template: ChatTemplate | None = None
-    """In place of the model's own."""
+    """Replaces the model's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """For the runner process. mistral.rs reads these when it starts."""
+    """Variables for the runner process, which mistral.rs reads when it starts."""
     config: Mapping[str, object] | None = None
-    """What must stand in config.json in the directory that mistral.rs is given, for it to load the model."""
+    """The config.json that mistral.rs needs in the model's directory to load it."""
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class LoadPlan:
 
 
 def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | None = None) -> LoadPlan:
-    """The best way to load this model on this machine that respects what the user decided."""
+    """Return the best way to load this model on this machine that respects the choices of the user."""
     wish = overrides or LoadOverrides()
     reasons: list[str] = []
     gpu = machine.gpu
@@ -113,13 +113,13 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     on_cpu = gpu is None
     threads = choose_threads(machine, wish.threads)
     if on_cpu and wish.threads is not None and wish.threads > threads:
-        # The engine's threads spin at barriers: one without a core holds up all the others.
+        # The engine's threads spin at barriers: one without a core delays all the others.
         reasons.append(f"threads cut to the {machine.cores} usable cores")
     context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
-    # A long context is worth less than weights that compute fast, so those are settled first.
+    # Weights that compute fast are worth more than a long context, so choose them first.
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
 
@@ -128,10 +128,10 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if prefix_cache and outgrown:
         if facts.chat_template is not None or (wish.template is not None and wish.template.text):
             window = facts.sliding_window
-            reasons.append(f"beyond {window:,} tokens, a window of its layers, each prompt is read anew")
+            reasons.append(f"beyond {window:,} tokens, a window of its layers, each prompt is read again")
         else:
             prefix_cache = 0
-            reasons.append(f"each prompt is read anew: its layers have a window of {facts.sliding_window:,}")
+            reasons.append(f"each prompt is read again: its layers have a window of {facts.sliding_window:,}")
 
     def memory(tokens: int) -> MemoryEstimate:
         if gpu is not None:
@@ -160,7 +160,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         reasons.append("paged attention is for GPUs")
     tokens = context
     if paged and memory(2 * context).total <= available:
-        # Besides a full conversation others are under way, or remembered.
+        # Besides one full conversation there are others, running or remembered.
         tokens = 2 * context
     return LoadPlan(
         device=device,
@@ -172,7 +172,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         window=window,
         paged_attention=paged,
         paged_tokens=tokens if paged else None,
-        # Batches bring nothing on a CPU, and prompts of equal length fail when they are computed together.
+        # On a CPU batches gain nothing, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
         memory=memory(tokens),
@@ -189,7 +189,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:
-    """The one that the installed mistral.rs was built for: it takes no other."""
+    """Return the device that the installed mistral.rs was built for, because it accepts no other."""
     if gpu is None:
         if wish.device not in ("auto", "cpu"):
             reasons.append(f"no {wish.device} device was found")
@@ -207,19 +207,19 @@ def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish:
 
 
 def runner_environment(threads: int, *, experts: bool = False) -> Mapping[str, str]:
-    """What mistral.rs must find in its environment when it starts; `experts`: it computes some on a CPU."""
+    """Return the environment that mistral.rs needs. `experts`: it computes experts on a CPU."""
     environment = {"RAYON_NUM_THREADS": str(threads), SPIN_LIMIT: str(_SPINS)}
     if experts:
-        # Experts are widened and copied, gigabytes for a prompt, into memory that was given back before.
-        # In pages of 4 KB, getting it again takes longer than computing. Only glibc reads this.
+        # For each prompt, experts are widened and copied into gigabytes of memory that was freed before. In
+        # pages of 4 KB, allocating it again takes longer than computing. Only glibc reads this.
         environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     return environment
 
 
 def choose_threads(machine: Machine, wanted: int | None = None) -> int:
-    """How many threads the engine gets: as many as are wanted and have a core, else what is fastest."""
+    """Return the number of threads: as many as wanted that have a core, else the fastest number."""
     if wanted is not None:
         return min(wanted, machine.cores)
     threads = machine.fast_cores
-    # With cores to spare, the interface has one of its own. Of two it gets none: a thread less costs more.
+    # With cores to spare, leave one to the interface. Of two leave none: one thread less costs more.
     return threads - 1 if threads == machine.cores > 2 else threads

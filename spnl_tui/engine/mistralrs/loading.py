@@ -1,4 +1,4 @@
-"""A load: what the runner is told, and its events, which any number of requests follow."""
+"""A load: the command for the runner, and the events, which any number of requests follow."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Load:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """True if no more events follow."""
         return bool(self._events) and isinstance(self._events[-1], LOAD_ENDED)
 
     def stop(self, name: str) -> None:
-        """End it, if it has no end yet: nobody may follow a load for ever."""
+        """End the load if it has no end yet, so that no request follows it for ever."""
         if not self.ended:
             self.add(failure("load", "The load was stopped", f"{name}.", "Send again to load it."))
 
     def add(self, event: LoadEvent) -> None:
-        """Tell everybody who follows it."""
+        """Add an event and wake all followers."""
         self._events.append(event)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def follow(self) -> AsyncGenerator[LoadEvent, None]:
-        """All of its events, those that are to come as well."""
+        """Yield all events from the beginning of the load to its end."""
         position = 0
         while True:
             for event in self._events[position:]:
@@ -52,7 +52,7 @@ class Load:
 
 
 def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
-    """The command that loads this model by this plan."""
+    """Return the command that loads this model by this plan."""
     template = plan.template or ChatTemplate("")
     return wire.Load(
         id=command_id,
@@ -84,5 +84,5 @@ def _template(plan: LoadPlan) -> str | None:
 
 
 def failure(kind: ErrorKind, title: str, message: str, hint: str) -> RequestFailed:
-    """The end of what went wrong."""
+    """Return the event that ends a load or a request which failed."""
     return RequestFailed(kind=kind, title=title, message=message, hint=hint)

@@ -1,4 +1,4 @@
-"""Several streams of events as one."""
+"""Merge several streams of events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spnl_tui.engine.backend import Event
 
 
 async def merge(streams: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
-    """The events of all streams as they come. Leaving it closes them all."""
+    """Yield the events of all streams as they arrive. Leaving the iterator closes them all."""
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def pump(stream: AsyncGenerator[Event, None]) -> None:

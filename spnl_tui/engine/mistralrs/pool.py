@@ -1,4 +1,4 @@
-"""The pool: which models are kept in memory, and which of them go to make room for another."""
+"""The pool: which models stay in memory, and which are unloaded to make room for another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HOUSEKEEPING_S = 15.0
 
 
 class Pool:
-    """Every model that was asked for, with its plan, and with its process while it has one."""
+    """The models that were requested, each with its plan, and with its process while it has one."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class Pool:
         self._runner_command = runner_command
         self._models: dict[LocalModel, PooledModel] = {}
         self._door = asyncio.Lock()
-        """Requests pass one by one, so that planning a load does not change their order."""
+        """Held while a load is planned, so that planning does not change the order of requests."""
 
     @property
     def models(self) -> tuple[PooledModel, ...]:
-        """All that are in the pool, loaded or not. Any thread may ask."""
+        """The models in the pool, loaded or not. Any thread may ask."""
         return tuple(self._models.values())
 
     def get(self, model: LocalModel) -> PooledModel | None:
-        """The model, if it was asked for before."""
+        """Return the model if it was requested before."""
         return self._models.get(model)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
-        """What is loaded or loading, most recently used first."""
+        """Return the models that are loaded or being loaded, most recently used first."""
         now = time.monotonic()
         pooled = sorted(self.models, key=lambda p: p.last_used, reverse=True)
         return tuple(
@@ -79,7 +79,7 @@ class Pool:
         )
 
     async def take_in(self, model: LocalModel) -> PooledModel:
-        """The model, planned if this is the first that is heard of it.
+        """Return the model. Plan its load if this is its first request.
 
         Raises:
             SpnlError: it cannot be planned.
@@ -94,10 +94,10 @@ class Pool:
     async def make_room(self, wanted: PooledModel) -> None:
         """Unload idle models, the least recently used first, until this one fits.
 
-        Then those that are being loaded though nobody has asked them anything yet: another was chosen.
+        After these, unload models that are being loaded ahead of any request: the user has chosen another.
 
         Raises:
-            SpnlError: it does not fit even so.
+            SpnlError: the model does not fit even so.
         """
         need = wanted.plan.memory.peak
         while need > (free := await self._free_memory(wanted)):
@@ -115,7 +115,7 @@ class Pool:
             await min(idle, key=lambda p: p.last_used).end()
 
     async def keep_house(self) -> None:
-        """Unload what was not used for a while, for ever."""
+        """Unload models that were not used for a while, until cancelled."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             for pooled in self.models:
@@ -125,7 +125,7 @@ class Pool:
                     await pooled.end()
 
     async def _free_memory(self, wanted: PooledModel) -> int:
-        # What is being loaded will take the rest of what it was let in for.
+        # A model that is being loaded will take the rest of its planned memory.
         coming = sum(
             max(0, p.plan.memory.peak - p.memory_bytes())
             for p in self.models
@@ -147,7 +147,7 @@ def _available_memory() -> int:
 
 async def _available_on_gpu() -> int:
     gpu = read_machine(await find_gpus()).gpu
-    # Where it cannot be told any more, mistral.rs will say whether there is enough.
+    # If the card cannot be asked any more, mistral.rs will report whether there is enough.
     return sys.maxsize if gpu is None else gpu.memory_available
 
 

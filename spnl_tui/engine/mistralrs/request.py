@@ -206,6 +206,6 @@ class RunnerRequest:
         if not isinstance(prompt, wire.Chat):
             return ()
         messages = prompt.messages
-        if prompt.continue_reply:
+        if prompt.continue_reply and not prompt.begun_thought:
             messages, reply = messages[:-1], messages[-1].model_text + reply
         return (*messages, Message("assistant", reply))

@@ -22,24 +22,24 @@ from spnl_tui.errors import RunnerError
 log = logging.getLogger(__name__)
 
 RUNNER = (sys.executable, "-m", "spnl_tui.engine.mistralrs.runner.program")
-# A reply in one piece, or an echoed prompt, is one line.
+# One line may hold a reply in one piece.
 _LONGEST_LINE = 64 * 1024 * 1024
 _ANSI = re.compile(rb"\x1b\[[0-9;]*m")
 _END_GRACE_S = 0.5
 
 
 class RunnerProcess:
-    """A child process that speaks the protocol, and the events that it sends.
+    """A child process that speaks the wire format, and the events that it sends.
 
-    Made by `spawn`. Events go to whoever asked for that id with `subscribe`; an event that nobody awaits
-    is stale and dropped. When the process ends, every subscriber gets a RunnerEnded.
+    Created by `spawn`. Events go to the subscriber of their id; an event without a subscriber is stale and
+    dropped. When the process ends, every subscriber receives a RunnerEnded.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._ids = itertools.count(1)
         self._subscribers: dict[int, asyncio.Queue[wire.Event]] = {}
-        self._last_words: deque[str] = deque(maxlen=20)
+        self._last_lines: deque[str] = deque(maxlen=20)
         self._ended: str | None = None
         self._tasks = [asyncio.create_task(self._read_events()), asyncio.create_task(self._read_log())]
 
@@ -58,14 +58,14 @@ class RunnerProcess:
                 str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                # Never inherited: Textual draws on descriptor 2, and mistral.rs writes there.
+                # Never inherited: Textual draws on descriptor 2, and mistral.rs logs there.
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE,
                 env={**os.environ, **(environment or {})},
             )
         except OSError as error:
             raise RunnerError(
-                "The runner could not be started", str(error), "Is the installation whole?"
+                "The runner could not be started", str(error), "Check the installation: spnl-chat doctor."
             ) from error
         return cls(process)
 
@@ -76,15 +76,15 @@ class RunnerProcess:
 
     @property
     def ended(self) -> str | None:
-        """Why the process ended, None while it runs."""
+        """The reason why the process ended; None while it runs."""
         return self._ended
 
     def next_id(self) -> int:
-        """An id for the next command."""
+        """Return an id for the next command."""
         return next(self._ids)
 
     def subscribe(self, request_id: int) -> asyncio.Queue[wire.Event]:
-        """A queue that gets the events of this id, from now on."""
+        """Return a queue that receives the events of this id from now on."""
         queue: asyncio.Queue[wire.Event] = asyncio.Queue()
         self._subscribers[request_id] = queue
         if self._ended is not None:
@@ -92,18 +92,18 @@ class RunnerProcess:
         return queue
 
     def unsubscribe(self, request_id: int) -> None:
-        """Events of this id are stale from now on."""
+        """Drop events of this id from now on."""
         self._subscribers.pop(request_id, None)
 
     async def send(self, command: wire.Command) -> None:
-        """Write the command. A runner that is gone is no error here: its subscribers learn of it."""
+        """Write the command. A runner that has ended raises no error here: its subscribers are notified."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(wire.encode_command(command))
             await self._process.stdin.drain()
 
     async def end(self) -> None:
-        """End the process and wait for it: terminated, and killed if that does not help at once."""
+        """Terminate the process, kill it if that does not help at once, and wait for its end."""
         self._ended = self._ended or "it was ended"
         for stop in (signal.SIGTERM, signal.SIGKILL):
             self._signal(stop)
@@ -112,12 +112,12 @@ class RunnerProcess:
                 break
             except TimeoutError:
                 continue
-        # Not gathered: whoever stops waiting here must not keep the end from the subscribers.
+        # Do not use gather(): cancelling this wait must not cancel the tasks that notify subscribers.
         await asyncio.wait(self._tasks)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not by subprocess's own methods: they collect a child that has just ended, and asyncio, which then
-        # finds none, warns on standard error.
+        # Do not use the methods of subprocess: they collect a child that has just ended, and asyncio, which
+        # then finds none, warns on standard error.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -131,8 +131,8 @@ class RunnerProcess:
                 if queue := self._subscribers.get(command_id):
                     queue.put_nowait(event)
         except (wire.ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
-            log.error("runner %d spoke nonsense: %s", self.pid, error)
-            broken = "it sent something that is not the protocol"
+            log.error("runner %d sent a malformed line: %s", self.pid, error)
+            broken = "it sent a malformed line"
             self._signal(signal.SIGKILL)
         code = await self._process.wait()
         self._ended = self._ended or broken or self._cause(code)
@@ -142,12 +142,12 @@ class RunnerProcess:
         _clear_up_after(self.pid)
 
     async def _read_log(self) -> None:
-        # Read all the time: a child whose log pipe is full stands still.
+        # Read all the time: a child whose log pipe is full blocks.
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             for line in _ANSI.sub(b"", chunk).decode(errors="replace").splitlines():
                 if line.strip():
-                    self._last_words.append(line.strip())
+                    self._last_lines.append(line.strip())
                     log.info("runner %d: %s", self.pid, line)
 
     def _cause(self, code: int) -> str:
@@ -156,13 +156,13 @@ class RunnerProcess:
         if code < 0:
             name = signal.Signals(-code).name
             return (
-                f"it crashed ({name}): {self._last_words[-1]}" if self._last_words else f"it crashed ({name})"
+                f"it crashed ({name}): {self._last_lines[-1]}" if self._last_lines else f"it crashed ({name})"
             )
-        said = f": {self._last_words[-1]}" if self._last_words else ""
+        said = f": {self._last_lines[-1]}" if self._last_lines else ""
         return f"it exited with status {code}{said}"
 
 
 def _clear_up_after(pid: int) -> None:
-    """Remove what a runner left behind that was ended in the middle of loading."""
+    """Remove the temporary files of a runner that was ended while loading."""
     for folder in Path(tempfile.gettempdir()).glob(f"{wire.temporary_prefix(pid)}*"):
-        shutil.rmtree(folder, ignore_errors=True)  # what cannot go is for the system to clear
+        shutil.rmtree(folder, ignore_errors=True)  # the system clears the rest

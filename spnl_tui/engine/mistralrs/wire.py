@@ -65,16 +65,16 @@ class Load:
     max_sequences: int = 1
     prefix_cache: int = 16
     window: int | None = None
-    """Tokens that some layers attend to, where a conversation can grow longer (windows.py)."""
+    """Tokens that some layers attend to, if a conversation can grow longer (runner/windows.py)."""
     paged_attention: bool | None = None
     context_limit: int | None = None
     """The most tokens of a prompt and its reply together; None: as many as the model reads."""
     paged_tokens: int | None = None
-    """How many tokens' keys and values paged attention takes memory for; None: as mistral.rs likes."""
+    """Tokens whose keys and values paged attention allocates; None leaves it to mistral.rs."""
     chat_template: str | None = None
-    """In place of the model's own."""
+    """Replaces the model's own."""
     stop: tuple[str, ...] = ()
-    """What ends every reply, besides the sampling's own."""
+    """Stop sequences for every reply, besides those of its sampling."""
     config: str | None = None
     """GGUF: the text of the config.json that mistral.rs needs beside this model."""
     obey_control_words: bool = False
@@ -98,8 +98,8 @@ class Chat:
     ephemeral: bool = False
     """No conversation continues from here."""
     prefill_room: int | None = None
-    """For how many tokens of keys and values there is memory, this prompt included; None if it is unknown.
-    A long prefill goes in fewer steps where it is short."""
+    """The tokens, this prompt included, whose keys and values fit into memory; None if unknown. If memory is
+    short, a long prefill takes fewer steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +116,12 @@ class Complete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadAhead:
-    """Read these messages into the prefix cache, for a request that will begin with them. Nothing is said."""
+    """Read these messages into the prefix cache for a request that will begin with them, without a reply."""
 
     id: int
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
-    """Of that request."""
+    """The sampling of that request."""
     prefill_room: int | None = None
     """As in Chat."""
 
@@ -264,5 +264,5 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def temporary_prefix(pid: int) -> str:
-    """How the temporary directories of this runner begin: its parent removes what it could not."""
+    """Return the prefix of this runner's temporary directories. Its parent removes those that are left."""
     return f"spnl-chat-{pid}-"
