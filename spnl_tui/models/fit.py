@@ -1,6 +1,6 @@
-"""The verdict on a model before it is pulled: does it run, does it fit, how fast will it be; and why.
+"""The verdict on a model before it is pulled: whether it runs, fits and is fast, and why.
 
-Pure: what the machine has (machine.py) and how fast it was once measured to be (Calibration) are passed in.
+Pure: callers pass the machine (machine.py) and its measured speed (Calibration).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from spnl_tui.models.support import (
 Level = Literal["yes", "maybe", "no"]
 _ORDER: tuple[Level, ...] = ("no", "maybe", "yes")
 READING_SPEED = 8.0
-"""Tokens a second below which a reply comes slower than most people read."""
+"""Tokens per second. Most people read faster than a slower reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One answer, and why."""
+    """One answer and its reason."""
 
     level: Level
     words: str
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Expected speed in tokens a second; None where nothing was measured yet, or the model cannot run."""
+    """Expected tokens per second; None if nothing was measured yet, or the model cannot run."""
 
     level: Level
     words: str
@@ -58,7 +58,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is expected of a model on a machine, at a context length."""
+    """The expectation for a model on a machine, at a context length."""
 
     runs: Part
     fits: Part
@@ -66,17 +66,17 @@ class Verdict:
     memory: MemoryEstimate
     context: int
     in_situ: str | None
-    """What the load plan would re-quantize to, on a CPU."""
+    """The type that the load plan would re-quantize to, on a CPU."""
     pad_rows: bool
-    """Whether it would pad the rows (models/padding.py)."""
+    """True if the load plan would pad the rows (models/padding.py)."""
     completion_only: bool
-    """A base model: it has no chat template, and continues text instead of answering."""
+    """True for a base model: without a chat template it continues text instead of answering."""
     longest_context: int | None
-    """The longest context that fits, if a shorter one does and this does not."""
+    """The longest context that fits, if only a shorter one does."""
 
     @property
     def level(self) -> Level:
-        """The worse of runs and fits: what the badge shows. Slow is not a reason against."""
+        """The worse of `runs` and `fits`, for the badge. A slow model is not a bad one."""
         return min(self.runs.level, self.fits.level, key=_ORDER.index)
 
 
@@ -101,14 +101,15 @@ class Calibration:
     attention: float = 0.0
     """Seconds for each pair of tokens, head and element of a head in a prefill."""
     rearranged_q8_0: bool = True
-    """Whether "Q8_0" was measured with the copy that mistral.rs rearranges for speed: see Machine.vnni."""
+    """True if "Q8_0" was measured with the copy that mistral.rs rearranges for speed (Machine.vnni)."""
     made_for: str = ""
-    """Processor, cores and engine version: another one asks for a new calibration."""
+    """Processor, cores and engine version. If one differs, a new calibration is needed."""
 
     def cost(self, type: str, row: int, *, prefill: bool) -> float:
-        """Seconds for each weight of this type: as measured, else by its ratio to one of its kind that was.
+        """Return the seconds for each weight of this type: measured, else by its ratio to a measured one of
+        its kind.
 
-        For K-quants that is Q4_K (in a prefill only for those that have a rearranged copy, as it has), else
+        K-quants follow Q4_K (in a prefill only those with a rearranged copy, as Q4_K has), the others
         Q8_0 without such a copy.
         """
         measured = self.prefill if prefill else self.decode
@@ -138,7 +139,7 @@ def assess(
     in_situ: str | None = "auto",
     pad_rows: bool = True,
 ) -> Verdict:
-    """The verdict on this model, on this machine, with a context of so many tokens.
+    """Return the verdict on this model, on this machine, with a context of so many tokens.
 
     `in_situ` is the in-situ quantization that the user insists on, None for none; `pad_rows` is whether rows
     may be padded.
@@ -184,7 +185,7 @@ def _runs(facts: ModelFacts) -> Part:
 
 
 def _gguf_problem(facts: ModelFacts) -> str | None:
-    """Why mistral.rs would refuse this GGUF; the order is that of its own checks, nearly."""
+    """Return why mistral.rs would refuse this GGUF, nearly in the order of its own checks."""
     architecture = facts.architecture.lower()
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
         return f"{facts.architecture} is loaded only together with its projector"
@@ -275,8 +276,8 @@ def _fits(
 def _longest_context(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int, available: float
 ) -> int | None:
-    """The longest multiple of 512 below `context` that fits, and is worth having."""
-    # In steps of 512; the first is taken to fit, and the last not to.
+    """Return the longest useful multiple of 512 below `context` that fits."""
+    # Bisect in steps of 512: the first fits, the last does not.
     fitting, too_long = 1, -(-context // 512)
     while too_long - fitting > 1:
         middle = (fitting + too_long) // 2
@@ -288,7 +289,7 @@ def _longest_context(
 
 
 def _gb(count: float) -> str:
-    """Gigabytes (10⁹), with two figures or one decimal."""
+    """Return gigabytes (10⁹) with two figures or one decimal."""
     return f"{count / 1e9:.1f}" if count >= 95_000_000 else f"{count / 1e9:.2f}"
 
 
@@ -311,7 +312,7 @@ def _speed(
 
 
 def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:
-    """For one token of a reply, or of a prompt of PROMPT tokens."""
+    """Return the seconds for one token of a reply, or of a prompt of PROMPT tokens."""
     seconds = 0.0 if prefill else calibration.token + calibration.layer * (facts.layers or 0)
     tied = all(group.role != "output" for group in facts.tensors)
     for group in facts.tensors:
@@ -335,7 +336,7 @@ def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *
 
 
 def _round(speed: float) -> str:
-    """Two figures: no estimate is better than that."""
+    """Return two figures, because no estimate is better than that."""
     if speed < 10:
         return f"{speed:.2g}"
     return f"{round(speed, 2 - len(str(int(speed)))):,.0f}"

@@ -1,4 +1,4 @@
-"""The facts of a GGUF, from its header: of a file, or of the first bytes of a remote one."""
+"""Reads the facts of a GGUF from its header: of a file, or of the first bytes of a remote one."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class _Header:
 
 
 def read_file_facts(*files: Path) -> ModelFacts:
-    """Facts of a GGUF on this disk; of a sharded one, give every shard in order.
+    """Return the facts of a GGUF on this disk. Pass every shard of a sharded one, in order.
 
     Raises:
-        ModelFileError: the file cannot be read, or is not a whole and sound GGUF.
+        ModelFileError: the file cannot be read, or is not a complete, valid GGUF.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -53,7 +53,7 @@ def read_file_facts(*files: Path) -> ModelFacts:
 
 
 def file_source(file: Path, stream: BinaryIO) -> Source:
-    """An open file as a source."""
+    """Return an open file as a source."""
 
     def read(offset: int, length: int) -> bytes:
         stream.seek(offset)
@@ -63,10 +63,10 @@ def file_source(file: Path, stream: BinaryIO) -> Source:
 
 
 def read_facts(*sources: Source) -> ModelFacts:
-    """Facts of a GGUF, from as few bytes as its header takes; of a sharded one, give every shard in order.
+    """Return the facts of a GGUF from the bytes of its header. Pass every shard of a sharded one, in order.
 
     Raises:
-        ModelFileError: a source is not a whole and sound GGUF, or shards are missing.
+        ModelFileError: a source is not a complete, valid GGUF, or shards are missing.
     """
     headers = [_read_header(source) for source in sources]
     first = headers[0].values
@@ -74,7 +74,7 @@ def read_facts(*sources: Source) -> ModelFacts:
     if isinstance(count, int) and count > 1 and count != len(sources):
         raise ModelFileError(
             "Shards are missing",
-            f"{sources[0].name} is one of {count} shards, and {len(sources)} were given.",
+            f"{sources[0].name} is one of {count} shards, but only {len(sources)} were given.",
             "Put all shards into one directory, under their original names.",
         )
     return _facts(headers, sum(source.size for source in sources), sources[0].name)
@@ -112,12 +112,12 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
     if not isinstance(architecture, str) or not architecture:
         raise ModelFileError(
             "Not a model",
-            f"{name} is a GGUF that names no architecture.",
+            f"The GGUF {name} names no architecture.",
             "Choose a language model; an adapter or a projector cannot be loaded by itself.",
         )
 
     def number(key: str, limit: int = _MAX_DIMENSION) -> int | None:
-        """A value of this architecture; of one that differs by layer, the largest."""
+        """Return a value of this architecture; the largest, where layers differ."""
         value = values.get(f"{architecture}.{key}")
         if isinstance(value, list):
             value = max((v for v in value if isinstance(v, int)), default=None)

@@ -1,11 +1,11 @@
-"""GGUF, the format: its types, and a reader of headers, from a file or from the first bytes of a remote one.
+"""The GGUF format: its types, and a reader of headers of files and of the first bytes of remote files.
 
-The format is ggml's (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data.
-The `gguf` package on PyPI maps the whole file and makes an array of every value, tokens included: it can
-neither read a prefix nor survive a hostile file in bounded memory, so the few lines are written here.
+The format is ggml's (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data. The
+`gguf` package on PyPI maps the whole file and makes an array of every value, tokens included. It can neither
+read a prefix nor bound its memory on a hostile file, so this is our own reader.
 
-Only what is asked for is kept. Everything else is skipped, in windows, so memory stays at a few megabytes
-whatever the counts in the file claim, and no more than MAX_HEADER_BYTES are ever asked for.
+It keeps only the values that callers use and skips the rest in windows, so memory stays at a few megabytes
+whatever the counts in the file claim. It never reads more than MAX_HEADER_BYTES.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
 }  # fmt: skip
 
 SCALARS: Mapping[int, struct.Struct] = {
-    # Metadata value types: number → struct format. 8 is a string, 9 an array.
+    # Metadata value types: number → struct format. 8 is a string, 9 is an array.
     number: struct.Struct("<" + code)
     for number, code in {
         0: "B",
@@ -74,10 +74,10 @@ _KEPT_TEXTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the bytes of one GGUF come from.
+    """The origin of the bytes of one GGUF.
 
     `read(offset, length)` returns that many bytes, fewer only at the end of the file. For a remote file it
-    makes Range requests; it is asked for windows of one megabyte, mostly one after the other from the start.
+    makes Range requests for windows of one megabyte, mostly in order from the start.
     """
 
     name: str
@@ -103,7 +103,7 @@ class _Cursor:
     def cut_short(self) -> ModelFileError:
         return ModelFileError(
             "The GGUF is cut short",
-            f"{self._source.name} has {self._source.size:,} bytes, and its header speaks of more.",
+            f"{self._source.name} has {self._source.size:,} bytes, but its header describes more.",
             "The download or copy did not finish: pull or copy the file again.",
         )
 
@@ -113,7 +113,7 @@ class _Cursor:
             raise self.cut_short()
 
     def _need(self, length: int) -> int:
-        """Make `length` bytes at the position available; returns where in the window they begin."""
+        """Make `length` bytes at the position available, and return where in the window they begin."""
         at = self.position - self._start
         if at >= 0 and at + length <= len(self._window):
             return at
@@ -149,7 +149,7 @@ class _Cursor:
         return self.take(length).decode("utf-8", "replace")
 
     def skip_texts(self, count: int) -> None:
-        """Skip an array of strings: only their lengths are looked at."""
+        """Skip an array of strings, reading only their lengths."""
         if self.position + 8 * count > self._source.size:
             raise self.cut_short()
         unpack = _U64.unpack_from
@@ -166,14 +166,14 @@ class _Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One of the metadata."""
+    """One value of the metadata."""
 
     key: str
     type: int
     value: Any
-    """A number, a text or a list of numbers; None for what is not kept: other texts, and long arrays."""
+    """A number, a text or a list of numbers; None for other texts and long arrays, which are not kept."""
     count: int
-    """Of an array's items."""
+    """Items of an array."""
     position: int
     """Where in the file the value begins."""
 
@@ -184,11 +184,11 @@ class TensorInfo:
 
     name: str
     shape: tuple[int, ...]
-    """Elements of a row first."""
+    """The number of elements of a row comes first."""
     type: int
     """A key of TENSOR_TYPES, if it is known."""
     offset: int
-    """In bytes, from where the data begin."""
+    """Bytes from the start of the data."""
 
     @property
     def label(self) -> str:
@@ -202,12 +202,12 @@ class TensorInfo:
 
     @property
     def elements(self) -> int:
-        """Of the whole tensor."""
+        """Elements of the whole tensor."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """As it is stored; 0 if the type is unknown."""
+        """Stored bytes; 0 if the type is unknown."""
         _, block, block_bytes = TENSOR_TYPES.get(self.type, ("", 1, 0))
         return self.elements // block * block_bytes
 
@@ -216,14 +216,14 @@ class HeaderReader:
     """Reads a header from its start to its end, once: first all of `values`, then all of `tensors`.
 
     Raises:
-        ModelFileError: here and on the way: it is not a whole and sound GGUF.
+        ModelFileError: also while reading: the file is not a complete, valid GGUF.
     """
 
     def __init__(self, source: Source) -> None:
         self._cursor = cursor = _Cursor(source)
         self._source = source
         if source.size < 24 or cursor.take(4) != MAGIC:
-            what = "is empty" if source.size == 0 else "does not begin as a GGUF does"
+            what = "is empty" if source.size == 0 else "does not begin like a GGUF"
             raise ModelFileError(
                 "Not a GGUF file", f"{source.name} {what}.", "Choose a file that ends in .gguf."
             )
@@ -232,7 +232,7 @@ class HeaderReader:
             # Version 1 is of August 2023; a byte-swapped number is a big-endian file.
             raise ModelFileError(
                 "Unsupported GGUF version",
-                f"{source.name} is of version {self.version}.",
+                f"{source.name} has version {self.version}.",
                 "Versions 2 and 3 can be loaded.",
             )
         self.tensor_count, self.value_count = cursor.number(_U64), cursor.number(_U64)
@@ -242,7 +242,7 @@ class HeaderReader:
         self._end = 0
 
     def values(self) -> Iterator[Value]:
-        """The metadata, in the file's order."""
+        """Yield the metadata in the file's order."""
         for _ in range(self.value_count):
             value = self._value()
             if value.key == "general.alignment":
@@ -250,7 +250,7 @@ class HeaderReader:
             yield value
 
     def tensors(self) -> Iterator[TensorInfo]:
-        """The tensors, in the file's order. The file is known to hold them all when the last was given."""
+        """Yield the tensors in the file's order; after the last, check that the file holds them all."""
         for _ in range(self.tensor_count):
             info = self._tensor()
             self._end = max(self._end, info.offset + info.bytes)
@@ -261,19 +261,19 @@ class HeaderReader:
 
     @property
     def position(self) -> int:
-        """How far it was read, in bytes."""
+        """Bytes that were read."""
         return self._cursor.position
 
     @property
     def alignment(self) -> int:
-        """What the data of every tensor begins at a multiple of. Known when the values were read."""
+        """The data of every tensor begins at a multiple of this. Known once the values are read."""
         if not isinstance(self._alignment, int) or not 0 < self._alignment <= 1 << 20:
             raise self._cursor.damaged(f"an alignment of {self._alignment}")
         return self._alignment
 
     @property
     def data(self) -> int:
-        """Where the data begin. Known when all was read."""
+        """The position of the data. Known once everything is read."""
         return -(-self._cursor.position // self.alignment) * self.alignment
 
     def _value(self) -> Value:
@@ -312,7 +312,7 @@ class HeaderReader:
             raise cursor.damaged(f"tensor {clean(name, 60)} has {dimensions} dimensions")
         shape = tuple(cursor.number(_U64) for _ in range(dimensions))
         info = TensorInfo(name, shape, cursor.number(_U32), cursor.number(_U64))
-        # No format packs 16 elements into a byte: such a shape cannot be true.
+        # No format packs 16 elements into a byte, so such a shape is wrong.
         if not 0 < info.elements <= 16 * self._source.size:
             raise (
                 cursor.cut_short() if info.elements else cursor.damaged(f"tensor {clean(name, 60)} is empty")

@@ -1,8 +1,9 @@
-"""Writes GGUFs of noise: for tests, and to measure how fast this machine computes (engine/calibration.py).
+"""Writes GGUFs of noise, for tests and to measure the speed of this machine
+(engine/mistralrs/calibration.py).
 
-The weights are noise of a sane size, so replies are nonsense, but every number is finite. Quantized blocks
-are random bits between small scales: no quantizer is needed. A pattern of 512 blocks is repeated, so that a
-model of a gigabyte is written in seconds.
+The weights are noise of a normal size, so replies are nonsense, but every number is finite. Quantized blocks
+are random bits with small scales, which needs no quantizer. A pattern of 512 blocks repeats, so a gigabyte
+takes seconds to write.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ALIGNMENT = 32
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor: its shape as GGUF has it (the row first), and its type. `fill` makes all values this."""
+    """One tensor: its shape as in GGUF (the row first) and its type. All values are `fill`, if given."""
 
     name: str
     shape: Sequence[int]
@@ -32,7 +33,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         _, block, block_bytes = TENSOR_TYPES[_NUMBERS[self.type]]
         elements = 1
         for dimension in self.shape:
@@ -41,14 +42,14 @@ class Tensor:
 
 
 def byte_letters() -> Iterator[str]:
-    """GPT-2's letters for the 256 bytes: printable ones stand for themselves."""
+    """Yield GPT-2's letters for the 256 bytes. Printable bytes stand for themselves."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     spare = iter(range(256, 512))
     return (chr(byte) if byte in printable else chr(next(spare)) for byte in range(256))
 
 
 def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor], seed: int = 0) -> None:
-    """Write any GGUF, sensible or not.
+    """Write a GGUF, valid or not.
 
     Metadata values are str, int (u32), float (f32), bool, lists of these, or a type and a value: ("u16", 3).
     """
@@ -81,7 +82,7 @@ def _write_data(
     if pattern is None:
         block = _block(tensor.type, randomness)
         pattern = patterns[tensor.type] = b"".join(islice(block, 512))
-    # Begin each tensor elsewhere in the pattern, at a block, so that no two are the same.
+    # Each tensor begins at another block of the pattern, so that no two are the same.
     step = TENSOR_TYPES[_NUMBERS[tensor.type]][2]
     start = randomness.randrange(len(pattern) // step) * step
     rotated = pattern[start:] + pattern[:start]
@@ -92,7 +93,7 @@ def _write_data(
 
 
 def _block(type: str, randomness: random.Random) -> Iterator[bytes]:
-    """Blocks of this type without end: values between about -0.05 and 0.05."""
+    """Yield blocks of this type endlessly, with values between about -0.05 and 0.05."""
     size = TENSOR_TYPES[_NUMBERS[type]][2]
     bits = randomness.randbytes
 

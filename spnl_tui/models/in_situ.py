@@ -1,8 +1,8 @@
-"""In which form a model is fast on a CPU: mistral.rs can re-quantize while it loads, and rows can be padded.
+"""Chooses the form in which a model is fast on a CPU: re-quantized while it loads, or with padded rows.
 
-Measured (docs/models.md): Q4_1, Q5_0, Q5_1 and Q8_1 decode 7 to 9 times slower than Q8_0, and read prompts 40
-times slower; Q4_0 decodes well enough, but reads prompts 8 times slower; floats are half as fast, and four
-times as large. Quantizing costs 4 to 20 ns for each weight and thread, once a load. Q8_0 in rows that are no
+Measured (docs/models.md): Q4_1, Q5_0, Q5_1 and Q8_1 decode 7 to 9 times slower than Q8_0, and read prompts
+40 times slower; Q4_0 decodes well but reads prompts 8 times slower; floats are half as fast and four times
+as large. Quantizing costs 4 to 20 ns for each weight and thread, once per load. Q8_0 in rows that are not
 multiples of 256 reads prompts 8 times slower; padding them costs 2 ns for each weight (models/padding.py).
 """
 
@@ -22,19 +22,19 @@ _SLOW_DECODE, _SLOW_PREFILL = 1.5, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """In which form a model is computed on a CPU."""
+    """The form in which a CPU computes a model."""
 
     facts: ModelFacts
-    """With the rows as they are computed."""
+    """The facts with padded rows, if they are padded."""
     in_situ: str | None
-    """What it is re-quantized to; None for nothing."""
+    """The type that it is re-quantized to; None if it stays as stored."""
     pad_rows: bool = False
     reasons: tuple[str, ...] = ()
-    """In a few words each."""
+    """A few words each."""
 
     @property
     def copy_bytes(self) -> int:
-        """Of the padded copy, which is in memory until the model is loaded."""
+        """Size of the padded copy, which is in memory until the model is loaded."""
         return sum(group.bytes for group in self.facts.tensors) if self.pad_rows else 0
 
 
@@ -46,7 +46,7 @@ def choose_form(
     in_situ: str | None = "auto",
     pad_rows: bool = True,
 ) -> Form:
-    """The fastest form that fits into the memory of this machine with this context.
+    """Return the fastest form that fits into the memory of this machine with this context.
 
     `in_situ` is the in-situ quantization that the user insists on, None for none; without `pad_rows` rows
     stay as they are.
@@ -86,14 +86,14 @@ def _is_rearranged(type: str, machine: Machine) -> bool:
 def choose_in_situ(
     facts: ModelFacts, machine: Machine, context: int, *, padded: bool = False
 ) -> tuple[str | None, str]:
-    """What to re-quantize to, None for nothing, and why in a few words.
+    """Return the type to re-quantize to (None for none), and the reason in a few words.
 
-    mistral.rs re-quantizes every matrix, those too that are fine as they are, so the choice is the fastest
-    type that is as exact as the finest of them, and fits with this context. What is `padded` is small, and
-    loses most by being rounded again: it gets the finest that is fast.
+    mistral.rs re-quantizes every matrix, even those that are fast as stored. So the choice is the fastest
+    type that is as exact as the finest matrix and fits with this context. A `padded` model is small and
+    loses most by rounding again, so it gets the finest fast type.
     """
     touched = [group for group in facts.tensors if quantizable(group) and group.type in KERNELS]
-    # A matrix of few weights, like an expert router, is kept as floats in any file, and changes nothing.
+    # A small matrix, like an expert router, is stored as floats in every file, and does not matter.
     total = sum(group.elements for group in touched) or 1
     touched = [group for group in touched if group.elements > 0.02 * total]
     slow = [
@@ -104,7 +104,7 @@ def choose_in_situ(
     if sum(group.elements for group in slow) < 0.1 * total:
         return None, "fast as it is stored"
     why = f"{'/'.join(sorted({group.type for group in slow}))} is slow here"
-    # Tied to it, the embedding is also the output matrix, and that is re-quantized.
+    # A tied embedding is also the output matrix, which is re-quantized.
     heads = (
         []
         if any(group.role == "output" for group in facts.tensors)

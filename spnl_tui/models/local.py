@@ -1,4 +1,4 @@
-"""A model whose files are on this disk: what the engine is given to load."""
+"""A model whose files are on this disk, ready for the engine to load."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf",
 class LocalModel:
     """A model ready to be loaded.
 
-    `name` is the canonical reference that the user sees. `files` are relative to `directory`: for GGUF
-    the shards in their order; for safetensors it is empty, since the engine reads the directory.
+    `name` is the canonical reference that the user sees. `files` are relative to `directory`: for GGUF the
+    shards in order, for safetensors empty, because the engine reads the directory.
     """
 
     name: str
@@ -30,13 +30,13 @@ class LocalModel:
 
 
 def resolve_local(path: Path, name: str | None = None) -> LocalModel:
-    """The model at this path: a GGUF, one shard of one, or a directory that holds a GGUF or safetensors.
+    """Return the model at this path: a GGUF, one of its shards, or a directory with a GGUF or safetensors.
 
-    Headers are read and checked (a fraction of a second for the largest), so that a file which is cut short
-    is refused here and not by the engine. `name` is the absolute path if not given.
+    Headers are read and checked (a fraction of a second for the largest), so that a truncated file is
+    rejected here and not by the engine. `name` defaults to the absolute path.
 
     Raises:
-        ModelFileError: there is no model, more than one, or a broken one.
+        ModelFileError: there is no model, more than one, or a damaged one.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
@@ -54,10 +54,10 @@ def resolve_local(path: Path, name: str | None = None) -> LocalModel:
 
 
 def read_local_facts(model: LocalModel) -> ModelFacts:
-    """Facts of a model on this disk.
+    """Return the facts of a model on this disk.
 
     Raises:
-        ModelFileError: a file cannot be read, or is not what it should be.
+        ModelFileError: a file cannot be read or is damaged.
     """
     if model.format == "gguf":
         return read_file_facts(*(model.directory / file for file in model.files))
@@ -68,16 +68,16 @@ def _in_file(path: Path, name: str) -> LocalModel:
     if path.suffix.lower() == ".safetensors":
         if not (path.parent / "config.json").is_file():
             raise ModelFileError(
-                "Weights without a model",
+                "The model is incomplete",
                 f"{path.name} has no config.json beside it.",
-                "Choose a directory that holds the whole model.",
+                "Choose a directory with the whole model.",
             )
         return LocalModel(name, "safetensors", path.parent)
     return LocalModel(name, "gguf", path.parent, _with_shards(path))
 
 
 def _with_shards(path: Path) -> tuple[str, ...]:
-    """The names of all shards that belong with this file, in order; its own alone if it is no shard."""
+    """Return the names of all shards of this file's model in order; only its own if it is not a shard."""
     match = _SHARD.fullmatch(path.name)
     if not match:
         return (path.name,)
@@ -102,9 +102,9 @@ def _in_directory(path: Path, name: str) -> LocalModel:
         files = sorted(path.iterdir())
     except OSError as error:
         raise ModelFileError(
-            "The directory cannot be read", f"{path}: {error.strerror or error}.", "Check its permissions."
+            "Cannot read the directory", f"{path}: {error.strerror or error}.", "Check its permissions."
         ) from error
-    # A projector (mmproj) belongs to a model that sees, and is none by itself.
+    # A projector (mmproj) belongs to a vision model, and is not a model by itself.
     ggufs = [
         f for f in files if f.suffix.lower() == ".gguf" and "mmproj" not in f.name.lower() and f.is_file()
     ]
@@ -112,7 +112,7 @@ def _in_directory(path: Path, name: str) -> LocalModel:
         if (path / "config.json").is_file() and any(f.suffix == ".safetensors" for f in files):
             return LocalModel(name, "safetensors", path)
         raise ModelFileError(
-            "No model here",
+            "No model in the directory",
             f"{path} has neither a .gguf file nor a config.json with *.safetensors.",
             "Choose another directory, or pull the model.",
         )
@@ -123,7 +123,7 @@ def _in_directory(path: Path, name: str) -> LocalModel:
     if len(models) > 1:
         names = list(models)
         raise ModelFileError(
-            "Several models here",
+            "Several models in the directory",
             f"{path} has {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}.",
             "Name the file that you want.",
         )

@@ -1,8 +1,8 @@
-"""What this machine has to give: cores, memory, graphics processors. Reading only; nothing is started here.
+"""Reads what this machine offers: cores, memory, graphics processors. Starts no process.
 
-In a container the machine's own figures are too high: a thread more than the quota allows makes decoding
-twenty times slower, and a byte more than the limit ends the process. So the affinity mask and the control
-group's quota and limit (versions 1 and 2) are what counts.
+In a container the machine's own figures are too high: one thread beyond the quota makes decoding twenty times
+slower, and one byte beyond the limit ends the process. So the affinity mask and the control group's quota and
+limit (versions 1 and 2) count.
 """
 
 from __future__ import annotations
@@ -35,34 +35,33 @@ class Machine:
     """One machine, or the part of it that this process may use. Memory in bytes."""
 
     cores: int
-    """Logical processors that may be used, 1 or more: affinity mask and quota."""
+    """Usable logical processors, 1 or more, by affinity mask and quota."""
     fast_cores: int
-    """The cores behind them, two hardware threads of one core counted once; of two kinds the fast ones."""
+    """The cores behind them: two hardware threads of a core count once; of two kinds, only the fast cores."""
     memory_total: int
     memory_available: int
-    """What can be had without swapping or being ended: free and reclaimable memory, within the limit."""
+    """Free and reclaimable memory within the limit: available without swapping."""
     gpus: tuple[Gpu, ...] = ()
     processor: str = ""
-    """The processor's name: a calibration holds for one."""
+    """The processor's name. A calibration is valid for one."""
     vnni: bool = True
-    """Whether it multiplies 8-bit integers at once (AVX-512 VNNI, AVX-VNNI; taken for granted but on x86-64).
-    Only then mistral.rs rearranges Q8_0 for speed."""
+    """True if it multiplies 8-bit integers at once (AVX-512 VNNI, AVX-VNNI; assumed except on x86-64). Only
+    then does mistral.rs rearrange Q8_0 for speed."""
     avx2: bool = False
-    """Whether it is an x86-64 with AVX2, on Linux: there mistral.rs rearranges only rows of n times 256."""
+    """True for x86-64 with AVX2 on Linux, where mistral.rs rearranges only rows that are multiples of 256."""
     kv_element_bytes: int = 4
-    """What mistral.rs takes for each number in a KV cache on the CPU: 2 where the processor has fast 16-bit
-    floats."""
+    """Bytes of a number in mistral.rs's KV cache on the CPU: 2 where the processor has fast 16-bit floats."""
 
     @property
     def gpu(self) -> Gpu | None:
-        """The graphics processor with the most memory to give, if models are computed on one."""
+        """The graphics processor with the most available memory, if models are computed on one."""
         return max(self.gpus, key=lambda gpu: gpu.memory_available, default=None)
 
 
 def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
-    """This machine, now. Takes about a millisecond; call it again when the answer matters.
+    """Return this machine as it is now. Takes about a millisecond; call it again when the answer matters.
 
-    `gpus` come from engine/devices.py, since finding them starts a process. `root` is for tests.
+    `gpus` come from engine/mistralrs/devices.py, because finding them starts a process. `root` is for tests.
     """
     allowed = sorted(_affinity())
     quota = _cpu_quota(root)
@@ -95,9 +94,11 @@ def _affinity() -> set[int]:
 
 
 def _fast_cores(allowed: list[int], root: Path) -> int:
-    """Fast cores behind these logical processors: all threads wait for the slowest at every step."""
+    """Return the fast cores behind these logical processors: all threads wait for the slowest at every
+    step.
+    """
     if sys.platform == "darwin":
-        # No affinity there, and no sysfs; Apple's chips have one thread for each core.
+        # macOS has neither affinity nor sysfs, and Apple's chips have one thread per core.
         return psutil.cpu_count(logical=False) or len(allowed)
     cores = {
         _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
@@ -107,10 +108,10 @@ def _fast_cores(allowed: list[int], root: Path) -> int:
 
 
 def _fast(allowed: list[int], root: Path) -> list[int]:
-    """The faster of these logical processors; all of them, if there is only one kind.
+    """Return the faster of these logical processors; all of them, if there is only one kind.
 
-    Arm's tell what they can do, and mistral.rs goes by that (candle-core/src/utils.rs,
-    linux_detect_preferred_cpus). Of Intel's a list of the one kind tells.
+    Arm's processors report their capacity, which mistral.rs uses (candle-core/src/utils.rs,
+    linux_detect_preferred_cpus). For Intel's, the kernel lists one kind.
     """
     told = [_read(root / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity") or "" for cpu in allowed]
     if all(capacity.isdigit() for capacity in told):
@@ -122,7 +123,7 @@ def _fast(allowed: list[int], root: Path) -> list[int]:
 
 
 def _cpu_list(text: str) -> Iterator[int]:
-    """The numbers in a list as the kernel writes them: "0-7,16"."""
+    """Yield the numbers in a list as the kernel writes them: "0-7,16"."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         if first.isdigit() and (last or first).isdigit():
@@ -130,7 +131,7 @@ def _cpu_list(text: str) -> Iterator[int]:
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """Processors' worth of time that the control groups grant; None if they set no quota."""
+    """Return the processor quota of the control groups; None if they set none."""
     quotas = []
     for group in _groups(root, "cpu"):
         # Version 2: "200000 100000" or "max 100000". Version 1: two files, -1 for no quota.
@@ -146,7 +147,7 @@ def _cpu_quota(root: Path) -> float | None:
 
 
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use, in bytes, of every control group that this process is in and that has a limit."""
+    """Yield limit and use, in bytes, of every control group of this process that has a limit."""
     for group in _groups(root, "memory"):
         for limit_name, usage_name, reclaimable in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -154,16 +155,16 @@ def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
         ):
             limit, usage = _read(group / limit_name), _read(group / usage_name)
             if limit and limit.isdigit() and usage and usage.isdigit():
-                # Mapped and cached files count as used until someone needs the room.
+                # Mapped and cached files count as used until the memory is needed.
                 cache = _fields(_read(group / "memory.stat") or "").get(reclaimable, 0)
                 yield int(limit), max(0, int(usage) - cache)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The directories of this process's control groups for one controller, from its own up to the root.
+    """Yield the directories of this process's control groups for one controller, from its own up to the root.
 
-    Inside a container the path in /proc/self/cgroup may be the host's, and not exist below the mount: the
-    mount's root is then the container's own group, so it is always among them.
+    In a container the path in /proc/self/cgroup may be the host's and not exist below the mount. The mount's
+    root is then the container's own group, so it is always included.
     """
     mount = root / "sys/fs/cgroup"
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
@@ -184,14 +185,16 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _processor(root: Path) -> Mapping[str, str]:
-    """What Linux tells of the first logical processor; empty elsewhere. On many cores it is a long file."""
+    """Return what Linux reports of the first logical processor; empty elsewhere. The file is long on many
+    cores.
+    """
     first, _, _ = (_read(root / "proc/cpuinfo") or "").partition("\n\n")
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _kv_element_bytes(able: frozenset[str]) -> int:
-    """As mistral.rs chooses (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); what is unknown takes more."""
+    """Return what mistral.rs chooses (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); more if unknown."""
     if os.environ.get("MISTRALRS_CPU_KV_F32", "0") != "0":
         return 4
     if sys.platform == "darwin" and platform.machine() == "arm64":
@@ -206,7 +209,7 @@ def _fields(text: str) -> Mapping[str, int]:
 
 
 def _read(path: Path) -> str | None:
-    """The text of a small file; None where the system has no such file or does not show it to us."""
+    """Return the text of a small file; None if it does not exist or cannot be read."""
     try:
         return path.read_text("utf-8", "replace").strip()
     except OSError:

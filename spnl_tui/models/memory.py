@@ -1,8 +1,8 @@
-"""How much memory a loaded model takes on a CPU, from its tensors. The rule was measured, type by type.
+"""Estimates the memory of a loaded model from its tensors. The rule was measured, type by type.
 
-mistral.rs copies every tensor out of the mapped file, widens floats to 32 bits, and makes a second,
-rearranged copy of the types that have a fast kernel for it (support.KERNELS). The mapped file itself is not
-counted: the system takes it back when memory is short. docs/models.md sets the rule against real loads.
+On a CPU mistral.rs copies every tensor out of the mapped file, widens floats to 32 bits, and makes a second,
+rearranged copy of types with a fast kernel for it (support.KERNELS). The mapped file does not count, because
+the system reclaims it when memory is short. docs/models.md compares the rule with real loads.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from spnl_tui.models.machine import Machine
 from spnl_tui.models.support import KERNELS, Kernel, after_in_situ
 
 _PROGRAM = 58_000_000
-"""The runner without any model, and its buffers."""
+"""The runner without a model, with its buffers."""
 _PER_TOKEN = 1050
-"""For every token of the vocabulary: the tokenizer, the metadata, the grammar engine's trie."""
+"""Bytes for every token of the vocabulary: tokenizer, metadata, the grammar engine's trie."""
 _PER_MERGE = 350
 _MERGES_PER_TOKEN = 2
-"""Of a SentencePiece vocabulary, which the header does not tell (engine/gguf_tokenizer.py): 1.9 to 2."""
+"""Merges of a SentencePiece vocabulary, which the header does not have (gguf_tokenizer.py): 1.9 to 2."""
 _LEFT_OVER = 0.12
-"""What in-situ quantization leaves behind in the allocator, as a share of what it made; 0 to 0.3 was seen."""
+"""The share of the re-quantized weights that stays behind in the allocator; 0 to 0.3 was measured."""
 _BUFFERS = 15_000_000
-"""What any prompt takes, whatever the model."""
+"""Bytes for any prompt, whatever the model."""
 _PASS = 512
-"""So many tokens of a prompt are computed at a time."""
+"""Tokens of a prompt that are computed at a time."""
 _PAIR_BYTES = 10
-"""What a prompt that is computed in one piece takes for each pair of its tokens, for the masks."""
+"""Bytes of the masks for each pair of tokens, if a prompt is computed in one piece."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _GPU_PROGRAM = 700_000_000
 """mistral.rs's kernels and buffers on a graphics processor. Not measured."""
 _GPU_RESERVE = 512 << 20
-"""What mistral.rs leaves free there (mistralrs-core/src/paged_attention/mod.rs, GPU_MIN_RESERVE_BYTES)."""
+"""Memory that mistral.rs leaves free there (mistralrs-core/src/paged_attention/mod.rs,
+GPU_MIN_RESERVE_BYTES)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,26 @@ class MemoryEstimate:
     """Anonymous memory of a runner, in bytes."""
 
     weights: int
-    """After any in-situ quantization, with the copies for fast kernels."""
+    """The weights after any in-situ quantization, with the copies for fast kernels."""
     overhead: int
     """The program and the tokenizer."""
     kv_cache: int | None
-    """Keys and values of the context, twice: of the request under way, and as the prefix cache keeps it.
-    None if the header does not say enough."""
+    """Keys and values of the context, twice: for the request and for the prefix cache. None if the header
+    does not say enough."""
     loading: int
-    """The most that loading may take for a moment, without the KV cache: an upper bound, since how far
-    in-situ quantization lags behind reading depends on the machine."""
+    """The peak while loading, without the KV cache: an upper bound, because in-situ quantization lags behind
+    reading by an amount that depends on the machine."""
     working: int = 0
-    """Buffers that are needed while a prompt is read; of the whole context where it is not read in steps."""
+    """Buffers while a prompt is read; for the whole context where prompts are not read in steps."""
 
     @property
     def total(self) -> int:
-        """With the context full, and a prompt being read."""
+        """Memory with a full context, while a prompt is read."""
         return self.weights + self.overhead + self.working + (self.kv_cache or 0)
 
     @property
     def peak(self) -> int:
-        """What must be free for the model to load and to serve its context."""
+        """The free memory that the model needs to load and to serve its context."""
         return max(self.total, self.loading)
 
 
@@ -75,9 +76,9 @@ def estimate_memory(
     in_steps: bool = True,
     vnni: bool = True,
 ) -> MemoryEstimate:
-    """Memory of this model on a CPU, with this in-situ quantization and a context of so many tokens.
+    """Return the memory of this model on a CPU, with this in-situ quantization and context (tokens).
 
-    `in_steps` is whether a long prompt is read in steps (engine/prefill.py); `vnni`: see Machine.
+    `in_steps`: a long prompt is read in steps (engine/mistralrs/prefill.py). `vnni`: see Machine.
     """
     tied = all(group.role != "output" for group in facts.tensors)
     weights = stored = plain = made = 0.0
@@ -90,7 +91,7 @@ def estimate_memory(
         else:
             weights += kept
             if tied:
-                # As it is stored one copy serves both ends; the rearranged one comes on top of it.
+                # The stored copy serves both ends; the rearranged one comes on top.
                 output = group.as_output()
                 weights += _resident(output, in_situ, vnni) - (
                     0 if _is_requantized(output, in_situ) else kept
@@ -98,7 +99,7 @@ def estimate_memory(
         if _is_requantized(group, in_situ) or (
             tied and group.role == "embedding" and _is_requantized(group.as_output(), in_situ)
         ):
-            # What stays behind in the allocator is no less where no copy is made in the end.
+            # As much stays behind in the allocator where no copy is made in the end.
             made += _resident(group.as_output(), in_situ, vnni=True)
             plain += (
                 group.elements * _kernel(group, after_in_situ(group.as_output(), in_situ)).bytes_per_element
@@ -122,7 +123,7 @@ def estimate_memory(
 
 
 def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context: int) -> MemoryEstimate:
-    """The same on the processor of this machine."""
+    """Return the same for the processor of this machine."""
     outgrown = facts.outgrows_window(context)
     chats = facts.format == "gguf" and facts.chat_template is not None
     return estimate_memory(
@@ -137,24 +138,24 @@ def memory_on(machine: Machine, facts: ModelFacts, in_situ: str | None, context:
 
 
 def memory_on_gpu(facts: ModelFacts, in_situ: str | None, tokens: int) -> MemoryEstimate:
-    """Memory of a graphics processor. `tokens` are those of all conversations together: paged attention takes
-    the memory for their keys and values at once, and finds in it what was read before."""
+    """Return the memory on a graphics processor. `tokens` counts all conversations together: paged attention
+    reserves memory for their keys and values at once, and reuses earlier prompts in it."""
     weights = sum(_on_gpu(group, in_situ) for group in facts.tensors)
     overhead = _GPU_PROGRAM + _GPU_RESERVE
     return MemoryEstimate(weights, overhead, facts.kv_cache_bytes(tokens, 2), weights + overhead)
 
 
 def _on_gpu(group: TensorGroup, in_situ: str | None) -> int:
-    """Bytes of these tensors there: no kernel wants a second copy."""
+    """Return the bytes of these tensors there, where no kernel needs a second copy."""
     type = after_in_situ(group, in_situ)
     return group.bytes if type == group.type else int(group.elements * KERNELS[type].bytes_per_element)
 
 
 def _working(facts: ModelFacts, tokens: int) -> int:
-    """What a pass over so many tokens of a prompt takes: its activations, in 32 bits, and experts.
+    """Return the memory for a pass over so many tokens of a prompt: activations in 32 bits, and experts.
 
     All experts of one tensor are widened to 32 bits, and those that a token uses are copied for each token.
-    MXFP4 alone is used as it is stored, and a tensor of it copied (mistralrs-quant/src/mxfp4/mod.rs).
+    Only MXFP4 is used as stored, and a tensor of it copied (mistralrs-quant/src/mxfp4/mod.rs).
     """
     longest_row = max((group.row for group in facts.tensors if group.role == "matrix"), default=0)
     activations = 4 * tokens * (3 * longest_row + 2 * (facts.embedding_width or 0))
@@ -169,15 +170,15 @@ def _working(facts: ModelFacts, tokens: int) -> int:
 
 
 def _is_requantized(group: TensorGroup, in_situ: str | None) -> bool:
-    """What has the type already, mistral.rs leaves as it is (mistralrs-quant/src/gguf/mod.rs, apply_isq)."""
+    """Return False for a tensor that has the type already (mistralrs-quant/src/gguf/mod.rs, apply_isq)."""
     return after_in_situ(group, in_situ) != group.type
 
 
 def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:
-    """Bytes of these tensors once they are loaded, with any second copy."""
+    """Return the bytes of these tensors once loaded, with any second copy."""
     type = after_in_situ(group, in_situ)
     kernel = _kernel(group, type)
-    # An output matrix is only ever multiplied by one row, for which Q6_K as stored needs no second copy.
+    # An output matrix is multiplied by one row only, for which stored Q6_K needs no second copy.
     spared = (group.role == "output" and type == "Q6_K" and in_situ is None) or (type == "Q8_0" and not vnni)
     rearranged = 0.0 if spared or group.role == "experts" or group.row % 256 else kernel.repacked
     return group.elements * (kernel.bytes_per_element + rearranged)
@@ -186,5 +187,5 @@ def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:
 def _kernel(group: TensorGroup, type: str) -> Kernel:
     if group.role == "vector":
         return KERNELS["F32"]
-    # What mistral.rs cannot load is counted as it is stored.
+    # Count types that mistral.rs cannot load as stored.
     return KERNELS.get(type) or Kernel(group.bytes / group.elements, 1.0, 1.0)

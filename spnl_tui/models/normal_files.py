@@ -1,4 +1,4 @@
-"""Which files of a safetensors repository mistral.rs reads in normal loading (`Which.Plain`)."""
+"""The files of a safetensors repository that mistral.rs reads in normal loading (`Which.Plain`)."""
 
 from __future__ import annotations
 

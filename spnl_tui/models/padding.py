@@ -1,16 +1,17 @@
-"""Wider rows, for speed: the same model with zeros in it, so that every row is a multiple of 256.
+"""Pads rows for speed: the same model with zeros in it, so that every row is a multiple of 256.
 
 On x86-64 mistral.rs has fast kernels only for rows that are multiples of 256 (candle's repack_x86.rs,
-`select`). SmolLM2's are 576, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than
-half the speed. With zeros a model says the same. What is added to the residual stream stays zero, since the
-matrices that write to it have rows of zeros there; a norm, which takes the mean of the squares, is put right
-by its weights and its epsilon; a head of zeros adds nothing. engine/padded_gguf.py writes such a file, for as
-long as a load takes.
+`select`). SmolLM2's are 576, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than half
+the speed. Zeros do not change the replies. The added part of the residual stream stays zero, because the
+matrices that write to it have rows of zeros there. A norm, which takes the mean of the squares, is corrected
+by its weights and its epsilon. A head of zeros adds nothing. runner/padded_gguf.py writes such a file for
+the load.
 
-Gemma 3 multiplies its embedding by the root of the width, and so makes its whole residual stream larger: what
-its norms behind attention and feed-forward add grows alike, and the norms before take it back, with the same
-weights as elsewhere. For those the epsilon should stay. But they see large numbers, of which it is nothing,
-and the norms behind see small ones, down to some millionths in the square: those are put right.
+Gemma 3 multiplies its embedding by the root of the width, which makes its whole residual stream larger. The
+norms behind attention and feed-forward grow alike, and the norms before them take it back, with the same
+weights as elsewhere. For those the epsilon should stay, but they see numbers so large that it does not
+matter. The norms behind see small ones, down to some millionths in the square, so their epsilon is
+corrected.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from dataclasses import dataclass, replace
 from spnl_tui.models.facts import ModelFacts, TensorGroup
 
 UNIT = 256
-"""What rows become multiples of."""
+"""Rows become multiples of this."""
 _BLOCK = 32
-"""Elements of a block in the formats that such rows are stored in."""
+"""Elements of a block in the formats of such rows."""
 _ARCHITECTURES = frozenset({"llama", "qwen2", "gemma3"})
-"""Of GGUFs; made of nothing but what is described above."""
+"""GGUF architectures that consist only of the parts described above."""
 _MOST = 4 / 3
-"""The largest growth of a width that pays."""
+"""The largest worthwhile growth of a width."""
 _MOST_HEADS = 7 / 6
-"""The same of the query heads. Attention, which a long conversation pays for at every turn, grows with them.
-Left as they are, the rows of the matrix behind attention stay, one of seven."""
+"""The same for query heads. Attention grows with them, at every turn of a long conversation. If they stay,
+so do the rows of the matrix behind attention, one of seven."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A dimension of a matrix: so many equal parts, each filled up with zeros from one size to another."""
+    """A dimension of a matrix: equal parts, each filled with zeros from one size to another."""
 
     parts: int
     before: int
@@ -43,40 +44,40 @@ class Extent:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Of all parts together, before and after."""
+        """The size of all parts together, before and after."""
         return self.parts * self.before, self.parts * self.after
 
     @property
     def growth(self) -> float:
-        """1 if nothing is added."""
+        """The ratio of the sizes; 1 if nothing is added."""
         return self.after / self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Which dimensions of a model grow, and how far."""
+    """The dimensions of a model that grow, and their new sizes."""
 
     width: Extent
-    """Of the embedding and the residual stream."""
+    """The width of the embedding and the residual stream."""
     feed_forward: Extent
     queries: Extent
-    """A part are the query heads that share a key. Each gets more: keys and values stay as they are."""
+    """Each part holds the query heads that share a key. Parts grow; keys and values stay."""
     keys: Extent
-    """A part is a head."""
+    """Each part is a head."""
 
     @property
     def heads(self) -> int:
-        """Query heads after."""
+        """The number of query heads after padding."""
         return self.queries.sizes[1] // self.keys.before
 
     @property
     def share(self) -> float:
-        """Of the width that is not padding: what the mean of the squares is multiplied by, and so epsilon."""
+        """The share of the width that is not padding. It scales the mean of the squares, and so epsilon."""
         return self.width.before / self.width.after
 
     @property
     def matrices(self) -> Mapping[str, tuple[Extent, Extent]]:
-        """A layer's, by name: the extent of a row, and of the number of rows."""
+        """The matrices of a layer by name: the extent of a row, and of the number of rows."""
         return {
             "attn_q": (self.width, self.queries),
             "attn_k": (self.width, self.keys),
@@ -89,7 +90,9 @@ class Padding:
 
 
 def find_padding(facts: ModelFacts) -> Padding | None:
-    """What makes all rows multiples of 256; None if they are, or if that cannot be done or does not pay."""
+    """Return the padding that makes all rows multiples of 256; None if none is needed, possible or
+    worthwhile.
+    """
     if facts.format != "gguf" or facts.architecture not in _ARCHITECTURES or facts.experts:
         return None
     width, feed_forward, head = facts.embedding_width, facts.feed_forward_width, facts.key_width
@@ -99,7 +102,7 @@ def find_padding(facts: ModelFacts) -> Padding | None:
     if head != facts.value_width or heads % kv_heads or facts.kv_heads_total != layers * kv_heads:
         return None
     if facts.rope_scale is not None:
-        return None  # models.support.missing_config, which the padded model may need, says nothing of it
+        return None  # models.support.missing_config, which the padded model may need, does not cover it
     group = wider = heads // kv_heads
     while wider * kv_heads * head % UNIT:
         wider += 1
@@ -121,7 +124,7 @@ def find_padding(facts: ModelFacts) -> Padding | None:
 
 
 def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
-    """The same model after padding."""
+    """Return the facts of the model after padding."""
     growth = _growth(padding)
 
     def padded(group: TensorGroup) -> Iterator[TensorGroup]:
@@ -150,7 +153,7 @@ def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
 
 
 def _growth(padding: Padding) -> Mapping[int, Mapping[int, tuple[int, int, int]]]:
-    """By length of a row before and after: a layer's matrices, and their elements before and after."""
+    """Return a layer's matrices and their elements before and after, by the row length before and after."""
     growth: dict[int, dict[int, tuple[int, int, int]]] = {}
     for row, rows in padding.matrices.values():
         (before, after), (count, wider_count) = row.sizes, rows.sizes
@@ -161,7 +164,7 @@ def _growth(padding: Padding) -> Mapping[int, Mapping[int, tuple[int, int, int]]
 
 
 def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
-    """Whether the tensors are just those that padding knows of, by the elements that they have."""
+    """Return True if the tensors are exactly those that padding knows, by their numbers of elements."""
     expected = {
         row: layers * sum(elements for _, elements, _ in parts.values())
         for row, parts in _growth(padding).items()

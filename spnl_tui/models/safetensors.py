@@ -1,4 +1,4 @@
-"""Facts of a safetensors model: config.json beside the headers of its weight files.
+"""Reads the facts of a safetensors model from config.json and the headers of its weight files.
 
 The format is Hugging Face's: the header's length in eight bytes, a JSON header with type and shape of every
 tensor, the data.
@@ -26,18 +26,18 @@ _HINT = "Pull or copy the directory again."
 
 
 def read_directory_facts(directory: Path) -> ModelFacts:
-    """Facts of the safetensors model in this directory.
+    """Return the facts of the safetensors model in this directory.
 
     Raises:
         ModelFileError: config.json or a weight file is missing, cannot be read or is damaged.
     """
     config = _read_json(directory / "config.json")
-    # Models that also see or hear keep the language model's figures one level down.
+    # Vision and audio models keep the language model's figures one level down.
     nested = config.get("text_config")
     text: dict[str, Any] = nested if isinstance(nested, dict) else config
     files = sorted(directory.glob("*.safetensors"))
     if not files:
-        raise ModelFileError("No weights", f"{directory} has a config.json and no *.safetensors.", _HINT)
+        raise ModelFileError("No weights", f"{directory} has a config.json but no *.safetensors.", _HINT)
     _check_index(directory)
     groups: dict[tuple[TensorRole, str, int], list[int]] = {}
     for file in files:
@@ -177,7 +177,7 @@ def _role(name: str, dimensions: int) -> TensorRole:
 
 
 def _chat_template(directory: Path) -> str | None:
-    """As mistral.rs looks for it: a file of its own, else in tokenizer_config.json."""
+    """Return the chat template: from its own file, else from tokenizer_config.json."""
     jinja = directory / "chat_template.jinja"
     if jinja.is_file() and jinja.stat().st_size <= 1 << 20:
         return jinja.read_text("utf-8", "replace") or None
@@ -185,7 +185,7 @@ def _chat_template(directory: Path) -> str | None:
         if (directory / name).is_file():
             template = _read_json(directory / name).get("chat_template")
             if isinstance(template, list):
-                # Several named ones: "default" is for chat.
+                # There are several named templates: "default" is for chat.
                 named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
                 template = named.get("default")
             if isinstance(template, str) and template.strip():
@@ -196,7 +196,7 @@ def _chat_template(directory: Path) -> str | None:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _MAX_JSON:
-            raise ModelFileError("The model directory is damaged", f"{file} is too large to be one.", _HINT)
+            raise ModelFileError("The model directory is damaged", f"{file} is too large.", _HINT)
         value = json.loads(file.read_bytes())
     except OSError as error:
         raise ModelFileError(

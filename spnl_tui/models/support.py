@@ -1,7 +1,7 @@
-"""What mistral.rs can load, and what it does with each tensor type on a CPU. Facts of mistralrs 0.9.
+"""Facts of mistralrs 0.9: what it can load, and what it does with each tensor type on a CPU.
 
 Read in its source (gguf/normal_registry.rs, gguf/gguf_tokenizer.rs, mistralrs-quant/src/gguf) and measured by
-loading made models; docs/models.md has the figures, and `python -m benchmarks.verdicts` repeats them.
+loading synthetic models. docs/models.md has the figures, and `python -m benchmarks.verdicts` repeats them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ GGUF_ARCHITECTURES = frozenset({
     "llama", "mistral3", "gemma", "gemma2", "gemma3", "phi2", "phi3", "qwen2", "qwen3", "qwen3moe",
     "starcoder2", "glm4", "smollm3", "gpt-oss", "lfm2",
 })  # fmt: skip
-"""Loaded and streamed from, with made models or real ones."""
+"""Synthetic or real models of these architectures load and stream."""
 
 GGUF_ARCHITECTURES_UNPROVEN = frozenset({
     "phimoe", "qwen3next", "qwen35", "qwen35moe", "deepseek2", "glm4moe", "granite", "granitemoe",
     "granitehybrid", "hunyuan-dense", "hunyuan-moe", "lfm2moe",
 })  # fmt: skip
-"""mistral.rs has a loader for them; some load and fail at the first request (granite, deepseek2)."""
+"""mistral.rs has a loader for these. Some load and fail at the first request (granite, deepseek2)."""
 
 SAFETENSORS_ARCHITECTURES = frozenset({
     "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
@@ -44,21 +44,21 @@ PRE_TOKENIZERS = frozenset({
     "gpt-2", "phi-2", "starcoder", "smollm", "glm4", "chatglm-bpe", "deepseek-llm", "deepseek-coder",
     "deepseek-v3", "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
 })  # fmt: skip
-"""For the "gpt2" tokenizer; any other is refused rather than guessed."""
+"""Pre-tokenizers of the "gpt2" tokenizer. mistral.rs refuses any other."""
 
 
 GGUF_ARCHITECTURES_WITH_PROJECTOR = frozenset({
     "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen2vl", "qwen3vl", "qwen3vlmoe",
 })  # fmt: skip
-"""Loaded only together with a projector (mmproj), even for text alone."""
+"""These load only with a projector (mmproj), even for text alone."""
 
 
 def missing_config(facts: ModelFacts) -> dict[str, object] | None:
-    """What config.json must say beside this GGUF for mistral.rs to load it; None if it needs none.
+    """Return what config.json beside this GGUF must say for mistral.rs to load it; None if it needs none.
 
     A Mistral model stored as "llama" does not say whether its attention is windowed, and mistral.rs refuses
-    to guess (normal_registry.rs). Those that state no window, version 0.2 and later, have none. And as a
-    Llama it would take the width of a head for the embedding's share, which Mistral Nemo's is not.
+    to guess (normal_registry.rs). Models without a stated window, version 0.2 and later, have none. As a
+    Llama it would assume that the width of a head is the embedding's share, which is wrong for Mistral Nemo.
     """
     first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
     own_head_width = facts.key_width != (facts.embedding_width or 0) / (facts.heads or 1)
@@ -86,20 +86,20 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """How a matrix of one type is kept and computed on a CPU. Costs are ratios to Q8_0 on one with VNNI."""
+    """How a CPU keeps and computes a matrix of one type. Costs are ratios to Q8_0 on a CPU with VNNI."""
 
     bytes_per_element: float
-    """As it is kept: quantized as stored, floats widened to 32 bits."""
+    """Bytes in memory: quantized types as stored, floats widened to 32 bits."""
     decode: float
     """Work for each weight when one token is computed."""
     prefill: float
     """Work for each weight and token when a prompt is computed."""
     repacked: float = 0.0
-    """Bytes per element of the second copy, rearranged for speed; only of rows that are multiples of 256, and
-    of Q8_0 only on a processor with VNNI."""
+    """Bytes per element of the second copy, rearranged for speed. It exists only for rows that are multiples
+    of 256, and for Q8_0 only on a processor with VNNI."""
 
     def ratio(self, *, prefill: bool) -> float:
-        """Work for each weight."""
+        """Return the work for each weight."""
         return self.prefill if prefill else self.decode
 
 
@@ -122,34 +122,36 @@ KERNELS: Mapping[str, Kernel] = {
 }
 
 EXPERTS_UNPACK, EXPERTS_GATHER = 7.0, 4.5
-"""On a CPU no kernel multiplies stacked experts as they are stored: every pass widens all of a layer's
-experts to 32 bits, and copies the used ones for each token. Work for each weight, with memory in large pages
-(engine/load_plan.runner_environment); decoding floats is 1."""
+"""Work for each weight of stacked experts, with memory in large pages (load_plan.runner_environment);
+decoding floats is 1. No CPU kernel multiplies stacked experts as stored: every pass widens all experts of a
+layer to 32 bits, and copies the used ones for each token."""
 
 NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
-"""How much slower Q8_0 is where rows are not multiples of 256, and no rearranged copy can be made."""
+"""The factor by which Q8_0 is slower where rows are not multiples of 256 and so have no rearranged copy."""
 
 IN_SITU_TYPES: Mapping[str, str] = {
     "2": "Q2_K", "3": "Q3_K", "4": "Q4_K", "5": "Q5_K", "6": "Q6_K", "8": "Q8_0",
     "Q2K": "Q2_K", "Q3K": "Q3_K", "Q4K": "Q4_K", "Q5K": "Q5_K", "Q6K": "Q6_K", "Q8K": "Q8_K",
     "Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q5_0": "Q5_0", "Q5_1": "Q5_1", "Q8_0": "Q8_0", "Q8_1": "Q8_1",
 }  # fmt: skip
-"""mistral.rs's names for in-situ quantization → the tensor type that comes of it on a CPU."""
+"""mistral.rs's names for in-situ quantization → the resulting tensor type on a CPU."""
 
 
 _SIMPLER = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q4_1", "Q5_K": "Q5_0", "Q6_K": "Q5_1", "Q8_K": "Q8_1"}
 
 
 def quantizable(group: TensorGroup) -> bool:
-    """Whether in-situ quantization touches these tensors: matrices and the output, not the embedding."""
+    """Return True if in-situ quantization changes these tensors: matrices and the output, not the
+    embedding.
+    """
     return group.role in ("matrix", "experts", "output")
 
 
 def after_in_situ(group: TensorGroup, in_situ: str | None) -> str:
-    """The type that these tensors have once loaded.
+    """Return the type of these tensors once loaded.
 
     A K-quant needs rows that are multiples of 256; candle silently takes a simpler format where they are not
-    (utils/isq.rs), and leaves what fits neither as it is.
+    (utils/isq.rs), and leaves a tensor that fits neither unchanged.
     """
     wanted = IN_SITU_TYPES.get(in_situ or "")
     if wanted is None or not quantizable(group):

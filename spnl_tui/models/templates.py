@@ -1,7 +1,7 @@
-"""Chat templates for models that carry none, or a wrong one: families by name, or a Jinja file. Pure.
+"""Chat templates for models that have none, or a wrong one: families by name, or a Jinja file. Pure.
 
-What a family's templates have in common is how they mark turns, as their makers document it: ChatML (OpenAI,
-Qwen, SmolLM), Llama 3 (Meta's model cards), Mistral's [INST], Gemma's and Phi-3's turns, Zephyr.
+Templates of a family mark turns alike, as their makers document: ChatML (OpenAI, Qwen, SmolLM), Llama 3
+(Meta's model cards), Mistral's [INST], the turns of Gemma and Phi-3, Zephyr.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """A chat template in Jinja, and what ends a reply that follows it."""
+    """A chat template in Jinja, and the words that end a reply to it."""
 
     text: str
     stop: tuple[str, ...] = ()
-    """A base model does not know these as the end, and writes them as any other text."""
+    """A base model does not know these as the end, and writes them like other text."""
 
 
 def _marked(before: str, after: str, start: str, stop: str) -> ChatTemplate:
-    """Each message between two marks that may name its role; `start` is what a reply follows."""
+    """Return a template with each message between two marks, which may name its role. A reply follows
+    `start`.
+    """
     text = (
         "{% for message in messages %}"
         f"{before}{{{{ message['content'] | trim }}}}{after}"
@@ -36,7 +38,7 @@ def _marked(before: str, after: str, start: str, stop: str) -> ChatTemplate:
     return ChatTemplate(text, (stop,))
 
 
-# These families have no system role: what it says stands before the first prompt.
+# These families have no system role: a system prompt stands before the first prompt.
 _SYSTEM_FIRST = (
     "{% set system = '' %}"
     "{% if messages[0]['role'] == 'system' %}"
@@ -83,14 +85,14 @@ FAMILIES: Mapping[str, ChatTemplate] = {
         ("<end_of_turn>",),
     ),
 }
-"""By the name that `model.template` and `--template` take."""
+"""Families by the name for `model.template` and `--template`."""
 
 
 def find_template(name: str) -> ChatTemplate:
-    """The family of this name, else what the Jinja file at this path says.
+    """Return the family of this name, else the Jinja file at this path.
 
     Raises:
-        ModelFileError: it is neither, or the file cannot be read.
+        ModelFileError: there is neither, or the file cannot be read.
     """
     if (family := FAMILIES.get(name.lower())) is not None:
         return family

@@ -98,9 +98,9 @@ async def test_engine_splits_and_ends_the_replies_of_a_family(family: Any, tmp_p
             f'{channel} "analysis" {message} "Hm." {token("<|end|>")} {token("<|start|>")} "assistant" '
             f'{channel} "final" {message} {reply}'
         )
-    elif family.thinks:
+    elif family.thinks and not family.opens:
         opened, close = family.thinks
-        reply = f'{"" if family.opens else token(opened)} "Hm." {token(close)} "\\n\\n" {reply}'
+        reply = f'{token(opened)} "Hm." {token(close)} "\\n\\n" {reply}'
     async with running(tmp_path, file) as (engine, model):
         messages = [
             Message("system", "s"), Message("user", "a"), Message("assistant", "b"), Message("user", "c"),
@@ -110,7 +110,10 @@ async def test_engine_splits_and_ends_the_replies_of_a_family(family: Any, tmp_p
         async with aclosing(ask(engine, model, messages, GREEDY, grammar=grammar)) as stream:
             events = [event async for event in stream]
     assert text_of(events) == "So it is."
-    assert thought_of(events) == ("Hm." if family.thinks or family.harmony else "")
+    if family.opens:  # the form follows a thought of noise
+        assert thought_of(events)
+    else:
+        assert thought_of(events) == ("Hm." if family.thinks or family.harmony else "")
     assert end_of(events).finish_reason == "stop"
 
 
@@ -138,10 +141,10 @@ async def test_thought_between_control_tokens_is_told_from_the_reply(
 ) -> None:
     names = {"<repo_name>": "[THINK]", "<reponame>": "[/THINK]"}
     file = rename_tokens(starter_gguf, tmp_path / "m.gguf", names)
-    grammar = Grammar("lark", 'start: <[3]> "Hm." <[4]> "\\n\\nUse `[THINK]` well."\n')
+    grammar = Grammar("lark", 'start: <[3]> "Hm." <[4]> "\\n\\nUse it well."\n')
     async with running(tmp_path, file) as (engine, model):
         events = await chat(engine, model, "How?", sampling=GREEDY, grammar=grammar)
-        assert (text_of(events), thought_of(events)) == ("Use `[THINK]` well.", "Hm.")
+        assert (text_of(events), thought_of(events)) == ("Use it well.", "Hm.")
         resumed = Grammar("lark", 'start: "Use `" <[3]> "` and `" <[4]> "`."\n')
         events = await chat(engine, model, "How?", sampling=GREEDY, grammar=resumed)
         assert (text_of(events), thought_of(events)) == ("Use `[THINK]` and `[/THINK]`.", "")

@@ -1,14 +1,13 @@
 """Writes the tokenizer.json that a SentencePiece GGUF lacks, so that mistral.rs reads text as the model does.
 
-Such a file (Gemma, Llama 2, Mistral 7B, Phi-3: `tokenizer.ggml.model` is "llama") has no merges, only a score
-for each token, which is the rank of the merge that makes it. mistral.rs 0.9.5 takes the scores for
-log-probabilities, and looks for the tokens whose sum is the largest: "Once upon" becomes " On", "ce", " up",
-"on", as the model never saw it in training, and the token is missing that every text begins with. A
-tokenizer.json beside the file that has the same tokens goes before that (gguf_tokenizer.rs,
-validate_external_gguf_tokenizer).
+Such a file (Gemma, Llama 2, Mistral 7B, Phi-3: `tokenizer.ggml.model` is "llama") has no merges, only a
+score for each token, which is the rank of the merge that makes it. mistral.rs 0.9.5 takes the scores for
+log-probabilities and looks for the tokens with the largest sum: "Once upon" becomes " On", "ce", " up",
+"on", which the model never saw in training, and the first token of every text is missing. A tokenizer.json
+with the same tokens beside the file takes precedence (gguf_tokenizer.rs, validate_external_gguf_tokenizer).
 
-The merges are those that llama.cpp looks up as it goes: any two tokens that together are a third, by its
-score.
+The merges are those that llama.cpp computes: any two tokens that together are a third, by the score of the
+third.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from spnl_tui.models.gguf_header import SCALARS, HeaderReader, Value
 _SPACE = "▁"
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
 _LONGEST = 128
-"""Characters of the longest token that is merged: Gemma's have 31. Each can be split anywhere."""
+"""Characters of the longest merged token. Gemma's have 31. Each can be split anywhere."""
 _LIST = struct.Struct("<IQ")
 _LENGTH = struct.Struct("<Q")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -37,8 +36,8 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 def write_tokenizer(file: Path, target: Path) -> bool:
     """Write the tokenizer of a GGUF, or of its first shard, to `target`.
 
-    False, and nothing written, where mistral.rs does right by itself, or the file is damaged: then it is
-    mistral.rs that says so.
+    Return False, and write nothing, if mistral.rs needs no help, or if the file is damaged, which mistral.rs
+    reports itself.
     """
     try:
         with file.open("rb") as stream:
@@ -58,10 +57,10 @@ class _Vocabulary:
     scores: Sequence[float]
     kinds: Sequence[int]
     bos: int | None
-    """What every text begins with."""
+    """The token that every text begins with."""
     unknown: int
     space_before: bool
-    """Whether a text is read as if a space stood before it."""
+    """True if a text is read as if a space stood before it."""
 
 
 def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
@@ -87,7 +86,7 @@ def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
             raise ValueError(key)
         return value
 
-    # What is missing is as llama.cpp has it for SentencePiece.
+    # llama.cpp's defaults for SentencePiece.
     bos = number("bos_token_id", 1) if number("add_bos_token", 1) else None
     return _Vocabulary(
         tokens, scores, kinds, bos, number("unknown_token_id", 0), bool(number("add_space_prefix", 1))
@@ -111,7 +110,7 @@ def _numbers(stream: BinaryIO, value: Value) -> Sequence[Any]:
 
 
 def _json(found: _Vocabulary) -> Iterator[str]:
-    """tokenizer.json in pieces: as objects of Python, the merges of Gemma alone would take 100 MB."""
+    """Yield tokenizer.json in pieces: as Python objects, the merges of Gemma alone would take 100 MB."""
     encoded = [_encode(token) for token in found.tokens]
     parts = {
         "version": "1.0",
@@ -134,7 +133,7 @@ def _json(found: _Vocabulary) -> Iterator[str]:
 
 
 def _merges(found: _Vocabulary) -> Iterator[tuple[int, int]]:
-    """Pairs of tokens that are merged, those first that come first."""
+    """Yield the pairs of tokens to merge, by precedence."""
     numbers = {
         token: number
         for number, (token, kind) in enumerate(zip(found.tokens, found.kinds, strict=True))
@@ -153,7 +152,7 @@ def _merges(found: _Vocabulary) -> Iterator[tuple[int, int]]:
 
 
 def _added(found: _Vocabulary) -> Iterator[Mapping[str, Any]]:
-    """Tokens that are looked for in a text before anything else."""
+    """Yield the tokens that are matched in a text before anything else."""
     for number, (token, kind) in enumerate(zip(found.tokens, found.kinds, strict=True)):
         if kind not in (_NORMAL, _UNUSED, _BYTE) or number in (found.bos, found.unknown):
             yield {
@@ -162,7 +161,7 @@ def _added(found: _Vocabulary) -> Iterator[Mapping[str, Any]]:
                 "single_word": False,
                 "lstrip": False,
                 "rstrip": False,
-                # Of what has a space in it as the tokens have them, only the normalized text has any.
+                # Only normalized text has spaces as tokens write them.
                 "normalized": _SPACE in token and not found.space_before,
                 "special": kind != _USER_DEFINED,
             }

@@ -1,4 +1,4 @@
-"""Writes a GGUF anew with wider rows: models/padding.py says why, and how wide."""
+"""Writes a copy of a GGUF with wider rows; models/padding.py explains why and chooses the widths."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ _U32 = 4
 _COUNTS = struct.Struct("<QQ")
 _COUNTS_AT = 8
 _LIST = struct.Struct("<IQ")
-"""What is before the items of a list: their type, and how many there are."""
+"""The head of a list: the type and the number of its items."""
 _NORMS = ("attn_norm.weight", "ffn_norm.weight", "output_norm.weight")
 _NORMS_BEHIND = ("post_attention_norm.weight", "post_ffw_norm.weight")
 
 
 def write_padded(files: Sequence[Path], targets: Sequence[BinaryIO]) -> None:
-    """Write the model, of which these are the shards in order, with padded rows, a target for each shard.
+    """Write the model of these shards (in order) with padded rows, one target for each shard.
 
     Raises:
-        ModelFileError: it is damaged, or one that cannot be padded.
+        ModelFileError: the model is damaged, or cannot be padded.
         OSError: a file cannot be read or written.
     """
     facts = read_file_facts(*files)
     padding = find_padding(facts)
     if padding is None:
-        raise _cannot(f"{files[0].name} has none that need it, or is not built as those that can be.")
+        raise _cannot(
+            f"{files[0].name} has no rows that need it, or is of another kind than those that can be padded."
+        )
     for file, target in zip(files, targets, strict=True):
         with file.open("rb") as stream:
             _write(_Shard(file, stream), target, padding, facts.architecture)
@@ -45,7 +47,7 @@ def _cannot(why: str) -> ModelFileError:
 
 
 class _Shard:
-    """One file, its header read."""
+    """One file with its header."""
 
     def __init__(self, file: Path, stream: BinaryIO) -> None:
         reader = HeaderReader(file_source(file, stream))
@@ -56,7 +58,7 @@ class _Shard:
         self._stream, self._data_at = stream, reader.data
         stream.seek(0)
         self.metadata = bytearray(stream.read(metadata_end))
-        """With the magic, the version and the counts before it."""
+        """The metadata, with the magic, the version and the counts before it."""
 
     def data(self, info: TensorInfo) -> bytes:
         self._stream.seek(self._data_at + info.offset)
@@ -69,8 +71,8 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     for info in shard.tensors:
         row, rows = _extents(info, padding)
         if (info.row, info.elements) != (row.sizes[0], row.sizes[0] * rows.sizes[0]):
-            # The facts are sums over all tensors, in which one can be too large and another too small.
-            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header tells.")
+            # The facts are sums over all tensors, which can hide two wrong shapes.
+            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header describes.")
         shape = (row.sizes[1], rows.sizes[1])[: len(info.shape)]
         name = info.name.encode()
         infos.append(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(shape)))
@@ -83,12 +85,16 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     target.write(bytes(-target.tell() % shard.alignment))
     for info in shard.tensors:
         target.write(_padded(info, shard.data(info), padding))
-        target.write(bytes(-target.tell() % shard.alignment))  # mistral.rs wants it behind the last, too
+        target.write(
+            bytes(-target.tell() % shard.alignment)
+        )  # mistral.rs requires it after the last tensor, too
     target.flush()
 
 
 def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
-    """Put the new widths into the metadata; returns more of them, for what was left to be told from those."""
+    """Put the new widths into the metadata. Return the values to add, which readers would else derive
+    wrongly.
+    """
     known = {value.key: value for value in shard.values}
     if f"{architecture}.embedding_length" not in known:
         return b""  # a shard that is not the first
@@ -116,7 +122,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
 
 
 def _put(metadata: bytearray, value: Value, number: float) -> None:
-    """In place of the value; of a list, which says the same of each layer, in place of each item."""
+    """Replace the value; replace each item of a list with equal values for all layers."""
     kind, count, at = value.type, 1, value.position
     if kind == ARRAY:
         (kind, count), at = _LIST.unpack_from(metadata, at), at + _LIST.size
@@ -125,7 +131,7 @@ def _put(metadata: bytearray, value: Value, number: float) -> None:
 
 
 def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:
-    """Of a tensor's rows, and of their number."""
+    """Return the extents of a tensor's rows and of their number."""
     name = info.name
     if name.startswith("blk."):
         name = name.split(".", 2)[-1]
@@ -141,10 +147,12 @@ def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:
 
 
 def _padded(info: TensorInfo, data: bytes, padding: Padding) -> bytes:
-    """The data of a tensor, with zeros. Zero bytes are zeros in every format: the scales are zero, too."""
+    """Return the data of a tensor with zeros. Zero bytes are zeros in every format, because scales are zero,
+    too.
+    """
     row, rows = _extents(info, padding)
     if info.name.endswith(_NORMS):
-        # Over more elements the mean is smaller, and what is divided by its root is larger.
+        # The mean over more elements is smaller, so the result of dividing by its root is larger.
         data = array("f", (weight * padding.share**0.5 for weight in array("f", data))).tobytes()
     data = _filled(data, _bytes(info, row.before), _bytes(info, row.after))
     row_bytes = _bytes(info, row.sizes[1])
@@ -152,7 +160,7 @@ def _padded(info: TensorInfo, data: bytes, padding: Padding) -> bytes:
 
 
 def _filled(data: bytes, before: int, after: int) -> bytes:
-    """`data`, every `before` bytes of it filled up to `after`."""
+    """Return the data, with every `before` bytes of it extended to `after`."""
     if before == after:
         return data
     view, zeros = memoryview(data), bytes(after - before)

@@ -1,7 +1,4 @@
-"""Our words in mistral.rs's: a Load becomes a pipeline, sampling and grammar the arguments of a request.
-
-Only the runner and this module, which only the runner uses, import mistralrs.
-"""
+"""Turns a Load into a mistral.rs pipeline, and sampling into the arguments of a request."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
     """Load the model; `ends` are tokens that end a reply. Holds the GIL until it is done.
 
     Raises:
-        BaseException: as mistral.rs does; a panic in Rust is no Exception.
+        BaseException: whatever mistral.rs raises; a panic in Rust is not an Exception.
     """
     import mistralrs
 
@@ -55,7 +52,7 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         "no_paged_attn": command.paged_attention is False,
     }
     if command.paged_tokens is not None:
-        # Else it takes all the memory that a graphics processor has.
+        # Otherwise it takes all memory of a graphics processor.
         arguments["memory_goal"] = f"{command.paged_tokens}tokens"
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
@@ -92,15 +89,15 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         except ValueError as error:
             if "requires" not in str(error) or "paged attention" not in str(error):
                 raise
-            # Of some models mistral.rs cannot page the keys and values.
+            # mistral.rs cannot page the keys and values of some models.
             return mistralrs.Runner(which=which, **{**arguments, "memory_goal": None})
 
 
 def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
-    """Copies with padded rows. They are gone when this process is, however it ends.
+    """Return copies with padded rows. They disappear when this process ends, however it ends.
 
     Raises:
-        ModelFileError: they cannot be made.
+        ModelFileError: they cannot be written.
     """
     try:
         copies = [stack.enter_context(_copy_to_load()) for _ in files]
@@ -119,21 +116,21 @@ def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Pa
 def _copy_to_load() -> Iterator[BinaryIO]:
     with _nameless_file() as copy:
         yield copy
-        # mistral.rs has copied all of it, but keeps it mapped as long as the model, and so it in memory.
+        # mistral.rs has copied everything, but would keep the file mapped, and so in memory.
         copy.truncate(0)
 
 
 def _nameless_file() -> BinaryIO:
-    """In memory, or on disk where there is no such thing."""
+    """Return a file in memory, or on disk where the system has no such files."""
     try:
         return os.fdopen(os.memfd_create("padded"), "w+b")
     except (AttributeError, OSError):
-        # Pythons built for any Linux, as conda's and until mid-2026 uv's, lack it, and sandboxes forbid it.
+        # Portable builds of Python, as conda's and until mid-2026 uv's, lack it, and sandboxes forbid it.
         return cast("BinaryIO", tempfile.TemporaryFile())
 
 
 def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
-    """What a request is given of it; seeds and stop sequences are the runner's own affair."""
+    """Return the arguments of a request. The runner handles seeds and stop sequences itself."""
     return {
         "temperature": float(sampling.temperature),
         "top_p": sampling.top_p,

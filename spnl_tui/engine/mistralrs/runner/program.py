@@ -1,11 +1,11 @@
-"""The child program: one loaded mistral.rs pipeline, spoken to in JSON lines.
+"""The child program: one loaded mistral.rs pipeline, controlled by JSON lines.
 
     python -m spnl_tui.engine.mistralrs.runner.program PARENT_PID
 
-Commands come in on standard input, events go out on standard output, and whatever mistral.rs prints goes
-to standard error, which the parent keeps in its log. One thread reads commands, so that a Cancel is seen
-while the engine works; each request is served on a thread of its own. Closing standard input ends the
-process at once, and so does SIGTERM, whatever the process is doing: there is no state to save here.
+It reads commands from standard input and writes events to standard output. Everything that mistral.rs prints
+goes to standard error, which the parent keeps in its log. One thread reads commands, so that a Cancel
+arrives while the engine works; each request has its own thread. Closing standard input ends the process at
+once, and so does SIGTERM: there is no state to save.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ if TYPE_CHECKING:
 
 
 class Wire:
-    """The way out: one event a line, from any thread."""
+    """Writes events, one per line, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
 
     def send(self, command_id: int, event: wire.Event) -> None:
-        """Write the event. Ends the process if nobody reads any more."""
+        """Write the event. End the process if the parent no longer reads."""
         data = memoryview(wire.encode_event(command_id, event))
         with self._lock:
             try:
@@ -77,7 +77,7 @@ class Wire:
 
 
 class Runner:
-    """The pipeline and the requests on it."""
+    """Serves requests on one pipeline."""
 
     def __init__(self, out: Wire) -> None:
         self._out = out
@@ -85,9 +85,9 @@ class Runner:
         # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
         self._pipeline_lock = threading.Lock()
         self._cancelled: set[int] = set()
-        """Ids of requests."""
+        """Ids of cancelled requests."""
         self._prompts: PromptWriter | None = None
-        """None: the model has no chat template, and continues texts."""
+        """None if the model has no chat template: it continues texts."""
         self._template_error: TemplateError | None = None
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
@@ -99,19 +99,19 @@ class Runner:
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
 
     def load(self, command: wire.Load) -> None:
-        """Load the model, and move its random numbers on. Holds the GIL for the whole load."""
+        """Load the model, and advance its random numbers. Holds the GIL for the whole load."""
         started = time.monotonic()
         self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
             self._read_template(command)
             self._pipeline = make_pipeline(command, self._ends())
-        except BaseException as error:  # a panic in Rust is no Exception
+        except BaseException as error:  # a panic in Rust is not an Exception
             self._fail(command.id, load_failure(error), error)
             return
         self._stop = command.stop
         self._window = command.window
         self._context_limit = command.context_limit
-        # With paged attention blocks are shared and prefill is quick: steps would only cost.
+        # With paged attention blocks are shared and prefill is fast, so steps would only cost time.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         template_tokens = None
         if command.discard:
@@ -137,7 +137,7 @@ class Runner:
             self._cancelled.discard(command.id)
 
     def complete(self, command: wire.Complete) -> None:
-        """Continue the text: streamed where the model was loaded raw, else in one piece."""
+        """Continue the text: as a stream if the model has no chat template, else in one piece."""
         import mistralrs
 
         messages = (Message("user", command.prompt),)
@@ -182,7 +182,7 @@ class Runner:
             self._cancelled.discard(command.id)
 
     def read_ahead(self, command: wire.ReadAhead) -> None:
-        """Read the messages into the prefix cache, as a request that begins with them will have them sent."""
+        """Read the messages into the prefix cache, as the next request will send them."""
         try:
             counts = [self._count(self._as_text(message.model_text)) for message in command.messages]
             self._within_context(sum(counts) + self._template_tokens, command.sampling)
@@ -211,7 +211,7 @@ class Runner:
             self._fail(command.id, request_failure(error), error)
 
     def cancel(self, command: wire.Cancel) -> None:
-        """Mark the request; its thread sees the mark before the next chunk or prefill step."""
+        """Mark the request as cancelled; its thread checks before each chunk and prefill step."""
         self._cancelled.add(command.target)
 
     # ── the one streaming path ────────────────────────────────────────────────────────────────────
@@ -294,7 +294,7 @@ class Runner:
         return as_read(content) if self._prompts is None else self._prompts.as_text(content)
 
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
-        """The messages so that the prefix cache is of use. If the reply is to repeat: as they are."""
+        """Return the messages so that the prefix cache helps; unchanged, if the reply must be repeatable."""
         repeats = sampling.temperature == 0 or sampling.seed is not None
         if repeats or self._prompts is None or not self._stepped_prefill:
             return messages
@@ -303,10 +303,10 @@ class Runner:
     def _prefill(
         self, request_id: int, messages: tuple[Message, ...], counts: Sequence[int], room: int | None
     ) -> Iterator[None]:
-        """Read a long prompt in steps, through the prefix cache; yields between steps, where one can stop.
+        """Read a long prompt in steps, through the prefix cache. Yields between steps, where it can stop.
 
-        A prefill cannot be interrupted, and tells nothing of its progress. Growing prefixes of the prompt,
-        each with one token of reply, cost about the same in all and do both.
+        A prefill cannot be interrupted and does not report progress. Growing prefixes of the prompt, each
+        with one token of reply, allow both and cost about the same.
         """
         total = sum(counts)
         in_steps = self._stepped_prefill and not outgrows(counts, self._window)
@@ -321,7 +321,7 @@ class Runner:
         yield
 
     def _read(self, messages: tuple[Message, ...]) -> None:
-        """Read these, as they are, into the prefix cache."""
+        """Read these messages, unchanged, into the prefix cache."""
         prompt = messages[0].model_text if self._prompts is None else self._prompts.write(messages)
         for _ in self._stream(EngineRequest(prompt, Sampling(temperature=0.0, max_tokens=1))):
             pass
@@ -346,7 +346,7 @@ class Runner:
         """Draw so many tokens; return what the chat template has added to the prompt, if there is one."""
         content, usage = "Hi", None
         prompt = content if self._prompts is None else self._prompts.write((Message("user", content),))
-        # One draw a token: exactly this many, so a reply that would end early must not.
+        # Each token is one draw, so the reply must not end early.
         request = EngineRequest(prompt, Sampling(temperature=1.0, max_tokens=tokens))
         for chunk in self._stream(request, ignore_eos=True):
             usage = chunk.usage or usage
@@ -368,30 +368,30 @@ class Runner:
 
     def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
         if is_too_long(error):
-            # It fitted without the template's own tokens. The engine does not say by how much it is too long.
+            # The prompt fitted without the template's tokens. The engine does not say how long it is.
             tokens = sum(self._count(message.model_text) for message in messages)
             error = PromptTooLong(tokens, self._limit() or 0)
         self._fail(request_id, request_failure(error), error)
 
 
 def _die_with_parent(parent: int) -> None:
-    """Ask Linux to end this process with its parent, however that ends.
+    """Ask Linux to end this process with its parent, however the parent ends.
 
-    Elsewhere the end of standard input does it, which waits for a load to finish: a load holds the GIL.
+    Elsewhere the end of standard input ends it, but only after a load, which holds the GIL.
     """
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG is 1: prctl(2).
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before we asked
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
 
 def main() -> None:
     """Serve commands until standard input ends."""
     _die_with_parent(int(sys.argv[1]))
-    # The terminal's Ctrl-C goes to the whole process group; what it means is the parent's decision.
+    # Ctrl-C in the terminal reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The wire keeps the real standard output; everything that prints, mistral.rs first, gets stderr.
+    # The wire keeps the real standard output; everything that mistral.rs prints goes to stderr.
     out = Wire(os.dup(1))
     os.dup2(2, 1)
     import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log
@@ -402,7 +402,7 @@ def main() -> None:
         command = wire.decode_command(line)
         match command:
             case wire.Load():
-                # On this thread: nothing else can run during a load anyway.
+                # Load on this thread: nothing else can run during a load anyway.
                 runner.load(command)
             case wire.Chat():
                 threading.Thread(target=runner.chat, args=(command,), daemon=True).start()
@@ -414,7 +414,7 @@ def main() -> None:
                 runner.tokenize(command)
             case wire.Cancel():
                 runner.cancel(command)
-    # No clean-up by the interpreter: it would wait for the engine's threads.
+    # Skip the interpreter's clean-up, which would wait for the engine's threads.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
-"""Stop sequences, matched in the text. Pure, standard library only: the runner uses it.
+"""Matches stop sequences in the text. Pure, standard library only: the runner uses it.
 
-mistral.rs compares them with tokens: it overlooks "Paris" where the model says " Paris".
+mistral.rs compares whole tokens, so it misses "Paris" in " Paris".
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 
 class StopFilter:
-    """Lets text through up to the first stop sequence.
+    """Passes text on up to the first stop sequence.
 
-    What could be the beginning of one is held back until more text decides it.
+    It holds back the possible beginning of one until more text decides.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False
-        """Whether a stop sequence has come: the reply is over."""
+        """True after a stop sequence: the reply is over."""
 
     def feed(self, text: str) -> str:
-        """The part of the text so far that can be shown now."""
+        """Return the part of the text so far that can be shown now."""
         if not self._stops:
             return text
         self._held += text
@@ -36,11 +36,11 @@ class StopFilter:
         return shown
 
     def rest(self) -> str:
-        """What was held back and turned out to be no stop sequence: call it at the end."""
+        """Return the held text, which is not a stop sequence after all. Call it at the end."""
         rest, self._held = self._held, ""
         return rest
 
 
 def overlap(text: str, stop: str) -> int:
-    """The length of the longest end of the text that is a beginning of the stop sequence."""
+    """Return the length of the longest end of the text that begins the stop sequence."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -16,7 +16,8 @@ from spnl_tui.models.request import Grammar
 from spnl_tui.models.thought_markers import ThoughtMarkers
 from spnl_tui.models.vocabulary import SpecialTokens
 
-_CHARACTERS_PER_TOKEN = 3
+_CHARACTERS_PER_TOKEN = 2
+"""Fewer than in most texts: a thought must not take the tokens of the form."""
 _FORM = "form"
 
 
@@ -41,25 +42,21 @@ def grammar_arguments(
     """
     if grammar is None:
         return {}
-    start = (
-        None
-        if rule is None
-        else _start(rule, tokens or SpecialTokens(), max(1, max_tokens // 2 * _CHARACTERS_PER_TOKEN))
-    )
+    start = None if rule is None else _start(rule, tokens or SpecialTokens(), max(1, max_tokens // 2))
     if start is None:
         return {"grammar": grammar.text, "grammar_type": grammar.kind}
     grammars = [{"lark_grammar": start}, *_forms(grammar)]
     return {"grammar": json.dumps({"grammars": grammars}), "grammar_type": "llguidance"}
 
 
-def _start(rule: ThoughtRule, tokens: SpecialTokens, longest: int) -> str | None:
+def _start(rule: ThoughtRule, tokens: SpecialTokens, most: int) -> str | None:
     """Return the grammar of what comes first, in llguidance's Lark."""
 
     def term(marker: str) -> str:
         # No text matches a control token: it is named by its number.
         return f"<[{tokens.ids[marker]}]>" if marker in tokens.control else json.dumps(marker)
 
-    thought = rf"/(.|\n){{0,{longest}}}/"
+    thought = f"thought[max_tokens={most}]: /(.|\\n)*/\n"
     if rule.markers is None:
         channel, message, end, begin = (
             term(f"<|{word}|>") for word in ("channel", "message", "end", "start")
@@ -67,16 +64,16 @@ def _start(rule: ThoughtRule, tokens: SpecialTokens, longest: int) -> str | None
         if channel.startswith('"'):
             return None
         return (
-            f'start: ({channel} "analysis" {message} THOUGHT {end} {begin} "assistant")? '
-            f'{channel} "final" {message} @{_FORM}\nTHOUGHT: {thought}\n'
+            f'start: ({channel} "analysis" {message} thought {end} {begin} "assistant")? '
+            f'{channel} "final" {message} @{_FORM}\n{thought}'
         )
     open, close = term(rule.markers.open), term(rule.markers.close)
     if close.startswith('"'):
         # A lazy lexeme ends at the first marker, and must end with one once it has its greatest length.
-        ended = thought[:-1] + _escaped(rule.markers.close) + "/"
+        ended = rf"/(.|\n){{0,{most * _CHARACTERS_PER_TOKEN}}}{_escaped(rule.markers.close)}/"
         whole, rules = "thought", f"thought[lazy]: {ended}\n"
     else:
-        whole, rules = f"THOUGHT {close}", f"THOUGHT: {thought}\n"
+        whole, rules = f"thought {close}", thought
     first = f"{whole} BLANK" if rule.inside else f"({open} {whole} BLANK)?"
     return f"start: {first} @{_FORM}\n{rules}BLANK: /\\n{{0,2}}/\n"
 
