@@ -9,6 +9,7 @@ Every one says three things: what happened (`title`), why (`message`), and what 
     ├── RequestError       a request that the engine must not or cannot serve
     ├── RunnerError        a runner process could not be started, or ended by itself
     ├── HubError           Hugging Face refused, failed or could not be reached
+    │   └── ModelMissingError  a model is not on this machine
     ├── PullError          a download cannot go on
     ├── StoreError         conversations cannot be read or written
     ├── CommandError       what was typed after a "/" is no command, or none that can be done now
@@ -20,6 +21,8 @@ Every one says three things: what happened (`title`), why (`message`), and what 
 """
 
 from __future__ import annotations
+
+import shlex
 
 
 class SpnlError(Exception):
@@ -61,6 +64,19 @@ class RunnerError(SpnlError):
 
 class HubError(SpnlError):
     """Hugging Face refused, failed or could not be reached."""
+
+
+class ModelMissingError(HubError):
+    """A model is not on this machine. `name` is what the user called it; `pullable` is false for a path."""
+
+    def __init__(self, name: str, *, pullable: bool = True) -> None:
+        super().__init__(
+            "The model is not on this machine",
+            f"{name} has not been pulled." if pullable else f"{name} is not in the library.",
+            f"Pull it: {shlex.join(['spnl-chat', 'pull', name])}"
+            if pullable
+            else "List what is here: spnl-chat list",
+        )
 
 
 class PullError(SpnlError):

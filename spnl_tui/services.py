@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spnl_tui.errors import HubError, SpnlError
+from spnl_tui.errors import ModelMissingError, SpnlError
 from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
@@ -200,7 +200,7 @@ class Services:
         """As `find_model`, but a model that was asked for must be here; None: the starter must be pulled.
 
         Raises:
-            HubError: the model that was asked for must be pulled first.
+            ModelMissingError: the model that was asked for must be pulled first.
             SpnlError: as `find_model`.
         """
         from spnl_tui.models.reference import ModelReference
@@ -209,11 +209,7 @@ class Services:
             return model
         wanted = name or self.settings.model.default
         if wanted is not None and not ModelReference.parse(wanted).is_starter:
-            raise HubError(
-                "The model is not on this machine",
-                f"{wanted} has not been pulled.",
-                f"Get it: spnl-chat pull {wanted}",
-            )
+            raise ModelMissingError(wanted)
         return None
 
     async def model_to_begin_with(self, name: str | None = None) -> ModelHandle | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.errors import HubError, ModelFileError, ModelReferenceError, SpnlError
+from spnl_tui.errors import HubError, ModelFileError, ModelMissingError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, print_json, show_error
 from spnl_tui.headless.tables import print_table
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.library.removal import RemovalPlan
-from spnl_tui.hub.library.scan import LibraryEntry
+from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
 from spnl_tui.hub.rows import (
     LIBRARY_COLUMNS,
     QUANTIZATION_COLUMNS,
@@ -32,7 +33,6 @@ from spnl_tui.hub.verdicts import (
     Headers,
     appraise_local,
     appraise_repository,
-    choices_of,
     choose_default,
 )
 from spnl_tui.models.facts import Format, ModelFacts
@@ -47,11 +47,11 @@ Planner = Callable[[ModelFacts], str]
 
 
 async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, limit: int, json_: bool) -> int:
-    """Print what Hugging Face has of this name."""
+    """Print what Hugging Face has of this name. Like `grep`, fail if that is nothing."""
     page = await catalog.search(text, format=format, sort=sort, limit=limit)
     if json_:
         _print_json({"models": [card_as_dict(card) for card in page.cards], "more": page.next is not None})
-        return OK
+        return OK if page.cards else FAILED
     if not page.cards:
         print(f"Nothing on Hugging Face is called {plain(text)!r}.", file=sys.stderr)
         return FAILED
@@ -71,14 +71,20 @@ async def show(
     """Print a repository's card and its quantizations with their verdicts, the default marked and planned.
 
     Where headers cannot be read (a gated repository, a hub in trouble), the verdicts are what the hub's word
-    allows, and the reason is told.
+    allows, and the reason is shown. Where the hub cannot be asked at all, what is here of the model is shown.
     """
     if reference.repository is None:
         return await _show_local(library, reference, conditions=conditions, plan=plan, json_=json_)
-    details = await catalog.details(reference.repository, reference.revision)
-    cached = await library.cached_labels(details.repository)
+    try:
+        details = await catalog.details(reference.repository, reference.revision)
+    except HubError as error:
+        if not await library.matching(reference):
+            raise
+        _print_note(f"Only what is on this machine is shown. {error.title}: {error.message}")
+        return await _show_local(library, reference, conditions=conditions, plan=plan, json_=json_)
+    cached = frozenset(await library.here(details, reference.revision))
     headers = Headers(catalog, details)
-    if not choices_of(details):
+    if not details.choices:
         if json_:
             _print_json(details_as_dict(details, cached, None, {}))
         else:
@@ -91,7 +97,7 @@ async def show(
         )
     except (HubError, ModelFileError) as error:
         problem, appraisals = error, headers.appraise(conditions)
-        default = choose_default(choices_of(details), appraisals, named=reference.quantization, cached=cached)
+        default = choose_default(details.choices, appraisals, named=reference.quantization, cached=cached)
     facts = headers.facts.get(default.label)
     if json_:
         planned = plan(facts) if facts else None
@@ -104,7 +110,7 @@ async def show(
                 *quantization_row(q, default, q.label in cached, appraisals[q.label]),
                 appraisals[q.label].why,
             )
-            for q in choices_of(details)
+            for q in details.choices
         ]
         print_table((*QUANTIZATION_COLUMNS, _WHY), rows)
         _print_lines(["", f"{default.label}, with {conditions.context:,} tokens of context:"])
@@ -117,16 +123,25 @@ async def show(
 
 
 async def list_models(library: Library, *, json_: bool) -> int:
-    """Print the models on this machine."""
-    listing = await library.listing()
+    """Print the models on this machine, and the pulls that are not complete."""
+    listing, unfinished = await library.listing(), await library.unfinished()
     for problem in listing.problems:
         show_error(problem)
     if json_:
-        _print_json({"models": [entry_as_dict(entry) for entry in listing.entries]})
-    elif listing.entries:
+        _print_json(
+            {
+                "models": [entry_as_dict(entry) for entry in listing.entries],
+                "unfinished": [unfinished_as_dict(pull) for pull in unfinished],
+            }
+        )
+        return OK
+    if listing.entries:
         print_table(LIBRARY_COLUMNS, [library_row(entry) for entry in listing.entries])
     else:
-        print("There are no models on this machine yet. Get one: spnl-chat pull starter", file=sys.stderr)
+        _print_note("There are no models on this machine yet. Get one: spnl-chat pull starter")
+    for pull in unfinished:
+        command = shlex.join(["spnl-chat", "pull", pull.name])
+        _print_note(f"{pull.name} is not complete ({in_bytes(pull.done_bytes)} are here). Resume: {command}")
     return OK
 
 
@@ -142,35 +157,43 @@ async def remove(
     An import at whose path there is no model any more is forgotten; nobody need be asked about that.
 
     Raises:
-        ModelReferenceError: one of them is not on this machine; then nothing is deleted.
+        ModelMissingError: one of them is not on this machine; then nothing is deleted.
     """
     entries: dict[LibraryEntry, None] = {}
     gone: dict[Path, None] = {}
+    unfinished: list[UnfinishedPull] = []
     for reference in references:
         found = await library.matching(reference)
+        begun = await library.unfinished(reference)
         if not found and reference.path is not None and await library.is_imported(reference.path):
             gone[reference.path] = None
-        elif not found:
-            raise ModelReferenceError(
-                "The model is not on this machine", f"{reference.pretty} is not here.", "See: spnl-chat list"
-            )
+        elif not found and not begun:
+            raise ModelMissingError(reference.pretty, pullable=reference.repository is not None)
         entries |= dict.fromkeys(found)
+        unfinished += begun
     plans = [await library.plan_removal(entry) for entry in entries]
-    if plans and not confirm(removal_question(plans)):
+    if (plans or unfinished) and not confirm(removal_question(plans, unfinished)):
         return FAILED
     for path in gone:
         await library.forget(path)
     done = [(await library.remove(plan.entry)).plan for plan in plans]
+    for pull in unfinished:
+        await library.drop(pull)
     if json_:
-        forgotten = [
-            {"name": str(path), "reference": str(path), "freed_bytes": 0, "kept_for": []} for path in gone
+        others = [(str(path), str(path), 0) for path in gone]
+        others += [(pull.name, str(pull.reference), pull.done_bytes) for pull in unfinished]
+        deleted = [
+            {"name": name, "reference": reference, "freed_bytes": freed, "kept_for": []}
+            for name, reference, freed in others
         ]
-        _print_json({"deleted": [*forgotten, *(removal_as_dict(plan) for plan in done)]})
+        _print_json({"deleted": [*deleted, *(removal_as_dict(plan) for plan in done)]})
     else:
         for path in gone:
             print(f"{plain(str(path))}: forgotten.")
         for plan in done:
             print(removal_line(plan))
+        for pull in unfinished:
+            print(f"{plain(pull.name)}: what had come of it is deleted, {in_bytes(pull.done_bytes)} freed.")
     return OK
 
 
@@ -192,9 +215,7 @@ async def _show_local(
         await library.resolve(reference)  # says what is wrong with the path, if that is it
         found = await library.at_path(reference)
     if not found:
-        raise ModelReferenceError(
-            "The model is not on this machine", f"{reference} is not here.", "See: spnl-chat list"
-        )
+        raise ModelMissingError(reference.pretty, pullable=reference.path is None)
     appraisals = [await appraise_local(entry.model, conditions) for entry in found]
     if json_:
         models = [
@@ -238,6 +259,7 @@ def details_as_dict(
         "quantizations": [
             {
                 "label": q.label,
+                "reference": str(ModelReference(details.repository).with_quantization(q.label)),
                 "files": [file.path for file in q.files],
                 "size_bytes": q.size_bytes,
                 "bits_per_weight": appraisals[q.label].bits_per_weight,
@@ -245,7 +267,7 @@ def details_as_dict(
                 "cached": q.label in cached,
                 **appraisal_as_dict(appraisals[q.label]),
             }
-            for q in choices_of(details)
+            for q in details.choices
         ],
         "files": [dataclasses.asdict(file) for file in details.files],
     }
@@ -288,6 +310,16 @@ def entry_as_dict(entry: LibraryEntry) -> dict[str, Any]:
     }
 
 
+def unfinished_as_dict(pull: UnfinishedPull) -> dict[str, Any]:
+    """Return a pull that is not complete for `--json`."""
+    return {
+        "name": pull.name,
+        "reference": str(pull.reference),
+        "done_bytes": pull.done_bytes,
+        "files": list(pull.files),
+    }
+
+
 def removal_as_dict(plan: RemovalPlan) -> dict[str, Any]:
     """A deletion for `--json`."""
     return {
@@ -296,6 +328,10 @@ def removal_as_dict(plan: RemovalPlan) -> dict[str, Any]:
         "freed_bytes": plan.frees_bytes,
         "kept_for": list(plan.kept_for),
     }
+
+
+def _print_note(text: str) -> None:
+    print(plain(text), file=sys.stderr)
 
 
 def _print_lines(lines: Sequence[str]) -> None:

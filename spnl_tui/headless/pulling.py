@@ -78,11 +78,20 @@ async def pull(services: Services, names: Sequence[str], *, quiet: bool, json_li
 
 async def _pull_one(services: Services, reference: ModelReference, report: PullReport) -> None:
     assert reference.repository is not None
-    cached = await services.library.cached_labels(reference.repository)
-    wanted = await find_wanted(services.catalog, reference, await services.conditions(), cached=cached)
+    try:
+        wanted = await find_wanted(
+            services.catalog, reference, await services.conditions(), library=services.library
+        )
+    except HubError as error:
+        # What is here needs no hub, whether it is down or forbidden.
+        if (model := await services.library.resolve(reference)) is None:
+            raise
+        report.event(PullNoted(text=f"it is on this machine; the hub was not asked again ({error.title})"))
+        report.finished(model)
+        return
     report.name = wanted.reference.pretty
     if wanted.doubt:
-        report.event(PullNoted(text=f"it will not do on this machine: {wanted.doubt}"))
+        report.event(PullNoted(text=f"this machine cannot use it: {wanted.doubt}"))
     events = hub_pull(wanted.request, hub=services.hub, options=services.pull_options, rate=services.rate)
     async with aclosing(events):
         async for event in events:

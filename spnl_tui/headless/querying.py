@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spnl_tui.engine.backend import ModelHandle
-from spnl_tui.errors import HubError, QueryError, SpnlError
+from spnl_tui.errors import ModelMissingError, QueryError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, print_json, show_error
 from spnl_tui.headless.pulling import model_for
 from spnl_tui.headless.streams import input_lines
@@ -272,9 +272,7 @@ async def resolve(services: Services, name: str) -> ModelHandle:
         SpnlError: it is not on this machine.
     """
     if (model := await services.find_model(name)) is None:
-        raise HubError(
-            "The model is not on this machine", f"{name} has not been pulled.", f"spnl-chat pull {name}"
-        )
+        raise ModelMissingError(name)
     return model
 
 

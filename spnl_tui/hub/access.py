@@ -129,10 +129,16 @@ class RemoteRevision:
 class BadStatus(Exception):
     """The hub answered with an error status."""
 
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.headers = headers
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__(f"status {response.status_code}")
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.logged_in = has_token(response)
+
+
+def has_token(response: httpx2.Response) -> bool:
+    """True if the request that was answered had a token."""
+    return "Authorization" in response.request.headers
 
 
 def open_session() -> httpx2.Client:
@@ -211,7 +217,7 @@ def _get_json(address: str, hub: HubAccess, params: Mapping[str, str], timeout: 
         "GET", address, params=params, headers=hub.headers(), timeout=timeout, follow_redirects=True
     ) as response:
         if response.status_code >= 400:
-            raise BadStatus(response.status_code, response.headers)
+            raise BadStatus(response)
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES or time.monotonic() > until:

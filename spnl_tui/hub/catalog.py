@@ -13,7 +13,8 @@ from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.client import HubClient
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
-from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
+from spnl_tui.models.not_models import missing_shards, why_nothing_loads
+from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, quantizations_of
 
 Sort = Literal["trending", "downloads", "likes", "updated"]
 SORTS: Mapping[Sort, str] = {
@@ -79,6 +80,21 @@ class RepositoryDetails:
         return self.card.repository
 
     @property
+    def choices(self) -> tuple[Quantization, ...]:
+        """What can be pulled: the quantizations, or the one safetensors model."""
+        if self.quantizations or not self.safetensors_files:
+            return self.quantizations
+        return (Quantization(SAFETENSORS, self.safetensors_files, ""),)
+
+    @property
+    def problem(self) -> str:
+        """Why there is nothing to choose from, in a sentence; empty if there is."""
+        if self.choices:
+            return ""
+        paths = [clean(file.path, 200) for file in self.files]
+        return why_nothing_loads(paths, self.card.tags, self.card.pipeline)
+
+    @property
     def format(self) -> Format | None:
         """What mistral.rs can load of it; GGUF if both."""
         if self.quantizations:
@@ -96,7 +112,9 @@ class RepositoryDetails:
         weights = [file for file in top if file.path.endswith(".safetensors")]
         usual = [file for file in weights if not file.path.startswith("consolidated")] or weights
         names = {file.path for file in top}
-        if not usual or "config.json" not in names:
+        if not usual or "config.json" not in names or "adapter_config.json" in names:
+            return ()
+        if missing_shards(file.path for file in usual):
             return ()
         rest = [f for f in top if f.path.endswith((".json", ".jinja")) or f.path == "tokenizer.model"]
         return (*usual, *rest)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.access import MAX_ANSWER_BYTES, HubAccess
+from spnl_tui.hub.access import MAX_ANSWER_BYTES, HubAccess, has_token
 from spnl_tui.hub.failures import foreign_errors, redirect_loop, setup_error
 from spnl_tui.hub.refusals import redact, refusal, retry_after
 from spnl_tui.models.facts import clean
@@ -96,7 +96,7 @@ class HubClient:
                 async with session.stream("GET", endpoint + path, headers=headers) as response:
                     if response.status_code == 416:
                         return b""
-                    _check(response, self._hub, path)
+                    _check(response, self._hub, path, file)
                     # A server that ignores ranges sends the file from its beginning: take what is needed.
                     skip = start if response.status_code == 200 else 0
                     async for chunk in response.aiter_bytes():
@@ -155,14 +155,17 @@ def _failed(task: asyncio.Task[_T]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-def _check(response: httpx2.Response, hub: HubAccess, path: str) -> None:
-    """Raises HubError unless the answer is good."""
+def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "") -> None:
+    """Raise HubError unless the answer is good."""
     status, headers = response.status_code, response.headers
     if status < 400:
         return
     # Of servers that the hub sends one to, a refusal says nothing of the repository.
     ours = str(response.url).startswith(f"{hub.address}/")
-    error = refusal(status, headers, _repository_in(path)) if ours else None
+    error = None
+    if ours:
+        repository = _repository_in(path)
+        error = refusal(status, headers, repository, logged_in=has_token(response), file=file)
     if error is None and status == 429:
         wait = retry_after(headers)
         error = HubError(

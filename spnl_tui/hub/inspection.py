@@ -19,7 +19,6 @@ from spnl_tui.hub.verdicts import (
     Headers,
     appraise,
     appraise_repository,
-    choices_of,
     choose_default,
 )
 from spnl_tui.hub.wanted import Wanted, wanted_of
@@ -190,9 +189,9 @@ class ModelBrowser:
         assert repository is not None
         try:
             details = await self._catalog.details(repository, reference.revision if reference else None)
-            here = await self._here(details.repository, reference.revision if reference else None)
+            here = await self._library.here(details, reference.revision if reference else None)
         except (HubError, StoreError) as error:
-            yield replace(first, waiting_for="", error=error)
+            yield replace(await self._without_hub(first, reference, repository), waiting_for="", error=error)
             return
         headers = self._headers.setdefault(
             (details.repository, details.commit), Headers(self._catalog, details)
@@ -200,11 +199,11 @@ class ModelBrowser:
         second = replace(
             first,
             card=_best_card(details, card),
-            choices=choices_of(details),
+            choices=details.choices,
             here=here,
             named=reference.quantization if reference else None,
             headers=headers,
-            waiting_for="reading the header" if choices_of(details) else "",
+            waiting_for="reading the header" if details.choices else "",
         )
         yield second
         if second.choices:
@@ -230,9 +229,16 @@ class ModelBrowser:
             return replace(look, waiting_for="", error=error)
         return replace(look, waiting_for="", error=None)
 
-    async def _here(self, repository: str, revision: str | None) -> Mapping[str, LibraryEntry]:
-        entries = await self._library.matching(ModelReference(repository=repository, revision=revision))
-        return {entry.label: entry for entry in entries}
+    async def _without_hub(self, look: Look, reference: ModelReference | None, repository: str) -> Look:
+        """Return what is known of a model from its files on this machine, if they are there."""
+        try:
+            entry = await self._library.find(reference or ModelReference(repository=repository))
+        except (ModelReferenceError, StoreError):
+            entry = None
+        if entry is None or look.conditions is None:
+            return look
+        local = await _look_at_entry(entry, look.conditions)
+        return replace(local, subject=look.subject, card=look.card)
 
     @property
     def can_measure(self) -> bool:

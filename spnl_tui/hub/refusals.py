@@ -18,47 +18,61 @@ _PAGES = "https://huggingface.co"
 """Where licences are accepted: a mirror knows no accounts."""
 
 
-def refusal(status: int, headers: Mapping[str, str], repository: str, what: str = "") -> HubError | None:
-    """The error for an answer that is final; None if trying again may help.
+class RepositoryNotFound(HubError):
+    """There is no such repository, or this user may not know of it."""
 
-    `what` is the file or the revision that was asked for.
+
+def refusal(
+    status: int,
+    headers: Mapping[str, str],
+    repository: str,
+    *,
+    logged_in: bool,
+    file: str = "",
+    revision: str = "",
+) -> HubError | None:
+    """Return the error for an answer that is final; None if trying again may help.
+
+    `file` or `revision` is what was asked for, if it was not the repository itself. `logged_in` is true if
+    the request had a token.
     """
     code = headers.get("X-Error-Code", "")
     said = clean(redact(headers.get("X-Error-Message", "")), 200)
     page = f"{_PAGES}/{repository}"
     if code == "GatedRepo":
-        login = "" if status == 403 else " You are not logged in."
+        login = "" if logged_in else " You are not logged in."
         return HubError(
             f"{repository} is gated",
-            f"Its owner lets in only those who have accepted its licence.{login}",
+            f"Only users who have accepted its licence may read it.{login}",
             f"Accept it at {page}, then log in with `hf auth login` or set HF_TOKEN.",
         )
     if said == "Access to this resource is disabled.":
         return HubError(
             f"{repository} is disabled", "Hugging Face has closed it.", "Choose another repository."
         )
-    if code == "RepoNotFound":
-        return HubError(
-            f"{repository} was not found",
-            "There is no such repository on Hugging Face, or it is private and you may not read it.",
-            "Check the spelling; for a private one, log in with `hf auth login` or set HF_TOKEN.",
-        )
-    if status == 401:
+    if status == 401 and logged_in:
         return HubError(
             "Hugging Face refused the token",
             "The token is invalid, has expired or was revoked.",
             "Log in again with `hf auth login`, or correct HF_TOKEN or MISTRALRS_HF_TOKEN.",
         )
+    # Without a token, the hub answers 401 for a name that does not exist, and gives no code.
+    if code == "RepoNotFound" or status == 401 or (status == 404 and not (code or file)):
+        return RepositoryNotFound(
+            f"{repository} was not found",
+            "There is no such repository on Hugging Face, or it is private and you may not read it.",
+            "Check the spelling. For a private repository, log in with `hf auth login` or set HF_TOKEN.",
+        )
     if code == "RevisionNotFound":
         return HubError(
-            f"{repository} has no revision {what}" if what else f"{repository} has no such revision",
+            f"{repository} has no revision {revision}" if revision else f"{repository} has no such revision",
             "No branch, tag or commit has this name.",
             f"Look at {page}/tree/main, or leave out @REVISION.",
         )
     if status == 404:
         return HubError(
-            f"{repository} has no {what or 'such file'}",
-            "The hub does not know it.",
+            f"{repository} has no {file or 'such file'}",
+            "The hub does not know the file.",
             f"Look at {page}/tree/main.",
         )
     if status == 403:
@@ -69,8 +83,8 @@ def refusal(status: int, headers: Mapping[str, str], repository: str, what: str 
         )
     if 400 <= status < 500 and status not in (408, 416, 425, 429):
         return HubError(
-            "Hugging Face refused",
-            f"It answered {status} for {what or repository}{f': {said}' if said else ''}.",
+            "Hugging Face refused the request",
+            f"It answered {status} for {file or repository}{f': {said}' if said else ''}.",
             "Check the name.",
         )
     return None

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from spnl_tui.hub.catalog import Card, RepositoryDetails
 from spnl_tui.hub.library.removal import RemovalPlan
-from spnl_tui.hub.library.scan import LibraryEntry
+from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.models.quantization import Quantization
+from spnl_tui.models.reference import escape_label
 from spnl_tui.tables import Column
 from spnl_tui.text import first_line, in_bytes, plain
 
@@ -56,7 +57,7 @@ def quantization_row(
     bits = appraisal.bits_per_weight if appraisal else None
     return (
         "*" if quantization == default else "",
-        quantization.label,
+        escape_label(quantization.label),
         "?" if quantization.size_bytes is None else in_bytes(quantization.size_bytes),
         "" if bits is None else f"{bits:.1f}",
         "yes" if cached else "",
@@ -96,18 +97,19 @@ def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tup
         weights = details.safetensors_files if details.format == "safetensors" else ()
         size = sum(file.size_bytes or 0 for file in weights)
         facts += [
-            ("format", details.format or "nothing that can be loaded"),
+            ("format", details.format or f"nothing that can be loaded. {details.problem}"),
             ("size", in_bytes(size) if size else None),
         ]
     return [(name, first_line(value, 300)) for name, value in facts if value]
 
 
-def removal_question(plans: Sequence[RemovalPlan]) -> str:
-    """What is asked before deleting: every model, and the size of all."""
-    names = ", ".join(plain(plan.entry.name) for plan in plans)
-    if all(plan.entry.origin == "imported" for plan in plans):
+def removal_question(plans: Sequence[RemovalPlan], unfinished: Sequence[UnfinishedPull] = ()) -> str:
+    """Return what is asked before deleting: every model, and the size of all."""
+    names = ", ".join(plain(name) for name in (*(p.entry.name for p in plans), *(u.name for u in unfinished)))
+    if not unfinished and all(plan.entry.origin == "imported" for plan in plans):
         return f"Forget {names}? The files stay where they are."
-    return f"Delete {names} ({in_bytes(sum(plan.frees_bytes for plan in plans))})?"
+    size = sum(plan.frees_bytes for plan in plans) + sum(pull.done_bytes for pull in unfinished)
+    return f"Delete {names} ({in_bytes(size)})?"
 
 
 def removal_line(plan: RemovalPlan) -> str:

@@ -12,13 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
-from spnl_tui.hub.library.scan import SAFETENSORS
 from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.fit import READING_SPEED, Calibration, Level, Part, Speed, Verdict, assess
+from spnl_tui.models.fit import (
+    READING_SPEED,
+    Calibration,
+    Level,
+    Part,
+    Speed,
+    Verdict,
+    assess,
+    needs_projector,
+)
 from spnl_tui.models.local import LocalModel, read_local_facts
 from spnl_tui.models.machine import Machine
-from spnl_tui.models.quantization import Quantization, choose
+from spnl_tui.models.not_models import kind_by_header
+from spnl_tui.models.quantization import SAFETENSORS, Quantization, choose
 from spnl_tui.models.support import (
     GGUF_ARCHITECTURES,
     GGUF_ARCHITECTURES_UNPROVEN,
@@ -41,7 +50,9 @@ class Appraisal:
     """None if there is no header to rest on."""
     facts: ModelFacts | None = None
     base: bool = False
-    """Without a chat template, by its header or by the hub's word."""
+    """True if it has no chat template, by its header or by the hub's word."""
+    guessed: bool = False
+    """True if why it does not run was only told from its name."""
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -57,8 +68,12 @@ class Appraisal:
     @property
     def badge(self) -> str:
         """The verdict in at most twelve characters; "~" marks an estimate."""
-        word = self._word()
-        return f"~{word}" if self.basis == "estimate" and self.runs.level != "no" else word
+        return f"~{self._word()}" if self.is_guess else self._word()
+
+    @property
+    def is_guess(self) -> bool:
+        """True if its own header may say otherwise."""
+        return self.basis == "estimate" or (self.basis == "hub" and self.guessed)
 
     def _word(self) -> str:
         if self.runs.level == "no":
@@ -94,6 +109,11 @@ class Appraisal:
         """All of it in words, a sentence for each part."""
         runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
         fits = {"yes": "Fits", "maybe": "May fit", "no": "Does not fit"}[self.fits.level]
+        if self.is_guess:
+            runs, fits = (
+                f"Probably {words[0].lower()}{words[1:]}" if not words.startswith("May") else words
+                for words in (runs, fits)
+            )
         found = [f"{runs}: {self.runs.words}."]
         if self.runs.level != "no":
             found += [f"{fits}: {self.fits.words}.", f"Speed: {self.speed.words}."]
@@ -116,13 +136,6 @@ class Conditions:
     """Whether rows may be padded."""
 
 
-def choices_of(details: RepositoryDetails) -> tuple[Quantization, ...]:
-    """What can be pulled: the quantizations, or the one safetensors model."""
-    if details.quantizations or not details.safetensors_files:
-        return details.quantizations
-    return (Quantization(SAFETENSORS, details.safetensors_files, ""),)
-
-
 @dataclass(slots=True)
 class Headers:
     """The headers of one repository, as far as they were read."""
@@ -140,14 +153,14 @@ class Headers:
             ModelFileError: the header is damaged.
         """
         if label not in self.facts:
-            quantization = next(q for q in choices_of(self.details) if q.label == label)
+            quantization = next(q for q in self.details.choices if q.label == label)
             named = None if label == SAFETENSORS else quantization
             self.facts[label] = await self.catalog.facts(self.details, named)
         return self.facts[label]
 
     def appraise(self, conditions: Conditions) -> dict[str, Appraisal]:
         """What is to be expected of each quantization, by label."""
-        return {q.label: self._appraise(q, conditions) for q in choices_of(self.details)}
+        return {q.label: self._appraise(q, conditions) for q in self.details.choices}
 
     def _appraise(self, quantization: Quantization, conditions: Conditions) -> Appraisal:
         if (known := self.facts.get(quantization.label)) is not None:
@@ -156,7 +169,8 @@ class Headers:
             expected = expected_facts(facts, quantization)
             if expected is not None:
                 found = _estimated(appraise(expected, conditions), quantization)
-                if found.runs.level == "no" or _agrees(expected, facts):
+                # What the size contradicts is another model, or one whose label does not tell its types.
+                if _agrees(expected, facts):
                     return found
         return from_hub(self.details.card, quantization, conditions.machine)
 
@@ -221,24 +235,42 @@ def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Apprai
         fits = Part("no", words)
     else:
         fits = Part("maybe", "not known before its header is read")
-    return Appraisal(basis="hub", runs=runs, fits=fits, speed=Speed("maybe", "not known"), base=base)
+    return Appraisal(
+        basis="hub",
+        runs=runs,
+        fits=fits,
+        speed=Speed("maybe", "not known"),
+        base=base,
+        guessed=problem is not None and repository_problem(card) is None,
+    )
+
+
+def repository_problem(card: Card) -> str | None:
+    """Return why nothing of a repository can be loaded, by the header that the hub has read."""
+    architecture = card.architecture or ""
+    if (kind := kind_by_header(None, architecture)) is not None:
+        return f"it is {kind}"
+    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
+        return needs_projector(architecture)
+    if architecture and architecture not in GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN:
+        return f"mistral.rs has no loader for the architecture {architecture}"
+    return None
 
 
 def _problem(card: Card, quantization: Quantization) -> str | None:
-    """Why this cannot be loaded, as far as label and hub say so."""
+    """Return why this cannot be loaded, as far as its label and the hub say so."""
     if quantization.label == SAFETENSORS:
         return None
-    architecture = (card.architecture or "").lower()
-    known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN
-    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
-        return f"{architecture} is loaded only together with its projector"
-    if architecture and architecture not in known:
-        return f"mistral.rs has no loader for the architecture {architecture}"
+    if (problem := repository_problem(card)) is not None:
+        return problem
+    if card.architecture == "gpt-oss":  # its experts stay MXFP4, whatever the label says
+        return None
     kind = quantization.kind.removeprefix("UD-")
-    if kind.startswith(("IQ", "TQ", "NVFP4")) or (
-        kind.startswith("MXFP4") and architecture not in ("", "gpt-oss")
+    if kind.startswith(("IQ", "TQ", "NVFP4", "MXFP4")) and not (
+        kind.startswith("MXFP4") and not card.architecture
     ):
-        return f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors; choose a Q4_K_M or Q8_0"
+        words = f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors, which its name tells of"
+        return f"{words}; choose a Q4_K_M or Q8_0"
     return None
 
 
@@ -255,7 +287,7 @@ async def appraise_repository(
         HubError, ModelFileError: the header could not be had; `headers.appraise` still answers.
         ModelReferenceError: there is no quantization of this name.
     """
-    quantizations = choices_of(headers.details)
+    quantizations = headers.details.choices
     chosen = choose_default(quantizations, headers.appraise(conditions), named=named, cached=cached)
     # The first header may show that another quantization is the better choice, hardly ever a third.
     for _ in range(2):

@@ -10,12 +10,22 @@ from pathlib import Path
 from spnl_tui.errors import HubError, ModelFileError
 from spnl_tui.hub.catalog import Catalog, RepositoryDetails
 from spnl_tui.hub.library.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.pulls.pull import PullFinished, PullRequest
-from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository, choices_of, choose_default
+from spnl_tui.hub.verdicts import (
+    Conditions,
+    Headers,
+    appraise_repository,
+    choose_default,
+    repository_problem,
+)
 from spnl_tui.models.facts import Format
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.quantization import choose, label_of_file
+from spnl_tui.models.not_models import kind_by_name
+from spnl_tui.models.quantization import choose
 from spnl_tui.models.reference import ModelReference
+
+_OTHERS = "Search for a GGUF of a chat model: spnl-chat search NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +44,47 @@ async def find_wanted(
     reference: ModelReference,
     conditions: Conditions,
     *,
-    cached: frozenset[str] = frozenset(),
+    library: Library | None = None,
     cache: Path | None = None,
 ) -> Wanted:
-    """What to pull for this reference, in the hub's spelling: the very quantization that the browser marks.
+    """Return what to pull for this reference, in the hub's spelling: the quantization that the browser marks.
 
-    What the user names wins, then what has begun to come into this Hugging Face cache (None:
-    huggingface_hub's own): neither asks the hub for a header.
+    What the user names wins, then what is partly in this Hugging Face cache (None: huggingface_hub's own),
+    then what is in the library: none of these asks the hub for a header.
 
     Raises:
-        HubError: the hub refuses or cannot be reached, or the repository holds nothing that can be loaded.
-        ModelReferenceError: it has no such quantization.
+        HubError: the hub refuses the request or cannot be reached, or nothing of the repository can be
+        loaded. ModelReferenceError: it has no such quantization.
     """
     if reference.repository is None:
         raise HubError("Nothing to pull", f"{reference} is not on Hugging Face.", "Name one as ORG/NAME.")
     details = await catalog.details(reference.repository, reference.revision)
-    if not choices_of(details):
+    if reference.quantization is not None and (kind := kind_by_name(f"{reference.quantization}.gguf")):
+        raise HubError("This file is not a model", f"{reference.quantization}.gguf is {kind}.", _OTHERS)
+    if not details.choices:
         return wanted_of(details, reference)
+    if (problem := repository_problem(details.card)) is not None:
+        raise HubError(
+            "This model cannot be loaded", f"{details.repository}: {problem}.", "Choose another model."
+        )
     headers = Headers(catalog, details)
+    here = await library.here(details, reference.revision) if library else {}
     named = reference.quantization or await asyncio.to_thread(_begun, details, reference.revision, cache)
     if named is None:
         with suppress(HubError, ModelFileError):  # then the hub's word must do
-            await appraise_repository(headers, conditions, cached=cached)
+            await appraise_repository(headers, conditions, cached=frozenset(here))
     appraisals = headers.appraise(conditions)
-    chosen = choose_default(choices_of(details), appraisals, named=named, cached=cached)
+    chosen = choose_default(details.choices, appraisals, named=named, cached=frozenset(here))
+    appraisal = appraisals[chosen.label]
+    if named is None and appraisal.runs.level == "no" and chosen.label not in here:
+        raise HubError(
+            "No quantization of this model can be loaded",
+            f"{details.repository}: {appraisal.runs.words}.",
+            f"Choose another model. To pull it nevertheless, name a quantization: {chosen.label}.",
+        )
     wanted = wanted_of(
         details, reference.with_quantization(chosen.label) if details.quantizations else reference
     )
-    appraisal = appraisals[chosen.label]
     return replace(wanted, doubt=appraisal.why if appraisal.level == "no" else "")
 
 
@@ -71,41 +94,41 @@ def _begun(details: RepositoryDetails, revision: str | None, cache: Path | None)
     repository = RepositoryCache(root, details.repository)
     begun = [
         quantization
-        for quantization in choices_of(details)
+        for quantization in details.choices
         if any(repository.parts(file.path, revision or "main") for file in quantization.files)
     ]
     return choose(begun).label if begun else None
 
 
 def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
-    """What to pull of this repository. Raises as `find_wanted` does."""
+    """Return what to pull of this repository. Raises as `find_wanted` does."""
     named = reference.with_repository(details.repository)
+    label = ""
     if details.quantizations:
         chosen = choose(details.quantizations, named=reference.quantization)
         named, files, size = named.with_quantization(chosen.label), chosen.files, chosen.size_bytes
+        label = chosen.label
     elif details.safetensors_files:
         files = details.safetensors_files
         sizes = [file.size_bytes for file in files]
         size = None if None in sizes else sum(s for s in sizes if s is not None)
     else:
         raise HubError(
-            "This repository holds no model that can be loaded",
-            f"{details.repository} has neither GGUF files nor safetensors.",
-            f"Search for a GGUF of it: spnl-chat search {details.repository.partition('/')[2]}",
+            "This repository has no model that can be loaded",
+            f"{details.repository}: {details.problem}",
+            _OTHERS,
         )
-    request = PullRequest(
-        details.repository, tuple(file.path for file in files), reference.revision or "main"
-    )
-    return Wanted(named, request, size)
+    paths = tuple(file.path for file in files)
+    return Wanted(named, PullRequest(details.repository, paths, reference.revision or "main", label), size)
 
 
 def pulled_model(request: PullRequest, finished: PullFinished) -> LocalModel:
-    """The model that has been pulled, as the library will call it."""
+    """Return the model that has been pulled, under the name that the library gives it."""
     files = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
     is_gguf = files[0].lower().endswith(".gguf")
     reference = ModelReference(
         finished.repo,
-        label_of_file(files[0]) if is_gguf else None,
+        request.label_of(files[0]) if is_gguf else None,
         None if request.revision == "main" else request.revision,
     )
     format: Format = "gguf" if is_gguf else "safetensors"

@@ -67,6 +67,8 @@ def _main_type(kind: str) -> str | None:
 def _type_of(group: TensorGroup, main: str, last: TensorRole) -> str:
     if group.role == "vector" or (group.type == "F32" and group.elements < 1 << 20):
         return group.type  # norms and expert routers stay as they are
+    if group.type == "MXFP4" and group.role == "experts":
+        return group.type  # trained in this type (gpt-oss), experts keep it in every quantization
     if main == "MXFP4" and group.role != "experts":
         return "Q8_0"
     if group.role == last and _LAYOUT[main][0] > 1 and main != "Q8_0":

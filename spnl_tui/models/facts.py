@@ -78,6 +78,11 @@ class ModelFacts:
     rope_scale: float | None = None
     """GGUF: the factor by which the rotary embedding is stretched for a longer context."""
 
+    type: str | None = None
+    """GGUF: `general.type`, "model" or what else it is: "adapter", "mmproj", "imatrix"."""
+    defect: str | None = None
+    """GGUF: what the header promises and does not keep, so that loading must fail."""
+
     @property
     def type_shares(self) -> dict[str, float]:
         """Share of the tensor bytes by type, largest first."""

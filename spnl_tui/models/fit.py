@@ -14,6 +14,7 @@ from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, memory_on, memory_on_gpu
+from spnl_tui.models.not_models import kind_by_architecture, kind_by_header
 from spnl_tui.models.support import (
     EXPERTS_GATHER,
     EXPERTS_UNPACK,
@@ -171,11 +172,11 @@ def assess(
 
 
 def _runs(facts: ModelFacts) -> Part:
-    problem = _gguf_problem(facts) if facts.format == "gguf" else _safetensors_problem(facts)
+    problem = load_problem(facts)
     if problem:
         return Part("no", problem)
     unproven = GGUF_ARCHITECTURES_UNPROVEN | SAFETENSORS_ARCHITECTURES_UNPROVEN
-    if facts.architecture.lower() in unproven or facts.architecture in unproven:
+    if facts.architecture in unproven:
         return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, which was not tried")
     if facts.chat_template is not None and (unreadable := template_problem(facts.chat_template)):
         return Part("maybe", f"needs --template chatml or another: its chat template fails, {unreadable}")
@@ -184,11 +185,23 @@ def _runs(facts: ModelFacts) -> Part:
     return Part("yes", f"{facts.architecture}, with chat template")
 
 
+def needs_projector(architecture: str) -> str:
+    """Return why a model is refused that sees or hears."""
+    return f"{architecture} is loaded only together with its projector (mmproj), which is not supported yet"
+
+
+def load_problem(facts: ModelFacts) -> str | None:
+    """Return why this model cannot be loaded; None if it can, or if that is not known."""
+    return _gguf_problem(facts) if facts.format == "gguf" else _safetensors_problem(facts)
+
+
 def _gguf_problem(facts: ModelFacts) -> str | None:
-    """Return why mistral.rs would refuse this GGUF, nearly in the order of its own checks."""
-    architecture = facts.architecture.lower()
+    """Return why mistral.rs would refuse this GGUF. The order is that of its own checks, nearly."""
+    architecture = facts.architecture
+    if (kind := kind_by_header(facts.type, architecture)) is not None:
+        return f"it is {kind}"
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
-        return f"{facts.architecture} is loaded only together with its projector"
+        return needs_projector(architecture)
     if architecture not in GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN:
         return f"mistral.rs has no loader for the architecture {facts.architecture}"
     if not facts.tensors or all(group.role != "embedding" for group in facts.tensors):
@@ -200,6 +213,7 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
             "embedding width": facts.embedding_width,
             "layers": facts.layers,
             "heads": facts.heads,
+            "KV heads": facts.kv_heads,
             "vocabulary": facts.vocabulary,
         }.items()
         if not value
@@ -216,16 +230,22 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
     )
     if refused:
         return f"mistral.rs cannot load {', '.join(refused)} tensors; choose a Q4_K_M or Q8_0"
+    if facts.defect is not None:
+        return facts.defect
     if facts.tokenizer is None:
         return "there is no tokenizer in it"
     if facts.tokenizer not in GGUF_TOKENIZERS:
         return f"mistral.rs cannot read its tokenizer, {facts.tokenizer}"
+    if facts.tokenizer == "gpt2" and not facts.merges:
+        return "there are no merges in its tokenizer"
     if facts.tokenizer == "gpt2" and facts.pre_tokenizer not in PRE_TOKENIZERS:
         return f"mistral.rs does not know its pre-tokenizer, {facts.pre_tokenizer or 'which is not named'}"
     return None
 
 
 def _safetensors_problem(facts: ModelFacts) -> str | None:
+    if (kind := kind_by_architecture(facts.architecture)) is not None:
+        return f"it is {kind}"
     if facts.architecture not in SAFETENSORS_ARCHITECTURES | SAFETENSORS_ARCHITECTURES_UNPROVEN:
         return f"the architecture {facts.architecture} is not supported here"
     if facts.tokenizer is None:

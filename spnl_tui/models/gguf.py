@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
 from spnl_tui.models.gguf_header import ARRAY, HeaderReader, Source, TensorInfo
+from spnl_tui.models.not_models import kind_by_header
+from spnl_tui.models.soundness import Promise, find_defect
 
 _MAX_DIMENSION = 1 << 31
 _MAX_LAYERS = 10_000
@@ -33,6 +35,7 @@ class _Header:
     tensors: Counter[tuple[TensorRole, str, int]]
     tensor_bytes: Counter[tuple[TensorRole, str, int]]
     tensor_count: Counter[tuple[TensorRole, str, int]]
+    shapes: dict[str, tuple[int, ...]]
 
 
 def read_file_facts(*files: Path) -> ModelFacts:
@@ -82,7 +85,7 @@ def read_facts(*sources: Source) -> ModelFacts:
 
 def _read_header(source: Source) -> _Header:
     reader = HeaderReader(source)
-    header = _Header({}, {}, Counter(), Counter(), Counter())
+    header = _Header({}, {}, Counter(), Counter(), Counter(), {})
     for value in reader.values():
         if len(value.key) > 256:
             continue
@@ -95,6 +98,7 @@ def _read_header(source: Source) -> _Header:
         header.tensors[group] += info.elements
         header.tensor_bytes[group] += info.bytes
         header.tensor_count[group] += 1
+        header.shapes[info.name] = info.shape
     return header
 
 
@@ -108,13 +112,11 @@ def _role(info: TensorInfo) -> TensorRole:
 
 def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts:
     values, arrays = headers[0].values, headers[0].arrays
-    architecture = values.get("general.architecture")
+    architecture, type = values.get("general.architecture"), values.get("general.type")
+    kind = kind_by_header(type, architecture if isinstance(architecture, str) else "")
     if not isinstance(architecture, str) or not architecture:
-        raise ModelFileError(
-            "Not a model",
-            f"The GGUF {name} names no architecture.",
-            "Choose a language model; an adapter or a projector cannot be loaded by itself.",
-        )
+        what = kind or "a GGUF that names no architecture"
+        raise ModelFileError("Not a model", f"{name} is {what}.", "Choose a language model.")
 
     def number(key: str, limit: int = _MAX_DIMENSION) -> int | None:
         """Return a value of this architecture; the largest, where layers differ."""
@@ -149,6 +151,26 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
     kind = values.get("tokenizer.ggml.model")
     title, basename = values.get("general.name"), values.get("general.basename")
     pre = values.get("tokenizer.ggml.pre")
+    differ = any(
+        isinstance(each := values.get(f"{architecture}.{key}"), list) and len(set(each)) > 1
+        for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+    )
+    key_width = head_width if key_width is None else key_width
+    value_width = head_width if value_width is None else value_width
+    feed_forward = number("feed_forward_length")
+    vocabulary = arrays.get("tokenizer.ggml.tokens") or number("vocab_size")
+    promise = Promise(
+        architecture=architecture,
+        layers=layers,
+        width=width,
+        heads=heads,
+        kv_heads=kv_heads,
+        key_width=key_width,
+        value_width=value_width,
+        feed_forward=feed_forward,
+        vocabulary=vocabulary,
+        by_layer=differ,
+    )
     return ModelFacts(
         format="gguf",
         architecture=clean(architecture, 60),
@@ -166,16 +188,16 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
             if isinstance(by_layer, list)
             else (None if layers is None or kv_heads is None else layers * kv_heads)
         ),
-        key_width=head_width if key_width is None else key_width,
-        value_width=head_width if value_width is None else value_width,
+        key_width=key_width,
+        value_width=value_width,
         embedding_width=width,
-        feed_forward_width=number("feed_forward_length"),
+        feed_forward_width=feed_forward,
         experts=number("expert_count") or 0,
         experts_used=number("expert_used_count") or 0,
         sliding_window=number("attention.sliding_window") or None,
         norm_epsilon=real("attention.layer_norm_rms_epsilon"),
         rope_base=real("rope.freq_base"),
-        vocabulary=arrays.get("tokenizer.ggml.tokens") or number("vocab_size"),
+        vocabulary=vocabulary,
         merges=arrays.get("tokenizer.ggml.merges"),
         tensors=tuple(
             TensorGroup(role, label, row, count[role, label, row], elements, stored[role, label, row])
@@ -185,4 +207,6 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         pre_tokenizer=clean(pre, 60) if isinstance(pre, str) else None,
         chat_template=template if isinstance(template, str) and template.strip() else None,
         rope_scale=real("rope.scaling.factor"),
+        type=clean(type, 60) if isinstance(type, str) else None,
+        defect=find_defect(promise, {name: shape for h in headers for name, shape in h.shapes.items()}),
     )

@@ -63,6 +63,7 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _KEPT_TEXTS = frozenset(
     {
         "general.architecture",
+        "general.type",
         "general.name",
         "general.basename",
         "tokenizer.ggml.model",

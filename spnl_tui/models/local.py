@@ -10,6 +10,7 @@ from pathlib import Path
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import Format, ModelFacts
 from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.not_models import kind_by_name, why_nothing_loads
 from spnl_tui.models.safetensors import read_directory_facts
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -73,6 +74,8 @@ def _in_file(path: Path, name: str) -> LocalModel:
                 "Choose a directory with the whole model.",
             )
         return LocalModel(name, "safetensors", path.parent)
+    if (kind := kind_by_name(path.name)) is not None:
+        raise ModelFileError("Not a model", f"{path} is {kind}.", "Choose the file of a chat model.")
     return LocalModel(name, "gguf", path.parent, _with_shards(path))
 
 
@@ -104,13 +107,22 @@ def _in_directory(path: Path, name: str) -> LocalModel:
         raise ModelFileError(
             "Cannot read the directory", f"{path}: {error.strerror or error}.", "Check its permissions."
         ) from error
-    # A projector (mmproj) belongs to a vision model, and is not a model by itself.
-    ggufs = [
-        f for f in files if f.suffix.lower() == ".gguf" and "mmproj" not in f.name.lower() and f.is_file()
-    ]
+    all_ggufs = [f for f in files if f.suffix.lower() == ".gguf" and f.is_file()]
+    ggufs = [f for f in all_ggufs if kind_by_name(f.name) is None]
     if not ggufs:
-        if (path / "config.json").is_file() and any(f.suffix == ".safetensors" for f in files):
+        adapter = (path / "adapter_config.json").is_file()
+        if (
+            not adapter
+            and (path / "config.json").is_file()
+            and any(f.suffix == ".safetensors" for f in files)
+        ):
             return LocalModel(name, "safetensors", path)
+        if all_ggufs or adapter:
+            raise ModelFileError(
+                "No model here",
+                f"{path}: {why_nothing_loads([f.name for f in files])}",
+                "Choose a chat model.",
+            )
         raise ModelFileError(
             "No model in the directory",
             f"{path} has neither a .gguf file nor a config.json with *.safetensors.",

@@ -13,9 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from spnl_tui.errors import ModelReferenceError
+from spnl_tui.models.not_models import kind_by_name
 
 DEFAULT_ORDER = ("Q4_K_M", "Q8_0", "Q5_K_M")
 """What SPNL looks for, in this order."""
+
+SAFETENSORS = "safetensors"
+"""The label of a model that is not quantized into files."""
 
 _KIND = (
     r"(?:UD-)?(?:"
@@ -27,13 +31,13 @@ _KIND = (
     r"|Q[2-8]"
     r")"
 )
+_LABEL = re.compile(rf"{_KIND}(?:-{_KIND})?")
 _LABEL_AT_END = re.compile(
-    rf"(?:^|[-._ ])(?:i1-)?({_KIND}(?:-{_KIND})?)(?:[-._ ](?:imat|imatrix|\d+(?:\.\d+)?bpw))?$",
+    rf"(?:^|[-._ ])(?:i1-)?({_LABEL.pattern})(?:[-._ ](?:imat|imatrix|\d+(?:\.\d+)?bpw))?$",
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})$")
 _FP = re.compile(r"(?<![A-Z0-9])FP(16|32)(?![A-Z0-9])")
-_BETWEEN_WORDS = re.compile(r"[-._ ]+")
 _FLOATS = {"BF16": 16.0, "F16": 16.0, "F32": 32.0}
 
 # Bits for each weight of the main tensor type: 8 × bytes of a block / weights in it (ggml-common.h).
@@ -95,9 +99,13 @@ class Quantization:
 
 
 def normalize_label(label: str) -> str:
-    """The usual spelling: upper case, FP16 as F16, without the mark `i1-` for an importance matrix."""
+    """Return a label in its usual spelling, and a file's name as it is.
+
+    Labels are upper case, have F16 for FP16, and lack the mark `i1-` of an importance matrix.
+    """
     upper = label.upper().removeprefix("I1-")
-    return _FP.sub(r"F\1", upper) if "FP" in upper else upper
+    upper = _FP.sub(r"F\1", upper) if "FP" in upper else upper
+    return upper if _LABEL.fullmatch(upper) else label
 
 
 def label_of_file(path: str) -> str | None:
@@ -128,53 +136,38 @@ def is_float(label: str) -> bool:
     return label in _FLOATS
 
 
-def is_model_file(path: str) -> bool:
-    """Whether this is a GGUF with a model's weights: no vision projector, draft head or importance matrix.
-
-    Raw splits (`.gguf.part1of2`, `.gguf-split-a`) are not GGUFs before someone joins them, so no.
-    """
-    folder, stem, _, _ = _place(path)
-    return path.lower().endswith(".gguf") and _has_weights(folder, stem)
-
-
-def _has_weights(folder: str, stem: str) -> bool:
-    """Whether a GGUF of this name is a model rather than a part for one."""
-    words = _BETWEEN_WORDS.split(stem.lower())
-    return "MTP" not in folder.upper().split("/") and not (
-        "mmproj" in words
-        or words[0] in ("mtp", "imatrix")
-        or words[-1] == "imatrix"
-        or words[:2] == ["ggml", "vocab"]
-    )
-
-
 def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
-    """The quantizations among these files, smallest first as far as sizes are known.
+    """Return the quantizations among these files, smallest first as far as sizes are known.
 
-    Shards are one quantization; one whose shards are not all there is left out, since it cannot be loaded.
-    Where a repository holds several models, labels repeat, and each file is labelled by its whole name.
+    Shards are one quantization. One whose shards are not all there is left out, since it cannot be loaded.
+    The label is what the file name says, Q4_K_M, where no other file says the same. A repository may hold
+    several models; then it is the first of these that no other file has: the name without suffix, the path
+    without suffix, the path.
     """
     groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
-    for file in files:
+    for file in {file.path: file for file in files}.values():
         if file.path.lower().endswith(".gguf"):
             folder, stem, index, total = _place(file.path)
-            if _has_weights(folder, stem):
-                groups.setdefault((folder, stem, total), []).append((index, file))
-    whole: list[tuple[str, str, str, tuple[ModelFile, ...]]] = []
-    for (folder, stem, total), parts in groups.items():
+            if kind_by_name(file.path) is None:
+                # A file that is no shard is a group of its own, whatever shares its name.
+                groups.setdefault((folder, stem if total else file.path, total), []).append((index, file))
+    whole: list[tuple[tuple[str, ...], tuple[ModelFile, ...]]] = []
+    for (folder, _, total), parts in groups.items():
         parts.sort(key=lambda part: part[0])
-        if [index for index, _ in parts] == list(range(1, total + 1)):
-            kind = _label(folder, stem) or ""
-            whole.append((folder, stem, kind, tuple(file for _, file in parts)))
-    kinds = Counter(kind for _, _, kind, _ in whole)
-    stems = Counter(stem for _, stem, _, _ in whole)
-
-    def label(folder: str, stem: str, kind: str) -> str:
-        if kind and kinds[kind] == 1:
-            return kind
-        return stem if stems[stem] == 1 else f"{folder}/{stem}"
-
-    found = [Quantization(label(folder, stem, kind), shards, kind) for folder, stem, kind, shards in whole]
+        if [index for index, _ in parts] == list(range(1, max(1, total) + 1)):
+            path = parts[0][1].path
+            _, stem, _, _ = _place(path)
+            names = (_label(folder, stem) or "", stem, f"{folder}/{stem}".lstrip("/"), path)
+            whole.append((names, tuple(file for _, file in parts)))
+    counts = [Counter(names[level] for names, _ in whole) for level in range(4)]
+    found = [
+        Quantization(
+            next(name for name, count in zip(names, counts, strict=True) if name and count[name] == 1),
+            shards,
+            names[0],
+        )
+        for names, shards in whole
+    ]
     return tuple(sorted(found, key=lambda q: (*_rank(q), q.label)))
 
 
@@ -209,16 +202,46 @@ def choose(
     return _preferred(pool) or min(pool, key=_rank)
 
 
-def _named(quantizations: Sequence[Quantization], named: str) -> Quantization:
+def find_named(quantizations: Sequence[Quantization], named: str) -> list[Quantization]:
+    """Return the quantizations that a name means: one, none, or several that it does not tell apart.
+
+    The name is a label (Q4_K_M), or the name or path of a file, with or without suffix. Of the ways to read
+    it, the most exact that finds anything counts.
+    """
     wanted = normalize_label(named)
-    same = [q for q in quantizations if normalize_label(q.label) == wanted]
-    same = same or [q for q in quantizations if q.kind == wanted]
+
+    def paths(quantization: Quantization, fold: Callable[[str], str]) -> set[str]:
+        return {fold(n) for file in quantization.files for n in (file.path, file.path.rpartition(".")[0])}
+
+    def stems(quantization: Quantization) -> set[str]:
+        folder, stem, _, _ = _place(quantization.files[0].path)
+        names = (stem, f"{folder}/{stem}", quantization.files[0].path.rpartition("/")[2])
+        return {name.casefold() for name in names}
+
+    readings: tuple[Callable[[Quantization], bool], ...] = (
+        lambda q: q.label in (named, wanted),
+        lambda q: named in paths(q, str),
+        lambda q: q.label.casefold() == named.casefold(),
+        lambda q: named.casefold() in paths(q, str.casefold),
+        lambda q: q.kind == wanted,
+        lambda q: named.casefold() in stems(q),
+    )
+    for reading in readings:
+        if found := [q for q in quantizations if reading(q)]:
+            return found
+    return []
+
+
+def _named(quantizations: Sequence[Quantization], named: str) -> Quantization:
+    same, wanted = find_named(quantizations, named), normalize_label(named)
     if len(same) == 1:
         return same[0]
     labels = ", ".join(q.label for q in (same or quantizations)[:12])
     if same:
-        raise ModelReferenceError(f"Which {wanted}?", f"{len(same)} files are {wanted}.", f"One of {labels}.")
-    raise ModelReferenceError(f"No {wanted} here", f"No file is {wanted}.", f"There are {labels}.")
+        raise ModelReferenceError(
+            f"Which {wanted}?", f"{len(same)} files are called {wanted}.", f"Name one of {labels}."
+        )
+    raise ModelReferenceError(f"No {wanted} here", f"No file is called {wanted}.", f"There are {labels}.")
 
 
 def _preferred(quantizations: Sequence[Quantization]) -> Quantization | None:
@@ -242,9 +265,9 @@ def _rank(quantization: Quantization) -> tuple[float, float]:
 
 
 def _place(path: str) -> tuple[str, str, int, int]:
-    """The folder inside the repository, the file's name without suffix, and which shard it is of how many."""
+    """Return the folder, the name without suffix, and which shard the file is of how many (1 of 0: none)."""
     folder, _, name = path.rpartition("/")
     stem = name.rpartition(".")[0] or name
     if shard := _SHARD.match(stem):
         return folder, shard["stem"], int(shard["index"]), int(shard["total"])
-    return folder, stem, 1, 1
+    return folder, stem, 1, 0

@@ -5,11 +5,12 @@
     phi4                             a family of one size
     ORG/NAME                         a repository on Hugging Face
     ./x.gguf  ../dir  ~/x  /x        a file, or a directory that holds a model
-    …:QUANT                          of all but the starter: the quantization, as in `qwen3:1.7b:Q8_0`
-    …@REVISION                       of names and repositories: a branch, tag or commit, last
+    …:QUANT                          a quantization, as in `qwen3:1.7b:Q8_0`, or a file: `ORG/NAME:dir/file`
+    …@REVISION                       a branch, tag or commit of a name or repository, at the end
 
-`mistralrs/` and `local/` before any of them say what is true anyway, and are dropped. Addresses copied from
-the browser (`https://huggingface.co/…`, `hf.co/…`, `hf://…`) are taken too.
+`mistralrs/` and `local/` before any of them change nothing and are dropped. Addresses copied from the browser
+(`https://huggingface.co/…`, `hf.co/…`, `hf://…`) are accepted too. The address of a file means that file,
+whatever else its repository holds. In names of files, `%` and `@` are written `%25` and `%40`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import parse_qs, quote, unquote
 
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.pretty_names import PRETTY_NAMES, pretty_name_of, sizes_of
@@ -34,8 +36,11 @@ _OPENAI_SERVICE = re.compile(r"(chatgpt|gpt-\d|o\d)", re.IGNORECASE)
 """What OpenAI serves but never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
 
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://", re.IGNORECASE)
+_ADDRESS_OF_FILES = re.compile(r"hf://", re.IGNORECASE)
 _SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FILE_OF_REPOSITORY = re.compile(rf"{_SEGMENT.pattern}/{_SEGMENT.pattern}:")
+_NOT_MODELS = ("datasets", "spaces", "docs", "blog", "papers", "collections")
+"""What addresses of Hugging Face begin with that are no models."""
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _LONGEST_ID = 96
 """Of `ORG/NAME`, by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
@@ -52,7 +57,7 @@ class ModelReference:
     repository: str | None = None
     """`ORG/NAME` on Hugging Face."""
     quantization: str | None = None
-    """A label in its usual spelling, `Q4_K_M`; None leaves the choice to `quantization.choose`."""
+    """A label in its usual spelling, `Q4_K_M`, or the name of a file; None leaves the choice to `choose`."""
     revision: str | None = None
     """A branch, tag or commit; None means `main`."""
     path: Path | None = None
@@ -73,7 +78,7 @@ class ModelReference:
         return self._text(self.repository or (str(self.path) if self.path else STARTER))
 
     def _text(self, name: str) -> str:
-        quantization = f":{self.quantization}" if self.quantization else ""
+        quantization = f":{escape_label(self.quantization)}" if self.quantization else ""
         return f"{name}{quantization}{f'@{self.revision}' if self.revision else ''}"
 
     def with_quantization(self, label: str | None) -> ModelReference:
@@ -111,7 +116,8 @@ class ModelReference:
         if "@" in rest and not _REVISION.fullmatch(revision):
             hint = "The quantization comes before the revision: ORG/NAME:QUANT@REVISION."
             _malformed(given, f"{revision!r} is not a revision.", hint)
-        found = _from_repository(given, name) if "/" in name else _from_pretty_name(given, name)
+        is_repository = "/" in name.partition(":")[0]
+        found = _from_repository(given, name) if is_repository else _from_pretty_name(given, name)
         if revision and found.is_starter:
             _malformed(given, "The starter has no revisions.", "Say just starter.")
         return replace(found, revision=revision or None)
@@ -125,7 +131,7 @@ def _is_path(text: str) -> bool:
     if text in (".", "..", "~") or text.startswith(("/", "./", "../", "~/", "~")):
         return True
     # Repositories may end in "GGUF", but hardly in the very suffix of the files inside them.
-    return text.endswith(".gguf") and text.count("/") != 2
+    return text.endswith(".gguf") and text.count("/") != 2 and not _FILE_OF_REPOSITORY.match(text)
 
 
 def _from_path(text: str) -> ModelReference:
@@ -139,16 +145,33 @@ def _from_path(text: str) -> ModelReference:
 
 
 def _from_address(given: str, rest: str) -> ModelReference:
-    """`ORG/NAME`, `ORG/NAME:QUANT`, `ORG/NAME/tree/REVISION`, `ORG/NAME/blob/REVISION/FILE.gguf`."""
-    parts = rest.split("?")[0].split("#")[0].rstrip("/").split("/")
+    """Read `ORG/NAME…`, with `/tree/REVISION`, `/blob/REVISION/FILE.gguf` or, after hf://, `/FILE.gguf`."""
+    path, _, query = rest.partition("#")[0].partition("?")
+    parts = path.strip("/").split("/")
+    if parts[0] in _NOT_MODELS:
+        _malformed(given, f"{parts[0]} are not models.", "Copy the address of a model's page.")
     if len(parts) < 2:
-        _malformed(given, "no repository in this address.", "Copy the address of a model's page.")
+        _malformed(given, "there is no repository in this address.", "Copy the address of a model's page.")
     reference = ModelReference.parse("/".join(parts[:2]))
-    if len(parts) >= 4 and parts[2] in ("tree", "blob", "resolve"):
-        revision = parts[3] if parts[3] != "main" else None
-        label = label_of_file(parts[-1]) if parts[-1].lower().endswith(".gguf") else None
-        return replace(reference, revision=revision, quantization=label or reference.quantization)
-    return reference
+    below = [unquote(part) for part in parts[2:]]
+    if len(below) >= 2 and below[0] in ("tree", "blob", "resolve", "raw"):
+        # A pull request's revision has slashes, and some addresses do not escape them.
+        length = 3 if below[1] == "refs" and len(below) >= 4 else 1
+        revision = "/".join(below[1 : 1 + length])
+        reference = replace(reference, revision=None if revision == "main" else revision)
+        below = below[1 + length :] if below[0] != "tree" else []
+    elif below and not _ADDRESS_OF_FILES.match(given):
+        below = []  # a tab of the page, such as /discussions
+    shown = parse_qs(query).get("show_file_info")  # how a page names the file that it shows
+    file = "/".join(below) or (shown[0] if shown else "")
+    if not file:
+        return reference
+    if file.lower().endswith(".safetensors"):
+        return replace(reference, quantization="safetensors")
+    if not file.lower().endswith(".gguf"):
+        hint = "Copy the address of a .gguf file, or of the model's page."
+        _malformed(given, f"{file} is not a model.", hint)
+    return replace(reference, quantization=file[: -len(".gguf")])
 
 
 def _refuse_other_backends(given: str, text: str) -> None:
@@ -193,13 +216,15 @@ def _from_repository(given: str, name: str) -> ModelReference:
 
 
 def _from_pretty_name(given: str, name: str) -> ModelReference:
-    family, *rest = name.lower().split(":")
+    family, *rest = name.split(":")
+    family = family.lower()
+    size = f"{family}:{rest[0].lower()}" if rest else ""
     if family == STARTER:
         if rest:
             _malformed(given, "the starter has one quantization.", "Say just starter.")
         return ModelReference()
-    if rest and f"{family}:{rest[0]}" in PRETTY_NAMES:
-        repository, rest = PRETTY_NAMES[f"{family}:{rest[0]}"], rest[1:]
+    if size in PRETTY_NAMES:
+        repository, rest = PRETTY_NAMES[size], rest[1:]
     elif len(sizes := sizes_of(family)) == 1 and (not rest or label_of_file(f"{rest[0]}.gguf")):
         repository = PRETTY_NAMES[f"{family}:{sizes[0]}"]
     elif sizes:
@@ -219,9 +244,18 @@ def _from_pretty_name(given: str, name: str) -> ModelReference:
 
 
 def _label(given: str, label: str) -> str:
-    if not _LABEL.fullmatch(label):
+    if not label.strip() or ":" in label:
         _malformed(given, f"{label!r} is not a quantization.", "Quantizations look like Q4_K_M or Q8_0.")
-    return normalize_label(label)
+    return normalize_label(unquote(label))
+
+
+def escape_label(label: str) -> str:
+    """Return a label with the characters that mean something else in a reference escaped."""
+    for character in "%@:":
+        label = label.replace(character, f"%{ord(character):02X}")
+    # References are stripped when they are read.
+    start, end = len(label) - len(label.lstrip()), len(label.rstrip())
+    return f"{quote(label[:start])}{label[start:end]}{quote(label[end:])}"
 
 
 def _nearest(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.errors import ModelFileError, ModelReferenceError
+from spnl_tui.errors import ModelFileError, ModelMissingError, ModelReferenceError
 from spnl_tui.headless import browsing
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
@@ -119,9 +119,9 @@ async def test_show_gives_a_verdict_for_each_from_one_header(
         "  updated      2025-06-01",
         "  format       gguf",
     ]
-    assert [line[:49].rstrip() for line in rows.splitlines()] == [
+    assert [line[:50].rstrip() for line in rows.splitlines()] == [
         "   QUANTIZATION     SIZE  BITS  HERE  FIT",
-        "   IQ4_XS         7.0 MB   5.3        unsupported",
+        "   IQ4_XS         7.0 MB   5.3        ~unsupported",
         "   Q4_K_S         6.2 MB   4.7        ~fits",
         "   Q5_K_S         7.4 MB   5.6        ~fits",
         "   Q8_0          11.2 MB   8.5        ~fits",
@@ -167,7 +167,7 @@ async def test_show_what_the_hub_will_not_let_us_read(
     assert await show(catalog, library, "acme/Gated-GGUF") == 1
     printed = capsys.readouterr()
     assert "*  Q8_0          8.0 kB              not known" in printed.out
-    assert "   IQ2_M         2.0 kB              unsupported" in printed.out
+    assert "   IQ2_M         2.0 kB              ~unsupported" in printed.out
     assert "gated: accept its conditions first" in printed.out
     assert "Error: acme/Gated-GGUF is gated" in printed.err
 
@@ -195,7 +195,7 @@ async def test_rm(library: Library, tmp_path: Path, capsys: pytest.CaptureFixtur
     def answer(yes: bool) -> object:
         return lambda question: asked.append(question) or yes
 
-    with pytest.raises(ModelReferenceError, match="is not here"):
+    with pytest.raises(ModelMissingError, match="Q6_K has not been pulled"):
         await browsing.remove(
             library,
             [parse("acme/T-GGUF:Q8_0"), parse("acme/T-GGUF:Q6_K")],
@@ -261,5 +261,5 @@ async def test_rm_forgets_an_import_that_has_gone(
     assert capsys.readouterr().out == f"{gone}: forgotten.\n{folder}: forgotten.\n"
     assert (await library.listing()).problems == ()
     assert len(list(folder.iterdir())) == 2
-    with pytest.raises(ModelReferenceError, match="is not here"):
+    with pytest.raises(ModelMissingError, match="is not in the library"):
         await browsing.remove(library, [parse(str(gone))], confirm=lambda _: True, json_=False)

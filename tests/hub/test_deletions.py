@@ -259,8 +259,9 @@ async def test_what_could_go_is_what_was_not_used_for_longest(
     await library.import_path(make_gguf(tmp_path / "mine.gguf"))  # the user's own: not ours to suggest
     os.utime(tmp_path / "mine.gguf", (1, 1))
     assert library.make_room(cache, 500) == (
-        "Not used for longest: acme/T-GGUF:Q8_0 (1.0 kB). Delete what can go: spnl-chat rm acme/T-GGUF:Q8_0"
+        "Not used for the longest time: acme/T-GGUF:Q8_0 (1.0 kB). "
+        "Delete what you can spare with `spnl-chat rm acme/T-GGUF:Q8_0`."
     )
     two = library.make_room(cache, 1500)
     assert "Q8_0 (1.0 kB), acme/T-GGUF:Q4_0 (1.0 kB)." in two
-    assert two.endswith("spnl-chat rm acme/T-GGUF:Q8_0 acme/T-GGUF:Q4_0")
+    assert two.endswith("`spnl-chat rm acme/T-GGUF:Q8_0 acme/T-GGUF:Q4_0`.")

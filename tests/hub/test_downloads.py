@@ -187,7 +187,8 @@ async def test_a_cancelled_pull_keeps_its_part_only_if_asked_to(
         id = queue.add(_request(0), "zero")
         await wait_until(lambda: _get(queue, id).done == BLOCK)
         queue.cancel(id, keep_part=keep)
-    assert [path.suffix for path in part_files(cache)] == ([".part"] if keep else [])
+    # With a part stays the note of what it is a part of.
+    assert [path.suffix for path in part_files(cache)] == ([".part", ".json"] if keep else [])
 
 
 async def test_asking_again_for_a_cancelled_pull_saves_its_part(

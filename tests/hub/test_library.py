@@ -209,7 +209,6 @@ async def test_a_repository_that_cannot_be_read_hides_no_other(
         library.resolve(reference),
         library.find(reference),
         library.matching(reference),
-        library.cached_labels("acme/Closed-GGUF"),
     ):
         with pytest.raises(StoreError, match="A folder of models cannot be read"):
             await wanted
@@ -283,7 +282,7 @@ async def test_what_is_pulled_is_here_and_what_is_deleted_can_be_pulled_again(
     hub: LoopbackHub, library: Library, cache: Path
 ) -> None:
     names_of_shards = ("Q8_0/t-Q8_0-00001-of-00002.gguf", "Q8_0/t-Q8_0-00002-of-00002.gguf")
-    hub.add_repo("acme/T-GGUF", {name: name.encode() * 1000 for name in names_of_shards})
+    hub.add_repo("acme/T-GGUF", {name: b"GGUF" + name.encode() * 1000 for name in names_of_shards})
     request = PullRequest("acme/t-gguf", files=names_of_shards)
 
     async def pulled() -> None:
@@ -308,7 +307,7 @@ async def test_what_is_pulled_is_here_and_what_is_deleted_can_be_pulled_again(
 
 
 async def test_half_a_pull_is_no_model(hub: LoopbackHub, library: Library, cache: Path) -> None:
-    hub.add_repo("acme/T-GGUF", {"t-Q8_0.gguf": bytes(3_000_000)})
+    hub.add_repo("acme/T-GGUF", {"t-Q8_0.gguf": b"GGUF" + bytes(3_000_000)})
     hub.faults.add("hang_in_body", where="cdn", after=1_000_000)
     request = PullRequest("acme/T-GGUF", files=("t-Q8_0.gguf",))
     async with aclosing(pull(request, hub=HubAccess(hub.endpoint), cache=cache)) as events:

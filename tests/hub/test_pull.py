@@ -16,7 +16,6 @@ from spnl_tui.errors import HubError, PullError
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.pulls.progress import PullProgressed, Speedometer
 from spnl_tui.hub.pulls.pull import PullEvent, PullOptions, PullRequest, drop_parts, pull
-from spnl_tui.models.normal_files import files_of_normal_model
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import (
@@ -257,21 +256,6 @@ def test_the_words_for_a_stall() -> None:
     )
     assert stalled.words == "stalled (no bytes for 6 s) – retrying in 4 s"
     assert PullProgressed(stage="pulling", done=0, total=1).words == "pulling"
-
-
-def test_the_files_that_mistralrs_reads() -> None:
-    side = ("config.json", "tokenizer.json", "tokenizer_config.json")
-    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-    index = "model.safetensors.index.json"
-    noise = ("README.md", "pytorch_model.bin", "onnx/model.onnx", "original/consolidated.safetensors")
-    assert files_of_normal_model([*noise, *side, "model.safetensors"]) == (*side, "model.safetensors")
-    mistral = [*noise, *shards, index, "consolidated.safetensors", *side]
-    assert files_of_normal_model(mistral) == (*side, index, *shards)
-    assert files_of_normal_model(["params.json", "consolidated.safetensors", "tekken.json"]) == (
-        "tekken.json",
-        "consolidated.safetensors",
-    )
-    assert files_of_normal_model([*noise, *side]) == ()
 
 
 def test_options_have_defaults_that_suit_a_user() -> None:

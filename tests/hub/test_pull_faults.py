@@ -234,7 +234,7 @@ async def test_a_part_that_is_longer_than_the_file(hub: LoopbackHub, cache: Path
 @pytest.mark.parametrize("length", [BLOCK, SIZE], ids=["in part", "whole"])
 async def test_a_corrupted_part(hub: LoopbackHub, cache: Path, length: int) -> None:
     part = await _break_off(hub, cache)
-    part.write_bytes(b"\0" * length)
+    part.write_bytes(b"GGUF".ljust(length, b"\0"))
     events: list[PullEvent] = []
     await run_pull(hub, cache, events=events)
     assert notes(events) == [f"{FILE} starts over: it did not match its hash"]

@@ -118,10 +118,10 @@ async def test_dynamic_mixes_are_not_trusted_before_their_header_is_read(
 @pytest.mark.parametrize(
     ("label", "told", "badge", "words"),
     [
-        ("Q8_0", {"architecture": "bert"}, "unsupported", "no loader for the architecture bert"),
+        ("Q8_0", {"architecture": "bert"}, "unsupported", "an embedding model (bert)"),
         ("Q8_0", {"architecture": "qwen2vl"}, "unsupported", "together with its projector"),
-        ("IQ3_M", {"architecture": "llama"}, "unsupported", "cannot load IQ3_M tensors"),
-        ("MXFP4", {"architecture": "llama"}, "unsupported", "cannot load MXFP4 tensors"),
+        ("IQ3_M", {"architecture": "llama"}, "~unsupported", "cannot load IQ3_M tensors"),
+        ("MXFP4", {"architecture": "llama"}, "~unsupported", "cannot load MXFP4 tensors"),
         ("MXFP4", {"architecture": "gpt-oss", "chat_template": "x"}, "not known", "not known"),
         ("Q8_0", {"architecture": "llama"}, "base model", "without chat template"),
         ("Q8_0", {}, "not known", "not known"),

@@ -54,7 +54,8 @@ class Content:
 class Pattern(Content):
     """A big file without memory cost: a repeated random block, stamped with its number each time.
 
-    Every block differs, so a misplaced byte changes the hash.
+    Every block differs, so a misplaced byte changes the hash. The file begins as a GGUF does, which a pull
+    checks.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -70,7 +71,8 @@ class Pattern(Content):
         stop = min(start + count, self._size)
         while start < stop:
             number, offset = divmod(start, BLOCK)
-            piece = (number.to_bytes(8, "big") + self._data[8:])[offset : offset + stop - start]
+            stamp = number.to_bytes(8, "big") if number else b"GGUF" + bytes(4)
+            piece = (stamp + self._data[8:])[offset : offset + stop - start]
             pieces.append(piece)
             start += len(piece)
         return b"".join(pieces)

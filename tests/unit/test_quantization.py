@@ -15,7 +15,6 @@ from spnl_tui.models.quantization import (
     ModelFile,
     Quantization,
     choose,
-    is_model_file,
     label_of_file,
     nominal_bits,
     normalize_label,
@@ -109,7 +108,6 @@ def test_labels(path: str, label: str | None) -> None:
     ],
 )
 def test_what_is_not_a_model_is_left_out(path: str) -> None:
-    assert not is_model_file(path)
     assert named(path) == ()
 
 

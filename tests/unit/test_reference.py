@@ -40,7 +40,10 @@ parse = ModelReference.parse
         ("hf://org/name", "org/name"),
         ("https://huggingface.co/org/name", "org/name"),
         ("https://huggingface.co/org/name/tree/v1", "org/name@v1"),
-        ("https://huggingface.co/org/name/blob/main/sub/m-Q5_K_M.gguf?download=true", "org/name:Q5_K_M"),
+        (
+            "https://huggingface.co/org/name/blob/main/sub/m-Q5_K_M.gguf?download=true",
+            "org/name:sub/m-Q5_K_M",
+        ),
         ("/models/x.gguf", "/models/x.gguf"),
         ("/models/dir:q8_0", "/models/dir:Q8_0"),
         ("/models/../x.gguf", "/x.gguf"),

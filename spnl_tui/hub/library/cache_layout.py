@@ -5,20 +5,23 @@
                                    /blobs/<etag>.<key>.<start>.part  and further on (see ahead.py)
                                    /snapshots/<commit>/<path>  a relative link to the blob
                                    /refs/<revision>          the commit that a branch or tag stood for
+                                   /.spnl-chat/<key>.json   what a part is of, and what its file is called
             .locks/models--acme--Tiny-GGUF/<etag>.lock       who writes the blob
 
-The part files are ours. `key` stands for the revision and the path that were asked for, so that a part is
-found again when that path has come to hold something else.
-Source: huggingface_hub/file_download.py, and its guide "Understand caching".
+The part files and the notes in `.spnl-chat/` are ours. `key` stands for the revision and the path that were
+asked for, so that a part is found again when that path has come to hold something else. Source:
+huggingface_hub/file_download.py, and its guide "Understand caching".
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from spnl_tui.errors import PullError
@@ -40,6 +43,20 @@ def default_cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
+NOTES = ".spnl-chat"
+"""The folder of a repository with our notes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullNote:
+    """What a pull has noted of one file, so that others find it under the same name."""
+
+    path: str
+    revision: str
+    label: str
+    """What the quantization is called among all files of the repository on the hub."""
+
+
 class LockTaken(Exception):
     """Another program, or another pull, is writing this blob."""
 
@@ -48,19 +65,25 @@ class RepositoryCache:
     """The places of one repository in a cache directory. Making one touches nothing."""
 
     def __init__(self, cache: Path, repo: str) -> None:
+        self.name = repo
         folder = "--".join(["models", *repo.split("/")])
         self.root = cache / folder
         self.blobs = self.root / "blobs"
         self.snapshots = self.root / "snapshots"
         self._refs = self.root / "refs"
+        self._notes = self.root / NOTES
         self._locks = cache / ".locks" / folder
 
     @classmethod
     def spelled_alike(cls, cache: Path, repo: str) -> list[RepositoryCache]:
         """The repositories in the cache whose name differs in case only: the hub decides on the spelling."""
         wanted = cls(cache, repo).root.name.lower()
-        found = [path.name for path in cache.glob("models--*") if path.name.lower() == wanted]
-        return [cls(cache, name.removeprefix("models--").replace("--", "/")) for name in found]
+        return [cls.at(path) for path in cache.glob("models--*") if path.name.lower() == wanted]
+
+    @classmethod
+    def at(cls, root: Path) -> RepositoryCache:
+        """Return the repository whose folder this is."""
+        return cls(root.parent, root.name.removeprefix("models--").replace("--", "/"))
 
     def blob(self, file: RemoteFile) -> Path:
         """Where the whole and proven file lies."""
@@ -151,6 +174,30 @@ class RepositoryCache:
         temporary.write_text(commit)
         os.replace(temporary, ref)
 
+    def write_note(self, note: PullNote) -> None:
+        """Write down what is being pulled."""
+        self._notes.mkdir(exist_ok=True)
+        file = self._notes / f"{_key(note.revision, note.path)}.json"
+        temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.tmp")
+        temporary.write_text(json.dumps(asdict(note)), encoding="utf-8")
+        os.replace(temporary, file)
+
+    def drop_note(self, path: str, revision: str) -> None:
+        """Delete what was noted of a file."""
+        (self._notes / f"{_key(revision, path)}.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there are others, or there never was one
+            self._notes.rmdir()
+
+    def notes(self) -> list[PullNote]:
+        """Return what pulls have noted. A note that cannot be read is left out."""
+        found = []
+        for file in sorted(self._notes.glob("*.json")):
+            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+                note = PullNote(**json.loads(file.read_text(encoding="utf-8")))
+                if all(isinstance(value, str) for value in (note.path, note.revision, note.label)):
+                    found.append(note)
+        return found
+
     def drop_part(self, part: Path) -> bool:
         """Delete a part file, unless someone is writing it."""
         try:
@@ -160,6 +207,24 @@ class RepositoryCache:
             return False
         return True
 
+    def drop_parts(self, paths: Iterable[str], revision: str) -> bool:
+        """Delete what a pull of these files has left. Whole files stay.
+
+        False if a part is being written by another program, and was left.
+        """
+        dropped = True
+        for path in paths:
+            for part in self.parts(path, revision):
+                dropped = self.drop_part(part) and dropped
+            if not self.parts(path, revision) and not self._has(path):
+                self.drop_note(path, revision)
+        self.tidy()
+        return dropped
+
+    def _has(self, path: str) -> bool:
+        """True if any snapshot has the whole file."""
+        return any((snapshot / path).exists() for snapshot in self.snapshots.glob("*"))
+
     def tidy(self) -> None:
         """Remove the directories that have nothing in them any more."""
         inside = [
@@ -167,7 +232,7 @@ class RepositoryCache:
             for top in (self.snapshots, self.blobs, self._refs)
             for folder, _, _ in os.walk(top, topdown=False)
         ]
-        for folder in (*inside, self.root, self._locks):
+        for folder in (*inside, self._notes, self.root, self._locks):
             with contextlib.suppress(OSError):  # not empty, or not there: both are as they should be
                 folder.rmdir()
 

@@ -108,4 +108,4 @@ def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: in
     named = ", ".join(f"{entry.name} ({in_bytes(entry.size_bytes)})" for entry in chosen[:_NAMED])
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     command = shlex.join(["spnl-chat", "rm", *(str(entry.reference) for entry in chosen[:_NAMED])])
-    return f"Not used for longest: {named}{more}. Delete what can go: {command}"
+    return f"Not used for the longest time: {named}{more}. Delete what you can spare with `{command}`."

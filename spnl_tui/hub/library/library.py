@@ -9,15 +9,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from spnl_tui.errors import ModelFileError, SpnlError, StoreError
 from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_entry, resolve_path
-from spnl_tui.hub.library.choosing import choose_entries, choose_entry
+from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
 from spnl_tui.hub.library.imports import ImportRegistry
 from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
-from spnl_tui.hub.library.scan import LibraryEntry, scan_cache, scan_folder, scan_path
+from spnl_tui.hub.library.scan import (
+    LibraryEntry,
+    UnfinishedPull,
+    scan_cache,
+    scan_folder,
+    scan_path,
+    scan_unfinished,
+)
 from spnl_tui.models.local import LocalModel
+from spnl_tui.models.quantization import Quantization, find_named
 from spnl_tui.models.reference import ModelReference
 
 
@@ -27,6 +36,15 @@ class Listing:
 
     entries: tuple[LibraryEntry, ...]
     problems: tuple[SpnlError, ...] = ()
+
+
+class RepositoryFiles(Protocol):
+    """A repository on the hub, as far as the library must know it."""
+
+    @property
+    def repository(self) -> str: ...
+    @property
+    def choices(self) -> Sequence[Quantization]: ...
 
 
 class Library:
@@ -102,14 +120,52 @@ class Library:
         found = await asyncio.to_thread(entries_at, reference.path)
         return choose_entries(found, reference.quantization)
 
-    async def cached_labels(self, repository: str) -> frozenset[str]:
-        """The quantizations of this repository that are here, for `choose`.
+    async def here(self, details: RepositoryFiles, revision: str | None = None) -> dict[str, LibraryEntry]:
+        """Return what is here of a repository on the hub, by its label there.
 
         Raises:
             StoreError: some may be in a folder of models that cannot be read.
         """
-        entries = await asyncio.to_thread(self._of_repository, repository, None)
-        return frozenset(entry.label for entry in entries)
+        entries = await asyncio.to_thread(self._of_repository, details.repository, revision)
+        return here_by_label(details.choices, entries)
+
+    async def unfinished(self, reference: ModelReference | None = None) -> list[UnfinishedPull]:
+        """Return the pulls that are not complete: all, or those that a reference means.
+
+        Raises:
+            ModelReferenceError: several are called so.
+        """
+
+        def scan() -> list[UnfinishedPull]:
+            found = []
+            for cache in self._caches:
+                with contextlib.suppress(OSError):  # the listing reports it
+                    found += scan_unfinished(cache)
+            return found
+
+        pulls = await asyncio.to_thread(scan)
+        if reference is None:
+            return pulls
+        if reference.repository is None:
+            return []
+        wanted = reference.repository.casefold(), reference.revision or "main"
+        return [
+            pull
+            for pull in pulls
+            if (pull.cache.name.casefold(), pull.revision) == wanted
+            and (reference.quantization is None or find_named([pull.quantization], reference.quantization))
+        ]
+
+    async def drop(self, pull: UnfinishedPull) -> None:
+        """Delete what has come of a pull.
+
+        Raises:
+            StoreError: another program is pulling it.
+        """
+        if not await asyncio.to_thread(pull.drop):
+            raise StoreError(
+                f"{pull.name} is being pulled", "Another program is writing it.", "Stop that pull first."
+            )
 
     async def import_path(self, path: Path) -> LibraryEntry:
         """Take a file, or a folder that holds a model, into the library. It stays where it is.

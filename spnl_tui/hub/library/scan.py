@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
+from types import MappingProxyType
 from typing import Literal
 
+from spnl_tui.hub.library.cache_layout import NOTES, RepositoryCache
 from spnl_tui.models.facts import Format
 from spnl_tui.models.local import LocalModel
-from spnl_tui.models.quantization import ModelFile, Quantization, quantizations_of
+from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, label_of_file, quantizations_of
 from spnl_tui.models.reference import ModelReference
 
 Origin = Literal["cache", "folder", "imported", "starter"]
-SAFETENSORS = "safetensors"
-"""The label of a model that is not quantized into files."""
 _SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _DEPTH = 3
 """How far below a plain folder models are looked for: ORG/NAME/FOLDER."""
@@ -68,6 +68,32 @@ class LibraryEntry:
     def name(self) -> str:
         """What the user calls it."""
         return self.reference.pretty
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedPull:
+    """A model of which a part has come: its pull was interrupted, or is running in another program."""
+
+    reference: ModelReference
+    cache: RepositoryCache
+    files: tuple[str, ...]
+    revision: str
+    done_bytes: int
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.reference.pretty
+
+    @property
+    def quantization(self) -> Quantization:
+        """What is being pulled, to be found by name."""
+        files = tuple(ModelFile(path) for path in self.files)
+        return Quantization(self.reference.quantization or "", files, label_of_file(self.files[0]) or "")
+
+    def drop(self) -> bool:
+        """Delete what has come. False if another program is writing it."""
+        return self.cache.drop_parts(self.files, self.revision)
 
 
 def _raise(_: Path, error: OSError) -> None:
@@ -144,6 +170,24 @@ def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
     return [entry for entry in _models_in(path.parent, None, origin) if path.name in entry.files]
 
 
+def scan_unfinished(cache: Path) -> list[UnfinishedPull]:
+    """Return the pulls into a Hugging Face cache of which some has come, and which are not complete."""
+    found = []
+    for folder in _folders(cache):
+        if not (folder.name.startswith("models--") and os.path.isdir(os.path.join(folder.path, NOTES))):
+            continue
+        repository = RepositoryCache.at(Path(folder.path))
+        files: dict[tuple[str, str], list[str]] = {}
+        for note in repository.notes():
+            files.setdefault((note.revision, note.label), []).append(note.path)
+        for (revision, label), paths in files.items():
+            sizes = [part.stat().st_size for path in paths for part in repository.parts(path, revision)]
+            if sizes:
+                reference = ModelReference(repository.name, label, None if revision == "main" else revision)
+                found.append(UnfinishedPull(reference, repository, tuple(paths), revision, sum(sizes)))
+    return found
+
+
 def refs_of(repository: Path | str) -> dict[str, str]:
     """Branches and tags of a cached repository, and the commits they stood for."""
     found = {}
@@ -163,15 +207,16 @@ def snapshots_of(repository: Path | str, refs: Mapping[str, str]) -> list[Path]:
 
 def _scan_repository(folder: str, repository: str) -> Iterator[LibraryEntry]:
     found = _folders(os.path.join(folder, "snapshots"))
+    labels = _labels_of(folder)
     if len(found) == 1:  # nearly always: then nothing need be compared, nor any branch or link be read
-        yield from _models_in(Path(found[0].path), repository, "cache", found[0].name)
+        yield from _models_in(Path(found[0].path), repository, "cache", found[0].name, labels)
         return
     refs = refs_of(folder)
     named = {commit: ref for ref, commit in refs.items() if ref != "main"}
     seen: dict[str, set[tuple[str, ...]]] = {}
     for snapshot in snapshots_of(folder, refs):
         commit = snapshot.name
-        for entry in _models_in(snapshot, repository, "cache", commit):
+        for entry in _models_in(snapshot, repository, "cache", commit, labels):
             contents = tuple(_content(path) for path in entry.paths)
             others = seen.setdefault(entry.label, set())
             if others and contents not in others:
@@ -195,17 +240,33 @@ def _scan_revision(folder: str, repository: str, revision: str) -> Iterator[Libr
     commit = refs.get(revision, revision)
     for snapshot in snapshots_of(folder, refs):
         if snapshot.name == commit or (len(revision) >= 7 and snapshot.name.startswith(revision)):
-            for entry in _models_in(snapshot, repository, "cache", snapshot.name):
+            for entry in _models_in(snapshot, repository, "cache", snapshot.name, _labels_of(folder)):
                 yield replace(entry, reference=replace(entry.reference, revision=revision))
 
 
+def _labels_of(folder: str) -> Mapping[str, str]:
+    """Return what quantizations are called on the hub, by file, as far as pulls have noted it."""
+    if not os.path.isdir(os.path.join(folder, NOTES)):
+        return {}
+    return {note.path: note.label for note in RepositoryCache.at(Path(folder)).notes()}
+
+
 def _models_in(
-    directory: Path, repository: str | None, origin: Origin, commit: str | None = None
+    directory: Path,
+    repository: str | None,
+    origin: Origin,
+    commit: str | None = None,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[LibraryEntry]:
-    """The models whose files lie in this directory; below it, too, if it is the snapshot of a commit."""
+    """Yield the models in this directory; those below it, too, if it is the snapshot of a commit.
+
+    `labels` are the names that quantizations have on the hub, by file, where they are known.
+    """
     names = list(_files_below(directory) if commit else (e.name for e in _entries(directory)))
     stats = _stats_of(directory, [name for name in names if _is(name, ".gguf", ".safetensors")])
     ggufs = quantizations_of(ModelFile(name, stat.st_size) for name, stat in stats.items())
+    if labels:
+        ggufs = tuple(replace(q, label=labels.get(q.files[0].path, q.label)) for q in ggufs)
 
     def entry(reference: ModelReference, label: str, format: Format, files: tuple[str, ...]) -> LibraryEntry:
         used = max(max(stats[file].st_atime, stats[file].st_mtime) for file in files)

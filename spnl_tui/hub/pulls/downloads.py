@@ -207,11 +207,6 @@ class Downloads:
         self._changed()
         return cancelled.entry.id
 
-    def set_limit(self, limit: int) -> None:
-        """Let so many pulls run side by side. Those that run already do so to their end."""
-        self._limit = limit
-        self._changed()
-
     async def close(self) -> None:
         """Stop all, keep what has come, and remember it. Takes at most two seconds."""
         if self._closed:

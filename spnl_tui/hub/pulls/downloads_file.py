@@ -65,7 +65,7 @@ class DownloadsFile:
             return pulls, [_read_request(item) for item in data["dropping"]], ""
         except FileNotFoundError:
             return [], [], ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
             aside = self._path.with_suffix(".broken")
             with contextlib.suppress(OSError):
                 os.replace(self._path, aside)
@@ -100,14 +100,20 @@ def as_tuple(error: SpnlError | None) -> tuple[str, str, str] | None:
 
 
 def _write_request(request: PullRequest) -> dict[str, Any]:
-    return {"repo": request.repo, "files": list(request.files), "revision": request.revision}
+    return {
+        "repo": request.repo,
+        "files": list(request.files),
+        "revision": request.revision,
+        "label": request.label,
+    }
 
 
 def _read_request(item: dict[str, Any]) -> PullRequest:
     repo, files, revision = item["repo"], item["files"], item["revision"]
-    if not all(isinstance(text, str) for text in (repo, revision, *files)):
+    label = item.get("label", "")  # version 0.1.0 did not write it
+    if not all(isinstance(text, str) for text in (repo, revision, label, *files)):
         raise TypeError("not a request")
-    return PullRequest(repo, tuple(files), revision)
+    return PullRequest(repo, tuple(files), revision, label)
 
 
 def _write(pull: Remembered) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.hub.access import (
@@ -26,7 +26,7 @@ from spnl_tui.hub.access import (
     read_revision,
 )
 from spnl_tui.hub.failures import foreign_errors, unforeseen, why_again
-from spnl_tui.hub.library.cache_layout import RepositoryCache, default_cache
+from spnl_tui.hub.library.cache_layout import PullNote, RepositoryCache, default_cache
 from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.pulls.progress import (
     PullEvent,
@@ -37,7 +37,8 @@ from spnl_tui.hub.pulls.progress import (
     Stage,
 )
 from spnl_tui.hub.pulls.transfer import DiskFullError, Transfer, check_space, disk_error
-from spnl_tui.hub.refusals import refusal, retry_after, with_nearest
+from spnl_tui.hub.refusals import RepositoryNotFound, refusal, retry_after, with_nearest
+from spnl_tui.models.quantization import label_of_file
 
 __all__ = [
     "DiskFullError",
@@ -68,6 +69,12 @@ class PullRequest:
     repo: str
     files: tuple[str, ...]
     revision: str = "main"
+    label: str = field(default="", compare=False)
+    """What the quantization is called among all files of the repository; empty if only its name tells."""
+
+    def label_of(self, path: str) -> str:
+        """Return what the quantization with this file is called."""
+        return self.label or label_of_file(path) or PurePosixPath(path).stem
 
 
 class Pull:
@@ -220,10 +227,20 @@ class Pull:
         try:
             check_space(cache.root, missing, self._options)
             cache.prepare(revision.commit)
+            for path in request.files:
+                if path.lower().endswith(".gguf"):
+                    cache.write_note(PullNote(path, request.revision, request.label_of(path)))
             paths = self._run_side_by_side(transfers)
+            for path in request.files:
+                if request.label_of(path) == label_of_file(path):  # else the note keeps the name
+                    cache.drop_note(path, request.revision)
             cache.remember_revision(request.revision, revision.commit)
         except OSError as error:
+            self._tidy(cache)
             raise disk_error(error, cache.root, missing) from error
+        except Exception:
+            self._tidy(cache)
+            raise
         return PullFinished(
             repo=revision.repo,
             commit=revision.commit,
@@ -231,6 +248,14 @@ class Pull:
             files=tuple(paths[path] for path in request.files),
             fetched=sum(transfer.fetched for transfer in transfers),
         )
+
+    def _tidy(self, cache: RepositoryCache) -> None:
+        """Leave nothing of a file of which nothing has come: no empty part, note or directory."""
+        revision = self.request.revision
+        with suppress(OSError):  # the pull fails in any case, with an error of its own
+            for path in self.request.files:
+                if not any(part.stat().st_size for part in cache.parts(path, revision)):
+                    cache.drop_parts([path], revision)
 
     def _run_side_by_side(self, transfers: tuple[Transfer, ...]) -> dict[str, Path]:
         """Run the transfers, some at a time. The first that fails stops the others."""
@@ -287,9 +312,15 @@ class Pull:
                     "Unset HF_HUB_OFFLINE to pull.",
                 ) from error
             except BadStatus as answer:
-                final = refusal(answer.status, answer.headers, request.repo, request.revision)
+                final = refusal(
+                    answer.status,
+                    answer.headers,
+                    request.repo,
+                    logged_in=answer.logged_in,
+                    revision=request.revision,
+                )
                 if final is not None:
-                    if answer.headers.get("X-Error-Code") == "RepoNotFound":
+                    if isinstance(final, RepositoryNotFound):
                         names = neighbours(self._hub, request.repo, timeout=timeout)
                         final = with_nearest(final, request.repo, names)
                     raise final from answer
@@ -353,18 +384,14 @@ async def pull(
 
 
 def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
-    """Delete what has come of a pull that is not to go on. Whole files stay. Blocks: for threads.
+    """Delete what has come of a pull that is not to be resumed. Whole files stay. Blocks: for threads.
 
     False if a part is being written by another program, and was left.
     """
     root = cache if cache is not None else default_cache()
-    dropped = True
-    for repository in RepositoryCache.spelled_alike(root, request.repo):
-        for path in request.files:
-            for part in repository.parts(path, request.revision):
-                dropped = repository.drop_part(part) and dropped
-        repository.tidy()
-    return dropped
+    alike = RepositoryCache.spelled_alike(root, request.repo)
+    dropped = [repository.drop_parts(request.files, request.revision) for repository in alike]
+    return all(dropped)
 
 
 def _until(moment: float | None, now: float) -> float | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, open_session
+from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision, has_token, open_session
 from spnl_tui.hub.pulls.pacing import PullOptions, Stopped
 from spnl_tui.hub.refusals import refusal, retry_after
 
@@ -111,6 +111,9 @@ class Source:
     def _check(self, response: httpx2.Response, start: int) -> None:
         """See that the body is what was asked for, or the whole file."""
         status = response.status_code
+        is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
+        if status in (200, 206) and is_page and not self.file.path.endswith((".html", ".htm")):
+            raise TryAgain("the server sent a web page instead of the file")
         if status in (200, 416):
             return
         if status == 206:
@@ -121,7 +124,13 @@ class Source:
             raise TryAgain(f"the server sent another range ({given or 'unnamed'})")
         ours = urlsplit(self._hub.address)
         if (response.url.scheme, response.url.netloc.decode()) == (ours.scheme, ours.netloc):
-            error = refusal(status, response.headers, self._revision.repo, self.file.path)
+            error = refusal(
+                status,
+                response.headers,
+                self._revision.repo,
+                logged_in=has_token(response),
+                file=self.file.path,
+            )
             if error is not None:
                 raise error
         if status == 429:

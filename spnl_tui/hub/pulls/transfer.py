@@ -29,18 +29,19 @@ from spnl_tui.hub.pulls.source import Source, TryAgain
 from spnl_tui.text import in_bytes
 
 _READ_BLOCK = 1 << 20
+_MAGIC_BYTES = 4
 
 
 class DiskFullError(PullError):
     """There is not enough room. `missing` is how many bytes must be freed for the pull to go on."""
 
-    def __init__(self, place: Path, missing: int, could_go: str = "") -> None:
+    def __init__(self, place: Path, missing: int, *, account: str = "", could_go: str = "") -> None:
         self.missing = missing
-        hint = "Free some space, or move the cache with HF_HOME, and pull again: it goes on where it stopped."
+        hint = "Free some space, or move the cache with HF_HOME, and pull again to resume."
         super().__init__(
             "The disk is full",
-            f"{in_bytes(missing)} more are needed on the disk that holds {place}.",
-            f"{could_go}\n{hint}" if could_go else hint,
+            f"{in_bytes(missing)} more are needed on the disk that holds {place}{account}.",
+            f"{could_go} {hint}".strip(),
         )
 
 
@@ -85,6 +86,7 @@ class Transfer:
             stop=stop,
         )
         self._checked_space_at = 0.0
+        self._begins_well = False
         self._fetched = 0
         self._last_byte_at = 0.0
         self.stage: Stage = "waiting"
@@ -152,6 +154,12 @@ class Transfer:
 
     def _run_alone(self) -> Path:
         commit = self._revision.commit
+        if self.file.path.lower().endswith(".gguf") and self.file.size < _MAGIC_BYTES:
+            raise PullError(
+                f"{self.file.path} is not a GGUF file",
+                f"It has {self.file.size} bytes on the hub.",
+                "Choose another file.",
+            )
         if self._cache.find(commit, self.file) is None:
             self._settle_parts()
             self._fetch_and_prove()
@@ -177,6 +185,7 @@ class Transfer:
 
     def _fetch_and_prove(self) -> None:
         whole_fetches = 0
+        self._part.parent.mkdir(parents=True, exist_ok=True)  # a pull that failed may just have tidied up
         self._part.touch()  # "r+b" wants it to be there
         with open(self._part, "r+b", buffering=0) as part, Hasher(self.file) as self._hash:
             self._flusher = Flusher(part)
@@ -216,6 +225,8 @@ class Transfer:
             self._check_stop()
             self._hash.update(block)
             self.written += len(block)
+        if problem_with_beginning(self.file.path, os.pread(part.fileno(), _MAGIC_BYTES, 0)):
+            self._start_over(part, "its part was not of a GGUF file")
         self._ahead.find()
 
     def _start_over(self, part: FileIO, why: str) -> None:
@@ -297,10 +308,29 @@ class Transfer:
         self._hash.update(block)
         self._flusher.wrote(len(block))
         self.written += len(block)
+        if not self._begins_well and self.written >= _MAGIC_BYTES:
+            self._check_beginning(part)
         now = time.monotonic()
         if now - self._checked_space_at > 1:
             self._checked_space_at = now
             check_space(self._cache.blobs, self.file.size - self.done, self._options)
+
+    def _check_beginning(self, part: FileIO) -> None:
+        """See that the file is what its name says before the rest of it is pulled.
+
+        Raises:
+            PullError: it is not.
+        """
+        begins = os.pread(part.fileno(), _MAGIC_BYTES, 0)
+        problem = problem_with_beginning(self.file.path, begins)
+        if problem:
+            self._start_over(part, "")
+            raise PullError(
+                f"{self.file.path} is not a GGUF file",
+                problem,
+                "Choose another file, or try again later if only this connection alters it.",
+            )
+        self._begins_well = True
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -311,6 +341,17 @@ class Transfer:
         self.detail = ""
         self.stage = stage
         self.detail = detail
+
+
+def problem_with_beginning(path: str, begins: bytes) -> str:
+    """Return why a file with this name cannot begin so, in a sentence; empty if it can."""
+    if not path.lower().endswith(".gguf") or not begins or begins == b"GGUF"[: len(begins)]:
+        return ""
+    if begins.lstrip().startswith(b"<"):
+        return "It begins as a web page does."
+    if begins == b"vers":
+        return "It begins as a pointer of Git LFS does, which only names the real file."
+    return f"It begins with {begins!r}, not with GGUF."
 
 
 def check_space(place: Path, needed: int, options: PullOptions) -> None:
@@ -329,7 +370,10 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
         return
     could_go = options.make_room(place, missing()) if options.make_room else ""
     if (still := missing()) > 0:
-        raise DiskFullError(place, still, could_go)
+        reserve = f"{in_bytes(options.reserve)} must stay free" if options.reserve else "none is reserved"
+        free = in_bytes(shutil.disk_usage(place).free)
+        account = f": {in_bytes(needed)} are still to come, {reserve}, and {free} are free"
+        raise DiskFullError(place, still, account=account, could_go=could_go)
 
 
 def disk_error(error: OSError, place: Path, missing: int) -> PullError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.judging import Judge
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.errors import CommandError, HubError
+from spnl_tui.errors import CommandError, ModelMissingError
 from spnl_tui.settings.schema import MOST_CANDIDATES as MOST
 from spnl_tui.text import plain
 from spnl_tui.ui.widgets.toasts import warn
@@ -120,11 +120,7 @@ class CandidatesController:
 
     async def _find(self, name: str) -> ModelHandle:
         if (model := await self._find_model(name)) is None:
-            raise HubError(
-                "The model is not on this machine",
-                f"{name} has not been pulled.",
-                "The models pane pulls it.",
-            )
+            raise ModelMissingError(name)
         return model
 
     # ── choosing ─────────────────────────────────────────────────────────────────────────────────
