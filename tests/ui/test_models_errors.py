@@ -78,7 +78,7 @@ async def test_what_may_not_be_seen_says_so(
         await it.until_judged()
         assert told in it.reasons
         if "Gated" in name:  # what its card tells is enough for this much
-            assert it.badges == {"Q8_0": "not known", "IQ2_M": "unsupported"}
+            assert it.badges == {"Q8_0": "not known", "IQ2_M": "~unsupported"}
 
 
 async def test_a_cached_repository_that_cannot_be_read_says_so(filled: LoopbackHub, tmp_path: Path) -> None:

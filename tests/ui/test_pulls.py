@@ -121,7 +121,7 @@ async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHu
         assert any("Pulled m0" in toast for toast in it.toasts)
         assert "↓" not in it.top
         await it.press("enter")
-        await wait_until(lambda: it.chat.screen.activity.model == "acme/m0")
+        await wait_until(lambda: it.chat.screen.activity.model == "acme/m0:m0")
         assert it.chat.app.focused is it.chat.prompt
         (chosen,) = (m for m in it.chat.messages if isinstance(m, messages.ModelChosen))
         assert (chosen.model.format, chosen.model.files) == ("gguf", ("m0.gguf",))
