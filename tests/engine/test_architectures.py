@@ -19,14 +19,14 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-async def test_every_safetensors_architecture_that_runs_streams(architecture: str, tmp_path: Path) -> None:
+async def test_supported_safetensors_architecture_streams(architecture: str, tmp_path: Path) -> None:
     outcome = await try_model(make_safetensors(tmp_path / "model", architecture))
     assert outcome.error is None
     assert outcome.verdict == "yes"
     assert outcome.tokens > 1
 
 
-async def test_gguf_and_safetensors_of_one_model_reply_alike(
+async def test_gguf_and_safetensors_of_one_model_give_equal_replies(
     starter_gguf: Path, requantized: Callable[[str], Path], tmp_path: Path
 ) -> None:
     gguf = await try_model(requantized("F16"), in_situ="none", tokens=32)
@@ -36,7 +36,9 @@ async def test_gguf_and_safetensors_of_one_model_reply_alike(
 
 
 @pytest.mark.parametrize("type", ["Q4_0", "Q8_0"])
-async def test_the_real_model_in_another_quantization(type: str, requantized: Callable[[str], Path]) -> None:
+async def test_real_model_in_another_quantization_streams(
+    type: str, requantized: Callable[[str], Path]
+) -> None:
     outcome = await try_model(requantized(type), tokens=16)
     assert outcome.error is None
     assert "Paris" in outcome.text

@@ -94,7 +94,7 @@ async def talker(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("system", ["", "You are terse. Ünïcödé: 日本語 🎉"])
-async def test_the_meter_says_what_the_engine_counts(talker: Talker, system: str) -> None:
+async def test_meter_shows_what_the_engine_counts(talker: Talker, system: str) -> None:
     said = [Message("system", system)] if system else []
     for text in ("Why is the sky blue?", "def f(x):\n\treturn x  # ½\n\n\n", "🎉 " * 20, "a\tb  c"):
         said.append(Message("user", text))
@@ -104,7 +104,7 @@ async def test_the_meter_says_what_the_engine_counts(talker: Talker, system: str
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "summarize", "ask"])
-async def test_a_conversation_goes_on_past_its_context(
+async def test_conversation_continues_past_its_context(
     talker: Talker, tmp_path: Path, policy: Policy
 ) -> None:
     settings = Settings(context=ContextSettings(policy=policy))
@@ -123,7 +123,7 @@ async def test_a_conversation_goes_on_past_its_context(
     assert [reply.counted - reply.used for reply in replies[2:]] == [0] * 3
 
 
-async def test_ten_greedy_replies_are_reproduced(talker: Talker) -> None:
+async def test_replay_reproduces_ten_greedy_replies(talker: Talker) -> None:
     conversation = Conversation(system_prompt="Answer in few words.", sampling=GREEDY)
     for number in range(10):
         conversation.add_turn("user", f"What comes after {number * 3}?")
@@ -133,7 +133,7 @@ async def test_ten_greedy_replies_are_reproduced(talker: Talker) -> None:
     assert [(result.same, result.request.doubts) for result in results] == [(True, ())] * 10
 
 
-async def test_a_sampled_reply_repeats_with_its_seed_and_says_so_without(talker: Talker) -> None:
+async def test_sampled_reply_repeats_only_with_its_seed(talker: Talker) -> None:
     for seed in (7, None):
         conversation = Conversation(sampling=Sampling(temperature=1.0, max_tokens=12, seed=seed))
         conversation.add_turn("user", "Write a line about the sea.")

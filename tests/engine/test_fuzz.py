@@ -11,7 +11,7 @@ from benchmarks.fuzz_runner import fuzz
 pytestmark = pytest.mark.alone
 
 
-async def test_a_damaged_model_ends_in_a_clear_error_or_loads(tmp_path: Path) -> None:
+async def test_damaged_model_gives_a_clear_error_or_loads(tmp_path: Path) -> None:
     report = await fuzz(tmp_path, count=24, seed=3)
     assert report.problems == []
     assert len(report.outcomes) > 1

@@ -81,13 +81,13 @@ async def counted(path: Path, text: str) -> tuple[int, int]:
     ],
     ids=["as is", "nothing first", "no space first", "bytes"],
 )
-async def test_the_runner_counts_as_the_model_was_trained(
+async def test_written_tokenizer_counts_like_the_models_own(
     text: str, metadata: dict[str, Any], tokens: tuple[int, int], tmp_path: Path
 ) -> None:
     assert await counted(sentencepiece(tmp_path / "m.gguf", **metadata), text) == tokens
 
 
-def test_every_pair_that_makes_a_token_is_a_merge_the_likeliest_first(tmp_path: Path) -> None:
+def test_every_pair_that_makes_a_token_is_a_merge_in_order_of_score(tmp_path: Path) -> None:
     merges = read(sentencepiece(tmp_path / "m.gguf"))["model"]["merges"]
     assert merges == [
         ["t", "h"],
@@ -100,7 +100,7 @@ def test_every_pair_that_makes_a_token_is_a_merge_the_likeliest_first(tmp_path: 
     ]
 
 
-def test_what_users_may_not_write_is_special_and_what_they_may_is_not(tmp_path: Path) -> None:
+def test_control_tokens_are_special_and_user_defined_ones_are_not(tmp_path: Path) -> None:
     kinds = [("i32", kind) for kind in [3] * 5 + [6] * 256 + [1] * 250 + [4]]
     added = read(sentencepiece(tmp_path / "m.gguf", **{"tokenizer.ggml.token_type": kinds}))["added_tokens"]
     assert [(each["content"], each["special"]) for each in added] == [
@@ -125,7 +125,7 @@ def test_what_users_may_not_write_is_special_and_what_they_may_is_not(tmp_path: 
     ],
     ids=str,
 )
-def test_anything_else_is_left_to_mistral_rs(metadata: dict[str, Any], tmp_path: Path) -> None:
+def test_tokenizer_of_another_kind_is_left_to_mistral_rs(metadata: dict[str, Any], tmp_path: Path) -> None:
     path = sentencepiece(tmp_path / "m.gguf", **metadata)
     assert not write_tokenizer(path, tmp_path / "tokenizer.json")
     assert not (tmp_path / "tokenizer.json").exists()

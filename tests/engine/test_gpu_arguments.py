@@ -24,9 +24,7 @@ from tests.support.gguf_maker import make_gguf
 pytestmark = pytest.mark.alone
 
 
-def test_paged_attention_is_given_as_much_as_was_planned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paged_attention_gets_the_planned_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(mistralrs, "Runner", lambda **arguments: asked.append(arguments))
     load = wire.Load(id=1, format="safetensors", directory=str(tmp_path), paged_attention=True)
@@ -36,7 +34,7 @@ def test_paged_attention_is_given_as_much_as_was_planned(
     assert (asked[1].get("memory_goal"), asked[1]["no_paged_attn"]) == (None, True)
 
 
-async def test_a_model_that_cannot_be_paged_is_loaded_all_the_same(paths: Paths, tmp_path: Path) -> None:
+async def test_model_that_cannot_be_paged_loads_anyway(paths: Paths, tmp_path: Path) -> None:
     """On a CPU none can, and mistral.rs refuses in the same words."""
     file = make_gguf(tmp_path / "m.gguf")
 

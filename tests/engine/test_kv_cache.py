@@ -10,7 +10,7 @@ import pytest
 from tests.support.logprobs import ask_for_logprobs
 
 
-async def test_the_real_model_says_the_same(requantized: Callable[[str], Path]) -> None:
+async def test_real_model_replies_alike_with_either_cache_format(requantized: Callable[[str], Path]) -> None:
     path = requantized("F32")  # weights that round nothing by themselves
     load = {"format": "gguf", "directory": str(path.parent), "files": [path.name]}
     whole, half = [await ask_for_logprobs(load, kv_in_32_bits=whole) for whole in (True, False)]

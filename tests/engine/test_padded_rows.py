@@ -50,7 +50,7 @@ async def logprobs(path: Path, *, padded: bool) -> list[float]:
     return await ask_for_logprobs(load)
 
 
-async def test_the_real_model_computes_the_same(requantized: Callable[[str], Path]) -> None:
+async def test_padded_real_model_computes_the_same(requantized: Callable[[str], Path]) -> None:
     path = requantized("F32")
     plain, padded = [await logprobs(path, padded=padded) for padded in (False, True)]
     assert len(plain) > 4
@@ -62,7 +62,7 @@ async def test_the_real_model_computes_the_same(requantized: Callable[[str], Pat
     [NARROW, QWEN, {**QWEN, "output": None}, GEMMA, {**NARROW, "head_width": 128, "name": "Mistral 7B"}],
     ids=["llama", "qwen2", "tied", "gemma3", "mistral"],
 )
-async def test_made_models_compute_the_same(shape: dict[str, Any], tmp_path: Path) -> None:
+async def test_padded_synthetic_models_compute_the_same(shape: dict[str, Any], tmp_path: Path) -> None:
     floats = {"matrix": "F32", "embedding": "F32", "output": "F32" if shape.get("output") else None}
     path = make_gguf(tmp_path / "m.gguf", **{**shape, **floats})
     plain, padded = [await logprobs(path, padded=padded) for padded in (False, True)]
@@ -70,7 +70,7 @@ async def test_made_models_compute_the_same(shape: dict[str, Any], tmp_path: Pat
     assert padded == pytest.approx(plain, abs=1e-4)
 
 
-async def test_norms_of_small_numbers_compute_the_same(tmp_path: Path) -> None:
+async def test_padded_norms_of_small_numbers_compute_the_same(tmp_path: Path) -> None:
     """As in the real Gemma 3 270M: what its norms behind see is so small that epsilon counts."""
     spec = GgufSpec(
         **GEMMA, matrix="F32", embedding="F32", metadata={"gemma3.attention.layer_norm_rms_epsilon": 0.01}
@@ -87,7 +87,7 @@ async def test_norms_of_small_numbers_compute_the_same(tmp_path: Path) -> None:
     assert padded == pytest.approx(plain, abs=1e-4)
 
 
-async def test_shards_with_padded_rows_load(tmp_path: Path) -> None:
+async def test_padded_shards_load(tmp_path: Path) -> None:
     make_sharded_gguf(tmp_path, "m", 3, **NARROW)
     model = resolve_local(tmp_path)
     plan = plan_load(read_local_facts(model), pads(read_machine()))
@@ -95,7 +95,7 @@ async def test_shards_with_padded_rows_load(tmp_path: Path) -> None:
     assert (await measure(model, plan)).error is None
 
 
-async def test_the_memory_is_as_foretold(requantized: Callable[[str], Path]) -> None:
+async def test_padded_model_takes_the_predicted_memory(requantized: Callable[[str], Path]) -> None:
     path = requantized("Q8_0")
     model = resolve_local(path)
     plan = plan_load(read_local_facts(model), pads(read_machine()))
@@ -123,7 +123,7 @@ print("shared", shared, file=sys.stderr)
 
 
 @pytest.mark.parametrize("in_situ", [None, "Q8_0"])
-async def test_the_copy_is_given_back_when_the_model_is_loaded(in_situ: str | None, tmp_path: Path) -> None:
+async def test_padded_copy_is_freed_after_the_load(in_situ: str | None, tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", width=576, feed_forward=1536, heads=9, kv_heads=3)
     load = {
         "format": "gguf",

@@ -30,7 +30,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-async def test_temporary_files_of_a_runner_go_with_it(temporary: Path) -> None:
+async def test_temporary_files_of_a_runner_are_removed_with_it(temporary: Path) -> None:
     """Loading is ended in the middle, where it cannot clear up after itself."""
     process = await RunnerProcess.spawn(command=(sys.executable, "-c", WRITES_AND_WAITS))
     await wait_until(lambda: any(temporary.glob("*/*")))

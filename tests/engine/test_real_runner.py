@@ -55,7 +55,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Back
         await engine.close()
 
 
-async def test_it_knows_the_capital_of_france(engine: Backend, model: ModelHandle) -> None:
+async def test_model_names_the_capital_of_france(engine: Backend, model: ModelHandle) -> None:
     events = await chat(engine, model, CAPITAL, sampling=GREEDY)
     assert "Paris" in text_of(events)
     end = events[-1]
@@ -66,9 +66,7 @@ async def test_it_knows_the_capital_of_france(engine: Backend, model: ModelHandl
     assert end.timing.decode_tokens_per_s is not None
 
 
-async def test_what_the_chat_template_adds_is_known_before_the_first_reply(
-    engine: Backend, model: ModelHandle
-) -> None:
+async def test_template_tokens_are_known_before_the_first_reply(engine: Backend, model: ModelHandle) -> None:
     async with aclosing(engine.load(model)) as events:
         [_ async for _ in events]
     told = engine.loaded()[0].template_tokens
@@ -79,7 +77,7 @@ async def test_what_the_chat_template_adds_is_known_before_the_first_reply(
     assert end.usage.prompt_tokens == told + counts[0]
 
 
-async def test_candidates_read_the_prompt_once_and_the_next_turn_finds_each_in_the_cache(
+async def test_candidates_read_the_prompt_once_and_stay_in_the_cache(
     engine: Backend, model: ModelHandle
 ) -> None:
     prompt = "Here is a list. " + LONG[: len(LONG) // 4] + " Write a long story about them."
@@ -99,7 +97,7 @@ async def test_candidates_read_the_prompt_once_and_the_next_turn_finds_each_in_t
     assert end.timing.prefill_s < prefills[0] / 2
 
 
-async def test_asking_again_reads_only_the_end(engine: Backend, model: ModelHandle) -> None:
+async def test_repeated_prompt_reads_only_its_end(engine: Backend, model: ModelHandle) -> None:
     prompt = "Here is another list. " + LONG[: len(LONG) // 4] + " Write a story about them."
     sampled = Sampling(temperature=0.8, max_tokens=16)
     ends = []
@@ -119,9 +117,7 @@ async def test_asking_again_reads_only_the_end(engine: Backend, model: ModelHand
     assert (end.timing.prefill_s or 0.0) < first / 2
 
 
-async def test_after_a_stopped_reply_the_next_turn_reads_only_what_is_new(
-    engine: Backend, model: ModelHandle
-) -> None:
+async def test_turn_after_a_stopped_reply_reads_only_new_text(engine: Backend, model: ModelHandle) -> None:
     async def prefill_after(prompt: str, *, rested: bool) -> float:
         """Seconds to read the next turn, asked at once or when nothing goes on any more."""
         text = ""
@@ -143,7 +139,7 @@ async def test_after_a_stopped_reply_the_next_turn_reads_only_what_is_new(
     assert await prefill_after("Write a long story about a mountain.", rested=True) < at_once / 2
 
 
-async def test_a_follow_up_depends_on_what_was_said(engine: Backend, model: ModelHandle) -> None:
+async def test_follow_up_depends_on_earlier_turns(engine: Backend, model: ModelHandle) -> None:
     messages = [
         Message("user", CAPITAL),
         Message("assistant", "The capital of France is Paris."),
@@ -153,7 +149,7 @@ async def test_a_follow_up_depends_on_what_was_said(engine: Backend, model: Mode
         assert "Paris" in text_of([event async for event in events])
 
 
-async def test_a_reply_goes_on_where_it_stopped(
+async def test_stopped_reply_continues_where_it_stopped(
     model: ModelHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In 32 bits, keys and values are the same to the last bit whether a token was read or made.
@@ -179,7 +175,7 @@ async def test_greedy_replies_repeat(engine: Backend, model: ModelHandle) -> Non
     assert text_of(first) == text_of(second) != ""
 
 
-async def test_a_seed_repeats_and_another_does_not(engine: Backend, model: ModelHandle) -> None:
+async def test_equal_seeds_repeat_a_reply_and_others_do_not(engine: Backend, model: ModelHandle) -> None:
     def sampled(seed: int | None) -> Sampling:
         return Sampling(temperature=1.0, max_tokens=24, seed=seed)
 
@@ -189,19 +185,19 @@ async def test_a_seed_repeats_and_another_does_not(engine: Backend, model: Model
     assert len(set(texts)) == 3
 
 
-async def test_max_tokens_ends_with_length(engine: Backend, model: ModelHandle) -> None:
+async def test_max_tokens_ends_a_reply_with_length(engine: Backend, model: ModelHandle) -> None:
     events = await chat(engine, model, "Tell me a story.", sampling=Sampling(temperature=0, max_tokens=5))
     assert isinstance(events[-1], ReplyFinished)
     assert events[-1].finish_reason == "length"
     assert events[-1].usage.completion_tokens == 5
 
 
-async def test_a_stop_sequence_ends_the_reply_before_it(engine: Backend, model: ModelHandle) -> None:
+async def test_stop_sequence_ends_the_reply_before_it(engine: Backend, model: ModelHandle) -> None:
     sampling = Sampling(temperature=0, max_tokens=64, stop=("Paris",))
     assert "Paris" not in text_of(await chat(engine, model, CAPITAL, sampling=sampling))
 
 
-async def test_a_grammar_holds(engine: Backend, model: ModelHandle) -> None:
+async def test_grammar_constrains_the_reply(engine: Backend, model: ModelHandle) -> None:
     events = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "(Rome|Oslo)"))
     assert text_of(events) in ("Rome", "Oslo")
     bad = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "("))
@@ -209,7 +205,7 @@ async def test_a_grammar_holds(engine: Backend, model: ModelHandle) -> None:
     assert bad[-1].kind == "request"
 
 
-async def test_a_prompt_beyond_the_context_is_refused_with_both_lengths(
+async def test_prompt_beyond_the_context_is_refused_with_both_lengths(
     engine: Backend, model: ModelHandle
 ) -> None:
     end = (await chat(engine, model, "word " * 9000, sampling=GREEDY))[-1]
@@ -227,7 +223,7 @@ async def test_completion_continues_the_text(engine: Backend, model: ModelHandle
     assert [e.candidate for e in events if isinstance(e, ReplyFinished)] == [0, 1]
 
 
-async def test_eight_completions_come_in_order_and_leaving_keeps_what_was_done(
+async def test_completions_come_in_order_and_leaving_keeps_the_finished_ones(
     engine: Backend, model: ModelHandle
 ) -> None:
     towns = ("France", "Italy", "Spain", "Germany", "Egypt", "Japan", "Russia", "Greece")
@@ -249,7 +245,7 @@ async def test_eight_completions_come_in_order_and_leaving_keeps_what_was_done(
     assert text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_tokens_are_counted_by_the_models_own_tokenizer(engine: Backend, model: ModelHandle) -> None:
+async def test_count_uses_the_models_own_tokenizer(engine: Backend, model: ModelHandle) -> None:
     await chat(engine, model, CAPITAL, sampling=GREEDY)
     assert await engine.count_tokens(model, ["", "Hello world"]) == (0, 2)
 
@@ -283,7 +279,7 @@ async def test_stopping_in_prefill_keeps_the_next_prompt_within_its_bound(
     assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_a_long_prefill_shows_its_progress(engine: Backend, model: ModelHandle) -> None:
+async def test_long_prefill_reports_progress(engine: Backend, model: ModelHandle) -> None:
     prompt = LONG[: len(LONG) // 3]
     events = await chat(engine, model, prompt, sampling=Sampling(temperature=0, max_tokens=2))
     done = [e.done for e in events if isinstance(e, PrefillProgressed)]
@@ -292,9 +288,7 @@ async def test_a_long_prefill_shows_its_progress(engine: Backend, model: ModelHa
     assert done == sorted(done)
 
 
-async def test_kill_9_in_mid_reply_leaves_the_part_and_the_next_prompt_works(
-    engine: Backend, model: ModelHandle
-) -> None:
+async def test_kill_9_in_mid_reply_keeps_the_partial_reply(engine: Backend, model: ModelHandle) -> None:
     long = Sampling(temperature=0, max_tokens=2000)
     text = ""
     async with aclosing(ask(engine, model, [Message("user", "Tell a long story.")], long)) as events:
@@ -310,7 +304,7 @@ async def test_kill_9_in_mid_reply_leaves_the_part_and_the_next_prompt_works(
     assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_kill_9_during_a_load_is_told_and_the_next_prompt_loads_again(
+async def test_kill_9_during_a_load_is_reported_and_the_next_prompt_loads(
     engine: Backend, model: ModelHandle
 ) -> None:
     await engine.unload(model)
@@ -325,7 +319,7 @@ async def test_kill_9_during_a_load_is_told_and_the_next_prompt_loads_again(
     assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_a_runner_can_be_ended_while_it_loads(engine: Backend, model: ModelHandle) -> None:
+async def test_runner_that_loads_can_be_ended(engine: Backend, model: ModelHandle) -> None:
     await engine.unload(model)
     request = asyncio.create_task(chat(engine, model, CAPITAL, sampling=GREEDY))
     await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)

@@ -14,7 +14,7 @@ SEED = 5
 pytestmark = pytest.mark.alone
 
 
-async def test_whatever_happens_every_request_ends_and_nothing_is_left(tmp_path: Path, paths: Paths) -> None:
+async def test_every_request_ends_and_no_process_remains(tmp_path: Path, paths: Paths) -> None:
     report = await soak(make_models(tmp_path), paths, seconds=20, seed=SEED, conversations=8)
     print(report)
     assert report.problems == [], f"python -m benchmarks.soak --seed {SEED} --conversations 8"

@@ -33,7 +33,7 @@ def predicted(path: Path, in_situ: str | None = "auto") -> float:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-async def test_every_architecture_that_runs_runs(architecture: str, tmp_path: Path) -> None:
+async def test_supported_gguf_architecture_streams(architecture: str, tmp_path: Path) -> None:
     experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
     path = make_gguf(tmp_path / "m.gguf", architecture=architecture, experts=experts)
     assert assess(read_local_facts(resolve_local(path)), read_machine(), 512).runs.level == "yes"
@@ -57,18 +57,18 @@ async def test_every_architecture_that_runs_runs(architecture: str, tmp_path: Pa
     ],
     ids=str,
 )
-async def test_what_is_said_not_to_run_does_not(changes: dict[str, Any], tmp_path: Path) -> None:
+async def test_model_with_verdict_no_does_not_load(changes: dict[str, Any], tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", **changes)
     assert assess(read_local_facts(resolve_local(path)), read_machine(), 512).runs.level == "no"
     assert (await load(path)).error
 
 
 @pytest.mark.parametrize("name", ["Mistral-7B-Instruct-v0.3", "models--mistralai--Mistral"])
-async def test_mistral_stored_as_llama(name: str, tmp_path: Path) -> None:
+async def test_mistral_stored_as_llama_loads(name: str, tmp_path: Path) -> None:
     assert (await load(make_gguf(tmp_path / "m.gguf", name=name, head_width=96))).error is None
 
 
-async def test_a_base_model_completes(tmp_path: Path) -> None:
+async def test_base_model_completes_text(tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", template=None)
     assert assess(read_local_facts(resolve_local(path)), read_machine(), 512).completion_only
     assert (await load(path)).error is None

@@ -54,7 +54,9 @@ def make(path: Path, *, window: int, template: str | None) -> Path:
     [(TEXT[:20],), (TEXT[:20], TEXT[:30]), ("z" + TEXT[1:160],), (TEXT[:100] + "z" + TEXT[101:160],)],
     ids=["within", "twice within", "other from the first", "other beyond the window"],
 )
-async def test_what_mistral_rs_does_right(before: tuple[str, ...], tmp_path: Path) -> None:
+async def test_mistral_rs_handles_windows_correctly_without_reuse(
+    before: tuple[str, ...], tmp_path: Path
+) -> None:
     """It goes on from what the window holds, and reads all of it if the prompt begins with less."""
     path = make(tmp_path / "m.gguf", window=WINDOW, template=None)
     load = {
@@ -68,7 +70,7 @@ async def test_what_mistral_rs_does_right(before: tuple[str, ...], tmp_path: Pat
     assert await ask_for_logprobs(load, *before, TEXT[:200]) == pytest.approx(alone, abs=1e-3)
 
 
-async def test_a_base_model_reads_everything_anew(tmp_path: Path) -> None:
+async def test_base_model_with_a_window_reads_each_prompt_anew(tmp_path: Path) -> None:
     path = make(tmp_path / "m.gguf", window=WINDOW, template=None)
     load = {
         "format": "gguf",
@@ -82,7 +84,7 @@ async def test_a_base_model_reads_everything_anew(tmp_path: Path) -> None:
     assert await ask_for_logprobs(load, *before, TEXT[:200]) == pytest.approx(alone, abs=1e-3)
 
 
-async def test_a_conversation_that_outgrows_the_window_is_answered_as_if_it_were_read_at_once(
+async def test_conversation_beyond_the_window_is_answered_as_if_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MISTRALRS_CPU_KV_F32", "1")  # in 16 bits it may say something else for another reason

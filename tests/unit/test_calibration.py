@@ -37,7 +37,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     return seen
 
 
-async def test_it_is_measured_once(tmp_path: Path, measurements: list[Mapping[str, str]]) -> None:
+async def test_calibration_is_measured_once(tmp_path: Path, measurements: list[Mapping[str, str]]) -> None:
     file = tmp_path / "new" / "calibration.json"
     first = await calibration_for(MACHINE, file, {"RAYON_NUM_THREADS": "2"})
     assert first == await calibration_for(MACHINE, file, {})
@@ -46,7 +46,7 @@ async def test_it_is_measured_once(tmp_path: Path, measurements: list[Mapping[st
     assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]
 
 
-async def test_another_machine_asks_for_another(
+async def test_another_machine_gets_another_calibration(
     tmp_path: Path, measurements: list[Mapping[str, str]]
 ) -> None:
     file = tmp_path / "calibration.json"
@@ -56,7 +56,7 @@ async def test_another_machine_asks_for_another(
     assert len(measurements) == 3
 
 
-def test_what_depends_on_no_weight_is_told_apart() -> None:
+def test_constant_costs_are_separated_from_weights() -> None:
     token, layer, weight = 5e-4, 2e-4, 1e-10
     shapes = (calibration._FLAT, calibration._WIDE, calibration._DEEP)
     measured = [token + shape.layers * layer + shape.weights * weight for shape in shapes]
@@ -78,7 +78,9 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-async def test_a_damaged_file(text: str, tmp_path: Path, measurements: list[Mapping[str, str]]) -> None:
+async def test_damaged_calibration_is_measured_again(
+    text: str, tmp_path: Path, measurements: list[Mapping[str, str]]
+) -> None:
     file = tmp_path / "calibration.json"
     file.write_text(text)
     assert read_calibration(file) is None

@@ -36,13 +36,13 @@ async def test_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-async def test_a_hanging_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_driver_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_TIMEOUT_S", 0.2)
     monkeypatch.setenv("PATH", program(tmp_path / "bin", "exec sleep 60"), prepend=":")
     assert await devices.find_gpus() == ()
 
 
-async def test_no_driver_and_no_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_driver_means_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await devices.find_gpus() == ()
     monkeypatch.setenv("PATH", program(tmp_path / "bin", "echo 'A card, 1, 1'"), prepend=":")
@@ -63,7 +63,7 @@ async def test_apples_chips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"cublasCreate_v2", b"Metal.framework"])
-def test_a_build_is_known_by_its_library(
+def test_build_is_recognized_by_its_library(
     mark: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -79,7 +79,9 @@ def test_a_build_is_known_by_its_library(
     assert not devices._holds(mark)
 
 
-async def test_a_card_without_a_build_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_newest_card_gets_advice_and_a_broken_driver_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = """case "$*" in *compute_cap*) echo 8.9; echo 7.5 ;; *) echo '| CUDA Version: 12.9 |' ;; esac"""
     monkeypatch.setenv("PATH", program(tmp_path / "bin", script), prepend=":")
     advice = await devices.advise_build()
@@ -102,5 +104,5 @@ async def test_a_card_without_a_build_for_it(tmp_path: Path, monkeypatch: pytest
         ("7.5", (13, 0), "no build for cards of compute capability 7.5"),
     ],
 )
-def test_the_build_for_a_card(capability: str, driver: tuple[int, int], expected: str) -> None:
+def test_card_gets_the_name_of_its_build(capability: str, driver: tuple[int, int], expected: str) -> None:
     assert expected in devices.build_for(capability, driver, "0.9.5")

@@ -29,7 +29,7 @@ def facts(tmp_path: Path) -> Any:
 
 class TestRuns:
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
-    def test_what_loads(self, facts: Any, architecture: str) -> None:
+    def test_supported_architecture_runs(self, facts: Any, architecture: str) -> None:
         experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
         verdict = assess(facts(architecture=architecture, experts=experts), LAPTOP, 2048)
         assert verdict.runs.level == "yes"
@@ -52,13 +52,15 @@ class TestRuns:
             ({"metadata": {"llama.context_length": None}}, "context length"),
         ],
     )
-    def test_what_mistral_rs_refuses(self, facts: Any, changes: dict[str, Any], words: str) -> None:
+    def test_model_that_mistral_rs_refuses_does_not_run(
+        self, facts: Any, changes: dict[str, Any], words: str
+    ) -> None:
         verdict = assess(facts(**changes), LAPTOP, 2048, FAST)
         assert verdict.runs.level == "no"
         assert words in verdict.runs.words
         assert (verdict.level, verdict.speed.decode) == ("no", None)
 
-    def test_what_was_never_tried(self, facts: Any) -> None:
+    def test_unproven_architecture_may_run(self, facts: Any) -> None:
         assert assess(facts(metadata={"general.architecture": "granite"}), LAPTOP, 64).runs.level == "no"
         assert assess(facts(metadata=GRANITE), LAPTOP, 64).runs.level == "maybe"
 
@@ -97,7 +99,7 @@ class TestFits:
             ("Q5_0", "Q6K", 326), ("Q5_0", "Q8_0", 342),
         ],
     )  # fmt: skip
-    def test_memory_within_15_percent(
+    def test_predicted_memory_is_within_15_percent(
         self, facts: Any, matrix: str, in_situ: str | None, measured: int
     ) -> None:
         model = facts(
@@ -106,13 +108,13 @@ class TestFits:
         estimate = estimate_memory(model, in_situ, 0)
         assert (estimate.weights + estimate.overhead) / 1e6 - 14 == pytest.approx(measured, rel=0.15)
 
-    def test_what_has_the_type_already_takes_no_more_memory(self, facts: Any) -> None:
+    def test_tensor_of_the_wanted_type_takes_no_more_memory(self, facts: Any) -> None:
         """mistral.rs does not make it anew, so one copy of the embedding still serves both ends."""
         model = facts(matrix="Q8_0", embedding="Q8_0", vocabulary=32768)
         as_stored, again = (estimate_memory(model, in_situ, 512) for in_situ in (None, "Q8_0"))
         assert again.weights == as_stored.weights
 
-    def test_the_merges_of_sentencepiece_are_counted_though_the_header_has_none(self, facts: Any) -> None:
+    def test_sentencepiece_merges_count_though_the_header_has_none(self, facts: Any) -> None:
         plain, merged = (
             estimate_memory(facts(tokenizer=name, vocabulary=262144), None, 512) for name in ("gpt2", "llama")
         )
@@ -120,7 +122,7 @@ class TestFits:
         assert merged.overhead / 1e6 == pytest.approx(546, rel=0.1)
         assert merged.overhead > plain.overhead
 
-    def test_q8_0_is_rearranged_only_where_vnni_makes_that_fast(self, facts: Any) -> None:
+    def test_q8_0_has_a_second_copy_only_with_vnni(self, facts: Any) -> None:
         model = facts(matrix="Q8_0", layers=4, width=1024, feed_forward=4096, heads=8, kv_heads=2)
         plain, rearranged = (estimate_memory(model, None, 0, vnni=vnni) for vnni in (False, True))
         matrices = sum(
@@ -133,13 +135,13 @@ class TestFits:
             # But for the embedding, which is Q8_0 here.
             assert plain.weights == pytest.approx(rearranged.weights, abs=3e6)
 
-    def test_the_context_counts_twice_in_32_bits(self, facts: Any) -> None:
+    def test_context_counts_twice_in_32_bits(self, facts: Any) -> None:
         """For the request under way, and for its copy in the prefix cache; in steps of 512 tokens."""
         model = facts(layers=3, kv_heads=2, head_width=64)
         assert estimate_memory(model, None, 1000).kv_cache == 2 * 1024 * 3 * 2 * 128 * 4
         assert estimate_memory(model, None, 1000, prefix_cache=False).kv_cache == 1024 * 3 * 2 * 128 * 4
 
-    def test_a_prompt_in_one_piece_takes_what_its_masks_take(self, facts: Any) -> None:
+    def test_prompt_in_one_piece_counts_its_masks(self, facts: Any) -> None:
         """A window forbids the prefix cache, and so steps. Gemma 3 270M took 1,167 MB for 8,001 tokens."""
         shape = {
             "layers": 18,
@@ -155,7 +157,7 @@ class TestFits:
         verdict, plan = assess(model, LAPTOP, 8192), plan_load(model, LAPTOP)
         assert verdict.memory.total == plan.memory.total
 
-    def test_experts_are_copied_for_each_token_of_a_prompt(self, facts: Any) -> None:
+    def test_experts_count_once_per_token_of_a_prompt(self, facts: Any) -> None:
         """Measured: 512 tokens of a model with 2 of 8 experts of 1,024 by 1,024 took 2.1 GB for each 256."""
         shape = {"architecture": "qwen3moe", "experts": 8, "width": 1024, "feed_forward": 1024, "heads": 8}
         sparse, dense = (
@@ -168,7 +170,7 @@ class TestFits:
         assert "reading a prompt 4.4, " in verdict.fits.words
         assert "reading" not in assess(facts(**{**shape, "experts": 0}), LAPTOP, 4096).fits.words
 
-    def test_mxfp4_experts_are_used_as_they_are_stored(self, facts: Any) -> None:
+    def test_mxfp4_experts_count_as_stored(self, facts: Any) -> None:
         """Or no gpt-oss would fit anywhere: 512 tokens of the small one would take 70 GB."""
         shape = {"architecture": "qwen3moe", "experts": 8, "width": 1024, "feed_forward": 1024, "heads": 8}
         mxfp4, dense = (
@@ -177,7 +179,7 @@ class TestFits:
         )
         assert mxfp4 - dense == pytest.approx(8 * 1024 * 1024 * 17 / 32, rel=0.01)
 
-    def test_too_large_names_the_context_that_fits(self, facts: Any) -> None:
+    def test_too_large_model_names_the_context_that_fits(self, facts: Any) -> None:
         model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
         empty = estimate_memory(model, None, 0).total
         small = Machine(cores=2, fast_cores=2, memory_total=10**9, memory_available=empty + 300_000_000)
@@ -188,7 +190,7 @@ class TestFits:
         assert assess(model, small, verdict.longest_context).fits.level == "yes"
         assert assess(model, small, verdict.longest_context + 2048).fits.level == "no"
 
-    def test_the_context_that_fits_does_fit(self, facts: Any) -> None:
+    def test_named_context_fits(self, facts: Any) -> None:
         """Also where memory grows faster than the context."""
         model = facts(architecture="gemma3", sliding_window=512, context=32768)
         machine = Machine(cores=2, fast_cores=2, memory_total=10**9, memory_available=700_000_000)
@@ -197,12 +199,12 @@ class TestFits:
         assert assess(model, machine, longest).fits.level == "yes"
         assert assess(model, machine, longest + 512).fits.level == "no"
 
-    def test_no_context_helps_weights_that_are_too_large(self, facts: Any) -> None:
+    def test_too_large_weights_fit_with_no_context(self, facts: Any) -> None:
         tiny = Machine(cores=1, fast_cores=1, memory_total=10**8, memory_available=10**7)
         verdict = assess(facts(), tiny, 2048)
         assert (verdict.fits.level, verdict.level, verdict.longest_context) == ("no", "no", None)
 
-    def test_a_load_that_needs_more_for_a_moment(self, facts: Any) -> None:
+    def test_load_that_briefly_needs_more_may_fit(self, facts: Any) -> None:
         model = facts(matrix="F16", width=1024, feed_forward=4096, heads=8, layers=4)
         estimate = estimate_memory(model, "Q8_0", 512)
         assert estimate.loading > estimate.total
@@ -222,11 +224,11 @@ class TestFits:
 
 
 class TestSpeed:
-    def test_unknown_before_any_measurement(self, facts: Any) -> None:
+    def test_speed_is_unknown_before_a_measurement(self, facts: Any) -> None:
         speed = assess(facts(), LAPTOP, 2048).speed
         assert (speed.level, speed.decode) == ("maybe", None)
 
-    def test_slow_formats_are_slower_unless_they_are_requantized(self, facts: Any) -> None:
+    def test_slow_format_is_slower_unless_requantized(self, facts: Any) -> None:
         shape = {"layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "embedding": "Q4_0"}
         slow, slow_prefill = speeds(facts(matrix="Q4_1", **shape), in_situ=None)
         fast, fast_prefill = speeds(facts(matrix="Q4_K", **shape), in_situ=None)
@@ -242,14 +244,14 @@ class TestSpeed:
         two, _ = speeds(facts(layers=8, **shape))
         assert one / two == pytest.approx(2, rel=0.05)
 
-    def test_experts_are_told_to_be_slow(self, facts: Any) -> None:
+    def test_experts_are_predicted_to_be_slow(self, facts: Any) -> None:
         """mistral.rs widens all of them for every token on a CPU: sparse models are the slower ones there."""
         shape = {"layers": 4, "width": 1024, "feed_forward": 1024, "heads": 8}
         dense, _ = speeds(facts(**shape))
         sparse, _ = speeds(facts(architecture="qwen3moe", experts=8, **shape))
         assert sparse < dense / 20
 
-    def test_a_prefill_without_vnni_is_judged_by_types_of_its_kind(self) -> None:
+    def test_prefill_without_vnni_follows_types_of_its_kind(self) -> None:
         """As measured on an AMD EPYC without it: Q8_0 is read no faster than Q4_0, Q5_K twice as fast."""
         measured = {"Q8_0": 1.0, "Q4_K": 0.2, "F16": 0.6}
         known = Calibration(decode=measured, prefill=measured, rearranged_q8_0=False)
@@ -260,7 +262,7 @@ class TestSpeed:
         with_vnni = Calibration(decode=measured, prefill=measured)
         assert with_vnni.cost("Q8_0", 576, prefill=True) == pytest.approx(8.5)
 
-    def test_a_reply_without_vnni_is_judged_by_types_of_its_kind(self) -> None:
+    def test_reply_without_vnni_follows_types_of_its_kind(self) -> None:
         """As measured on an AMD EPYC without it: Q8_0 costs 115 ps, Q4_K 90, Q4_0 95, Q2_K 52, Q4_1 510."""
         measured = {"Q8_0": 115.0, "Q4_K": 90.0, "F16": 370.0}
         known = Calibration(decode=measured, prefill=measured, rearranged_q8_0=False)

@@ -44,7 +44,7 @@ def gguf(*values: bytes, tensors: bytes = b"", tensor_count: int = 0) -> bytes:
 LLAMA = text("general.architecture") + struct.pack("<I", 8) + text("llama")
 
 
-def test_facts_of_the_real_starter(starter_gguf: Path) -> None:
+def test_facts_of_the_starter_are_read(starter_gguf: Path) -> None:
     facts = read_file_facts(starter_gguf)
     assert (facts.architecture, facts.parameters, facts.context_length) == ("llama", 134_515_008, 8192)
     assert (facts.layers, facts.heads, facts.kv_heads, facts.kv_heads_total) == (30, 9, 3, 90)
@@ -58,7 +58,7 @@ def test_facts_of_the_real_starter(starter_gguf: Path) -> None:
     assert facts.kv_cache_bytes(8192, 4) == 2 * 90 * 64 * 8192 * 4
 
 
-def test_a_remote_header_costs_a_prefix(starter_gguf: Path) -> None:
+def test_remote_header_reads_only_a_prefix(starter_gguf: Path) -> None:
     """The whole file is never asked for, and no byte twice."""
     asked: list[tuple[int, int]] = []
 
@@ -75,7 +75,7 @@ def test_a_remote_header_costs_a_prefix(starter_gguf: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_facts_of_made_models(architecture: str, tmp_path: Path) -> None:
+def test_facts_of_synthetic_models_are_read(architecture: str, tmp_path: Path) -> None:
     experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
     path = make_gguf(tmp_path / "m.gguf", architecture=architecture, experts=experts, head_width=96, layers=3)
     facts = read_file_facts(path)
@@ -87,7 +87,7 @@ def test_facts_of_made_models(architecture: str, tmp_path: Path) -> None:
     assert any(group.role == "experts" for group in facts.tensors) == bool(experts)
 
 
-def test_shards_are_one_model(tmp_path: Path) -> None:
+def test_shards_are_read_as_one_model(tmp_path: Path) -> None:
     whole = read_file_facts(make_gguf(tmp_path / "whole.gguf"))
     shards = make_sharded_gguf(tmp_path, "model", 3)
     facts = read_file_facts(*shards)
@@ -97,13 +97,13 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
         read_file_facts(*shards[:2])
 
 
-def test_values_that_differ_by_layer(tmp_path: Path) -> None:
+def test_values_that_differ_by_layer_give_the_largest(tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", metadata={"llama.attention.head_count_kv": [2, 1]})
     facts = read_file_facts(path)
     assert (facts.kv_heads, facts.kv_heads_total) == (2, 3)
 
 
-def test_text_cannot_reach_the_terminal_raw(tmp_path: Path) -> None:
+def test_control_characters_of_a_header_are_removed(tmp_path: Path) -> None:
     path = make_gguf(
         tmp_path / "m.gguf", name="\x1b[2Jevil\u202e\n name", metadata={"general.architecture": "\x1bx"}
     )
@@ -112,7 +112,7 @@ def test_text_cannot_reach_the_terminal_raw(tmp_path: Path) -> None:
     assert facts.architecture == "x"
 
 
-def test_an_unknown_tensor_type_is_named_not_refused(tmp_path: Path) -> None:
+def test_unknown_tensor_type_is_named_but_not_refused(tmp_path: Path) -> None:
     data = make_gguf(tmp_path / "m.gguf", matrix="Q4_0").read_bytes()
     at = data.index(b"blk.0.attn_q.weight") + len(b"blk.0.attn_q.weight") + 4 + 16
     changed = data[:at] + struct.pack("<I", 99) + data[at + 4 :]
@@ -150,7 +150,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_headers_end_in_an_error_of_few_lines(data: bytes) -> None:
+def test_hostile_header_gives_a_short_error(data: bytes) -> None:
     with pytest.raises(ModelFileError) as caught:
         read_facts(source(data))
     assert len(str(caught.value).splitlines()) <= 4
@@ -158,7 +158,7 @@ def test_hostile_headers_end_in_an_error_of_few_lines(data: bytes) -> None:
     assert caught.value.message
 
 
-def test_tensor_data_past_the_end_is_noticed(starter_gguf: Path, tmp_path: Path) -> None:
+def test_tensor_data_past_the_end_of_file_is_an_error(starter_gguf: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     with starter_gguf.open("rb") as file:
         cut.write_bytes(file.read(5_000_000))
@@ -166,7 +166,7 @@ def test_tensor_data_past_the_end_is_noticed(starter_gguf: Path, tmp_path: Path)
         read_file_facts(cut)
 
 
-def test_memory_stays_small_whatever_the_arrays_claim() -> None:
+def test_memory_stays_small_whatever_an_array_claims() -> None:
     """Two million empty tokens and a text of 40 MB are skipped, not kept."""
     tokens = (
         struct.pack("<Q", 21)
@@ -184,7 +184,7 @@ def test_memory_stays_small_whatever_the_arrays_claim() -> None:
     assert peak < 8 << 20
 
 
-def test_a_header_without_end_is_given_up() -> None:
+def test_endless_header_is_an_error() -> None:
     """Tokens for a gigabyte: no more than the limit is read."""
     start = (
         b"GGUF"
@@ -205,7 +205,7 @@ def test_a_header_without_end_is_given_up() -> None:
     assert read <= 65 << 20
 
 
-def test_500_mutations(tmp_path: Path) -> None:
+def test_mutated_header_gives_facts_or_an_error(tmp_path: Path) -> None:
     """Each ends in facts or in a ModelFileError; the 10,000 are in benchmarks/fuzz_gguf.py."""
     data = make_gguf(tmp_path / "m.gguf", GgufSpec(layers=1)).read_bytes()
     seed = random.SystemRandom().randrange(2**32)
@@ -227,7 +227,7 @@ class TestResolveLocal:
         assert resolve_local(path, "mine").name == "mine"
         assert read_local_facts(model).architecture == "llama"
 
-    def test_one_shard_brings_the_others(self, tmp_path: Path) -> None:
+    def test_one_shard_finds_the_others(self, tmp_path: Path) -> None:
         shards = make_sharded_gguf(tmp_path, "model", 3)
         names = tuple(shard.name for shard in shards)
         assert resolve_local(shards[1]).files == names
@@ -241,7 +241,7 @@ class TestResolveLocal:
         (tmp_path / "mmproj-m.gguf").write_bytes(b"no matter")
         assert resolve_local(tmp_path).files == ("m.GGUF",)
 
-    def test_several_quantizations_are_named(self, tmp_path: Path) -> None:
+    def test_several_models_in_a_directory_are_named(self, tmp_path: Path) -> None:
         make_gguf(tmp_path / "m-Q8_0.gguf")
         make_sharded_gguf(tmp_path, "m-F16", 2)
         with pytest.raises(ModelFileError) as caught:
@@ -250,14 +250,14 @@ class TestResolveLocal:
         assert "m-F16 (in 2 shards)" in caught.value.message
 
     @pytest.mark.parametrize("content", [b"", b"some text", b"GGUF" + bytes(8), b"GGUF" + bytes(40)])
-    def test_what_is_no_model(self, content: bytes, tmp_path: Path) -> None:
+    def test_file_that_is_not_a_model_is_an_error(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "x.gguf"
         path.write_bytes(content)
         with pytest.raises(ModelFileError) as caught:
             resolve_local(path)
         assert len(str(caught.value).splitlines()) <= 4
 
-    def test_what_is_not_there(self, tmp_path: Path) -> None:
+    def test_missing_path_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match="does not exist"):
             resolve_local(tmp_path / "nope.gguf")
         with pytest.raises(ModelFileError, match="neither"):

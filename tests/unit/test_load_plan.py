@@ -66,7 +66,7 @@ def test_in_situ_quantization(facts: Any, matrix: str, embedding: str, wanted: s
 
 
 @pytest.mark.parametrize("matrix", ["Q4_0", "Q4_1", "Q5_0", "F16"])
-def test_rows_that_fit_no_k_quant(facts: Any, matrix: str) -> None:
+def test_narrow_rows_are_requantized_to_q8_0(facts: Any, matrix: str) -> None:
     """A K-quant there would silently become Q4_1 or Q5_0, and slow."""
     plan = plan_load(
         facts(matrix=matrix, embedding="Q4_0", width=288, feed_forward=544, heads=3, kv_heads=3), LAPTOP
@@ -83,14 +83,14 @@ def test_the_starter(starter_gguf: Path) -> None:
     assert "Q4_1" in str(plan)
 
 
-def test_a_few_floats_among_quantized_matrices_change_nothing(facts: Any) -> None:
+def test_few_floats_among_quantized_matrices_do_not_matter(facts: Any) -> None:
     """An expert router is kept as floats in every file."""
     model = facts(architecture="qwen3moe", experts=4, matrix="Q4_K", embedding="Q4_K")
     assert any(group.role == "matrix" and group.type == "F32" for group in model.tensors)
     assert plan_load(model, LAPTOP).in_situ_quantization is None
 
 
-def test_short_memory_forbids_what_would_not_fit(facts: Any) -> None:
+def test_requantization_that_does_not_fit_is_not_planned(facts: Any) -> None:
     model = facts(matrix="Q4_1", embedding="Q4_0", width=1024, feed_forward=4096, heads=8, layers=4)
     roomy = plan_load(model, LAPTOP, LoadOverrides(context=512))
     assert roomy.in_situ_quantization == "Q4K"
@@ -99,7 +99,7 @@ def test_short_memory_forbids_what_would_not_fit(facts: Any) -> None:
     assert "memory" in tight.reasons[0]
 
 
-def test_what_the_user_says_wins(facts: Any) -> None:
+def test_overrides_win(facts: Any) -> None:
     model = facts(matrix="Q4_1")
     assert plan_load(model, LAPTOP, LoadOverrides(in_situ_quantization="none")).in_situ_quantization is None
     wish = LoadOverrides(
@@ -111,7 +111,7 @@ def test_what_the_user_says_wins(facts: Any) -> None:
     assert plan.environment["RAYON_NUM_THREADS"] == "1"
 
 
-def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any) -> None:
+def test_context_counts_the_processors_bytes_per_value(facts: Any) -> None:
     whole, half = (plan_load(facts(), machine(kv_element_bytes=each)).memory.kv_cache for each in (4, 2))
     assert whole
     assert half == whole / 2
@@ -121,7 +121,7 @@ def test_a_context_takes_what_the_processor_keeps_keys_and_values_in(facts: Any)
     ("window", "context", "kept"),
     [(None, None, 16), (512, None, 0), (512, 513, 0), (512, 512, 16), (2048, None, 16)],
 )
-def test_a_conversation_that_can_outgrow_the_window(
+def test_conversation_that_can_outgrow_the_window_is_planned_for(
     facts: Any, window: int | None, context: int | None, kept: int
 ) -> None:
     """Without a template of ours, which knows marks, there is no prefix cache then."""
@@ -134,7 +134,7 @@ def test_a_conversation_that_can_outgrow_the_window(
     assert ("window" in str(base)) == (not kept)
 
 
-def test_experts_get_large_pages_on_a_cpu(facts: Any) -> None:
+def test_experts_on_a_cpu_get_large_pages(facts: Any) -> None:
     """Without them the kernel takes longer to hand out memory for their copies than the engine to compute."""
     sparse = facts(architecture="qwen3moe", experts=4)
     assert "hugetlb" in plan_load(sparse, LAPTOP).environment["GLIBC_TUNABLES"]
@@ -151,13 +151,13 @@ def test_threads(facts: Any, cores: int, physical: int, threads: int) -> None:
     assert plan.every_core == (threads == cores)
 
 
-def test_more_threads_than_cores_are_refused(facts: Any) -> None:
+def test_threads_beyond_the_cores_are_cut(facts: Any) -> None:
     plan = plan_load(facts(), LAPTOP, LoadOverrides(threads=64))
     assert plan.threads == 2
     assert "cut to the 2 usable cores" in str(plan)
 
 
-def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
+def test_cpu_serves_one_sequence_and_gpu_many(facts: Any) -> None:
     on_cpu = plan_load(facts(matrix="F16"), LAPTOP, LoadOverrides(max_concurrent=8))
     assert (on_cpu.max_sequences, on_cpu.paged_attention) == (1, False)
     on_gpu = plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), LoadOverrides(max_concurrent=8))
@@ -167,7 +167,7 @@ def test_one_sequence_on_a_cpu_many_on_a_gpu(facts: Any) -> None:
     assert plan_load(facts(matrix="F16"), machine(gpus=(CUDA,)), wish).in_situ_quantization == "Q4K"
 
 
-def test_a_gpu_gives_memory_to_a_conversation_and_what_is_remembered(facts: Any) -> None:
+def test_gpu_memory_holds_a_conversation_and_its_cache(facts: Any) -> None:
     model = facts(context=4096)
     plan = plan_load(model, machine(gpus=(CUDA,)))
     assert (plan.context, plan.context_limit, plan.paged_tokens) == (4096, 4096, 8192)
@@ -182,7 +182,7 @@ def test_a_gpu_gives_memory_to_a_conversation_and_what_is_remembered(facts: Any)
     assert (plain.paged_attention, plain.paged_tokens) == (False, None)
 
 
-def test_memory_of_a_gpu_is_that_of_the_weights_as_they_are_stored_there(facts: Any) -> None:
+def test_gpu_memory_counts_weights_as_stored_there(facts: Any) -> None:
     model = facts(matrix="F16", embedding="F16")
     stored = plan_load(model, machine(gpus=(CUDA,))).memory.weights
     assert stored == sum(group.bytes for group in model.tensors)
@@ -193,14 +193,14 @@ def test_memory_of_a_gpu_is_that_of_the_weights_as_they_are_stored_there(facts: 
     assert stored - halved == pytest.approx(matrices * (1 - 34 / 64))
 
 
-def test_the_build_decides_on_the_device(facts: Any) -> None:
+def test_build_decides_on_the_device(facts: Any) -> None:
     """A mistral.rs that was built for a GPU cannot be told to leave it alone."""
     plan = plan_load(facts(), machine(gpus=(CUDA,)), LoadOverrides(device="cpu"))
     assert plan.device == "cuda"
     assert "this mistral.rs was built for cuda" in plan.reasons
 
 
-def test_a_device_that_is_not_there(facts: Any) -> None:
+def test_missing_device_is_reported(facts: Any) -> None:
     plan = plan_load(facts(), LAPTOP, LoadOverrides(device="metal"))
     assert plan.device == "cpu"
     assert "no metal device was found" in plan.reasons
@@ -214,7 +214,7 @@ def test_context(facts: Any) -> None:
     assert "context cut to the model's 2,048 tokens" in long.reasons
 
 
-def test_short_memory_cuts_a_context_that_nobody_asked_for(facts: Any) -> None:
+def test_short_memory_cuts_a_default_context(facts: Any) -> None:
     model = facts(context=131_072, layers=8, kv_heads=4, head_width=64)
     roomy = plan_load(model, LAPTOP)
     assert roomy.context == 8192
@@ -225,7 +225,7 @@ def test_short_memory_cuts_a_context_that_nobody_asked_for(facts: Any) -> None:
     assert plan_load(model, machine(memory_available=1)).context == 1024
 
 
-def test_a_mistral_stored_as_llama_gets_its_config(facts: Any) -> None:
+def test_mistral_stored_as_llama_gets_its_config(facts: Any) -> None:
     plan = plan_load(facts(name="Mistral-7B-Instruct-v0.3", head_width=128), LAPTOP)
     assert plan.config is not None
     assert plan.config["architectures"] == ["MistralForCausalLM"]

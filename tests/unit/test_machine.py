@@ -39,7 +39,7 @@ def test_this_machine() -> None:
     ("flags", "vnni"),
     [("fpu avx2 avx512f avx512_vnni", True), ("fpu avx2 avx_vnni", True), ("fpu avx2 fma", False)],
 )
-def test_what_the_processor_multiplies_at_once(root: Path, flags: str, vnni: bool) -> None:
+def test_processor_flags_give_vnni_and_avx2(root: Path, flags: str, vnni: bool) -> None:
     (root / "proc").mkdir()
     (root / "proc/cpuinfo").write_text(f"processor\t: 0\nmodel name\t: One\nflags\t\t: {flags}\n")
     assert read_machine(root=root).vnni is vnni
@@ -57,7 +57,7 @@ def test_what_the_processor_multiplies_at_once(root: Path, flags: str, vnni: boo
         ("Features\t: fp asimd", None, 4),
     ],
 )
-def test_in_how_many_bytes_mistral_rs_keeps_keys_and_values(
+def test_processor_flags_give_the_bytes_of_cached_values(
     root: Path, monkeypatch: pytest.MonkeyPatch, line: str, variable: str | None, each: int
 ) -> None:
     monkeypatch.delenv("MISTRALRS_CPU_KV_F32", raising=False)
@@ -68,16 +68,16 @@ def test_in_how_many_bytes_mistral_rs_keeps_keys_and_values(
     assert read_machine(root=root).kv_element_bytes == each
 
 
-def test_a_processor_that_tells_no_flags_is_taken_for_a_fast_one(root: Path) -> None:
+def test_processor_without_flags_counts_as_fast(root: Path) -> None:
     assert read_machine(root=root).vnni
 
 
-def test_no_control_groups(root: Path) -> None:
+def test_missing_control_groups_set_no_limit(root: Path) -> None:
     machine = read_machine(root=root)
     assert (machine.cores, machine.memory_total, machine.memory_available) == (8, 16 * 10**9, 12 * 10**9)
 
 
-def test_version_2_takes_the_tightest_of_all_groups_above(root: Path) -> None:
+def test_version_2_uses_the_tightest_group(root: Path) -> None:
     cgroup(
         root,
         "0::/user.slice/app\n",
@@ -96,7 +96,7 @@ def test_version_2_takes_the_tightest_of_all_groups_above(root: Path) -> None:
     assert machine.memory_available == 2_500_000_000
 
 
-def test_version_1_in_a_container(root: Path) -> None:
+def test_version_1_in_a_container_uses_its_limits(root: Path) -> None:
     """The path is the host's, and does not exist below the container's own mount."""
     cgroup(
         root,
@@ -115,7 +115,7 @@ def test_version_1_in_a_container(root: Path) -> None:
     assert (machine.memory_total, machine.memory_available) == (2_000_000_000, 1_600_000_000)
 
 
-def test_version_1_without_limits(root: Path) -> None:
+def test_version_1_without_limits_uses_the_machine(root: Path) -> None:
     cgroup(
         root,
         "4:memory:/\n2:cpu:/\n",
@@ -128,7 +128,7 @@ def test_version_1_without_limits(root: Path) -> None:
     assert (machine.cores, machine.memory_available) == (8, 12 * 10**9)
 
 
-def test_threads_of_one_core_are_one_physical_core(root: Path) -> None:
+def test_two_threads_of_a_core_count_once(root: Path) -> None:
     for cpu in range(8):
         path = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
         path.parent.mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_threads_of_one_core_are_one_physical_core(root: Path) -> None:
     assert (machine.cores, machine.fast_cores) == (8, 4)
 
 
-def test_of_two_kinds_of_arms_cores_the_fast_ones_count(root: Path) -> None:
+def test_only_fast_cores_of_arm_count(root: Path) -> None:
     for cpu in range(8):
         path = root / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity"
         path.parent.mkdir(parents=True)
@@ -148,9 +148,7 @@ def test_of_two_kinds_of_arms_cores_the_fast_ones_count(root: Path) -> None:
     assert read_machine(root=root).fast_cores == 3
 
 
-def test_of_two_kinds_of_intels_cores_the_fast_ones_count(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_fast_cores_of_intel_count(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two with two hardware threads each, and four."""
     for cpu in range(8):
         path = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"

@@ -53,7 +53,7 @@ def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return {t.name: quants.dequantize(t.data, t.tensor_type) for t in GGUFReader(path).tensors}
 
 
-def test_the_starters_rows_and_heads(starter_gguf: Path) -> None:
+def test_starter_pads_rows_but_not_heads(starter_gguf: Path) -> None:
     padding = find_padding(read_file_facts(starter_gguf))
     assert padding is not None
     assert (padding.width.sizes, padding.feed_forward.sizes) == ((576, 768), (1536, 1536))
@@ -61,7 +61,7 @@ def test_the_starters_rows_and_heads(starter_gguf: Path) -> None:
     assert (padding.queries.sizes, padding.heads) == ((576, 576), 9)
 
 
-def test_the_mean_of_the_squares_is_put_right(tmp_path: Path) -> None:
+def test_padding_corrects_the_mean_of_the_squares(tmp_path: Path) -> None:
     """Of 1,024 elements 960 are not padding: of the same sum the mean is by so much smaller."""
     path = padded_copy(tmp_path / "padded.gguf", make_gguf(tmp_path / "m.gguf", **NARROW))
     assert read_file_facts(path).norm_epsilon == pytest.approx(1e-5 * 960 / 1024)
@@ -73,7 +73,7 @@ def test_the_mean_of_the_squares_is_put_right(tmp_path: Path) -> None:
     "shape", [NARROW, QWEN, {**QWEN, "output": None}, GEMMA], ids=["llama", "qwen2", "tied", "gemma3"]
 )
 @pytest.mark.parametrize("matrix", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16", "F32"])
-def test_the_file_is_as_foretold(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
+def test_padded_file_has_the_predicted_facts(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "m.gguf", matrix=matrix, **shape)
     facts = read_file_facts(path)
     padding = find_padding(facts)
@@ -103,7 +103,7 @@ def _by_role(facts: ModelFacts) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("matrix", ["Q4_1", "Q8_0", "F16"])
 @pytest.mark.parametrize("shape", [NARROW, QWEN, GEMMA], ids=["llama", "qwen2", "gemma3"])
-def test_weights_stay_and_the_rest_is_zero(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
+def test_padding_keeps_weights_and_adds_zeros(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     spec = GgufSpec(matrix=matrix, layers=1, **shape)
     # Norms and biases of noise as well: of ones and zeros any order is right.
@@ -141,7 +141,7 @@ def test_shards_are_padded_one_by_one(tmp_path: Path) -> None:
     assert read_file_facts(*shards).tensors == read_file_facts(whole).tensors
 
 
-def test_the_data_of_every_tensor_are_filled_up(tmp_path: Path) -> None:
+def test_data_of_every_tensor_are_aligned(tmp_path: Path) -> None:
     """Of the last one, too: mistral.rs refuses a file that ends before. 513 rows of 816 bytes are odd."""
     spec = GgufSpec(width=576, feed_forward=1536, heads=9, kv_heads=3, vocabulary=513)
     embedding, *others = tensors_of(spec)
@@ -153,7 +153,7 @@ def test_the_data_of_every_tensor_are_filled_up(tmp_path: Path) -> None:
     assert path.stat().st_size % 32 == 0
 
 
-def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
+def test_optional_metadata_are_added(tmp_path: Path) -> None:
     """Without them mistral.rs would make them of those that have changed."""
     keys = ("key_length", "value_length", "head_count_kv")
     left_out = {f"llama.attention.{key}": None for key in keys}
@@ -165,7 +165,7 @@ def test_metadata_that_may_be_left_out_are_put_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["embedding_length", "feed_forward_length", "attention.head_count"])
-def test_metadata_may_be_lists(key: str, tmp_path: Path) -> None:
+def test_metadata_lists_are_replaced_item_by_item(key: str, tmp_path: Path) -> None:
     """One number for each layer: mistral.rs takes them where they are all the same."""
     number = {"embedding_length": 960, "feed_forward_length": 1248, "attention.head_count": 15}[key]
     metadata = {f"llama.{key}": [number, number]}
@@ -191,7 +191,7 @@ def test_metadata_may_be_lists(key: str, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_left_as_it_is(changes: dict[str, Any], facts: Any, tmp_path: Path) -> None:
+def test_model_that_gains_nothing_is_not_padded(changes: dict[str, Any], facts: Any, tmp_path: Path) -> None:
     model = facts(**changes)
     assert find_padding(model) is None
     assert not choose_form(model, LAPTOP, 2048).pad_rows
@@ -199,7 +199,7 @@ def test_what_is_left_as_it_is(changes: dict[str, Any], facts: Any, tmp_path: Pa
         write_padded([tmp_path / "m.gguf"], [io.BytesIO()])
 
 
-def test_a_type_that_is_not_known_is_left_to_mistral_rs(facts: Any) -> None:
+def test_model_with_an_unknown_type_is_not_padded(facts: Any) -> None:
     model = facts(**NARROW)
     unknown = [
         replace(group, type="type 99", bytes=0) if group.role == "embedding" else group
@@ -209,7 +209,7 @@ def test_a_type_that_is_not_known_is_left_to_mistral_rs(facts: Any) -> None:
     assert find_padding(replace(model, tensors=tuple(unknown))) is None
 
 
-def test_tensors_of_a_wrong_shape_are_an_error(tmp_path: Path) -> None:
+def test_wrong_shape_is_an_error(tmp_path: Path) -> None:
     """Also where one is as much too small as another is too large: the sums are right then."""
     spec = GgufSpec(**NARROW)
     other = {"blk.0.ffn_gate.weight": 1248, "blk.1.ffn_gate.weight": 1312}
@@ -221,7 +221,7 @@ def test_tensors_of_a_wrong_shape_are_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
-def test_without_a_memfd_the_copy_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_is_on_disk_without_memfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_gguf(tmp_path / "m.gguf", **NARROW)
     monkeypatch.delattr(os, "memfd_create", raising=False)
     folder = tmp_path / "temporary"
@@ -235,7 +235,7 @@ def test_without_a_memfd_the_copy_is_on_disk(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rows are padded on Linux only")
-def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_gguf(tmp_path / "m.gguf", **NARROW)
     monkeypatch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_RDWR), raising=False)
     with pytest.raises(ModelFileError) as raised, contextlib.ExitStack() as stack:
@@ -267,7 +267,7 @@ def test_a_copy_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
         ("Q4_1", {}, {"in_situ": "Q6K"}, True, "Q6K"),
     ],
 )
-def test_the_form(
+def test_fastest_form_is_chosen(
     stored: str, machine: dict[str, Any], wish: dict[str, Any], padded: bool, in_situ: str | None, facts: Any
 ) -> None:
     model = facts(matrix=stored, embedding="F16" if stored == "F16" else stored, **NARROW)
@@ -278,7 +278,7 @@ def test_the_form(
     assert form.facts.embedding_width == (1024 if padded else 960)
 
 
-def test_the_plan_counts_the_copy_while_loading(facts: Any) -> None:
+def test_plan_counts_the_copy_while_loading(facts: Any) -> None:
     """Room is made for as much as the plan says: without it two models could be loaded where one fits."""
     model = facts(matrix="Q8_0", **NARROW)
     padding = find_padding(model)
@@ -290,13 +290,13 @@ def test_the_plan_counts_the_copy_while_loading(facts: Any) -> None:
     assert plan.memory.loading == estimate_memory(padded, None, plan.context).loading + copy
 
 
-def test_without_vnni_k_quants_are_what_is_fast(facts: Any) -> None:
+def test_without_vnni_k_quants_are_chosen(facts: Any) -> None:
     model = facts(**{**QWEN, "matrix": "Q4_1", "embedding": "Q4_1", "output": None})
     form = choose_form(model, replace(LAPTOP, vnni=False), 2048)
     assert (form.pad_rows, form.in_situ) == (True, "Q6K")
 
 
-def test_short_memory_leaves_rows_alone(facts: Any) -> None:
+def test_short_memory_prevents_padding(facts: Any) -> None:
     model = facts(matrix="Q8_0", **NARROW)
     as_stored = estimate_memory(model, None, 2048)
     tight = replace(LAPTOP, memory_available=as_stored.peak)

@@ -23,26 +23,26 @@ def positions(*lengths: int, known: int = 0, room: int | None = None) -> list[in
     return [done for done, _ in prefill_steps(messages, counts, 4 * known, room=room)]
 
 
-def test_a_short_prompt_is_read_in_one_piece() -> None:
+def test_short_prompt_is_read_in_one_piece() -> None:
     assert positions(512) == []
     assert positions(3000, 400, known=3000) == []
 
 
-def test_a_long_one_is_read_in_even_steps_that_end_before_it() -> None:
+def test_long_prompt_is_read_in_even_steps_that_end_before_it() -> None:
     assert positions(3000) == [500, 1000, 1500, 2000, 2500]
     assert positions(1000, 1000, 1000, known=2000) == [2500]
 
 
 @pytest.mark.parametrize("room", [0, 1000, 4000, 20_000])
 @pytest.mark.parametrize("known", [0, 3000])
-def test_what_the_steps_leave_in_the_cache_stays_within_its_room(room: int, known: int) -> None:
+def test_cached_steps_stay_within_the_room(room: int, known: int) -> None:
     steps = positions(8000, known=known, room=16_000 + room)
     assert sum(steps) <= room
     # And there are as many as can be.
     assert bool(steps) == (room >= (known + 8000) / 2 + 256)
 
 
-def test_each_step_is_a_beginning_of_the_prompt() -> None:
+def test_each_step_is_a_prefix_of_the_prompt() -> None:
     messages, counts = talk(300, 700, 600)
     for done, prefix in prefill_steps(messages, counts, 0):
         assert sum(len(message.text) for message in prefix) == 4 * done
@@ -50,7 +50,7 @@ def test_each_step_is_a_beginning_of_the_prompt() -> None:
         assert messages[len(prefix) - 1].text.startswith(prefix[-1].text)
 
 
-def test_steps_towards_a_prompt_do_not_push_others_out_of_the_memory() -> None:
+def test_steps_of_a_prompt_do_not_displace_other_prompts() -> None:
     memory = PrefixMemory(size=2)
     other, _ = talk(100)
     memory.remember(other)
@@ -67,13 +67,13 @@ class TestAskingAgain:
     LONG = (Message("system", "Be brief."), Message("user", "Why? " * 100))
     REPLY, OTHER = Message("assistant", "Because."), Message("assistant", "Who knows.")
 
-    def test_a_prompt_is_sent_as_it_is_until_it_was_answered(self) -> None:
+    def test_prompt_is_sent_unchanged_until_it_was_answered(self) -> None:
         memory = PrefixMemory()
         assert memory.as_sent(self.LONG) == self.LONG
         memory.remember((*self.LONG[:1], Message("user", "Why? ")))  # a step of its prefill
         assert memory.as_sent(self.LONG) == self.LONG
 
-    def test_each_time_it_is_another(self) -> None:
+    def test_repeated_prompt_differs_each_time(self) -> None:
         memory = PrefixMemory()
         seen = set()
         for number in range(4):
@@ -83,7 +83,7 @@ class TestAskingAgain:
             memory.remember((*sent, self.REPLY), (*self.LONG, self.REPLY))
         assert len(seen) == 4
 
-    def test_the_next_turn_finds_what_was_sent(self) -> None:
+    def test_next_turn_begins_with_what_was_sent(self) -> None:
         memory = PrefixMemory()
         memory.remember((*self.LONG, self.REPLY), (*self.LONG, self.REPLY))
         again = memory.as_sent(self.LONG)
@@ -100,7 +100,7 @@ class TestAskingAgain:
         edited = Message("user", "And before?")
         assert memory.as_sent((*self.LONG, self.OTHER, edited)) == (*again, self.OTHER, edited)
 
-    def test_a_short_prompt_is_sent_as_it_is(self) -> None:
+    def test_short_repeated_prompt_is_sent_unchanged(self) -> None:
         memory = PrefixMemory()
         short = (Message("user", "Why?"),)
         memory.remember((*short, self.REPLY), (*short, self.REPLY))

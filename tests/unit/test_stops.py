@@ -21,7 +21,7 @@ def shown(chunks: list[str], stops: list[str]) -> str:
     st.lists(st.text("ab\n", max_size=4), max_size=12),
     st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3),
 )
-def test_the_text_ends_before_the_first_stop_sequence(chunks: list[str], stops: list[str]) -> None:
+def test_text_ends_before_the_first_stop_sequence(chunks: list[str], stops: list[str]) -> None:
     whole = "".join(chunks)
     result = shown(chunks, stops)
     assert whole.startswith(result)
@@ -30,7 +30,7 @@ def test_the_text_ends_before_the_first_stop_sequence(chunks: list[str], stops: 
         assert any(whole.startswith(stop, len(result)) for stop in stops)
 
 
-def test_what_cannot_be_a_stop_sequence_is_shown_at_once() -> None:
+def test_text_that_cannot_begin_a_stop_sequence_is_shown_at_once() -> None:
     stop_filter = StopFilter(["END"])
     assert stop_filter.feed("The") == "The"
     assert stop_filter.feed(" E") == " "

@@ -12,13 +12,13 @@ TALK = tuple(
 )
 
 
-def test_what_the_template_adds_counts() -> None:
+def test_template_tokens_count_towards_the_window() -> None:
     assert not outgrows([10, 10], None)
     assert not outgrows([200, 216], 512)
     assert outgrows([200, 217], 512)
 
 
-def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
+def test_prompt_continues_from_the_cache_until_the_window_is_full() -> None:
     counts = [1, 100, 100, 100, 100, 100]
     assert apart_from_cache(TALK, counts, 1000) == TALK
     # The first reply ended at 201 tokens, and what the template adds; the second at 401.
@@ -43,7 +43,7 @@ def test_a_prompt_goes_on_from_the_cache_until_the_window_is_full() -> None:
     assert as_read(changed[1].text) == "\nuser 1"
 
 
-def test_a_reply_that_goes_on_was_in_the_cache_too() -> None:
+def test_continued_reply_was_in_the_cache() -> None:
     changed = apart_from_cache(TALK[:5], [1, 100, 100, 100, 100], 400)
     assert changed[3].text.startswith(AGAIN)
     assert changed[4] == TALK[4]
