@@ -73,9 +73,9 @@ def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, ou
 @click.pass_context
 def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) -> None:
     """Import exports of spnl-chat, ChatGPT (conversations.json) or oterm."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import importing
 
-    run_command(ctx, lambda s: commands.import_files(s, paths, json_=json_))
+    run_command(ctx, lambda s: importing.import_files(s, paths, json_=json_))
 
 
 @history.command("replay")

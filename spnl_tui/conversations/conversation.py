@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -247,8 +247,15 @@ class Conversation:
         """The same conversation with new ids throughout."""
         return self._with_new_ids(tuple(self.turns()))
 
+    def with_ids(self, ids: Mapping[str, str]) -> Conversation:
+        """Return the same conversation, its turns with these ids for their own."""
+        return self._renamed(self.id, tuple(self.turns()), ids)
+
     def _with_new_ids(self, turns: tuple[Turn, ...]) -> Conversation:
-        ids: dict[str | None, str] = {turn.id: new_id() for turn in turns}
+        return self._renamed(new_id(), turns, {turn.id: new_id() for turn in turns})
+
+    def _renamed(self, id: str, turns: tuple[Turn, ...], named: Mapping[str, str]) -> Conversation:
+        ids: dict[str | None, str] = dict(named.items())
         copies = []
         for turn in turns:
             provenance = turn.provenance
@@ -259,7 +266,7 @@ class Conversation:
                 dataclasses.replace(turn, id=ids[turn.id], parent=ids.get(turn.parent), provenance=provenance)
             )
         chosen = {ids.get(parent): ids[child] for parent, child in self.chosen.items()}
-        return Conversation.of(dataclasses.replace(self, id=new_id(), chosen=chosen), copies)
+        return Conversation.of(dataclasses.replace(self, id=id, chosen=chosen), copies)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 

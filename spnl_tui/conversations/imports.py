@@ -1,24 +1,27 @@
 """Conversations from files that others wrote: our own JSON, ChatGPT's export, oterm's export.
 
 Nothing in such a file is trusted. What has the wrong type is left out or refused, texts are kept as they are
-(whoever shows them removes control characters, and never parses markup), and work and memory are in
+(callers that show them remove control characters and never parse markup), and work and memory are in
 proportion to the size of the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import re
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from spnl_tui.conversations.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import FORMAT, VERSION, conversation_from_plain
 from spnl_tui.conversations.records import well_formed
-from spnl_tui.conversations.titles import title_of
-from spnl_tui.conversations.turn import Provenance, Turn, new_id
+from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.parts import as_content
 from spnl_tui.text import first_line
@@ -30,8 +33,34 @@ _OTERM_TURN = re.compile(r"(?:^|\n\n---\n)\*(user|assistant|system)\*\n")
 _TITLE = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something in a file that was not imported."""
+
+    title: str
+    reason: str
+    """A clause: "it is damaged"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """What was found in a file."""
+
+    conversations: tuple[Conversation, ...]
+    skipped: tuple[Skipped, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+    """How many attachments of each kind the file names without their content."""
+
+
 def read_file(path: Path) -> tuple[Conversation, ...]:
-    """The conversations in this file. Blocking.
+    """Return the conversations in this file; see `read_export`."""
+    return read_export(path).conversations
+
+
+def read_export(path: Path, on_read: Callable[[int, int], None] = lambda done, total: None) -> ReadFile:
+    """Read the conversations in this file. Blocking.
+
+    `on_read` receives how many of how many were read; what it raises ends the reading.
 
     Raises:
         StoreError: it cannot be read, or is none of the formats.
@@ -40,37 +69,54 @@ def read_file(path: Path) -> tuple[Conversation, ...]:
         data = read_file_bytes(path, MAX_BYTES)
     except UnreadableFileError as error:
         raise StoreError("Cannot read the file", f"{path}: {error}.", "Check the path.") from error
-    return read_text(data.decode("utf-8-sig", "replace"), path.name)
+    return _parse(data.decode("utf-8-sig", "replace"), path.name, on_read)
 
 
 def read_text(text: str, name: str = "The text") -> tuple[Conversation, ...]:
-    """The conversations in this text. `name` is what errors call it.
+    """Return the conversations in this text. `name` is what errors call it.
 
     Raises:
         StoreError: it is none of the formats, or damaged.
     """
+    return _parse(text, name, lambda done, total: None).conversations
+
+
+def _parse(text: str, name: str, on_read: Callable[[int, int], None]) -> ReadFile:
     if _OTERM_TURN.match(text):
-        return (_from_oterm(text, name),)
+        return ReadFile((_from_oterm(text, name),))
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError as error:
         raise StoreError("The file cannot be imported", f"{name} is nested too deeply.") from error
     except ValueError as error:
-        raise _unknown(f"{name} is no JSON: {error}.") from error
+        raise _unknown(f"{name} is not JSON: {error}.") from error
     if isinstance(value, dict) and value.get("format") == FORMAT:
-        return _from_own(value, name)
-    candidates = value if isinstance(value, list) else [value]
-    conversations = [
-        _from_chatgpt(item) for item in candidates if isinstance(item, dict) and "mapping" in item
-    ]
-    found = tuple(conversation for conversation in conversations if len(conversation))
-    if not found:
+        return ReadFile(_from_own(value, name, on_read))
+    items = value if isinstance(value, list) else [value]
+    if not any(isinstance(item, dict) and "mapping" in item for item in items):
         raise _unknown(f"{name} holds no conversations that spnl-chat knows how to read.")
-    return found
+    conversations: list[Conversation] = []
+    skipped: list[Skipped] = []
+    left_out: Counter[str] = Counter()
+    for number, item in enumerate(items, 1):
+        on_read(number, len(items))
+        if not isinstance(item, dict) or "mapping" not in item:
+            skipped.append(Skipped(f"Item {number:,}", "it is not a conversation"))
+            continue
+        conversation = conversation_from_chatgpt(item, left_out)
+        if len(conversation):
+            conversations.append(conversation)
+        else:
+            title = item.get("title")
+            shown = first_line(well_formed(title), 60) if isinstance(title, str) else ""
+            skipped.append(Skipped(shown or f"Item {number:,}", "no message in it holds words"))
+    if not conversations:
+        raise _unknown(f"{name} holds no conversations with words: {len(skipped):,} are empty or damaged.")
+    return ReadFile(tuple(conversations), tuple(skipped), dict(left_out))
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _unknown(message: str) -> StoreError:
@@ -81,7 +127,9 @@ def _unknown(message: str) -> StoreError:
     )
 
 
-def _from_own(value: dict[str, Any], name: str) -> tuple[Conversation, ...]:
+def _from_own(
+    value: dict[str, Any], name: str, on_read: Callable[[int, int], None]
+) -> tuple[Conversation, ...]:
     version, conversations = value.get("version"), value.get("conversations")
     if version not in range(1, VERSION + 1) or isinstance(version, bool):
         known = isinstance(version, int) and version > VERSION
@@ -94,150 +142,42 @@ def _from_own(value: dict[str, Any], name: str) -> tuple[Conversation, ...]:
         raise StoreError("The file cannot be imported", f"{name} has no list of conversations.")
     found = []
     for number, plain in enumerate(conversations, 1):
+        on_read(number, len(conversations))
         try:
             found.append(conversation_from_plain(plain))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(
                 "The file cannot be imported", f"{name}, conversation {number}: {error}."
             ) from error
     return tuple(found)
 
 
-# ── ChatGPT ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _from_chatgpt(value: dict[str, Any]) -> Conversation:
-    """One conversation of ChatGPT's conversations.json.
-
-    Its `mapping` is a tree of nodes by id, each with `parent` and `message`; `current_node` is the end of the
-    branch that was shown last. Hidden messages, those of tools and those to tools are left out.
-    """
-    mapping = _dict(value.get("mapping"))
-    nodes = {id: _dict(node) for id, node in mapping.items()}
-    created_at = _time(value.get("create_time")) or time.time()
-    texts = {id: text for id, node in nodes.items() if (text := _chatgpt_text(_dict(node.get("message"))))}
-    ids = {id: new_id() for id in texts}
-    parents = _nearest(nodes, texts)
-    turns = []
-    for number, (id, text) in enumerate(texts.items()):
-        message = nodes[id]["message"]
-        model = _dict(message.get("metadata")).get("model_slug")
-        reply = message["author"]["role"] == "assistant"
-        parent = parents[id]
-        turns.append(
-            Turn(
-                id=ids[id],
-                parent=ids[parent] if parent is not None else None,
-                role="assistant" if reply else "user",
-                content=as_content(text),
-                finish_reason="stop" if reply else None,
-                provenance=Provenance(model=well_formed(model)) if reply and isinstance(model, str) else None,
-                # Without a time, the order in the file.
-                created_at=_time(message.get("create_time")) or created_at + number / 1000,
-            )
-        )
-    title = value.get("title")
-    model = value.get("default_model_slug")
-    conversation = Conversation.of(
-        Conversation(
-            title=first_line(well_formed(title), _TITLE) if isinstance(title, str) else "",
-            title_is_automatic=False,
-            model=well_formed(model) if isinstance(model, str) else "",
-            archived=value.get("is_archived") is True,
-            created_at=created_at,
-            updated_at=_time(value.get("update_time")) or created_at,
-        ),
-        turns,
-    )
-    current = value.get("current_node")
-    if isinstance(current, str) and current in nodes:
-        shown = current if current in texts else parents[current]
-        if shown is not None:
-            conversation.select(ids[shown])
-    if not conversation.title:
-        conversation.title, conversation.title_is_automatic = title_of(conversation), True
-    return conversation
-
-
-def _chatgpt_text(message: dict[str, Any]) -> str:
-    """What the user saw of a message; nothing if it is not one of theirs or the model's."""
-    if _dict(message.get("author")).get("role") not in ("user", "assistant"):
-        return ""
-    if message.get("recipient", "all") != "all":
-        return ""
-    if _dict(message.get("metadata")).get("is_visually_hidden_from_conversation"):
-        return ""
-    content = _dict(message.get("content"))
-    if content.get("content_type") not in ("text", "multimodal_text", "code"):
-        return ""
-    parts = content.get("parts")
-    if not isinstance(parts, list):
-        parts = [content.get("text")]
-    texts = [
-        part if isinstance(part, str) else "[attachment]" for part in parts if isinstance(part, (str, dict))
-    ]
-    return well_formed("\n\n".join(text for text in texts if text.strip()))
-
-
-def _nearest(nodes: dict[str, dict[str, Any]], kept: dict[str, str]) -> dict[str, str | None]:
-    """The nearest kept node above each node. Rings and unknown parents end the search."""
-    above: dict[str, str | None] = {}
-    for id in nodes:
-        trail: list[str] = []
-        at, found = id, None
-        while at not in above:
-            above[at] = None  # until it is known: a ring ends here
-            trail.append(at)
-            parent = nodes[at].get("parent")
-            if not isinstance(parent, str) or parent not in nodes:
-                break
-            if parent in kept:
-                found = parent
-                break
-            at = parent
-        else:
-            found = above[at]
-        for node in trail:
-            above[node] = found
-    return above
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _time(value: Any) -> float | None:
-    """Unix seconds, if that is what it is."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e11:
-        number = float(value)
-        return number if math.isfinite(number) else None
-    return None
-
-
 # ── oterm ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _from_oterm(text: str, name: str) -> Conversation:
-    """The Markdown that oterm exports: *role*, the text, an empty line and a rule, for each message."""
+    """Read the Markdown that oterm exports: *role*, the text, an empty line and a rule, for each message.
+
+    It has no ids: those made here are the same for the same title and first message.
+    """
     pieces = _OTERM_TURN.split(well_formed(text.removesuffix("\n").removesuffix("\n---")))
-    conversation = Conversation(title=first_line(Path(name).stem, _TITLE))
+    title = first_line(Path(name).stem, _TITLE)
+    said = [(role, text.strip("\n")) for role, text in zip(pieces[1::2], pieces[2::2], strict=True)]
+    key = "\0".join([title, *next(((role, text) for role, text in said if role != "system"), ())])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:24]
     now = time.time()
     turns: list[Turn] = []
-    system = []
-    for number, (role, said) in enumerate(zip(pieces[1::2], pieces[2::2], strict=True)):
-        said = said.strip("\n")
-        if role == "system":
-            system.append(said)
-            continue
-        turns.append(
-            Turn(
-                id=new_id(),
-                parent=turns[-1].id if turns else None,
-                role="assistant" if role == "assistant" else "user",
-                content=as_content(said),
-                finish_reason="stop" if role == "assistant" else None,
-                created_at=now + number / 1000,
+    for number, (role, words) in enumerate(said):
+        if role != "system":
+            turns.append(
+                Turn(
+                    id=f"{digest}.{number}",
+                    parent=turns[-1].id if turns else None,
+                    role="assistant" if role == "assistant" else "user",
+                    content=as_content(words),
+                    finish_reason="stop" if role == "assistant" else None,
+                    created_at=now + number / 1000,
+                )
             )
-        )
-    conversation.system_prompt = "\n\n".join(system)
-    return Conversation.of(conversation, turns)
+    system = "\n\n".join(words for role, words in said if role == "system")
+    return Conversation.of(Conversation(id=digest, title=title, system_prompt=system), turns)

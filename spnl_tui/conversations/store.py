@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from spnl_tui.conversations import rows, search, tree_rows
+from spnl_tui.conversations import import_rows, rows, search, tree_rows
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.database import Database
 from spnl_tui.conversations.folding import indexed_copy
+from spnl_tui.conversations.import_rows import ImportResult
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.rows import Cursor, ListFilter, Page
 from spnl_tui.conversations.search import SearchFilter, SearchResult
@@ -68,6 +70,30 @@ class Store:
             return added
 
         return await self._database.write(save)
+
+    async def import_all(
+        self, conversations: Sequence[Conversation], on_saved: Callable[[int, int], None] = lambda *_: None
+    ) -> ImportResult:
+        """Add these conversations, or update those that are stored, in one transaction.
+
+        `on_saved` receives how many of how many are done, in the store's thread. If the caller is cancelled,
+        nothing is changed.
+        """
+        cancelled = threading.Event()
+
+        def save(connection: sqlite3.Connection) -> ImportResult:
+            def check(done: int, total: int) -> None:
+                if cancelled.is_set():
+                    raise StoreError("The import was cancelled", "Nothing was imported.")
+                on_saved(done, total)
+
+            return import_rows.save_imported(connection, conversations, check)
+
+        try:
+            return await self._database.write(save)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def save_turn(self, conversation: Conversation, turn: Turn) -> None:
         """Save a turn, new or changed, and the conversation's model. A new turn sets the active branch, too.

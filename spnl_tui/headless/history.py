@@ -12,7 +12,6 @@ from typing import Any, Literal
 from spnl_tui.conversations import history as views
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.export import conversation_to_plain, to_json_text, whole_to_markdown
-from spnl_tui.conversations.imports import read_file
 from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.search import SearchFilter
@@ -98,20 +97,6 @@ async def export(
             raise StoreError(
                 "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."
             ) from error
-    return OK
-
-
-async def import_files(services: Services, paths: Sequence[Path], *, json_: bool) -> int:
-    """Take conversations from exports: of spnl-chat, ChatGPT and oterm."""
-    store = await _store(services)
-    # All are read before the first is saved: a mistake in the last leaves nothing half done.
-    conversations = [conversation for path in paths for conversation in read_file(path)]
-    saved = [await store.add(conversation) for conversation in conversations]
-    if json_:
-        print_json({"imported": [{"id": each.id, "title": each.title} for each in saved]})
-    else:
-        for each in saved:
-            print(f"{each.id}  {plain(each.title) or '(no title)'}")
     return OK
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 
@@ -139,6 +140,15 @@ def join(first: Content, second: Content) -> Content:
     if first and second and isinstance(first[-1], TextPart) and isinstance(second[0], TextPart):
         return (*first[:-1], TextPart(f"{first[-1].text}\n\n{second[0].text}"), *second[1:])
     return (*first, *second)
+
+
+def merge_texts(parts: Iterable[Part]) -> Content:
+    """Return the parts with each row of texts as one, with empty lines between them."""
+    merged: list[Part] = []
+    for is_text, row in groupby(parts, lambda part: isinstance(part, TextPart)):
+        members = tuple(row)
+        merged += [TextPart(text_of(members))] if is_text else members
+    return tuple(merged)
 
 
 def as_text(content: Content) -> str:

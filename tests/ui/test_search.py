@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from textual.widgets import OptionList
 
 from spnl_tui.ui.chat.turns import Reply
@@ -36,7 +34,7 @@ async def test_search_finds_a_word_and_jumps_to_the_turn_also_in_a_branch_that_i
 
 async def test_a_jump_far_up_mounts_only_what_is_near_and_end_shows_the_rest(store: TempStore) -> None:
     long = conversation("Long", 400)
-    long.update_turn(replace(long.path()[20], text="Where is the needle?"))
+    long.update_turn(long.path()[20].with_text("Where is the needle?"))
     await (await store()).add(long)
     async with chat(store=store) as it:
         await it.press("ctrl+f")

@@ -1,0 +1,105 @@
+"""`spnl-chat history import` as a program: its report, an import again, a kill and an interrupt half-way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.chatgpt import exported, message, rich
+
+CONVERSATIONS = 15_000
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A user without conversations."""
+    return tmp_path / "home"
+
+
+def command(home: Path, *arguments: str | Path) -> tuple[list[str], dict[str, str]]:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    return [sys.executable, "-m", "spnl_tui", "history", *map(str, arguments)], environ
+
+
+def history(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    words, environ = command(home, *arguments)
+    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+
+def count(home: Path) -> int:
+    """How many conversations are stored."""
+    file = home / ".local/share/spnl-chat/conversations.db"
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("SELECT count(*) FROM conversation").fetchone()[0])
+
+
+def large(folder: Path) -> Path:
+    file = folder / "conversations.json"
+    said = message("user", "word " * 40), message("assistant", "reply " * 200)
+    file.write_text(
+        json.dumps([exported(*said, conversation_id=f"c{n}", title=f"t{n}") for n in range(CONVERSATIONS)])
+    )
+    return file
+
+
+def test_importing_again_updates_and_reports(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "conversations.json"
+    account = [*rich(), exported(title="Nothing")]
+    file.write_text(json.dumps(account))
+    first = history(home, "import", file)
+    assert first.returncode == 0
+    assert [line.split("  ")[1] for line in first.stdout.splitlines()] == ["Tides", "Short"]
+    assert first.stderr.splitlines() == [
+        "Imported 2 conversations, updated 0; 0 had not changed.",
+        "Skipped 1 conversation:",
+        "  Nothing: no message in it holds words",
+        "Left out, since the export has their names only: 1 audio recordings, 1 images.",
+    ]
+    again = history(home, "import", file)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "Imported 0 conversations, updated 0; 2 had not changed." in again.stderr
+    more = exported(
+        message("user", "Hello"),
+        message("assistant", "Hi."),
+        message("user", "And more"),
+        conversation_id="c-2",
+    )
+    file.write_text(json.dumps([account[0], {**more, "title": "Renamed"}]))
+    result = json.loads(history(home, "import", "--json", file).stdout)
+    assert [each["title"] for each in result["updated"]] == ["Renamed"]
+    assert [each["title"] for each in result["unchanged"]] == ["Tides"]
+    assert count(home) == 2
+    shown = history(home, "show", result["updated"][0]["id"]).stdout
+    assert "And more" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_import_ended_half_way_leaves_nothing(home: Path, tmp_path: Path, number: signal.Signals) -> None:
+    file = large(tmp_path)
+    words, environ = command(home, "import", file)
+    with subprocess.Popen(
+        words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as it:
+        assert it.stderr is not None
+        said = ""
+        while "Saved" not in said:
+            said = it.stderr.readline()
+            assert said, "the import ended before it reported progress"
+        it.send_signal(number)
+        assert it.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
+    assert count(home) == 0
+    retry = history(home, "import", file)
+    assert retry.returncode == 0
+    assert count(home) == CONVERSATIONS
+    assert f"Imported {CONVERSATIONS:,} conversations" in retry.stderr
