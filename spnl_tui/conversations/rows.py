@@ -6,6 +6,7 @@ These run in the store's threads, inside a transaction that the store has begun.
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -163,11 +164,16 @@ def taken(connection: sqlite3.Connection, conversation: str, turns: list[str]) -
 
 
 def _free_key(connection: sqlite3.Connection, key: int) -> int:
-    step = 1
-    while connection.execute("SELECT 1 FROM turn WHERE key = ?", (key,)).fetchone():
-        key += step
-        step *= 2
-    return key
+    """Return this key, or a free one a little above it."""
+    tried, width = 0, 60_000
+    at = key
+    while connection.execute("SELECT 1 FROM turn WHERE key = ?", (at,)).fetchone():
+        tried += 1
+        # A few in a row keep their order. Imports may have thousands of turns with one time: any place within
+        # the next minute is good enough for these, and beyond it if that is full.
+        at = key + tried if tried < 8 else key + random.randrange(width)
+        width += 6000
+    return at
 
 
 def key_of(connection: sqlite3.Connection, id: str) -> int:

@@ -12,7 +12,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.recorder import ReplyRecorder
 from spnl_tui.conversations.rows import ListFilter
 from spnl_tui.conversations.store import Store
-from spnl_tui.conversations.turn import Provenance
+from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from tests.support.stored import stored_texts
 from tests.support.talks import full, talk
@@ -220,3 +220,10 @@ async def test_the_list_is_filtered(store: Store) -> None:
     assert await store.models() == ("other", "smollm2:135m")
     assert await store.find(a.id[:-1]) == (a.id,)
     assert await store.find() == (c.id, b.id, a.id)
+
+
+async def test_thousands_of_turns_of_one_time_are_saved(store: Store) -> None:
+    one_time = [Turn(id=f"t{n}", parent=None, role="user", created_at=1000.0) for n in range(2000)]
+    conversation = Conversation.of(Conversation(), one_time)
+    await store.add(conversation)
+    assert len(await store.load(conversation.id)) == 2000
