@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from spnl_tui.errors import ModelMissingError, SpnlError
+from spnl_tui.errors import ModelFileError, ModelMissingError, SpnlError
 from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
@@ -303,13 +303,22 @@ def _mark_used(model: LocalModel) -> None:
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
     from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
+    from spnl_tui.models.fit import load_problem
     from spnl_tui.models.local import read_local_facts
 
     overrides = load_overrides(settings)
 
     async def plan(model: LocalModel) -> LoadPlan:
         machine = await this_machine()
-        return await asyncio.to_thread(lambda: plan_load(read_local_facts(model), machine, overrides))
+        return await asyncio.to_thread(_plan, model, machine)
+
+    def _plan(model: LocalModel, machine: Machine) -> LoadPlan:
+        facts = read_local_facts(model)
+        if (problem := load_problem(facts)) is not None:
+            raise ModelFileError(
+                "The model cannot be loaded", f"{model.name}: {problem}.", "Choose another model."
+            )
+        return plan_load(facts, machine, overrides)
 
     return plan
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def catalog(hub: LoopbackHub) -> Catalog:
-    return Catalog(HubAccess(hub.endpoint, False), timeout=20)
+async def catalog(hub: LoopbackHub) -> AsyncIterator[Catalog]:
+    catalog = Catalog(HubAccess(hub.endpoint, False), timeout=20)
+    yield catalog
+    await catalog.close()
 
 
 @pytest.mark.parametrize("name", ANSWERS)
