@@ -108,7 +108,6 @@ class SpnlChat(App[None], inherit_bindings=False):
         for id, key, other in self.commands.clashes():
             reason = f"{key} is the key of {other}, too."
             self._problems.append(settings.mistake(f"keys.{id}", reason, "Give one of the two another key."))
-        self.set_keymap(settings.keys)
 
     def on_ready(self) -> None:
         """The screen stands: tell what went wrong on the way here, and do what could wait."""

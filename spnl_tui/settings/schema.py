@@ -228,7 +228,7 @@ class Settings:
     hub: HubSettings = field(default_factory=HubSettings)
     interface: InterfaceSettings = field(default_factory=InterfaceSettings)
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Binding id → keys in Textual's names, separated by commas; ready for `App.set_keymap`."""
+    """Command id → keys in Textual's names, separated by commas."""
     personas: Mapping[str, Persona] = field(default_factory=dict)
     persona: str | None = None
     """The one that these settings are of, by `as_persona`."""

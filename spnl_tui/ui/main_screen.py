@@ -219,6 +219,8 @@ class MainScreen(Screen[None]):
             pulls=self.pulls_controller,
             pulls_pane=self.pulls,
             choose_model=self._choose_model,
+            find_model=self._services.find_model,
+            switch_model=self._switch_model,
         )
 
     def compose(self) -> ComposeResult:
@@ -306,8 +308,11 @@ class MainScreen(Screen[None]):
             self.key,
         )
         if (model := await self.app.push_screen_wait(dialog)) is not None:
-            self.panes.show("chat")
-            start(self, "model", self.current_model.use, model)
+            self._switch_model(model)
+
+    def _switch_model(self, model: ModelHandle) -> None:
+        self.panes.show("chat")
+        start(self, "model", self.current_model.use, model)
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:

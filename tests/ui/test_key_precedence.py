@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from spnl_tui.settings import Settings
 from spnl_tui.ui.commands.precedence import PRECEDENCE, by_precedence
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.dialogs.help_screen import HelpScreen
@@ -121,6 +122,16 @@ async def test_esc_ends_one_thing_at_a_time(
             assert (it.prompt.text, told(it)) == ("draft", [])
         hold.set()
     await store.close()
+
+
+async def test_more_keys_for_stop_leave_esc_to_the_others() -> None:
+    async with chat(settings=Settings(keys={"chat.stop": "escape,f12"})) as it:
+        await it.press(*"/he")
+        assert it.prompt.completing
+        await it.press("escape")
+        assert not it.prompt.completing
+        await it.press("f4", "escape")
+        await wait_until(lambda: it.screen.panes.seen == "chat")
 
 
 async def test_ctrl_c_copies_a_selection_then_stops_then_explains() -> None:

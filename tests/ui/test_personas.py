@@ -174,7 +174,7 @@ async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> No
         assert it.screen.conversation.sampling == Sampling()
         assert (it.screen.current_model.model, told(it)) == (
             MODEL,
-            ["Persona and sampling: From the next turn on."],
+            ["Persona and sampling changed: It applies from the next turn on."],
         )
 
 

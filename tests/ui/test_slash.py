@@ -19,6 +19,7 @@ from spnl_tui.ui.dialogs.text_screen import TextScreen
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.ui.many_support import OTHER
 from tests.ui.support import TempStore, chat, held, make_app, offered, told, wait_until
 
 
@@ -199,6 +200,67 @@ async def test_words_to_search_for(tmp_path: Path) -> None:
         assert isinstance(screen, SearchScreen)
         await wait_until(lambda: screen._hits)
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "id"),
+    [
+        ("/exit", "app.quit"),
+        ("/quit", "app.quit"),
+        ("/bye", "app.quit"),
+        ("/q", "app.quit"),
+        ("/?", "app.help"),
+        ("/clear", "chat.new"),
+        ("/regenerate", "chat.regenerate"),
+        ("/model org/Other", "models.loaded"),
+        ("/system Be brief.", "talks.system"),
+    ],
+)
+def test_names_from_other_programs_are_understood(typed: str, id: str) -> None:
+    command = CommandRegistry().read(typed)
+    assert command is not None
+    assert command.command == id
+
+
+async def test_alias_is_offered_when_only_it_begins_with_the_typed_text() -> None:
+    async with chat() as it:
+        await it.press(*"/by")
+        assert offered(it) == ["/bye"]
+        await it.press("backspace", "backspace")
+        assert "/quit" in offered(it)
+        assert "/bye" not in offered(it)
+
+
+async def test_model_switches_to_the_named_model_or_says_it_is_missing() -> None:
+    async with chat(models={"org/Other": OTHER}) as it:
+        await it.press(*"/model org/Other", "enter")
+        await wait_until(lambda: (model := it.screen.current_model.model) and model.name == OTHER.name)
+        await it.press(*"/model org/None", "enter")
+        await wait_until(lambda: it.prompt.text == "/model org/None")
+        assert "org/None has not been pulled" in told(it)[-1]
+
+
+async def test_system_sets_the_prompt_of_this_conversation(tmp_path: Path) -> None:
+    store = TempStore(tmp_path / "c.db")
+    async with chat(store=store) as it:
+        await it.ask("Hi")
+        await it.press(*"/system Be brief.", "enter")
+        await wait_until(
+            lambda: told(it)[-1:] == ["System prompt changed: It applies from the next turn on."]
+        )
+        assert it.screen.conversation.system_prompt == "Be brief."
+        kept = await (await store()).load(it.screen.conversation.id)
+        assert kept.system_prompt == "Be brief."
+    await store.close()
+
+
+async def test_clear_begins_a_new_conversation_and_question_mark_shows_help() -> None:
+    async with chat() as it:
+        await it.ask("Hi")
+        await it.press(*"/clear", "enter")
+        await wait_until(lambda: it.turns == [])
+        await it.press(*"/?", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
 
 
 @both_sizes

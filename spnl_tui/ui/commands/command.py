@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -54,7 +54,7 @@ class Command:
     id: str
     """The name in the table [keys] of the configuration. Never change one: users have them there."""
     keys: str
-    """The default keys, separated by commas."""
+    """The default keys, separated by commas; empty if it has none."""
     run: Callable[[CommandContext], Awaitable[None] | None]
     """Does it. May raise SpnlError, which becomes a toast; a typed command then returns to the prompt."""
     label: str
@@ -98,15 +98,15 @@ class Command:
         """The command as one types it, such as "/rename TITLE"; empty if it has no such name."""
         return f"/{self.slash} {self.argument}".strip() if self.slash else ""
 
-    def binding(self) -> Binding:
-        """Return the command as Textual's binding.
+    def binding(self, keys: Sequence[str]) -> Binding:
+        """Return the command as Textual's binding of these keys.
 
         Those of the screen have priority, because the prompt has the focus almost always and would take some
         of these keys. Those of the prompt and the panes have none: Textual acts on a priority binding before
         the keys typed ahead of it have reached the prompt, and Enter would send half of what was typed.
         """
         return Binding(
-            self.keys,
+            ",".join(keys),
             f"app.command('{self.id}')",
             self.label,
             show=self.footer,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.branching import TurnsController
     from spnl_tui.ui.chat.candidates import CandidatesController
     from spnl_tui.ui.chat.controller import ChatController
@@ -72,6 +73,10 @@ class CommandContext:
     pulls_pane: DownloadsPane
     choose_model: Callable[[], Awaitable[None]]
     """Opens the dialog with the loaded models, and switches to the one that the user chooses."""
+    find_model: Callable[[str], Awaitable[ModelHandle | None]]
+    """Returns the model of this name, or None if it is not on this machine. May raise SpnlError."""
+    switch_model: Callable[[ModelHandle], None]
+    """Lets this model answer from the next prompt on."""
 
     argument: str = ""
     """What was typed after the command's name. Empty for a key."""

@@ -188,6 +188,18 @@ COMMANDS = (
         slash="persona",
     ),
     Command(
+        id="talks.system",
+        keys="",
+        run=lambda c: c.conversations.set_system_prompt(c.argument),
+        needs=(chat_is_shown,),
+        worker=_CONVERSATIONS,
+        label="System prompt",
+        help="Set the system prompt of this conversation; without a text, edit it.",
+        group=_GROUP,
+        slash="system",
+        argument="TEXT",
+    ),
+    Command(
         id="talks.export",
         keys="alt+s",
         run=lambda c: c.conversations.export_markdown(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from spnl_tui.errors import HubError
 from spnl_tui.ui.commands.command import AVAILABLE, Availability, Command, Unavailable, Worker
 from spnl_tui.ui.commands.conditions import unless
 from spnl_tui.ui.commands.context import CommandContext
@@ -48,6 +49,21 @@ def _details_are_not_focused(context: CommandContext) -> Availability:
     )
 
 
+async def _choose_or_switch(context: CommandContext) -> None:
+    """Switch to the named model; without a name, let the user choose one."""
+    name = context.argument
+    if not name:
+        await context.choose_model()
+    elif (model := await context.find_model(name)) is not None:
+        context.switch_model(model)
+    else:
+        raise HubError(
+            "The model is not on this machine",
+            f"{name} has not been pulled.",
+            "Type /models to find and pull it.",
+        )
+
+
 def _in_pane(act: Callable[[ModelsPane], object]) -> Callable[[CommandContext], None]:
     """Do this in the models pane."""
 
@@ -62,12 +78,14 @@ COMMANDS = (
     Command(
         id="models.loaded",
         keys="alt+l",
-        run=lambda c: c.choose_model(),
+        run=_choose_or_switch,
         worker=Worker(group="dialog", exclusive=True),
         label="Loaded models",
-        help="Show the loaded models; choose another model or unload one.",
+        help="Switch to another model, by its name or from the list of loaded models.",
         group=_GROUP,
         slash="loaded",
+        aliases=("model",),
+        argument="NAME",
     ),
     Command(
         id="models.unload",

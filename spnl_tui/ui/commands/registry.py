@@ -66,7 +66,11 @@ class CommandRegistry:
 
     def bindings(self, place: Place) -> list[Binding]:
         """Return the bindings of one place, in the order in which Textual tries them."""
-        return [command.binding() for command in by_precedence(self) if command.place == place]
+        return [
+            command.binding(keys)
+            for command in by_precedence(self)
+            if command.place == place and (keys := self.keys_of(command))
+        ]
 
     def keys_of(self, command: Command) -> tuple[str, ...]:
         """Return the keys of a command, as the user has set them."""
@@ -113,7 +117,8 @@ class KeyNames:
 
     def __call__(self, id: str) -> str:
         """Return the first key of the command with this id; empty if the user took all of them away."""
-        key = next(iter(self._registry.keys_of(self._registry[id])), "")
+        if (key := next(iter(self._registry.keys_of(self._registry[id])), "")) == "":
+            return ""
         *held, last = key.split("+")
         display = self._app.get_key_display(Binding(last, ""))
         if (held and len(display) == 1) or (last[:1] == "f" and last[1:].isdigit()):

@@ -289,6 +289,13 @@ class ConversationsController:
         """Let the user choose a persona or edit system prompt and sampling."""
         await self._personas.edit()
 
+    async def set_system_prompt(self, text: str) -> None:
+        """Set the system prompt of the conversation on the screen; empty: let the user edit it."""
+        if text:
+            await self._personas.set_system_prompt(text)
+        else:
+            await self._personas.edit()
+
     # ── export ───────────────────────────────────────────────────────────────────────────────────
 
     async def export_markdown(self) -> None:

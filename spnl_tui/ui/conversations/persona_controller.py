@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.conversations.conversation import Conversation
 
 
 class PersonaController:
@@ -56,10 +57,7 @@ class PersonaController:
             return
         conversation.system_prompt = chosen.system_prompt or ""
         conversation.sampling = chosen.sampling
-        store = await self._store.open()
-        if store is not None and len(conversation):
-            await store.save_persona(conversation)
-        self._screen.notify("From the next turn on.", title="Persona and sampling", markup=False, timeout=3)
+        await self._save(conversation, "Persona and sampling changed")
         if chosen.model is not None:
             model = await self._services.find_model(chosen.model)
             if model is None:
@@ -68,6 +66,22 @@ class PersonaController:
                 )
             elif model != self._model.model:
                 start(self._screen, "model", self._model.use, model)
+
+    async def set_system_prompt(self, text: str) -> None:
+        """Set the system prompt of the conversation on the screen.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        conversation = self._sessions.visible.conversation
+        conversation.system_prompt = text
+        await self._save(conversation, "System prompt changed")
+
+    async def _save(self, conversation: Conversation, title: str) -> None:
+        store = await self._store.open()
+        if store is not None and len(conversation):
+            await store.save_persona(conversation)
+        self._screen.notify("It applies from the next turn on.", title=title, markup=False, timeout=3)
 
     def _name_of(self, now: Persona) -> str | None:
         """The persona that the conversation is like, before all the one that the program was started with.
