@@ -236,7 +236,7 @@ class Runner:
             lambda chunk: self._out.send(command.id, chunk),
             lambda: command.id in self._cancelled,
             started=started,
-            stop=(*command.sampling.stop, *self._stop),
+            stop=(*command.sampling.stop, *(self._stop if command.grammar is None else ())),
             ends=request.ends,
             begun=request.begun,
             splitter=request.splitter,

@@ -61,7 +61,9 @@ def chat_request(
     else:
         sampling = replace(sampling, max_tokens=sampling.max_tokens + count(begun.repeated))
         arguments = grammar_arguments(begun.grammar)
-    return EngineRequest(prompt, sampling, arguments, prompts.end_words, begun, splitter)
+    # A form ends by itself, and its texts may hold the words that end other replies.
+    ends = prompts.end_words if command.grammar is None or begun else ()
+    return EngineRequest(prompt, sampling, arguments, ends, begun, splitter)
 
 
 def _thought_rule(

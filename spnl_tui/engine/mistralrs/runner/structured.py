@@ -19,6 +19,8 @@ from spnl_tui.models.vocabulary import SpecialTokens
 _CHARACTERS_PER_TOKEN = 2
 """Fewer than in most texts: a thought must not take the tokens of the form."""
 _FORM = "form"
+_ON_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""llguidance's options for JSON as Python writes it. Otherwise small models write empty lines for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +45,23 @@ def grammar_arguments(
     if grammar is None:
         return {}
     start = None if rule is None else _start(rule, tokens or SpecialTokens(), max(1, max_tokens // 2))
+    if grammar.kind == "json_schema":
+        grammar = Grammar("json_schema", _on_one_line(grammar.text))
     if start is None:
         return {"grammar": grammar.text, "grammar_type": grammar.kind}
     grammars = [{"lark_grammar": start}, *_forms(grammar)]
     return {"grammar": json.dumps({"grammars": grammars}), "grammar_type": "llguidance"}
+
+
+def _on_one_line(schema: str) -> str:
+    """Return the schema with these options; unchanged if it is not an object, or has its own."""
+    try:
+        found = json.loads(schema)
+    except ValueError:
+        return schema  # the engine says what is wrong
+    if not isinstance(found, dict) or "x-guidance" in found:
+        return schema
+    return json.dumps({**found, "x-guidance": _ON_ONE_LINE})
 
 
 def _start(rule: ThoughtRule, tokens: SpecialTokens, most: int) -> str | None:
