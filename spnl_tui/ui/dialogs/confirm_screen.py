@@ -1,4 +1,4 @@
-"""A question before something that takes long or cannot be seen to be undone."""
+"""A yes-or-no question before a long or destructive action."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spnl_tui.text import plain
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Asks a question that is answered by one key."""
+    """Asks a question that one key answers."""
 
     CSS_PATH = "confirm_screen.tcss"
     BINDINGS = [

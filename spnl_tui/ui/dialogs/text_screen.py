@@ -1,4 +1,4 @@
-"""A question that is answered by a line of text."""
+"""A dialog that asks for a line of text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spnl_tui.text import first_line
 
 
 class TextScreen(ModalScreen[str | None]):
-    """Asks for a line; None if the user thinks better of it."""
+    """Asks for a line of text. The result is None if the user cancels."""
 
     CSS_PATH = "text_screen.tcss"
     BINDINGS = [Binding("escape", "dismiss", "Close", show=False)]

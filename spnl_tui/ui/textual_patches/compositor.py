@@ -1,4 +1,8 @@
-"""Textual's compositor, and what it forgets to paint over."""
+"""Repaints what Textual's compositor forgets to paint over.
+
+No upstream issue was found. Textualize/textual#2016 (closed) reports the same symptom: a removed widget
+stays visible.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ from textual._compositor import Compositor, CompositorMap
 
 
 class CarefulCompositor(Compositor):
-    """Paints over what is gone, whoever notices first.
+    """Repaints the place of removed widgets, whichever code rebuilds the map.
 
-    Textual learns what to paint by comparing a layout with the one before. A new widget that asks for its
-    place after others have gone, and before the screen is laid out without them, has the map made anew in
-    between: what was there is not compared any more, and the remains of a toast stayed on the terminal until
-    it was resized.
+    Textual finds what to repaint by comparing a layout with the previous one. If a new widget asks for its
+    place after others were removed and before the next layout, `full_map` is rebuilt in between. The next
+    layout is then compared with that map, so the removed widgets are not repainted: a toast stayed on the
+    terminal until the window was resized.
     """
 
     @property
     def full_map(self) -> CompositorMap:
-        """The place of every widget. Where that has changed since it was painted will be painted."""
+        """The place of every widget. Reading it marks places that changed since the last paint as dirty."""
         if not self._full_map_invalidated:
             return super().full_map
         before = self._full_map if self._visible_map is None else self._visible_map

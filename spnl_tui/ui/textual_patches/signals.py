@@ -1,8 +1,9 @@
-"""Leaving when nobody pressed a key for it: the system asks (SIGTERM), or the terminal is gone (SIGHUP).
+"""Ends the program in order when the system asks (SIGTERM) or when the terminal is gone (SIGHUP).
 
-Textual hears neither. In a terminal that is gone it neither ends nor rests: its input thread reads the end of
-the file for ever, and once the writing thread has died of its error, writing stops the event loop. Here the
-end of a terminal ends the program as a key does, within a bound, also where no SIGHUP comes.
+Textual handles neither signal: https://github.com/Textualize/textual/issues/5140. Without a terminal its
+input thread reads the end of the file in a loop (https://github.com/Textualize/textual/pull/6690), and once
+the writing thread has failed, each write blocks the event loop. Here the end of the terminal ends the
+program within a bound, also if no SIGHUP arrives.
 """
 
 from __future__ import annotations
