@@ -1,4 +1,4 @@
-"""Every architecture that is said to run, as safetensors, and the real model in other formats.
+"""Every supported architecture as safetensors, and the real model in other formats.
 
 GGUFs of every architecture, and shards, are loaded in test_verdicts.py. `python -m benchmarks.architectures`
 prints all of it as a table.

@@ -1,4 +1,4 @@
-"""Keys and values in 16 bits, as mistral.rs keeps them on a CPU: the model says the same."""
+"""Keys and values in 16 bits, as mistral.rs keeps them on a CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models with padded rows, loaded for real: they compute the same, and the verdict on them is true."""
+"""Real models with padded rows compute the same, and their verdicts are right."""
 
 from __future__ import annotations
 

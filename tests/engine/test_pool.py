@@ -1,4 +1,4 @@
-"""Which models are in memory, and for how long: over real child processes, without a model."""
+"""The pool over real child processes, without a model."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MODEL = fake_model()
 TIGHT = dataclasses.replace(
     fake_plan(context=3000), memory=MemoryEstimate(1, 0, kv_cache=2 * 3000 * 20_000, loading=1)
 )
-"""20 KB for each token: when 50 MB are taken there is memory for a prompt of 1,100, but not for its steps."""
+"""20 KB for each token: after 50 MB, memory is left for a prompt of 1,100 tokens, but not for its steps."""
 
 
 # ── making room ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> None:
+async def test_least_recently_used_idle_model_is_unloaded_for_another(paths: Paths) -> None:
     def plan(model: object) -> LoadPlan:
         return fake_plan(memory=100)
 
@@ -40,7 +40,7 @@ async def test_the_least_recently_used_idle_model_makes_room(paths: Paths) -> No
         assert {loaded.model for loaded in engine.loaded()} == {a, c}
 
 
-async def test_a_model_that_is_only_waited_for_makes_room(paths: Paths) -> None:
+async def test_model_with_only_waiting_requests_is_unloaded_for_another(paths: Paths) -> None:
     def plan(model: object) -> LoadPlan:
         return fake_plan(memory=100)
 
@@ -53,7 +53,7 @@ async def test_a_model_that_is_only_waited_for_makes_room(paths: Paths) -> None:
             assert isinstance(events[-1], ReplyFinished)
 
 
-async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_wanted(paths: Paths) -> None:
+async def test_later_of_two_loads_that_do_not_both_fit_is_kept(paths: Paths) -> None:
     slow = fake_model("slow")
     async with fake_engine(
         paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
@@ -69,7 +69,7 @@ async def test_of_two_that_are_loaded_at_once_and_do_not_both_fit_the_later_is_w
         assert [loaded.model for loaded in engine.loaded()] == [MODEL]
 
 
-async def test_what_is_loaded_for_a_request_is_not_ended_for_what_is_loaded_ahead(paths: Paths) -> None:
+async def test_load_for_a_request_outlives_a_load_ahead(paths: Paths) -> None:
     slow = fake_model("slow")
     async with fake_engine(
         paths, lambda model: fake_plan(memory=10**12), available_memory=lambda: 15 * 10**11
@@ -86,7 +86,7 @@ async def test_what_is_loaded_for_a_request_is_not_ended_for_what_is_loaded_ahea
             await request
 
 
-async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) -> None:
+async def test_model_that_does_not_fit_is_refused_before_its_load(paths: Paths) -> None:
     plan = fake_plan(memory=10**15)
     async with fake_engine(paths, lambda model: plan) as engine:
         end = (await chat(engine, MODEL, "hello"))[-1]
@@ -95,8 +95,8 @@ async def test_what_does_not_fit_is_refused_before_it_is_loaded(paths: Paths) ->
         assert engine.loaded() == ()
 
 
-async def test_on_a_gpu_its_memory_counts(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the processor has free is of no matter, and a program for CUDA is larger than many a model."""
+async def test_gpu_model_is_checked_against_gpu_memory(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free main memory does not count, because a program for CUDA is larger than many models."""
     on_gpu = fake_plan(memory=100, device="cuda", max_sequences=4)
 
     async def cards() -> tuple[Gpu, ...]:
@@ -117,7 +117,7 @@ async def test_on_a_gpu_its_memory_counts(paths: Paths, monkeypatch: pytest.Monk
 # ── memory that grows ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> None:
+async def test_grown_runner_is_renewed_while_idle(paths: Paths) -> None:
     plan = fake_plan(memory=1)
     async with fake_engine(paths, lambda model: plan) as engine:
         first = text_of(await chat(engine, MODEL, "grow"))
@@ -125,14 +125,14 @@ async def test_a_runner_that_has_grown_is_renewed_while_idle(paths: Paths) -> No
         await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
 
 
-async def test_it_is_renewed_too_while_others_wait_for_it(paths: Paths) -> None:
+async def test_grown_runner_is_renewed_while_requests_wait(paths: Paths) -> None:
     plan = fake_plan(memory=1)
     async with fake_engine(paths, lambda model: plan) as engine:
         replies = await asyncio.gather(*(chat(engine, MODEL, "grow") for _ in range(4)))
     assert len({text_of(events).split()[0] for events in replies}) == 4
 
 
-async def test_the_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths) -> None:
+async def test_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths) -> None:
     """10 KB for each token of 4,096; the buffers take 40 MB."""
 
     async def room(working: int) -> int:
@@ -146,14 +146,14 @@ async def test_the_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Pa
     assert with_buffers == pytest.approx(without, abs=200)
 
 
-async def test_a_long_prompt_that_could_not_be_read_in_steps_gets_a_new_process(paths: Paths) -> None:
+async def test_long_prompt_without_room_for_steps_gets_a_new_process(paths: Paths) -> None:
     async with fake_engine(paths, lambda model: TIGHT) as engine:
         grown = text_of(await chat(engine, MODEL, "grow tokens=1"))
         assert text_of(await chat(engine, MODEL, "tokens=1 " + "x" * 300)) == grown
         assert text_of(await chat(engine, MODEL, "tokens=1 " + "x" * 3_700)) != grown
 
 
-async def test_one_of_which_most_was_read_before_does_not(paths: Paths) -> None:
+async def test_long_prompt_that_was_mostly_read_keeps_the_process(paths: Paths) -> None:
     async with fake_engine(paths, lambda model: TIGHT) as engine:
         # A token for each character, as the fake runner counts.
         prompt = "grow tokens=1 " + "y" * 700
@@ -164,7 +164,7 @@ async def test_one_of_which_most_was_read_before_does_not(paths: Paths) -> None:
 # ── unloading and closing ────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_load_can_be_ended(paths: Paths) -> None:
+async def test_unload_ends_a_load(paths: Paths) -> None:
     slow = fake_model("slow")
     async with fake_engine(paths) as engine:
         request = asyncio.create_task(chat(engine, slow, "hello"))
@@ -177,7 +177,7 @@ async def test_a_load_can_be_ended(paths: Paths) -> None:
         assert not is_running(pid)
 
 
-async def test_whoever_stops_waiting_for_an_unload_takes_nothing_from_the_others(paths: Paths) -> None:
+async def test_cancelled_unload_still_fails_the_request(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         request = asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
@@ -188,7 +188,7 @@ async def test_whoever_stops_waiting_for_an_unload_takes_nothing_from_the_others
             assert isinstance((await request)[-1], RequestFailed)
 
 
-async def test_closing_ends_every_process_whatever_it_does(paths: Paths) -> None:
+async def test_close_ends_every_process(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         tasks = [
             asyncio.create_task(chat(engine, MODEL, "tokens=10000 delay=0.01")),

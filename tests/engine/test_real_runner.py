@@ -1,4 +1,4 @@
-"""The real runner with the real model: nothing is faked here."""
+"""The real runner with the real model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 
 from spnl_tui.engine.backend import (
-    Backend,
     Event,
     LoadProgressed,
     ModelHandle,
@@ -23,11 +22,12 @@ from spnl_tui.engine.backend import (
     ReplyFinished,
     RequestFailed,
 )
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.models.local import resolve_local
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
-from spnl_tui.services import make_engine
+from spnl_tui.services import load_planner, make_engine
 from spnl_tui.settings import Settings
 from tests.support.engines import ask, chat, complete, text_of
 from tests.support.waiting import is_running, wait_until
@@ -47,15 +47,16 @@ def model(starter_gguf: Path) -> ModelHandle:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
-    engine = make_engine(Settings(), Paths.below(tmp_path_factory.mktemp("spnl")))
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MistralRsBackend]:
+    paths = Paths.below(tmp_path_factory.mktemp("spnl"))
+    engine = MistralRsBackend(load_planner(Settings()), paths)
     try:
         yield engine
     finally:
         await engine.close()
 
 
-async def test_model_names_the_capital_of_france(engine: Backend, model: ModelHandle) -> None:
+async def test_model_names_the_capital_of_france(engine: MistralRsBackend, model: ModelHandle) -> None:
     events = await chat(engine, model, CAPITAL, sampling=GREEDY)
     assert "Paris" in text_of(events)
     end = events[-1]
@@ -66,7 +67,9 @@ async def test_model_names_the_capital_of_france(engine: Backend, model: ModelHa
     assert end.timing.decode_tokens_per_s is not None
 
 
-async def test_template_tokens_are_known_before_the_first_reply(engine: Backend, model: ModelHandle) -> None:
+async def test_template_tokens_are_known_before_the_first_reply(
+    engine: MistralRsBackend, model: ModelHandle
+) -> None:
     async with aclosing(engine.load(model)) as events:
         [_ async for _ in events]
     told = engine.loaded()[0].template_tokens
@@ -78,7 +81,7 @@ async def test_template_tokens_are_known_before_the_first_reply(engine: Backend,
 
 
 async def test_candidates_read_the_prompt_once_and_stay_in_the_cache(
-    engine: Backend, model: ModelHandle
+    engine: MistralRsBackend, model: ModelHandle
 ) -> None:
     prompt = "Here is a list. " + LONG[: len(LONG) // 4] + " Write a long story about them."
     sampled = Sampling(temperature=0.8, max_tokens=64)
@@ -97,7 +100,7 @@ async def test_candidates_read_the_prompt_once_and_stay_in_the_cache(
     assert end.timing.prefill_s < prefills[0] / 2
 
 
-async def test_repeated_prompt_reads_only_its_end(engine: Backend, model: ModelHandle) -> None:
+async def test_repeated_prompt_reads_only_its_end(engine: MistralRsBackend, model: ModelHandle) -> None:
     prompt = "Here is another list. " + LONG[: len(LONG) // 4] + " Write a story about them."
     sampled = Sampling(temperature=0.8, max_tokens=16)
     ends = []
@@ -106,7 +109,7 @@ async def test_repeated_prompt_reads_only_its_end(engine: Backend, model: ModelH
         ends += [event for event in events if isinstance(event, ReplyFinished)]
     first, second, third = (end.timing.prefill_s or 0.0 for end in ends)
     assert second + third < first
-    # The model is given the prompt, and a newline each time.
+    # The model reads the prompt and one newline for each repetition.
     counts = [end.usage.prompt_tokens for end in ends]
     assert counts[0] > 500
     assert all(0 <= count - counts[0] <= 2 for count in counts)
@@ -117,7 +120,9 @@ async def test_repeated_prompt_reads_only_its_end(engine: Backend, model: ModelH
     assert (end.timing.prefill_s or 0.0) < first / 2
 
 
-async def test_turn_after_a_stopped_reply_reads_only_new_text(engine: Backend, model: ModelHandle) -> None:
+async def test_turn_after_a_stopped_reply_reads_only_new_text(
+    engine: MistralRsBackend, model: ModelHandle
+) -> None:
     async def prefill_after(prompt: str, *, rested: bool) -> float:
         """Seconds to read the next turn, asked at once or when nothing goes on any more."""
         text = ""
@@ -139,7 +144,7 @@ async def test_turn_after_a_stopped_reply_reads_only_new_text(engine: Backend, m
     assert await prefill_after("Write a long story about a mountain.", rested=True) < at_once / 2
 
 
-async def test_follow_up_depends_on_earlier_turns(engine: Backend, model: ModelHandle) -> None:
+async def test_follow_up_depends_on_earlier_turns(engine: MistralRsBackend, model: ModelHandle) -> None:
     messages = [
         Message("user", CAPITAL),
         Message("assistant", "The capital of France is Paris."),
@@ -163,19 +168,21 @@ async def test_stopped_reply_continues_where_it_stopped(
         async with aclosing(ask(engine, model, messages, GREEDY, continue_reply=True)) as reply:
             events = [event async for event in reply]
         assert (begun + text_of(events)).startswith(whole)
-        # Without, it is answered anew.
+        # Without it, the model starts a new reply.
         async with aclosing(ask(engine, model, messages, GREEDY)) as reply:
             assert not (begun + text_of([event async for event in reply])).startswith(whole)
     finally:
         await engine.close()
 
 
-async def test_greedy_replies_repeat(engine: Backend, model: ModelHandle) -> None:
+async def test_greedy_replies_repeat(engine: MistralRsBackend, model: ModelHandle) -> None:
     first, second = [await chat(engine, model, "Say a word about rain.", sampling=GREEDY) for _ in range(2)]
     assert text_of(first) == text_of(second) != ""
 
 
-async def test_equal_seeds_repeat_a_reply_and_others_do_not(engine: Backend, model: ModelHandle) -> None:
+async def test_equal_seeds_repeat_a_reply_and_others_do_not(
+    engine: MistralRsBackend, model: ModelHandle
+) -> None:
     def sampled(seed: int | None) -> Sampling:
         return Sampling(temperature=1.0, max_tokens=24, seed=seed)
 
@@ -185,19 +192,19 @@ async def test_equal_seeds_repeat_a_reply_and_others_do_not(engine: Backend, mod
     assert len(set(texts)) == 3
 
 
-async def test_max_tokens_ends_a_reply_with_length(engine: Backend, model: ModelHandle) -> None:
+async def test_max_tokens_ends_a_reply_with_length(engine: MistralRsBackend, model: ModelHandle) -> None:
     events = await chat(engine, model, "Tell me a story.", sampling=Sampling(temperature=0, max_tokens=5))
     assert isinstance(events[-1], ReplyFinished)
     assert events[-1].finish_reason == "length"
     assert events[-1].usage.completion_tokens == 5
 
 
-async def test_stop_sequence_ends_the_reply_before_it(engine: Backend, model: ModelHandle) -> None:
+async def test_stop_sequence_ends_the_reply_before_it(engine: MistralRsBackend, model: ModelHandle) -> None:
     sampling = Sampling(temperature=0, max_tokens=64, stop=("Paris",))
     assert "Paris" not in text_of(await chat(engine, model, CAPITAL, sampling=sampling))
 
 
-async def test_grammar_constrains_the_reply(engine: Backend, model: ModelHandle) -> None:
+async def test_grammar_constrains_the_reply(engine: MistralRsBackend, model: ModelHandle) -> None:
     events = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "(Rome|Oslo)"))
     assert text_of(events) in ("Rome", "Oslo")
     bad = await chat(engine, model, CAPITAL, sampling=GREEDY, grammar=Grammar("regex", "("))
@@ -206,7 +213,7 @@ async def test_grammar_constrains_the_reply(engine: Backend, model: ModelHandle)
 
 
 async def test_prompt_beyond_the_context_is_refused_with_both_lengths(
-    engine: Backend, model: ModelHandle
+    engine: MistralRsBackend, model: ModelHandle
 ) -> None:
     end = (await chat(engine, model, "word " * 9000, sampling=GREEDY))[-1]
     assert isinstance(end, RequestFailed)
@@ -215,7 +222,7 @@ async def test_prompt_beyond_the_context_is_refused_with_both_lengths(
     assert "8,192" in end.message
 
 
-async def test_completion_continues_the_text(engine: Backend, model: ModelHandle) -> None:
+async def test_completion_continues_the_text(engine: MistralRsBackend, model: ModelHandle) -> None:
     inputs = ["The capital of France is", "Two and two make"]
     async with aclosing(complete(engine, model, inputs, GREEDY)) as stream:
         events = [event async for event in stream]
@@ -224,7 +231,7 @@ async def test_completion_continues_the_text(engine: Backend, model: ModelHandle
 
 
 async def test_completions_come_in_order_and_leaving_keeps_the_finished_ones(
-    engine: Backend, model: ModelHandle
+    engine: MistralRsBackend, model: ModelHandle
 ) -> None:
     towns = ("France", "Italy", "Spain", "Germany", "Egypt", "Japan", "Russia", "Greece")
     inputs = [f"The capital of {country} is" for country in towns]
@@ -245,12 +252,14 @@ async def test_completions_come_in_order_and_leaving_keeps_the_finished_ones(
     assert text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_count_uses_the_models_own_tokenizer(engine: Backend, model: ModelHandle) -> None:
+async def test_count_uses_the_models_own_tokenizer(engine: MistralRsBackend, model: ModelHandle) -> None:
     await chat(engine, model, CAPITAL, sampling=GREEDY)
     assert await engine.count_tokens(model, ["", "Hello world"]) == (0, 2)
 
 
-async def test_stopping_a_reply_frees_the_runner_at_once(engine: Backend, model: ModelHandle) -> None:
+async def test_stopping_a_reply_frees_the_runner_at_once(
+    engine: MistralRsBackend, model: ModelHandle
+) -> None:
     await chat(engine, model, CAPITAL, sampling=GREEDY)
     pid = engine.loaded()[0].pid
     long = Sampling(temperature=1.0, max_tokens=2000)
@@ -263,7 +272,7 @@ async def test_stopping_a_reply_frees_the_runner_at_once(engine: Backend, model:
 
 
 async def test_stopping_in_prefill_keeps_the_next_prompt_within_its_bound(
-    engine: Backend, model: ModelHandle
+    engine: MistralRsBackend, model: ModelHandle
 ) -> None:
     await chat(engine, model, CAPITAL, sampling=GREEDY)
     steps: list[int] = []
@@ -279,7 +288,7 @@ async def test_stopping_in_prefill_keeps_the_next_prompt_within_its_bound(
     assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_long_prefill_reports_progress(engine: Backend, model: ModelHandle) -> None:
+async def test_long_prefill_reports_progress(engine: MistralRsBackend, model: ModelHandle) -> None:
     prompt = LONG[: len(LONG) // 3]
     events = await chat(engine, model, prompt, sampling=Sampling(temperature=0, max_tokens=2))
     done = [e.done for e in events if isinstance(e, PrefillProgressed)]
@@ -288,7 +297,9 @@ async def test_long_prefill_reports_progress(engine: Backend, model: ModelHandle
     assert done == sorted(done)
 
 
-async def test_kill_9_in_mid_reply_keeps_the_partial_reply(engine: Backend, model: ModelHandle) -> None:
+async def test_kill_9_in_mid_reply_keeps_the_partial_reply(
+    engine: MistralRsBackend, model: ModelHandle
+) -> None:
     long = Sampling(temperature=0, max_tokens=2000)
     text = ""
     async with aclosing(ask(engine, model, [Message("user", "Tell a long story.")], long)) as events:
@@ -305,7 +316,7 @@ async def test_kill_9_in_mid_reply_keeps_the_partial_reply(engine: Backend, mode
 
 
 async def test_kill_9_during_a_load_is_reported_and_the_next_prompt_loads(
-    engine: Backend, model: ModelHandle
+    engine: MistralRsBackend, model: ModelHandle
 ) -> None:
     await engine.unload(model)
     async with aclosing(ask(engine, model, [Message("user", CAPITAL)], GREEDY)) as events:
@@ -319,7 +330,7 @@ async def test_kill_9_during_a_load_is_reported_and_the_next_prompt_loads(
     assert "Paris" in text_of(await chat(engine, model, CAPITAL, sampling=GREEDY))
 
 
-async def test_runner_that_loads_can_be_ended(engine: Backend, model: ModelHandle) -> None:
+async def test_runner_that_loads_can_be_ended(engine: MistralRsBackend, model: ModelHandle) -> None:
     await engine.unload(model)
     request = asyncio.create_task(chat(engine, model, CAPITAL, sampling=GREEDY))
     await wait_until(lambda: engine.loaded() and engine.loaded()[0].pid)

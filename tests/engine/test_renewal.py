@@ -1,5 +1,4 @@
-"""What a real runner reads before anybody asks: the last conversation, when the runner was replaced, and what
-is being typed."""
+"""Prefetch with a real runner: the last conversation after a renewal, and the prompt that is being typed."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ LONG = Message("user", " ".join(f"word{number}" for number in range(200)))
 
 
 async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[int, str]:
-    """In how many steps the prompt was read, and the reply."""
+    """Return in how many steps the prompt was read, and the reply."""
     steps, text = 0, ""
     sampling = Sampling(temperature=0, max_tokens=4)
     request = RunnerRequest(pooled, wire.Chat(id=0, messages=messages, sampling=sampling))
@@ -44,7 +43,7 @@ async def steps_of(pooled: PooledModel, messages: tuple[Message, ...]) -> tuple[
 
 @pytest_asyncio.fixture
 async def pooled(tmp_path: Path) -> AsyncIterator[PooledModel]:
-    """A small model, loaded."""
+    """Yield a small model that is loaded."""
     model = resolve_local(make_gguf(tmp_path / "m.gguf"))
     plan = plan_load(read_local_facts(model), read_machine(), LoadOverrides(device="cpu", threads=1))
     pooled = PooledModel(model, plan, RunnerProcess.spawn, lambda: 0)
@@ -57,14 +56,14 @@ async def pooled(tmp_path: Path) -> AsyncIterator[PooledModel]:
 
 
 def busy_turns() -> FairQueue:
-    """Somebody has the turn, and somebody else waits."""
+    """Return a queue with one admitted and one waiting request."""
     turns = FairQueue(1)
     turns.ask()
     turns.ask()
     return turns
 
 
-async def test_the_next_turn_after_a_renewal_is_no_slower(pooled: PooledModel) -> None:
+async def test_turn_after_a_renewal_reads_in_one_step(pooled: PooledModel) -> None:
     first, reply = await steps_of(pooled, (LONG,))
     assert first > 2
     turn = (LONG, Message("assistant", reply), Message("user", "Go on."))
@@ -72,15 +71,15 @@ async def test_the_next_turn_after_a_renewal_is_no_slower(pooled: PooledModel) -
     await pooled.renew(FairQueue(1))
     assert pooled.pid != old
     assert (await steps_of(pooled, turn))[0] == 1
-    # Somebody waits: the conversation is not read again.
+    # A request waits, so the conversation is not read again.
     await pooled.renew(busy_turns())
     assert (await steps_of(pooled, turn))[0] == first
 
 
-async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
+async def test_turn_after_an_ended_prefill_reads_in_one_step(
     pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if every step took too long to wait for its end.
+    # As if every step took too long.
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.0)
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.LEAST_PATIENCE_S", 0.0)
     _, reply = await steps_of(pooled, (LONG,))
@@ -98,7 +97,7 @@ async def test_neither_is_the_one_after_a_prefill_that_had_to_be_stopped(
     assert (await steps_of(pooled, turn))[0] == 1
 
 
-async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: PooledModel) -> None:
+async def test_prefetched_prompt_is_not_read_again(pooled: PooledModel) -> None:
     prompt = (Message("system", "Be brief."), Message("user", f"{LONG.text} and the end."))
     typed = (prompt[0], Message("user", LONG.text))
     steps: list[int] = []
@@ -111,7 +110,7 @@ async def test_what_was_read_while_it_was_typed_is_not_read_again(pooled: Pooled
     assert pooled.pid == pid
 
 
-async def test_a_runner_without_room_for_it_is_replaced_before_and_not_when_the_prompt_comes(
+async def test_runner_without_room_is_replaced_by_the_prefetch(
     pooled: PooledModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, process = pooled.pid, pooled.memory_bytes()

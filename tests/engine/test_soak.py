@@ -1,4 +1,4 @@
-"""Half a minute of everything at once. `python -m benchmarks.soak` goes on for five."""
+"""Half a minute of random requests and faults. `python -m benchmarks.soak` runs for five minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that are left before their end, and runners that die: over real processes, without a model."""
+"""Requests that are left early and runners that die, over real processes without a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODEL = fake_model()
 # ── left before the end ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_leaving_candidates_frees_the_runner_for_the_next_request(paths: Paths) -> None:
+async def test_left_candidates_free_the_runner_for_the_next_request(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         prompt = [Message("user", "tokens=10000 delay=0.01")]
         async with aclosing(ask(engine, MODEL, prompt, GREEDY, n=3)) as events:
@@ -42,7 +42,7 @@ async def test_leaving_candidates_frees_the_runner_for_the_next_request(paths: P
         assert engine.loaded()[0].pid == before
 
 
-async def test_leaving_the_iterator_stops_the_reply_and_keeps_the_runner(paths: Paths) -> None:
+async def test_left_iterator_stops_the_reply_and_keeps_the_runner(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "tokens=10000 delay=0.01")], GREEDY)
         async with aclosing(stream):
@@ -54,7 +54,7 @@ async def test_leaving_the_iterator_stops_the_reply_and_keeps_the_runner(paths: 
 
 
 async def _leave_after_a_chunk(engine: Backend, text: str, *, ephemeral: bool = False) -> int | None:
-    """Leave a reply while it decodes, and wait until nothing goes on any more; the runner's process id."""
+    """Leave a reply while it decodes, wait for the engine to rest, and return the process id."""
     async with aclosing(
         ask(engine, MODEL, [Message("user", text)], Sampling(), ephemeral=ephemeral)
     ) as events:
@@ -67,9 +67,7 @@ async def _leave_after_a_chunk(engine: Backend, text: str, *, ephemeral: bool = 
 
 
 @pytest.mark.parametrize("ephemeral", [False, True])
-async def test_a_conversation_is_read_ahead_after_a_stopped_reply_and_an_aside_is_not(
-    paths: Paths, ephemeral: bool
-) -> None:
+async def test_stopped_reply_is_read_again_unless_it_is_ephemeral(paths: Paths, ephemeral: bool) -> None:
     log = paths.state / "asked"
     log.parent.mkdir(parents=True, exist_ok=True)
     async with fake_engine(paths) as engine:
@@ -79,7 +77,7 @@ async def test_a_conversation_is_read_ahead_after_a_stopped_reply_and_an_aside_i
         assert log.exists() != ephemeral
 
 
-async def test_reading_ahead_may_take_longer_than_stopping(
+async def test_reading_again_may_take_longer_than_the_stop_bound(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.5)
@@ -88,7 +86,7 @@ async def test_reading_ahead_may_take_longer_than_stopping(
         assert engine.loaded()[0].pid == pid
 
 
-async def test_a_turn_that_comes_when_nobody_wants_it_any_more_counts_for_nothing(
+async def test_place_admitted_to_a_cancelled_request_is_released(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with fake_engine(paths, lambda model: fake_plan(every_core=True)) as engine:
@@ -111,7 +109,7 @@ async def test_a_turn_that_comes_when_nobody_wants_it_any_more_counts_for_nothin
         assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
-async def test_a_prefill_that_does_not_stop_is_ended_and_the_model_comes_back(paths: Paths) -> None:
+async def test_prefill_that_does_not_stop_is_ended_and_reloaded(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
         async with aclosing(stream):
@@ -127,7 +125,7 @@ async def test_a_prefill_that_does_not_stop_is_ended_and_the_model_comes_back(pa
         assert not is_running(old)
 
 
-async def test_cancelling_a_queued_request_lets_the_others_through(paths: Paths) -> None:
+async def test_cancelled_queued_request_lets_the_others_run(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         first = asyncio.create_task(chat(engine, MODEL, "tokens=30 delay=0.01"))
         second = asyncio.create_task(chat(engine, MODEL, "hello"))
@@ -140,7 +138,7 @@ async def test_cancelling_a_queued_request_lets_the_others_through(paths: Paths)
             await second
 
 
-async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths: Paths) -> None:
+async def test_abandoned_prefill_does_not_reload_an_unloaded_model(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
         async with aclosing(stream):
@@ -153,7 +151,7 @@ async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths:
         assert pid is not None
         assert not is_running(pid)
         other = fake_model("other")
-        assert isinstance((await chat(engine, other, "hello"))[-1], ReplyFinished)  # it was let go
+        assert isinstance((await chat(engine, other, "hello"))[-1], ReplyFinished)  # it was unloaded
         assert [loaded.model for loaded in engine.loaded()] == [other]
 
 
@@ -161,9 +159,7 @@ async def test_an_abandoned_prefill_does_not_bring_back_what_was_unloaded(paths:
 
 
 @pytest.mark.parametrize(("how", "reason"), [("die", "as asked"), ("garbage", "malformed line")])
-async def test_a_runner_that_dies_is_an_event_and_the_next_prompt_works(
-    paths: Paths, how: str, reason: str
-) -> None:
+async def test_dead_runner_is_an_event_and_the_next_prompt_works(paths: Paths, how: str, reason: str) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, f"tokens=50 delay=0.01 {how}")
         end = events[-1]
@@ -173,7 +169,7 @@ async def test_a_runner_that_dies_is_an_event_and_the_next_prompt_works(
         assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
-async def test_a_runner_that_dies_ends_one_candidate(paths: Paths) -> None:
+async def test_dead_runner_ends_one_candidate(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "tokens=9 delay=0.01 die", n=3)
         ends = [e for e in events if isinstance(e, RequestFailed)]
@@ -182,7 +178,7 @@ async def test_a_runner_that_dies_ends_one_candidate(paths: Paths) -> None:
         assert text_of(await chat(engine, MODEL, "again"))
 
 
-async def test_kill_9_in_mid_reply_is_an_event_too(paths: Paths) -> None:
+async def test_killed_runner_is_an_event(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)
         async with aclosing(stream):
@@ -199,7 +195,7 @@ async def test_kill_9_in_mid_reply_is_an_event_too(paths: Paths) -> None:
 @pytest.mark.parametrize(
     ("kind", "title"), [("refused", "Refused"), ("dying", "The runner ended while loading")]
 )
-async def test_a_load_that_fails_says_why(paths: Paths, kind: str, title: str) -> None:
+async def test_failed_load_reports_the_reason(paths: Paths, kind: str, title: str) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, fake_model(kind), "hello")
         end = events[-1]

@@ -1,4 +1,4 @@
-"""What is said of a model before it is loaded, against real loads by mistral.rs in a runner each."""
+"""Verdicts on models compared with real loads by mistral.rs, each in a runner of its own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.gguf_maker import ARCHITECTURES, make_gguf, make_sharded_gguf
 
 pytestmark = pytest.mark.alone
 
-# Large enough that the program itself is not all that is measured.
+# Large enough that the program itself does not dominate the measurement.
 SHAPE: dict[str, Any] = {"layers": 4, "width": 1024, "feed_forward": 4096, "heads": 8, "vocabulary": 8192}
 
 
 async def load(path: Path, **overrides: Any) -> Measured:
-    """Load and run the model at this path, by its plan."""
+    """Load and run the model at this path by its plan."""
     model = resolve_local(path)
     plan = plan_load(read_local_facts(model), read_machine(), LoadOverrides(context=512, **overrides))
     return await measure(model, plan)

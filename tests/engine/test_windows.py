@@ -1,4 +1,4 @@
-"""Models with layers that attend to a window of the last tokens: a conversation may be longer than that."""
+"""Conversations longer than the window of a model's layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.logprobs import ask_for_logprobs
 pytestmark = pytest.mark.alone
 
 TEXT = "".join(chr(97 + n * n % 23) for n in range(600))
-"""A token for each letter."""
+"""One token for each letter."""
 WINDOW = 32
 
 
@@ -57,7 +57,7 @@ def make(path: Path, *, window: int, template: str | None) -> Path:
 async def test_mistral_rs_handles_windows_correctly_without_reuse(
     before: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """It goes on from what the window holds, and reads all of it if the prompt begins with less."""
+    """It continues from the window, and reads everything if the prompt begins with less."""
     path = make(tmp_path / "m.gguf", window=WINDOW, template=None)
     load = {
         "format": "gguf",
@@ -101,7 +101,7 @@ async def test_conversation_beyond_the_window_is_answered_as_if_read_at_once(
 
 @asynccontextmanager
 async def loaded(model: LocalModel) -> AsyncIterator[PooledModel]:
-    """The model in a runner of its own."""
+    """Yield the model in a runner of its own."""
     plan = plan_load(read_local_facts(model), read_machine())
     assert plan.window == 256
     pooled = PooledModel(model, plan, RunnerProcess.spawn, lambda: 0)
@@ -114,7 +114,7 @@ async def loaded(model: LocalModel) -> AsyncIterator[PooledModel]:
 
 
 async def reply(pooled: PooledModel, messages: list[Message]) -> str:
-    """The greedy reply."""
+    """Return the greedy reply."""
     text = ""
     command = wire.Chat(
         id=0,

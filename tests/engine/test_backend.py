@@ -1,4 +1,4 @@
-"""The engine service over real child processes that speak the real protocol, without a model."""
+"""The mistral.rs backend over real child processes that speak the wire format, without a model."""
 
 from __future__ import annotations
 
@@ -43,16 +43,14 @@ MODEL = fake_model()
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(None, 4096), (512, 512), (9000, 4096)])
-async def test_no_longer_context_is_told_than_the_user_wants(
-    paths: Paths, wanted: int | None, told: int
-) -> None:
+async def test_context_limit_caps_the_reported_context(paths: Paths, wanted: int | None, told: int) -> None:
     async with fake_engine(paths, lambda model: fake_plan(context_limit=wanted)) as engine:
         events = await chat(engine, MODEL, "hello")
         assert [event.context_length for event in events if isinstance(event, ModelLoaded)] == [told]
         assert engine.loaded()[0].context_length == told
 
 
-async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> None:
+async def test_request_loads_the_model_and_streams_the_reply(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello")
         assert kinds(events) == [
@@ -71,7 +69,7 @@ async def test_a_request_loads_the_model_and_streams_the_reply(paths: Paths) -> 
         assert kinds(await chat(engine, MODEL, "hello"))[0] == "PrefillProgressed"
 
 
-async def test_a_base_model_refuses_to_chat_before_it_is_loaded(paths: Paths) -> None:
+async def test_base_model_refuses_to_chat_before_its_load(paths: Paths) -> None:
     async with fake_engine(paths, lambda model: fake_plan(completion_only=True)) as engine:
         events = await chat(engine, MODEL, "hello", n=2)
         assert [(event.kind, event.candidate) for event in events if isinstance(event, RequestFailed)] == [
@@ -84,7 +82,7 @@ async def test_a_base_model_refuses_to_chat_before_it_is_loaded(paths: Paths) ->
 
 
 @pytest.mark.parametrize("every_core", [True, False])
-async def test_it_is_known_while_a_reply_needs_every_core(paths: Paths, every_core: bool) -> None:
+async def test_running_reply_reports_that_it_needs_every_core(paths: Paths, every_core: bool) -> None:
     async with fake_engine(paths, lambda model: fake_plan(every_core=every_core)) as engine:
         assert not engine.needs_every_core
         async with aclosing(ask(engine, MODEL, [Message("user", "hello")], Sampling())) as events:
@@ -93,14 +91,14 @@ async def test_it_is_known_while_a_reply_needs_every_core(paths: Paths, every_co
         assert not engine.needs_every_core
 
 
-async def test_two_requests_for_one_model_make_one_load(paths: Paths) -> None:
+async def test_two_requests_for_one_model_share_one_load(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         first, second = await asyncio.gather(chat(engine, MODEL, "a"), chat(engine, MODEL, "b"))
-        assert text_of(first).split()[0] == text_of(second).split()[0]  # one process gave both
+        assert text_of(first).split()[0] == text_of(second).split()[0]  # from one process
         assert kinds(second)[0] == "RequestQueued"
 
 
-async def test_it_tells_of_each_model_that_was_loaded_and_of_how_long_it_has_been_idle(paths: Paths) -> None:
+async def test_each_load_is_reported_and_idle_time_is_measured(paths: Paths) -> None:
     told: list[LocalModel] = []
 
     async def on_loaded(model: LocalModel) -> None:
@@ -131,7 +129,7 @@ async def test_tokens_are_counted_while_a_reply_streams(paths: Paths) -> None:
             assert await engine.count_tokens(MODEL, ["a b c", ""]) == (3, 0)
 
 
-async def test_the_users_own_thread_count_does_not_reach_the_runner(
+async def test_environment_of_the_user_does_not_set_the_threads(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 64 threads that spin on two cores would be twenty times slower.
@@ -146,7 +144,7 @@ async def test_the_users_own_thread_count_does_not_reach_the_runner(
 # ── in order ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_requests_are_served_in_the_order_in_which_they_came(paths: Paths) -> None:
+async def test_requests_run_in_the_order_of_arrival(paths: Paths) -> None:
     order: list[int] = []
     async with fake_engine(paths) as engine:
 
@@ -158,11 +156,11 @@ async def test_requests_are_served_in_the_order_in_which_they_came(paths: Paths)
     assert order == sorted(order)
 
 
-async def test_the_order_holds_while_the_model_is_still_being_planned(paths: Paths) -> None:
+async def test_requests_run_in_order_while_the_load_is_planned(paths: Paths) -> None:
     delays = iter((0.2, 0.0))
 
     def plan(model: object) -> LoadPlan:
-        time.sleep(next(delays))  # in a thread: the first to ask must not be overtaken by the second
+        time.sleep(next(delays))  # in a thread: the second must not overtake the first
         return fake_plan()
 
     async with fake_engine(paths, plan) as engine:
@@ -171,7 +169,7 @@ async def test_the_order_holds_while_the_model_is_still_being_planned(paths: Pat
         assert kinds(second)[0] == "RequestQueued"
 
 
-async def test_who_is_slow_to_hear_of_the_queue_keeps_the_place_in_it(paths: Paths) -> None:
+async def test_slow_reader_of_the_queue_event_keeps_its_place(paths: Paths) -> None:
     order: list[int] = []
     async with fake_engine(paths) as engine:
 
@@ -189,7 +187,7 @@ async def test_who_is_slow_to_hear_of_the_queue_keeps_the_place_in_it(paths: Pat
     assert order == [0, 1, 2]
 
 
-async def test_the_order_holds_between_models_that_are_planned_and_not(paths: Paths) -> None:
+async def test_requests_run_in_order_for_planned_and_new_models(paths: Paths) -> None:
     order: list[str] = []
 
     def plan(model: object) -> LoadPlan:
@@ -211,7 +209,7 @@ async def test_the_order_holds_between_models_that_are_planned_and_not(paths: Pa
 # ── several at once ──────────────────────────────────────────────────────────────────────────────
 
 
-async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
+async def test_candidates_arrive_in_order_each_with_its_end(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "hello", n=3)
         ends = [e.candidate for e in events if isinstance(e, ReplyFinished)]
@@ -219,7 +217,7 @@ async def test_candidates_come_in_order_each_with_its_end(paths: Paths) -> None:
         assert all(text_of(events, candidate) for candidate in range(3))
 
 
-async def test_a_candidate_that_is_not_wanted_any_more_is_stopped_and_the_others_go_on(paths: Paths) -> None:
+async def test_unwanted_candidate_is_stopped_and_the_others_continue(paths: Paths) -> None:
     ends: dict[int, ReplyFinished] = {}
     unwanted: set[int] = set()
     async with fake_engine(paths) as engine:
@@ -234,14 +232,14 @@ async def test_a_candidate_that_is_not_wanted_any_more_is_stopped_and_the_others
         async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, ReplyChunk) and event.candidate == 1:
-                    unwanted |= {1, 2}  # one that is being made, and one that has not begun
+                    unwanted |= {1, 2}  # one that is running, and one that has not started
                 elif isinstance(event, ReplyFinished):
                     ends[event.candidate] = event
         reasons = {candidate: end.finish_reason for candidate, end in ends.items()}
         assert reasons == {0: "stop", 1: "cancelled", 2: "cancelled", 3: "stop"}
 
 
-async def test_completions_are_answered_in_the_order_of_the_inputs(paths: Paths) -> None:
+async def test_completions_arrive_in_the_order_of_the_inputs(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = complete(engine, MODEL, [f"tokens={n + 1}" for n in range(8)], GREEDY)
         async with aclosing(stream):
@@ -250,7 +248,7 @@ async def test_completions_are_answered_in_the_order_of_the_inputs(paths: Paths)
         assert [(e.candidate, e.usage.completion_tokens) for e in ends] == [(n, n + 1) for n in range(8)]
 
 
-async def test_an_accelerator_serves_side_by_side(paths: Paths) -> None:
+async def test_accelerator_serves_requests_side_by_side(paths: Paths) -> None:
     plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "tokens=4 delay=0.05", n=3)
@@ -262,7 +260,7 @@ async def test_an_accelerator_serves_side_by_side(paths: Paths) -> None:
 # ── seeds ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_seed_starts_a_fresh_runner_with_a_state_of_its_own(
+async def test_seed_starts_a_new_runner_in_its_own_state(
     paths: Paths, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -278,7 +276,7 @@ async def test_a_seed_starts_a_fresh_runner_with_a_state_of_its_own(
     assert discards[0] == discards[1] != discards[2]
 
 
-async def test_a_seed_on_an_accelerator_is_refused_with_the_reason(paths: Paths) -> None:
+async def test_seed_on_an_accelerator_is_refused_with_the_reason(paths: Paths) -> None:
     plan = fake_plan(device="cuda", max_sequences=4)
     async with fake_engine(paths, lambda model: plan) as engine:
         events = await chat(engine, MODEL, "hello", sampling=Sampling(temperature=1.0, seed=1))

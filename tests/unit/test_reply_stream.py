@@ -50,7 +50,7 @@ def timing_of(clock: Clock, *chunks: Any) -> Timing:
     return follow(stream, lambda event: None, lambda: False, started=started).finished.timing
 
 
-def test_a_reply_of_nothing_has_a_prefill(clock: Clock) -> None:
+def test_empty_reply_has_a_prefill_time(clock: Clock) -> None:
     """A base model may end at once, or begin with half a character."""
     timing = timing_of(clock, chunk("", last=True))
     assert timing.prefill_s == 0.5

@@ -1,4 +1,4 @@
-"""What is read before anybody asks: over real processes, without a model."""
+"""Prefetch over real processes, without a model."""
 
 from __future__ import annotations
 
@@ -20,42 +20,44 @@ from tests.support.waiting import is_running, wait_until
 
 MODEL = fake_model()
 MUCH = " word" * 200
-"""Enough to be worth reading ahead."""
+"""Long enough to be worth a prefetch."""
 
 
 @pytest.fixture
 def log(paths: Paths) -> Path:
-    """Where a runner notes that it was asked."""
+    """Return the file in which a runner notes its requests."""
     paths.state.mkdir(parents=True, exist_ok=True)
     return paths.state / "asked"
 
 
 def typed(text: str, sampling: Sampling | None = None) -> Prefetch:
-    """A prompt that is being typed."""
+    """Return a prefetch of a prompt that is being typed."""
     return Prefetch([Message("user", text)], sampling or Sampling())
 
 
 async def read_ahead(engine: Backend, reading: Prefetch) -> None:
-    """Have it read, and wait for that."""
+    """Prefetch and wait for the end."""
     engine.prefetch(MODEL, reading)
     async with asyncio.timeout(10):
         await reading.ended.wait()
 
 
 def asked(log: Path) -> int:
-    """How often the runner was asked to log."""
+    """Return how often the runner noted a request."""
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 async def until_reading(engine: Backend, log: Path) -> int:
-    """Wait until the runner reads; its process id."""
+    """Wait until the runner reads, and return its process id."""
     await wait_until(lambda: asked(log))
     pid = engine.loaded()[0].pid
     assert pid is not None
     return pid
 
 
-async def test_it_is_read_once_and_what_is_typed_behind_it_when_that_is_much(paths: Paths, log: Path) -> None:
+async def test_prefetched_prompt_is_read_once_and_again_after_a_long_addition(
+    paths: Paths, log: Path
+) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         draft = f"log={log}{MUCH}"
@@ -79,7 +81,7 @@ async def test_it_is_read_once_and_what_is_typed_behind_it_when_that_is_much(pat
     ],
     ids=["little", "no cache", "GPU", "base model", "window"],
 )
-async def test_it_is_not_read_where_that_would_not_pay(paths: Paths, log: Path, plan: LoadPlan) -> None:
+async def test_short_prompt_is_not_prefetched(paths: Paths, log: Path, plan: LoadPlan) -> None:
     async with fake_engine(paths, lambda model: plan) as engine:
         async for _ in engine.load(MODEL):
             pass
@@ -88,14 +90,14 @@ async def test_it_is_not_read_where_that_would_not_pay(paths: Paths, log: Path, 
         assert not asked(log)
 
 
-async def test_a_seed_gets_a_process_of_its_own_so_nothing_is_read_for_it(paths: Paths, log: Path) -> None:
+async def test_seeded_prompt_is_not_prefetched(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         await read_ahead(engine, typed(f"log={log}{MUCH}", Sampling(seed=1)))
         assert not asked(log)
 
 
-async def test_nothing_is_read_by_a_model_that_is_not_loaded(paths: Paths, log: Path) -> None:
+async def test_unloaded_model_prefetches_nothing(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await read_ahead(engine, typed(f"log={log}{MUCH}"))
         await chat(engine, MODEL, "hello")
@@ -105,10 +107,10 @@ async def test_nothing_is_read_by_a_model_that_is_not_loaded(paths: Paths, log: 
         assert not asked(log)
 
 
-# ── when somebody asks ───────────────────────────────────────────────────────────────────────────
+# ── when a request waits ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
+async def test_prefetched_prompt_waits_for_its_current_step(
     paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.2)
@@ -118,7 +120,7 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
         engine.prefetch(MODEL, typed(draft))
         pid = await until_reading(engine, log)
         events = await chat(engine, MODEL, f"{draft} end")
-        assert kinds(events)[0] == "PrefillProgressed"  # it is said to be read, not to be queued
+        assert kinds(events)[0] == "PrefillProgressed"  # reported as being read, not as queued
         assert text_of(events) == f"word-{pid} "
         assert asked(log) == 3  # and when its token came, twice
 
@@ -128,7 +130,7 @@ async def test_the_prompt_itself_waits_for_the_step_that_reads_it(
     [("tokens=1", RequestQueued), (f"steps=1000{MUCH} end", PrefillProgressed)],
     ids=["another prompt", "the prompt itself"],
 )
-async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(
+async def test_prefetch_stops_after_its_step_when_a_request_waits(
     paths: Paths, text: str, said: type[Event]
 ) -> None:
     async with fake_engine(paths) as engine:
@@ -146,7 +148,7 @@ async def test_it_goes_no_further_than_the_step_in_which_somebody_asks(
         assert engine.loaded()[0].pid == pid
 
 
-async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, log: Path) -> None:
+async def test_other_prompt_ends_a_slow_prefetch_within_its_bound(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         engine.prefetch(MODEL, typed(f"prefill=30 log={log}{MUCH}"))
@@ -157,7 +159,7 @@ async def test_another_prompt_does_not_wait_longer_than_its_bound(paths: Paths, 
         assert not is_running(pid)
 
 
-async def test_a_title_that_is_asked_for_waits_for_it(
+async def test_ephemeral_request_waits_for_the_prefetch(
     paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spnl_tui.engine.mistralrs.pooled_model.CANCEL_BOUND_S", 0.0)
@@ -168,7 +170,7 @@ async def test_a_title_that_is_asked_for_waits_for_it(
         assert f"word-{pid}" in text_of(await chat(engine, MODEL, "a title", ephemeral=True))
 
 
-async def test_who_waits_goes_first(paths: Paths, log: Path) -> None:
+async def test_waiting_request_runs_before_a_prefetch(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         first = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
@@ -181,7 +183,7 @@ async def test_who_waits_goes_first(paths: Paths, log: Path) -> None:
         assert not asked(log)
 
 
-async def test_it_is_read_when_the_reply_before_has_ended(paths: Paths, log: Path) -> None:
+async def test_prefetch_runs_when_the_reply_has_ended(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         reply = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
@@ -190,7 +192,7 @@ async def test_it_is_read_when_the_reply_before_has_ended(paths: Paths, log: Pat
         assert asked(log) == 1
 
 
-async def test_what_is_stopped_while_it_waits_is_never_read(paths: Paths, log: Path) -> None:
+async def test_prefetch_stopped_while_it_waits_never_runs(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         reply = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
         await wait_until(lambda: engine.loaded() and engine.loaded()[0].state == "busy")
@@ -203,7 +205,7 @@ async def test_what_is_stopped_while_it_waits_is_never_read(paths: Paths, log: P
         assert not asked(log)
 
 
-async def test_to_unload_the_model_ends_it(paths: Paths, log: Path) -> None:
+async def test_unload_ends_the_prefetch(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")
         reading = typed(f"prefill=30 log={log}{MUCH}")
@@ -214,12 +216,10 @@ async def test_to_unload_the_model_ends_it(paths: Paths, log: Path) -> None:
         assert engine.loaded() == ()
 
 
-# ── a model that was put away ────────────────────────────────────────────────────────────────────
+# ── a model that was unloaded while idle ────────────────────────────────────────────────────────────────────
 
 
-async def test_it_is_known_of_a_model_that_it_was_unloaded_for_not_being_used(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_idle_model_is_reported_as_idle_unloaded(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_HOUSEKEEPING_S", 0.05)
     async with fake_engine(paths, keep_warm_s=0.3) as engine:
         await chat(engine, MODEL, "hello")
