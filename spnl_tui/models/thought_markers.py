@@ -44,7 +44,8 @@ _CLOSING = re.compile(
 
 def is_harmony(template: str) -> bool:
     """True if the template writes Harmony's messages."""
-    return "<|channel|>" in template and "<|message|>" in template
+    messages = "<|start|>" in template and "<|end|>" in template
+    return "<|message|>" in template and ("<|channel|>" in template or messages)
 
 
 def closing_candidates(template: str) -> list[str]:

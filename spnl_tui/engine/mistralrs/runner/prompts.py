@@ -25,6 +25,9 @@ from spnl_tui.models.vocabulary import SpecialTokens
 _CUT = "\ue000cut here\ue000"
 """Of the private use area: no text has it that a person wrote or a model made."""
 
+_MARK = re.compile(r"<[|｜].+[|｜]>|\[/?[A-Z_]+\]")
+"""How words look that nobody writes but to control a model."""
+
 
 class PromptWriter:
     """Writes prompts with a chat template.
@@ -140,7 +143,11 @@ class PromptWriter:
         return {
             word
             for word in self.tokens.ids
-            if word in self.tokens.control or word in template or word in thoughts or word in harmony
+            if word in self.tokens.control
+            or word in template
+            or word in thoughts
+            or word in harmony
+            or _MARK.fullmatch(word)
         }
 
 
@@ -148,6 +155,9 @@ def _arranged(messages: Sequence[tuple[str, str]], traits: TemplateTraits) -> li
     """Return the messages as a template with these traits accepts them."""
     arranged: list[tuple[str, str]] = []
     before = ""
+    first = next((index for index, (role, _) in enumerate(messages) if role != "system"), len(messages))
+    if traits.alternates and first < len(messages) and messages[first][0] == "assistant":
+        messages = [*messages[:first], ("user", ""), *messages[first:]]
     for role, content in messages:
         if role == "system" and not traits.takes_system:
             before += f"{content}\n\n"
