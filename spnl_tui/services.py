@@ -50,6 +50,7 @@ class Services:
         self.paths = paths
         self.config_file = config_file or paths.config / "config.toml"
         self._opening: asyncio.Future[Store] | None = None
+        self._opening_to_read: asyncio.Future[Store] | None = None
 
     @cached_property
     def engine(self) -> EngineService:
@@ -165,6 +166,18 @@ class Services:
 
         return str(plan_load(facts, machine, load_overrides(self.settings)))
 
+    async def store_to_read(self) -> Store:
+        """Return the store for a command that only reads it; see `Store.open_to_read`."""
+        if self._opening is not None:
+            return await self.store()
+        if self._opening_to_read is None:
+            from spnl_tui.conversations.store import Store
+
+            self._opening_to_read = asyncio.ensure_future(
+                Store.open_to_read(self.paths.data / "conversations.db")
+            )
+        return await asyncio.shield(self._opening_to_read)
+
     async def store(self) -> Store:
         """Where conversations are kept, opened when it is first asked for."""
         if self._opening is None:
@@ -229,7 +242,7 @@ class Services:
 
     async def _models_used_last(self) -> tuple[str, ...]:
         try:
-            return await (await self.store()).models_used_last()
+            return await (await self.store_to_read()).models_used_last()
         except SpnlError as error:
             _log.warning("which model was used last is not known: %s", error)
             return ()
@@ -241,8 +254,9 @@ class Services:
             for name in ("engine", "downloads", "catalog", "library")
             if name in self.__dict__  # made, since it was used
         ]
-        if self._opening is not None:
-            closing.append(_close_store(self._opening))
+        for opening in (self._opening, self._opening_to_read):
+            if opening is not None:
+                closing.append(_close_store(opening))
         # Each is closed, whatever becomes of the others.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -408,12 +422,19 @@ def load_overrides(settings: Settings) -> LoadOverrides:
     )
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that a full disk ends silently: the program's own message says that the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop the record. The default prints a traceback for each one on standard error."""
+
+
 def start_log(file: Path) -> None:
     """Log to this file from now on: three of 2 MB at most. Without a place for it there is no log."""
     root = logging.getLogger("spnl_tui")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = logging.handlers.RotatingFileHandler(
+        handler: logging.Handler = _LogFile(
             file, maxBytes=2_000_000, backupCount=2, encoding="utf-8", delay=True
         )
     except OSError:

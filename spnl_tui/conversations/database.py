@@ -11,14 +11,18 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from spnl_tui.conversations.folding import indexed_copy
+from spnl_tui.conversations.reading import open_to_read
 from spnl_tui.conversations.schema import APPLICATION_ID, MIGRATIONS
 from spnl_tui.errors import StoreError
 
@@ -27,6 +31,8 @@ Migrations = tuple[tuple[str, ...], ...]
 
 BUSY_TIMEOUT_S = 10.0
 """How long one program waits for another's write."""
+_LEAST_ROOM = 1_000_000
+"""Bytes."""
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -37,14 +43,22 @@ class Database:
     becomes a StoreError.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reading: sqlite3.Connection,
+        writing: sqlite3.Connection | None = None,
+        lock: int | None = None,
+        copy: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         self._path = path
         self._lock = lock
+        self._copy = copy
         self._closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._writing = connect(path)
-        self._reading = connect(path)
+        self._writing = writing
+        self._reading = reading
         self._reading.execute("PRAGMA query_only = ON")
 
     @classmethod
@@ -53,12 +67,14 @@ class Database:
         path: Path,
         clear_up: Callable[[sqlite3.Connection], None],
         migrations: Migrations = MIGRATIONS,
+        *,
+        may_set_aside: bool = True,
     ) -> tuple[Database, StoreError | None]:
         """Open or create the file. Blocking.
 
         A file that is damaged, or of a newer version, is renamed, and a new one takes its place: the error
-        that comes with the database then says so. `clear_up` runs in a transaction if no other program has
-        the file open.
+        that comes with the database then says so. With `may_set_aside` false it is a StoreError. `clear_up`
+        runs in a transaction if no other program has the file open.
 
         Raises:
             StoreError: there can be no store here at all.
@@ -69,7 +85,9 @@ class Database:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             alone = _lock(lock)
-            if reason := _unusable(path, len(migrations)):
+            if reason := _unusable(path, migrations):
+                if not may_set_aside:
+                    raise StoreError("The stored conversations cannot be used", f"{path} {reason}.")
                 if not alone:
                     raise StoreError(
                         "Conversations are in use by another version",
@@ -94,7 +112,7 @@ class Database:
             finally:
                 connection.close()
             fcntl.flock(lock, fcntl.LOCK_SH)
-            return cls(path, lock), problem
+            return cls(path, connect(path), connect(path), lock), problem
         except BaseException as error:
             if lock >= 0:
                 os.close(lock)
@@ -108,8 +126,49 @@ class Database:
                 ) from error
             raise
 
+    @classmethod
+    def open_to_read(
+        cls, path: Path, migrations: Migrations = MIGRATIONS
+    ) -> tuple[Database, StoreError | None]:
+        """Open the file only to read it, in whatever state it is. Blocking.
+
+        Nothing is changed. The error that comes with the database says why a part may be missing.
+
+        Raises:
+            StoreError: nothing in it can be read.
+        """
+        newest = len(migrations)
+        try:
+            connection, version, copy = open_to_read(
+                path, newest, lambda connection: _migrate(connection, None, migrations)
+            )
+        except sqlite3.Error as error:
+            raise store_error(error, path) from error
+        except OSError as error:
+            raise StoreError(
+                "Conversations cannot be read", f"{path}: {error.strerror or error}.", "Check the path."
+            ) from error
+        problem = None
+        if not 0 < version <= newest:
+            problem = StoreError(
+                "The stored conversations may be shown in part",
+                f"{path} has format {version}; this program knows {newest}.",
+                "Update spnl-chat." if version > newest else "",
+            )
+        return cls(path, connection, copy=copy), problem
+
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in a transaction that writes. It is carried out even if the caller is cancelled."""
+        """Run `work` in a transaction that writes. It is carried out even if the caller is cancelled.
+
+        Raises:
+            StoreError: it failed, or the store was opened only to be read.
+        """
+        if self._writing is None:
+            raise StoreError(
+                "Conversations cannot be stored",
+                f"{self._path} can only be read.",
+                "Check its permissions, and that the disk is not full or read-only; then start again.",
+            )
         return await asyncio.shield(self._run(self._writer, self._writing, "BEGIN IMMEDIATE", work))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -134,13 +193,17 @@ class Database:
         self._writer.shutdown()
         self._reading.close()
         try:
-            if _lock_alone(self._lock):
+            if self._writing is not None and self._lock is not None and _lock_alone(self._lock):
                 transact(self._writing, clear_up)
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
         finally:
-            self._writing.close()
-            os.close(self._lock)
+            if self._writing is not None:
+                self._writing.close()
+            if self._lock is not None:
+                os.close(self._lock)
+            if self._copy is not None:
+                self._copy.cleanup()
 
     async def _run(
         self,
@@ -187,7 +250,7 @@ def transact(
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The error in the user's words."""
+    """Return the error, reworded for the user."""
     hints = {
         "SQLITE_FULL": "The disk is full: make room and try again.",
         "SQLITE_BUSY": "Another program is writing to it: try again.",
@@ -196,17 +259,37 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
         "SQLITE_NOTADB": "Start again: the damaged file is then set aside and a new one is begun.",
     }
     name: str = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(path.parent):
+        name = "SQLITE_FULL"
     hint = next((text for code, text in hints.items() if name.startswith(code)), "")
     return StoreError("The conversations could not be read or written", f"{path}: {error}.", hint)
+
+
+def _is_full(folder: Path) -> bool:
+    """True if the disk has no room for what SQLite writes beside a store."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_ROOM
+    except OSError:
+        return False
 
 
 def _lock(lock: int) -> bool:
     """Lock the file, exclusively if no other program has it open. Returns True if the lock is exclusive."""
     if _lock_alone(lock):
         return True
-    # Waits only for a program that is opening or closing the store.
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    return False
+    # Another program keeps the file locked only while it opens or closes the store.
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise StoreError(
+                    "Conversations are in use", "Another program keeps them locked.", "Try again later."
+                ) from None
+            time.sleep(0.02)
+        else:
+            return False
 
 
 def _lock_alone(lock: int) -> bool:
@@ -217,11 +300,12 @@ def _lock_alone(lock: int) -> bool:
     return True
 
 
-def _unusable(path: Path, newest: int) -> str:
-    """Why this file cannot be used, as the end of a sentence, or nothing.
+def _unusable(path: Path, migrations: Migrations) -> str:
+    """Return why this file cannot be used, as the end of a sentence, or nothing.
 
     Takes the same time for any size; damage in the midst of the file shows only when it is read.
     """
+    newest = len(migrations)
     if not path.exists() or path.stat().st_size == 0:
         return ""
     try:
@@ -232,8 +316,12 @@ def _unusable(path: Path, newest: int) -> str:
             tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
             if version > newest:
                 return f"was written by a newer version (format {version}, this program knows {newest})"
+            if version < 0:
+                return f"is damaged (its format version is {version})"
             if tables and application != APPLICATION_ID:
                 return "is not a store of conversations"
+            if version and (name := _foreign_object(connection, migrations[:version])):
+                return f"is damaged (its {name} is not that of a store)"
             if version:
                 connection.execute("SELECT * FROM conversation LIMIT 1").fetchall()
                 connection.execute("SELECT * FROM turn ORDER BY key DESC LIMIT 1").fetchall()
@@ -250,6 +338,25 @@ def _unusable(path: Path, newest: int) -> str:
     if pages * size > path.stat().st_size and not (wal.exists() and wal.stat().st_size):
         return "is damaged (the end of the file is missing)"
     return ""
+
+
+def _foreign_object(connection: sqlite3.Connection, migrations: Migrations) -> str:
+    """Return the name of a table, view or trigger that is not as the migrations make it, or nothing.
+
+    A file may hold a table with other columns, or a trigger that runs whatever its author wanted.
+    """
+    expected: dict[str, tuple[str, str]]
+    found: dict[str, tuple[str, str]]
+    listing = "SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+    found = {name: (kind, sql) for name, kind, sql in connection.execute(listing)}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        _migrate(model, None, migrations)
+        expected = {name: (kind, sql) for name, kind, sql in model.execute(listing)}
+    for name, made in expected.items():
+        if found.get(name) != made:
+            return name
+    others = (name for name, (kind, _) in found.items() if kind == "trigger" and name not in expected)
+    return next(others, "")
 
 
 def _set_aside(path: Path, reason: str) -> StoreError:
@@ -275,11 +382,11 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
-    """Apply the migrations that this file lacks, each in one transaction, after a copy of the file."""
+def _migrate(connection: sqlite3.Connection, path: Path | None, migrations: Migrations) -> None:
+    """Apply the missing migrations, each in one transaction, and each after a copy of the file at `path`."""
     connection.create_function("indexed_copy", 1, indexed_copy, deterministic=True)
     for number in range(_version(connection), len(migrations)):
-        if number:
+        if number and path is not None:
             _back_up(connection, path.with_name(f"{path.name}.version-{number}"))
 
         def apply(connection: sqlite3.Connection, number: int = number) -> None:

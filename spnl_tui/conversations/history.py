@@ -28,7 +28,7 @@ def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
         more = [first_line(item.model, _TITLE)] * bool(item.model)
         more += ["pinned"] * item.pinned + ["archived"] * item.archived
         more += [f"#{first_line(tag, _TITLE)}" for tag in item.tags]
-        line = f"{item.id[:SHORT_ID]}  {_when(item.updated_at)}  {item.turns:>5}  {_title(item.title)}"
+        line = f"{plain(item.id[:SHORT_ID])}  {_when(item.updated_at)}  {item.turns:>5}  {_title(item.title)}"
         yield f"{line}  ({', '.join(more)})" if more else line
 
 
@@ -42,7 +42,7 @@ def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iter
     for hit in result.hits:
         where = {"user": "You", "assistant": plain(hit.model) or "Assistant", "system": "System"}
         who = where[hit.role] if hit.role else "Title"
-        yield f"{hit.conversation[:SHORT_ID]}  {_when(hit.created_at)}  {_title(hit.title)}"
+        yield f"{plain(hit.conversation[:SHORT_ID])}  {_when(hit.created_at)}  {_title(hit.title)}"
         words = (f"{mark[0]}{plain(s.text)}{mark[1]}" if s.hit else plain(s.text) for s in hit.snippet)
         yield f"    {who}: {''.join(words)}"
     if result.more:
@@ -57,7 +57,7 @@ def hit_to_plain(hit: SearchHit) -> dict[str, Any]:
 def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) -> Iterator[str]:
     """The active branch, or these turns, to read."""
     yield _title(conversation.title)
-    yield f"{conversation.id}  {_when(conversation.created_at)}  {plain(conversation.model)}".rstrip()
+    yield f"{plain(conversation.id)}  {_when(conversation.created_at)}  {plain(conversation.model)}".rstrip()
     for turn in conversation.path() if turns is None else turns:
         model = plain(turn.provenance.model) if turn.provenance else ""
         who = {"user": "You", "assistant": model or "Assistant", "system": "System"}[turn.role]

@@ -14,12 +14,14 @@ from typing import Any
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.folding import fold, indexed_copy
 from spnl_tui.conversations.records import content_to_json, from_plain, to_json, well_formed
-from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.conversations.turn import FINISH_REASONS, Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.parts import as_content, content_from_plain, is_plain
-from spnl_tui.models.request import Sampling
+from spnl_tui.models.request import ROLES, Sampling
 
 Cursor = tuple[int, float, int]
+_LATEST = 1e11
+"""Unix seconds, in the year 5138."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,12 +216,12 @@ def load(connection: sqlite3.Connection, id: str) -> Conversation:
             tags=tuple(name for (name,) in tags),
             pinned=bool(row[5]),
             archived=bool(row[6]),
-            created_at=row[7],
-            updated_at=row[8],
+            created_at=_time(row[7]),
+            updated_at=_time(row[8]),
             chosen=dict(json.loads(row[9])),
         )
         return Conversation.of(details, (_turn(*turn) for turn in turns))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             "A conversation cannot be read", f"The stored conversation {id}: {error}."
         ) from error
@@ -238,6 +240,8 @@ def _turn(
     pinned: int,
     parts: str | None,
 ) -> Turn:
+    if role not in ROLES or finish_reason not in FINISH_REASONS:
+        raise ValueError(f"the turn {id} has an unknown role or finish reason")
     return Turn(
         id=id,
         parent=parent,
@@ -247,9 +251,14 @@ def _turn(
         finish_reason=finish_reason,
         error=error,
         provenance=from_plain(Provenance, json.loads(provenance)) if provenance else None,
-        created_at=created_at,
+        created_at=_time(created_at),
         pinned=bool(pinned),
     )
+
+
+def _time(stored: float) -> float:
+    """Return a time that a calendar has: a damaged store may hold any number."""
+    return min(max(stored, 0.0), _LATEST)
 
 
 def list_page(connection: sqlite3.Connection, where: ListFilter, after: Cursor | None, limit: int) -> Page:
@@ -291,8 +300,8 @@ def list_page(connection: sqlite3.Connection, where: ListFilter, after: Cursor |
             model=row[4],
             pinned=bool(row[5]),
             archived=bool(row[6]),
-            created_at=row[7],
-            updated_at=row[8],
+            created_at=_time(row[7]),
+            updated_at=_time(row[8]),
             tags=tuple(json.loads(row[9])),
             turns=row[10],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -44,8 +45,19 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path) -> Store:
-        """Open the store in this file, or begin it. See `problem` for one that had to be set aside."""
-        return cls(*await asyncio.to_thread(Database.open, path, _clear_up))
+        """Open the store in this file, or begin it. See `problem` for one that had to be set aside.
+
+        A store that cannot be written can still be read; `problem` says so, and every change is a StoreError.
+        """
+        return cls(*await asyncio.to_thread(_open, path))
+
+    @classmethod
+    async def open_to_read(cls, path: Path) -> Store:
+        """Open the store in this file only to read it: it may be damaged, newer, locked or read-only.
+
+        It is never set aside. See `problem` for one of which a part may be missing.
+        """
+        return cls(*await asyncio.to_thread(_open_to_read, path))
 
     async def close(self) -> None:
         """Close the file. The last program to close it forgets for good what was deleted."""
@@ -350,6 +362,32 @@ class Store:
     async def _column(self, statement: str, *values: object) -> tuple[str, ...]:
         rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
         return tuple(value for (value,) in rows)
+
+
+def _open(path: Path) -> tuple[Database, StoreError | None]:
+    try:
+        return Database.open(path, _clear_up)
+    except StoreError as error:
+        cause = error.__cause__
+        # On a read-only file system or in a directory of another user's.
+        unwritable = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+        name = getattr(cause, "sqlite_errorname", "")
+        unwritable |= name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+        if not unwritable or not path.exists():
+            raise
+        database, _ = Database.open_to_read(path)
+        hint = f"{error.hint} Nothing is kept until then."
+        return database, StoreError("Conversations can be read, but not stored", error.message, hint)
+
+
+def _open_to_read(path: Path) -> tuple[Database, StoreError | None]:
+    try:
+        if path.exists():
+            # The usual way also ends the replies of programs that were killed, and migrates.
+            return Database.open(path, _clear_up, may_set_aside=False)
+    except StoreError:
+        pass  # what is wrong matters only if it cannot be read either
+    return Database.open_to_read(path)
 
 
 def _clear_up(connection: sqlite3.Connection) -> None:

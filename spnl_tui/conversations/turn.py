@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from spnl_tui.models.parts import Content, as_text, join, text_of, with_text
 from spnl_tui.models.request import Grammar, Message, Role, Sampling
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
+FINISH_REASONS = (None, *get_args(FinishReason))
+"""All that a turn can have."""
 
 
 def new_id() -> str:

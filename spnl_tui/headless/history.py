@@ -76,7 +76,14 @@ async def export(
 ) -> int:
     """Write conversations, or all of them, as lossless JSON or as Markdown to read; or one as a query."""
     store = await _store(services)
-    conversations = [await _conversation(store, prefix) for prefix in prefixes] or await _all(store)
+    failed = 0
+    if prefixes:
+        conversations = [await _conversation(store, prefix) for prefix in prefixes]
+    else:
+        conversations, failed = await _all(store)
+    if not conversations:
+        # An empty file would take the place of a good backup.
+        raise StoreError("There is nothing to export", "The store holds no conversations that can be read.")
     if format == "json":
         text = to_json_text(conversations)
     elif format == "query":
@@ -92,17 +99,22 @@ async def export(
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     else:
         try:
-            await asyncio.to_thread(output.write_text, text, encoding="utf-8")
+            await asyncio.to_thread(_write_whole, output, text)
         except OSError as error:
             raise StoreError(
                 "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."
             ) from error
-    return OK
+    if failed:
+        lost = f"{failed:,} conversation{'' if failed == 1 else 's'}"
+        print(f"The export lacks {lost} that cannot be read.", file=sys.stderr)
+    return FAILED if failed else OK
 
 
 async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callable[[str], bool]) -> int:
     """Delete conversations for good. `confirm` is asked, with their titles."""
-    store = await _store(services)
+    store = await services.store()
+    if store.problem is not None:
+        show_error(store.problem)
     conversations = [await _conversation(store, prefix) for prefix in prefixes]
     titles = ", ".join(repr(plain(each.title) or "(no title)") for each in conversations)
     if not confirm(f"Delete {titles} for good?"):
@@ -169,8 +181,23 @@ class _Replier:
         return text
 
 
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file whole, or leave the one that is there: a full disk must not cost an older backup."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")  # a device or a pipe
+        return
+    target = path.resolve()
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 async def _store(services: Services) -> Store:
-    store = await services.store()
+    store = await services.store_to_read()
     if store.problem is not None:
         show_error(store.problem)
     return store
@@ -187,16 +214,23 @@ async def _conversation(store: Store, prefix: str) -> Conversation:
     return await store.load(found[0])
 
 
-async def _all(store: Store) -> list[Conversation]:
+async def _all(store: Store) -> tuple[list[Conversation], int]:
+    """Return all conversations that can be read, and how many cannot; the errors of these are shown."""
     conversations: list[Conversation] = []
+    failed = 0
     for archived in (False, True):
         cursor = None
         while True:
             page = await store.list(ListFilter(archived=archived), after=cursor, limit=200)
-            conversations += [await store.load(item.id) for item in page.items]
+            for item in page.items:
+                try:
+                    conversations.append(await store.load(item.id))
+                except StoreError as error:
+                    show_error(error)
+                    failed += 1
             if (cursor := page.next) is None:
                 break
-    return conversations
+    return conversations, failed
 
 
 def _print_lines(lines: Any) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.chatgpt import exported, message, rich
+from tests.support.history_command import command, history, store_of
 
 CONVERSATIONS = 15_000
 
@@ -24,19 +23,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def command(home: Path, *arguments: str | Path) -> tuple[list[str], dict[str, str]]:
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
-    return [sys.executable, "-m", "spnl_tui", "history", *map(str, arguments)], environ
-
-
-def history(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    words, environ = command(home, *arguments)
-    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, timeout=120)
-
-
 def count(home: Path) -> int:
     """How many conversations are stored."""
-    file = home / ".local/share/spnl-chat/conversations.db"
+    file = store_of(home)
     if not file.exists():
         return 0
     with closing(sqlite3.connect(file)) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -163,7 +164,7 @@ def mutated(chance: random.Random) -> str:
             if accident == 0:
                 del at[key]
             elif accident == 1:
-                at[key] = chance.choice(_BITS)
+                at[key] = copy.deepcopy(chance.choice(_BITS))
             elif accident == 2 and isinstance(at, dict):
                 at[str(chance.choice(_BITS))] = below
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.errors import HubError, StoreError
 from spnl_tui.paths import Paths
-from spnl_tui.services import Services
+from spnl_tui.services import Services, start_log
 from spnl_tui.settings import ModelSettings, Settings
 from tests.support.engines import fake_local, fake_model
 from tests.support.gguf_maker import make_gguf
@@ -92,3 +94,20 @@ async def test_without_a_store_the_starter_answers(tmp_path: Path, monkeypatch: 
     services.paths.data.write_text("no directory")
     assert await services.model_to_begin_with() == starter
     await services.close()
+
+
+def test_log_that_cannot_be_written_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "log"
+    link.symlink_to("/dev/full")
+    root = logging.getLogger("spnl_tui")
+    before = root.handlers
+    try:
+        start_log(link)
+        root.info("words")
+        with contextlib.suppress(OSError):
+            root.handlers[0].close()
+    finally:
+        root.handlers = before
+    assert capsys.readouterr().err == ""
