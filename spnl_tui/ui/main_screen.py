@@ -32,30 +32,32 @@ from spnl_tui.ui.chat.candidates import CandidatesController
 from spnl_tui.ui.chat.controller import ChatController, blank_conversation
 from spnl_tui.ui.chat.conversation_view import ConversationView
 from spnl_tui.ui.chat.copying import CopyController
-from spnl_tui.ui.chat.file_completer import FileCompleter
 from spnl_tui.ui.chat.finding import FindController
+from spnl_tui.ui.chat.input.controller import PromptController, as_typed
+from spnl_tui.ui.chat.input.file_completer import FileCompleter
 from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.model_controller import ModelController
 from spnl_tui.ui.chat.pane import ChatPane
-from spnl_tui.ui.chat.prompting import PromptController, as_typed
-from spnl_tui.ui.chat.status_line import StatusLine
 from spnl_tui.ui.commands.context import CommandContext, Program
 from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
 from spnl_tui.ui.commands.running import CommandRunner
 from spnl_tui.ui.commands.slash import CommandCompleter
 from spnl_tui.ui.conversations.controller import ConversationsController
+from spnl_tui.ui.conversations.export_controller import ExportController
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.conversations.persona_controller import PersonaController
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
 from spnl_tui.ui.panes import PaneSwitcher
 from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import DownloadsPane
+from spnl_tui.ui.pulls.text import summary
 from spnl_tui.ui.services import Services
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
 from spnl_tui.ui.widgets.background import ScreenBackground, restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
 from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
+from spnl_tui.ui.widgets.status_line import StatusLine
 from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
@@ -131,9 +133,12 @@ class MainScreen(Screen[None]):
             self.prompts,
             load=lambda id: self.conversations.load(id),
         )
-        personas = PersonaController(self, self.sessions, self.store, self.current_model, services, settings)
+        self.exports = ExportController(self, self.sessions)
+        self.personas = PersonaController(
+            self, self.sessions, self.store, self.current_model, services, settings
+        )
         self.conversations = ConversationsController(
-            self, chat, self.sessions, self.store, personas, now=services.now, key_name=self.key
+            self, chat, self.sessions, self.store, now=services.now, key_name=self.key
         )
         self.turns = TurnsController(
             self,
@@ -214,6 +219,8 @@ class MainScreen(Screen[None]):
             turns=self.turns,
             candidates=self.candidates,
             conversations=self.conversations,
+            exports=self.exports,
+            personas=self.personas,
             find=self.finder,
             clipboard=self.copier,
             pulls=self.pulls_controller,
@@ -224,7 +231,7 @@ class MainScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        yield TopLine(self.key("pulls.go_on")).data_bind(MainScreen.downloads)
+        yield TopLine(partial(summary, go_on_key=self.key("pulls.go_on"))).data_bind(MainScreen.downloads)
         with ContentSwitcher(initial="chat", id="body"):
             yield self.chat
             yield self.pulls.data_bind(MainScreen.downloads)

@@ -26,8 +26,8 @@ from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
-from spnl_tui.ui.chat.completion_list import Completions
-from spnl_tui.ui.chat.prompt import Prompt
+from spnl_tui.ui.chat.input.completion_list import Completions
+from spnl_tui.ui.chat.input.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.errors import EditorError
-from spnl_tui.ui.chat.editor import editor_command
+from spnl_tui.ui.chat.input.editor import editor_command
 from tests.ui.support import chat, wait_until
 
 

@@ -11,9 +11,9 @@ import pytest
 from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, ReplyChunk, ReplyFinished
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import ContextSettings
-from spnl_tui.ui.chat.status_line import StatusLine
 from spnl_tui.ui.chat.turns import Thinking
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from spnl_tui.ui.widgets.status_line import StatusLine
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.ui.support import TempStore, chat, ended, go_to, kept, last, until_kept, wait_until
 

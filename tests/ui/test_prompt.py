@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from spnl_tui.ui import messages
-from spnl_tui.ui.chat.status_line import StatusLine
+from spnl_tui.ui.widgets.status_line import StatusLine
 from tests.ui.support import TempStore, chat, wait_until
 
 

@@ -10,9 +10,9 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from spnl_tui.ui.chat import file_completer
-from spnl_tui.ui.chat.completion_list import Completions
-from spnl_tui.ui.chat.file_completer import best, entries_of, files_below
+from spnl_tui.ui.chat.input import file_completer
+from spnl_tui.ui.chat.input.completion_list import Completions
+from spnl_tui.ui.chat.input.file_completer import best, entries_of, files_below
 from spnl_tui.ui.chat.turns import UserTurn
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot

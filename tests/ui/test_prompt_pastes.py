@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
 
-from spnl_tui.ui.chat.folds import Folds
+from spnl_tui.ui.chat.input.folds import Folds
 from tests.support.scripted_engine import ScriptedEngine
 from tests.ui.support import Chat, chat, wait_until
 

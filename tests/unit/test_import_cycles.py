@@ -16,6 +16,8 @@ FILES = sorted(file for file in ROOT.rglob("*.py"))
 MOST_MODULES = 20
 MOST_LINES = 400
 MOST_METHODS = 20
+TEXTUAL_CALLS = ("action_", "compose", "on_", "watch_")
+"""How the methods begin that Textual calls by their names."""
 
 
 def name_of(file: Path) -> str:
@@ -61,7 +63,7 @@ def test_cycle_for_type_checking_is_found() -> None:
     assert set(first_cycle(graph)) == known
 
 
-@pytest.mark.parametrize("folder", ["chat"])
+@pytest.mark.parametrize("folder", ["chat", "ui"])
 def test_folders_and_files_and_classes_stay_small(folder: str) -> None:
     files = [file for file in FILES if (ROOT / folder) in file.parents]
     folders = {file.parent for file in files}
@@ -78,7 +80,8 @@ def large_classes(file: Path) -> Iterator[str]:
             methods = {
                 each.name
                 for each in node.body
-                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith("_")
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+                and not each.name.startswith(("_", *TEXTUAL_CALLS))
             }
             if len(methods) > MOST_METHODS:
                 yield f"{file.name}: {node.name} has {len(methods)}"

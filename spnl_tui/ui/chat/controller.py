@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from spnl_tui.chat.status import Status
     from spnl_tui.settings import Settings
     from spnl_tui.ui.chat.conversation_view import ConversationView
+    from spnl_tui.ui.chat.input.controller import PromptController
     from spnl_tui.ui.chat.pane import ChatPane
-    from spnl_tui.ui.chat.prompting import PromptController
 
 
 class ChatController:

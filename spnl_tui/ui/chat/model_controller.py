@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spnl_tui.chat.model import CurrentModel, ModelEvent
     from spnl_tui.chat.sessions import Sessions
-    from spnl_tui.ui.chat.prompting import PromptController
+    from spnl_tui.ui.chat.input.controller import PromptController
     from spnl_tui.ui.chat.welcome import Welcome
 
 

@@ -13,8 +13,8 @@ from textual.widgets import OptionList
 
 from spnl_tui.settings import ChatSettings
 from spnl_tui.ui.chat.candidate_list import Candidates
-from spnl_tui.ui.chat.completion_list import Completions
-from spnl_tui.ui.chat.prompt import Prompt
+from spnl_tui.ui.chat.input.completion_list import Completions
+from spnl_tui.ui.chat.input.prompt import Prompt
 from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.chat.welcome import Welcome
 from spnl_tui.ui.conversations.list import ConversationList

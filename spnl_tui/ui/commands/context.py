@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from spnl_tui.ui.chat.controller import ChatController
     from spnl_tui.ui.chat.copying import CopyController
     from spnl_tui.ui.chat.finding import FindController
+    from spnl_tui.ui.chat.input.controller import PromptController
+    from spnl_tui.ui.chat.input.prompt import Prompt
     from spnl_tui.ui.chat.last_reply import LastReplyController
     from spnl_tui.ui.chat.model_controller import ModelController
     from spnl_tui.ui.chat.pane import ChatPane
-    from spnl_tui.ui.chat.prompt import Prompt
-    from spnl_tui.ui.chat.prompting import PromptController
     from spnl_tui.ui.conversations.controller import ConversationsController
+    from spnl_tui.ui.conversations.export_controller import ExportController
+    from spnl_tui.ui.conversations.persona_controller import PersonaController
     from spnl_tui.ui.panes import PaneSwitcher
     from spnl_tui.ui.pulls.controller import PullsController
     from spnl_tui.ui.pulls.pane import DownloadsPane
@@ -67,6 +69,8 @@ class CommandContext:
     turns: TurnsController
     candidates: CandidatesController
     conversations: ConversationsController
+    exports: ExportController
+    personas: PersonaController
     find: FindController
     clipboard: CopyController
     pulls: PullsController

@@ -179,7 +179,7 @@ COMMANDS = (
     Command(
         id="talks.persona",
         keys="alt+r",
-        run=lambda c: c.conversations.edit_persona(),
+        run=lambda c: c.personas.edit(),
         needs=(chat_is_shown,),
         worker=_CONVERSATIONS,
         label="Persona",
@@ -190,7 +190,7 @@ COMMANDS = (
     Command(
         id="talks.system",
         keys="",
-        run=lambda c: c.conversations.set_system_prompt(c.argument),
+        run=lambda c: c.personas.set_system_prompt(c.argument),
         needs=(chat_is_shown,),
         worker=_CONVERSATIONS,
         label="System prompt",
@@ -202,7 +202,7 @@ COMMANDS = (
     Command(
         id="talks.export",
         keys="alt+s",
-        run=lambda c: c.conversations.export_markdown(),
+        run=lambda c: c.exports.markdown(),
         needs=(chat_is_shown, conversation_has_turns),
         worker=_CONVERSATIONS,
         label="Export",
@@ -213,7 +213,7 @@ COMMANDS = (
     Command(
         id="talks.export_json",
         keys="alt+j",
-        run=lambda c: c.conversations.export_json(),
+        run=lambda c: c.exports.json(),
         needs=(chat_is_shown, conversation_has_turns),
         worker=_CONVERSATIONS,
         label="Export JSON",
@@ -224,7 +224,7 @@ COMMANDS = (
     Command(
         id="talks.export_query",
         keys="alt+q",
-        run=lambda c: c.conversations.export_query(),
+        run=lambda c: c.exports.query(),
         needs=(chat_is_shown, conversation_has_turns),
         worker=_CONVERSATIONS,
         label="Export query",

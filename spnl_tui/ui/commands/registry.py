@@ -13,7 +13,7 @@ from textual.binding import Binding
 
 from spnl_tui.errors import CommandError
 from spnl_tui.settings.nearest import did_you_mean
-from spnl_tui.ui.chat.slash_text import AS_TEXT_HINT, split_command
+from spnl_tui.ui.chat.input.slash_text import AS_TEXT_HINT, split_command
 from spnl_tui.ui.commands import (
     candidates,
     conversation,

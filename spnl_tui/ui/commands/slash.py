@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from textual.fuzzy import FuzzySearch
 
-from spnl_tui.ui.chat.completing import Offer, Offers
+from spnl_tui.ui.chat.input.completion import Offer, Offers
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import CommandRegistry
 

@@ -1,17 +1,14 @@
-"""What one does with whole conversations: find, open, name, pin, archive, delete, undo, export."""
+"""Whole conversations: the list of them, and finding, opening, naming, pinning, archiving, deleting."""
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.events import PromptSaved, SessionShown, TitleChanged
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import StoreError
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import first_line
 from spnl_tui.ui import messages
 from spnl_tui.ui.widgets.toasts import say, withdraw
 
@@ -25,14 +22,13 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.rows import Cursor, ListFilter
     from spnl_tui.ui.chat.pane import ChatPane
-    from spnl_tui.ui.conversations.persona_controller import PersonaController
 
 _PAGE = 50
 _TITLE_LENGTH = 500
 
 
 class ConversationsController:
-    """Lists, opens, names, pins, archives, deletes, restores and exports conversations.
+    """Lists, opens, names, pins, archives, deletes and restores conversations.
 
     It works on the highlighted conversation while the list has the focus, else on the one on the screen.
     """
@@ -43,7 +39,6 @@ class ConversationsController:
         pane: ChatPane,
         sessions: Sessions,
         store: ReportingStore,
-        personas: PersonaController,
         *,
         now: Callable[[], float],
         key_name: Callable[[str], str],
@@ -58,7 +53,6 @@ class ConversationsController:
         self._list = pane.conversation_list
         self._next: Cursor | None = None
         self._archived = False
-        self._personas = personas
         self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
 
         sessions.subscribe(self._on_event)
@@ -285,70 +279,9 @@ class ConversationsController:
             await restore()
             await self.refresh()
 
-    async def edit_persona(self) -> None:
-        """Let the user choose a persona or edit system prompt and sampling."""
-        await self._personas.edit()
-
-    async def set_system_prompt(self, text: str) -> None:
-        """Set the system prompt of the conversation on the screen; empty: let the user edit it."""
-        if text:
-            await self._personas.set_system_prompt(text)
-        else:
-            await self._personas.edit()
-
-    # ── export ───────────────────────────────────────────────────────────────────────────────────
-
-    async def export_markdown(self) -> None:
-        """Write what is seen of the conversation to a file, to read."""
-        from spnl_tui.conversations.export import to_markdown
-
-        await self._export(to_markdown(self._sessions.visible.conversation), ".md")
-
-    async def export_json(self) -> None:
-        """Write the whole conversation to a file, without loss."""
-        from spnl_tui.conversations.export import to_json_text
-
-        await self._export(to_json_text([self._sessions.visible.conversation]), ".json")
-
-    async def export_query(self) -> None:
-        """Write the active branch to a file, as a query that asks for its last reply again."""
-        from spnl_tui.queries.chat import branch_to_lisp
-
-        await self._export(branch_to_lisp(self._sessions.visible.conversation), ".lisp")
-
-    async def _export(self, text: str, suffix: str) -> None:
-        name = _file_name(self._sessions.visible.conversation.title)
-        try:
-            file = await asyncio.to_thread(_write_new, Path.cwd(), name, suffix, text)
-        except OSError as error:
-            raise StoreError(
-                "The export cannot be written",
-                f"{Path.cwd()}: {error.strerror}.",
-                "Start in another directory.",
-            ) from error
-        self._screen.notify(plain(str(file)), title="Exported to", markup=False)
-
     def _say(self, what: str, conversation: Conversation) -> None:
         self._screen.notify(_title(conversation), title=what, markup=False, timeout=3)
 
 
 def _title(conversation: Conversation) -> str:
     return first_line(conversation.title, 60) or "Untitled"
-
-
-def _file_name(title: str) -> str:
-    """The title as a file name: letters, digits and hyphens."""
-    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:60].strip("-") or "conversation"
-
-
-def _write_new(folder: Path, name: str, suffix: str, text: str) -> Path:
-    """Write a file that is not there yet, with a number in its name if need be."""
-    for number in range(1, 1000):
-        file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
-        try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(text)
-        except FileExistsError:
-            continue
-        return file
-    raise FileExistsError(17, "there are a thousand of that name")

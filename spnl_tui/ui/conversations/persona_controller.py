@@ -68,11 +68,14 @@ class PersonaController:
                 start(self._screen, "model", self._model.use, model)
 
     async def set_system_prompt(self, text: str) -> None:
-        """Set the system prompt of the conversation on the screen.
+        """Set the system prompt of the visible conversation; empty: let the user edit it.
 
         Raises:
             StoreError: the store cannot be written.
         """
+        if not text:
+            await self.edit()
+            return
         conversation = self._sessions.visible.conversation
         conversation.system_prompt = text
         await self._save(conversation, "System prompt changed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -9,7 +10,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.pulls.text import summary
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.download import Download
@@ -22,13 +22,14 @@ class TopLine(Widget):
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
     summary: reactive[str] = reactive("")
 
-    def __init__(self, go_on_key: str = "") -> None:
+    def __init__(self, summarize: Callable[[tuple[Download, ...]], str]) -> None:
+        """`summarize` returns the pulls in a few words."""
         super().__init__(id="top")
-        self._go_on_key = go_on_key
+        self._summarize = summarize
 
     def watch_downloads(self, downloads: tuple[Download, ...]) -> None:
         """Paint only when the words change."""
-        self.summary = summary(downloads, self._go_on_key)
+        self.summary = self._summarize(downloads)
 
     def render(self) -> Content:
         """The line, as wide as the terminal."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.queue import QueuedCommand
 from spnl_tui.errors import SpnlError
-from spnl_tui.ui.chat.slash_text import looks_like_command, with_escape, without_escape
+from spnl_tui.ui.chat.input.slash_text import looks_like_command, with_escape, without_escape
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.sessions import Sessions
-    from spnl_tui.ui.chat.prompt import Prompt
+    from spnl_tui.ui.chat.input.prompt import Prompt
 
 
 class PromptController:
@@ -86,7 +86,7 @@ class PromptController:
 
     async def edit(self) -> None:
         """Open the prompt in the user's editor."""
-        from spnl_tui.ui.chat.editor import edit
+        from spnl_tui.ui.chat.input.editor import edit
 
         # Taken, so that what comes into the prompt meanwhile is not overwritten.
         typed = self._prompt.take()

@@ -9,7 +9,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.chat.completing import Offer
+from spnl_tui.ui.chat.input.completion import Offer
 
 _SHOWN = 50
 """More than these are not worth scrolling through: one types another letter."""

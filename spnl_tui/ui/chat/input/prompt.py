@@ -12,10 +12,10 @@ from textual.widgets import TextArea
 
 from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
-from spnl_tui.ui.chat.completing import Completer, Offer
-from spnl_tui.ui.chat.completion_list import Completions
-from spnl_tui.ui.chat.folds import Folds
-from spnl_tui.ui.chat.prompt_history import PromptHistory
+from spnl_tui.ui.chat.input.completion import Completer, Offer
+from spnl_tui.ui.chat.input.completion_list import Completions
+from spnl_tui.ui.chat.input.folds import Folds
+from spnl_tui.ui.chat.input.history import PromptHistory
 from spnl_tui.ui.messages import (
     CandidateMoveRequested,
     CommandSubmitted,
@@ -202,14 +202,14 @@ class Prompt(TextArea):
     def update_suggestion(self) -> None:
         """Textual's hook, called at once after every edit: keys that were typed ahead find the right list."""
         if self.is_mounted:
-            self.look()
+            self._look()
 
     def look_again(self) -> None:
         """There may be more to offer for the word at which a list is, or would be, seen."""
         if self._before_cursor() == self._looked_at:
-            self.look()
+            self._look()
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Look for what may be offered for the word before the cursor."""
         self._looked_at = before = self._before_cursor()
         for completer in self.completers:

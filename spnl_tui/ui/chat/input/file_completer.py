@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textual.dom import DOMNode
 
-from spnl_tui.ui.chat.completing import Offer, Offers
+from spnl_tui.ui.chat.input.completion import Offer, Offers
 from spnl_tui.ui.widgets.background import start
 
 MAX_FILES = 10_000
