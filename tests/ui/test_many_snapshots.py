@@ -82,7 +82,7 @@ def test_judged(snap_compare: Any, size: tuple[int, int]) -> None:
         await send(pilot, screen, "/n 3 Write a tagline for a bakery")
         await done(screen, 3)
         await send(pilot, screen, "/judge brevity and wit")
-        await wait_until(lambda: screen.candidates.fan and screen.candidates.fan.best)
+        await wait_until(lambda: screen.candidates.shown and screen.candidates.shown.best)
         await wait_until(lambda: not screen.replying)
 
     scripts = [reply(PLAIN), reply(LISTED), reply(SHORT), reply(json.dumps({"reason": reason, "best": 3}))]

@@ -140,7 +140,7 @@ class TurnsController:
         await self._transcript.reveal(turn.id)
         self._transcript.mark(turn.id)
 
-    async def go_on(self) -> None:
+    async def continue_reply(self) -> None:
         """Let the model continue a reply that was stopped, cut off or edited."""
         await self._session.continue_reply()
 

@@ -51,7 +51,7 @@ class CandidatesController:
         self._criteria = services.settings.chat.judge_criteria
 
     @property
-    def fan(self) -> CandidateSet | None:
+    def shown(self) -> CandidateSet | None:
         """The candidates on the screen."""
         return self._session.candidates.open
 
@@ -153,12 +153,12 @@ class CandidatesController:
 
     async def pick(self, argument: str = "") -> None:
         """Go on with the highlighted candidate, or the one of this number; the others stay beside it."""
-        if (fan := self.fan) is None:
+        if (candidates := self.shown) is None:
             return
         if argument:
-            if not argument.isdecimal() or not 1 <= int(argument) <= len(fan.turns):
-                raise CommandError("Which candidate?", f"From 1 to {len(fan.turns)}, not {argument}.")
-            await self.highlight(fan.turns[int(argument) - 1])
+            if not argument.isdecimal() or not 1 <= int(argument) <= len(candidates.turns):
+                raise CommandError("Which candidate?", f"From 1 to {len(candidates.turns)}, not {argument}.")
+            await self.highlight(candidates.turns[int(argument) - 1])
         await self.close()
 
     async def close(self) -> None:

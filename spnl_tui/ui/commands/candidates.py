@@ -30,17 +30,17 @@ def _no_reply_where_asked(context: CommandContext) -> Availability:
 
 
 def _candidates_are_shown(context: CommandContext) -> Availability:
-    return unless(context.candidates.fan is not None, "No candidates are shown.")
+    return unless(context.candidates.shown is not None, "No candidates are shown.")
 
 
 def _has_other_replies(context: CommandContext) -> Availability:
-    if context.candidates.fan is not None:
+    if context.candidates.shown is not None:
         return Unavailable("The replies are already shown side by side.")
     return unless(len(context.candidates.siblings()) > 1, _NO_CANDIDATES)
 
 
 def _has_several_replies(context: CommandContext) -> Availability:
-    several = context.candidates.fan is not None or len(context.candidates.siblings()) > 1
+    several = context.candidates.shown is not None or len(context.candidates.siblings()) > 1
     return unless(several, _NO_CANDIDATES)
 
 

@@ -122,7 +122,7 @@ COMMANDS = (
     Command(
         id="turn.go_on",
         keys="alt+c",
-        run=_after_candidates(lambda c: c.turns.go_on()),
+        run=_after_candidates(lambda c: c.turns.continue_reply()),
         needs=(
             *IN_CHAT,
             model_is_chosen,
