@@ -1,4 +1,4 @@
-"""What is kept of a reply besides its text: where it came from, and what it cost."""
+"""The provenance of a reply: where it came from, and what it cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def provenance_of_request(
     begun: int = 0,
     started_at: float | None = None,
 ) -> Provenance:
-    """What is known when the request is made."""
+    """Return what is known when the request is sent."""
     return Provenance(
         model=model.name,
         revision=model.revision,
@@ -42,7 +42,7 @@ def provenance_of_request(
 
 
 def with_outcome(provenance: Provenance, reply: ReplySoFar, loaded: LoadedModel | None) -> Provenance:
-    """The same, with the figures of the reply and the way in which its model was loaded."""
+    """Return the provenance with the reply's figures and how its model was loaded."""
     timing = reply.timing or Timing()
     return dataclasses.replace(
         provenance,

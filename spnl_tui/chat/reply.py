@@ -1,4 +1,4 @@
-"""One reply, from the request to its end: the engine's events on one side, the screen on the other."""
+"""Follows one request to its end: the engine's events come in, drawings at a bearable pace go out."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from spnl_tui.models.machine import read_machine
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
 _DRAWING_SHARE = 1 / 12
-"""Of a core, where the load plan leaves the interface one of its own."""
+"""The share of a core for drawing, if the load plan leaves the interface a core of its own."""
 _CROWDED_SHARE = 1 / 30
-"""Where the engine has all cores. Its threads spin at barriers, and each waits for the one that drawing holds
-up: at a twelfth of a core decoding lost 8 %, at a thirtieth 3 % (benchmarks/decode.py)."""
+"""The share if the engine has all cores. Its threads spin at barriers, so each waits for the one that drawing
+delays: at a twelfth of a core decoding lost 8 %, at a thirtieth 3 % (benchmarks/decode.py)."""
 _CROWDED_CORES = 2
 
 
 class Pace:
-    """Says when to draw next: seldom enough that drawing stays below its share of a core.
+    """Decides when to draw next, so that drawing stays below its share of a core.
 
-    What counts is all the processor time of this thread since the last drawing, since Textual lays out and
-    paints after the call that changed something has returned.
+    It counts all processor time of this thread since the last drawing, because Textual lays out and paints
+    after the call that changed something has returned.
     """
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Pace:
         self._cpu_at = 0.0
 
     def drawing(self) -> None:
-        """A drawing begins now."""
+        """Note that a drawing begins now."""
         self._drawn_at = time.monotonic()
         self._cpu_at = time.thread_time()
 
     def wait_s(self) -> float:
-        """Seconds until the next drawing is due; 0 and less: now."""
+        """Return the seconds until the next drawing is due; 0 or less if it is due now."""
         spent = time.thread_time() - self._cpu_at
         gap = min(max(_SHORTEST_GAP_S, spent / self._share), _LONGEST_GAP_S)
         return self._drawn_at + gap - time.monotonic()
@@ -60,28 +60,28 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Summarizing:
-    """Before the reply, the model sums up what is left out; so many tokens have come of that."""
+    """The model is writing a summary of the left-out turns, so far of this many tokens."""
 
     tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is sent takes so many tokens with what the template adds, as far as that can be told.
+    """The meter's count of the tokens of the request, including the chat template.
 
-    The runner counts the texts alone.
+    The runner counts only the texts.
     """
 
     tokens: int
 
 
 Step: TypeAlias = Event | Summarizing | Counted
-"""What happens on the way to a reply."""
+"""A step towards a reply."""
 
 
 @dataclass(slots=True)
 class ReplySoFar:
-    """What one request has brought."""
+    """The partial reply to one request."""
 
     text: str = ""
     reasoning: str = ""
@@ -98,7 +98,7 @@ class ReplyRun:
         self.so_far = ReplySoFar()
         self.activity = activity
         self.ended = asyncio.Event()
-        """Set by whoever follows it, when the reply stands where it belongs, and is saved."""
+        """Set by the caller of `run` once the reply is in the conversation and saved."""
         self._clock = clock
         self._stop = asyncio.Event()
         self._pending: asyncio.Future[Step] | None = None
@@ -109,22 +109,22 @@ class ReplyRun:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of what was sent; 0 while that is not known."""
+        """The tokens of the request; 0 while they are unknown."""
         usage = self.so_far.usage
         return (usage.prompt_tokens if usage is not None else 0) or self._counted or self.activity.total
 
     def stop(self) -> None:
-        """End at once, with what has come."""
+        """End at once, with the partial reply."""
         self._stop.set()
 
     def learn(self, **figures: int | None) -> None:
-        """Figures of the activity became known on the side: `context_length`, `context_used`, `unsent`."""
+        """Take over figures that became known elsewhere: `context_length`, `context_used`, `unsent`."""
         self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
     async def run(
         self, events: AsyncIterator[Step], draw: Callable[[ReplySoFar, Activity], Awaitable[None]]
     ) -> ReplySoFar:
-        """Follow the events to their end, or until `stop`, which it does not let the engine delay.
+        """Follow the events to their end or until `stop`, which does not wait for the engine.
 
         `draw` is called at a bearable pace, and never after this has returned.
         """
@@ -153,13 +153,13 @@ class ReplyRun:
         return self.so_far
 
     async def close(self) -> None:
-        """Leave the engine's events, if they are not at their end; then they may be closed."""
+        """Stop reading the engine's events, so that the caller can close the iterator."""
         pending, self._pending = self._pending, None
         if pending is None:
             return
         pending.cancel()
         again: asyncio.CancelledError | None = None
-        # Textual cancels its workers twice when the program ends, and what runs cannot be closed.
+        # Textual cancels its workers twice when the program ends, and a running iterator cannot be closed.
         while not pending.done():
             try:
                 await asyncio.wait({pending})
@@ -237,5 +237,5 @@ class ReplyRun:
 async def _next(events: AsyncIterator[Step]) -> Step:
     async for event in events:
         return event
-    # The engine promises an end. Should it ever break that promise, the user must not wait for ever.
+    # The engine promises an end. If it breaks that promise, the user must not wait for ever.
     return RequestFailed(kind="internal", title="The reply broke off", message="The engine gave no reason.")

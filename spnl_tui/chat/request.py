@@ -1,4 +1,4 @@
-"""A reply asked of the engine: what is sent of a branch, and what is kept of it."""
+"""One request for a reply: which turns of the branch are sent, and how the reply enters the conversation."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
 
 _SUMMARIES = 2
-"""A summary takes room itself, so that more may have to be left out. Once more is enough, or never."""
+"""Summaries per request. A summary takes room itself, so a second one may be needed; a third never helps."""
 _RENEWALS = 3
-"""So often in a row a runner may be replaced by a new one just when it is asked to count."""
+"""How often in a row a runner may be replaced just when it is to count tokens."""
 _AROUND_A_SUMMARY = 80
-"""Tokens of the request for a summary besides what is summed up."""
+"""Tokens of a request for a summary besides the turns to be summarized."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variation:
-    """What is different about a request that is one of several for one prompt."""
+    """How one of several requests for the same prompt differs from a plain one."""
 
     model: ModelHandle | None = None
-    """Asked instead of the model in use."""
+    """The model to ask instead of the current one."""
     sampling: Sampling | None = None
-    """Instead of the conversation's."""
+    """Used instead of the conversation's."""
     messages: tuple[Message, ...] | None = None
     """Sent instead of the branch."""
     turns: asyncio.Lock | None = None
-    """Held while it is asked: those that share it are asked one after the other."""
+    """Held during the request: requests that share it run one after the other."""
     shared: SharedRequest | None = None
-    """Asked with others, as one request."""
+    """The request to the engine that several candidates share."""
     candidate: int = 0
-    """Which of its replies this is."""
+    """The number of this candidate in `shared`, from 0."""
 
 
 class ReplyRequest:
-    """One request for a reply to the branch above a turn, or for the rest of the reply that the turn begins.
+    """A request for the reply in a turn, or for the rest of a reply that the turn holds the beginning of.
 
     When the branch does not fit into the model's context, the policy of the settings decides what is sent.
     The conversation itself is never cut.
@@ -96,12 +96,12 @@ class ReplyRequest:
 
     @property
     def prompt(self) -> Turn | None:
-        """What is answered."""
+        """The prompt that is answered."""
         return self._path[-2] if len(self._path) > 1 else None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What was sent; empty before that."""
+        """The messages that were sent; empty before that."""
         return () if self._prepared is None else self._prepared.messages
 
     async def events(
@@ -109,10 +109,10 @@ class ReplyRequest:
         remember: Callable[[Memory], Awaitable[None]] | None = None,
         may_forget: Callable[[int], Awaitable[bool]] | None = None,
     ) -> AsyncGenerator[Step, None]:
-        """The engine's events: of the load, if the model is not loaded, of a summary, and of the reply.
+        """Yield the engine's events of loading, of a summary and of the reply.
 
-        `remember` is told what the model will know; `may_forget` is asked, where the settings want it,
-        whether so many more turns may be left out. None: they may not.
+        `remember` receives what the model will know. `may_forget` returns True if this many more turns may be
+        left out; it is called if the settings say so. Without it they may not.
         """
         shared, candidate = self._variation.shared, self._variation.candidate
         if shared is None:
@@ -176,14 +176,14 @@ class ReplyRequest:
         remember: Callable[[Memory], Awaitable[None]] | None,
         may_forget: Callable[[int], Awaitable[bool]] | None,
     ) -> AsyncGenerator[Step, None]:
-        """What comes before the request itself: loading, a summary, a question. Then it is prepared.
+        """Load the model, summarize and ask the user as needed, then prepare the request.
 
-        It is not if one of these fails, which is its last step.
+        If one of these fails, that is the last step, and the request is not prepared.
         """
         given = self._variation.messages
         plan = None if given else await self._plan()
         if plan is None and not given:
-            # What fits only the model's own tokenizer can tell. The request would load the model anyway.
+            # Only the model's own tokenizer knows what fits. The request would load the model anyway.
             async with aclosing(self._engine.load(self._model)) as events:
                 async for event in events:
                     yield event
@@ -200,7 +200,7 @@ class ReplyRequest:
                         return
             plan = await self._plan_once_loaded()
             if not self._summary:
-                break  # it has none, and would have none again
+                break  # the model wrote no summary, and would not write one at the next attempt
         if plan is not None and plan.action == "ask":
             if may_forget is None or not await may_forget(len(plan.left_out)):
                 yield _refusal(len(plan.left_out))
@@ -210,7 +210,7 @@ class ReplyRequest:
         self._prepared = await self._prepare(plan, remember)
 
     async def _count(self) -> Counted | None:
-        """What the meter makes of what is sent; None where it would have to ask for the counts first."""
+        """Return the meter's count of the request; None if it would have to ask the engine first."""
         loaded = self._loaded()
         if self._prepared is None or self._variation.messages is not None or loaded is None:
             return None
@@ -244,7 +244,7 @@ class ReplyRequest:
         return Prepared(messages, sampling, provenance)
 
     async def _sum_up(self) -> AsyncGenerator[Step, None]:
-        """Have the model sum up what is about to be left out, and what an earlier summary stands for."""
+        """Let the model summarize the turns about to be left out, together with an earlier summary."""
         loaded = self._loaded()
         if loaded is None or loaded.context_length is None:
             return
@@ -266,7 +266,7 @@ class ReplyRequest:
         text = ""
         yield Summarizing()
         sampling = Sampling(temperature=0, max_tokens=longest)
-        # Thinking would take all of the tokens that there are for it.
+        # Thinking would use up the tokens for the summary.
         asked = ChatRequest(messages=request, sampling=sampling, thinking=False, ephemeral=True)
         async with aclosing(self._engine.generate(self._model, asked)) as events:
             async for event in events:
@@ -284,7 +284,7 @@ class ReplyRequest:
         self._summary, self._left_out = text.strip(), tuple(turn.id for turn in plan.left_out)
 
     def keep(self, so_far: ReplySoFar) -> Turn:
-        """Put what has come into the conversation; it goes on."""
+        """Put the partial reply into the conversation."""
         turn = replace(
             self._conversation[self._turn.id],
             content=append_text(self._turn.content, so_far.text),
@@ -294,7 +294,7 @@ class ReplyRequest:
         return turn
 
     def finish(self, so_far: ReplySoFar) -> Turn:
-        """The reply has ended; one that was broken off counts as cancelled."""
+        """Put the complete reply into the conversation. A reply without an end counts as cancelled."""
         self.keep(so_far)
         provenance = None
         if self._prepared is not None:
@@ -304,16 +304,16 @@ class ReplyRequest:
         )
 
     async def learn(self, so_far: ReplySoFar) -> None:
-        """Correct the meter by the engine's own count."""
-        # What a reply that goes on costs tells nothing of the template.
+        """Correct the meter with the engine's own count."""
+        # The cost of a continued reply says nothing about the template.
         if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._turn.text:
             await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
 
     async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
-        """The plan for a model that was loaded; None only if its limit is unknown, or it cannot be loaded.
+        """Return the plan for a loaded model; None only if its limit is unknown or it cannot be loaded.
 
-        Its runner may be replaced by a new one at any time between two requests. All would be sent meanwhile,
-        and refused for its length.
+        The runner may be replaced by a new one at any time between two requests. Without a plan the whole
+        branch would be sent then, and refused for its length.
         """
         for _ in range(_RENEWALS):
             plan = await self._plan(kept_free=kept_free)
@@ -322,11 +322,11 @@ class ReplyRequest:
                 return plan
             async with aclosing(self._engine.load(self._model)) as events:
                 if any([isinstance(event, RequestFailed) async for event in events]):
-                    return None  # the request will meet it, too, and tells of it
+                    return None  # the request will fail for the same reason and report it
         return await self._plan(kept_free=kept_free)
 
     async def _plan(self, *, kept_free: int = 0) -> ContextPlan | None:
-        """What to send; None while that cannot be told: the model is not loaded, or its limit is unknown."""
+        """Return what to send; None while the model is not loaded or its limit is unknown."""
         loaded = self._loaded()
         if loaded is None or loaded.context_length is None:
             return None
@@ -345,7 +345,7 @@ class ReplyRequest:
 
 
 def _refusal(count: int) -> RequestFailed:
-    """Why nothing is sent. What is too long even so is refused by the engine, which counts exactly."""
+    """Return why nothing is sent. The engine refuses what is still too long, because it counts exactly."""
     return RequestFailed(
         kind="context",
         title="The context is full",

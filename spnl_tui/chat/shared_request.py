@@ -1,4 +1,4 @@
-"""Several replies to one prompt as one request to the engine, which is prepared once."""
+"""One request to the engine for several replies to the same prompt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spnl_tui.models.request import Message, Sampling
 
 
 class Prepared(NamedTuple):
-    """What is sent for a reply, and what is kept with it."""
+    """What is sent for a reply, and the provenance that is kept with it."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -30,26 +30,26 @@ class Prepared(NamedTuple):
 
 
 class SharedRequest:
-    """One request for n replies, each of which is followed by somebody else.
+    """One request for n replies, each of which another caller follows.
 
-    Whoever comes first prepares it, at the `door`, while the others wait; then it begins for all. A reply
-    that is left before its end is not wanted any more.
+    The first caller prepares the request while the others wait at the `door`. Then it begins for all. A reply
+    that its caller leaves early is dropped.
     """
 
     def __init__(self, engine: Backend, n: int) -> None:
         self.door = asyncio.Lock()
         self.prepared: Prepared | None = None
-        """What was sent; None: it has not begun."""
+        """What was sent; None before that."""
         self._engine = engine
         self._queues: list[asyncio.Queue[Event]] = [asyncio.Queue() for _ in range(n)]
         self._open = set(range(n))
-        """Replies that have not ended, and that are followed or may still be."""
+        """Replies that have not ended and are still wanted."""
         self._silent = set(range(n))
-        """Replies of which nothing has come."""
+        """Replies that have not begun."""
         self._work: asyncio.Task[None] | None = None
 
     def begin(self, model: ModelHandle, prepared: Prepared, *, thinking: bool | None) -> None:
-        """Send it."""
+        """Send the request."""
         self.prepared = prepared
         request = ChatRequest(
             messages=prepared.messages,
@@ -61,7 +61,7 @@ class SharedRequest:
         self._work = asyncio.create_task(self._hand_out(self._engine.generate(model, request)))
 
     async def reply(self, candidate: int) -> AsyncGenerator[Event, None]:
-        """The events of this reply, and those of the request while it is the next to come."""
+        """Yield the events of this reply, and those of the request while this reply is the next to begin."""
         if candidate != min(self._silent, default=0):
             yield RequestQueued(ahead=0)
         while True:
@@ -71,7 +71,7 @@ class SharedRequest:
                 return
 
     async def leave(self, candidate: int) -> None:
-        """Nobody follows this reply any more; the request ends with the last."""
+        """Drop this reply. The request ends when no reply is wanted any more."""
         self._open.discard(candidate)
         self._silent.discard(candidate)
         if not self._open and self._work is not None:
@@ -86,9 +86,9 @@ class SharedRequest:
                         self._silent.discard(event.candidate)
                         self._queues[event.candidate].put_nowait(event)
                     elif self._silent:
-                        # The engine does not say whose prefill it is: it is that of the next.
+                        # The engine does not say which reply a prefill is for: it is for the next one.
                         self._queues[min(self._silent)].put_nowait(event)
         finally:
-            # For whoever still waits: the engine promises an end for each, but may itself have failed.
+            # End the replies that are still awaited: the engine promises an end for each, but may fail.
             for queue in self._queues:
                 queue.put_nowait(RequestFailed(kind="internal", title="The reply broke off"))

@@ -1,4 +1,4 @@
-"""The status of the chat: what the model is doing, who may change that, and how it is put into a line."""
+"""The status of the chat: what the model is doing, and how the status line words it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Activity:
     since: float = 0.0
     """When the state began, on the clock of the screen."""
     stage: str = ""
-    """What a load is doing."""
+    """The stage of a load, in words."""
     ahead: int = 0
     """Requests before this one in the queue."""
     done: int = 0
     total: int = 0
-    """Prefill, also ahead of a request: tokens read so far, of how many."""
+    """Tokens read so far and in all, during a prefill or while reading ahead."""
     ends_at: float | None = None
-    """Prefill: when it will have ended at the pace of its last step, on the clock of the screen."""
+    """When the prefill will end at the pace of its last step, on the clock of the screen."""
     tokens: int = 0
     """Tokens of the reply."""
     tokens_per_s: float | None = None
@@ -40,7 +40,7 @@ class Activity:
     context_used: int | None = None
     context_length: int | None = None
     unsent: int = 0
-    """Tokens of what is being typed."""
+    """Tokens of the draft."""
 
     @property
     def busy(self) -> bool:
@@ -72,28 +72,28 @@ class Status:
     # ── the model ────────────────────────────────────────────────────────────────────────────────
 
     def model_missing(self) -> None:
-        """There is no model to talk to."""
+        """Report that there is no model to talk to."""
         self._set(Activity(state="no model"))
 
     def model_requested(self) -> None:
-        """The starter model is being fetched."""
+        """Report that the starter model is being fetched."""
         self._set(Activity(state="getting", since=self._clock()))
 
     def model_chosen(self, model: str) -> None:
-        """Another model answers from now on. Nothing is known of its context yet."""
+        """Report that another model answers from now on. Nothing is known about its context yet."""
         self._set(Activity(model=plain(model)))
 
     def model_named(self, model: str) -> None:
-        """Another conversation is shown, which this model answers."""
+        """Report that another conversation is shown, which this model answers."""
         self._change(model=plain(model))
 
     def model_loading(self, stage: str) -> None:
-        """The model is being loaded ahead of any request."""
+        """Report that the model is being loaded ahead of any request."""
         since = self._activity.since if self._activity.state == "loading" else self._clock()
         self._change(state="loading", stage=stage, since=since)
 
     def model_idle(self, context_length: int | None = None) -> None:
-        """The model is not being loaded any more. `context_length`: in tokens, if it is known."""
+        """Report that the model is no longer being loaded. `context_length`: in tokens, if it is known."""
         known = {} if context_length is None else {"context_length": context_length}
         self._change(state="idle", **known)
 
@@ -119,29 +119,29 @@ class Status:
         )
 
     def reply_progressed(self, activity: Activity) -> None:
-        """The reply that is shown has made progress, or has ended."""
+        """Report that the visible reply has made progress or has ended."""
         self._set(activity)
 
     def reply_hidden(self) -> None:
-        """The reply that was shown continues in a conversation that is no longer shown."""
+        """Report that the reply continues in a conversation that is no longer visible."""
         self._change(state="idle", stage="")
 
     def branch_shown(self, context_used: int | None) -> None:
-        """Another branch is shown, which takes this many tokens; the figures of the last reply go."""
+        """Report that another branch is shown, which uses this many tokens. Drop the last reply's figures."""
         self._change(tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used)
 
     # ── the draft ────────────────────────────────────────────────────────────────────────────────
 
     def draft_counted(self, tokens: int) -> None:
-        """What is typed comes to this many tokens."""
+        """Report the tokens of the draft."""
         self._change(unsent=tokens)
 
     def prefetch_progressed(self, done: int, total: int) -> None:
-        """The model has read this many tokens of what is typed, ahead of any request."""
+        """Report how many tokens of the draft the model has read ahead of any request."""
         self._change(state="reading ahead", done=done, total=total)
 
     def prefetch_ended(self) -> None:
-        """The model does not read ahead any more."""
+        """Report that the model no longer reads ahead."""
         if self._activity.state == "reading ahead":
             self._change(state="idle")
 
@@ -173,11 +173,11 @@ def resting_activity(
 
 
 _SHORT_NAME = 20
-"""A model's name may be shortened to this for the sake of the figures."""
+"""Characters to which a model's name may be shortened to make room for the figures."""
 
 
 def status_parts(activity: Activity, now: float, width: int) -> tuple[str, str]:
-    """The left part (model and state) and the right part (figures), which together fit into `width` cells.
+    """Return model and state (left) and the figures (right), which together fit into `width` cells.
 
     What does not fit is left out: first the time to the first token, then the end of a long model name, then
     the other figures.
@@ -200,7 +200,7 @@ def status_parts(activity: Activity, now: float, width: int) -> tuple[str, str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """At most so many characters of a text, the last an ellipsis if some are left out."""
+    """Return at most `length` characters of a text; the last is an ellipsis if the text is longer."""
     if len(text) <= length:
         return text
     return text[: length - 1] + "…" if length > 1 else ""
@@ -238,7 +238,7 @@ def _tokens(activity: Activity) -> str:
 
 
 def tokens_text(tokens: int, rate: float | None) -> str:
-    """So many tokens, at so many a second; empty if there are none."""
+    """Return the tokens and their rate per second in words; empty without tokens."""
     if not tokens:
         return ""
     amount = f"{tokens:,} token{'' if tokens == 1 else 's'}"
@@ -259,7 +259,7 @@ def _context(activity: Activity) -> str:
 
 
 def short(tokens: int) -> str:
-    """A number of tokens in at most five characters: 950, 8.2k, 131k, 1.0M."""
+    """Return a number of tokens in at most five characters: 950, 8.2k, 131k, 1.0M."""
     if tokens < 1_000:
         return str(tokens)
     if tokens < 99_950:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class TokenMeters:
-    """The token meter of each model."""
+    """Keeps a token meter for each model."""
 
     def __init__(self, engine: Backend) -> None:
         self._engine = engine
         self._meters: dict[ModelHandle, TokenMeter] = {}
 
     def of(self, model: ModelHandle) -> TokenMeter:
-        """The meter of this model, which remembers what it has counted."""
+        """Return the meter of this model, which remembers its counts."""
         if model not in self._meters:
             from spnl_tui.conversations.meter import TokenMeter
 

@@ -80,8 +80,10 @@ class Seeded(TempStore):
                     id=f"r{days}",
                     parent=prompt.id,
                     role="assistant",
-                    text=self.answers.get(
-                        f"c{days}", "By **train** one is there in no time: it goes every hour."
+                    content=as_content(
+                        self.answers.get(
+                            f"c{days}", "By **train** one is there in no time: it goes every hour."
+                        )
                     ),
                     finish_reason="stop",
                     provenance=Provenance(model="SmolLM2-135M-Instruct"),

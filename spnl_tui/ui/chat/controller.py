@@ -147,6 +147,9 @@ class ChatController:
             case events.ReplyProgressed():
                 self._show_activity(session)
                 await self._view.apply(session, event)
+            case events.BranchChanged():
+                await self._view.apply(session, event)
+                self._screen.refresh_bindings()
             case _:
                 await self._view.apply(session, event)
 

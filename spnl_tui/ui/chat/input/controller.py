@@ -42,7 +42,6 @@ class PromptController:
             tell(self._screen, error)
             return
         await self._sessions.visible.send(whole)
-        self._screen.refresh_bindings()
 
     async def return_queued(self) -> None:
         """Put what was typed ahead back into the prompt, because it cannot be answered as expected."""
