@@ -47,6 +47,7 @@ from spnl_tui.ui.conversations.export_controller import ExportController
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.conversations.persona_controller import PersonaController
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
+from spnl_tui.ui.models.switcher import ModelSwitcher
 from spnl_tui.ui.panes import PaneSwitcher
 from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import DownloadsPane
@@ -62,8 +63,6 @@ from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from spnl_tui.engine.backend import ModelHandle
-    from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.hub.pulls.download import Download
 
 _WIDE = 110
@@ -176,6 +175,15 @@ class MainScreen(Screen[None]):
         services, bindings = self._services, self._registry.bindings("models")
         self.lazy_models = LazyModelsPane(self, self.status, self.sessions, services, settings, bindings)
         self.panes = PaneSwitcher(self, self.chat, self.pulls, self.lazy_models)
+        self.switcher = ModelSwitcher(
+            self,
+            services,
+            self.current_model,
+            self.lazy_models,
+            self._registry.bindings("loaded"),
+            show_chat=partial(self.panes.show, "chat"),
+            key_name=self.key,
+        )
         self.pulls_controller = PullsController(
             self, settings, services.downloads, self._show_downloads, self.key
         )
@@ -225,9 +233,9 @@ class MainScreen(Screen[None]):
             clipboard=self.copier,
             pulls=self.pulls_controller,
             pulls_pane=self.pulls,
-            choose_model=self._choose_model,
+            choose_model=self.switcher.choose,
             find_model=self._services.find_model,
-            switch_model=self._switch_model,
+            switch_model=self.switcher.switch,
         )
 
     def compose(self) -> ComposeResult:
@@ -296,30 +304,7 @@ class MainScreen(Screen[None]):
     @on(messages.ModelChosen)
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
-        self.panes.show("chat")
-        start(self, "model", self.current_model.use, self._services.to_handle(message.model))
-
-    async def _choose_model(self) -> None:
-        """Show the loaded models and those on this machine, and switch to the one that the user chooses."""
-        from spnl_tui.ui.models.loaded_screen import LoadedScreen
-
-        async def library() -> list[tuple[ModelHandle, LibraryEntry]]:
-            entries = await self.lazy_models.library()
-            return [(self._services.to_handle(entry.model), entry) for entry in entries]
-
-        dialog = LoadedScreen(
-            self._services.engine,
-            self.current_model.model,
-            library,
-            self._registry.bindings("loaded"),
-            self.key,
-        )
-        if (model := await self.app.push_screen_wait(dialog)) is not None:
-            self._switch_model(model)
-
-    def _switch_model(self, model: ModelHandle) -> None:
-        self.panes.show("chat")
-        start(self, "model", self.current_model.use, model)
+        self.switcher.switch(self._services.to_handle(message.model))
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
