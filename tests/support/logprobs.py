@@ -52,6 +52,7 @@ def logprobs(load: dict[str, Any], prompts: Sequence[str]) -> list[float]:
             # A single reply token is not cached: the prefix cache ends with the prompt.
             max_tokens=TOKENS if number == len(prompts) else 1,
             logprobs=True,
+            ignore_eos=True,  # the prompt has no chat template, so the model may end at once
         )
         response = pipeline.send_chat_completion_request(request)
     return [each.logprob for each in response.choices[0].logprobs.content]
