@@ -84,15 +84,6 @@ class ModelFacts:
     """GGUF: what the header promises and does not keep, so that loading must fail."""
 
     @property
-    def type_shares(self) -> dict[str, float]:
-        """Share of the tensor bytes by type, largest first."""
-        total = sum(group.bytes for group in self.tensors) or 1
-        shares: dict[str, float] = {}
-        for group in self.tensors:
-            shares[group.type] = shares.get(group.type, 0.0) + group.bytes / total
-        return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-    @property
     def bits_per_weight(self) -> float:
         """Stored bits for each parameter, over all tensors. The rest of the file, mostly the tokenizer, does
         not count.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.gguf import FILE_TYPES
 from spnl_tui.models.gguf_noise import Tensor, byte_letters, write_gguf
 
@@ -214,3 +215,12 @@ def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
         up = 2 * ff if kind in ("phi3", "glm4") else ff
         yield Tensor(p + "ffn_up.weight", (width, up), matrix)
         yield Tensor(p + "ffn_down.weight", (ff, width), down)
+
+
+def type_shares(facts: ModelFacts) -> dict[str, float]:
+    """Return the share of the tensor bytes by type, largest first."""
+    total = sum(group.bytes for group in facts.tensors)
+    shares: dict[str, float] = {}
+    for group in facts.tensors:
+        shares[group.type] = shares.get(group.type, 0.0) + group.bytes / total
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))

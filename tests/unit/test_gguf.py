@@ -23,6 +23,7 @@ from tests.support.gguf_maker import (
     header_architecture,
     make_gguf,
     make_sharded_gguf,
+    type_shares,
 )
 
 
@@ -50,8 +51,8 @@ def test_facts_of_the_starter_are_read(starter_gguf: Path) -> None:
     assert (facts.layers, facts.heads, facts.kv_heads, facts.kv_heads_total) == (30, 9, 3, 90)
     assert (facts.key_width, facts.embedding_width, facts.feed_forward_width) == (64, 576, 1536)
     assert (facts.vocabulary, facts.tokenizer, facts.file_type) == (49152, "gpt2", "Q4_1")
-    assert list(facts.type_shares) == ["Q4_1", "Q8_0", "F32"]
-    assert facts.type_shares["Q4_1"] == pytest.approx(0.687, abs=0.001)
+    assert list(type_shares(facts)) == ["Q4_1", "Q8_0", "F32"]
+    assert type_shares(facts)["Q4_1"] == pytest.approx(0.687, abs=0.001)
     assert {group.row for group in facts.tensors if group.type == "Q4_1"} == {576, 1536}
     assert facts.chat_template is not None
     assert "<|im_start|>" in facts.chat_template
