@@ -163,8 +163,14 @@ def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "")
     # Of servers that the hub sends one to, a refusal says nothing of the repository.
     ours = str(response.url).startswith(f"{hub.address}/")
     error = None
-    if ours:
-        repository = _repository_in(path)
+    repository = _repository_in(path)
+    if ours and repository is None and status < 500 and status not in (408, 425, 429):
+        raise HubError(
+            "Hugging Face refused the request",
+            f"It answered a search with status {status}.",
+            f"Log in again with `hf auth login`, or try again later. {_ON_THIS_MACHINE}",
+        )
+    if ours and repository is not None:
         error = refusal(status, headers, repository, logged_in=has_token(response), file=file)
     if error is None and status == 429:
         wait = retry_after(headers)
@@ -216,6 +222,6 @@ def _understood(error: Exception, timeout: float) -> HubError | None:
     return None
 
 
-def _repository_in(path: str) -> str:
-    match = re.match(r"(?:/api/models)?/([^/?]+/[^/?]+)", path)
-    return match[1] if match else "The hub"
+def _repository_in(path: str) -> str | None:
+    match = re.match(r"(?:/api/models/|/(?!api/))([^/?]+/[^/?]+)", path)
+    return match[1] if match else None
