@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _NAME = "spnl-chat"
 MAX_ANSWER_BYTES = 64 << 20
 """How much of an answer of the API is read. The largest real ones, of 10,000 files, take 4 MB."""
-_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Of a commit or a content."""
 
 
 def _version() -> str:
@@ -178,10 +179,10 @@ def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -
         lfs = sibling.get("lfs") or {}
         size, etag = lfs.get("size", sibling.get("size")), lfs.get("sha256") or sibling.get("blobId")
         # The hash becomes the name of a file in the cache.
-        if isinstance(size, int) and 0 <= size < 1 << 60 and isinstance(etag, str) and _HASH.fullmatch(etag):
+        if isinstance(size, int) and 0 <= size < 1 << 60 and isinstance(etag, str) and HASH.fullmatch(etag):
             file = RemoteFile(str(sibling["rfilename"]), size, etag, bool(lfs))
             files[file.path] = file
-    if not isinstance(commit, str) or not _HASH.fullmatch(commit) or (siblings and not files):
+    if not isinstance(commit, str) or not HASH.fullmatch(commit) or (siblings and not files):
         raise HubError(
             f"{name} cannot be pulled from here",
             "The hub gives neither the sizes nor the hashes of its files, so nothing could be verified.",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.access import HASH, HubAccess
 from spnl_tui.hub.client import HubClient
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
@@ -170,7 +170,8 @@ class Catalog:
         if revision:
             path += f"/revision/{quote(revision, safe='')}"
         data = (await self._client.get_json(path, {"blobs": "true"})).data
-        if not isinstance(data, dict) or not isinstance(data.get("sha"), str):
+        commit = data.get("sha") if isinstance(data, dict) else None
+        if not isinstance(commit, str) or not HASH.fullmatch(commit):
             raise HubError(
                 "The hub's answer makes no sense", f"{repository} has no commit.", "Try again later."
             )
@@ -181,7 +182,7 @@ class Catalog:
             if isinstance(item, dict) and isinstance(item.get("rfilename"), str)
         )
         return RepositoryDetails(
-            card=_card(data), commit=data["sha"], files=files, quantizations=quantizations_of(files)
+            card=_card(data), commit=commit, files=files, quantizations=quantizations_of(files)
         )
 
     async def facts(self, details: RepositoryDetails, quantization: Quantization | None = None) -> ModelFacts:

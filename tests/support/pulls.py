@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 from spnl_tui.hub.access import HubAccess
@@ -21,16 +20,12 @@ from spnl_tui.hub.pulls.pull import (
     pull,
 )
 from tests.support.hub import LoopbackHub
-from tests.support.hub_content import BLOCK
 
 QUICK = PullOptions(
     stall_s=20, connect_s=20, backoff_s=0.02, backoff_max_s=0.1, patience_s=20, reserve=0, connections=2
 )
 """The real options with short pauses between attempts. Silence is tolerated for long, so that a busy machine
 is not mistaken for it; tests of silence override this."""
-
-AHEAD = replace(QUICK, connections=4, stretch=BLOCK // 2, trial_s=0.15)
-"""Parallel ranges of one file, started at once and in small pieces."""
 
 REPO = "acme/Tiny-GGUF"
 FILE = "tiny-Q4_K_M.gguf"

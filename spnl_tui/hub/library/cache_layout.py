@@ -2,7 +2,6 @@
 
     <cache>/models--acme--Tiny-GGUF/blobs/<etag>             the content, named by its hash
                                    /blobs/<etag>.<key>.part  what has been pulled of it so far
-                                   /blobs/<etag>.<key>.<start>.part  and further on (see ahead.py)
                                    /snapshots/<commit>/<path>  a relative link to the blob
                                    /refs/<revision>          the commit that a branch or tag stood for
                                    /.spnl-chat/<key>.json   what a part is of, and what its file is called

@@ -27,11 +27,7 @@ class PullOptions:
     """How a pull behaves. Seconds and bytes."""
 
     connections: int = 4
-    """How many files of one model come at a time, or ranges of one file where that is faster."""
-    stretch: int = 32 << 20
-    """How long such a range is."""
-    trial_s: float = 2.0
-    """How long the speed is measured before and after one is added."""
+    """How many files of one model come at a time."""
     stall_s: float = 6.0
     """No bytes for this long is a stall: the connection is given up and made anew."""
     connect_s: float = 10.0
@@ -63,11 +59,6 @@ class RateLimit:
         self._free_at = 0.0
         self._rested_at = 0.0
         self._thread = threading.local()
-
-    @property
-    def slowed(self) -> bool:
-        """Whether the speed says nothing of the line now."""
-        return self._holds_up()
 
     def take(self, count: int, stop: threading.Event) -> None:
         """Account for bytes that have come, and wait as long as they were too early."""

@@ -102,7 +102,6 @@ class Pull:
         self._backoff = Backoff(self._options, self._stop)
         self._speed = Speedometer()
         self._transfers: tuple[Transfer, ...] = ()
-        self._connections = threading.Semaphore(self._options.connections)
         self._notes: deque[str] = deque()
         self._trouble = ""
         self._result: PullFinished | None = None
@@ -165,7 +164,7 @@ class Pull:
                 detail=self._trouble,
                 retry_in_s=_until(self._backoff.retry_at, now),
             )
-        done, total = sum(t.done for t in transfers), sum(t.file.size for t in transfers)
+        done, total = sum(t.written for t in transfers), sum(t.file.size for t in transfers)
         self._speed.add(now, sum(t.fetched for t in transfers))
         by_stage = {t.stage: t for t in reversed(transfers)}
         shown = next((by_stage[stage] for stage in _BUSIEST if stage in by_stage), transfers[-1])
@@ -215,7 +214,6 @@ class Pull:
                 options=self._options,
                 rate=self._rate,
                 stop=self._stop,
-                connections=self._connections,
                 note=self._notes.append,
             )
             for path in dict.fromkeys(request.files)
@@ -270,9 +268,8 @@ class Pull:
 
         def work() -> None:
             try:
-                with self._connections:
-                    while transfer := next_one():
-                        paths[transfer.file.path] = transfer.run()
+                while transfer := next_one():
+                    paths[transfer.file.path] = transfer.run()
             except Exception as error:  # raised again below, in the thread that answers for it
                 errors.append(error)
                 self.stop()

@@ -20,7 +20,6 @@ from spnl_tui.errors import PullError
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.failures import client_errors, why_again
 from spnl_tui.hub.library.cache_layout import LockTaken, RepositoryCache
-from spnl_tui.hub.pulls.ahead import Ahead, Stretch
 from spnl_tui.hub.pulls.flushing import Flusher
 from spnl_tui.hub.pulls.hashing import Hasher
 from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
@@ -62,7 +61,6 @@ class Transfer:
         options: PullOptions,
         rate: RateLimit,
         stop: threading.Event,
-        connections: threading.Semaphore,
         note: Callable[[str], None],
     ) -> None:
         self.file = file
@@ -76,38 +74,16 @@ class Transfer:
         self._part = cache.part(file, asked)
         self._backoff = Backoff(options, stop)
         self._source = Source(file, revision, hub=hub, options=options, stop=stop)
-        self._ahead = Ahead(
-            self._source,
-            self._part,
-            lambda: self.written,
-            options=options,
-            rate=rate,
-            connections=connections,
-            stop=stop,
-        )
         self._checked_space_at = 0.0
         self._begins_well = False
-        self._fetched = 0
-        self._last_byte_at = 0.0
+        self.fetched = 0
+        """How many bytes have come over the network."""
+        self.last_byte_at = 0.0
+        """When something came, by time.monotonic; 0 if nothing has."""
         self.stage: Stage = "waiting"
         self.detail = ""
         self.written = 0
         """How long the part is."""
-
-    @property
-    def done(self) -> int:
-        """How many bytes of the file are here."""
-        return self.written + self._ahead.got
-
-    @property
-    def fetched(self) -> int:
-        """How many bytes have come over the network."""
-        return self._fetched + self._ahead.fetched
-
-    @property
-    def last_byte_at(self) -> float:
-        """When something came, by time.monotonic; 0 if nothing has."""
-        return max(self._last_byte_at, self._ahead.last_byte_at)
 
     @property
     def retry_at(self) -> float | None:
@@ -124,13 +100,12 @@ class Transfer:
             self.written = self.file.size
         else:
             self._look()
-        return self.file.size - self.done
+        return self.file.size - self.written
 
     def _look(self) -> None:
         # Nothing may have come yet, and another program may just have finished.
         with suppress(FileNotFoundError, NotADirectoryError):
             self.written = min(self._part.stat().st_size, self.file.size)
-            self._ahead.find()
 
     def run(self) -> Path:
         """Bring the file, and give its path in the snapshot.
@@ -150,7 +125,7 @@ class Transfer:
                     self._enter("waiting", "another pull is writing it")
                     self._look()
         except OSError as error:
-            raise disk_error(error, self._cache.root, self.file.size - self.done) from error
+            raise disk_error(error, self._cache.root, self.file.size - self.written) from error
 
     def _run_alone(self) -> Path:
         commit = self._revision.commit
@@ -191,11 +166,8 @@ class Transfer:
             self._flusher = Flusher(part)
             while True:
                 self._read_part(part)
-                whole_fetches += self.done == 0
-                try:
-                    self._fetch(part)
-                finally:
-                    self._ahead.close()
+                whole_fetches += self.written == 0
+                self._fetch(part)
                 self._enter("verifying")
                 # The size is looked at as well: where locks have no effect, another may have cut it.
                 if os.fstat(part.fileno()).st_size == self.file.size and self._hash.matches():
@@ -227,12 +199,10 @@ class Transfer:
             self.written += len(block)
         if problem_with_beginning(self.file.path, os.pread(part.fileno(), _MAGIC_BYTES, 0)):
             self._start_over(part, "its part was not of a GGUF file")
-        self._ahead.find()
 
     def _start_over(self, part: FileIO, why: str) -> None:
         part.seek(0)
         part.truncate()
-        self._ahead.clear()
         self._hash.restart()
         self.written = 0
         if why:
@@ -242,63 +212,38 @@ class Transfer:
         """Append what is missing, however many tries it takes."""
         self._backoff.progressed()
         while self.written < self.file.size:
-            before = self.done
+            before = self.written
             try:
-                self._bring(part)
+                self._stream(part)
                 continue
             except TryAgain as again:
                 trouble = again
             except client_errors() as error:
                 trouble = TryAgain(why_again(error, self._options.stall_s))
             self._check_stop()
-            if self.done > before:
+            if self.written > before:
                 self._backoff.progressed()
             self._enter("stalled", trouble.why)
             self._backoff.wait(trouble.why, trouble.wait_s)
 
-    def _bring(self, part: FileIO) -> None:
-        """One step: append what has come ahead of the part, or what one request brings."""
-        stretch = self._ahead.next()
-        if stretch is not None:
-            self._absorb(part, stretch)
-        elif self._ahead.busy:
-            self._enter("pulling")
-            if not self._ahead.fetch_further():
-                self._ahead.wait(0.5)
-                self._check_stop()
-            self._ahead.consider(self.fetched)
-        else:
-            self._stream(part)
-
-    def _absorb(self, part: FileIO, stretch: Stretch) -> None:
-        """Append what has come of a stretch. Killed in between, the next program goes on in it."""
-        with open(stretch.path, "rb", buffering=0) as file:
-            file.seek(self.written - stretch.start)
-            while self.written < stretch.start + stretch.got and (block := file.read(_READ_BLOCK)):
-                self._check_stop()
-                self._append(part, block[: stretch.start + stretch.got - self.written])
-        self._ahead.drop(stretch)
-
     def _stream(self, part: FileIO) -> None:
         """One request: append what comes, until it ends."""
         self._enter("connecting")
-        end = self._ahead.begins_at
-        with self._source.open(self.written, end if end < self.file.size else None) as body:
+        with self._source.open(self.written) as body:
             if not body.in_place:
                 self._start_over(part, "the server cannot go on in the middle")
             if body.refused:
                 raise TryAgain("the server answered 416")
             self._enter("pulling")
             for block in body.blocks():
-                block = block[: max(0, self._ahead.begins_at - self.written)]
+                block = block[: self.file.size - self.written]
                 if not block:
-                    break  # more than was promised, or another connection has begun here
+                    break  # more than was promised
                 self._append(part, block)
-                self._fetched += len(block)
-                self._last_byte_at = time.monotonic()
+                self.fetched += len(block)
+                self.last_byte_at = time.monotonic()
                 self._rate.take(len(block), self._stop)
-                self._ahead.consider(self.fetched)
-        if self.written < self._ahead.begins_at:
+        if self.written < self.file.size:
             raise TryAgain("the connection closed early")
 
     def _append(self, part: FileIO, block: bytes) -> None:
@@ -313,7 +258,7 @@ class Transfer:
         now = time.monotonic()
         if now - self._checked_space_at > 1:
             self._checked_space_at = now
-            check_space(self._cache.blobs, self.file.size - self.done, self._options)
+            check_space(self._cache.blobs, self.file.size - self.written, self._options)
 
     def _check_beginning(self, part: FileIO) -> None:
         """See that the file is what its name says before the rest of it is pulled.
