@@ -36,7 +36,7 @@ from spnl_tui.hub.verdicts import (
     choose_default,
 )
 from spnl_tui.models.facts import Format, ModelFacts
-from spnl_tui.models.quantization import Quantization
+from spnl_tui.models.quantization import Quantization, escape_label
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.tables import Column
 from spnl_tui.text import in_bytes, plain
@@ -113,7 +113,7 @@ async def show(
             for q in details.choices
         ]
         print_table((*QUANTIZATION_COLUMNS, _WHY), rows)
-        _print_lines(["", f"{default.label}, with {conditions.context:,} tokens of context:"])
+        _print_lines(["", f"{escape_label(default.label)}, with {conditions.context:,} tokens of context:"])
         _print_lines([f"  {line}" for line in appraisals[default.label].reasons])
         if facts and appraisals[default.label].runs.level != "no":
             _print_lines([f"  Load: {plan(facts)}."])

@@ -9,8 +9,7 @@ from spnl_tui.hub.catalog import Card, RepositoryDetails
 from spnl_tui.hub.library.removal import RemovalPlan
 from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
 from spnl_tui.hub.verdicts import Appraisal
-from spnl_tui.models.quantization import Quantization
-from spnl_tui.models.reference import escape_label
+from spnl_tui.models.quantization import Quantization, escape_label
 from spnl_tui.tables import Column
 from spnl_tui.text import first_line, in_bytes, plain
 

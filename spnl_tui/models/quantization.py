@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.not_models import kind_by_name
@@ -106,6 +107,20 @@ def normalize_label(label: str) -> str:
     upper = label.upper().removeprefix("I1-")
     upper = _FP.sub(r"F\1", upper) if "FP" in upper else upper
     return upper if _LABEL.fullmatch(upper) else label
+
+
+def escape_label(label: str) -> str:
+    """Return a label as a reference has it: `@`, `%`, `:` and what cannot be printed are escaped."""
+    start, end = len(label) - len(label.lstrip()), len(label.rstrip())
+
+    def stays(index: int, character: str) -> bool:
+        # References are stripped when they are read, so spaces at the ends must be escaped.
+        return character.isprintable() and character not in "%@:" and start <= index < end
+
+    return "".join(
+        character if stays(index, character) else quote(character, safe="", errors="replace")
+        for index, character in enumerate(label)
+    )
 
 
 def label_of_file(path: str) -> str | None:
@@ -236,7 +251,7 @@ def _named(quantizations: Sequence[Quantization], named: str) -> Quantization:
     same, wanted = find_named(quantizations, named), normalize_label(named)
     if len(same) == 1:
         return same[0]
-    labels = ", ".join(q.label for q in (same or quantizations)[:12])
+    labels = ", ".join(escape_label(q.label) for q in (same or quantizations)[:12])
     if same:
         raise ModelReferenceError(
             f"Which {wanted}?", f"{len(same)} files are called {wanted}.", f"Name one of {labels}."

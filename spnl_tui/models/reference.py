@@ -21,11 +21,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, unquote
 
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.pretty_names import PRETTY_NAMES, pretty_name_of, sizes_of
-from spnl_tui.models.quantization import label_of_file, normalize_label
+from spnl_tui.models.quantization import escape_label, label_of_file, normalize_label
 
 STARTER = "starter"
 
@@ -247,15 +247,6 @@ def _label(given: str, label: str) -> str:
     if not label.strip() or ":" in label:
         _malformed(given, f"{label!r} is not a quantization.", "Quantizations look like Q4_K_M or Q8_0.")
     return normalize_label(unquote(label))
-
-
-def escape_label(label: str) -> str:
-    """Return a label with the characters that mean something else in a reference escaped."""
-    for character in "%@:":
-        label = label.replace(character, f"%{ord(character):02X}")
-    # References are stripped when they are read.
-    start, end = len(label) - len(label.lstrip()), len(label.rstrip())
-    return f"{quote(label[:start])}{label[start:end]}{quote(label[end:])}"
 
 
 def _nearest(name: str) -> str:

@@ -26,6 +26,8 @@ FILES = (
     "my own model Q5_K_M.gguf",
     "Heron-Q4_K_M-v2.gguf",
     "odd 100%@home.gguf",
+    " spaces at both ends .gguf",
+    "turned \u202eFUGG.gguf",
 )
 
 

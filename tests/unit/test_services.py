@@ -24,11 +24,11 @@ async def test_pulls_give_way_to_a_reply_and_need_no_engine(
 ) -> None:
     services = Services(Settings(), Paths.below(tmp_path))
     monkeypatch.setattr(MistralRsBackend, "needs_every_core", True)
-    assert not services.rate.slowed  # the question constructs neither the engine nor a backend
+    assert not services.rate._holds_up()  # the question constructs neither the engine nor a backend
     assert not services.engine.needs_every_core
     assert await services.engine.count_tokens(fake_model(), ["x"]) is None  # constructs the backend
     assert services.engine.needs_every_core
-    assert services.rate.slowed
+    assert services.rate._holds_up()
 
 
 async def test_what_was_used_is_closed_though_the_store_could_not_be_opened(tmp_path: Path) -> None:
