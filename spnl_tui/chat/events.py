@@ -81,6 +81,8 @@ class ReplyEnded:
     """A reply is complete: it has ended, was stopped or has failed."""
 
     turn: Turn
+    too_long: bool = False
+    """True if its prompt was rejected because it does not fit into the context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class ReplySoFar:
     reasoning: str = ""
     finish_reason: FinishReason | None = None
     error: str = ""
+    too_long: bool = False
+    """True if the prompt does not fit into the context."""
     usage: Usage | None = None
     timing: Timing | None = None
 
@@ -188,6 +190,7 @@ class ReplyRun:
                 self._take_end(event)
             case RequestFailed():
                 self.so_far.finish_reason = "failed"
+                self.so_far.too_long = event.kind == "context"
                 self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
 
     def _take_progress(self, progress: PrefillProgressed) -> None:

@@ -87,6 +87,7 @@ class ReplyRequest:
         self._model = model
         self._conversation = conversation
         self._turn = turn
+        self._begun = bool(turn.text or turn.reasoning)
         self._path = conversation.path_to(turn.id)
         self._branch = self._path if turn.text else self._path[:-1]
         before = next((turn.provenance for turn in reversed(self._path) if turn.provenance), Provenance())
@@ -162,7 +163,8 @@ class ReplyRequest:
                 messages=self._prepared.messages,
                 sampling=self._prepared.sampling,
                 thinking=self._settings.chat.thinking,
-                continue_reply=bool(self._turn.text),
+                continue_reply=self._begun,
+                begun_thought="" if self._turn.text else self._turn.reasoning,
             )
             async with aclosing(self._engine.generate(self._model, request)) as events:
                 async for event in events:
@@ -207,6 +209,11 @@ class ReplyRequest:
                 return
             self._left_out = tuple(turn.id for turn in plan.left_out)
             plan = await self._plan_once_loaded()
+        if plan is not None and plan.action == "too_long" and not plan.max_tokens:
+            loaded = self._loaded()
+            context = plan.limit if loaded is None else loaded.context_length
+            yield _too_long(plan.prompt_tokens, context or plan.limit)
+            return
         self._prepared = await self._prepare(plan, remember)
 
     async def _count(self) -> Counted | None:
@@ -224,7 +231,7 @@ class ReplyRequest:
         conversation, given = self._conversation, self._variation.messages
         sampling = self._variation.sampling or conversation.sampling
         sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
-        if plan is not None and left_out:
+        if plan is not None and (left_out or plan.action == "too_long"):
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))
         summary = self._summary if left_out else ""
         if plan is not None and remember is not None:
@@ -306,7 +313,7 @@ class ReplyRequest:
     async def learn(self, so_far: ReplySoFar) -> None:
         """Correct the meter with the engine's own count."""
         # The cost of a continued reply says nothing about the template.
-        if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._turn.text:
+        if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._begun:
             await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
 
     async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
@@ -342,6 +349,16 @@ class ReplyRequest:
 
     def _loaded(self) -> LoadedModel | None:
         return loaded_model(self._engine, self._model)
+
+
+def _too_long(tokens: int, context: int) -> RequestFailed:
+    return RequestFailed(
+        kind="context",
+        title="The prompt is longer than the context",
+        message=f"The prompt, with pinned turns and the system prompt, has about {tokens:,} tokens; "
+        f"the context has {context:,}. Nothing was sent.",
+        hint="Shorten the prompt, unpin turns, or raise length in [context] of the configuration.",
+    )
 
 
 def _refusal(count: int) -> RequestFailed:

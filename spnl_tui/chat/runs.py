@@ -133,7 +133,7 @@ class Runs:
                     # The user can continue before the engine stops: ending a prefill takes it a while.
                     done = request.finish(run.so_far)
                     await self.end(turn.id)
-                    await self._emit(ReplyEnded(done))
+                    await self._emit(ReplyEnded(done, run.so_far.too_long))
                     await recording.finish()
                     run.ended.set()
                     await request.learn(run.so_far)

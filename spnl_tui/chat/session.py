@@ -75,7 +75,7 @@ class ChatSession:
     def unfinished_reply(self) -> Turn | None:
         """The last turn, if it is a reply that the model did not end itself."""
         last = self.last_reply
-        if last is None or not last.text.strip():
+        if last is None or not (last.text.strip() or last.reasoning.strip()):
             return None
         return None if last.finish_reason == "stop" and last.provenance is not None else last
 
@@ -107,7 +107,9 @@ class ChatSession:
         old = self.unfinished_reply
         if old is None or self._services.model.model is None:
             return
-        turn = replace(self.conversation.regenerate(old.id), content=old.content, reasoning=old.reasoning)
+        turn = replace(self.conversation.regenerate(old.id), reasoning=old.reasoning)
+        if old.text.strip():
+            turn = replace(turn, content=old.content)
         self.conversation.update_turn(turn)
         await self.selection.move("")
         await self.emit(TurnsReplaced(old.id))

@@ -350,6 +350,11 @@ class MainScreen(Screen[None]):
         message.stop()
         restart(self, "talks", self.conversations.refresh)
 
+    @on(messages.PromptRejected)
+    def _prompt_rejected(self, message: messages.PromptRejected) -> None:
+        message.stop()
+        start(self, "turn", self.turns.edit_prompt_of, message.reply)
+
     @on(ConversationList.PastedForPrompt)
     def _pasted_in_list(self, message: ConversationList.PastedForPrompt) -> None:
         message.stop()

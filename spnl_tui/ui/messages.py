@@ -103,6 +103,14 @@ class ModelChosen(Message):
 
 
 @dataclass
+class PromptRejected(Message):
+    """The prompt of this reply does not fit into the context."""
+
+    reply: str
+    """The id of its turn."""
+
+
+@dataclass
 class PullRequested(Message):
     """The user wants to have this model."""
 

@@ -82,6 +82,8 @@ class ScriptedEngine:
     """The messages of each chat."""
     continued: int = 0
     """How many chats were to continue their last message."""
+    begun_thoughts: list[str] = field(default_factory=list)
+    """The thoughts that chats were to continue."""
     ephemeral: list[bool | None] = field(default_factory=list)
     """`thinking` of each ephemeral chat."""
     requests: list[tuple[ModelHandle, Sampling, object]] = field(default_factory=list)
@@ -145,6 +147,7 @@ class ScriptedEngine:
             return
         self.asked.append(tuple(request.messages))
         self.continued += request.continue_reply
+        self.begun_thoughts += [request.begun_thought] if request.begun_thought else []
         if request.ephemeral:
             self.ephemeral.append(request.thinking)
         self.requests.append((model, request.sampling, request.grammar))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -175,3 +176,40 @@ async def test_a_runner_that_is_just_replaced_does_not_make_it_send_all(store: T
         sent = "".join(message.text for message in engine.asked[-1])
         assert "Question 4" in sent
         assert "Question 0" not in sent
+
+
+# ── a prompt that is longer than the context ─────────────────────────────────────────────────────
+
+
+async def test_prompt_longer_than_the_context_returns_with_the_numbers(store: TempStore) -> None:
+    prompt = " ".join(["word"] * 300)
+    async with chat(ScriptedEngine(context_length=256), store=store) as it:
+        await it.ask("first")
+        await it.ask(prompt)
+        await wait_until(lambda: it.prompt.text == prompt)
+        assert len(it.engine.asked) == 1
+        error = it.screen.conversation.path()[-1].error or ""
+        assert error.startswith("The prompt is longer than the context\n")
+        assert "context has 256." in error
+        it.prompt.replace_all("shorter")
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 3)
+        assert it.turns == [
+            ("user", "first"),
+            ("assistant", "Yes."),
+            ("user", "shorter"),
+            ("assistant", "Yes."),
+        ]
+
+
+async def test_pinned_turns_longer_than_the_context_are_rejected(store: TempStore) -> None:
+    uncounted = [*reply("Yes.")[:-1], ReplyFinished(finish_reason="stop")]
+    async with chat(ScriptedEngine([uncounted, uncounted], context_length=256), store=store) as it:
+        for _ in range(2):
+            await it.ask(" ".join(["word"] * 140))
+        for turn in it.screen.conversation.path():
+            it.screen.conversation.update_turn(replace(turn, pinned=True))
+        await it.ask("And now?")
+        await wait_until(lambda: it.prompt.text == "And now?")
+        assert "longer than the context" in (it.screen.conversation.path()[-1].error or "")
+        assert len(it.engine.asked) == 2

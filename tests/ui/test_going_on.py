@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from spnl_tui.engine.backend import ReplyChunk
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import TempStore, chat, ended, go_to, last, until_kept, wait_until
+from tests.ui.support import Chat, TempStore, chat, ended, go_to, last, until_kept, wait_until
 
 
 async def test_a_stopped_reply_is_edited_and_goes_on_and_the_first_one_stays(store: TempStore) -> None:
@@ -53,3 +56,43 @@ async def test_when_going_on_fails_what_there_was_is_there(store: TempStore) -> 
         await ended(it, 2)
         assert last(it) == ("Cut", "failed")
         assert it.screen.turns.place(it.screen.conversation.path()[-1]) == (2, 2)
+
+
+async def test_thought_cut_at_its_limit_is_continued(store: TempStore) -> None:
+    rest = [ReplyChunk(reasoning=" and oil.", tokens=3), *reply("Two.")[1:]]
+    engine = ScriptedEngine([reply("", reasoning="Add salt", finish="length"), rest])
+    async with chat(engine, store=store) as it:
+        await it.ask("How many?")
+        assert "cut off while thinking" in shown_notes(it)
+        await it.press("alt+c")
+        await ended(it, 2)
+        turn = it.screen.conversation.path()[-1]
+        assert (turn.reasoning, turn.text) == ("Add salt and oil.", "Two.")
+        assert engine.begun_thoughts == ["Add salt"]
+        assert [message.text for message in engine.asked[1]] == ["How many?"]
+
+
+async def test_stopped_thought_is_continued(store: TempStore) -> None:
+    begun = [ReplyChunk(reasoning="Hm, so", tokens=3), asyncio.Event()]
+    engine = ScriptedEngine([begun, reply("Yes.")])
+    async with chat(engine, store=store) as it:
+        await it.ask("Is it?", wait=False)
+        await wait_until(lambda: it.screen.conversation.path()[-1].reasoning == "Hm, so")
+        await it.press("escape")
+        await ended(it, 1)
+        assert "stopped while thinking" in shown_notes(it)
+        await it.press("alt+c")
+        await ended(it, 2)
+        assert engine.begun_thoughts == ["Hm, so"]
+        assert last(it) == ("Yes.", "stop")
+
+
+@pytest.mark.parametrize(("reasoning", "note"), [("Hm.", "only thought"), ("", "ended it at once")])
+async def test_reply_without_text_says_so(reasoning: str, note: str) -> None:
+    async with chat(ScriptedEngine([reply("", reasoning=reasoning)])) as it:
+        await it.ask("Is it?")
+        assert note in shown_notes(it)
+
+
+def shown_notes(it: Chat) -> str:
+    return " ".join(str(note.render()) for note in it.transcript.query(".note"))

@@ -130,9 +130,18 @@ class TurnsController:
 
         Sent, it stands beside the first one; a prompt is answered then, a reply is as the user says.
         """
-        turn = self.editable()
-        if turn is None:
-            return
+        if (turn := self.editable()) is not None:
+            await self._edit(turn)
+
+    async def edit_prompt_of(self, reply_id: str) -> None:
+        """Take the prompt of this reply back into the prompt line, unless something else is typed there."""
+        conversation = self._conversation
+        if reply_id in conversation and not self._prompt.text:
+            path = conversation.path_to(reply_id)
+            if len(path) > 1 and path[-2].role == "user":
+                await self._edit(path[-2])
+
+    async def _edit(self, turn: Turn) -> None:
         self._session.selection.edit(turn, self._prompt.text)
         self._prompt.replace_all(self._as_typed(turn.text))
         self._prompt.border_title = _EDITING[turn.role]

@@ -128,7 +128,9 @@ class ChatController:
         match event:
             case events.ReplyStarted(_, prompt):
                 self._screen.post_message(messages.ReplyBegan(prompt))
-            case events.ReplyEnded(turn):
+            case events.ReplyEnded(turn, too_long):
+                if too_long and self._is_visible(session) and session.candidates.open is None:
+                    self._screen.post_message(messages.PromptRejected(turn.id))
                 reason = turn.finish_reason or "cancelled"
                 self._screen.post_message(messages.ReplyEnded(reason, turn.text, session.conversation.id))
 

@@ -212,11 +212,17 @@ def siblings_line(place: tuple[int, int]) -> str:
 
 def end_note(turn: Turn) -> Content | None:
     """What to say below a reply that did not come to its own end."""
+    said = bool(turn.text.strip())
+    thinking = " while thinking, without a reply" if turn.reasoning.strip() and not said else ""
     match turn.finish_reason:
+        case "stop" if thinking:
+            return Content("no reply: the model only thought")
+        case "stop" if not said:
+            return Content("no reply: the model ended it at once")
         case "cancelled":
-            return Content("stopped")
+            return Content(f"stopped{thinking}")
         case "length":
-            return Content("cut off: the reply reached its greatest length")
+            return Content(f"cut off{thinking}: the reply reached its greatest length")
         case "failed":
             title, _, rest = plain(turn.error or "The reply failed").partition("\n")
             return Content.assemble((title, "bold"), *([f"\n{rest}"] if rest else []))
