@@ -49,6 +49,7 @@ def prepared_streams() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # or the interpreter does, and complains in its own way
+            _flush_error()
     except _UnwrittenError as error:
         from spnl_tui.errors import SpnlError
         from spnl_tui.headless.output import FAILED, show_error
@@ -86,6 +87,14 @@ def in_utf8(text: str, where: str) -> str:
     if clean != text:
         print(f"{where} has bytes that are not UTF-8. Each was replaced by �.", file=sys.stderr)
     return clean
+
+
+def _flush_error() -> None:
+    # After a hang-up nothing can be written to the terminal. The interpreter would try, and exit with 120.
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 class _UnwrittenError(Exception):

@@ -14,8 +14,8 @@ from spnl_tui.models.facts import ModelFacts, TensorGroup
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.support import KERNELS, Kernel, after_in_situ
 
-_PROGRAM = 58_000_000
-"""The runner without a model, with its buffers."""
+_PROGRAM = 24_000_000
+"""The runner without a model, and its buffers. RUST_BACKTRACE=1 would add 35 MB of symbols."""
 _PER_TOKEN = 1050
 """Bytes for every token of the vocabulary: tokenizer, metadata, the grammar engine's trie."""
 _PER_MERGE = 350

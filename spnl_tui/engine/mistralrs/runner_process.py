@@ -61,7 +61,8 @@ class RunnerProcess:
                 # Never inherited: Textual draws on descriptor 2, and mistral.rs logs there.
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE,
-                env={**os.environ, **(environment or {})},
+                # Backtraces would load the symbol tables, 35 MB, and end up in the texts of errors.
+                env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LIB_BACKTRACE": "0", **(environment or {})},
             )
         except OSError as error:
             raise RunnerError(
