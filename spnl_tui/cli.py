@@ -135,8 +135,12 @@ def run(
         raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
     if len(formats := [given for given in (schema, regex, lark) if given is not None]) > 1:
         raise click.UsageError("Give one of --schema, --regex and --lark.")
-    if queries and (formats or completion):
-        raise click.UsageError("--schema, --regex, --lark and --completion go with a PROMPT.")
+    if queries and (formats or completion or system is not None):
+        raise click.UsageError("--schema, --regex, --lark, --completion and -s apply only to a PROMPT.")
+    if not queries and (verbose or dry_run):
+        raise click.UsageError("-v and --dry-run apply only to a query: -f, -c or -b.")
+    if completion and (system is not None or template is not None):
+        raise click.UsageError("--completion uses no chat template, so -s and --template do not apply.")
     sampling["stop"] = list(sampling["stop"]) or None
     flags = {
         "model.default": model,

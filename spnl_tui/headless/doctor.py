@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from spnl_tui.errors import HubError
+from spnl_tui.errors import HubError, SettingsError
 from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
 from spnl_tui.models.machine import Machine
@@ -71,8 +71,20 @@ async def _findings(services: Services) -> AsyncIterator[Finding]:
     yield await _hub(services)
     yield _token(services)
     yield _terminal()
-    yield Finding("configuration", "ok", str(services.paths.config / "config.toml"))
+    yield _configuration(services)
     yield Finding("log", "ok", str(services.paths.log_file))
+
+
+def _configuration(services: Services) -> Finding:
+    file = str(services.paths.config / "config.toml")
+    if services.settings.keys:
+        from spnl_tui.ui.commands.registry import COMMANDS
+
+        try:
+            services.settings.check_keys(command.id for command in COMMANDS)
+        except SettingsError as error:
+            return Finding("configuration", "problem", error.message, error.hint)
+    return Finding("configuration", "ok", file)
 
 
 def _versions() -> Finding:

@@ -127,6 +127,12 @@ async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callab
 async def replay_replies(services: Services, prefix: str, *, json_: bool) -> int:
     """Run the replies of a conversation's active branch again, and show where they differ."""
     conversation = await _conversation(await _store(services), prefix)
+    if not any(turn.role == "assistant" and turn.provenance for turn in conversation.path()):
+        raise StoreError(
+            "Nothing to replay",
+            "No reply of this conversation has a record of the request that made it.",
+            "Only replies that were generated on this machine can be replayed.",
+        )
     replier = _Replier(services)
     same = True
     results: list[dict[str, Any]] = []

@@ -31,10 +31,10 @@ from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import MAX_SOURCE_CHARACTERS
 from spnl_tui.queries.text import read_query
-from spnl_tui.queries.tree import Generate, Query, models, with_model
+from spnl_tui.queries.tree import Generate, Query, models
 from spnl_tui.queries.view import Progress, render_tree
 from spnl_tui.services import Services
-from spnl_tui.text import plain
+from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 _STOP_S = 2.0
@@ -93,14 +93,21 @@ def read_source(source: QuerySource, options: QueryOptions, default_model: str) 
         return builtin(source.builtin).query(model=model, **values)
     assert source.text is not None
     query = read_query(source.text, {"model": model, **values})
-    return query if options.model is None else with_model(query, options.model)
+    others = [plain(name) for name in models(query) if name != options.model]
+    if options.model is not None and others:
+        raise QueryError(
+            "-m does not apply",
+            f"The query names its own models: {first_line(', '.join(others), 200)}.",
+            'Leave -m out, or write "{model}" in the query for the model that -m gives.',
+        )
+    return query
 
 
 async def open_as_chat(services: Services, source: QuerySource, model: str | None) -> OpenedQuery:
-    """The query in this file as a chat, to be asked of `model` if that is given.
+    """Return the query as a chat, with `model` for the parameter of that name.
 
     Raises:
-        QueryError: it is malformed, cannot be read, or is no chat.
+        QueryError: it is malformed, names other models than `model`, or is not a chat.
     """
     default = services.settings.model.default or "starter"
     query = read_source(source, QueryOptions(model=model), default)
@@ -110,6 +117,12 @@ async def open_as_chat(services: Services, source: QuerySource, model: str | Non
 async def run(services: Services, source: QuerySource, options: QueryOptions) -> int:
     """Run the query, print its results, and return the exit code."""
     query = simplify(read_source(source, options, services.settings.model.default or "starter"))
+    if not models(query):
+        raise QueryError(
+            "The query asks no model",
+            "It has messages, but nothing replies to them.",
+            'Ask one: (g "{model}" (user "Hello")).',
+        )
     if options.dry_run:
         return await _dry_run(services, query, source.directory)
     stop = asyncio.Event()

@@ -107,3 +107,42 @@ def test_interface_starts_where_the_terminal_has_ascii_only() -> None:
         screen = terminal.wait_for("Ask something")
         assert "+---" in screen
         assert "\\u" not in screen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("run", "-m", "org/a:Q8_0", "-c", '(g "org/b:Q4_K_M" "hi")'), 1, "names its own models"),
+        (("run", "-c", '(user "hello")'), 1, "asks no model"),
+        (("run", "-c", '(g "org/a:Q8_0" "hi")', "-s", "Be brief."), 2, "apply only to a PROMPT"),
+        (("run", "hi", "--completion", "-s", "Be brief."), 2, "do not apply"),
+        (("run", "hi", "--completion", "--template", "chatml"), 2, "do not apply"),
+        (("run", "hi", "--dry-run"), 2, "apply only to a query"),
+        (("run", "-c", '(g "org/a:Q8_0" (user (file "gone.txt")))', "-m", "org/a:Q8_0"), 1, "does not exist"),
+    ],
+    ids=["model", "asks-nothing", "system", "completion", "template", "dry-run", "same-model"],
+)
+def test_option_that_does_not_apply_is_rejected(arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = spnl(*arguments)
+    assert result.returncode == code
+    assert says in result.stderr.decode()
+
+
+def test_unknown_key_is_reported_by_doctor(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[keys]\n"chat.sned" = "ctrl+j"\n')
+    result = spnl("--config", config, "doctor")
+    assert "chat.sned" in result.stdout.decode()
+    assert result.returncode == 1
+
+
+def test_replay_of_imported_replies_exits_with_1(tmp_path: Path) -> None:
+    conversation = Conversation(title="Imported")
+    conversation.add_turn("user", "Why?")
+    conversation.finish(conversation.add_turn("assistant", "Because.").id, "stop")
+    (file := tmp_path / "export.json").write_text(to_json_text([conversation]))
+    spnl("history", "import", file)
+    [found] = json.loads(spnl("history", "list", "--json").stdout)["conversations"]
+    result = spnl("history", "replay", found["id"])
+    assert result.returncode == 1
+    assert b"Nothing to replay" in result.stderr

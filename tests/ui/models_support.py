@@ -24,7 +24,7 @@ from tests.support.hub import LoopbackHub
 from tests.ui.support import Chat, chat, wait_until
 
 SMALL_MACHINE = Conditions(
-    machine=Machine(cores=2, fast_cores=2, memory_total=8 * 10**9, memory_available=244_000_000),
+    machine=Machine(cores=2, fast_cores=2, memory_total=8 * 10**9, memory_available=210_000_000),
     context=8192,
     calibration=Calibration(decode={"Q8_0": 2e-9}, prefill={"Q8_0": 1e-10}),
 )
