@@ -88,6 +88,8 @@ class SpnlChat(App[None], inherit_bindings=False):
         want it.
         """
         super().__init__()
+        self._main_screen: MainScreen | None = None
+        """The main screen, also once it is closed."""
         self.unforeseen = None if strict else UnforeseenErrors(self)
         self.commands = CommandRegistry(commands, settings.keys)
         # Instead of the palette's binding that Textual adds.
@@ -151,7 +153,8 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""
-        return MainScreen(self._services, self._settings, self.commands, self)
+        self._main_screen = MainScreen(self._services, self._settings, self.commands, self)
+        return self._main_screen
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
@@ -247,6 +250,8 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""
+        if self._main_screen is not None:
+            self._main_screen.save_draft()
         closing = [
             asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)
         ]
@@ -293,6 +298,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
     query to begin with.
     """
+    from spnl_tui.chat.draft_file import DraftFile
     from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.chat.clipboard import set_clipboard
@@ -311,6 +317,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
             starter=_StarterForInterface(services),
+            drafts=None if opened is not None else DraftFile(services.paths.state / "drafts"),
             store=services.store,
             resume=resume,
             opened=opened,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,6 +27,9 @@ class PromptQueue:
 
     def __init__(self) -> None:
         self._items: list[Queued] = []
+
+    def __iter__(self) -> Iterator[Queued]:
+        return iter(tuple(self._items))
 
     def __len__(self) -> int:
         return len(self._items)

@@ -63,8 +63,11 @@ from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.draft_file import Draft
     from spnl_tui.hub.pulls.download import Download
 
+_DRAFT_S = 0.5
+"""Seconds after the last key after which what is typed is saved."""
 _WIDE = 110
 """Columns from which the list of conversations stands beside the chat."""
 
@@ -85,6 +88,7 @@ class MainScreen(Screen[None]):
         super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
         self._compositor = CarefulCompositor()
         self._services = services
+        self._draft_ready = False
         self._registry = registry
         self.key = KeyNames(self.app, registry)
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
@@ -297,7 +301,42 @@ class MainScreen(Screen[None]):
         if (opened := self._services.opened) is not None:
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
+        await self._restore_draft()
         await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
+
+    async def _restore_draft(self) -> None:
+        """Put what an earlier program left unsent into the prompt, unless the user is typing already."""
+        if (drafts := self._services.drafts) is None:
+            return
+        draft = await asyncio.to_thread(drafts.open)
+        prompt = self.chat.prompt
+        prompt.folds.restore(draft.pasted)
+        if draft.typed and (prompt.text or len(self.conversation)):
+            prompt.past.add(draft.typed)
+        elif draft.typed:
+            prompt.replace_all(draft.typed)
+        self._draft_ready = True
+
+    def draft(self) -> Draft:
+        """Return what is typed and not sent, with what waits to be sent."""
+        from spnl_tui.chat.draft_file import Draft
+
+        waiting = [
+            self.prompts.as_typed(item) for item in self.sessions.visible.queue if isinstance(item, str)
+        ]
+        typed = "\n\n".join(part for part in (*waiting, self.chat.prompt.text) if part.strip())
+        return Draft(typed, self.chat.prompt.folds.behind(typed))
+
+    def save_draft(self) -> None:
+        """Save the draft at once: the program ends."""
+        if self._services.drafts is not None and self._draft_ready:
+            self._services.drafts.save(self.draft())
+            self._services.drafts.close()
+
+    async def _save_draft_soon(self) -> None:
+        await asyncio.sleep(_DRAFT_S)
+        if self._services.drafts is not None and self._draft_ready:
+            await asyncio.to_thread(self._services.drafts.save, self.draft())
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -333,6 +372,7 @@ class MainScreen(Screen[None]):
             self.titles.cancel()
         self._draft_tokens.update(typed=bool(self.chat.prompt.text))
         self._read_ahead()
+        restart(self, "draft", self._save_draft_soon)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.draft_file import DraftFile
     from spnl_tui.chat.model import Starter
     from spnl_tui.conversations.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
@@ -49,6 +50,8 @@ class Services:
     """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
+    drafts: DraftFile | None = None
+    """Keeps the unsent prompt for the next start."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

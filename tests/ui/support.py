@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
+from spnl_tui.chat.draft_file import DraftFile
 from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.store import Store
@@ -165,6 +166,7 @@ def make_app(
     keep_persona: Callable[[str, Persona], None] | None = None,
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
+    drafts: DraftFile | None = None,
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
 ) -> SpnlChat:
@@ -197,6 +199,7 @@ def make_app(
         opened=opened,
         keep_persona=keep_persona,
         set_clipboard=set_clipboard,
+        drafts=drafts,
     )
     settings = settings or Settings()
     # One more request, which most tests do not expect.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from textual.widgets import Static
+
 from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import Settings
-from tests.ui.support import ScriptedStarter, chat, wait_until
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from tests.support.scripted_engine import MODEL
+from tests.ui.support import ScriptedStarter, TempStore, chat, wait_until
 
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,3 +134,24 @@ async def test_an_unknown_theme_is_reported() -> None:
     async with chat(settings=Settings(interface=InterfaceSettings(theme="spnl-drak"))) as it:
         (toast,) = it.app._notifications
         assert "spnl-dark" in toast.message
+
+
+@pytest.mark.parametrize("key", ["escape", "y"])
+async def test_conversation_whose_model_is_gone_asks_before_the_starter(store: TempStore, key: str) -> None:
+    async with chat(store=store) as it:
+        await it.ask("first")
+    starter = ScriptedStarter()
+    async with chat(model=None, starter=starter, store=store, resume="") as it:
+        await wait_until(lambda: len(it.turns) == 2)
+        await it.press(*"again", "enter")
+        await wait_until(lambda: isinstance(it.app.screen, ConfirmScreen))
+        assert starter.asked == 0
+        assert MODEL.name in " ".join(str(part.render()) for part in it.app.screen.query(Static))
+        await it.press(key)
+        if key == "escape":
+            await wait_until(lambda: it.prompt.text == "again")
+            assert starter.asked == 0
+        else:
+            await wait_until(lambda: starter.asked == 1)
+            starter.go_on.set()
+            await wait_until(lambda: it.turns[2:] == [("user", "again"), ("assistant", "Yes.")])

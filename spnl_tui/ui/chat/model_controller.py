@@ -42,6 +42,7 @@ class ModelController:
         self._prompts = prompts
         self._context_known = context_known
         self._key_name = key_name
+        self._asking = False
         model.subscribe(self._on_event)
 
     @property
@@ -61,11 +62,31 @@ class ModelController:
 
     async def prompted(self) -> None:
         """A prompt was sent without a model: fetch the starter, unless another model was requested."""
+        if self._asking:
+            return
         if self._model.refused is None:
-            await self._model.fetch_starter()
+            if await self._may_fetch_starter():
+                await self._model.fetch_starter()
+            else:
+                await self._prompts.return_queued()
         else:
             await self._prompts.return_queued()
             tell(self._screen, self._with_hint(self._model.refused))
+
+    async def _may_fetch_starter(self) -> bool:
+        """Ask first if the conversation was held with another model, which is no longer on this machine."""
+        conversation = self._sessions.visible.conversation
+        if not conversation.model or self._model.fetching or not self._model.has_starter:
+            return True
+        from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+
+        question = f"{plain(conversation.model)} is not on this machine. Fetch the starter model instead?"
+        why = f"This conversation was held with that model. {self._key_name('view.models')} pulls it again."
+        self._asking = True
+        try:
+            return await self._screen.app.push_screen_wait(ConfirmScreen(question, why))
+        finally:
+            self._asking = False
 
     async def _on_event(self, event: ModelEvent) -> None:
         match event:

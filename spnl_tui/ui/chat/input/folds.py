@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _LINES = 12
 _CHARACTERS = 2000
@@ -29,6 +29,16 @@ class Folds:
         self._texts[token] = text
         self._pattern = re.compile("|".join(map(re.escape, self._texts)))
         return token
+
+    def behind(self, typed: str) -> dict[str, str]:
+        """Return the pasted texts for the words in `typed` that stand for them."""
+        return {token: text for token, text in self._texts.items() if token in typed}
+
+    def restore(self, texts: Mapping[str, str]) -> None:
+        """Let these words stand for these texts again."""
+        self._texts |= texts
+        if self._texts:
+            self._pattern = re.compile("|".join(map(re.escape, self._texts)))
 
     def unfold(self, typed: str) -> str:
         """What is typed, with the texts in place of the words for them."""

@@ -1,0 +1,70 @@
+"""The unsent prompt survives the end of the program, whatever ended it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from spnl_tui.chat.draft_file import Draft, DraftFile
+from tests.support.scripted_engine import ScriptedEngine
+from tests.ui.support import chat, held, wait_until
+
+PASTE = "pasted line\n" * 30
+
+
+async def test_draft_with_a_folded_paste_survives_quitting(tmp_path: Path) -> None:
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen._draft_ready)
+        it.prompt.insert(f"sum up {it.prompt.folds.fold(PASTE)}")
+        await it.press("ctrl+q")
+        await wait_until(lambda: not it.app.is_running)
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.prompt.text == "sum up [pasted 30 lines]")
+        assert it.prompt.folds.unfold(it.prompt.text) == f"sum up {PASTE}"
+        await it.press("enter")
+        await wait_until(lambda: it.ended() == 1)
+        assert it.turns[0] == ("user", f"sum up {PASTE}")
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen._draft_ready)
+        assert it.prompt.text == ""
+
+
+async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -> None:
+    async with chat(ScriptedEngine([held("Half", asyncio.Event())]), drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen._draft_ready)
+        await it.ask("first", wait=False)
+        await wait_until(lambda: it.screen.replying)
+        await it.press(*"second", "enter", *"third")
+        await wait_until(lambda: len(it.screen.sessions.visible.queue) == 1)
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.prompt.text == "second\n\nthird")
+
+
+async def test_draft_is_saved_while_typing(tmp_path: Path) -> None:
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen._draft_ready)
+        await it.press(*"half a thought")
+        file = tmp_path / "0.json"
+        await wait_until(lambda: file.exists() and "half a thought" in file.read_text())
+
+
+def test_programs_side_by_side_keep_their_own_drafts(tmp_path: Path) -> None:
+    first, second = DraftFile(tmp_path), DraftFile(tmp_path)
+    assert first.open() == second.open() == Draft()
+    first.save(Draft("one"))
+    second.save(Draft("two"))
+    third = DraftFile(tmp_path)
+    assert third.open() == Draft()
+    first.close()
+    third.close()
+    again = DraftFile(tmp_path)
+    assert again.open() == Draft("one")
+    second.close()
+    again.close()
+
+
+def test_damaged_draft_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "0.json").write_text('{"typed": 7')
+    file = DraftFile(tmp_path)
+    assert file.open() == Draft()
+    file.close()
