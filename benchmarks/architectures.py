@@ -27,8 +27,8 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.fit import assess
-from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 

@@ -23,7 +23,7 @@ from spnl_tui.engine.mistralrs.load_plan import SPIN_LIMIT, LoadOverrides, plan_
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
 from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
-from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
+from spnl_tui.models.files.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 from tests.support.starter import starter_file

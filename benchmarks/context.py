@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.mistralrs.handles import to_handle
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine
 from spnl_tui.settings import ContextSettings, EngineSettings, Settings

@@ -21,7 +21,7 @@ from contextlib import closing
 from pathlib import Path
 
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
-from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
+from spnl_tui.models.files.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from tests.support.starter import starter_file
 from tests.support.terminal import Terminal

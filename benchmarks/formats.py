@@ -28,7 +28,7 @@ from typing import Any
 from spnl_tui.headless import bench
 from spnl_tui.headless.bench import Figures, measured
 from spnl_tui.headless.output import Transient
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.settings import EngineSettings, Settings
 from tests.support.gguf_maker import make_gguf

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.gguf import read_facts
-from spnl_tui.models.gguf_header import Source
+from spnl_tui.models.files.gguf import read_facts
+from spnl_tui.models.files.gguf_header import Source
 
 _NUMBERS = (0, 1, 2, 3, 7, 8, 9, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1)
 _LONG_NUMBERS = (0, 1, 2**16, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64 - 1)

@@ -32,7 +32,7 @@ from spnl_tui.engine.backend import ChatRequest, Event, ReplyChunk, ReplyFinishe
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
-from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
+from spnl_tui.models.files.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

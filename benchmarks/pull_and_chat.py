@@ -27,7 +27,7 @@ from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.pulls.downloads import Downloads
 from spnl_tui.hub.pulls.pull import PullRequest, RateLimit
-from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.files.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine

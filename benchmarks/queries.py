@@ -22,15 +22,15 @@ from typing import Any
 
 from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, ReplyChunk, ReplyFinished
 from spnl_tui.engine.mistralrs.handles import to_handle
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.queries.events import NodeFinished, QueryFinished
 from spnl_tui.queries.figures import Figures
-from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
+from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import QuerySyntaxError
-from spnl_tui.queries.text import read_query
 from spnl_tui.queries.tree import Generate, Query, Repeat
 from spnl_tui.queries.tree import Message as Said
 from spnl_tui.services import make_engine

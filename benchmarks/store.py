@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.interface import in_terminal
-from spnl_tui.conversations.database import connect
-from spnl_tui.conversations.search import SearchFilter
-from spnl_tui.conversations.store import ListFilter, Store
+from spnl_tui.conversations.storage.database import connect
+from spnl_tui.conversations.storage.search import SearchFilter
+from spnl_tui.conversations.storage.store import ListFilter, Store
 from spnl_tui.conversations.turn import new_id
 
 YEAR_S = 365 * 86_400

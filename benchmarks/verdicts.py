@@ -26,8 +26,8 @@ from spnl_tui.engine.mistralrs.calibration import Clock, calibration_for, wall_c
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, LoadPlan, plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
+from spnl_tui.models.files.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.fit import PROMPT, Calibration, Verdict, assess
-from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.models.request import Message, Sampling
 

@@ -142,7 +142,7 @@ def run(
     if completion and (system is not None or template is not None):
         raise click.UsageError("--completion uses no chat template, so -s and --template do not apply.")
     if template is not None:
-        from spnl_tui.models.templates import find_template
+        from spnl_tui.models.prompts.templates import find_template
 
         find_template(template)  # a mistake in it is reported before the model is looked for
     sampling["stop"] = list(sampling["stop"]) or None

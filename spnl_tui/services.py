@@ -21,7 +21,7 @@ from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
 if TYPE_CHECKING:
-    from spnl_tui.conversations.store import Store
+    from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.engine.mistralrs.backend import Resolve
     from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.models.files.local import LocalModel
     from spnl_tui.models.machine import Machine
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Services:
         if self._opening is not None:
             return await self.store()
         if self._opening_to_read is None:
-            from spnl_tui.conversations.store import Store
+            from spnl_tui.conversations.storage.store import Store
 
             self._opening_to_read = asyncio.ensure_future(
                 Store.open_to_read(self.paths.data / "conversations.db")
@@ -181,7 +181,7 @@ class Services:
     async def store(self) -> Store:
         """Where conversations are kept, opened when it is first asked for."""
         if self._opening is None:
-            from spnl_tui.conversations.store import Store
+            from spnl_tui.conversations.storage.store import Store
 
             self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
         return await asyncio.shield(self._opening)
@@ -317,8 +317,8 @@ def _mark_used(model: LocalModel) -> None:
 def load_planner(settings: Settings) -> Planner:
     """Plans each load from the model's header, this machine as it then is, and the settings."""
     from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
+    from spnl_tui.models.files.local import read_local_facts
     from spnl_tui.models.fit import load_problem
-    from spnl_tui.models.local import read_local_facts
 
     overrides = load_overrides(settings)
 
@@ -403,7 +403,7 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         ModelFileError: there is no such chat template.
     """
     from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
-    from spnl_tui.models.templates import find_template
+    from spnl_tui.models.prompts.templates import find_template
 
     engine, template = settings.engine, settings.model.template
     return LoadOverrides(

@@ -10,9 +10,9 @@ from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import SpnlError
 
 if TYPE_CHECKING:
-    from spnl_tui.conversations.recorder import ReplyRecorder
-    from spnl_tui.conversations.rows import Cursor, ListFilter, Page
-    from spnl_tui.conversations.store import Store
+    from spnl_tui.conversations.storage.recorder import ReplyRecorder
+    from spnl_tui.conversations.storage.rows import Cursor, ListFilter, Page
+    from spnl_tui.conversations.storage.store import Store
 
 _T = TypeVar("_T")
 _SAVE_EVERY_S = 0.3
@@ -91,7 +91,7 @@ class ReportingStore:
         store = await self.open()
         if store is None:
             return Recording(self.report)
-        from spnl_tui.conversations.recorder import ReplyRecorder
+        from spnl_tui.conversations.storage.recorder import ReplyRecorder
 
         return Recording(self.report, ReplyRecorder(store, conversation, turn_id, interval_s=_SAVE_EVERY_S))
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.rows import ConversationSummary
-from spnl_tui.conversations.search import SearchHit, SearchResult
+from spnl_tui.conversations.storage.rows import ConversationSummary
+from spnl_tui.conversations.storage.search import SearchHit, SearchResult
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line, plain
 

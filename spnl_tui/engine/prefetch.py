@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from spnl_tui.models.common_prefix import characters, common_characters
+from spnl_tui.models.prompts.common_prefix import characters, common_characters
 from spnl_tui.models.request import Message, Sampling
 
 

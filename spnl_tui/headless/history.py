@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from spnl_tui.conversations import history as views
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import conversation_to_plain, to_json_text, whole_to_markdown
+from spnl_tui.conversations.exchange.export import conversation_to_plain, to_json_text, whole_to_markdown
 from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
-from spnl_tui.conversations.rows import ListFilter
-from spnl_tui.conversations.search import SearchFilter
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.rows import ListFilter
+from spnl_tui.conversations.storage.search import SearchFilter
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import ChatRequest, ReplyChunk, RequestFailed
 from spnl_tui.errors import RequestError, StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.conversations.import_rows import Imported, ImportResult
-from spnl_tui.conversations.imports import ReadFile, read_export
+from spnl_tui.conversations.exchange.imports import ReadFile, read_export
+from spnl_tui.conversations.storage.import_rows import Imported, ImportResult
 from spnl_tui.errors import StoreError
 from spnl_tui.headless.output import OK, Transient, print_json, show_error
 from spnl_tui.services import Services

@@ -18,7 +18,7 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.headless.output import Transient, show_error
 from spnl_tui.hub.pulls.progress import PullFinished, PullNoted, PullProgressed
 from spnl_tui.hub.starter import StarterProgressed
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.text import duration, in_bytes, plain
 
 _PLAIN_LINE_S = 5.0

@@ -24,13 +24,13 @@ from spnl_tui.queries.chat import OpenedQuery, query_to_chat
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodePrinted, QueryFinished
 from spnl_tui.queries.figures import time_table
 from spnl_tui.queries.files import read_files
+from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.journal import count_replies, map_key
 from spnl_tui.queries.map import JournalFailed, LineFailed, LineFinished, map_lines
 from spnl_tui.queries.plan import plan_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import MAX_SOURCE_CHARACTERS
-from spnl_tui.queries.text import read_query
 from spnl_tui.queries.tree import Generate, Query, models
 from spnl_tui.queries.view import Progress, render_tree
 from spnl_tui.services import Services

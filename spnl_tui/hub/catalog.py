@@ -13,7 +13,7 @@ from spnl_tui.hub.access import HASH, HubAccess
 from spnl_tui.hub.client import HubClient
 from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
 from spnl_tui.models.facts import Format, ModelFacts, clean
-from spnl_tui.models.not_models import missing_shards, why_nothing_loads
+from spnl_tui.models.files.not_models import missing_shards, why_nothing_loads
 from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, quantizations_of
 
 Sort = Literal["trending", "downloads", "likes", "updated"]

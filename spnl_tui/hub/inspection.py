@@ -23,7 +23,7 @@ from spnl_tui.hub.verdicts import (
 )
 from spnl_tui.hub.wanted import Wanted, wanted_of
 from spnl_tui.models.facts import Format, ModelFacts
-from spnl_tui.models.local import read_local_facts
+from spnl_tui.models.files.local import read_local_facts
 from spnl_tui.models.quantization import ModelFile, Quantization
 from spnl_tui.models.reference import ModelReference
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 from spnl_tui.errors import HubError, ModelFileError
 from spnl_tui.hub.client import HubClient
 from spnl_tui.models.facts import ModelFacts, clean
-from spnl_tui.models.gguf import read_facts
-from spnl_tui.models.gguf_header import MAX_HEADER_BYTES, Source
+from spnl_tui.models.files.gguf import read_facts
+from spnl_tui.models.files.gguf_header import MAX_HEADER_BYTES, Source
+from spnl_tui.models.files.safetensors import MAX_HEADER_BYTES as MAX_SAFETENSORS_HEADER
+from spnl_tui.models.files.safetensors import read_directory_facts
 from spnl_tui.models.quantization import ModelFile
-from spnl_tui.models.safetensors import MAX_HEADER_BYTES as MAX_SAFETENSORS_HEADER
-from spnl_tui.models.safetensors import read_directory_facts
 
 _FIRST_GGUF = 2 << 20
 _FIRST_SAFETENSORS = 128 << 10

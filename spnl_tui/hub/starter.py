@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 
 STARTER = "starter"
 """The reference by which the starter model is asked for."""

@@ -14,6 +14,8 @@ from typing import Literal
 from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails
 from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.files.local import LocalModel, read_local_facts
+from spnl_tui.models.files.not_models import kind_by_header
 from spnl_tui.models.fit import (
     READING_SPEED,
     Calibration,
@@ -24,9 +26,7 @@ from spnl_tui.models.fit import (
     assess,
     needs_projector,
 )
-from spnl_tui.models.local import LocalModel, read_local_facts
 from spnl_tui.models.machine import Machine
-from spnl_tui.models.not_models import kind_by_header
 from spnl_tui.models.quantization import SAFETENSORS, Quantization, choose
 from spnl_tui.models.support import (
     GGUF_ARCHITECTURES,

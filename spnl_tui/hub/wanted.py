@@ -20,8 +20,8 @@ from spnl_tui.hub.verdicts import (
     repository_problem,
 )
 from spnl_tui.models.facts import Format
-from spnl_tui.models.local import LocalModel
-from spnl_tui.models.not_models import kind_by_name
+from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.files.not_models import kind_by_name
 from spnl_tui.models.quantization import choose
 from spnl_tui.models.reference import ModelReference
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole
-from spnl_tui.models.gguf_header import TENSOR_TYPES
+from spnl_tui.models.files.gguf_header import TENSOR_TYPES
 from spnl_tui.models.quantization import Quantization
 
 _LAYOUT: Mapping[str, tuple[int, int]] = {name: (block, size) for name, block, size in TENSOR_TYPES.values()}

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from spnl_tui.models.chat_prompt import template_problem
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.files.not_models import kind_by_architecture, kind_by_header
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, memory_on, memory_on_gpu
-from spnl_tui.models.not_models import kind_by_architecture, kind_by_header
+from spnl_tui.models.prompts.chat_prompt import template_problem
 from spnl_tui.models.support import (
     EXPERTS_GATHER,
     EXPERTS_UNPACK,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from spnl_tui.errors import ModelReferenceError
-from spnl_tui.models.not_models import kind_by_name
+from spnl_tui.models.files.not_models import kind_by_name
 
 DEFAULT_ORDER = ("Q4_K_M", "Q8_0", "Q5_K_M")
 """What SPNL looks for, in this order."""

@@ -9,7 +9,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Message as ChatMessage
 from spnl_tui.models.request import Sampling
-from spnl_tui.queries.lisp_writer import write_lisp
+from spnl_tui.queries.formats.lisp_writer import write_lisp
 from spnl_tui.queries.run import sampling_of
 from spnl_tui.queries.tree import Cross, File, Generate, Map, Message, Query, Repeat, asks, walk
 

@@ -12,7 +12,7 @@ from spnl_tui.conversations.turn import FinishReason
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.download import Download
     from spnl_tui.hub.pulls.pull import PullRequest
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.models.files.local import LocalModel
 
 
 @dataclass

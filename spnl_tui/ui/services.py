@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spnl_tui.chat.draft_file import DraftFile
     from spnl_tui.chat.model import Starter
-    from spnl_tui.conversations.store import Store
+    from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.pulls.downloads import Downloads
-    from spnl_tui.models.local import LocalModel
+    from spnl_tui.models.files.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations.imports import read_file
+from spnl_tui.conversations.exchange.imports import read_file
 from tests.support.terminal import Terminal
 
 ENTER, BACKSPACE, CTRL_E, CTRL_F, CTRL_Q = "\r", "\x7f", "\x05", "\x06", "\x11"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text
+from spnl_tui.conversations.exchange.export import to_json_text
 from tests.support.terminal import Terminal
 
 COMMAND = (sys.executable, "-m", "spnl_tui")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text
+from spnl_tui.conversations.exchange.export import to_json_text
 from tests.support.gguf_maker import make_gguf
 
 COMMAND = (sys.executable, "-m", "spnl_tui")

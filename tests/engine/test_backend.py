@@ -19,7 +19,7 @@ from spnl_tui.engine.backend import (
     RequestQueued,
 )
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan, runner_environment
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import (

@@ -14,12 +14,12 @@ from spnl_tui.conversations.context import Policy, prompt_sha256, request_messag
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.meter import TokenMeter, learn_overhead
 from spnl_tui.conversations.replay import ReplayRequest, replay
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine.backend import Backend, ModelHandle, ReplyChunk, ReplyFinished, RequestFailed, Usage
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.errors import RequestError
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine

@@ -14,7 +14,7 @@ from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.engine.mistralrs.loading import load_command
 from spnl_tui.engine.mistralrs.runner.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
-from spnl_tui.models.local import read_local_facts, resolve_local
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Sampling
 from tests.support.gguf_maker import GgufSpec, make_gguf, metadata_of

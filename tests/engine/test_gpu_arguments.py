@@ -15,7 +15,7 @@ from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
 from spnl_tui.engine.mistralrs.runner.pipeline import make_pipeline
-from spnl_tui.models.local import LocalModel, read_local_facts
+from spnl_tui.models.files.local import LocalModel, read_local_facts
 from spnl_tui.models.machine import read_machine
 from spnl_tui.paths import Paths
 from tests.support.engines import chat

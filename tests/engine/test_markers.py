@@ -12,7 +12,7 @@ import pytest
 
 from spnl_tui.engine.backend import Backend, Event, ModelHandle, ReplyChunk, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs.handles import to_handle
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import make_engine

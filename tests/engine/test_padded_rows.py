@@ -15,9 +15,9 @@ import pytest
 
 from benchmarks.verdicts import measure
 from spnl_tui.engine.mistralrs.load_plan import plan_load, runner_environment
-from spnl_tui.models.gguf import read_file_facts
-from spnl_tui.models.gguf_noise import write_gguf
-from spnl_tui.models.local import read_local_facts, resolve_local
+from spnl_tui.models.files.gguf import read_file_facts
+from spnl_tui.models.files.gguf_noise import write_gguf
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import Machine, read_machine
 from spnl_tui.models.memory import memory_on
 from spnl_tui.models.padding import find_padding, padded_facts

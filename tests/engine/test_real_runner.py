@@ -24,7 +24,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
-from spnl_tui.models.local import resolve_local
+from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import load_planner, make_engine

@@ -17,7 +17,7 @@ from spnl_tui.engine.mistralrs.pooled_model import PooledModel
 from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.prefetch import Prefetch
-from spnl_tui.models.local import read_local_facts, resolve_local
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 from tests.support.gguf_maker import make_gguf

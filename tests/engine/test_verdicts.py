@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.verdicts import Measured, measure
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.fit import assess
-from spnl_tui.models.local import read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from tests.support.gguf_maker import ARCHITECTURES, make_gguf, make_sharded_gguf
 

@@ -15,9 +15,9 @@ from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
 from spnl_tui.engine.mistralrs.request import RunnerRequest
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
-from spnl_tui.models.gguf import read_file_facts
-from spnl_tui.models.gguf_noise import write_gguf
-from spnl_tui.models.local import LocalModel, read_local_facts, resolve_local
+from spnl_tui.models.files.gguf import read_file_facts
+from spnl_tui.models.files.gguf_noise import write_gguf
+from spnl_tui.models.files.local import LocalModel, read_local_facts, resolve_local
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Grammar, Message, Sampling
 from tests.support.gguf_maker import CHATML, GgufSpec, metadata_of, tensors_of

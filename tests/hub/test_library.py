@@ -17,7 +17,7 @@ from spnl_tui.hub.library.library import Library, mark_used
 from spnl_tui.hub.library.scan import scan_cache
 from spnl_tui.hub.pulls.progress import PullProgressed
 from spnl_tui.hub.pulls.pull import PullRequest, pull
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.paths import Paths
 from tests.support.hf_cache import add_snapshot, commit_of

@@ -17,9 +17,9 @@ from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.pulls.pull import PullEvent, PullRequest
 from spnl_tui.hub.verdicts import Conditions, Headers, appraise_repository
 from spnl_tui.hub.wanted import find_wanted
+from spnl_tui.models.files.gguf import read_file_facts
+from spnl_tui.models.files.gguf_noise import write_gguf
 from spnl_tui.models.fit import load_problem
-from spnl_tui.models.gguf import read_file_facts
-from spnl_tui.models.gguf_noise import write_gguf
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.reference import ModelReference
 from tests.support.gguf_maker import GgufSpec, make_gguf, metadata_of, tensors_of

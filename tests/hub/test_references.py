@@ -8,7 +8,7 @@ import pytest
 
 from spnl_tui.errors import ModelFileError, ModelReferenceError
 from spnl_tui.hub.library.library import Library
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.reference import ModelReference
 from tests.support.gguf_maker import make_gguf
 from tests.support.hf_cache import add_snapshot, commit_of

@@ -25,7 +25,7 @@ from spnl_tui.queries.events import (
     QueryEvent,
     QueryFinished,
 )
-from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import QuerySyntaxError

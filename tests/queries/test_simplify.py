@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from spnl_tui.queries.lisp import read_lisp
-from spnl_tui.queries.lisp_writer import write_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
+from spnl_tui.queries.formats.lisp_writer import write_lisp
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.tree import Generate, Map, Query, Repeat, asks, walk
 from tests.support.query_engine import QueryEngine, run

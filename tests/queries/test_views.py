@@ -14,8 +14,8 @@ from spnl_tui.queries.builtins import BUILTINS, builtin, builtins
 from spnl_tui.queries.chat import conversation_to_query, query_to_messages
 from spnl_tui.queries.events import NodeFinished, QueryFinished
 from spnl_tui.queries.figures import Figures, time_table
-from spnl_tui.queries.lisp import read_lisp
-from spnl_tui.queries.lisp_writer import write_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
+from spnl_tui.queries.formats.lisp_writer import write_lisp
 from spnl_tui.queries.plan import plan_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify

@@ -13,7 +13,7 @@ from spnl_tui.engine.backend import Backend, ChatRequest, CompletionRequest, Eve
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.memory import MemoryEstimate
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

@@ -9,7 +9,7 @@ from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.service import EngineService
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services, make_services
 from spnl_tui.settings import ChatSettings, Settings

@@ -12,7 +12,7 @@ from spnl_tui.conversations.context import Budget
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.memory import Memory, memory_of
 from spnl_tui.conversations.meter import TokenMeter
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine.backend import (
     Backend,

@@ -2,7 +2,7 @@
 
     make_gguf(tmp_path / "q.gguf", architecture="qwen3", matrix="Q4_K", template=CHATML)
 
-The weights are noise (spnl_tui/models/gguf_noise.py), so replies are nonsense.
+The weights are noise (spnl_tui/models/files/gguf_noise.py), so replies are nonsense.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.gguf import FILE_TYPES
-from spnl_tui.models.gguf_noise import Tensor, byte_letters, write_gguf
+from spnl_tui.models.files.gguf import FILE_TYPES
+from spnl_tui.models.files.gguf_noise import Tensor, byte_letters, write_gguf
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"

@@ -22,7 +22,7 @@ from spnl_tui.engine.backend import (
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import QueryEvent, QueryFinished
-from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.source import QuerySyntaxError
 from spnl_tui.queries.tree import Query

@@ -8,7 +8,7 @@ from typing import Any
 
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
-from spnl_tui.models.gguf_noise import byte_letters
+from spnl_tui.models.files.gguf_noise import byte_letters
 from tests.support.gguf_maker import make_gguf
 from tests.support.template_families import Family
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spnl_tui.models.gguf_noise import byte_letters
+from spnl_tui.models.files.gguf_noise import byte_letters
 from tests.support.gguf_maker import CHATML
 from tests.support.requantize import byte_level_tokenizer, write_safetensors, write_side_files
 

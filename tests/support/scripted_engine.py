@@ -23,7 +23,7 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.engine.prefetch import Prefetch
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.request import Message, Sampling
 
 MODEL = ModelHandle(

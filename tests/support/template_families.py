@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from spnl_tui.models.thought_markers import HARMONY
-from spnl_tui.models.vocabulary import SpecialTokens
+from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.prompts.thought_markers import HARMONY
 
 _FILE = Path(__file__).parents[1] / "data" / "templates" / "families.toml"
 

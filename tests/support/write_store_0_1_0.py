@@ -25,9 +25,9 @@ sys.path.insert(0, os.getcwd())
 from spnl_tui.conversations import history, turn
 from spnl_tui.conversations.context import messages_sent, prompt_sha256
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text, whole_to_markdown
+from spnl_tui.conversations.exchange.export import to_json_text, whole_to_markdown
 from spnl_tui.conversations.replay import replay_request
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance
 from spnl_tui.models.request import Grammar, Sampling
 

@@ -18,7 +18,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.chat.draft_file import DraftFile
 from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser

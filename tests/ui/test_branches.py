@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from textual.widgets import OptionList, Static
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.ui.chat.turns import Reply, UserTurn
 from spnl_tui.ui.conversations.tree_screen import TreeScreen
 from tests.support.scripted_engine import ScriptedEngine, reply

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 from tests.support.scripted_engine import ScriptedEngine, reply

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import LoadProgressed, ModelLoaded
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings

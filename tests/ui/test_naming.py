@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.ui.support import TempStore, chat, disk_error, until_kept, wait_until
 

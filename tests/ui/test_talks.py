@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from spnl_tui.conversations.imports import read_file
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.exchange.imports import read_file
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply

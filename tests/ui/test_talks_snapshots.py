@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.engine.backend import ReplyFinished
 from spnl_tui.models.parts import as_content

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text
-from spnl_tui.conversations.imports import read_export, read_text
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.exchange.export import to_json_text
+from spnl_tui.conversations.exchange.imports import read_export, read_text
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.parts import TextPart, ToolCallPart, ToolResultPart

@@ -8,8 +8,8 @@ import pytest
 
 from spnl_tui.models.expected_facts import expected_facts
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.fit import assess
-from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.memory import estimate_memory
 from spnl_tui.models.quantization import ModelFile, Quantization

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text, to_markdown, whole_to_markdown
-from spnl_tui.conversations.imports import read_file, read_text
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.exchange.export import to_json_text, to_markdown, whole_to_markdown
+from spnl_tui.conversations.exchange.imports import read_file, read_text
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
@@ -296,7 +296,7 @@ def test_files_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytes
     file.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(StoreError, match="cannot be imported"):
         read_file(file)
-    monkeypatch.setattr("spnl_tui.conversations.imports.MAX_BYTES", 10)
+    monkeypatch.setattr("spnl_tui.conversations.exchange.imports.MAX_BYTES", 10)
     file.write_bytes(b"[" * 11)
     with pytest.raises(StoreError, match="the limit is"):
         read_file(file)

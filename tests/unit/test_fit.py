@@ -9,8 +9,8 @@ import pytest
 
 from spnl_tui.engine.mistralrs.load_plan import plan_load
 from spnl_tui.models.facts import ModelFacts
+from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.fit import Calibration, assess
-from spnl_tui.models.gguf import read_file_facts
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import estimate_memory
 from tests.support.gguf_maker import ARCHITECTURES, make_gguf

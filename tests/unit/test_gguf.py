@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.fuzz_gguf import mutations, survives
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.gguf import read_facts, read_file_facts
-from spnl_tui.models.gguf_header import Source
-from spnl_tui.models.local import read_local_facts, resolve_local
+from spnl_tui.models.files.gguf import read_facts, read_file_facts
+from spnl_tui.models.files.gguf_header import Source
+from spnl_tui.models.files.local import read_local_facts, resolve_local
 from tests.support.gguf_maker import (
     ARCHITECTURES,
     CHATML,

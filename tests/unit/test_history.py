@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import conversation_to_plain
+from spnl_tui.conversations.exchange.export import conversation_to_plain
 from spnl_tui.conversations.history import (
     hit_to_plain,
     list_lines,
@@ -14,7 +14,7 @@ from spnl_tui.conversations.history import (
     show_lines,
     summary_to_plain,
 )
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance
 
 

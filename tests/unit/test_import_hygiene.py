@@ -22,7 +22,7 @@ def modules_after(statement: str) -> set[str]:
         "hub.pulls.downloads",
         "hub.catalog",
         "hub.library.library",
-        "conversations.store",
+        "conversations.storage.store",
         "chat.sessions",
         "queries.run",
         "services",
@@ -37,14 +37,14 @@ def test_nothing_below_the_interface_imports_textual_or_the_engine(module: str) 
 
 def test_models_are_pure() -> None:
     loaded = modules_after(
-        "import spnl_tui.models.fit, spnl_tui.models.gguf, spnl_tui.models.local, spnl_tui.models.reference"
+        "import spnl_tui.models.fit, spnl_tui.models.reference\nfrom spnl_tui.models.files import gguf, local"
     )
     assert not loaded & {"asyncio", "httpx2", "textual", "huggingface_hub", "sqlite3"}
 
 
 def test_the_wire_needs_the_standard_library_alone() -> None:
     loaded = modules_after(
-        "from spnl_tui.engine.mistralrs import prefill, wire\n"
+        "from spnl_tui.engine.mistralrs import wire\nfrom spnl_tui.engine.mistralrs.cache import prefill\n"
         "from spnl_tui.engine.mistralrs.runner import stops"
     )
     foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"spnl_tui"}

@@ -10,7 +10,7 @@ import pytest
 
 from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.gguf import read_file_facts
+from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.machine import Gpu, Machine
 from tests.support.gguf_maker import make_gguf
 

@@ -21,8 +21,8 @@ from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
 from spnl_tui.engine.mistralrs.runner.pipeline import padded_copies
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts
-from spnl_tui.models.gguf import read_file_facts
-from spnl_tui.models.gguf_noise import write_gguf
+from spnl_tui.models.files.gguf import read_file_facts
+from spnl_tui.models.files.gguf_noise import write_gguf
 from spnl_tui.models.in_situ import choose_form
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.memory import estimate_memory

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 
 from spnl_tui.conversations.context import prompt_sha256
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text, to_markdown
+from spnl_tui.conversations.exchange.export import to_json_text, to_markdown
+from spnl_tui.conversations.exchange.imports import read_text
 from spnl_tui.conversations.history import show_lines
-from spnl_tui.conversations.imports import read_text
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.replay import replay_request
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance
-from spnl_tui.engine.mistralrs.prefill import prefill_steps
-from spnl_tui.models.common_prefix import characters
+from spnl_tui.engine.mistralrs.cache.prefill import prefill_steps
 from spnl_tui.models.parts import (
     Content,
     FilePart,
@@ -35,6 +34,7 @@ from spnl_tui.models.parts import (
     cut_text,
     with_text,
 )
+from spnl_tui.models.prompts.common_prefix import characters
 from spnl_tui.models.request import Message, Sampling
 from tests.support.parts import CONTENTS, ONE_OF_EACH
 

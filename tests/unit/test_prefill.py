@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spnl_tui.engine.mistralrs.cache_reuse import AGAIN, ask_again
-from spnl_tui.engine.mistralrs.prefill import PrefixMemory, prefill_steps
+from spnl_tui.engine.mistralrs.cache.cache_reuse import AGAIN, ask_again
+from spnl_tui.engine.mistralrs.cache.prefill import PrefixMemory, prefill_steps
 from spnl_tui.models.request import Message
 
 

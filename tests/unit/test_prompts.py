@@ -6,10 +6,10 @@ import pytest
 
 from spnl_tui.engine.mistralrs.runner.control_words import JOINER
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
-from spnl_tui.models.chat_prompt import ChatPrompt, TemplateError, TemplateRejection, template_problem
+from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.prompts.chat_prompt import ChatPrompt, TemplateError, TemplateRejection, template_problem
+from spnl_tui.models.prompts.templates import FAMILIES
 from spnl_tui.models.request import Message
-from spnl_tui.models.templates import FAMILIES
-from spnl_tui.models.vocabulary import SpecialTokens
 
 CHATML = FAMILIES["chatml"].text
 TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}[assistant]"

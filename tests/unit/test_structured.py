@@ -7,9 +7,9 @@ import json
 import pytest
 
 from spnl_tui.engine.mistralrs.runner.structured import ThoughtRule, grammar_arguments
+from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.prompts.thought_markers import ThoughtMarkers
 from spnl_tui.models.request import Grammar
-from spnl_tui.models.thought_markers import ThoughtMarkers
-from spnl_tui.models.vocabulary import SpecialTokens
 
 THINK = ThoughtMarkers("<think>", "</think>")
 CONTROL = SpecialTokens(ids={"<think>": 7, "</think>": 8}, control=frozenset({"<think>", "</think>"}))

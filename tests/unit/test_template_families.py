@@ -15,7 +15,7 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
 from spnl_tui.engine.mistralrs.runner.requests import chat_request
-from spnl_tui.models.chat_prompt import template_problem
+from spnl_tui.models.prompts.chat_prompt import template_problem
 from spnl_tui.models.request import Message
 from tests.support.template_families import Family, families
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from spnl_tui.engine.mistralrs.runner.thoughts import HarmonySplitter, Splitter, ThoughtSplitter
-from spnl_tui.models.thought_markers import HARMONY, KNOWN, ThoughtMarkers
+from spnl_tui.models.prompts.thought_markers import HARMONY, KNOWN, ThoughtMarkers
 
 THINK = ThoughtMarkers("<think>", "</think>")
 

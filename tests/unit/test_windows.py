@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spnl_tui.engine.mistralrs.cache_reuse import AGAIN, as_read
+from spnl_tui.engine.mistralrs.cache.cache_reuse import AGAIN, as_read
 from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.request import Message
 

@@ -29,7 +29,7 @@ from spnl_tui.engine.mistralrs.scheduler import Scheduler
 from spnl_tui.engine.mistralrs.seeds import LaunchCounter
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.paths import Paths
 
 Resolve = Callable[[str], Awaitable[LocalModel | None]]

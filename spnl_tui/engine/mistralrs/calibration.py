@@ -24,8 +24,8 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.processor_share import ProcessorShare
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.errors import RunnerError
+from spnl_tui.models.files.gguf_noise import Tensor, byte_letters, write_gguf
 from spnl_tui.models.fit import Calibration
-from spnl_tui.models.gguf_noise import Tensor, byte_letters, write_gguf
 from spnl_tui.models.machine import Machine
 from spnl_tui.models.request import Sampling
 

@@ -6,7 +6,7 @@ import re
 
 from spnl_tui.engine.backend import ErrorKind, RequestFailed
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.chat_prompt import TemplateError, TemplateRejection
+from spnl_tui.models.prompts.chat_prompt import TemplateError, TemplateRejection
 
 
 class PromptTooLong(Exception):

@@ -12,7 +12,7 @@ from spnl_tui.engine.backend import Capabilities, ModelHandle
 from spnl_tui.engine.mistralrs import BACKEND
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.facts import Format
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 
 _CAPABILITIES = Capabilities(
     continues_text=True,

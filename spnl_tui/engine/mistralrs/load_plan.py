@@ -15,8 +15,8 @@ from spnl_tui.models.facts import ModelFacts
 from spnl_tui.models.in_situ import Form, choose_form
 from spnl_tui.models.machine import Device, Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory, memory_on_gpu
+from spnl_tui.models.prompts.templates import ChatTemplate
 from spnl_tui.models.support import missing_config
-from spnl_tui.models.templates import ChatTemplate
 from spnl_tui.settings import DEFAULT_CONTEXT
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from spnl_tui.engine.backend import ErrorKind, LoadEvent, ModelLoaded, RequestFailed
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
-from spnl_tui.models.local import LocalModel
-from spnl_tui.models.templates import ChatTemplate
+from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.prompts.templates import ChatTemplate
 
 LOAD_ENDED = (ModelLoaded, RequestFailed)
 

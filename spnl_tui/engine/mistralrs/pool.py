@@ -16,7 +16,7 @@ from spnl_tui.engine.mistralrs.pooled_model import PooledModel
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.mistralrs.seeds import LaunchCounter
 from spnl_tui.errors import SpnlError
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.machine import read_machine
 
 log = logging.getLogger(__name__)

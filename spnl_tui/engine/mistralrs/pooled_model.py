@@ -21,16 +21,16 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.growth import Growth
+from spnl_tui.engine.mistralrs.cache.growth import Growth
+from spnl_tui.engine.mistralrs.cache.prefetch import Reading, is_worth_it, read
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.mistralrs.loading import LOAD_ENDED, Load, failure, load_command
-from spnl_tui.engine.mistralrs.prefetch import Reading, is_worth_it, read
 from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import RunnerError
-from spnl_tui.models.common_prefix import common_characters
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.prompts.common_prefix import common_characters
 from spnl_tui.models.request import Message, Sampling
 
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]

@@ -15,11 +15,11 @@ from functools import partial
 from spnl_tui.engine.backend import LoadEvent, ModelLoaded, PrefillProgressed
 from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.cache.prefetch import place_for
 from spnl_tui.engine.mistralrs.pool import Pool
 from spnl_tui.engine.mistralrs.pooled_model import PooledModel
-from spnl_tui.engine.mistralrs.prefetch import place_for
 from spnl_tui.engine.prefetch import Prefetch
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 
 log = logging.getLogger(__name__)
 

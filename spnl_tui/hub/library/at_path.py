@@ -14,7 +14,7 @@ from pathlib import Path
 from spnl_tui.errors import ModelFileError
 from spnl_tui.hub.library.choosing import choose_entry
 from spnl_tui.hub.library.scan import LibraryEntry, scan_path
-from spnl_tui.models.local import LocalModel, resolve_local
+from spnl_tui.models.files.local import LocalModel, resolve_local
 from spnl_tui.models.quantization import label_of_file
 from spnl_tui.models.reference import ModelReference
 

@@ -25,7 +25,7 @@ from spnl_tui.hub.library.scan import (
     scan_path,
     scan_unfinished,
 )
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.quantization import Quantization, find_named
 from spnl_tui.models.reference import ModelReference
 

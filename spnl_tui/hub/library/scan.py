@@ -21,7 +21,7 @@ from typing import Literal
 
 from spnl_tui.hub.library.cache_layout import NOTES, RepositoryCache
 from spnl_tui.models.facts import Format
-from spnl_tui.models.local import LocalModel
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, label_of_file, quantizations_of
 from spnl_tui.models.reference import ModelReference
 

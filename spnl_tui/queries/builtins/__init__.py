@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from spnl_tui.errors import QueryError
-from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.source import Parameters, nearest
 from spnl_tui.queries.tree import Query
 

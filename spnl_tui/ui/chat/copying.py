@@ -73,7 +73,7 @@ class CopyController:
 
     async def conversation(self) -> None:
         """Copy what is seen of the conversation, as Markdown."""
-        from spnl_tui.conversations.export import to_markdown
+        from spnl_tui.conversations.exchange.export import to_markdown
 
         await self._copy(to_markdown(self._sessions.visible.conversation), "The conversation")
 

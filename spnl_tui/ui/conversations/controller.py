@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
-    from spnl_tui.conversations.rows import Cursor, ListFilter
+    from spnl_tui.conversations.storage.rows import Cursor, ListFilter
     from spnl_tui.ui.chat.pane import ChatPane
 
 _PAGE = 50
@@ -105,7 +105,7 @@ class ConversationsController:
 
     @property
     def _filter(self) -> ListFilter:
-        from spnl_tui.conversations.rows import ListFilter
+        from spnl_tui.conversations.storage.rows import ListFilter
 
         return ListFilter(archived=self._archived, title=self._list.filter)
 

@@ -29,7 +29,7 @@ class ExportController:
         Raises:
             StoreError: the file cannot be written.
         """
-        from spnl_tui.conversations.export import to_markdown
+        from spnl_tui.conversations.exchange.export import to_markdown
 
         await self._export(to_markdown(self._sessions.visible.conversation), ".md")
 
@@ -39,7 +39,7 @@ class ExportController:
         Raises:
             StoreError: the file cannot be written.
         """
-        from spnl_tui.conversations.export import to_json_text
+        from spnl_tui.conversations.exchange.export import to_json_text
 
         await self._export(to_json_text([self._sessions.visible.conversation]), ".json")
 

@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 from spnl_tui.text import first_line, plain
 
 if TYPE_CHECKING:
-    from spnl_tui.conversations.rows import ConversationSummary
+    from spnl_tui.conversations.storage.rows import ConversationSummary
 
 _LONGEST_FILTER = 200
 """Characters."""

@@ -21,8 +21,8 @@ from spnl_tui.ui.conversations.list import age
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
-    from spnl_tui.conversations.search import SearchFilter, SearchHit
-    from spnl_tui.conversations.store import Store
+    from spnl_tui.conversations.storage.search import SearchFilter, SearchHit
+    from spnl_tui.conversations.storage.store import Store
 
 _TYPING_S = 0.1
 """So long after the last letter the search begins."""
@@ -101,7 +101,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         self.query_one("#filters", Static).update(Content.assemble(*(bit for part in parts for bit in part)))
 
     def _where(self) -> SearchFilter:
-        from spnl_tui.conversations.search import SearchFilter
+        from spnl_tui.conversations.storage.search import SearchFilter
 
         model, tag, days = (self._chosen[name] for name in ("model", "tag", "days"))
         return SearchFilter(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 from tests.support.talks import full, talk
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.database import Database, connect
-from spnl_tui.conversations.schema import MIGRATIONS
-from spnl_tui.conversations.store import INTERRUPTED, Store
+from spnl_tui.conversations.storage.database import Database, connect
+from spnl_tui.conversations.storage.schema import MIGRATIONS
+from spnl_tui.conversations.storage.store import INTERRUPTED, Store
 from spnl_tui.errors import StoreError
 from tests.support.talks import talk
 
@@ -183,7 +183,7 @@ OTHER_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 
 pytestmark = pytest.mark.slow
 KILLS = 50
@@ -21,8 +21,8 @@ PROGRAM = r"""
 import asyncio, os, sys
 from pathlib import Path
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.recorder import ReplyRecorder
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.recorder import ReplyRecorder
+from spnl_tui.conversations.storage.store import Store
 
 class TellingStore(Store):
     async def save_turn(self, conversation, turn):

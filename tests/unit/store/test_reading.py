@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations import database, reading
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage import database, reading
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 from tests.support.talks import full, talk
 
@@ -133,8 +133,8 @@ READ_ONLY = """
 import asyncio, os, sys
 from pathlib import Path
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.exchange.export import to_json_text
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 import encodings.idna, tempfile, shutil
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.recorder import ReplyRecorder
-from spnl_tui.conversations.rows import ListFilter
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.recorder import ReplyRecorder
+from spnl_tui.conversations.storage.rows import ListFilter
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
 from tests.support.stored import stored_texts

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from spnl_tui.conversations import search
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.search import Query, SearchFilter, SearchHit, snippet
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage import search
+from spnl_tui.conversations.storage.search import Query, SearchFilter, SearchHit, snippet
+from spnl_tui.conversations.storage.store import Store
 from tests.support.talks import talk
 
 

@@ -17,11 +17,11 @@ import pytest
 
 from spnl_tui.conversations import history
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import to_json_text, whole_to_markdown
-from spnl_tui.conversations.imports import read_text
+from spnl_tui.conversations.exchange.export import to_json_text, whole_to_markdown
+from spnl_tui.conversations.exchange.imports import read_text
 from spnl_tui.conversations.replay import replay_request
-from spnl_tui.conversations.rows import ListFilter
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.rows import ListFilter
+from spnl_tui.conversations.storage.store import Store
 
 DATA = Path(__file__).parents[2] / "data"
 

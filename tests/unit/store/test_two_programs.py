@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 from tests.support.talks import talk
 
@@ -59,7 +59,7 @@ async def delete_turn(store: Store, conversation: Conversation, place: int) -> N
 
 def purge(path: Path) -> None:
     """Forget what is deleted for good, as a program of version 0.1.0 did whenever it closed the store."""
-    from spnl_tui.conversations.database import connect
+    from spnl_tui.conversations.storage.database import connect
 
     connection = connect(path)
     connection.execute("DELETE FROM turn WHERE deleted = 1")

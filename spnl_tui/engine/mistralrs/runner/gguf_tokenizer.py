@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.gguf import file_source
-from spnl_tui.models.gguf_header import SCALARS, HeaderReader, Value
+from spnl_tui.models.files.gguf import file_source
+from spnl_tui.models.files.gguf_header import SCALARS, HeaderReader, Value
 
 _SPACE = "▁"
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import clean
-from spnl_tui.models.gguf import file_source, read_file_facts
-from spnl_tui.models.gguf_header import ARRAY, SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
+from spnl_tui.models.files.gguf import file_source, read_file_facts
+from spnl_tui.models.files.gguf_header import ARRAY, SCALARS, TENSOR_TYPES, HeaderReader, TensorInfo, Value
 from spnl_tui.models.padding import Extent, Padding, find_padding
 
 _U32 = 4

@@ -34,7 +34,8 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.engine.mistralrs.cache_reuse import as_read
+from spnl_tui.engine.mistralrs.cache.cache_reuse import as_read
+from spnl_tui.engine.mistralrs.cache.prefill import PrefixMemory, prefill_steps, tokens_of
 from spnl_tui.engine.mistralrs.failures import (
     NoChatTemplate,
     PromptTooLong,
@@ -42,7 +43,6 @@ from spnl_tui.engine.mistralrs.failures import (
     load_failure,
     request_failure,
 )
-from spnl_tui.engine.mistralrs.prefill import PrefixMemory, prefill_steps, tokens_of
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline, sampling_arguments
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
@@ -50,9 +50,9 @@ from spnl_tui.engine.mistralrs.runner.requests import EngineRequest, chat_reques
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
 from spnl_tui.engine.mistralrs.runner.structured import grammar_arguments
 from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
-from spnl_tui.models.chat_prompt import TemplateError
+from spnl_tui.models.files.vocabulary import read_special_tokens
+from spnl_tui.models.prompts.chat_prompt import TemplateError
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.models.vocabulary import read_special_tokens
 
 if TYPE_CHECKING:
     import mistralrs

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from spnl_tui.engine.mistralrs.cache_reuse import AGAIN, as_read
+from spnl_tui.engine.mistralrs.cache.cache_reuse import AGAIN, as_read
 from spnl_tui.engine.mistralrs.continuation import Continuation
 from spnl_tui.engine.mistralrs.runner.control_words import ControlWords
 from spnl_tui.engine.mistralrs.runner.thoughts import HarmonySplitter, Splitter, ThoughtSplitter
-from spnl_tui.models.chat_prompt import ChatPrompt, TemplateError
+from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.prompts.chat_prompt import ChatPrompt, TemplateError
+from spnl_tui.models.prompts.template_traits import TemplateTraits, as_dicts, opened_by, read_traits
+from spnl_tui.models.prompts.thought_markers import HARMONY, ThoughtMarkers
 from spnl_tui.models.request import Message
-from spnl_tui.models.template_traits import TemplateTraits, as_dicts, opened_by, read_traits
-from spnl_tui.models.thought_markers import HARMONY, ThoughtMarkers
-from spnl_tui.models.vocabulary import SpecialTokens
 
 _CUT = "\ue000cut here\ue000"
 """Of the private use area: no text has it that a person wrote or a model made."""

@@ -11,8 +11,8 @@ from spnl_tui.engine.mistralrs.continuation import Continuation
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.structured import ThoughtRule, grammar_arguments
 from spnl_tui.engine.mistralrs.runner.thoughts import Splitter
+from spnl_tui.models.prompts.thought_markers import ThoughtMarkers
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.models.thought_markers import ThoughtMarkers
 
 
 @dataclass(frozen=True, slots=True)

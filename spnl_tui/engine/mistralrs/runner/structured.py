@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.prompts.thought_markers import ThoughtMarkers
 from spnl_tui.models.request import Grammar
-from spnl_tui.models.thought_markers import ThoughtMarkers
-from spnl_tui.models.vocabulary import SpecialTokens
 
 _CHARACTERS_PER_TOKEN = 2
 """Fewer than in most texts: a thought must not take the tokens of the form."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from spnl_tui.engine.mistralrs.runner.stops import overlap
-from spnl_tui.models.thought_markers import HARMONY, ThoughtMarkers
+from spnl_tui.models.prompts.thought_markers import HARMONY, ThoughtMarkers
 
 _HELD_BY_ENGINE = "<unused9"
 """How the markers begin that mistral.rs looks for itself: it sends such a beginning together with what

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spnl_tui.engine.mistralrs.cache_reuse import AGAIN
+from spnl_tui.engine.mistralrs.cache.cache_reuse import AGAIN
 from spnl_tui.models.request import Message
 
 _FIRST, _EACH = 64, 16

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spnl_tui.conversations.folding import indexed_copy
+from spnl_tui.conversations.storage.folding import indexed_copy
 
 _TIMEOUT_S = 2.0
 _PROBES = ("SELECT key, id FROM conversation LIMIT 1", "SELECT key, id, text FROM turn LIMIT 1")

@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from spnl_tui.conversations.chatgpt_citations import Sources, footnotes, resolve_citations
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.exchange.chatgpt_citations import Sources, footnotes, resolve_citations
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.titles import title_of
 from spnl_tui.conversations.turn import Provenance, Turn

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from spnl_tui.conversations import import_rows, rows, search, tree_rows
 from spnl_tui.conversations.conversation import Conversation, Deletion
-from spnl_tui.conversations.database import Database
-from spnl_tui.conversations.folding import indexed_copy
-from spnl_tui.conversations.import_rows import ImportResult
 from spnl_tui.conversations.records import well_formed
-from spnl_tui.conversations.rows import Cursor, ListFilter, Page
-from spnl_tui.conversations.search import SearchFilter, SearchResult
+from spnl_tui.conversations.storage import import_rows, rows, search, tree_rows
+from spnl_tui.conversations.storage.database import Database
+from spnl_tui.conversations.storage.folding import indexed_copy
+from spnl_tui.conversations.storage.import_rows import ImportResult
+from spnl_tui.conversations.storage.rows import Cursor, ListFilter, Page
+from spnl_tui.conversations.storage.search import SearchFilter, SearchResult
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 

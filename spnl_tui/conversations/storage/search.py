@@ -8,7 +8,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
-from spnl_tui.conversations.folding import LETTER, UNSPACED, fold, fold_with_places, words
+from spnl_tui.conversations.storage.folding import LETTER, UNSPACED, fold, fold_with_places, words
 from spnl_tui.models.parts import as_text, content_from_plain
 from spnl_tui.models.request import Role
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from spnl_tui.conversations.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.export import FORMAT, VERSION, conversation_from_plain
+from spnl_tui.conversations.exchange.chatgpt import conversation_from_chatgpt
+from spnl_tui.conversations.exchange.export import FORMAT, VERSION, conversation_from_plain
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from spnl_tui.engine.backend import Usage
 from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.cache.prefill import STEP_TOKENS, prefill_tokens
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
-from spnl_tui.engine.mistralrs.prefill import STEP_TOKENS, prefill_tokens
 
 _GROWTH = 1.05
 """A runner has grown if it takes more than its estimate times this."""

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from spnl_tui.models.gguf_header import TENSOR_TYPES
+from spnl_tui.models.files.gguf_header import TENSOR_TYPES
 
 _NUMBERS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
 _ALIGNMENT = 32

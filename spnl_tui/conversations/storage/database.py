@@ -21,9 +21,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from spnl_tui.conversations.folding import indexed_copy
-from spnl_tui.conversations.reading import open_to_read
-from spnl_tui.conversations.schema import APPLICATION_ID, MIGRATIONS
+from spnl_tui.conversations.storage.folding import indexed_copy
+from spnl_tui.conversations.storage.reading import open_to_read
+from spnl_tui.conversations.storage.schema import APPLICATION_ID, MIGRATIONS
 from spnl_tui.errors import StoreError
 
 T = TypeVar("T")

@@ -11,8 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spnl_tui.models.chat_prompt import ChatPrompt, TemplateError
-from spnl_tui.models.thought_markers import ThoughtMarkers, closing_candidates, find_markers, is_harmony
+from spnl_tui.models.prompts.chat_prompt import ChatPrompt, TemplateError
+from spnl_tui.models.prompts.thought_markers import (
+    ThoughtMarkers,
+    closing_candidates,
+    find_markers,
+    is_harmony,
+)
 
 _SYSTEM, _ASK, _REPLY, _NEXT, _THOUGHT = "sysalfa", "askbravo", "replycharlie", "nextdelta", "thoughtecho"
 """Words that no template has, each told apart in what comes of it."""

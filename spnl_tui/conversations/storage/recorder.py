@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.store import Store
+from spnl_tui.conversations.storage.store import Store
 
 
 class ReplyRecorder:

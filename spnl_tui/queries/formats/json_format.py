@@ -17,7 +17,7 @@ import json
 from typing import Any
 
 from spnl_tui.models.request import MAX_TOKENS, ROLES
-from spnl_tui.queries.json_reader import Located, read_located
+from spnl_tui.queries.formats.json_reader import Located, read_located
 from spnl_tui.queries.source import (
     PARAMETER,
     Found,

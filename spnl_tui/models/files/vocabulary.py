@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.gguf import file_source
-from spnl_tui.models.gguf_header import SCALARS, HeaderReader, Value
+from spnl_tui.models.files.gguf import file_source
+from spnl_tui.models.files.gguf_header import SCALARS, HeaderReader, Value
 
 _CONTROL, _USER_DEFINED = 3, 4
 _LIST = struct.Struct("<IQ")

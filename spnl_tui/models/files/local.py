@@ -9,9 +9,9 @@ from pathlib import Path
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import Format, ModelFacts
-from spnl_tui.models.gguf import read_file_facts
-from spnl_tui.models.not_models import kind_by_name, why_nothing_loads
-from spnl_tui.models.safetensors import read_directory_facts
+from spnl_tui.models.files.gguf import read_file_facts
+from spnl_tui.models.files.not_models import kind_by_name, why_nothing_loads
+from spnl_tui.models.files.safetensors import read_directory_facts
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 

@@ -13,7 +13,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from spnl_tui.conversations.rows import save_turn
+from spnl_tui.conversations.storage.rows import save_turn
 from spnl_tui.conversations.turn import Turn
 
 

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from spnl_tui.engine.mistralrs.cache_reuse import ask_again, times_asked
-from spnl_tui.models.common_prefix import characters, common_characters, common_messages
+from spnl_tui.engine.mistralrs.cache.cache_reuse import ask_again, times_asked
+from spnl_tui.models.prompts.common_prefix import characters, common_characters, common_messages
 from spnl_tui.models.request import Message
 
 STEP_TOKENS = 512

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
-from spnl_tui.models.gguf_header import ARRAY, HeaderReader, Source, TensorInfo
-from spnl_tui.models.not_models import kind_by_header
-from spnl_tui.models.soundness import Promise, find_defect
+from spnl_tui.models.files.gguf_header import ARRAY, HeaderReader, Source, TensorInfo
+from spnl_tui.models.files.not_models import kind_by_header
+from spnl_tui.models.files.soundness import Promise, find_defect
 
 _MAX_DIMENSION = 1 << 31
 _MAX_LAYERS = 10_000

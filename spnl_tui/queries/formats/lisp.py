@@ -18,7 +18,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Names
 
 from spnl_tui.models.request import MAX_TOKENS, Role
-from spnl_tui.queries.expressions import Expression, List, Literal, Word, head, read_expression, what
+from spnl_tui.queries.formats.expressions import Expression, List, Literal, Word, head, read_expression, what
 from spnl_tui.queries.source import (
     Found,
     Parameters,

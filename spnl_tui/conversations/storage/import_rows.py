@@ -14,8 +14,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from spnl_tui.conversations import rows, tree_rows
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.storage import rows, tree_rows
 from spnl_tui.conversations.turn import Turn
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spnl_tui.queries.json_format import read_json
-from spnl_tui.queries.lisp import read_lisp
+from spnl_tui.queries.formats.json_format import read_json
+from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.source import Parameters
 from spnl_tui.queries.tree import Query
 

@@ -1,0 +1,1 @@
+"""mistral.rs's prefix cache: what it holds, and how it is filled."""

@@ -1,0 +1,1 @@
+"""Model files: reading their headers, and what is damaged in them."""

@@ -1,0 +1,1 @@
+"""How messages become a prompt: chat templates, and the markers in replies."""
