@@ -1,1 +1,1 @@
-"""Who runs the models: one runner process for each loaded model, and the service that owns them."""
+"""The engine: one protocol for all backends, the service that routes requests, and the backends."""

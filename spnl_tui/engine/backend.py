@@ -1,4 +1,4 @@
-"""What every backend offers: the models it answers with, the requests it accepts and the events it yields.
+"""The protocol of every backend: its models, the requests it accepts and the events it yields.
 
 A backend answers requests: mistral.rs in runner processes on this machine, or a server over HTTP. Callers
 see only this module and `ModelHandle`; they never ask which backend a model belongs to.
@@ -28,7 +28,7 @@ LoadState = Literal["loading", "idle", "busy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do with one model. The defaults suit a plain text model on a server."""
+    """The abilities of a backend with one model. The defaults suit a plain text model on a server."""
 
     streams: bool = True
     """Sends the reply in pieces."""
@@ -64,7 +64,7 @@ class ModelHandle:
     backend: str
     """The id of the backend that answers."""
     key: tuple[str, ...] = ()
-    """What the backend finds the model by. Only that backend interprets it."""
+    """Identifies the model to its backend. Only that backend interprets it."""
     capabilities: Capabilities = field(default_factory=Capabilities, compare=False)
     context_length: int | None = field(default=None, compare=False)
     """In tokens; None if it is known only once the model is loaded."""
@@ -93,7 +93,7 @@ class LoadedModel:
     pid: int | None = None
     """The process on this machine that runs it, if there is one."""
     load_details: str = ""
-    """How the model was loaded, as JSON, to be kept with each reply; empty if the backend has no choice."""
+    """A description of the load as JSON, stored with each reply; empty if the backend has no choice."""
 
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +154,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long each part of one request took, in seconds; None where it does not apply."""
+    """The seconds that each part of one request took; None where it does not apply."""
 
     load_s: float | None = None
     """Loading the model, if this request had to wait for it."""
@@ -211,7 +211,7 @@ class ReplyChunk:
     tokens: int = 0
     """The tokens of the reply so far, this chunk included."""
     candidate: int = 0
-    """Which of n replies this belongs to."""
+    """The number of the reply that this belongs to, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ class PooledModel:
 
     @property
     def state(self) -> LoadState | Literal["unloaded"]:
-        """What the model is doing."""
+        """The current state of the model."""
         if self._load is not None and not self._load.ended:
             return "loading"
         if self.pid is None:
