@@ -1,1 +1,1 @@
-"""What was said: conversations as trees of turns, and where they are kept."""
+"""Conversations as trees of turns, and their store."""

@@ -34,13 +34,13 @@ from spnl_tui.errors import AttachmentError
 from spnl_tui.text import in_bytes
 
 MAX_BYTES = 1 << 20
-"""The size of all files of a prompt together: already more than the context of most models."""
+"""The limit for all files of a prompt together, which is more than the context of most models holds."""
 
 _MENTION = re.compile(r'(?<![^\s(])(@+)(?:"([^"\n]+)"|([^\s@"]\S*))')
 _OF_PATHS = re.compile(r"[\w.~+/-]+")
 _SUFFIX = re.compile(r"\.\w{1,5}\Z")
 _AFTER = ".,;:!?)]}'\""
-"""Punctuation that may follow a path, and is rarely its end."""
+"""Punctuation that may follow a path and is rarely part of it."""
 _HEAD = re.compile(r"`([^\n]+)`:")
 _FENCE = re.compile(r"(`{3,})[^`\s]*")
 
@@ -50,9 +50,9 @@ class Attachment:
     """A text file that goes with a prompt."""
 
     path: str
-    """As it was written."""
+    """The path as the user wrote it."""
     text: str
-    """Without a line end at its end."""
+    """The text without its last line end."""
 
     @property
     def size(self) -> int:
@@ -60,7 +60,7 @@ class Attachment:
         return len(self.text.encode("utf-8", "surrogatepass"))
 
     def block(self) -> str:
-        """What the model is given: the name, and the text in a fence that is longer than any in it."""
+        """Return what the model reads: the name, and the text in a fence that is longer than any in it."""
         longest = max((len(ticks) for ticks in re.findall("`{3,}", self.text)), default=2)
         fence = "`" * (longest + 1)
         language = Path(self.path).suffix[1:]
@@ -77,11 +77,11 @@ class Mention:
     path: str
     quoted: bool
     escaped: bool
-    """Whether there is an "@" too many, which makes it text."""
+    """True if it has a second "@", which makes it text."""
 
     @property
     def looks_like_path(self) -> bool:
-        """Whether it is hardly meant as anything else."""
+        """True if it looks like a path."""
         if self.quoted:
             return True
         return _OF_PATHS.fullmatch(self.path) is not None and (
@@ -90,7 +90,7 @@ class Mention:
 
 
 def mentions(text: str) -> Iterator[Mention]:
-    """Every "@word" of a text, be there such a file or not."""
+    """Return every "@word" of a text, whether or not there is such a file."""
     for match in _MENTION.finditer(text):
         path = match[2] or match[3].rstrip(_AFTER)
         if path:
@@ -99,7 +99,7 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def mention(path: str) -> str:
-    """How to mention this path in a prompt."""
+    """Return the mention of this path for a prompt."""
     return f'@"{path}"' if re.search(r"\s", path) or path[-1] in _AFTER else f"@{path}"
 
 
@@ -126,12 +126,12 @@ def read(text: str, folder: Path) -> tuple[str, tuple[Attachment, ...]]:
 
 
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
-    """The text that is sent and kept."""
+    """Return the text that is sent and stored."""
     return "\n\n".join([*(attachment.block() for attachment in attachments), prose])
 
 
 def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
-    """The prompt as it was written, and the files in it. The opposite of `join`."""
+    """Return the prompt as the user wrote it, and the files in it. This reverses `join`."""
     if "`:\n```" not in text:
         return text, ()
     lines = text.split("\n")
@@ -144,7 +144,7 @@ def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
 
 
 def words_of(turn: Turn) -> str:
-    """What is seen of a turn: of a prompt as it was written, without the files in it, which are folded."""
+    """Return the text of a turn as it is shown: a prompt without its files."""
     return turn.text if turn.role == "assistant" else split(turn.text)[0]
 
 
@@ -186,7 +186,7 @@ def _without(lines: Sequence[str], spans: Iterable[tuple[int, int]]) -> str:
 
 
 def as_typed(text: str) -> str:
-    """What to type to send this text, given the same files: mentions instead of what was in them."""
+    """Return what to type to send this text again: mentions instead of the contents of files."""
     prose, attachments = split(text)
     attached = {attachment.path for attachment in attachments}
     parts, at = [], 0

@@ -22,9 +22,9 @@ Policy: TypeAlias = Literal["drop_oldest", "summarize", "ask"]
 Action: TypeAlias = Literal["send", "summarize", "ask", "too_long"]
 
 ROOM_AFTER_DROPPING = 0.75
-"""Once turns must be left out, the request is brought down to this share of its limit."""
+"""When turns must be left out, the request is reduced to this share of its limit."""
 _JOIN_TOKENS = 2
-"""At most what the empty line costs that joins two turns of one role."""
+"""The most tokens that the empty line between two joined turns takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class TemplateOverhead:
     """Tokens that a chat template adds to the texts of a request. See `meter.learn_overhead`."""
 
     first: int = 8
-    """With one message of the user's, and the start of the reply."""
+    """For one prompt and the start of the reply."""
     first_with_system: int = 12
-    """The same with a system prompt before it."""
+    """The same after a system prompt."""
     pair: int = 10
-    """With each further message of the user's and the reply before it."""
+    """For each further prompt and the reply before it."""
 
     def of(self, *, system: bool, prompts: int) -> int:
-        """Tokens besides the texts, for this many messages of the user's."""
+        """Return the tokens of the template for this many prompts."""
         return (self.first_with_system if system else self.first) + self.pair * max(0, prompts - 1)
 
     def of_messages(self, messages: Sequence[Message]) -> int:
-        """Tokens besides the texts of these messages."""
+        """Return the tokens of the template for these messages."""
         return self.of(
             system=bool(messages) and messages[0].role == "system",
             prompts=sum(message.role == "user" for message in messages),
@@ -52,15 +52,15 @@ class TemplateOverhead:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many tokens there are."""
+    """The tokens available for a request."""
 
     context_length: int
     max_tokens: int
-    """The longest reply that is wanted."""
+    """The longest reply that the user wants."""
 
     @property
     def limit(self) -> int:
-        """The longest prompt: what the reply may need is kept free, but never more than a quarter."""
+        """The longest prompt. It leaves room for the reply, but at most a quarter of the context."""
         return self.context_length - min(self.max_tokens, self.context_length // 4)
 
 
@@ -77,12 +77,12 @@ class ContextPlan:
     sent: tuple[Turn, ...]
     left_out: tuple[Turn, ...] = ()
     marker: str | None = None
-    """The id of the turn with which the model's memory begins, if older ones are left out."""
+    """The id of the first turn that the model still reads, if older ones are left out."""
     prompt_tokens: int
-    """What `sent` comes to, to within a few tokens."""
+    """The tokens of `sent`, to within a few."""
     limit: int
     max_tokens: int
-    """The longest reply that there is room for."""
+    """The longest reply that fits."""
 
 
 def plan_context(
@@ -156,7 +156,7 @@ def plan_context(
 def _oldest(
     turns: Sequence[Turn], tokens: Mapping[str, int], overhead: TemplateOverhead, excess: int
 ) -> set[str]:
-    """The oldest turns that may be left out, as many as hold `excess` tokens, and the replies to them."""
+    """Return the oldest turns that may be left out, enough to save `excess` tokens, with their replies."""
     dropped: set[str] = set()
     for turn in turns[:-1]:
         # A reply whose prompt is gone goes, too: what is sent begins with a prompt.
@@ -179,19 +179,19 @@ def _marker(turns: Sequence[Turn], left_out: Sequence[Turn]) -> str | None:
 
 
 def with_summary(system_prompt: str, summary: str) -> str:
-    """The system prompt with the summary of the turns that are left out."""
+    """Return the system prompt with the summary of the omitted turns."""
     if not summary.strip():
         return system_prompt
     return f"{system_prompt}\n\nWhat was said before, in short:\n{summary.strip()}".strip()
 
 
 def request_messages(system_prompt: str, sent: Iterable[Turn], summary: str = "") -> tuple[Message, ...]:
-    """The messages of a request for a reply to these turns."""
+    """Return the messages of a request for a reply to these turns."""
     return as_messages(with_summary(system_prompt, summary), sent)
 
 
 def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...]:
-    """The messages that a stored reply answered, made again from the turns above it and its provenance.
+    """Rebuild the messages that a stored reply answered, from the turns above it and its provenance.
 
     They are the same as then if their `prompt_sha256` is: an edit in place or a deletion above changes them.
     """
@@ -216,7 +216,7 @@ def prompt_sha256(messages: Sequence[Message]) -> str:
 
 
 SUMMARY_MAX_TOKENS = 400
-"""The longest summary."""
+"""The longest summary, in tokens."""
 
 
 def summary_messages(
@@ -227,7 +227,7 @@ def summary_messages(
     summary: str = "",
     summarized: Iterable[str] = (),
 ) -> tuple[Message, ...]:
-    """The request that has the model sum up these turns.
+    """Return the request for a summary of these turns.
 
     What `summary` stands for (`summarized`) is not read again. Of the others those are left away that do not
     fit into `room` tokens, the oldest first.

@@ -11,29 +11,38 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import Enum, auto
 
 from spnl_tui.conversations.turn import FinishReason, Provenance, Turn, as_messages, new_id
 from spnl_tui.models.parts import Content, append_text, as_content
 from spnl_tui.models.request import Message, Role, Sampling
 
 
+class End(Enum):
+    """The place below the last turn of the active branch."""
+
+    END = auto()
+
+
+END = End.END
+
+
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What a deletion took away: all that undoing it needs."""
+    """All that undoing a deletion needs."""
 
     conversation: str
     removed: tuple[Turn, ...]
     """Parents before their children, siblings in their order."""
     reattached: tuple[tuple[str, str | None], ...]
-    """Turns that went to another parent, as (id, the parent before)."""
+    """Turns that moved to another parent, as (id, former parent)."""
     chosen: dict[str | None, str]
-    """The choices before."""
+    """The choices before the deletion."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Conversation:
-    """A tree of turns, and what is set for all of them.
+    """A tree of turns, with the settings for all of them.
 
     The fields are free to be assigned. The tree is changed by the methods alone, which raise KeyError for
     a turn that is not in it.
@@ -42,11 +51,11 @@ class Conversation:
     id: str = field(default_factory=new_id)
     title: str = ""
     title_is_automatic: bool = True
-    """Whether the title may be replaced by a better one: the user has not given it."""
+    """True if the user did not choose the title, so that a better one may replace it."""
     system_prompt: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     model: str = ""
-    """The model reference that the next reply comes from."""
+    """The reference of the model for the next reply."""
     tags: tuple[str, ...] = ()
     pinned: bool = False
     archived: bool = False
@@ -57,11 +66,11 @@ class Conversation:
     _turns: dict[str, Turn] = field(default_factory=dict, repr=False)
     _children: dict[str | None, list[str]] = field(default_factory=dict, repr=False)
     _branch: list[str] | None = field(default=None, repr=False, compare=False)
-    """The ids of the active branch; None: to be walked again. Every key asks for it, and it may be long."""
+    """The ids of the active branch, cached for every key press; None if it must be recomputed."""
 
     @classmethod
     def of(cls, details: Conversation, turns: Iterable[Turn]) -> Conversation:
-        """The conversation with these details and turns, siblings in the order of their time.
+        """Return a conversation with these details and turns, siblings in order of time.
 
         A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that whatever is in
         a damaged file can still be seen.
@@ -102,7 +111,7 @@ class Conversation:
         return self._turns[turn_id]
 
     def turns(self) -> Iterator[Turn]:
-        """Every turn, parents before their children, siblings in their order, each branch to its end."""
+        """Yield every turn, depth first: parents before children, siblings in order."""
         waiting = list(reversed(self._children.get(None, ())))
         while waiting:
             turn_id = waiting.pop()
@@ -110,25 +119,25 @@ class Conversation:
             waiting.extend(reversed(self._children.get(turn_id, ())))
 
     def children(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """The turns that follow this one (None: the first turns), oldest first."""
+        """Return the turns right below this one, oldest first; for None, the first turns."""
         return tuple(self._turns[child] for child in self._children.get(turn_id, ()))
 
     def siblings(self, turn_id: str) -> tuple[Turn, ...]:
-        """The turns in this one's place, itself among them, oldest first."""
+        """Return this turn and its siblings, oldest first."""
         return self.children(self._turns[turn_id].parent)
 
     def has_siblings(self, turn_id: str) -> bool:
-        """Whether there are others in this one's place."""
+        """True if the turn has siblings."""
         return len(self._children[self._turns[turn_id].parent]) > 1
 
     def last_fork(self) -> Turn | None:
-        """The last turn of the active branch that has siblings; None if none has."""
+        """Return the last turn of the active branch that has siblings, if any."""
         if all(len(children) <= 1 for children in self._children.values()):
             return None  # as in most, which may be long, and keys ask for this
         return next((turn for turn in reversed(self.path()) if self.has_siblings(turn.id)), None)
 
     def path(self) -> tuple[Turn, ...]:
-        """The active branch, from the first turn to the last."""
+        """Return the active branch, from the first turn to the last."""
         if self._branch is None:
             self._branch = []
             at = self._chosen_child(None)
@@ -138,7 +147,7 @@ class Conversation:
         return tuple(map(self._turns.__getitem__, self._branch))
 
     def path_to(self, turn_id: str) -> tuple[Turn, ...]:
-        """From the first turn to this one, whether or not they are active."""
+        """Return the branch from the first turn to this one, active or not."""
         branch = []
         at: str | None = turn_id
         while at is not None:
@@ -148,7 +157,7 @@ class Conversation:
         return tuple(reversed(branch))
 
     def messages(self, turns: Iterable[Turn] | None = None) -> tuple[Message, ...]:
-        """What the engine is sent for these turns (the active branch by default); see `as_messages`."""
+        """Return the messages for these turns, by default the active branch; see `as_messages`."""
         return as_messages(self.system_prompt, self.path() if turns is None else turns)
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
@@ -158,14 +167,14 @@ class Conversation:
         role: Role,
         content: str | Content = "",
         *,
-        parent: str | Literal["end"] | None = "end",
+        parent: str | End | None = END,
         provenance: Provenance | None = None,
     ) -> Turn:
         """Add a turn below `parent` (by default at the end of the active branch), and choose it.
 
         An assistant's turn starts without a finish reason: it is streaming until `finish`.
         """
-        if parent == "end":
+        if isinstance(parent, End):
             branch = self.path()
             parent = branch[-1].id if branch else None
         if parent is not None and parent not in self._turns:
@@ -187,14 +196,14 @@ class Conversation:
         return turn
 
     def update_turn(self, turn: Turn) -> None:
-        """Put this turn in the place of the one with its id. Its place in the tree must be the same."""
+        """Replace the turn that has the same id. Its parent must not change."""
         if self._turns[turn.id].parent != turn.parent:
             raise ValueError("update_turn does not move a turn")
         self._turns[turn.id] = turn
         self.updated_at = time.time()
 
     def append(self, turn_id: str, text: str = "", reasoning: str = "") -> Turn:
-        """Add text to a reply that is being written. Returns the turn as it now is."""
+        """Add text to a streaming reply. Returns the changed turn."""
         turn = self._turns[turn_id]
         content = append_text(turn.content, text)
         turn = dataclasses.replace(turn, content=content, reasoning=turn.reasoning + reasoning)
@@ -204,7 +213,7 @@ class Conversation:
     def finish(
         self, turn_id: str, reason: FinishReason, *, provenance: Provenance | None = None, error: str = ""
     ) -> Turn:
-        """End a reply. Without `provenance` it keeps the one it has. Returns the turn as it now is."""
+        """End a reply. Without `provenance` it keeps its own. Returns the changed turn."""
         turn = self._turns[turn_id]
         turn = dataclasses.replace(
             turn, finish_reason=reason, provenance=provenance or turn.provenance, error=error
@@ -213,7 +222,7 @@ class Conversation:
         return turn
 
     def select(self, turn_id: str) -> None:
-        """Make the active branch run through this turn; below it, it runs as it last did."""
+        """Make the active branch lead through this turn. Below it, the last choices stay."""
         for turn in self.path_to(turn_id):
             self._choose(turn.parent, turn.id)
 
@@ -229,14 +238,14 @@ class Conversation:
         return new
 
     def regenerate(self, turn_id: str) -> Turn:
-        """Start another reply beside this one: an empty one, chosen, to be streamed into."""
+        """Add an empty sibling of this reply, choose it, and return it for streaming."""
         old = self._turns[turn_id]
         if old.role != "assistant":
             raise ValueError("only a reply can be generated again")
         return self.add_turn("assistant", parent=old.parent)
 
     def fork(self, turn_id: str) -> Conversation:
-        """A conversation of its own with the branch that ends in this turn. Its turns have new ids."""
+        """Return a new conversation with the branch that ends in this turn, with new ids."""
         now = time.time()
         details = dataclasses.replace(
             self, pinned=False, archived=False, created_at=now, updated_at=now, chosen={}
@@ -244,11 +253,11 @@ class Conversation:
         return details._with_new_ids(self.path_to(turn_id))
 
     def copy(self) -> Conversation:
-        """The same conversation with new ids throughout."""
+        """Return a copy of the conversation with new ids throughout."""
         return self._with_new_ids(tuple(self.turns()))
 
     def with_ids(self, ids: Mapping[str, str]) -> Conversation:
-        """Return the same conversation, its turns with these ids for their own."""
+        """Return a copy of the conversation whose turns have the ids that `ids` gives for theirs."""
         return self._renamed(self.id, tuple(self.turns()), ids)
 
     def _with_new_ids(self, turns: tuple[Turn, ...]) -> Conversation:
@@ -271,7 +280,7 @@ class Conversation:
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     def delete_turn(self, turn_id: str) -> Deletion:
-        """Take one turn out. What followed it then follows its parent, in its place."""
+        """Delete one turn. The turns below it move to its parent."""
         turn = self._turns[turn_id]
         children = self.children(turn_id)
         deletion = Deletion(
@@ -293,7 +302,7 @@ class Conversation:
         return deletion
 
     def delete_branch(self, turn_id: str) -> Deletion:
-        """Take out a turn and everything below it."""
+        """Delete a turn and everything below it."""
         turn = self._turns[turn_id]
         removed = [turn]
         for above in removed:  # grows while it is walked: breadth first, so parents come first
@@ -334,7 +343,7 @@ class Conversation:
         return self.chosen.get(parent, children[-1]) if children else None
 
     def _choose(self, parent: str | None, child: str | None) -> None:
-        """Choose this child of `parent`; None, or the newest, is the choice that need not be kept."""
+        """Choose this child of `parent`. The newest, or None, is the default and is not stored."""
         self._branch = None
         if child is None or self._children[parent][-1] == child:
             self.chosen.pop(parent, None)
@@ -342,7 +351,7 @@ class Conversation:
             self.chosen[parent] = child
 
     def _choose_again(self, chosen: dict[str | None, str]) -> None:
-        """Make these choices, as far as the turns are still there."""
+        """Make these choices where the turns still exist."""
         self._branch = None
         self.chosen = {}
         for parent, child in chosen.items():

@@ -18,12 +18,12 @@ from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line, plain
 
 SHORT_ID = 12
-"""Digits of an id that are shown: conversations begun 0.1 ms apart differ in them."""
+"""The digits of an id that are shown. Conversations that begin 0.1 ms apart differ in them."""
 _TITLE = 60
 
 
 def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
-    """One line for each conversation: id, time, turns, title, and what else is set."""
+    """Yield one line for each conversation: id, time, turns, title, model and marks."""
     for item in summaries:
         more = [first_line(item.model, _TITLE)] * bool(item.model)
         more += ["pinned"] * item.pinned + ["archived"] * item.archived
@@ -33,12 +33,12 @@ def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
 
 
 def summary_to_plain(summary: ConversationSummary) -> dict[str, Any]:
-    """A conversation of the list as JSON values."""
+    """Return a conversation of the list as JSON values."""
     return dataclasses.asdict(summary) | {"tags": list(summary.tags)}
 
 
 def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iterator[str]:
-    """Two lines for each hit: where it is, and the words in context."""
+    """Yield two lines for each hit: its place, and the words in context."""
     for hit in result.hits:
         where = {"user": "You", "assistant": plain(hit.model) or "Assistant", "system": "System"}
         who = where[hit.role] if hit.role else "Title"
@@ -50,12 +50,12 @@ def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iter
 
 
 def hit_to_plain(hit: SearchHit) -> dict[str, Any]:
-    """A hit as JSON values."""
+    """Return a hit as JSON values."""
     return dataclasses.asdict(hit) | {"snippet": [dataclasses.asdict(span) for span in hit.snippet]}
 
 
 def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) -> Iterator[str]:
-    """The active branch, or these turns, to read."""
+    """Yield the active branch, or these turns, as lines to read."""
     yield _title(conversation.title)
     yield f"{plain(conversation.id)}  {_when(conversation.created_at)}  {plain(conversation.model)}".rstrip()
     for turn in conversation.path() if turns is None else turns:
@@ -72,7 +72,7 @@ def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) 
 
 
 def _when(time: float) -> str:
-    """Local time, to the minute."""
+    """Return local time, to the minute."""
     return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M")
 
 

@@ -1,4 +1,4 @@
-"""What the model knows of a branch that does not fit into its context."""
+"""What the model still reads of a branch that is longer than its context."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from spnl_tui.conversations.turn import Provenance, Turn
 
 
 class Memory(NamedTuple):
-    """What the model knows of a branch that does not fit into its context."""
+    """What the model still reads of a branch that is longer than its context."""
 
     begins: str | None = None
-    """The turn with which its memory begins; None: with the first."""
+    """The first turn that the model reads; None if it reads all."""
     summary: str = ""
-    """What it knows of the turns before that."""
+    """The summary of the turns before it."""
 
 
 def memory_of(path: Sequence[Turn]) -> Memory:
-    """What the last reply of a branch knew of it."""
+    """Return what the model read of a branch for its last reply."""
     last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), Provenance())
     left_out = set(last.left_out)
     places = [place for place, turn in enumerate(path) if turn.id in left_out]

@@ -1,4 +1,4 @@
-"""The token meter: how many tokens a request comes to, by the model's own tokenizer.
+"""The token meter: counts the tokens of a request with the model's own tokenizer.
 
 The texts are counted exactly. What the chat template adds is learned by asking the model for one token
 (`learn_overhead`) or told by whoever has loaded it (`TokenMeter.begin_with`), and corrected by every reply's
@@ -28,11 +28,11 @@ AskPromptTokens: TypeAlias = Callable[[tuple[Message, ...]], Awaitable[int | Non
 """The `prompt_tokens` that the engine reports for a request of these messages; None if it fails."""
 
 _REMEMBERED = 20_000
-"""Counts that are kept. The texts themselves are those of the turns, and not copied."""
+"""The most counts that are cached. The texts are those of the turns, not copies."""
 
 
 class TokenMeter:
-    """Counts for one model. Every text is counted once."""
+    """Counts tokens for one model, each text once."""
 
     def __init__(self, count_tokens: CountTokens, overhead: TemplateOverhead | None = None) -> None:
         self.overhead = overhead or TemplateOverhead()
@@ -43,12 +43,12 @@ class TokenMeter:
         added to them."""
 
     async def count_unsent(self, text: str) -> int | None:
-        """Tokens of a text that is still being typed; None while the model is not loaded."""
+        """Return the tokens of a text that is still being typed; None while the model is not loaded."""
         counts = await self._count_tokens([text])
         return None if counts is None else counts[0]
 
     async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Tokens of each text, without the template's; None while the model is not loaded."""
+        """Return the tokens of each text, without the template's; None while the model is not loaded."""
         unknown = list(dict.fromkeys(text for text in texts if text not in self._counts))
         if unknown:
             counts = await self._count_tokens(unknown)
@@ -61,17 +61,17 @@ class TokenMeter:
         return tuple(self._counts[text] for text in texts)
 
     async def count_messages(self, messages: Sequence[Message]) -> int | None:
-        """The prompt tokens of a request; None while the model is not loaded."""
+        """Return the prompt tokens of a request; None while the model is not loaded."""
         counts = await self.count_texts([message.model_text for message in messages])
         return None if counts is None else sum(counts) + self.overhead.of_messages(messages)
 
     def begin_with(self, template_tokens: int | None) -> None:
-        """What the template adds to one prompt without a system prompt, if that is known before any reply."""
+        """Set what the template adds to one prompt, if that is known before any reply."""
         if template_tokens is not None and False not in self._observed:
             self.overhead = replace(self.overhead, first=template_tokens)
 
     async def observe(self, messages: Sequence[Message], prompt_tokens: int) -> None:
-        """Learn from a request that was answered, and the prompt tokens that the engine reported for it."""
+        """Learn from an answered request and the prompt tokens that the engine reported for it."""
         counted = await self.count_messages(messages)
         if counted is None or not messages:
             return
@@ -101,7 +101,7 @@ class TokenMeter:
         left_out: Iterable[str] | None = None,
         summary: str = "",
     ) -> ContextPlan | None:
-        """What to send for a reply to the last of these turns; None while the model is not loaded.
+        """Plan what to send for a reply to the last of these turns; None while the model is not loaded.
 
         Turns that the last reply among them did without stay left out, and its summary stands for them. When
         a plan says "ask" or "summarize", plan again with the ids of what it left out, and the summary.
@@ -128,7 +128,7 @@ class TokenMeter:
 
 
 async def learn_overhead(ask: AskPromptTokens, count_tokens: CountTokens) -> TemplateOverhead | None:
-    """What this model's chat template adds, from three requests for one token each; None if they fail.
+    """Measure what the chat template adds with three requests for one token each; None if they fail.
 
     A template without a system role fails the third: then a system prompt is taken to cost as much as a
     prompt does.

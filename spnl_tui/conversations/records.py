@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """A frozen dataclass as a dict without its empty fields, a tuple as a list; anything else as it is."""
+    """Return a dataclass as a dict without its empty fields, a tuple as a list, anything else unchanged."""
     if dataclasses.is_dataclass(value):
         plain = {}
         for name, default in _defaults(type(value)).items():
@@ -38,7 +38,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(cls: type[T], plain: Any) -> T:
-    """An instance of the dataclass `cls` from what `to_plain` made of one.
+    """Return an instance of the dataclass `cls` from what `to_plain` returned for one.
 
     Raises:
         ValueError: a field is missing, of the wrong type, or out of its range.
@@ -96,12 +96,12 @@ def _well_formed(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON of `to_plain`."""
+    """Return `to_plain` as compact JSON."""
     return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def well_formed(text: str) -> str:
-    """The text with lone surrogates replaced: neither UTF-8 nor SQLite can hold them."""
+    """Replace lone surrogates, which neither UTF-8 nor SQLite can hold."""
     if text.isascii():
         return text
     try:
@@ -112,7 +112,7 @@ def well_formed(text: str) -> str:
 
 
 def _reader(hint: Any) -> Callable[[Any, str], Any]:
-    """What gives a value, of the field with this name, as the type `hint` says, or raises ValueError.
+    """Return a function that checks a value for a field of type `hint`, or raises ValueError.
 
     Types are looked into once, not for each of ten thousand turns.
     """
@@ -159,12 +159,12 @@ def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 
 def _finite(number: float) -> bool:
-    """Whether a float can hold it: JSON has whole numbers of any size."""
+    """True if a float can hold the number: JSON has whole numbers of any size."""
     return abs(number) < 2**53 if isinstance(number, int) else math.isfinite(number)
 
 
 def _kind(value: Any) -> str:
-    """The JSON name of the type, and the value where it is short."""
+    """Return the JSON name of the type, and the value if it is short."""
     name = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}.get(
         type(value), "a number"
     )
@@ -184,7 +184,7 @@ def _readers(cls: type) -> dict[str, Callable[[Any, str], Any]]:
 
 
 def _defaults(cls: type) -> dict[str, Any]:
-    """Each field's default; for a field without one, a value that equals nothing else."""
+    """Return the default of each field; for a field without one, a value that equals nothing else."""
     if cls not in _defaults_of:
         _defaults_of[cls] = {
             f.name: f.default if f.default is not dataclasses.MISSING else object()

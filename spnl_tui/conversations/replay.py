@@ -1,4 +1,4 @@
-"""Running a stored reply again: with what, whether it can be the same, and where it differs."""
+"""Replays of stored replies: the request, why the reply may differ, and where it does."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class ReplayRequest:
     thinking: bool | None
     grammar: Grammar | None
     begun: str
-    """The beginning of the reply, where it is not the model's: the last of the messages, to go on with."""
+    """The beginning of the reply that the model continued; it is also the last message."""
     doubts: tuple[str, ...]
-    """Why the reply may be another one now, each a whole sentence. Empty: it must be the same."""
+    """Reasons why the reply may differ now, as sentences. If empty, it must be the same."""
 
 
 class Replier(Protocol):
-    """The part of the engine that a replay needs. Whoever calls knows how to find and load the model."""
+    """The part of the engine that a replay needs. The caller finds and loads the model."""
 
     async def reply(self, request: ReplayRequest) -> str:
-        """The whole text of one reply, or what follows its beginning if there is one.
+        """Return the text of one reply, without its beginning if it has one.
 
         Raises:
             SpnlError: there is none.
@@ -42,7 +42,7 @@ class Replier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of both replies, or of one: "kept" was said then, "said" is said now."""
+    """A piece of both replies, or of one: "kept" is only in the stored one, "said" only in the new one."""
 
     kind: Literal["same", "kept", "said"]
     text: str
@@ -50,19 +50,19 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay."""
+    """The result of a replay."""
 
     request: ReplayRequest
     text: str
     same: bool
-    """Whether the reply is the same; of one that was stopped, whether it begins the same."""
+    """True if the reply is the same, or for a stopped reply, if it begins the same."""
     differs_at: int | None
-    """The first character that differs."""
+    """The place of the first different character."""
     pieces: tuple[Piece, ...]
 
 
 def replay_request(conversation: Conversation, turn_id: str, now: Provenance | None = None) -> ReplayRequest:
-    """The request that this reply answered, from what was kept with it.
+    """Rebuild the request that this reply answered from its provenance.
 
     `now` tells how the model would run today (revision, file_sha256, engine_version, load_plan), to compare
     with how it ran then; fields that are not known on both sides are not compared.
@@ -93,7 +93,7 @@ def replay_request(conversation: Conversation, turn_id: str, now: Provenance | N
 async def replay(
     conversation: Conversation, turn_id: str, replier: Replier, now: Provenance | None = None
 ) -> ReplayResult:
-    """Run this reply again and compare. The conversation is not changed.
+    """Generate this reply again and compare. The conversation is not changed.
 
     Raises:
         StoreError: the turn is no reply of a model.
@@ -104,7 +104,7 @@ async def replay(
 
 
 def compare(reply: Turn, request: ReplayRequest, text: str) -> ReplayResult:
-    """The stored reply and the new text side by side."""
+    """Compare the stored reply with the new text."""
     old, new = reply.text, text
     if reply.finish_reason in ("cancelled", "failed"):
         # It was stopped; how it would have gone on is not known.

@@ -1,4 +1,4 @@
-"""Titles that nobody had to think of."""
+"""Automatic titles."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spnl_tui.text import first_line
 LENGTH = 60
 """The longest automatic title, in characters."""
 SAMPLING = Sampling(temperature=0, max_tokens=24)
-"""How to have the model write one."""
+"""The sampling for a title."""
 _READ = 500
-"""Characters of each turn that the model is shown."""
+"""The characters of each turn that the model reads."""
 _POLITENESS = re.compile(
     # A greeting only where a sentence begins after it: not that of "Hello world in C".
     r"^(?:(?:hi|hello|hey)(?: there)?(?:\s*[,!.:]+\s*|\s+(?=(?:please|can you|could you)\b))"
@@ -24,7 +24,7 @@ _POLITENESS = re.compile(
 
 
 def title_from_text(text: str) -> str:
-    """A title from a prompt: its first line with words, without Markdown and politeness before it."""
+    """Return a title from a prompt: its first line with words, without leading Markdown and politeness."""
     for line in text.splitlines():
         bare = re.sub(r"^(?:[\s#>*\-`~]|\d+[.)](?=\s))+", "", line)
         bare = _POLITENESS.sub("", bare)
@@ -35,7 +35,7 @@ def title_from_text(text: str) -> str:
 
 
 def title_of(conversation: Conversation) -> str:
-    """An automatic title for this conversation, from its first prompt; empty if there is none."""
+    """Return a title from the first prompt of the conversation; empty if there is none."""
     return next(
         (
             title_from_text(words_of(turn))
@@ -47,7 +47,7 @@ def title_of(conversation: Conversation) -> str:
 
 
 def title_request(conversation: Conversation) -> tuple[Message, ...] | None:
-    """The request that has the model name this conversation; None before the first exchange is over."""
+    """Return the request for a title by the model; None before the first reply has ended."""
     turns = [turn for turn in conversation.path()[:2] if turn.text.strip()]
     if len(turns) < 2 or turns[1].streaming:
         return None
@@ -62,7 +62,7 @@ def title_request(conversation: Conversation) -> tuple[Message, ...] | None:
 
 
 def title_from_reply(text: str) -> str | None:
-    """The title in what the model answered; None if it is none."""
+    """Return the title in the model's reply; None if it holds none."""
     line = next((line for line in text.splitlines() if re.search(r"\w", line)), "")
     # A small model says "Title: …", or a whole sentence about the title.
     about = r"^\W*(?:title\W*:|(?:the|a|this) title\b[^\"“„«]*?\b(?:is|be|would be)\b[\s:,]*(?=[\"“„«*]))\W*"

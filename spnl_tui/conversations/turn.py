@@ -1,4 +1,4 @@
-"""One thing that was said, by the user or by a model, where it came from, and how the model is sent it."""
+"""Turns: a prompt or a reply, where it came from, and the messages made of it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from spnl_tui.models.request import Grammar, Message, Role, Sampling
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
 FINISH_REASONS = (None, *get_args(FinishReason))
-"""All that a turn can have."""
+"""Every finish reason that a turn can have."""
 
 
 def new_id() -> str:
-    """A new identifier: 24 hexadecimal digits, of which 16 are the time in nanoseconds, so that ids sort."""
+    """Return a new id: 24 hexadecimal digits that begin with the time in nanoseconds, so that ids sort."""
     return f"{time.time_ns():016x}{os.urandom(4).hex()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a reply came from: enough to run it again, and to judge how fast it was.
+    """The origin of a reply: enough to repeat the request and to know how fast it was.
 
     Together with the turns above the reply, `system_prompt`, `left_out` and `summary` give the messages
     that were sent; `prompt_sha256` tells whether they still are the same.
@@ -33,7 +33,7 @@ class Provenance:
     """The canonical model reference, as the user sees it."""
     revision: str | None = None
     file_sha256: str | None = None
-    """Of the model's file; of a list of shards, joined by spaces."""
+    """The hash of the model's file; for shards, their hashes joined by spaces."""
     engine_version: str | None = None
     load_plan: str = ""
     """How the model was loaded, as JSON."""
@@ -42,11 +42,11 @@ class Provenance:
     grammar: Grammar | None = None
     system_prompt: str = ""
     left_out: tuple[str, ...] = ()
-    """Ids of the turns above that were not sent, since the context was full."""
+    """Ids of the turns above that were not sent because the context was full."""
     summary: str = ""
-    """What was sent in place of the turns left out."""
+    """The summary that was sent for the omitted turns."""
     begun: int = 0
-    """Characters of the text that were there before: the model went on with them."""
+    """The characters at the beginning of the text that the model continued."""
     prompt_sha256: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -59,7 +59,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One thing that was said, by the user or by a model."""
+    """A prompt or a reply."""
 
     id: str
     parent: str | None

@@ -32,13 +32,6 @@ class RequestPlan:
     """The most that inner replies can add to the prompt."""
     max_tokens: int
 
-    @property
-    def context_tokens(self) -> int | None:
-        """The context that a request can need at most, without the chat template's own tokens."""
-        if self.prompt_tokens is None:
-            return None
-        return self.prompt_tokens + self.inner_tokens + self.max_tokens
-
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:

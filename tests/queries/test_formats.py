@@ -8,7 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 
-from spnl_tui.queries.formats.json_format import read_json, to_json, write_json
+from spnl_tui.queries.formats.json_format import read_json, to_json
 from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.formats.lisp_writer import write_lisp
 from spnl_tui.queries.formats.text import read_query
@@ -30,7 +30,7 @@ from spnl_tui.queries.tree import (
     with_model,
 )
 from tests.support.mutations import SEEDS, mutate
-from tests.support.query_trees import QUERIES
+from tests.support.query_trees import QUERIES, write_json
 from tests.support.spnl_queries import SPNL_QUERIES
 
 

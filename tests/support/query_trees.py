@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import strategies as st
 
+from spnl_tui.queries.formats.json_format import to_json
+from spnl_tui.queries.source import PARAMETER
 from spnl_tui.queries.tree import (
     Cross,
     File,
@@ -83,3 +87,10 @@ _foldable = st.recursive(
     max_leaves=10,
 )
 FOLDABLE: st.SearchStrategy[Query] = _foldable
+
+
+def write_json(query: Query) -> str:
+    """Return the query as JSON that `read_json` reads back."""
+    text = json.dumps(to_json(query), indent=2, ensure_ascii=False)
+    # Only texts hold braces with a name between them.
+    return PARAMETER.sub(r"\\u007b\1}", text) + "\n"

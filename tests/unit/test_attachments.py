@@ -55,31 +55,31 @@ def below(prose: str, files: tuple[Attachment, ...]) -> str:
     "text",
     ["ask @bob", "bob@example.com", "@", "a @ b", "@dataclass(frozen=True)", "@@count += 1", '@app.get("/")'],
 )
-def test_what_mentions_no_file(text: str, folder: Path) -> None:
+def test_mentions_of_no_file_stay_text(text: str, folder: Path) -> None:
     assert read(text, folder) == (text, ())
     assert as_typed(text) == text
 
 
-def test_a_file_is_read_once_and_may_be_named_like_anyone(folder: Path) -> None:
+def test_file_is_read_once_whatever_its_name(folder: Path) -> None:
     _, attachments = read("@alice and @alice", folder)
     assert attachments == (Attachment("alice", ""),)
     assert split(join("@alice", attachments)) == ("@alice", attachments)
 
 
 @pytest.mark.parametrize("text", ["@types/node", "@@types/node", "see @src/app.py", "@nothing.py!"])
-def test_a_second_sign_makes_it_text(text: str, folder: Path) -> None:
+def test_second_at_sign_makes_a_mention_text(text: str, folder: Path) -> None:
     typed = as_typed(text)
     assert typed.count("@") == text.count("@") + 1
     assert read(typed, folder) == (text, ())
 
 
-def test_absolute_paths_and_the_home_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absolute_and_home_paths_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     _, (one, two) = read(f"@{folder}/Makefile @~/src/app.py", Path("/"))
     assert (one.text, two.text) == ("all:", 'print("hi")')
 
 
-def test_what_cannot_be_sent(folder: Path) -> None:
+def test_files_that_cannot_be_sent_are_rejected(folder: Path) -> None:
     (folder / "image.png").write_bytes(b"\x89PNG\r\n\0")
     (folder / "latin.txt").write_bytes("é".encode("latin-1"))
     (folder / "huge.log").write_bytes(b"x" * (MAX_BYTES + 1))
@@ -101,7 +101,7 @@ def test_what_cannot_be_sent(folder: Path) -> None:
             read(text, folder)
 
 
-def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_is_rejected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -110,7 +110,7 @@ def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPat
         read("@Makefile", folder)
 
 
-def test_a_block_that_was_written_by_hand_is_text() -> None:
+def test_hand_written_block_stays_text() -> None:
     text = "Look:\n\n`a.py`:\n```py\nx\n```\n\nthat is it"
     assert split(text) == (text, ())
     more = join(f"{text}: @b.py", [Attachment("b.py", "y")])
@@ -121,7 +121,7 @@ def test_a_block_that_was_written_by_hand_is_text() -> None:
     assert split(join(f"{alone}\n\n@b.py", [Attachment("b.py", "y")]))[1] == (Attachment("b.py", "y"),)
 
 
-def test_many_fences_that_never_end_cost_no_more_than_one() -> None:
+def test_unclosed_fences_cost_linear_time() -> None:
     text = "@a" + "\n\n`a`:\n```x\n@" * 50_000
     assert split(text) == (text, ())
     assert split(text + "\n```")[1] != ()
@@ -136,7 +136,7 @@ texts = st.text(alphabet=st.sampled_from("ab`\n@: /."), max_size=40)
 
 
 @given(st.lists(texts, max_size=4))
-def test_whatever_is_in_the_files_it_comes_apart_as_it_was(contents: list[str]) -> None:
+def test_any_files_split_as_they_were_joined(contents: list[str]) -> None:
     paths = [f"dir/file {number}.md" for number in range(len(contents))]
     files = tuple(Attachment(path, text) for path, text in zip(paths, contents, strict=True))
     prose = " ".join(["About", *map(mention, paths)])

@@ -47,7 +47,7 @@ def ids(turns: Sequence[Turn]) -> list[str]:
     return [turn.id for turn in turns]
 
 
-def test_all_is_sent_while_it_fits() -> None:
+def test_all_turns_are_sent_while_they_fit() -> None:
     turns, tokens = branch(10, 10, 10)
     plan = plan_context(turns, tokens, Budget(100, 20), system_tokens=5, overhead=TemplateOverhead(1, 2, 3))
     assert (plan.action, plan.left_out, plan.marker) == ("send", (), None)
@@ -62,7 +62,7 @@ def test_the_oldest_turns_go_first_and_leave_room() -> None:
     assert (ids(plan.left_out), plan.marker, plan.prompt_tokens) == (["0", "1"], "2", 60)
 
 
-def test_what_was_left_out_before_stays_left_out_until_all_fits() -> None:
+def test_omitted_turns_stay_omitted_until_all_fits() -> None:
     turns, tokens = branch(20, 20, 20, 20, 20, 5, 5)
     again = plan_context(turns, tokens, Budget(100, 10), overhead=NONE, left_out_before=["0", "1"])
     assert ids(again.sent) == ["2", "3", "4", "5", "6"]
@@ -70,7 +70,7 @@ def test_what_was_left_out_before_stays_left_out_until_all_fits() -> None:
     assert ids(larger.sent) == ids(turns)
 
 
-def test_a_reply_goes_with_its_prompt() -> None:
+def test_omitting_a_prompt_omits_its_reply() -> None:
     turns, tokens = branch(60, 5, 20, 20, 20)
     plan = plan_context(turns, tokens, Budget(100, 10), overhead=NONE)
     assert ids(plan.sent) == ["2", "3", "4"]
@@ -83,7 +83,7 @@ def test_pinned_turns_are_sent_and_the_marker_comes_after_what_is_left_out() -> 
     assert plan.marker == "4"
 
 
-def test_what_cannot_fit_says_so() -> None:
+def test_prompt_that_cannot_fit_is_reported() -> None:
     turns, tokens = branch(10, 10, 200)
     plan = plan_context(turns, tokens, Budget(100, 10), overhead=NONE)
     assert (plan.action, ids(plan.sent), plan.prompt_tokens, plan.max_tokens) == ("too_long", ["2"], 200, 0)
@@ -116,7 +116,7 @@ def test_turns_are_summarized_before_they_are_left_out() -> None:
     assert done.action == "send"
 
 
-def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
+def test_summary_reads_only_what_is_new_and_fits() -> None:
     turns, tokens = branch(20, 20, 20, 20)
     turns = [turn.with_text(f"said {turn.id}") for turn in turns]
     (whole,) = summary_messages(turns, tokens, 1000)
@@ -134,7 +134,7 @@ def test_a_summary_reads_only_what_is_new_and_what_fits() -> None:
     st.integers(1, 400),
     st.sampled_from(["drop_oldest", "summarize", "ask"]),
 )
-def test_what_always_holds(
+def test_plans_keep_their_invariants(
     said: list[tuple[int, bool]], context_length: int, max_tokens: int, policy: str
 ) -> None:
     turns, tokens = branch(
@@ -173,7 +173,7 @@ def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
 # ── requests made again ──────────────────────────────────────────────────────────────────────────
 
 
-def test_the_messages_of_a_reply_are_made_again_from_what_was_kept() -> None:
+def test_messages_of_a_reply_are_rebuilt_from_its_provenance() -> None:
     conversation = Conversation(system_prompt="now")
     first = conversation.add_turn("user", "q1")
     conversation.finish(conversation.add_turn("assistant", "a1").id, "stop")
@@ -237,7 +237,7 @@ async def test_the_meter_learns_from_replies() -> None:
         assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
 
 
-async def test_two_replies_tell_what_each_further_prompt_costs() -> None:
+async def test_two_replies_teach_the_cost_of_each_further_prompt() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count, TemplateOverhead(0, 0, 3))
     for prompts in (1, 2):
@@ -248,7 +248,7 @@ async def test_two_replies_tell_what_each_further_prompt_costs() -> None:
         assert await meter.count_messages(messages) == await tokenizer.prompt_tokens(messages)
 
 
-async def test_what_is_known_of_the_template_at_first_gives_way_to_what_replies_teach() -> None:
+async def test_learned_overhead_replaces_the_initial_one() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count)
     meter.begin_with(None)
@@ -279,7 +279,7 @@ async def test_without_a_loaded_model_there_is_no_count() -> None:
     await meter.observe(talk(1), 10)
 
 
-async def test_a_plan_goes_on_from_what_the_last_reply_was_sent() -> None:
+async def test_plan_continues_from_the_last_reply() -> None:
     tokenizer = Tokenizer()
     meter = TokenMeter(tokenizer.count, NONE)
     turns, _ = branch(1, 1, 1, 1, 1)

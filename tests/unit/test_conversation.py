@@ -32,7 +32,7 @@ def test_turns_follow_each_other_on_the_active_branch() -> None:
     assert [turn.parent for turn in conversation.path()] == [None, *(t.id for t in conversation.path()[:-1])]
 
 
-def test_a_reply_streams_until_it_is_finished() -> None:
+def test_reply_streams_until_it_is_finished() -> None:
     conversation = talk("q")
     reply = conversation.add_turn("assistant")
     assert reply.streaming
@@ -60,7 +60,7 @@ def test_editing_keeps_the_old_branch_and_walking_back_shows_it_whole() -> None:
     assert texts(conversation.path()) == ["q1'"]
 
 
-def test_a_fork_in_the_road_is_remembered_when_one_comes_back_to_it() -> None:
+def test_selecting_an_earlier_turn_keeps_the_choices_below() -> None:
     conversation = talk("q1", "a1", "q2", "a2")
     second = conversation.path()[3]
     conversation.regenerate(second.id)
@@ -80,7 +80,7 @@ def test_regenerating_adds_a_chosen_empty_sibling() -> None:
         conversation.regenerate(conversation.path()[0].id)
 
 
-def test_an_edited_reply_is_not_attributed_to_the_model() -> None:
+def test_edited_reply_is_not_attributed_to_the_model() -> None:
     conversation = talk("q")
     reply = conversation.add_turn("assistant", "wrong", provenance=Provenance(model="m"))
     conversation.finish(reply.id, "length")
@@ -103,7 +103,7 @@ def test_messages_join_turns_of_one_role_and_leave_empty_ones_out() -> None:
     )
 
 
-def test_a_fork_is_a_conversation_of_its_own() -> None:
+def test_fork_is_a_separate_conversation() -> None:
     conversation = talk("q1", "a1", "q2", "a2")
     branch = conversation.path()
     conversation.update_turn(
@@ -120,7 +120,7 @@ def test_a_fork_is_a_conversation_of_its_own() -> None:
     assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
 
 
-def test_a_deleted_turn_hands_its_place_to_what_followed_it() -> None:
+def test_deleting_a_turn_moves_its_children_to_its_parent() -> None:
     conversation = talk("q1", "a1", "q2", "a2")
     deletion = conversation.delete_turn(conversation.path()[1].id)
     assert texts(conversation.path()) == ["q1", "q2", "a2"]
@@ -128,7 +128,7 @@ def test_a_deleted_turn_hands_its_place_to_what_followed_it() -> None:
     assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
 
 
-def test_a_deleted_branch_comes_back_whole() -> None:
+def test_undo_restores_a_deleted_branch_whole() -> None:
     conversation = talk("q1", "a1", "q2", "a2")
     again = conversation.regenerate(conversation.path()[1].id)
     conversation.append(again.id, "a1'")
@@ -140,7 +140,7 @@ def test_a_deleted_branch_comes_back_whole() -> None:
     assert texts(conversation.siblings(again.id)) == ["a1", "a1'"]
 
 
-def test_what_was_said_after_a_deletion_survives_its_undoing() -> None:
+def test_turns_added_after_a_deletion_survive_its_undo() -> None:
     conversation = talk("q1", "a1", "q2")
     deletion = conversation.delete_turn(conversation.path()[1].id)
     conversation.add_turn("assistant", "new")
@@ -148,7 +148,7 @@ def test_what_was_said_after_a_deletion_survives_its_undoing() -> None:
     assert texts(conversation.path()) == ["q1", "a1", "q2", "new"]
 
 
-def test_undoing_below_something_deleted_is_refused() -> None:
+def test_undo_below_a_deleted_turn_is_rejected() -> None:
     conversation = talk("q1", "a1", "q2")
     inner = conversation.delete_branch(conversation.path()[2].id)
     conversation.delete_branch(conversation.path()[1].id)
@@ -156,7 +156,7 @@ def test_undoing_below_something_deleted_is_refused() -> None:
         conversation.restore(inner)
 
 
-def test_orphans_and_rings_can_still_be_seen() -> None:
+def test_orphans_and_rings_stay_visible() -> None:
     turns = [
         Turn(id="orphan", parent="nowhere", role="user"),
         Turn(id="a", parent="c", role="user"),
@@ -172,7 +172,7 @@ def test_orphans_and_rings_can_still_be_seen() -> None:
 
 
 @given(st.data())
-def test_any_deletions_undone_in_the_opposite_order_leave_the_tree_as_it_was(data: st.DataObject) -> None:
+def test_deletions_undone_in_reverse_order_restore_the_tree(data: st.DataObject) -> None:
     conversation = Conversation()
     for number in range(data.draw(st.integers(1, 12))):
         parent = data.draw(st.sampled_from([None, *(turn.id for turn in conversation.turns())]))
@@ -189,7 +189,7 @@ def test_any_deletions_undone_in_the_opposite_order_leave_the_tree_as_it_was(dat
     assert (list(conversation.turns()), conversation.path(), conversation.chosen) == before
 
 
-def test_a_branch_of_thousands_of_turns_is_no_trouble() -> None:
+def test_branch_of_thousands_of_turns_is_handled() -> None:
     conversation = talk(*["said"] * 5000)
     assert len(conversation.path()) == len(list(conversation.turns())) == 5000
     conversation.delete_branch(conversation.path()[1].id)

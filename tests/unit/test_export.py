@@ -58,7 +58,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
 
 
 @given(st.lists(conversations(), max_size=3))
-def test_what_is_exported_is_imported_the_same(said: list[Conversation]) -> None:
+def test_exported_conversations_import_unchanged(said: list[Conversation]) -> None:
     text = to_json_text(said)
     again = read_text(text)
     assert list(again) == said
@@ -144,7 +144,7 @@ CHATGPT = {
 }
 
 
-def test_chatgpts_export_becomes_a_tree() -> None:
+def test_chatgpt_export_becomes_a_tree() -> None:
     image = node("image", "end", "user", {"content_type": "image_asset_pointer"})
     with_image = {**CHATGPT, "mapping": {**CHATGPT["mapping"], "image": image}}  # type: ignore[dict-item]
     conversation, second = read_text(json.dumps([CHATGPT, {"title": "empty", "mapping": {}}, with_image]))
@@ -157,7 +157,7 @@ def test_chatgpts_export_becomes_a_tree() -> None:
     assert "[attachment]" in [turn.text for turn in second.turns()]
 
 
-def test_oterms_export_is_read() -> None:
+def test_oterm_export_is_read() -> None:
     text = (
         "*user*\nWhat is\n\n---\n\na rule?\n\n---\n*assistant*\nA line.\n\n---\nmore\n\n---\n"
         "*system*\nBe brief.\n\n---\n"
@@ -196,7 +196,7 @@ def test_oterms_export_is_read() -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_a_file_that_is_none_is_a_clear_error(text: str) -> None:
+def test_file_of_another_format_is_a_clear_error(text: str) -> None:
     with pytest.raises(StoreError) as error:
         read_text(text, "file.json")
     assert "file.json" in error.value.message
@@ -236,7 +236,7 @@ GOOD = {"id": "c", "turns": [{"id": "t", "parent": None, "role": "user", "text":
     ],
     ids=lambda change: str(change)[:40],
 )
-def test_a_wrong_type_or_value_is_named(change: dict[str, Any]) -> None:
+def test_wrong_type_or_value_is_named(change: dict[str, Any]) -> None:
     whole = {"format": "spnl-chat conversations", "version": 1, "conversations": [GOOD, {**GOOD, **change}]}
     with pytest.raises(StoreError, match="conversation 2"):
         read_text(json.dumps(whole))
@@ -302,7 +302,7 @@ def test_files_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytes
         read_file(file)
 
 
-def test_a_byte_order_mark_is_no_trouble(tmp_path: Path) -> None:
+def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "conversations.json"
     file.write_text("\ufeff" + json.dumps([CHATGPT]), encoding="utf-8")
     assert read_file(file)[0].title == "Sky"

@@ -47,7 +47,7 @@ def answered(
     return conversation, reply.id
 
 
-async def test_a_greedy_reply_is_asked_for_as_it_was_and_is_the_same() -> None:
+async def test_replay_of_a_greedy_reply_sends_the_same_request() -> None:
     conversation, reply = answered("Because it is.")
     engine = Saying("Because it is.")
     result = await replay(conversation, reply, engine)
@@ -57,7 +57,7 @@ async def test_a_greedy_reply_is_asked_for_as_it_was_and_is_the_same() -> None:
     assert (result.same, result.differs_at, result.pieces) == (True, None, (Piece("same", "Because it is."),))
 
 
-async def test_it_is_shown_where_a_reply_differs() -> None:
+async def test_replay_shows_where_a_reply_differs() -> None:
     conversation, reply = answered("The sky is blue today.\n")
     result = await replay(conversation, reply, Saying("The sky was blue today.\nReally."))
     assert (result.same, result.differs_at) == (False, 8)
@@ -67,7 +67,7 @@ async def test_it_is_shown_where_a_reply_differs() -> None:
     assert Piece("kept", " is") in result.pieces
 
 
-async def test_a_stopped_reply_is_compared_as_far_as_it_goes() -> None:
+async def test_stopped_reply_is_compared_up_to_its_end() -> None:
     conversation, reply = answered("Because", finish_reason="cancelled")
     result = await replay(conversation, reply, Saying("Because it is."))
     assert result.same
@@ -78,12 +78,12 @@ async def test_a_stopped_reply_is_compared_as_far_as_it_goes() -> None:
     ("sampling", "word"),
     [(Sampling(temperature=0.7), "seed"), (Sampling(temperature=0.7, seed=3), None), (GREEDY, None)],
 )
-def test_a_sampled_reply_repeats_only_with_a_seed(sampling: Sampling, word: str | None) -> None:
+def test_sampled_reply_repeats_only_with_a_seed(sampling: Sampling, word: str | None) -> None:
     doubts = replay_request(*answered("x", sampling)).doubts
     assert (len(doubts) == 1 and word in doubts[0]) if word else not doubts
 
 
-def test_what_is_different_today_is_told() -> None:
+def test_changes_since_the_reply_are_reported() -> None:
     conversation, reply = answered("x", file_sha256="a", engine_version="1", revision="r")
     now = Provenance(file_sha256="b", engine_version="1", load_plan="other")
     (doubt,) = replay_request(conversation, reply, now).doubts
@@ -103,7 +103,7 @@ def test_only_replies_of_a_model_can_be_replayed() -> None:
         replay_request(conversation, edited.id)
 
 
-async def test_a_reply_that_went_on_is_replayed_from_where_it_did() -> None:
+async def test_continued_reply_is_replayed_from_its_beginning() -> None:
     conversation, id = answered("The sea is wide.")
     turn = conversation[id]
     assert turn.provenance is not None

@@ -29,7 +29,7 @@ from spnl_tui.conversations.titles import title_from_reply, title_from_text, tit
         ("word " * 50, "Word " + "word " * 10 + "word…"),
     ],
 )
-def test_a_title_from_a_prompt(text: str, title: str) -> None:
+def test_prompt_gives_a_title(text: str, title: str) -> None:
     assert title_from_text(text) == title
 
 
@@ -46,11 +46,11 @@ def test_a_title_from_a_prompt(text: str, title: str) -> None:
         ("Sure! " + "I would be glad to help you with that. " * 5, None),
     ],
 )
-def test_a_title_from_what_the_model_says(reply: str, title: str | None) -> None:
+def test_model_reply_gives_a_title(reply: str, title: str | None) -> None:
     assert title_from_reply(reply) == title
 
 
-def test_a_title_is_asked_for_after_the_first_exchange() -> None:
+def test_title_is_requested_after_the_first_exchange() -> None:
     conversation = Conversation()
     assert title_of(conversation) == ""
     conversation.add_turn("user", "why?")

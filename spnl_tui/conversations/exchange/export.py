@@ -28,14 +28,14 @@ _VERSION_OF_TEXT = 1
 _DETAILS = tuple(f.name for f in dataclasses.fields(Conversation) if not f.name.startswith("_"))
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _LATEST = 1e11
-"""Unix seconds, in the year 5138: what is later is no time."""
+"""Unix seconds, in the year 5138. A later number is not a time."""
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def to_json_text(conversations: Iterable[Conversation]) -> str:
-    """The conversations as JSON, to be imported again. Equal conversations give equal text."""
+    """Return the conversations as JSON for an import. Equal conversations give equal text."""
     whole = [conversation_to_plain(conversation) for conversation in conversations]
     # Version 0.1.0 reads what it can hold.
     has_parts = any("content" in turn for each in whole for turn in each["turns"])
@@ -45,14 +45,14 @@ def to_json_text(conversations: Iterable[Conversation]) -> str:
 
 
 def conversation_to_plain(conversation: Conversation) -> dict[str, Any]:
-    """One conversation as JSON values."""
+    """Return one conversation as JSON values."""
     details = {name: to_plain(getattr(conversation, name)) for name in _DETAILS}
     details["chosen"] = [[parent, child] for parent, child in sorted(conversation.chosen.items(), key=str)]
     return {**details, "turns": [turn_to_plain(turn) for turn in conversation.turns()]}
 
 
 def conversation_from_plain(value: Any) -> Conversation:
-    """The conversation that `conversation_to_plain` made these values of.
+    """Return the conversation that `conversation_to_plain` turned into these values.
 
     Raises:
         ValueError: they are none.
@@ -84,7 +84,7 @@ def _chosen(value: Any) -> dict[str | None, str]:
 
 
 def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None) -> str:
-    """The active branch, or these turns, as Markdown with front matter. Without control characters."""
+    """Return the active branch, or these turns, as Markdown with front matter, without control characters."""
     chosen = conversation.path() if turns is None else turns
     front = {
         "title": conversation.title,
@@ -108,7 +108,7 @@ def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None)
 
 
 def whole_to_markdown(conversation: Conversation) -> str:
-    """Every branch as Markdown: each turn once, alternatives one after the other and numbered."""
+    """Return all branches as Markdown: each turn once, siblings numbered one after the other."""
     return to_markdown(conversation, tuple(conversation.turns()))
 
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 Migrations = tuple[tuple[str, ...], ...]
 
 BUSY_TIMEOUT_S = 10.0
-"""How long one program waits for another's write."""
+"""How long one program waits for the write of another."""
 _LEAST_ROOM = 1_000_000
 """Bytes."""
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -221,7 +221,7 @@ class Database:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection with the settings that the store relies on."""
+    """Return a connection with the settings that the store relies on."""
     # Made in one thread and used in another, but never in two at once.
     connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Saves a reply while it streams, so that a kill costs at most the last second of it."""
+"""Saving of a streaming reply, so that a kill loses at most its last second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spnl_tui.conversations.storage.store import Store
 
 
 class ReplyRecorder:
-    """Saves one turn of a conversation whenever it has changed, but not more often than every interval.
+    """Saves a turn when it changes, at most once in each interval.
 
     Say `changed` after every chunk and `finish` after the last one:
 
@@ -32,7 +32,7 @@ class ReplyRecorder:
         self._saving: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
-        """The turn has changed: it is saved within the interval, even if no more comes.
+        """Note that the turn has changed. It is saved within the interval, even if nothing else changes.
 
         Raises:
             StoreError: the save before this one failed. The next one is tried all the same.
@@ -44,7 +44,7 @@ class ReplyRecorder:
                 before.result()
 
     async def finish(self) -> None:
-        """Save the turn as it now is.
+        """Save the current state of the turn.
 
         Raises:
             StoreError: it could not be saved.

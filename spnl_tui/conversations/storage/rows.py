@@ -42,7 +42,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of the list; `next` is what to ask for the following part with, None at the end."""
+    """A page of the list. `next` is the cursor of the following page, None at the end."""
 
     items: tuple[ConversationSummary, ...]
     next: Cursor | None
@@ -50,10 +50,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFilter:
-    """Which conversations to list. Times are of the last change: `since` is included, `until` is not."""
+    """A filter for the list. Times are of the last change: `since` is included, `until` is not."""
 
     archived: bool = False
-    """Whether to list the archived conversations, or else the others."""
+    """True lists the archived conversations, False the others."""
     tag: str | None = None
     title: str = ""
     """Text that the title or a tag contains, in any case and with or without accents."""
@@ -63,7 +63,7 @@ class ListFilter:
 
 
 def details_row(conversation: Conversation) -> dict[str, Any]:
-    """The row of a conversation."""
+    """Return the row of a conversation."""
     return {
         "id": conversation.id,
         "created_at": conversation.created_at,
@@ -157,7 +157,7 @@ def _searched(turn: Turn) -> str | None:
 
 
 def taken(connection: sqlite3.Connection, conversation: str, turns: list[str]) -> bool:
-    """Whether any of these ids is in the store."""
+    """True if any of these ids is in the store."""
     if connection.execute("SELECT 1 FROM conversation WHERE id = ?", (conversation,)).fetchone():
         return True
     ids = json.dumps(turns)

@@ -16,20 +16,20 @@ CANDIDATES = 1000
 """Ranked are this many of the newest turns that match: a word that stands in half of a million turns has no
 best hit, and to rank them all would take seconds."""
 _SNIPPET = 160
-"""Characters of a turn that are shown."""
+"""The characters of a turn that a hit shows."""
 _RANKED_CHARACTERS = 4000
-"""How much of a turn is looked at to rank it."""
+"""The characters of a turn that its rank depends on."""
 _TYPED_CHARACTERS = 1000
-"""How much of what was typed is looked for."""
+"""The characters of a search that are used."""
 _FOREVER = 1e11
 _TAGGED = "(SELECT conversation FROM tag WHERE name = :tag)"
 _FEW_TAGGED = 50_000
-"""So many turns of a tag at most are gathered before the search, which takes 0.4 µs for each."""
+"""The most turns with a tag that are collected before the search, at 0.4 µs each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of text; `hit` says that it is a word that was looked for."""
+    """A piece of text. `hit` is True for a word of the search."""
 
     text: str
     hit: bool = False
@@ -50,7 +50,7 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The best hits, titles first. `more` says that there are others, better or older ones."""
+    """The best hits, titles first. `more` is True if there are others."""
 
     hits: tuple[SearchHit, ...] = ()
     more: bool = False
@@ -58,19 +58,19 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFilter:
-    """What to look through. Times are Unix seconds: `since` is included, `until` is not."""
+    """A filter for the search. Times are Unix seconds: `since` is included, `until` is not."""
 
     model: str | None = None
     tag: str | None = None
     since: float | None = None
     until: float | None = None
     archived: bool = True
-    """Whether archived conversations are searched, too."""
+    """True searches archived conversations, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was typed, as FTS5 and as regular expressions understand it."""
+    """A search, as FTS5 and as regular expressions understand it."""
 
     match: str
     """An FTS5 expression (https://www.sqlite.org/fts5.html#full_text_query_syntax)."""
@@ -81,7 +81,7 @@ class Query:
 
     @classmethod
     def parse(cls, typed: str) -> Query | None:
-        """The query for what the user typed, None if there is nothing to look for.
+        """Return the query for what the user typed; None if it has no words.
 
         Every word must be there; "words in quotes" must follow each other; -word must not be there. The last
         word may be the beginning of one, since it may still be being typed. Nothing else has a meaning.
@@ -129,7 +129,7 @@ def _pattern(found: list[str], begun: bool) -> str:
 
 
 def snippet(text: str, pattern: re.Pattern[str]) -> tuple[Span, ...]:
-    """The part of the text, in one line, that has the most of what the pattern finds."""
+    """Return the part of the text with the most matches of the pattern, in one line."""
     folded, places = fold_with_places(text)
     hits = [match.span() for match in itertools.islice(pattern.finditer(folded), 200)]
     if places is not None:
@@ -164,7 +164,7 @@ def _one_line(text: str) -> str:
 
 
 def search(connection: sqlite3.Connection, typed: str, where: SearchFilter, limit: int) -> SearchResult:
-    """The best `limit` hits for what was typed."""
+    """Return the best `limit` hits for what the user typed."""
     query = Query.parse(typed)
     if query is None:
         return SearchResult()
@@ -176,7 +176,7 @@ def search(connection: sqlite3.Connection, typed: str, where: SearchFilter, limi
 
 
 def _in_use(connection: sqlite3.Connection, tag: str) -> bool:
-    """Whether any conversation has this tag: else all turns would be gone through."""
+    """True if any conversation has this tag. Otherwise the search would read all turns."""
     return connection.execute("SELECT 1 FROM tag WHERE name = ? LIMIT 1", (tag,)).fetchone() is not None
 
 
@@ -258,7 +258,7 @@ def _shown(text: str, parts: str | None) -> str:
 
 
 def _tagged_turns(connection: sqlite3.Connection, tag: str | None) -> str:
-    """The condition that a turn's conversation has the tag.
+    """Return the SQL condition that the conversation of a turn has the tag.
 
     Where few have, most turns with a frequent word are passed over by their key, without being read.
     """
@@ -275,7 +275,7 @@ def _tagged_turns(connection: sqlite3.Connection, tag: str | None) -> str:
 
 
 def _best(candidates: list[tuple[int, str]], words: tuple[str, ...], limit: int) -> list[int]:
-    """The keys of the best turns, of equally good ones the newest first.
+    """Return the keys of the best turns; among ties, the newest first.
 
     Ranked by BM25 (Robertson and Zaragoza, 2009, k1 = 1.2, b = 0.75) without its inverse document
     frequencies: FTS5's own bm25() reads every entry of every word to count them, 130 ms for one that stands

@@ -1,4 +1,4 @@
-"""Where conversations are kept: one SQLite file in the data directory."""
+"""The store of conversations: one SQLite file in the data directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INTERRUPTED = "The program ended before the reply did."
 
 
 class Store:
-    """Keeps conversations. What a method has saved when it returns survives a kill and a power cut.
+    """Stores conversations. When a method returns, its change survives a kill and a power cut.
 
     Several programs may have the store open. A method changes only what it names, so what another program has
     changed stays; what one program continues, no other keeps deleted.
@@ -36,7 +36,7 @@ class Store:
 
     def __init__(self, database: Database, problem: StoreError | None) -> None:
         self.problem = problem
-        """What was wrong with the store that was found, and where it is now. None if all was well."""
+        """What was wrong with the store, and where it is now; None if nothing was."""
         self._database = database
         self._deleted_turns: set[str] = set()
         self._deleted_conversations: set[str] = set()
@@ -66,7 +66,7 @@ class Store:
     # ── saving ───────────────────────────────────────────────────────────────────────────────────
 
     async def add(self, conversation: Conversation) -> Conversation:
-        """Save a conversation with all its turns: a new one, a fork or an import.
+        """Save a new conversation with all its turns.
 
         Returns it, or a copy with other ids if one of its own is taken in this store.
         """
@@ -173,11 +173,11 @@ class Store:
         await self._set(id, "title = ?, searched = ?, title_is_automatic = 0", title, indexed_copy(title))
 
     async def set_pinned(self, id: str, pinned: bool) -> None:
-        """Keep a conversation at the top of the list, or no longer."""
+        """Pin a conversation to the top of the list, or unpin it."""
         await self._set(id, "pinned = ?", int(pinned))
 
     async def set_archived(self, id: str, archived: bool) -> None:
-        """Take a conversation out of the list, or back."""
+        """Archive a conversation, or bring it back."""
         await self._set(id, "archived = ?", int(archived))
 
     async def set_tags(self, id: str, tags: Iterable[str]) -> None:
@@ -241,18 +241,18 @@ class Store:
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
     async def load(self, id: str) -> Conversation:
-        """The conversation with this id."""
+        """Return the conversation with this id."""
         return await self._database.read(lambda connection: rows.load(connection, id))
 
     async def list(
         self, where: ListFilter | None = None, *, after: Cursor | None = None, limit: int = 50
     ) -> Page:
-        """A page of the list: pinned conversations first, then those that were changed last."""
+        """Return a page of the list: pinned conversations first, then the last changed ones."""
         chosen = where or ListFilter()
         return await self._database.read(lambda connection: rows.list_page(connection, chosen, after, limit))
 
     async def find(self, prefix: str = "") -> tuple[str, ...]:
-        """The ids that begin with `prefix`, of at most ten conversations, the last one changed first."""
+        """Return at most ten ids that begin with `prefix`, the last changed conversation first."""
         found = await self._database.read(
             lambda connection: connection.execute(
                 """
@@ -265,7 +265,7 @@ class Store:
         return tuple(id for (id,) in found)
 
     async def tags(self) -> tuple[str, ...]:
-        """Every tag in use, in the order of the alphabet."""
+        """Return every tag in use, in alphabetical order."""
         return await self._column(
             """
             SELECT DISTINCT name FROM tag JOIN conversation ON key = conversation
@@ -274,13 +274,13 @@ class Store:
         )
 
     async def models(self) -> tuple[str, ...]:
-        """Every model that a conversation is set to, in the order of the alphabet."""
+        """Return every model that a conversation uses, in alphabetical order."""
         return await self._column(
             "SELECT DISTINCT model FROM conversation WHERE deleted = 0 AND model <> '' ORDER BY model"
         )
 
     async def models_used_last(self, limit: int = 10) -> tuple[str, ...]:
-        """The models that replied last, the latest first; not one that was only compared with."""
+        """Return the models that replied last, latest first, without those that were only compared."""
         # CROSS JOIN: from the newest turn down, however many there are.
         latest = await self._column(
             """
@@ -296,7 +296,7 @@ class Store:
         return tuple(dict.fromkeys(latest))[:limit]
 
     async def prompts(self, limit: int = 200) -> tuple[str, ...]:
-        """What the user wrote last, whatever the conversation, the latest last."""
+        """Return the latest prompts of all conversations, the latest last."""
         latest = await self._column(
             """
             SELECT turn.text FROM turn CROSS JOIN conversation ON conversation.key = turn.conversation
@@ -308,7 +308,7 @@ class Store:
         return latest[::-1]
 
     async def search(self, typed: str, where: SearchFilter | None = None, *, limit: int = 50) -> SearchResult:
-        """Full-text search over turns and titles, best hits first. See `search.match_expression`."""
+        """Search turns and titles, best hits first. See `search.Query.parse` for what can be typed."""
         chosen = where or SearchFilter()
         return await self._database.read(
             lambda connection: search.search(connection, well_formed(typed), chosen, limit)
@@ -319,7 +319,7 @@ class Store:
     async def _change_conversation(
         self, conversation: Conversation, save: Callable[[sqlite3.Connection, int], None]
     ) -> None:
-        """Have `save` change the stored conversation, which it receives the key of.
+        """Pass the key of the stored conversation to `save`, which changes it.
 
         One that another program deleted is restored. One that is not stored is saved whole.
         """
@@ -391,7 +391,7 @@ def _open_to_read(path: Path) -> tuple[Database, StoreError | None]:
 
 
 def _clear_up(connection: sqlite3.Connection) -> None:
-    """End the replies, and forget what was deleted, of programs that were killed."""
+    """End the replies of programs that were killed, and purge what they deleted."""
     connection.execute(
         """
         UPDATE turn SET finish_reason = 'failed', error = ?

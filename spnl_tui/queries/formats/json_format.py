@@ -13,13 +13,11 @@ Ours beside SPNL's: `{"file": "path"}` in place of a message's text, and a text 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from spnl_tui.models.request import MAX_TOKENS, ROLES
 from spnl_tui.queries.formats.json_reader import Located, read_located
 from spnl_tui.queries.source import (
-    PARAMETER,
     Found,
     Parameters,
     QuerySyntaxError,
@@ -199,17 +197,6 @@ def _fields(value: Located, known: tuple[str, ...], needed: tuple[str, ...]) -> 
         if key not in fields:
             raise QuerySyntaxError(f'found no "{key}"; expected it in this object', value.place)
     return fields
-
-
-def write_json(query: Query) -> str:
-    """The query as JSON that SPNL and `read_json` read back (SPNL without `file`).
-
-    Raises:
-        QuerySyntaxError: the tree is too deep or too large.
-    """
-    text = json.dumps(to_json(query), indent=2, ensure_ascii=False)
-    # Only texts hold braces with a name between them.
-    return PARAMETER.sub(r"\\u007b\1}", text) + "\n"
 
 
 def to_json(query: Query) -> dict[str, Any]:

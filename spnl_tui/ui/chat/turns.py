@@ -34,7 +34,7 @@ class UserTurn(Static):
     ) -> None:
         """`place`: which of how many siblings it is; `count` tells how much the files in it come to."""
         self.turn = turn
-        self._prose, self._attachments = split(turn.text)
+        self._prose, self._attachments = split(turn.model_text)
         self._place = place
         self._count = count
         self._counted = False
@@ -153,12 +153,12 @@ class Reply(Vertical):
         if not self.is_attached:
             return  # another conversation is shown by now
         await self._show_thinking_of(turn)
-        if turn.text:
-            await self._text.show(plain(turn.text))
+        if turn.model_text:
+            await self._text.show(plain(turn.model_text))
 
     async def _show_thinking_of(self, turn: Turn) -> None:
         if turn.reasoning:
-            answering = bool(turn.text.strip())
+            answering = bool(turn.model_text.strip())
             if self._thinking is None:
                 self._thinking = Thinking(folded=not self._show_thinking and answering)
                 await mount(self, self._thinking, before=self._text)
@@ -173,8 +173,8 @@ class Reply(Vertical):
         if not self.is_attached:
             return
         await self._show_thinking_of(turn)
-        if turn.text:
-            await self._text.show_whole(plain(turn.text))
+        if turn.model_text:
+            await self._text.show_whole(plain(turn.model_text))
         note = note or end_note(turn)
         if note:
             kind = "-failed" if turn.finish_reason == "failed" else "-quiet"

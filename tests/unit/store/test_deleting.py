@@ -13,7 +13,7 @@ from spnl_tui.errors import StoreError
 from tests.support.talks import full, talk
 
 
-async def test_a_deleted_conversation_is_gone_until_it_is_restored(store: Store) -> None:
+async def test_deleted_conversation_is_hidden_until_it_is_restored(store: Store) -> None:
     conversation = talk("zebra")
     await store.add(conversation)
     await store.delete_conversation(conversation.id)
@@ -42,7 +42,7 @@ async def test_deleted_turns_come_back_as_they_were(store: Store, whole: bool) -
     assert loaded.path() == before.path()
 
 
-async def test_what_is_deleted_when_the_store_is_closed_is_gone_for_good(path: Path) -> None:
+async def test_closing_the_store_purges_what_was_deleted(path: Path) -> None:
     store = await Store.open(path)
     kept, gone = talk("kept zebra", "kept answer"), talk("gone zebra")
     await store.add(kept)
@@ -58,7 +58,7 @@ async def test_what_is_deleted_when_the_store_is_closed_is_gone_for_good(path: P
     connection.close()
 
 
-async def test_a_reply_that_streams_on_does_not_restore_what_the_user_deleted(store: Store) -> None:
+async def test_streaming_reply_does_not_restore_what_the_user_deleted(store: Store) -> None:
     conversation = talk("q")
     await store.add(conversation)
     reply = conversation.add_turn("assistant", "half")
@@ -71,7 +71,7 @@ async def test_a_reply_that_streams_on_does_not_restore_what_the_user_deleted(st
 
 
 @pytest.mark.parametrize("purged", [False, True])
-async def test_what_is_said_in_a_conversation_that_another_program_deleted_is_not_lost(
+async def test_turn_in_a_conversation_deleted_elsewhere_is_saved(
     path: Path, store: Store, purged: bool
 ) -> None:
     conversation = talk("q", "a")

@@ -67,7 +67,7 @@ async def test_only_its_owner_can_read_the_file(path: Path) -> None:
         os.umask(before)
 
 
-async def test_a_file_that_is_no_store_is_set_aside_unharmed(path: Path, tmp_path: Path) -> None:
+async def test_file_that_is_not_a_store_is_set_aside_unharmed(path: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious, but no database " * 500)
     path.parent.mkdir()
@@ -88,7 +88,7 @@ async def test_a_file_that_is_no_store_is_set_aside_unharmed(path: Path, tmp_pat
 
 
 @pytest.mark.parametrize("damage", ["truncated", "schema", "dropped table"])
-async def test_a_damaged_store_is_set_aside(path: Path, damage: str) -> None:
+async def test_damaged_store_is_set_aside(path: Path, damage: str) -> None:
     await filled(path)
     before = damage_file(path, damage)
     store = await Store.open(path)
@@ -99,7 +99,7 @@ async def test_a_damaged_store_is_set_aside(path: Path, damage: str) -> None:
     await store.close()
 
 
-async def test_a_newer_store_is_set_aside_and_can_be_put_back(path: Path) -> None:
+async def test_newer_store_is_set_aside_and_can_be_put_back(path: Path) -> None:
     conversation = await filled(path)
     execute(path, "PRAGMA user_version = 99")
     store = await Store.open(path)
@@ -114,14 +114,14 @@ async def test_a_newer_store_is_set_aside_and_can_be_put_back(path: Path) -> Non
     await store.close()
 
 
-async def test_a_newer_store_in_use_is_left_alone(path: Path, store: Store) -> None:
+async def test_newer_store_in_use_is_left_alone(path: Path, store: Store) -> None:
     execute(path, "PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="another version"):
         await Store.open(path)
     assert not list(path.parent.glob("*.aside-*"))
 
 
-async def test_damage_found_later_is_a_store_error(path: Path) -> None:
+async def test_damage_found_later_raises_a_store_error(path: Path) -> None:
     conversation = await filled(path, 600)
     overwrite(path, 30, 60)
     store = await Store.open(path)
@@ -131,7 +131,7 @@ async def test_damage_found_later_is_a_store_error(path: Path) -> None:
     await store.close()
 
 
-async def test_an_impossible_place_is_named(tmp_path: Path) -> None:
+async def test_impossible_path_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be opened"):
         await Store.open(tmp_path / "file" / "conversations.db")
@@ -140,7 +140,7 @@ async def test_an_impossible_place_is_named(tmp_path: Path) -> None:
 # ── migrations ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_older_store_is_migrated_after_a_backup(path: Path) -> None:
+def test_older_store_is_migrated_after_a_backup(path: Path) -> None:
     first = (*MIGRATIONS, ("CREATE TABLE novelty (a)",))
     database, problem = Database.open(path, lambda _: None)
     asyncio.run(database.close())
@@ -165,7 +165,7 @@ def test_an_older_store_is_migrated_after_a_backup(path: Path) -> None:
     connection.close()
 
 
-def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
+def test_failed_migration_changes_nothing(path: Path) -> None:
     database, _ = Database.open(path, lambda _: None)
     asyncio.run(database.close())
     with pytest.raises(StoreError):
@@ -217,7 +217,7 @@ async def test_two_programs_write_at_once(path: Path) -> None:
     await store.close()
 
 
-async def test_a_reply_of_another_program_is_not_taken_for_interrupted(path: Path) -> None:
+async def test_reply_of_a_running_program_is_not_ended(path: Path) -> None:
     one = await Store.open(path)
     conversation = talk("q")
     await one.add(conversation)

@@ -81,7 +81,7 @@ def check_integrity(path: Path) -> None:
     connection.close()
 
 
-async def test_what_was_saved_survives_fifty_kills(tmp_path: Path) -> None:
+async def test_saved_turns_survive_fifty_kills(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     chance = random.Random(6)
     saved: dict[tuple[str, str], tuple[str, int]] = {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -39,18 +41,18 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def run_read_only(path: Path) -> subprocess.CompletedProcess[str]:
-    """Run `READ_ONLY` on a store that it may not write."""
-    for file in path.parent.iterdir():
-        file.chmod(0o444)
-    path.parent.chmod(0o555)
-    for folder in path.parents[1:-2]:
-        if folder.stat().st_uid == os.getuid():
-            folder.chmod(folder.stat().st_mode | 0o055)
-    words = [sys.executable, "-c", READ_ONLY, str(path)]
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-    finally:
-        path.parent.chmod(0o755)
+    """Run `READ_ONLY` on a copy of this store that it may not write, where any user may look."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        data = Path(shutil.copytree(path.parent, Path(folder) / "data"))
+        for file in data.iterdir():
+            file.chmod(0o444)
+        data.chmod(0o555)
+        words = [sys.executable, "-c", READ_ONLY, str(data / path.name)]
+        try:
+            return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        finally:
+            data.chmod(0o755)
 
 
 def files(path: Path) -> dict[str, bytes]:

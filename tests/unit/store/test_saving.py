@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 # ── saving and loading ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_added_is_loaded_the_same(store: Store) -> None:
+async def test_added_conversation_loads_unchanged(store: Store) -> None:
     conversation = full()
     assert await store.add(conversation) is conversation
     assert await store.load(conversation.id) == conversation
@@ -51,7 +51,7 @@ async def test_saving_a_turn_leaves_what_others_changed(store: Store) -> None:
     assert (loaded.title, loaded.tags, len(loaded)) == ("Renamed", ("new",), 2)
 
 
-async def test_a_conversation_that_goes_on_with_another_model_is_of_that_one(store: Store) -> None:
+async def test_continuing_with_another_model_changes_the_conversation(store: Store) -> None:
     first = talk("Hello", model="first")
     await store.add(first)
     await store.add(talk("Good day", model="between"))
@@ -63,7 +63,7 @@ async def test_a_conversation_that_goes_on_with_another_model_is_of_that_one(sto
     assert (await store.load(first.id)).model == "second"
 
 
-async def test_the_models_used_last_are_those_that_replied(store: Store) -> None:
+async def test_models_used_last_are_those_that_replied(store: Store) -> None:
     await store.add(talk("Hello", "Yes.", model="older"))
     first = talk("Hello", "Yes.", model="newer")
     await store.add(first)
@@ -86,7 +86,7 @@ async def test_the_models_used_last_are_those_that_replied(store: Store) -> None
     assert await store.models_used_last() == ("older", "newer")
 
 
-async def test_the_active_branch_is_kept_with_the_turn(store: Store) -> None:
+async def test_active_branch_is_saved_with_the_turn(store: Store) -> None:
     conversation = talk("q", "a1", "q2")
     await store.add(conversation)
     first = conversation.path()[1]
@@ -97,7 +97,7 @@ async def test_the_active_branch_is_kept_with_the_turn(store: Store) -> None:
     assert [t.text for t in (await store.load(conversation.id)).path()] == ["q", "a1", "q2"]
 
 
-async def test_a_conversation_that_is_there_already_is_added_as_a_copy(store: Store) -> None:
+async def test_adding_a_stored_conversation_makes_a_copy(store: Store) -> None:
     conversation = full()
     await store.add(conversation)
     copy = await store.add(conversation)
@@ -108,7 +108,7 @@ async def test_a_conversation_that_is_there_already_is_added_as_a_copy(store: St
     assert await store.load(conversation.id) == conversation
 
 
-async def test_a_turn_cannot_be_moved_to_another_conversation(store: Store) -> None:
+async def test_moving_a_turn_to_another_conversation_is_rejected(store: Store) -> None:
     victim, thief = talk("mine"), talk("yours")
     await store.add(victim)
     await store.add(thief)
@@ -123,12 +123,12 @@ async def test_lone_surrogates_are_stored_as_replacement_characters(store: Store
     assert (await store.load(conversation.id)).path()[0].text == "a�b"
 
 
-async def test_a_conversation_that_is_not_there_is_named(store: Store) -> None:
+async def test_missing_conversation_is_named_in_the_error(store: Store) -> None:
     with pytest.raises(StoreError, match="'nothing'"):
         await store.load("nothing")
 
 
-async def test_an_automatic_title_never_replaces_the_users(store: Store) -> None:
+async def test_automatic_title_never_replaces_the_users(store: Store) -> None:
     conversation = talk("q")
     await store.add(conversation)
     await store.rename(conversation.id, "Automatic", automatic=True)
@@ -138,7 +138,7 @@ async def test_an_automatic_title_never_replaces_the_users(store: Store) -> None
     assert (await store.load(conversation.id)).title == "Mine"
 
 
-async def test_a_cancelled_save_is_carried_out(store: Store) -> None:
+async def test_cancelled_save_is_carried_out(store: Store) -> None:
     conversation, busy = talk("q"), threading.Event()
     before = asyncio.create_task(store._database.write(lambda _: busy.wait(20)))
     saving = asyncio.create_task(store.add(conversation))
@@ -152,7 +152,7 @@ async def test_a_cancelled_save_is_carried_out(store: Store) -> None:
     assert (await store.load(conversation.id)).title == "after it"
 
 
-async def test_the_recorder_saves_while_the_reply_streams_and_at_its_end(store: Store, path: Path) -> None:
+async def test_recorder_saves_while_the_reply_streams_and_at_its_end(store: Store, path: Path) -> None:
     conversation = talk("q")
     await store.add(conversation)
     reply = conversation.add_turn("assistant")
@@ -168,7 +168,7 @@ async def test_the_recorder_saves_while_the_reply_streams_and_at_its_end(store: 
     assert (await store.load(conversation.id))[reply.id] == conversation[reply.id]
 
 
-async def test_the_recorder_tells_that_a_save_failed(store: Store) -> None:
+async def test_recorder_reports_a_failed_save(store: Store) -> None:
     owner, conversation = talk("q"), talk("q")
     await store.add(owner)
     conversation = Conversation.of(conversation, owner.turns())
@@ -184,7 +184,7 @@ async def test_the_recorder_tells_that_a_save_failed(store: Store) -> None:
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_list_has_pages_pinned_first_then_by_time(store: Store) -> None:
+async def test_list_has_pages_with_pinned_first_then_by_time(store: Store) -> None:
     for number in range(7):
         conversation = talk("q", title=str(number))
         conversation.updated_at = conversation.created_at = 1000.0 + number // 2

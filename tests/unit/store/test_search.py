@@ -19,7 +19,7 @@ def shown(hit: SearchHit) -> str:
     return "".join(f"<{span.text}>" if span.hit else span.text for span in hit.snippet)
 
 
-async def test_a_search_shows_the_words_in_context(store: Store) -> None:
+async def test_search_shows_the_words_in_context(store: Store) -> None:
     conversation = talk("What is a zebra?", "[bold]Zebras[/] are striped; a ZEBRA kicks.", title="Stripes")
     await store.add(conversation)
     hits = (await store.search("zebra")).hits
@@ -35,7 +35,7 @@ async def test_a_search_shows_the_words_in_context(store: Store) -> None:
     assert (await store.search("strip", limit=1)).more
 
 
-async def test_the_turn_that_speaks_most_of_it_comes_first(store: Store) -> None:
+async def test_turn_with_the_most_matches_comes_first(store: Store) -> None:
     conversation = talk(
         "zebra, and many other things besides " * 3, "zebra zebra", "the zebra of many things"
     )
@@ -62,7 +62,7 @@ async def test_the_turn_that_speaks_most_of_it_comes_first(store: Store) -> None
         ("snake_case", {"a snake_case name"}),
     ],
 )
-async def test_what_is_typed_has_no_other_meaning(store: Store, typed: str, found: set[str]) -> None:
+async def test_typed_operators_have_no_meaning(store: Store, typed: str, found: set[str]) -> None:
     await store.add(talk("apple pie", "pie of apple", "apple tart", "Crème brûlée", "a snake_case name"))
     hits = (await store.search(typed)).hits
     assert {"".join(span.text for span in hit.snippet) for hit in hits} == found
@@ -104,7 +104,7 @@ async def test_a_search_is_filtered(store: Store) -> None:
 
 
 @pytest.mark.parametrize("few", [50_000, 0])
-async def test_a_tag_filters_a_search_whether_few_or_many_have_it(
+async def test_tag_filters_a_search_with_few_or_many_turns(
     store: Store, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "_FEW_TAGGED", few)
@@ -126,7 +126,7 @@ async def test_a_tag_filters_a_search_whether_few_or_many_have_it(
     assert await found("z") == set()
 
 
-async def test_a_reply_is_found_as_it_ended_and_an_edited_turn_as_it_is(store: Store) -> None:
+async def test_search_finds_a_reply_as_it_ended_and_an_edited_turn(store: Store) -> None:
     conversation = talk("q")
     reply = conversation.add_turn("assistant", "first words")
     await store.save_turn(conversation, reply)
@@ -229,13 +229,13 @@ def test_marked_words_are_the_words_of_the_text() -> None:
     assert [span.text for span in spans if span.hit] == ["Straße", "京都", decomposed("Café")]
 
 
-def test_a_query_is_made_of_quoted_words_only() -> None:
+def test_query_consists_of_quoted_words_only() -> None:
     query = Query.parse('say "hello there" -now wor')
     assert query is not None
     assert query.match == '("say" AND "hello there" AND "wor" *) NOT "now"'
 
 
-def test_a_snippet_is_cut_from_where_the_words_are() -> None:
+def test_snippet_is_cut_around_the_words() -> None:
     query = Query.parse("crème zebra")
     assert query is not None
     text = "zebra " + "filler\n" * 100 + "a Creme for\ta ZEBRA here " + "filler " * 100
