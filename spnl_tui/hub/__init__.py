@@ -1,1 +1,1 @@
-"""Where models come from: Hugging Face and this disk."""
+"""Models on Hugging Face and on this disk."""

@@ -1,4 +1,4 @@
-"""How to reach Hugging Face, and what a revision of a repository holds."""
+"""Access to Hugging Face, and the files of a revision of a repository."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class HubAccess:
-    """Where the hub is, and who asks.
+    """The address of the hub and the user's token.
 
     `endpoint` None is the one that huggingface_hub uses (HF_ENDPOINT, or huggingface.co). Who asks has the
     token of HF_TOKEN, else this `token`, else that of `hf auth login`; False is none at all. It shows in no
@@ -48,7 +48,7 @@ class HubAccess:
 
     @property
     def address(self) -> str:
-        """The hub's address, without a slash at its end.
+        """Return the hub's address without a slash at its end.
 
         Raises:
             HubError: HF_ENDPOINT is no address.
@@ -61,7 +61,7 @@ class HubAccess:
         return constants.ENDPOINT.rstrip("/")
 
     def find_token(self) -> str | None:
-        """The token as it is now. Reads a file: for threads."""
+        """Return the current token. Reads a file, so call it in a thread."""
         if self.token is False:
             return None
         if self.token and not os.environ.get("HF_TOKEN"):
@@ -71,7 +71,7 @@ class HubAccess:
         return get_token()
 
     def headers(self) -> dict[str, str]:
-        """What to send with each request for a file."""
+        """Return the headers of a request for a file."""
         from huggingface_hub.utils import build_hf_headers
 
         token = self.find_token() or False
@@ -80,7 +80,7 @@ class HubAccess:
         return {**headers, "Accept-Encoding": "identity"}
 
     def page(self, repo: str) -> str:
-        """The address of the repository's page, for a person to open."""
+        """Return the address of the repository's page."""
         return f"{self.address}/{repo}"
 
 

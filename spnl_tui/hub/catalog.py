@@ -1,4 +1,4 @@
-"""The catalog: what Hugging Face has. Search, the details of a repository, the header of a remote file."""
+"""The catalog of Hugging Face: search, details of a repository, headers of remote files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WANTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What the hub tells of a repository in a list. Text is free of control characters."""
+    """A repository as a search lists it. Text has no control characters."""
 
     repository: str
     """As the hub spells it."""
@@ -57,7 +57,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """Some results, and the token of the page after them."""
+    """A page of results, and the token of the next page."""
 
     cards: tuple[Card, ...]
     next: str | None
@@ -76,19 +76,19 @@ class RepositoryDetails:
 
     @property
     def repository(self) -> str:
-        """The canonical id."""
+        """Return the canonical id."""
         return self.card.repository
 
     @property
     def choices(self) -> tuple[Quantization, ...]:
-        """What can be pulled: the quantizations, or the one safetensors model."""
+        """Return what can be pulled: the quantizations, or the one safetensors model."""
         if self.quantizations or not self.safetensors_files:
             return self.quantizations
         return (Quantization(SAFETENSORS, self.safetensors_files, ""),)
 
     @property
     def problem(self) -> str:
-        """Why there is nothing to choose from, in a sentence; empty if there is."""
+        """Return in a sentence why there is nothing to choose from; empty if there is."""
         if self.choices:
             return ""
         paths = [clean(file.path, 200) for file in self.files]
@@ -96,14 +96,14 @@ class RepositoryDetails:
 
     @property
     def format(self) -> Format | None:
-        """What mistral.rs can load of it; GGUF if both."""
+        """Return the format that mistral.rs can load; GGUF if both."""
         if self.quantizations:
             return "gguf"
         return "safetensors" if self.safetensors_files else None
 
     @property
     def safetensors_files(self) -> tuple[ModelFile, ...]:
-        """What a safetensors model needs: weights, configuration and tokenizer, from the top folder only.
+        """Return the weights, configuration and tokenizer of a safetensors model, from the top folder only.
 
         Empty if there are no weights. `consolidated.safetensors` are the same weights once more, in another
         layout, and are left out where the usual ones are there.
@@ -121,7 +121,7 @@ class RepositoryDetails:
 
 
 class Catalog:
-    """See the module. Every method may be cancelled at any time; every one is limited in time.
+    """The catalog. Every method can be cancelled at any time and has a time limit.
 
     All raise HubError when the hub refuses, fails or cannot be reached.
     """
@@ -130,7 +130,7 @@ class Catalog:
         self._client = HubClient(hub or HubAccess(), timeout=timeout)
 
     async def prepare(self) -> None:
-        """Get ready for the first request, a tenth of a second of imports in a thread."""
+        """Prepare for the first request: a tenth of a second of imports in a thread."""
         await self._client.prepare()
 
     async def search(
@@ -142,7 +142,7 @@ class Catalog:
         page: str | None = None,
         limit: int = PAGE,
     ) -> SearchPage:
-        """Repositories whose name holds the text, best first. `page` is the `next` of the page before."""
+        """Search for repositories by name, best first. `page` is the `next` of the previous page."""
         if len(text) > _LONGEST_SEARCH:
             raise HubError(
                 "The search text is too long",
@@ -165,7 +165,7 @@ class Catalog:
         return SearchPage(tuple(_card(item) for item in items if isinstance(item, dict)), answer.next)
 
     async def details(self, repository: str, revision: str | None = None) -> RepositoryDetails:
-        """The repository at this revision (main if None), with the size and the hash of every file."""
+        """Return the repository at this revision (main if None), with size and hash of every file."""
         path = f"/api/models/{quote(repository)}"
         if revision:
             path += f"/revision/{quote(revision, safe='')}"

@@ -1,4 +1,4 @@
-"""Requests to Hugging Face: asynchronous, with a time limit, and with errors that a user understands.
+"""Asynchronous requests to Hugging Face with a time limit and with errors for the user.
 
 The HTTP session and its offline switch are huggingface_hub's. Its own list and info
 calls are not used: they block a thread, try again for 23 seconds before they say that nobody is there, and
@@ -36,14 +36,14 @@ _ON_THIS_MACHINE = "What is on this machine can still be used."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON answer, and the path of the page after it, if there is one."""
+    """A JSON answer, and the path of the next page, if any."""
 
     data: Any
     next: str | None
 
 
 class HubClient:
-    """One session with the hub. Requests may run at once, on one event loop.
+    """A session with the hub. Requests can run concurrently on one event loop.
 
     `timeout` is in seconds: the limit for each answer of the API, and for each pause in a transfer.
     """
@@ -54,7 +54,7 @@ class HubClient:
         self._session: asyncio.Task[tuple[httpx2.AsyncClient, str]] | None = None
 
     async def prepare(self) -> None:
-        """Have everything imported and opened that the first request needs; asks nothing yet.
+        """Import and open everything that the first request needs, without a request.
 
         Raises:
             HubError: requests cannot be made.
@@ -63,7 +63,7 @@ class HubClient:
             await self._open()
 
     async def get_json(self, path: str, params: Params | None = None) -> Answer:
-        """The answer to GET `path` (`/api/…`, or the `next` of an answer).
+        """Return the answer to GET `path` (`/api/…`, or the `next` of an answer).
 
         Raises:
             HubError: refused, failed, silent or unreachable.
@@ -82,7 +82,7 @@ class HubClient:
                 return Answer(json.loads(received), _next_page(response, endpoint))
 
     async def get_range(self, repository: str, revision: str, file: str, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop` of a file, fewer only where the file ends.
+        """Return bytes `start` to `stop` of a file, fewer only at its end.
 
         Raises:
             HubError: as in `get_json`.
@@ -113,7 +113,7 @@ class HubClient:
             await session.aclose()
 
     async def _open(self) -> tuple[httpx2.AsyncClient, str, dict[str, str]]:
-        """The session, the address, and what to send along. It takes its time once: not the hub's fault."""
+        """Return the session, the address and the headers. Only the first call takes long."""
         if self._session is None or _failed(self._session):
             # A task of its own: a cancelled request must not take the session that others wait for with it.
             self._session = asyncio.create_task(asyncio.to_thread(self._make_session))
@@ -140,7 +140,7 @@ class HubClient:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Failures of one request, in the user's words."""
+        """Reword the failures of one request for the user."""
         try:
             yield
         except Exception as error:
@@ -187,7 +187,7 @@ def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "")
 
 
 def _next_page(response: httpx2.Response, endpoint: str) -> str | None:
-    """The page after this one, as a path: the token goes to the user's endpoint, not where an answer says."""
+    """Return the path of the next page: the token goes to the user's endpoint, wherever the answer points."""
     url = response.links.get("next", {}).get("url")
     if not url:
         return None
@@ -196,7 +196,7 @@ def _next_page(response: httpx2.Response, endpoint: str) -> str | None:
 
 
 def _understood(error: Exception, timeout: float) -> HubError | None:
-    """The error in the user's words; None if it is none of the hub's or the network's."""
+    """Return the error, reworded for the user; None if it is not the hub's or the network's."""
     if isinstance(error, HubError):
         return error
     import httpx2

@@ -1,4 +1,4 @@
-"""What the HTTP client, a JSON reader or a URL parser raises on foreign input, reworded for the user."""
+"""Exceptions of the HTTP client, JSON readers and URL parsers on foreign input, reworded for the user."""
 
 from __future__ import annotations
 

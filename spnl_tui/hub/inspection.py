@@ -1,4 +1,4 @@
-"""What the models pane asks of the services, and in what steps the answers come. Knows no Textual."""
+"""The requests of the models pane, and the steps in which answers arrive. Does not import Textual."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ SHORTEST_CONTEXT, LONGEST_CONTEXT = 2048, 131_072
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for."""
+    """A search."""
 
     text: str = ""
     format: Format = "gguf"
     sort: Sort = "trending"
 
     def with_next_sort(self) -> Query:
-        """The same in the next order."""
+        """Return the same search in the next order."""
         sorts = list(SORTS)
         return replace(self, sort=sorts[(sorts.index(self.sort) + 1) % len(sorts)])
 
     def with_other_format(self) -> Query:
-        """The same for the other kind of file."""
+        """Return the same search for the other format."""
         return replace(self, format="safetensors" if self.format == "gguf" else "gguf")
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the hub has answered so far. `error` says why there is no more."""
+    """The results so far. `error` says why there are no more."""
 
     query: Query
     cards: tuple[Card, ...] = ()
@@ -65,7 +65,7 @@ Subject = Card | ModelReference | LibraryEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
-    """A model as far as it is known; each step of looking at it gives a fuller one."""
+    """The known facts of a model. Each step of an inspection yields a more complete one."""
 
     subject: Subject
     card: Card | None = None
@@ -84,7 +84,7 @@ class Look:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Return the name that the user knows it by."""
         match self.subject:
             case LibraryEntry():
                 return self.subject.name
@@ -94,7 +94,7 @@ class Look:
                 return self.card.repository if self.card else str(self.subject)
 
     def appraise(self, context: int) -> Mapping[str, Appraisal]:
-        """What is expected of each quantization with a context of so many tokens."""
+        """Return the appraisal of each quantization for a context of so many tokens."""
         if self.conditions is None:
             return {}
         conditions = replace(self.conditions, context=context)
@@ -103,7 +103,7 @@ class Look:
         return {} if self.local is None else {self.choices[0].label: appraise(self.local, conditions)}
 
     def default(self, appraisals: Mapping[str, Appraisal]) -> Quantization | None:
-        """The quantization to take."""
+        """Return the quantization to take."""
         if not self.choices:
             return None
         if self.headers is None or not appraisals:
@@ -111,7 +111,7 @@ class Look:
         return choose_default(self.choices, appraisals, named=self.named, cached=frozenset(self.here))
 
     def wanted(self, label: str) -> Wanted | None:
-        """What to pull for this quantization; None if it does not come from the hub."""
+        """Return what to pull for this quantization; None if it does not come from the hub."""
         if self.headers is None:
             return None
         details = self.headers.details
@@ -133,7 +133,7 @@ class ModelBrowser:
         conditions: Callable[[], Awaitable[Conditions]],
         measure: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`measure` has this machine measured, so that the conditions know its speed from then on."""
+        """`measure` measures this machine; from then on, `conditions` includes its speed."""
         self._catalog = catalog
         self._library = library
         self._conditions = conditions
@@ -144,16 +144,16 @@ class ModelBrowser:
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
     async def prepare(self) -> None:
-        """Import ahead what the first search needs. Asks the hub nothing."""
+        """Import what the first search needs, without a request."""
         with suppress(HubError):  # the first search will tell
             await self._catalog.prepare()
 
     async def listing(self) -> Listing:
-        """What is on this machine."""
+        """Return what is on this machine."""
         return await self._library.listing()
 
     async def search(self, query: Query) -> Results:
-        """The first page; a failure is part of the answer."""
+        """Return the first page, or the error in its place."""
         named = reference_in(query.text)
         text = named.repository if named and "/" in query.text else None
         try:
@@ -163,7 +163,7 @@ class ModelBrowser:
         return Results(query, page.cards, page.next)
 
     async def more(self, results: Results) -> Results:
-        """The same with the page after it."""
+        """Return the results with the next page added."""
         try:
             page = await self._catalog.search(page=results.next)
         except HubError as error:
@@ -176,7 +176,7 @@ class ModelBrowser:
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
     async def look(self, subject: Subject) -> AsyncGenerator[Look, None]:
-        """Ever more of what is known of a model: at once what needs no request, at last the verdicts."""
+        """Yield more and more of a model: first what needs no request, last the verdicts."""
         conditions = await self._conditions()
         if isinstance(subject, LibraryEntry):
             yield await _look_at_entry(subject, conditions)
@@ -220,7 +220,7 @@ class ModelBrowser:
         return replace(look, waiting_for="")
 
     async def refine(self, look: Look, label: str) -> Look:
-        """The same after a look into the header of this very quantization."""
+        """Return the look with the header of this quantization read."""
         if look.headers is None or label in look.headers.facts:
             return look
         try:
@@ -242,11 +242,11 @@ class ModelBrowser:
 
     @property
     def can_measure(self) -> bool:
-        """Whether this machine can be measured."""
+        """True if this machine can be measured."""
         return self._measure is not None
 
     async def measure(self) -> None:
-        """Measure how fast this machine computes, if that was not done before: half a minute of all cores.
+        """Measure the speed of this machine, once: all cores for half a minute.
 
         Raises:
             RunnerError: it could not be measured.
@@ -257,7 +257,7 @@ class ModelBrowser:
     # ── changing what is here ────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
-        """What deleting this would free."""
+        """Return what deleting this would free."""
         return await self._library.plan_removal(entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
@@ -280,7 +280,7 @@ class ModelBrowser:
         return removals[-1]
 
     async def import_path(self, path: Path) -> LibraryEntry:
-        """Take a model into the library, where it lies.
+        """Import a model where it is.
 
         Raises:
             ModelFileError: there is no model, more than one, or a broken one.
@@ -302,7 +302,7 @@ async def _look_at_entry(entry: LibraryEntry, conditions: Conditions) -> Look:
 
 
 def _best_card(details: RepositoryDetails, card: Card | None) -> Card:
-    """The card with the details; what only a search tells is taken from there."""
+    """Return the card of the details, completed with what only a search returns."""
     new = details.card
     if card is None or new.architecture:
         return new
@@ -316,7 +316,7 @@ def _best_card(details: RepositoryDetails, card: Card | None) -> Card:
 
 
 def reference_in(text: str) -> ModelReference | None:
-    """The model that a search text names, if it reads like a name rather than a word."""
+    """Return the model that a search text names; None if it is an ordinary word."""
     if not text.strip():
         return None
     try:
@@ -326,10 +326,10 @@ def reference_in(text: str) -> ModelReference | None:
 
 
 def longer(context: int) -> int:
-    """The next longer context to try."""
+    """Return the next longer context to try."""
     return min(LONGEST_CONTEXT, max(SHORTEST_CONTEXT, 1 << context.bit_length()))
 
 
 def shorter(context: int) -> int:
-    """The next shorter context to try."""
+    """Return the next shorter context to try."""
     return max(SHORTEST_CONTEXT, 1 << ((context - 1).bit_length() - 1))

@@ -1,4 +1,4 @@
-"""What a refusal of the hub means to the user, whatever was asked: for searches and pulls alike.
+"""Errors for the hub's refusals, for searches and pulls alike.
 
 The hub says why in `X-Error-Code` and `X-Error-Message`; huggingface_hub's `hf_raise_for_status` knows them.
 """
@@ -19,7 +19,7 @@ _PAGES = "https://huggingface.co"
 
 
 class RepositoryNotFound(HubError):
-    """There is no such repository, or this user may not know of it."""
+    """The repository does not exist, or is hidden from this user."""
 
 
 def refusal(
@@ -91,12 +91,12 @@ def refusal(
 
 
 def redact(text: str) -> str:
-    """The text without anything that looks like a token of Hugging Face, or a signed link."""
+    """Return the text without Hugging Face tokens and signed links."""
     return re.sub(r"\?[^\s'\"]*(?:Signature|token)=[^\s'\"]*", "?…", _TOKEN.sub("hf_…", text))
 
 
 def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
-    """The error, with the nearest of the known names as its hint, if any is near."""
+    """Return the error with the nearest known name as its hint, if any is near."""
     from spnl_tui.settings.nearest import did_you_mean  # errors only: not worth importing at every start
 
     question = did_you_mean(wanted, known)

@@ -1,4 +1,4 @@
-"""What a remote model's headers say, from the first bytes of its files by HTTP Range. Nothing is pulled."""
+"""Read the headers of a remote model by HTTP Range, from the first bytes of its files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 async def gguf_facts(
     client: HubClient, repository: str, commit: str, files: Sequence[ModelFile]
 ) -> ModelFacts:
-    """Facts of a GGUF; of a sharded one, give every shard in order.
+    """Return the facts of a GGUF. Pass every shard of a sharded one, in order.
 
     Raises:
         HubError: the hub refuses, fails or cannot be reached.
@@ -50,7 +50,7 @@ async def gguf_facts(
 async def safetensors_facts(
     client: HubClient, repository: str, commit: str, files: Sequence[ModelFile]
 ) -> ModelFacts:
-    """Facts of a safetensors model, of which these are the files.
+    """Return the facts of a safetensors model with these files.
 
     They are laid out in a temporary directory, each with its true size and nothing in it but its header: a
     sparse file takes no room, and the reader of local models can read it.
@@ -77,7 +77,7 @@ async def safetensors_facts(
 
 
 async def _each(files: Sequence[ModelFile], read: Callable[[ModelFile], Awaitable[_T]]) -> Sequence[_T]:
-    """The results for all files, a few at once. If one fails or we are cancelled, the others are, too."""
+    """Read all files, a few at once. If one fails or this is cancelled, cancel the others."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(file: ModelFile) -> _T:
@@ -93,7 +93,7 @@ async def _each(files: Sequence[ModelFile], read: Callable[[ModelFile], Awaitabl
 
 
 async def _gguf_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> Source:
-    """As much of the file as its header takes, found by trying: twice as much each time."""
+    """Return the header of the file, reading twice as much until it is complete."""
     size = _size(file)
     held = bytearray()
 
@@ -119,7 +119,7 @@ async def _gguf_head(client: HubClient, repository: str, commit: str, file: Mode
 
 
 class _MoreNeeded(Exception):
-    """The header goes on after what is here."""
+    """The header is longer than the received data."""
 
     def __init__(self, stop: int) -> None:
         super().__init__(stop)
@@ -136,7 +136,7 @@ def _try_header(source: Source) -> None:
 
 
 async def _safetensors_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> bytes:
-    """The header of a weight file, the whole of a small JSON file, nothing of any other."""
+    """Return the header of a weight file, all of a small JSON file, nothing of any other."""
     size = _size(file)
     if not file.path.endswith(".safetensors"):
         small = file.path in _READ_WHOLE and size <= _MAX_JSON
@@ -152,7 +152,7 @@ async def _safetensors_head(client: HubClient, repository: str, commit: str, fil
 async def _range(
     client: HubClient, repository: str, commit: str, file: ModelFile, start: int, stop: int
 ) -> bytes:
-    """Exactly these bytes of the file."""
+    """Return exactly these bytes of the file."""
     data = await client.get_range(repository, commit, file.path, start, stop)
     if len(data) < stop - start:
         raise HubError(

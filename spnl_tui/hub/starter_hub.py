@@ -1,4 +1,4 @@
-"""The starter model from Hugging Face, as a pull like any other, into its cache."""
+"""The starter from Hugging Face, pulled into its cache like any other model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STAGES: Mapping[Stage, Literal["waiting", "connecting", "fetching", "checking"]
 
 
 class HubSource:
-    """Verified against the SHA-256 that the hub tells for the file."""
+    """Verifies the file against the SHA-256 that the hub gives."""
 
     name = "Hugging Face"
 
@@ -47,12 +47,12 @@ class HubSource:
         self._rate = rate
 
     def locate(self) -> Path | None:
-        """The file, if any snapshot in the cache has it."""
+        """Return the file if any snapshot in the cache has it."""
         cache = RepositoryCache(self._cache or default_cache(), REPOSITORY)
         return next((path for path in sorted(cache.snapshots.glob(f"*/{FILE}")) if path.is_file()), None)
 
     async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Pull the file. Leaving the iteration keeps what has come, for the next time.
+        """Pull the file. Leaving the iteration keeps the received data for the next time.
 
         Raises:
             HubError, PullError: as `pull` does, but soon.

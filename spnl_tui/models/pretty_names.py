@@ -127,16 +127,16 @@ PRETTY_NAMES = {
 
 
 def sizes_of(family: str) -> tuple[str, ...]:
-    """The sizes of a family, smallest first; empty if there is no such family."""
+    """Return the sizes of a family, smallest first; empty if there is no such family."""
     return tuple(_FAMILIES.get(family, ()))
 
 
 def pretty_name_of(repository: str) -> str | None:
-    """The short name that means this repository, whatever its case; None if it has none."""
+    """Return the short name of this repository (in any case); None if it has none."""
     return _names().get(repository.casefold())
 
 
 @cache
 def _names() -> dict[str, str]:
-    """The table the other way round; where two names mean the same repository, the first."""
+    """Return the inverse table; where two names mean the same repository, the first."""
     return {target.casefold(): name for name, target in reversed(PRETTY_NAMES.items())}

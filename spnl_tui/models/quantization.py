@@ -1,4 +1,4 @@
-"""Quantizations: what the files of a repository are, and which one to take.
+"""Quantizations: group and label the files of a repository, and choose one.
 
 A GGUF repository holds the same model many times over, told apart by nothing but file names. A quantization
 is one of them: a label and its file, or its shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels are
@@ -76,7 +76,7 @@ _BITS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file of a model, by its path inside the repository or directory."""
+    """A file of a model, by its path inside the repository or directory."""
 
     path: str
     size_bytes: int | None = None
@@ -85,7 +85,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """One quantization: its label, unique among those of its repository, and its files, shards in order."""
+    """A quantization: its label, unique in its repository, and its files, shards in order."""
 
     label: str
     files: tuple[ModelFile, ...]
@@ -94,7 +94,7 @@ class Quantization:
 
     @property
     def size_bytes(self) -> int | None:
-        """Of all files together; None if that of any is unknown."""
+        """Return the size of all files together; None if any is unknown."""
         sizes = [file.size_bytes for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -124,7 +124,7 @@ def escape_label(label: str) -> str:
 
 
 def label_of_file(path: str) -> str | None:
-    """The quantization that a file's name tells, or else the name of its folder; None if neither does."""
+    """Return the quantization in a file's name, else in its folder's name; None if in neither."""
     folder, stem, _, _ = _place(path)
     return _label(folder, stem)
 
@@ -137,7 +137,7 @@ def _label(folder: str, stem: str) -> str | None:
 
 
 def nominal_bits(label: str) -> float | None:
-    """Bits for each weight of the label's main tensor type, for comparing labels; None if unknown."""
+    """Return the bits per weight of the label's main tensor type; None if unknown."""
     plain = label.removeprefix("UD-").partition("-")[0]
     while plain:
         if plain in _BITS:
@@ -147,7 +147,7 @@ def nominal_bits(label: str) -> float | None:
 
 
 def is_float(label: str) -> bool:
-    """Whether this is a float format, which mistral.rs has no fast kernel for on a CPU."""
+    """True if this is a float format, for which mistral.rs has no fast CPU kernel."""
     return label in _FLOATS
 
 
@@ -193,7 +193,7 @@ def choose(
     cached: Collection[str] = (),
     suits: Callable[[Quantization], bool] = lambda _: True,
 ) -> Quantization:
-    """The quantization to take.
+    """Return the quantization to take.
 
     What the user `named` always wins. Else the first of DEFAULT_ORDER that suits, then the best that suits
     (the most bits, floats after all others); in both, what is `cached` (labels) before what would have to be
@@ -273,7 +273,7 @@ _MIXES = {"XXS": 0, "XS": 1, "S": 2, "NL": 2, "M": 3, "L": 4, "XL": 5, "XXL": 6}
 
 
 def _rank(quantization: Quantization) -> tuple[float, float]:
-    """Orders by quality: bits of the main type, then bytes, or else the letters of the mix."""
+    """Return a sort key for quality: bits of the main type, then bytes, or else the letters of the mix."""
     mix = _MIXES.get(quantization.kind.rpartition("_")[2], 2)
     size = quantization.size_bytes
     return (nominal_bits(quantization.kind) or 0.0, float(mix if size is None else size))

@@ -1,4 +1,4 @@
-"""References: the one way to name a model, in flags, configuration, interface and queries.
+"""References: the names of models in flags, configuration, interface and queries.
 
     starter                          the small model that comes with the program
     qwen3:1.7b                       a pretty name: family and size (pretty_names.py)
@@ -48,7 +48,7 @@ _LONGEST_ID = 96
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
-    """A model, named. Exactly one of `repository`, `path` and `is_starter` says which.
+    """The name of a model. Exactly one of `repository`, `path` and `is_starter` is set.
 
     `str()` gives the canonical text, which parses to an equal reference. The case of a repository is the
     user's, unless a pretty name has it: only the hub knows the rest (`Catalog.details`).
@@ -65,12 +65,12 @@ class ModelReference:
 
     @property
     def is_starter(self) -> bool:
-        """Whether this is the model that comes with the program."""
+        """True if this is the model that comes with the program."""
         return self.repository is None and self.path is None
 
     @property
     def pretty(self) -> str:
-        """The shortest text that means the same, for the screen."""
+        """Return the shortest equivalent text, for the screen."""
         name = self.repository and pretty_name_of(self.repository)
         return self._text(name) if name else str(self)
 
@@ -82,16 +82,16 @@ class ModelReference:
         return f"{name}{quantization}{f'@{self.revision}' if self.revision else ''}"
 
     def with_quantization(self, label: str | None) -> ModelReference:
-        """The same model in another quantization, or (None) in whichever suits."""
+        """Return the same model in another quantization, or (None) in the default one."""
         return replace(self, quantization=label and normalize_label(label))
 
     def with_repository(self, repository: str) -> ModelReference:
-        """The same reference with the repository as the hub spells it."""
+        """Return the reference with the repository as the hub spells it."""
         return replace(self, repository=repository)
 
     @classmethod
     def parse(cls, text: str) -> ModelReference:
-        """The reference that this text means. Reads no file and asks no network.
+        """Return the reference that this text means, without files or network.
 
         Raises:
             ModelReferenceError: the text is malformed, ambiguous or an unknown name; the hint says what could
@@ -250,7 +250,7 @@ def _label(given: str, label: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    """Up to three known names like this one, as words; empty if none is like it."""
+    """Return up to three similar known names as text; empty if there is none."""
     family = name.partition(":")[0]
     close = difflib.get_close_matches(name, [*PRETTY_NAMES, STARTER], n=3, cutoff=0.6)
     if not close:

@@ -1,4 +1,4 @@
-"""Models at paths that the user names. What cannot be read there is told as a ModelFileError.
+"""Models at paths that the user names. Unreadable files raise ModelFileError.
 
 Blocking, for threads.
 """
@@ -20,7 +20,7 @@ from spnl_tui.models.reference import ModelReference
 
 
 def imported_entry(path: Path) -> LibraryEntry:
-    """The entry of an imported path, without a look into its files.
+    """Return the entry of an imported path without opening its files.
 
     Raises:
         ModelFileError: it has gone, holds several models now, or cannot be read.
@@ -37,7 +37,7 @@ def imported_entry(path: Path) -> LibraryEntry:
 
 
 def importable_entry(path: Path) -> LibraryEntry:
-    """The entry of a path that is to be imported: whether a model is there is read from its header.
+    """Return the entry of a path to be imported, after reading the header of the model.
 
     Raises:
         ModelFileError: there is no model, more than one, or a broken one.
@@ -48,7 +48,7 @@ def importable_entry(path: Path) -> LibraryEntry:
 
 
 def entries_at(path: Path) -> list[LibraryEntry]:
-    """What lies at a path, whether or not it was imported.
+    """Return the models at a path, imported or not.
 
     Raises:
         ModelFileError: it cannot be read.
@@ -58,7 +58,7 @@ def entries_at(path: Path) -> list[LibraryEntry]:
 
 
 def resolve_path(path: Path, quantization: str | None) -> LocalModel:
-    """The model at a path; in a folder of several quantizations, the one that is named or suits best.
+    """Return the model at a path: in a folder of several quantizations, the named or default one.
 
     Raises:
         ModelFileError: there is no model, none of this quantization, several, or a broken one.
@@ -87,7 +87,7 @@ def _model_at(path: Path, quantization: str | None) -> LocalModel:
 
 @contextlib.contextmanager
 def _readable(path: Path, title: str = "The model cannot be read") -> Iterator[None]:
-    """Say of an OSError within that the model at this path cannot be read."""
+    """Turn an OSError into the error that the model at this path cannot be read."""
     try:
         yield
     except OSError as error:

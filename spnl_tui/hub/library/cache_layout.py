@@ -1,4 +1,4 @@
-"""One repository in the Hugging Face cache, in the layout that huggingface_hub has given it.
+"""A repository in the Hugging Face cache, in huggingface_hub's layout.
 
     <cache>/models--acme--Tiny-GGUF/blobs/<etag>             the content, named by its hash
                                    /blobs/<etag>.<key>.part  what has been pulled of it so far
@@ -28,7 +28,7 @@ from spnl_tui.hub.access import RemoteFile, check_endpoint
 
 
 def default_cache() -> Path:
-    """Where huggingface_hub keeps its cache on this machine (HF_HUB_CACHE, HF_HOME).
+    """Return the directory of huggingface_hub's cache (HF_HUB_CACHE, HF_HOME).
 
     Raises:
         HubError: HF_ENDPOINT is so wrong that huggingface_hub cannot be imported.
@@ -48,7 +48,7 @@ NOTES = ".spnl-chat"
 
 @dataclass(frozen=True, slots=True)
 class PullNote:
-    """What a pull has noted of one file, so that others find it under the same name."""
+    """A pull's note on one file, so that the file keeps its name after the pull."""
 
     path: str
     revision: str
@@ -61,7 +61,7 @@ class LockTaken(Exception):
 
 
 class RepositoryCache:
-    """The places of one repository in a cache directory. Making one touches nothing."""
+    """The paths of one repository in a cache directory. The constructor does not touch the disk."""
 
     def __init__(self, cache: Path, repo: str) -> None:
         self.name = repo
@@ -75,7 +75,8 @@ class RepositoryCache:
 
     @classmethod
     def spelled_alike(cls, cache: Path, repo: str) -> list[RepositoryCache]:
-        """The repositories in the cache whose name differs in case only: the hub decides on the spelling."""
+        """Return the repositories in the cache with this name in any case; only the hub knows the
+        spelling."""
         wanted = cls(cache, repo).root.name.lower()
         return [cls.at(path) for path in cache.glob("models--*") if path.name.lower() == wanted]
 
@@ -85,28 +86,28 @@ class RepositoryCache:
         return cls(root.parent, root.name.removeprefix("models--").replace("--", "/"))
 
     def blob(self, file: RemoteFile) -> Path:
-        """Where the whole and proven file lies."""
+        """Return the path of the complete, verified file."""
         return self.blobs / file.etag
 
     def part(self, file: RemoteFile, revision: str) -> Path:
-        """Where the file grows."""
+        """Return the path of the file's part."""
         return self.blobs / f"{file.etag}.{_key(revision, file.path)}.part"
 
     def parts(self, path: str, revision: str) -> list[Path]:
-        """All part files for this path of this revision, whatever content they were to hold."""
+        """Return all part files for this path of this revision, of any content."""
         key = _key(revision, path)
         return sorted(path for kind in ("part", "*.part") for path in self.blobs.glob(f"*.{key}.{kind}"))
 
     def parts_of(self, file: RemoteFile) -> list[Path]:
-        """All part files for this content, whatever revision and path they were asked for by."""
+        """Return all part files for this content, of any revision and path."""
         return sorted(self.blobs.glob(f"{file.etag}.*.part"))
 
     def whole_parts_of(self, file: RemoteFile) -> list[Path]:
-        """Those of them that begin where the file does."""
+        """Return those of them that begin where the file does."""
         return [part for part in self.parts_of(file) if part.name.count(".") == 2]
 
     def pointer(self, commit: str, path: str) -> Path:
-        """Where the file is found by its name.
+        """Return the path of the file's name in the snapshot.
 
         Raises:
             PullError: the name would lead out of the snapshot, or cannot be shown.
@@ -140,7 +141,7 @@ class RepositoryCache:
         (self.snapshots / commit).mkdir(parents=True, exist_ok=True)
 
     def link(self, commit: str, file: RemoteFile) -> Path:
-        """Let the blob be found by its name in the snapshot; gives that path."""
+        """Link the blob from its name in the snapshot, and return that path."""
         pointer = self.pointer(commit, file.path)
         blob = self.blob(file)
         pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ class RepositoryCache:
         return pointer
 
     def find(self, commit: str, file: RemoteFile) -> Path | None:
-        """The whole file, if it is there: by its hash, or as a real file by its name."""
+        """Return the complete file by its hash or name; None if it is not there."""
         blob, pointer = self.blob(file), self.pointer(commit, file.path)
         return next((p for p in (blob, pointer) if p.is_file() and p.stat().st_size == file.size), None)
 

@@ -1,4 +1,4 @@
-"""Which of the models on this disk a name means."""
+"""Find the models on this disk that a name means."""
 
 from __future__ import annotations
 

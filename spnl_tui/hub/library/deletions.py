@@ -1,4 +1,4 @@
-"""What was deleted and can still be brought back, and what could be deleted to make room.
+"""Deletions that can be undone, and models that could be deleted to make room.
 
 Blocking, for threads.
 """
@@ -24,7 +24,7 @@ _NAMED = 4
 
 
 class Deletions:
-    """The deletions that can be undone. An imported model is only taken off the list of `imports`."""
+    """The deletions that can be undone. An imported model is only removed from `imports`."""
 
     def __init__(self, imports: ImportRegistry) -> None:
         self._imports = imports
@@ -33,7 +33,7 @@ class Deletions:
 
     @property
     def removals(self) -> tuple[Removal, ...]:
-        """What can still be undone, oldest first."""
+        """Return the deletions that can still be undone, oldest first."""
         return tuple(self._removals)
 
     def remove(self, entry: LibraryEntry) -> Removal:
@@ -68,7 +68,7 @@ class Deletions:
             self._removals.remove(done)
 
     def purge(self, directory: Path, wanted_bytes: int) -> int:
-        """Let so many bytes on this file system go for good, oldest first; how many bytes that were."""
+        """Purge at least so many bytes on this file system, oldest first, and return how many."""
         device = os.stat(directory).st_dev
         before = shutil.disk_usage(directory).free
         freed = 0
@@ -83,7 +83,7 @@ class Deletions:
         return freed
 
     def purge_all(self, roots: Iterable[Path]) -> None:
-        """Let everything go for good, and what programs that have died left aside in these folders."""
+        """Purge everything, including what dead programs left in these folders."""
         with self._lock:
             for done in self._removals:
                 removal.purge(done)
@@ -92,7 +92,7 @@ class Deletions:
 
 
 def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
-    """The fewest of the models that were not used for longest, on this file system, that free so much."""
+    """Suggest the models unused for the longest time that together free so many bytes here."""
     device = os.stat(directory).st_dev
     chosen: list[LibraryEntry] = []
     oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)

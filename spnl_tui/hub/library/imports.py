@@ -1,4 +1,4 @@
-"""Models that the user has imported: files and folders elsewhere on this disk, used where they are.
+"""Imported models: files and folders elsewhere on this disk, used where they are.
 
 The registry is a JSON file: {"version": 1, "imports": [{"path": "/models/x.gguf"}]}. Blocking, for threads.
 """
@@ -17,14 +17,14 @@ _VERSION = 1
 
 
 class ImportRegistry:
-    """The list of imported paths, in one file."""
+    """The file with the list of imported paths."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._changing = threading.Lock()
 
     def read(self) -> tuple[Path, ...]:
-        """The imported paths, oldest first.
+        """Return the imported paths, oldest first.
 
         Raises:
             StoreError: the file cannot be read, or is not what we write.
@@ -44,7 +44,7 @@ class ImportRegistry:
             ) from error
 
     def add(self, path: Path) -> None:
-        """Remember a path, once.
+        """Add a path, once.
 
         Raises:
             StoreError: the file cannot be read or written.
@@ -55,7 +55,7 @@ class ImportRegistry:
                 self._write((*paths, path))
 
     def discard(self, path: Path) -> None:
-        """Forget a path.
+        """Remove a path.
 
         Raises:
             StoreError: the file cannot be read or written.

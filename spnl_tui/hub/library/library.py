@@ -1,4 +1,4 @@
-"""The library: the models on this machine, by quantization, wherever they lie."""
+"""The library: all models on this machine, by quantization."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from spnl_tui.models.reference import ModelReference
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is here, by name, and what could not be looked at."""
+    """The models by name, and the places that could not be read."""
 
     entries: tuple[LibraryEntry, ...]
     problems: tuple[SpnlError, ...] = ()
 
 
 class RepositoryFiles(Protocol):
-    """A repository on the hub, as far as the library must know it."""
+    """What the library must know of a repository on the hub."""
 
     @property
     def repository(self) -> str: ...
@@ -48,7 +48,7 @@ class RepositoryFiles(Protocol):
 
 
 class Library:
-    """See the module. Disk work is done in threads; deletions can be undone until `close`.
+    """The models on this machine. Disk access is in threads; deletions can be undone until `close`.
 
     `hf_cache` is the Hugging Face cache; `model_cache_dir` is SPNL's MISTRALRS_MODEL_CACHE_DIR, a cache of
     the same layout or plain folders; `extra_dirs` are plain folders; `registry` is the file that keeps what
@@ -71,11 +71,11 @@ class Library:
         self._deletions = Deletions(self._imports)
 
     async def listing(self) -> Listing:
-        """All models on this machine, each quantization by itself, sorted by name."""
+        """Return all models on this machine, one entry per quantization, sorted by name."""
         return await asyncio.to_thread(self._listing)
 
     async def resolve(self, reference: ModelReference) -> LocalModel | None:
-        """The model that this means, if it is on this machine; None if it would have to be pulled.
+        """Return the model that this means; None if it must be pulled.
 
         Without a quantization, what is here is chosen from as `choose` does, whatever else the hub may have.
 
@@ -92,7 +92,7 @@ class Library:
         return entry.model if entry else None
 
     async def find(self, reference: ModelReference) -> LibraryEntry | None:
-        """The entry of the library that this means, to show or to delete it.
+        """Return the entry that this means; None if it is not here.
 
         Raises:
             ModelReferenceError: several files here could be meant.
@@ -101,7 +101,7 @@ class Library:
         return choose_entry(await self._candidates(reference), reference.quantization)
 
     async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """Every entry that this means: without a quantization all that there are, by label.
+        """Return every entry that this means, by label; all quantizations if none is named.
 
         Raises:
             ModelReferenceError: several files here could be meant.
@@ -110,7 +110,7 @@ class Library:
         return choose_entries(await self._candidates(reference), reference.quantization)
 
     async def at_path(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """What lies at the path of this reference, as `matching`, whether or not it was imported.
+        """Return the entries at the path of this reference, as `matching` does, imported or not.
 
         Raises:
             ModelFileError: it cannot be read.
@@ -168,7 +168,7 @@ class Library:
             )
 
     async def import_path(self, path: Path) -> LibraryEntry:
-        """Take a file, or a folder that holds a model, into the library. It stays where it is.
+        """Import a file or a folder with a model. It stays where it is.
 
         Raises:
             ModelFileError: there is no model, more than one, or a broken one.
@@ -177,7 +177,7 @@ class Library:
         return await asyncio.to_thread(self._import, path)
 
     async def is_imported(self, path: Path) -> bool:
-        """Whether this path is on the list of imports, whatever is there now.
+        """True if this path was imported, whatever is there now.
 
         Raises:
             StoreError: the list cannot be read.
@@ -185,7 +185,7 @@ class Library:
         return path in await asyncio.to_thread(self._imports.read)
 
     async def forget(self, path: Path) -> None:
-        """Take a path off the list of imports, also one at which there is no model any more.
+        """Remove a path from the list of imports, even if there is no model any more.
 
         Raises:
             StoreError: the list cannot be kept.
@@ -195,7 +195,7 @@ class Library:
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
-        """What deleting this would free and what stays, to be asked about first."""
+        """Return what deleting this would free and what stays, for the confirmation."""
         return await asyncio.to_thread(plan_removal, entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
@@ -216,11 +216,11 @@ class Library:
 
     @property
     def removals(self) -> tuple[Removal, ...]:
-        """What can still be undone, oldest first."""
+        """Return the deletions that can still be undone, oldest first."""
         return self._deletions.removals
 
     def make_room(self, directory: Path, missing_bytes: int) -> str:
-        """Let so many bytes of deleted files on this file system go, oldest first, or all that there are.
+        """Purge so many bytes of deleted files on this file system, oldest first, or all of them.
 
         If that is not enough, says which models could go: those that were not used for longest. Blocks: for
         threads, as pulls are.
@@ -229,11 +229,11 @@ class Library:
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     async def close(self) -> None:
-        """Let all deleted files go for good, those too that a program that died has left."""
+        """Purge all deleted files, including those of programs that died."""
         await asyncio.to_thread(self._deletions.purge_all, (*self._caches, *self._folders))
 
     async def _candidates(self, reference: ModelReference) -> list[LibraryEntry]:
-        """What the reference could mean, its quantization aside; the likeliest first."""
+        """Return what the reference could mean, ignoring its quantization; likeliest first."""
         if reference.repository is not None:
             return await asyncio.to_thread(self._of_repository, reference.repository, reference.revision)
         entries = (await self.listing()).entries
@@ -272,7 +272,7 @@ class Library:
         return Listing(tuple(found), tuple(problems))
 
     def _with_starter(self, entries: list[LibraryEntry]) -> list[LibraryEntry]:
-        """The same with the starter called so, wherever it lies."""
+        """Return the entries with the starter under its own name, wherever its file is."""
         model = self._starter()
         if model is None:
             return entries
@@ -282,7 +282,7 @@ class Library:
         return starter + [entry for entry in entries if entry not in here]
 
     def _of_repository(self, repository: str, revision: str | None) -> list[LibraryEntry]:
-        """The entries of one repository, main's snapshot first; with a revision, those of its snapshot.
+        """Return the entries of a repository, main's snapshot first, or those of one revision.
 
         Raises:
             StoreError: there are none, and where there may be some cannot be read.

@@ -1,4 +1,4 @@
-"""Deleting models so that it can be undone: files wait aside in a folder beside their own, then go.
+"""Delete models with undo: files are moved to a folder beside their own, and purged later.
 
 A folder aside is on the same file system, so nothing is copied. Its name holds our process id: what a program
 that died has left is swept up by the next one. Blocking, for threads.
@@ -23,7 +23,7 @@ _ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """What deleting a model would do. Nothing has happened yet."""
+    """The effects of deleting a model, before it is done."""
 
     entry: LibraryEntry
     links: tuple[Path, ...]
@@ -48,7 +48,7 @@ class Removal:
 
 
 def plan_removal(entry: LibraryEntry) -> RemovalPlan:
-    """What would go with this entry.
+    """Return what deleting this entry would delete.
 
     In a cache, the links to its files go from its own snapshot and, if the entry has no revision of its own,
     from superseded ones, which no branch or tag means any more. A blob that is linked from elsewhere stays.
@@ -86,7 +86,7 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
 
 
 def remove(plan: RemovalPlan) -> Removal:
-    """Do it: files are moved aside, links are unlinked.
+    """Delete: move the files aside and unlink the links.
 
     Raises:
         StoreError: a file cannot be moved; those before it are put back.
@@ -116,7 +116,7 @@ def remove(plan: RemovalPlan) -> Removal:
 
 
 def restore(removal: Removal) -> None:
-    """Undo a deletion. What has come to lie in a file's place meanwhile stays.
+    """Undo a deletion. A file that has taken a deleted one's place stays.
 
     Raises:
         StoreError: a file cannot be moved back, or has gone for good.
@@ -137,7 +137,7 @@ def restore(removal: Removal) -> None:
 
 
 def purge(removal: Removal) -> None:
-    """Let the files go for good, and the folders that are empty without them."""
+    """Delete the files permanently, and the folders that are then empty."""
     shutil.rmtree(removal.aside, ignore_errors=True)
     entry = removal.plan.entry
     below = {link.parent for link, _ in removal.links} | {path.parent for path, _ in removal.moved}
@@ -151,7 +151,7 @@ def purge(removal: Removal) -> None:
 
 
 def sweep(roots: Iterable[Path]) -> None:
-    """Purge what programs that have ended without it left aside in these caches and folders."""
+    """Purge what programs that died left in these caches and folders."""
     for root in roots:
         for folder in _asides(root):
             if not _is_running(int(folder.name.split("-")[4])):
@@ -181,13 +181,13 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _has_content(repository: Path) -> bool:
-    """Whether a cached repository still has a file in a snapshot, or one that is being pulled."""
+    """True if a cached repository still has a file in a snapshot, or one that is being pulled."""
     folders = (repository / "snapshots", repository / "blobs")
     return any(names for folder in folders for _, _, names in os.walk(folder)) or any(_asides(repository))
 
 
 def _asides(root: Path) -> Iterator[Path]:
-    """Folders aside here and below, as deep as `remove` puts them."""
+    """Yield the folders with deleted files here and below."""
     for pattern in ("", "*/", "*/*/", "*/*/*/"):
         with contextlib.suppress(OSError):  # a folder that cannot be read: there was nothing to put there
             yield from (

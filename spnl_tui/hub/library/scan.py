@@ -1,4 +1,4 @@
-"""What lies on this disk: Hugging Face caches and plain folders, read by names and sizes alone.
+"""Scan Hugging Face caches and plain folders for models, by file names and sizes only.
 
 No header is opened: 200 repositories take a few hundredths of a second. Blocking, for threads.
 
@@ -36,7 +36,7 @@ _FOLDER_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LibraryEntry:
-    """One model on this machine, in one quantization."""
+    """A model on this machine in one quantization."""
 
     reference: ModelReference
     """With its quantization; what finds this very entry again."""
@@ -55,24 +55,24 @@ class LibraryEntry:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files, by their absolute paths."""
+        """Return the absolute paths of the files."""
         return tuple(self.directory / file for file in self.files)
 
     @property
     def model(self) -> LocalModel:
-        """What the engine is given to load."""
+        """Return the model for the engine to load."""
         files = self.files if self.format == "gguf" else ()
         return LocalModel(str(self.reference), self.format, self.directory, files)
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Return the name that the user knows it by."""
         return self.reference.pretty
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPull:
-    """A model of which a part has come: its pull was interrupted, or is running in another program."""
+    """A partly pulled model: its pull was interrupted, or is running in another program."""
 
     reference: ModelReference
     cache: RepositoryCache
@@ -82,12 +82,12 @@ class UnfinishedPull:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Return the name that the user knows it by."""
         return self.reference.pretty
 
     @property
     def quantization(self) -> Quantization:
-        """What is being pulled, to be found by name."""
+        """Return the quantization that is being pulled."""
         files = tuple(ModelFile(path) for path in self.files)
         return Quantization(self.reference.quantization or "", files, label_of_file(self.files[0]) or "")
 
@@ -107,7 +107,7 @@ def scan_cache(
     *,
     on_error: Callable[[Path, OSError], None] = _raise,
 ) -> list[LibraryEntry]:
-    """Every complete model in a Hugging Face cache, or of one repository there, whatever its case.
+    """Return every complete model in a Hugging Face cache, or in one repository there (in any case).
 
     Where snapshots hold the same files, the entry is that of `main`, else of the newest. Those that hold
     others under the same label are entries of their own, with their revision. With `revision` (a branch, a
@@ -139,7 +139,7 @@ def scan_cache(
 def scan_folder(
     root: Path, origin: Origin = "folder", *, on_error: Callable[[Path, OSError], None] = _raise
 ) -> list[LibraryEntry]:
-    """Every complete model in a plain folder and below it; what lies in ORG/NAME goes by that name.
+    """Return every complete model in a folder and below it; models in ORG/NAME have that name.
 
     `on_error` is told of each folder that is there and cannot be read.
     """
@@ -160,7 +160,7 @@ def scan_folder(
 
 
 def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
-    """The models in this very directory, or the one that this file belongs to.
+    """Return the models directly in this directory, or the one that this file belongs to.
 
     Raises:
         OSError: it is there and cannot be read.
@@ -189,7 +189,7 @@ def scan_unfinished(cache: Path) -> list[UnfinishedPull]:
 
 
 def refs_of(repository: Path | str) -> dict[str, str]:
-    """Branches and tags of a cached repository, and the commits they stood for."""
+    """Return the branches and tags of a cached repository with their commits."""
     found = {}
     for name in _files_below(os.path.join(repository, "refs")):
         with open(os.path.join(repository, "refs", name), encoding="ascii", errors="replace") as file:
@@ -198,7 +198,7 @@ def refs_of(repository: Path | str) -> dict[str, str]:
 
 
 def snapshots_of(repository: Path | str, refs: Mapping[str, str]) -> list[Path]:
-    """The snapshots of a cached repository: that of `main` first, then the newest."""
+    """Return the snapshots of a cached repository: that of `main` first, then the newest."""
     folders = _folders(os.path.join(repository, "snapshots"))
     if len(folders) > 1:
         folders.sort(key=lambda f: (f.name != refs.get("main"), -f.stat().st_mtime))
@@ -228,7 +228,7 @@ def _scan_repository(folder: str, repository: str) -> Iterator[LibraryEntry]:
 
 
 def _content(path: Path) -> str:
-    """The blob that a link in a snapshot leads to; the path itself where there are no links."""
+    """Return the name of the blob that a link leads to; the path itself if it is not a link."""
     try:
         return os.path.basename(os.readlink(path))
     except OSError:
@@ -301,7 +301,7 @@ def _reference(directory: Path, repository: str | None, quantization: Quantizati
 
 
 def _whole_weights(names: Iterable[str], present: Iterable[str]) -> list[str]:
-    """The weights of a safetensors model whose configuration and shards are all there; else none."""
+    """Return the weights of a complete safetensors model; empty if it is not complete."""
     if "config.json" not in names or "adapter_config.json" in names:
         return []
     weights = [
@@ -316,7 +316,7 @@ def _is(path: str, *suffixes: str) -> bool:
 
 
 def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
-    """Of those that are files; links to nothing are left out."""
+    """Return the status of each that is a file; dangling links are left out."""
     found = {}
     within = os.path.join(directory, "")
     for name in sorted(names):
@@ -346,7 +346,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _files_below(directory: Path | str, prefix: str = "") -> Iterator[str]:
-    """Relative paths of files and links; hidden folders are not entered, nor are linked ones."""
+    """Yield the relative paths of files and links, without entering hidden or linked folders."""
     for entry in _entries(directory):
         if not entry.is_dir(follow_symlinks=False):
             yield prefix + entry.name

@@ -1,4 +1,4 @@
-"""One pull in the queue: what the pane sees of it, and what the service keeps."""
+"""A pull in the queue, as the pane sees it and as the service keeps it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DownloadState = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """One pull in the queue, as it is now. Sizes are in bytes, over all its files."""
+    """The current state of a pull in the queue. Sizes are in bytes, for all its files together."""
 
     id: str
     name: str
@@ -39,13 +39,13 @@ class Download:
 
     @property
     def under_way(self) -> bool:
-        """Whether it runs, or will by itself."""
+        """True if it runs, or will without the user."""
         return self.state not in ("paused", "done", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadsChanged:
-    """The whole queue in its order, and which pulls have ended (done or failed) since the last event."""
+    """The queue in order, and the pulls that ended (done or failed) since the last event."""
 
     downloads: tuple[Download, ...]
     ended: tuple[Download, ...] = ()
@@ -53,7 +53,7 @@ class DownloadsChanged:
 
 @dataclass(slots=True)
 class Entry:
-    """What the service keeps of one pull. Only the service changes it."""
+    """The service's record of a pull. Only the service changes it."""
 
     id: str
     name: str
@@ -68,7 +68,7 @@ class Entry:
     pull: Pull | None = None
 
     def resume(self) -> None:
-        """Let it run when its turn comes."""
+        """Mark it to run when its turn comes."""
         if self.state != "under way":
             self.state, self.error, self.note = "under way", None, ""
         self.left_over = False
@@ -81,7 +81,7 @@ class Entry:
             self.pull = None
 
     def look(self) -> None:
-        """Take over how far its threads are."""
+        """Update the record from the progress of the threads."""
         if self.pull is None:
             return
         progress = self.pull.progress()
@@ -92,7 +92,7 @@ class Entry:
 
 
 def snapshot(entry: Entry) -> Download:
-    """The pull as it is now."""
+    """Return the current state of the pull."""
     speed = eta = None
     done, total = entry.done, entry.total
     state: DownloadState
@@ -132,7 +132,7 @@ def snapshot(entry: Entry) -> Download:
 
 
 def remembered(entry: Entry) -> Remembered:
-    """The pull as the next run should find it."""
+    """Return the pull as the next run should find it."""
     state: RememberedState = "under way" if entry.left_over or entry.state == "done" else entry.state
     return Remembered(
         id=entry.id,

@@ -1,4 +1,4 @@
-"""The queue of pulls: side by side up to a limit, paused, resumed, reordered, cancelled, and remembered.
+"""The queue of pulls: parallel up to a limit, pausable, reorderable, cancellable and persistent.
 
 downloads = Downloads(paths.state / "downloads.json")
 downloads.restore()                       # what the last run left; `go_on()` resumes it
@@ -51,7 +51,7 @@ class _Subscriber:
 
 
 class Downloads:
-    """The queue service. All methods belong to one event loop; the pulls run in threads of their own.
+    """The queue service. Call all methods on one event loop; the pulls run in their own threads.
 
     `limit` is how many pulls run side by side; each brings `options.connections` files at a time. `rate`
     may be shared and changed at any time. In a queue a pull never gives up for lack of a network, unless
@@ -90,16 +90,16 @@ class Downloads:
 
     @property
     def items(self) -> tuple[Download, ...]:
-        """All pulls, in their order."""
+        """Return all pulls in order."""
         return tuple(snapshot(entry) for entry in self._entries)
 
     @property
     def under_way(self) -> int:
-        """How many pulls run or wait for their turn: what quitting would interrupt."""
+        """Return how many pulls run or wait for their turn; quitting would interrupt them."""
         return sum(entry.state == "under way" for entry in self._entries)
 
     async def events(self) -> AsyncGenerator[DownloadsChanged, None]:
-        """The queue now, and again whenever it has changed, at most ten times a second; ends with `close`."""
+        """Yield the queue now and after each change, at most ten times a second, until `close`."""
         subscriber = _Subscriber()
         subscriber.changed.set()
         self._subscribers.add(subscriber)
@@ -143,14 +143,14 @@ class Downloads:
         return tuple(item for item in self.items if item.left_over)
 
     def go_on(self) -> None:
-        """Resume all that was under way when the program ended."""
+        """Resume all pulls that were running when the program ended."""
         for entry in self._entries:
             if entry.left_over:
                 entry.resume()
         self._changed()
 
     def add(self, request: PullRequest, name: str) -> str:
-        """Put a pull at the end of the queue, and give its id. One that is there already is resumed."""
+        """Add a pull to the end of the queue, and return its id. One that is already there is resumed."""
         for cancelled in [c for c in self._cancelled if c.entry.request == request]:
             self._cancelled.remove(cancelled)  # its part is wanted again
         entry = next((entry for entry in self._entries if entry.request == request), None)
@@ -171,21 +171,21 @@ class Downloads:
             self._changed()
 
     def resume(self, id: str) -> None:
-        """Let a paused or failed pull go on, when its turn comes."""
+        """Resume a paused or failed pull when its turn comes."""
         entry = self._entry(id)
         if entry.state in ("paused", "failed"):
             entry.resume()
             self._changed()
 
     def move(self, id: str, index: int) -> None:
-        """Move a pull to another place in the queue; the first are the first to run."""
+        """Move a pull to another place in the queue, which runs in order."""
         entry = self._entry(id)
         self._entries.remove(entry)
         self._entries.insert(max(0, index), entry)
         self._changed()
 
     def cancel(self, id: str, *, keep_part: bool = False) -> None:
-        """Take a pull out of the queue, for good unless `undo_cancel` comes in time.
+        """Remove a pull from the queue, permanently unless `undo_cancel` follows in time.
 
         The part is deleted after `undo_s` seconds or when the program ends, unless it is to be kept. Of a
         pull that is done, only the line goes: its files stay.
@@ -199,7 +199,7 @@ class Downloads:
         self._changed()
 
     def undo_cancel(self) -> str | None:
-        """Put the pull that was cancelled last back in its place, as it was. None if it is too late."""
+        """Restore the last cancelled pull to its place. None if it is too late."""
         if not self._cancelled:
             return None
         cancelled = self._cancelled.pop()
@@ -237,7 +237,7 @@ class Downloads:
         return next(entry for entry in self._entries if entry.id == id)
 
     def _changed(self) -> None:
-        """Whatever was done: start what may run now, remember, and tell."""
+        """After any change: start pulls, save the queue, and notify subscribers."""
         running = sum(entry.pull is not None for entry in self._entries)
         for entry in self._entries:
             if running >= self._limit or self._closed:
@@ -299,7 +299,7 @@ class Downloads:
         self._changed()
 
     async def _tick(self) -> None:
-        """While something runs, look ten times a second whether there is something to tell."""
+        """While pulls run, check ten times a second for changes to report."""
         before: tuple[Download, ...] = ()
         while any(entry.pull is not None for entry in self._entries):
             for entry in self._entries:
@@ -310,7 +310,7 @@ class Downloads:
             await asyncio.sleep(_INTERVAL_S)
 
     async def _forget(self, cancelled: _Cancelled) -> None:
-        """After a while it is too late to undo."""
+        """Wait until undo expires, then drop the part."""
         await asyncio.sleep(self._undo_s)
         if cancelled in self._cancelled:
             self._cancelled.remove(cancelled)

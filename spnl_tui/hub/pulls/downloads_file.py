@@ -1,4 +1,4 @@
-"""The queue of pulls on disk, so that it outlives the program.
+"""The queue of pulls on disk, kept between runs of the program.
 
 `downloads.json` holds {"version": 1, "downloads": [...], "dropping": [...]}: the pulls in their order, and
 those whose parts are still to be deleted. It is written whole, in one rename, whenever a pull enters, leaves
@@ -25,7 +25,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """One pull as the file knows it. `done` and `total` are in bytes, and only for show."""
+    """A pull in the file. `done` and `total` are in bytes and for display only."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class Remembered:
 
 
 class DownloadsFile:
-    """The file, and the lock that makes one program its owner: a second one does without."""
+    """The file, and the lock that makes one program its owner; a second program has no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,7 +46,7 @@ class DownloadsFile:
         self.owned = False
 
     def open(self) -> tuple[list[Remembered], list[PullRequest], str]:
-        """Become the owner, and read: the pulls, what is still to be dropped, and what went wrong or "".
+        """Become the owner and read the pulls, the parts still to be dropped, and the problem or "".
 
         A file that cannot be understood is moved aside, not overwritten.
         """
@@ -72,7 +72,7 @@ class DownloadsFile:
             return [], [], f"The list of pulls could not be read and was moved to {aside}."
 
     def save(self, pulls: Sequence[Remembered], dropping: Sequence[PullRequest]) -> None:
-        """Replace what the file says, if it is ours.
+        """Replace the content of the file, if this program owns it.
 
         Raises:
             OSError: it cannot be written.
@@ -89,13 +89,13 @@ class DownloadsFile:
         os.replace(temporary, self._path)
 
     def close(self) -> None:
-        """Let another program be the owner."""
+        """Give up ownership."""
         self.owned = False
         self._held.close()
 
 
 def as_tuple(error: SpnlError | None) -> tuple[str, str, str] | None:
-    """The error as the file keeps it."""
+    """Return the error in the form that the file keeps."""
     return None if error is None else (error.title, error.message, error.hint)
 
 

@@ -1,4 +1,4 @@
-"""What is written reaches the disk while more comes, so that little is left to wait for at the end."""
+"""Flush a file to the disk while more data arrives, so that the wait at the end is short."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AT_ONCE = 64 << 20
 
 
 class Flusher:
-    """Writes a file out in threads of its own, which never keep the program from ending."""
+    """Flushes a file in its own threads, which never keep the program from ending."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
@@ -20,7 +20,7 @@ class Flusher:
         self._error: OSError | None = None
 
     def wrote(self, count: int) -> None:
-        """So many bytes more were written.
+        """Record that so many more bytes were written.
 
         Raises:
             OSError: the disk has refused what was written earlier.

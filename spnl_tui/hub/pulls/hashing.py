@@ -1,4 +1,4 @@
-"""A hash that is computed in a thread of its own, while the bytes that come next are awaited.
+"""A hash that is computed in its own thread while the next bytes arrive.
 
 Hashing lets other threads run (hashlib releases the GIL), and costs about as much as receiving and writing.
 """
@@ -28,13 +28,13 @@ class Hasher:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what has come."""
+        """Start again from the first byte."""
         self._digest: Any = _digest_of(self._file)
         self._buffer = bytearray()
         self._pending: deque[Future[None]] = deque()
 
     def update(self, block: bytes) -> None:
-        """These bytes come next."""
+        """Add the next bytes."""
         self._buffer += block
         if len(self._buffer) >= _AT_ONCE:
             self._hand_over()

@@ -1,4 +1,4 @@
-"""How fast, how often and how long a pull tries."""
+"""Rate limit, retries and patience of pulls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _REST_S, _REST_MAX_S = 0.05, 0.5
 
 
 class Stopped(Exception):
-    """The pull was told to stop."""
+    """The pull was stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullOptions:
-    """How a pull behaves. Seconds and bytes."""
+    """Options of a pull, in seconds and bytes."""
 
     connections: int = 4
     """How many files of one model come at a time."""
@@ -61,7 +61,7 @@ class RateLimit:
         self._thread = threading.local()
 
     def take(self, count: int, stop: threading.Event) -> None:
-        """Account for bytes that have come, and wait as long as they were too early."""
+        """Account for received bytes, and wait if they came too early."""
         wait = max(self._wait_for_rate(count), self._wait_for_cores())
         if wait > 0:
             stop.wait(wait)
@@ -95,7 +95,7 @@ class RateLimit:
 
 
 class Backoff:
-    """Pauses between tries: longer and longer while nothing comes, and at an end when patience is."""
+    """Pauses between tries: each longer while no data arrives, until patience runs out."""
 
     def __init__(self, options: PullOptions, stop: threading.Event) -> None:
         self._options = options
@@ -104,7 +104,7 @@ class Backoff:
         self.progressed()
 
     def progressed(self) -> None:
-        """Something came: all is forgiven."""
+        """Reset the pauses, because data arrived."""
         self._failures = 0
         self._last_good = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""How a pull tells how it is doing."""
+"""The events of a pull."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Stage = Literal["waiting", "connecting", "pulling", "stalled", "verifying", "don
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullProgressed:
-    """How far a pull is. Bytes count over all its files, those that were here before included."""
+    """The progress of a pull. Bytes include all its files, also those that were here before."""
 
     stage: Stage
     done: int
@@ -39,14 +39,14 @@ class PullProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullNoted:
-    """Something that the user should know, but need not act on: a file had to be started over, and why."""
+    """A note for the user that needs no action, such as why a file started over."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullFinished:
-    """All files are whole, proven and in their place. `files` are in the order of the request."""
+    """All files are complete, verified and installed. `files` are in the order of the request."""
 
     repo: str
     commit: str
@@ -60,14 +60,14 @@ PullEvent: TypeAlias = PullProgressed | PullNoted | PullFinished
 
 
 class Speedometer:
-    """Bytes a second over a sliding window, so that neither a burst nor a pause makes it jump."""
+    """Bytes per second over a sliding window, so that bursts and pauses do not make it jump."""
 
     def __init__(self, window_s: float = 5.0) -> None:
         self._window_s = window_s
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, count: int) -> None:
-        """By this time (seconds of any clock), `count` bytes had come in all."""
+        """Record that `count` bytes in total had arrived at this time (seconds of any clock)."""
         self._samples.append((now, count))
         # One sample older than the window stays, so that the window is always covered.
         while len(self._samples) > 2 and self._samples[1][0] <= now - self._window_s:

@@ -1,4 +1,4 @@
-"""Pulls: the files of a repository, from the hub into the Hugging Face cache, whatever happens.
+"""Pull the files of a repository from the hub into the Hugging Face cache, resumable and verified.
 
 async for event in pull(PullRequest("acme/Tiny-GGUF", files=("tiny-Q4_K_M.gguf",))):
     ...                       # PullProgressed, PullNoted, and at the end PullFinished
@@ -64,7 +64,7 @@ _BUSIEST: tuple[Stage, ...] = ("pulling", "verifying", "stalled", "connecting", 
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """What to pull: files of a repository at a branch, a tag or a commit."""
+    """The files to pull of a repository at a branch, a tag or a commit."""
 
     repo: str
     files: tuple[str, ...]
@@ -78,7 +78,7 @@ class PullRequest:
 
 
 class Pull:
-    """One pull, in threads of its own. `start` it, ask for its `progress` now and then, `wait` for its end.
+    """A pull in its own threads: `start` it, poll its `progress`, `wait` for its end.
 
     The threads are daemons and never keep the program from ending; what has come by then is kept.
     """
@@ -111,18 +111,18 @@ class Pull:
     # ── for the owner ────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         threading.Thread(target=self._run, name=f"pull {self.request.repo}", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell the threads to stop. Returns at once; they end within moments, at worst with a timeout."""
+        """Stop the threads. Returns at once; they end within moments, at worst after a timeout."""
         self._stop.set()
         for transfer in self._transfers:
             transfer.abort()
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """True if it has ended, in any way."""
         return self._over.is_set()
 
     async def wait(self) -> PullFinished | None:
@@ -146,11 +146,11 @@ class Pull:
         return self._result
 
     def take_notes(self) -> list[str]:
-        """What was worth saying since the last call."""
+        """Return the notes since the last call."""
         return [self._notes.popleft() for _ in range(len(self._notes))]
 
     def progress(self) -> PullProgressed:
-        """How far it is. Cheap; the speed is right if it is called some times a second."""
+        """Return the progress. Cheap; the speed is accurate if this is called several times a second."""
         now = time.monotonic()
         transfers = self._transfers
         if self._result is not None:
@@ -347,7 +347,7 @@ async def pull(
     options: PullOptions | None = None,
     rate: RateLimit | None = None,
 ) -> AsyncGenerator[PullEvent, None]:
-    """Pull, and tell how it goes, at most ten times a second. The last event is PullFinished.
+    """Pull, and yield progress at most ten times a second. The last event is PullFinished.
 
     What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what
     has come; the next pull of the same files goes on from there. `cache` None is huggingface_hub's own.
@@ -392,5 +392,5 @@ def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
 
 
 def _until(moment: float | None, now: float) -> float | None:
-    """Whole seconds from now, so that a countdown changes once a second."""
+    """Return whole seconds from now, so that a countdown changes once a second."""
     return None if moment is None else math.ceil(max(0.0, moment - now))

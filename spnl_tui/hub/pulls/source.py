@@ -1,4 +1,4 @@
-"""One file on the hub, read from any byte on."""
+"""A file on the hub, readable from any byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TryAgain(Exception):
-    """This try came to nothing. `wait_s` is how long the server asks to wait."""
+    """This try failed. `wait_s` is how long the server asks to wait."""
 
     def __init__(self, why: str, wait_s: float | None = None) -> None:
         super().__init__(why)
@@ -27,7 +27,7 @@ class TryAgain(Exception):
 
 
 class Body:
-    """The answer to one request. `in_place` says whether it begins at the byte that was asked for."""
+    """The answer to a request. `in_place` is true if it begins at the requested byte."""
 
     def __init__(self, response: httpx2.Response, start: int, stop: threading.Event) -> None:
         self._response = response
@@ -36,7 +36,7 @@ class Body:
         self.refused = response.status_code == 416
 
     def blocks(self) -> Iterator[bytes]:
-        """What comes, as it comes.
+        """Yield the received data in blocks.
 
         Raises:
             Stopped: the stop event was set.
@@ -49,7 +49,7 @@ class Body:
 
 
 class Source:
-    """A file at a commit. May be read in several threads at once."""
+    """A file at a commit. Several threads can read it at once."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Source:
         self._sockets: set[socket.socket] = set()
 
     def abort(self) -> None:
-        """Wake all threads from waiting for bytes. What tells them to end must be set before."""
+        """Wake all threads that wait for bytes. Set the stop event first."""
         for connection in tuple(self._sockets):
             with suppress(OSError):  # it may be closed already, which is as good
                 connection.shutdown(socket.SHUT_RDWR)

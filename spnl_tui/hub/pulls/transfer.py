@@ -1,4 +1,4 @@
-"""One file, from the hub into the cache: resumed, retried and proven.
+"""Transfer one file from the hub into the cache: resumed, retried and verified.
 
 Everything here blocks and runs in threads of its own. Nothing is lost by ending such a thread at any point,
 or the process: what has come is in the part file, which is written without a buffer in between.
@@ -32,7 +32,7 @@ _MAGIC_BYTES = 4
 
 
 class DiskFullError(PullError):
-    """There is not enough room. `missing` is how many bytes must be freed for the pull to go on."""
+    """The disk has too little room. `missing` is how many bytes must be freed to resume."""
 
     def __init__(self, place: Path, missing: int, *, account: str = "", could_go: str = "") -> None:
         self.missing = missing
@@ -45,7 +45,7 @@ class DiskFullError(PullError):
 
 
 class Transfer:
-    """Brings one file into the cache: `run` does it all.
+    """Transfers one file into the cache. `run` does all of it.
 
     The attributes tell how far it is; any thread may read them.
     """
@@ -87,15 +87,15 @@ class Transfer:
 
     @property
     def retry_at(self) -> float | None:
-        """When the next try is due, by time.monotonic, while stalled."""
+        """Return when the next try is due, by time.monotonic, while stalled."""
         return self._backoff.retry_at
 
     def abort(self) -> None:
-        """Wake the threads from waiting for bytes. To be called after the stop event is set."""
+        """Wake the threads that wait for bytes. Set the stop event first."""
         self._source.abort()
 
     def missing(self) -> int:
-        """How many bytes must still come; also says how far it is before `run` does."""
+        """Return how many bytes are missing, and update the progress before `run`."""
         if self._cache.find(self._revision.commit, self.file) is not None:
             self.written = self.file.size
         else:
@@ -108,7 +108,7 @@ class Transfer:
             self.written = min(self._part.stat().st_size, self.file.size)
 
     def run(self) -> Path:
-        """Bring the file, and give its path in the snapshot.
+        """Transfer the file, and return its path in the snapshot.
 
         Raises:
             HubError: the hub refuses, or cannot be reached for too long.
@@ -148,7 +148,7 @@ class Transfer:
         return pointer
 
     def _settle_parts(self) -> None:
-        """Of what was pulled before, under whatever name, keep what is of use."""
+        """Drop stale parts; reuse one with the same content under another name."""
         for part in self._cache.parts(self.file.path, self._asked):
             if not part.name.startswith(f"{self.file.etag}.") and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
@@ -184,7 +184,7 @@ class Transfer:
         os.replace(self._part, self._cache.blob(self.file))
 
     def _read_part(self, part: FileIO) -> None:
-        """Hash what has come so far; the fetch goes on from there."""
+        """Hash the received part; the download resumes after it."""
         size = os.fstat(part.fileno()).st_size
         if size > self.file.size:
             self._start_over(part, "its part was longer than the file")
@@ -209,7 +209,7 @@ class Transfer:
             self._note(f"{self.file.path} starts over: {why}")
 
     def _fetch(self, part: FileIO) -> None:
-        """Append what is missing, however many tries it takes."""
+        """Append the missing data in as many tries as it takes."""
         self._backoff.progressed()
         while self.written < self.file.size:
             before = self.written
@@ -227,7 +227,7 @@ class Transfer:
             self._backoff.wait(trouble.why, trouble.wait_s)
 
     def _stream(self, part: FileIO) -> None:
-        """One request: append what comes, until it ends."""
+        """Make one request and append its data until it ends."""
         self._enter("connecting")
         with self._source.open(self.written) as body:
             if not body.in_place:
@@ -322,7 +322,7 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
 
 
 def disk_error(error: OSError, place: Path, missing: int) -> PullError:
-    """What the operating system's refusal means."""
+    """Return the error that explains an error of the operating system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(place, missing)
     if error.errno == errno.EFBIG:
