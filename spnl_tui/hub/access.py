@@ -99,8 +99,8 @@ def check_endpoint() -> None:
     if endpoint and not good:
         raise HubError(
             "HF_ENDPOINT is wrong",
-            f"HF_ENDPOINT is {endpoint!r}, which is no address.",
-            "It must look like https://huggingface.co, which it is when it is not set.",
+            f"HF_ENDPOINT is {endpoint!r}, which is not an address.",
+            "Unset it, or set it to an address like https://huggingface.co.",
         )
 
 

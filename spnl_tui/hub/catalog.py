@@ -172,9 +172,7 @@ class Catalog:
         data = (await self._client.get_json(path, {"blobs": "true"})).data
         commit = data.get("sha") if isinstance(data, dict) else None
         if not isinstance(commit, str) or not HASH.fullmatch(commit):
-            raise HubError(
-                "The hub's answer makes no sense", f"{repository} has no commit.", "Try again later."
-            )
+            raise HubError("Cannot read the hub's answer", f"{repository} has no commit.", "Try again later.")
         listed = data.get("siblings")
         files = tuple(
             _file(item)

@@ -180,7 +180,7 @@ def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "")
             f"Wait, or log in for a higher limit. {_ON_THIS_MACHINE}",
         )
     raise error or HubError(
-        "Hugging Face has a problem",
+        "Hugging Face failed",
         f"It answered with status {status}.",
         f"Try again later. {_ON_THIS_MACHINE}",
     )
@@ -218,7 +218,7 @@ def _understood(error: Exception, timeout: float) -> HubError | None:
     if isinstance(error, httpx2.TooManyRedirects):
         return redirect_loop()
     if isinstance(error, foreign_errors()):
-        return HubError("The hub's answer makes no sense", f"{why}.", "Try again later.")
+        return HubError("Cannot read the hub's answer", f"{why}.", "Try again later.")
     return None
 
 

@@ -156,8 +156,8 @@ async def _range(
     data = await client.get_range(repository, commit, file.path, start, stop)
     if len(data) < stop - start:
         raise HubError(
-            "The file ends too early",
-            f"{clean(file.path, 100)} has fewer than the {_size(file):,} bytes that the hub tells of.",
+            "The file is too short",
+            f"{clean(file.path, 100)} has fewer than the {_size(file):,} bytes that the hub states.",
             "Try again later.",
         )
     return data
@@ -165,5 +165,5 @@ async def _range(
 
 def _size(file: ModelFile) -> int:
     if file.size_bytes is None:
-        raise HubError("Unknown size", f"The hub does not tell the size of {clean(file.path, 100)}.")
+        raise HubError("Unknown size", f"The hub does not state the size of {clean(file.path, 100)}.")
     return file.size_bytes

@@ -130,7 +130,7 @@ async def test_a_server_that_ignores_ranges_starts_over_and_says_so(hub: Loopbac
     hub.faults.add("ignore_range", **CDN)
     events: list[PullEvent] = []
     finished = await run_pull(hub, cache, events=events)
-    assert notes(events) == [f"{FILE} starts over: the server cannot go on in the middle"]
+    assert notes(events) == [f"{FILE} starts over: the server cannot resume in the middle"]
     assert finished.fetched == SIZE + BLOCK
     assert_sound(cache)
 
@@ -150,7 +150,7 @@ async def test_416_starts_over(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("status", status=416, **CDN)
     events: list[PullEvent] = []
     await run_pull(hub, cache, events=events)
-    assert notes(events) == [f"{FILE} starts over: the server cannot go on in the middle"]
+    assert notes(events) == [f"{FILE} starts over: the server cannot resume in the middle"]
     assert hub.downloads(FILE)[-1].range is None
     assert_sound(cache)
 
@@ -292,10 +292,10 @@ REFUSED = {
     "404 private": ("hf_alice", _private, "was not found", "log in"),
     "404": (None, _failing(HUB, 404), f"has no {FILE}", "/tree/main"),
     "410": (None, _failing(HUB, 410), "refused", ""),
-    "500 for ever from the API": (None, _failing(API, 500), "got stuck", "go on where it stopped"),
-    "500 for ever from the CDN": (None, _failing(CDN, 500), "got stuck", "go on where it stopped"),
-    "403 for ever from the CDN": (None, _failing(CDN, 403), "got stuck", "go on where it stopped"),
-    "429 for ever": (None, _failing(HUB, 429), "got stuck", "go on where it stopped"),
+    "500 for ever from the API": (None, _failing(API, 500), "made no progress", "resume"),
+    "500 for ever from the CDN": (None, _failing(CDN, 500), "made no progress", "resume"),
+    "403 for ever from the CDN": (None, _failing(CDN, 403), "made no progress", "resume"),
+    "429 for ever": (None, _failing(HUB, 429), "made no progress", "resume"),
 }
 
 

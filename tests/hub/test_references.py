@@ -79,7 +79,7 @@ async def test_paths(library: Library, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="No Q6_K here"):
         await library.resolve(ModelReference(path=folder, quantization="Q6_K"))
     make_gguf(folder / "b-Q8_0.gguf")
-    with pytest.raises(ModelFileError, match="Several models here"):
+    with pytest.raises(ModelFileError, match="Several models in the directory"):
         await library.resolve(ModelReference(path=folder))
     with pytest.raises(ModelFileError, match="does not exist"):
         await library.resolve(ModelReference(path=tmp_path / "none.gguf"))

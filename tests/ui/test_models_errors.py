@@ -20,7 +20,7 @@ from tests.ui.support import wait_until
     ("fault", "told"),
     [
         ({"kind": "status", "status": 429, "retry_after": "30"}, "Too many requests"),
-        ({"kind": "status", "status": 500}, "Hugging Face has a problem"),
+        ({"kind": "status", "status": 500}, "Hugging Face failed"),
         ({"kind": "status", "status": 404}, None),
         ({"kind": "hang_before_headers"}, "Hugging Face does not answer"),
     ],

@@ -122,7 +122,7 @@ async def test_a_page_that_fails_leaves_what_was_found(hub: LoopbackHub, tmp_pat
         hub.faults.add("status", status=500, path="/api/models")
         await it.press(*["pagedown"] * 3)
         await it.until_found("")
-        assert "! Hugging Face has a problem" in it.rows
+        assert "! Hugging Face failed" in it.rows
         assert "acme/M-29-GGUF" in it.rows
 
 

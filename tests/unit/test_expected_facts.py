@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,13 @@ def test_narrow_rows_fall_back_as_in_llama_cpp(starter_gguf: Path) -> None:
 @pytest.mark.parametrize("label", ["", "weights", "Q4"])
 def test_labels_that_tell_nothing(folder: Path, label: str) -> None:
     assert expected_facts(made(folder, "Q8_0")[0], Quantization("x", (ModelFile("x", 1),), label)) is None
+
+
+def test_experts_trained_in_mxfp4_keep_their_type_in_every_quantization(tmp_path: Path) -> None:
+    known = read_file_facts(make_gguf(tmp_path / "m.gguf", experts=4))
+    groups = tuple(replace(g, type="MXFP4") if g.role == "experts" else g for g in known.tensors)
+    known = replace(known, architecture="gpt-oss", tensors=groups)
+    for label in ("Q4_0", "Q2_K", "IQ4_NL", "Q8_0"):
+        expected = expected_facts(known, Quantization(label, (ModelFile("m.gguf", known.file_bytes),), label))
+        assert expected is not None
+        assert {g.type for g in expected.tensors if g.role == "experts"} == {"MXFP4"}

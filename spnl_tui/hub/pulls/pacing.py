@@ -122,9 +122,11 @@ class Backoff:
         self._failures = min(self._failures + 1, 16)
         if options.patience_s is not None and time.monotonic() + pause - self._last_good > options.patience_s:
             raise HubError(
-                "Hugging Face cannot be reached" if why.startswith("no connection") else "The pull got stuck",
-                f"Nothing has come for {options.patience_s:.0f} s; the last try ended with: {why}.",
-                "Pull again to go on where it stopped.",
+                "Hugging Face cannot be reached"
+                if why.startswith("no connection")
+                else "The pull made no progress",
+                f"No data arrived for {options.patience_s:.0f} s. The last try ended with: {why}.",
+                "Pull again to resume.",
             )
         self.retry_at = time.monotonic() + pause
         stopped = self._stop.wait(pause)

@@ -177,8 +177,8 @@ class Transfer:
                     self._part.unlink()
                     raise PullError(
                         f"{self.file.path} is not what the hub says it is",
-                        "It came whole twice, and each time its hash was not the one that the hub gives.",
-                        "Nothing was kept. Try again later; something between you and the hub alters it.",
+                        "It was downloaded twice, and each time its hash differed from the hub's.",
+                        "Nothing was kept. Try again later: something on the way to the hub alters it.",
                     )
             self._flusher.finish()  # or a power cut could leave a proven name with unproven bytes
         os.replace(self._part, self._cache.blob(self.file))
@@ -231,7 +231,7 @@ class Transfer:
         self._enter("connecting")
         with self._source.open(self.written) as body:
             if not body.in_place:
-                self._start_over(part, "the server cannot go on in the middle")
+                self._start_over(part, "the server cannot resume in the middle")
             if body.refused:
                 raise TryAgain("the server answered 416")
             self._enter("pulling")
