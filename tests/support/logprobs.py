@@ -19,7 +19,9 @@ from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.load_plan import runner_environment
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline
 
-PROMPT = "<|im_start|>user\nWrite a story about a lighthouse and its keeper.<|im_end|>\n<|im_start|>assistant\n"
+PROMPT = (
+    "<|im_start|>user\nWrite a story about a lighthouse and its keeper.<|im_end|>\n<|im_start|>assistant\n"
+)
 TOKENS = 8
 
 

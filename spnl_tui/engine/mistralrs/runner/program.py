@@ -240,7 +240,7 @@ class Runner:
             ends=request.ends,
             begun=request.begun,
             splitter=request.splitter,
-            prompt_tokens=self._count(request.prompt),
+            count_prompt=lambda: self._count(request.prompt),
         )
         if finished.finish_reason != "cancelled":
             said = messages[-1].model_text if resumed else ""

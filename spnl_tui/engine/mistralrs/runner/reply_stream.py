@@ -50,13 +50,13 @@ def follow(
     ends: Sequence[str] = (),
     begun: Continuation | None = None,
     splitter: Splitter | None = None,
-    prompt_tokens: int = 0,
+    count_prompt: Callable[[], int] = lambda: 0,
 ) -> Followed:
     """Send a reply as it comes. Callers must not hold the stream: dropping it is what stops the decoding.
 
     `started`: when its prefill began, by the monotonic clock. `stop` ends the text, `ends` (words of the
-    template) end the text or the thought. `begun`: the reply that this one continues. `prompt_tokens` are
-    reported where the engine's own count never comes, since the reply was cut.
+    template) end the text or the thought. `begun`: the reply that this one continues. `count_prompt`
+    counts the tokens of the prompt if the engine's own count never comes, because the reply was cut.
     """
     stream = open_stream()
     read: float | None = None  # when the prompt had been read: the first token came, seen or not
@@ -118,7 +118,7 @@ def follow(
     finished = ReplyFinished(
         finish_reason=reason,
         usage=Usage(
-            prompt_tokens=usage.prompt_tokens if usage else prompt_tokens, completion_tokens=completed
+            prompt_tokens=usage.prompt_tokens if usage else count_prompt(), completion_tokens=completed
         ),
         timing=Timing(
             prefill_s=read - started if read is not None else None,
