@@ -179,7 +179,7 @@ def _runs(facts: ModelFacts) -> Part:
     if facts.architecture in unproven:
         return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, which was not tried")
     if facts.chat_template is not None and (unreadable := template_problem(facts.chat_template)):
-        return Part("maybe", f"needs --template chatml or another: its chat template fails, {unreadable}")
+        return Part("maybe", f"needs --template chatml, or another: its own cannot be read. {unreadable}")
     if facts.chat_template is None:
         return Part("yes", f"{facts.architecture}, a base model without chat template: it continues text")
     return Part("yes", f"{facts.architecture}, with chat template")

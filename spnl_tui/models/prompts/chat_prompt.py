@@ -135,8 +135,9 @@ def _to_json(
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:300]
+    """Return the first sentence of an error: Jinja adds guesses."""
+    text = str(error).strip().split(". ")[0].split("\n")[0].rstrip(".")
+    return (text or type(error).__name__)[:300]
 
 
 def _line(error: Exception) -> int | None:
