@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line."""
-    from spnl_tui.cli import cli
+    from spnl_tui.cli.main import cli
     from spnl_tui.headless.streams import prepared_streams
 
     with prepared_streams():

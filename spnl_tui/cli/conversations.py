@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli_common import TEXT, json_option, run_command
+from spnl_tui.cli.common import TEXT, json_option, run_command
 
 
 @click.group()

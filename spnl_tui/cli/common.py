@@ -1,4 +1,4 @@
-"""What the commands share: options, and how they come by services."""
+"""Options that commands share, and the services that they run on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Text(click.types.StringParamType):
-    """A text, which must be UTF-8. Names of models are none: they may be paths, which keep their bytes."""
+    """A text in UTF-8. Model names do not use this type: they may be paths, which keep their bytes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from spnl_tui.headless.streams import in_utf8

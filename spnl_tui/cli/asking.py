@@ -1,0 +1,161 @@
+"""The commands that ask a model: `run` and `map`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spnl_tui.cli.common import TEXT, run_command, sampling_options
+
+if TYPE_CHECKING:
+    from spnl_tui.services import Services
+
+
+@click.command()
+@click.argument("prompt", required=False, type=TEXT)
+@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@click.option("-s", "--system", type=TEXT, help="The system prompt.")
+@sampling_options
+@click.option("-n", "count", type=click.IntRange(1, 64), help="How many replies to give.")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="Run the query in this file.")
+@click.option("-c", "--query", type=TEXT, help="Run this query, in Lisp or JSON.")
+@click.option(
+    "-b", "--builtin", help="Run a query that comes with the program: email, email2, bulkmap, gsm8k."
+)
+@click.option("--schema", type=click.Path(path_type=Path), help="Reply with JSON by the schema in this file.")
+@click.option("--regex", type=TEXT, help="Reply with a text that this regular expression matches.")
+@click.option("--lark", type=click.Path(path_type=Path), help="Reply by the Lark grammar in this file.")
+@click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
+@click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
+@click.option("--dry-run", is_flag=True, help="Show the query's tree and token counts, and run nothing.")
+@click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
+@click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    prompt: str | None,
+    model: str | None,
+    system: str | None,
+    count: int | None,
+    file: Path | None,
+    query: str | None,
+    builtin: str | None,
+    schema: Path | None,
+    regex: str | None,
+    lark: Path | None,
+    completion: bool,
+    template: str | None,
+    verbose: bool,
+    dry_run: bool,
+    no_stream: bool,
+    time_: bool,
+    json_: bool,
+    **sampling: Any,
+) -> None:
+    """Ask one PROMPT and print the reply.
+
+    "-" reads the prompt from standard input. Text that is piped in follows the prompt. With -f, -c or -b a
+    span query is run instead.
+    """
+    from spnl_tui.headless import ask, pulling
+    from spnl_tui.headless.streams import read_input
+
+    if (queries := [given for given in (file, query, builtin) if given is not None]) and (
+        len(queries) > 1 or prompt is not None
+    ):
+        raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
+    if len(formats := [given for given in (schema, regex, lark) if given is not None]) > 1:
+        raise click.UsageError("Give one of --schema, --regex and --lark.")
+    if queries and (formats or completion or system is not None):
+        raise click.UsageError("--schema, --regex, --lark, --completion and -s apply only to a PROMPT.")
+    if not queries and (verbose or dry_run):
+        raise click.UsageError("-v and --dry-run apply only to a query: -f, -c or -b.")
+    if completion and (system is not None or template is not None):
+        raise click.UsageError("--completion uses no chat template, so -s and --template do not apply.")
+    if template is not None:
+        from spnl_tui.models.prompts.templates import find_template
+
+        find_template(template)  # a mistake in it is reported before the model is looked for
+    sampling["stop"] = list(sampling["stop"]) or None
+    flags = {
+        "model.default": model,
+        "model.template": template,
+        "chat.system_prompt": system,
+        "engine.stream": False if no_stream else None,
+        **{f"sampling.{name}": value for name, value in sampling.items()},
+    }
+    if queries:
+        from spnl_tui.headless import querying
+
+        source = (
+            querying.QuerySource.from_file(file)
+            if file is not None
+            else querying.QuerySource(text=query, builtin=builtin)
+        )
+        options = querying.QueryOptions(
+            n=count,
+            model=model,
+            temperature=sampling["temperature"],
+            max_tokens=sampling["max_tokens"],
+            json=json_,
+            time=time_,
+            verbose=verbose,
+            dry_run=dry_run,
+        )
+        run_command(ctx, lambda s: querying.run(s, source, options), flags)
+    piped = None if sys.stdin.isatty() else read_input()
+    if prompt == "-":
+        prompt, piped = None, read_input() if piped is None else piped
+    if not (prompt and prompt.strip()) and not (piped and piped.strip()):
+        raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
+
+    grammar = ask.read_grammar(schema, regex, lark)
+
+    async def main(services: Services) -> int:
+        settings = services.settings
+        request = ask.Request(
+            prompt=ask.read_prompt(prompt, piped),
+            system=settings.chat.system_prompt,
+            sampling=settings.sampling,
+            n=count or 1,
+            completion=completion,
+            grammar=grammar,
+            thinking=settings.chat.thinking,
+            stream=settings.engine.stream,
+            json=json_,
+            time=time_,
+        )
+        return await ask.ask(services.engine, await pulling.model_for(services), request)
+
+    run_command(ctx, main, flags)
+
+
+@click.command("map")
+@click.argument("template", type=TEXT)
+@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@sampling_options
+@click.option("--jsonl", is_flag=True, help="Print a JSON object for each line, as they come.")
+@click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")
+@click.pass_context
+def map_(
+    ctx: click.Context, /, template: str, model: str | None, jsonl: bool, time_: bool, **sampling: Any
+) -> None:
+    """Ask TEMPLATE, with {} replaced, of each line of standard input.
+
+    If it is interrupted, the same command on the same input resumes it.
+    """
+    from spnl_tui.headless import querying
+
+    sampling["stop"] = list(sampling["stop"]) or None
+    flags = {"model.default": model, **{f"sampling.{name}": value for name, value in sampling.items()}}
+    run_command(
+        ctx,
+        lambda s: querying.map_input(s, template, sampling=s.settings.sampling, jsonl=jsonl, time=time_),
+        flags,
+    )

@@ -1,0 +1,85 @@
+"""The command group `spnl-chat`, which opens the interface if no command is given."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spnl_tui.cli import asking, conversations, machine, models, shell
+from spnl_tui.cli.common import TEXT, services_for
+from spnl_tui.errors import SpnlError
+
+
+class _Cli(click.Group):
+    """A group that shows a SpnlError as title, message and hint, and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpnlError as error:
+            from spnl_tui.headless.output import FAILED, show_error
+
+            show_error(error)
+            ctx.exit(FAILED)
+
+
+@click.group(cls=_Cli, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spnl-chat", prog_name="spnl-chat")
+@click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
+@click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
+@click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
+@click.option("--theme", help="The theme of the interface.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[ID]",
+    type=TEXT,
+    help="Continue the last conversation, or the one whose id begins with ID.",
+)
+@click.option("--query", type=click.Path(path_type=Path), help="Open the query in this file as a chat.")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    config: Path | None,
+    model: str | None,
+    persona: str | None,
+    theme: str | None,
+    resume: str | None,
+    query: Path | None,
+) -> None:
+    """Chat with language models that run on this machine.
+
+    Without a command the interface opens. Settings come from the configuration file, then the environment,
+    then these flags.
+    """
+    flags = {"model.default": model, "interface.theme": theme}
+    ctx.obj = {"config": config, "persona": persona, "flags": flags}
+    if ctx.invoked_subcommand is None:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+            raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
+        from spnl_tui.app import run_app
+
+        services = services_for(ctx)
+        opened = None
+        if query is not None:
+            import asyncio
+
+            from spnl_tui.headless.querying import QuerySource, open_as_chat
+
+            opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
+        ctx.exit(run_app(services, resume=resume, opened=opened))
+
+
+for _command in (
+    asking.run,
+    asking.map_,
+    *(models.pull, models.search, models.show, models.list_, models.rm, models.import_),
+    conversations.history,
+    *(machine.bench, machine.doctor),
+    *(shell.completions, shell.man),
+):
+    cli.add_command(_command)

@@ -1,0 +1,103 @@
+"""The commands on models: `pull`, `search`, `show`, `list`, `rm` and `import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spnl_tui.cli.common import TEXT, json_option, run_command
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object for each event.")
+@click.pass_context
+def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) -> None:
+    """Pull each MODEL to this machine and print where it is."""
+    from spnl_tui.headless import pulling
+
+    run_command(ctx, lambda s: pulling.pull(s, models, quiet=quiet, json_lines=json_))
+
+
+@click.command()
+@click.argument("text", default="", type=TEXT)
+@click.option("--format", "format_", type=click.Choice(["gguf", "safetensors"]), default="gguf")
+@click.option("--sort", type=click.Choice(["trending", "downloads", "likes", "updated"]), default="trending")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, help="How many to show.")
+@json_option
+@click.pass_context
+def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int, json_: bool) -> None:
+    """Search Hugging Face for TEXT."""
+    from spnl_tui.headless import browsing
+
+    run_command(
+        ctx, lambda s: browsing.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_)
+    )
+
+
+@click.command()
+@click.argument("model")
+@click.option("--measure", is_flag=True, help="First measure how fast this machine is: once, half a minute.")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
+    """Show MODEL and its quantizations: what they are, and whether they run and fit here."""
+    from spnl_tui.headless import browsing
+    from spnl_tui.models.reference import ModelReference
+
+    reference = ModelReference.parse(model)
+
+    async def main(services: Any) -> int:
+        conditions = await services.conditions(measure=measure)
+        return await browsing.show(
+            services.catalog,
+            services.library,
+            reference,
+            conditions=conditions,
+            plan=lambda facts: services.plan_in_words(facts, conditions.machine),
+            json_=json_,
+        )
+
+    run_command(ctx, main)
+
+
+@click.command("list")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, /, json_: bool) -> None:
+    """List the models on this machine."""
+    from spnl_tui.headless import browsing
+
+    run_command(ctx, lambda s: browsing.list_models(s.library, json_=json_))
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -> None:
+    """Delete each MODEL from this machine; MODEL:QUANTIZATION deletes one."""
+    from spnl_tui.headless import browsing
+    from spnl_tui.models.reference import ModelReference
+
+    references = [ModelReference.parse(model) for model in models]
+
+    def confirm(question: str) -> bool:
+        return yes or click.confirm(question, err=True)
+
+    run_command(ctx, lambda s: browsing.remove(s.library, references, confirm=confirm, json_=json_))
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
+    """Take the model at PATH into the library, where it lies: nothing is copied."""
+    from spnl_tui.headless import browsing
+
+    run_command(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
