@@ -251,7 +251,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         """Close the services, but do not wait for ever: the user wants the terminal back."""
         if self._main_screen is not None:
-            self._main_screen.save_draft()
+            self._main_screen.drafts.save_and_close()
         closing = [
             asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)
         ]
@@ -298,7 +298,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
     query to begin with.
     """
-    from spnl_tui.chat.draft_file import DraftFile
+    from spnl_tui.conversations.drafts import DraftFile
     from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.chat.clipboard import set_clipboard

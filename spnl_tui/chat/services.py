@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.status import Status
-    from spnl_tui.chat.tokens import TokenMeters
     from spnl_tui.conversations.conversation import Conversation
-    from spnl_tui.engine.backend import Backend
+    from spnl_tui.conversations.meter import TokenMeter
+    from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.settings import Settings
 
 _P = ParamSpec("_P")
@@ -52,3 +52,19 @@ class ChatServices:
     """Returns seconds, for elapsed times."""
     may_leave_out: Callable[[Conversation, int], Awaitable[bool]]
     """Asks the user if this many more turns may be left out of the request."""
+
+
+class TokenMeters:
+    """Keeps a token meter for each model."""
+
+    def __init__(self, engine: Backend) -> None:
+        self._engine = engine
+        self._meters: dict[ModelHandle, TokenMeter] = {}
+
+    def of(self, model: ModelHandle) -> TokenMeter:
+        """Return the meter of this model, which remembers its counts."""
+        if model not in self._meters:
+            from spnl_tui.conversations.meter import TokenMeter
+
+            self._meters[model] = TokenMeter(lambda texts: self._engine.count_tokens(model, texts))
+        return self._meters[model]

@@ -16,12 +16,11 @@ from spnl_tui.chat.draft import DraftPrefetch, DraftTokens
 from spnl_tui.chat.events import SessionEvent, SessionShown
 from spnl_tui.chat.model import CurrentModel
 from spnl_tui.chat.recording import ReportingStore
-from spnl_tui.chat.services import ChatServices
+from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Activity, Status
 from spnl_tui.chat.titles import TitleWriter
-from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
 from spnl_tui.ui import messages
@@ -34,6 +33,7 @@ from spnl_tui.ui.chat.conversation_view import ConversationView
 from spnl_tui.ui.chat.copying import CopyController
 from spnl_tui.ui.chat.finding import FindController
 from spnl_tui.ui.chat.input.controller import PromptController, as_typed
+from spnl_tui.ui.chat.input.draft_controller import DraftController
 from spnl_tui.ui.chat.input.file_completer import FileCompleter
 from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.model_controller import ModelController
@@ -63,11 +63,8 @@ from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from spnl_tui.chat.draft_file import Draft
     from spnl_tui.hub.pulls.download import Download
 
-_DRAFT_S = 0.5
-"""Seconds after the last key after which what is typed is saved."""
 _WIDE = 110
 """Columns from which the list of conversations stands beside the chat."""
 
@@ -88,7 +85,6 @@ class MainScreen(Screen[None]):
         super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
         self._compositor = CarefulCompositor()
         self._services = services
-        self._draft_ready = False
         self._registry = registry
         self.key = KeyNames(self.app, registry)
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
@@ -168,6 +164,7 @@ class MainScreen(Screen[None]):
             key_name=self.key,
         )
         self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None
+        self.drafts = DraftController(chat.prompt, self.sessions, services.drafts, self.prompts.as_typed)
         self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent)
         self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent)
         self.sessions.subscribe(self._session_shown)
@@ -272,8 +269,6 @@ class MainScreen(Screen[None]):
         """Whether a reply is being made in it."""
         return self.sessions.visible.replying
 
-    # ── pulls ────────────────────────────────────────────────────────────────────────────────────
-
     def _show_downloads(self, downloads: tuple[Download, ...]) -> None:
         left_over = any(download.left_over for download in (*self.downloads, *downloads))
         self.downloads = downloads
@@ -301,42 +296,8 @@ class MainScreen(Screen[None]):
         if (opened := self._services.opened) is not None:
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
-        await self._restore_draft()
+        await self.drafts.restore()
         await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
-
-    async def _restore_draft(self) -> None:
-        """Put what an earlier program left unsent into the prompt, unless the user is typing already."""
-        if (drafts := self._services.drafts) is None:
-            return
-        draft = await asyncio.to_thread(drafts.open)
-        prompt = self.chat.prompt
-        prompt.folds.restore(draft.pasted)
-        if draft.typed and (prompt.text or len(self.conversation)):
-            prompt.past.add(draft.typed)
-        elif draft.typed:
-            prompt.replace_all(draft.typed)
-        self._draft_ready = True
-
-    def draft(self) -> Draft:
-        """Return what is typed and not sent, with what waits to be sent."""
-        from spnl_tui.chat.draft_file import Draft
-
-        waiting = [
-            self.prompts.as_typed(item) for item in self.sessions.visible.queue if isinstance(item, str)
-        ]
-        typed = "\n\n".join(part for part in (*waiting, self.chat.prompt.text) if part.strip())
-        return Draft(typed, self.chat.prompt.folds.behind(typed))
-
-    def save_draft(self) -> None:
-        """Save the draft at once: the program ends."""
-        if self._services.drafts is not None and self._draft_ready:
-            self._services.drafts.save(self.draft())
-            self._services.drafts.close()
-
-    async def _save_draft_soon(self) -> None:
-        await asyncio.sleep(_DRAFT_S)
-        if self._services.drafts is not None and self._draft_ready:
-            await asyncio.to_thread(self._services.drafts.save, self.draft())
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -372,7 +333,7 @@ class MainScreen(Screen[None]):
             self.titles.cancel()
         self._draft_tokens.update(typed=bool(self.chat.prompt.text))
         self._read_ahead()
-        restart(self, "draft", self._save_draft_soon)
+        restart(self, "draft", self.drafts.save_soon)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
@@ -427,8 +388,6 @@ class MainScreen(Screen[None]):
     @on(messages.FollowRequested)
     def _follow_requested(self) -> None:
         self.chat.transcript.follow()
-
-    # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     def on_key(self, event: events.Key) -> None:
         """Show why a key did nothing that neither a widget nor a binding has taken."""

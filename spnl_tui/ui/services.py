@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spnl_tui.chat.draft_file import DraftFile
     from spnl_tui.chat.model import Starter
+    from spnl_tui.conversations.drafts import DraftFile
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser

@@ -11,11 +11,10 @@ from typing import Any
 from spnl_tui.chat.events import ReplySaved, SessionEvent
 from spnl_tui.chat.model import CurrentModel
 from spnl_tui.chat.recording import ReportingStore
-from spnl_tui.chat.services import ChatServices
+from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Status
-from spnl_tui.chat.tokens import TokenMeters
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings

@@ -15,9 +15,9 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
-from spnl_tui.chat.draft_file import DraftFile
 from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.drafts import DraftFile
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError

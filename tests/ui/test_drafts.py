@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from spnl_tui.chat.draft_file import Draft, DraftFile
+from spnl_tui.conversations.drafts import Draft, DraftFile
 from tests.support.scripted_engine import ScriptedEngine
 from tests.ui.support import chat, held, wait_until
 
@@ -14,7 +14,7 @@ PASTE = "pasted line\n" * 30
 
 async def test_draft_with_a_folded_paste_survives_quitting(tmp_path: Path) -> None:
     async with chat(drafts=DraftFile(tmp_path)) as it:
-        await wait_until(lambda: it.screen._draft_ready)
+        await wait_until(lambda: it.screen.drafts.restored)
         it.prompt.insert(f"sum up {it.prompt.folds.fold(PASTE)}")
         await it.press("ctrl+q")
         await wait_until(lambda: not it.app.is_running)
@@ -25,13 +25,13 @@ async def test_draft_with_a_folded_paste_survives_quitting(tmp_path: Path) -> No
         await wait_until(lambda: it.ended() == 1)
         assert it.turns[0] == ("user", f"sum up {PASTE}")
     async with chat(drafts=DraftFile(tmp_path)) as it:
-        await wait_until(lambda: it.screen._draft_ready)
+        await wait_until(lambda: it.screen.drafts.restored)
         assert it.prompt.text == ""
 
 
 async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -> None:
     async with chat(ScriptedEngine([held("Half", asyncio.Event())]), drafts=DraftFile(tmp_path)) as it:
-        await wait_until(lambda: it.screen._draft_ready)
+        await wait_until(lambda: it.screen.drafts.restored)
         await it.ask("first", wait=False)
         await wait_until(lambda: it.screen.replying)
         await it.press(*"second", "enter", *"third")
@@ -42,7 +42,7 @@ async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -
 
 async def test_draft_is_saved_while_typing(tmp_path: Path) -> None:
     async with chat(drafts=DraftFile(tmp_path)) as it:
-        await wait_until(lambda: it.screen._draft_ready)
+        await wait_until(lambda: it.screen.drafts.restored)
         await it.press(*"half a thought")
         file = tmp_path / "0.json"
         await wait_until(lambda: file.exists() and "half a thought" in file.read_text())
