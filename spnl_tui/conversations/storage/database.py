@@ -17,23 +17,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from spnl_tui.conversations.storage.folding import indexed_copy
+from spnl_tui.conversations.storage.file_state import set_aside, unusable
+from spnl_tui.conversations.storage.migrating import Migrations, format_version, migrate, transact
 from spnl_tui.conversations.storage.reading import open_to_read
-from spnl_tui.conversations.storage.schema import APPLICATION_ID, MIGRATIONS
+from spnl_tui.conversations.storage.schema import MIGRATIONS
 from spnl_tui.errors import StoreError
 
 T = TypeVar("T")
-Migrations = tuple[tuple[str, ...], ...]
 
 BUSY_TIMEOUT_S = 10.0
 """How long one program waits for the write of another."""
 _LEAST_ROOM = 1_000_000
 """Bytes."""
-_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
@@ -85,7 +83,7 @@ class Database:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             alone = _lock(lock)
-            if reason := _unusable(path, migrations):
+            if reason := unusable(path, migrations):
                 if not may_set_aside:
                     raise StoreError("The stored conversations cannot be used", f"{path} {reason}.")
                 if not alone:
@@ -94,16 +92,16 @@ class Database:
                         f"{path} {reason}, and another program has it open.",
                         "End the other program and start again.",
                     )
-                problem = _set_aside(path, reason)
+                problem = set_aside(path, reason)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
             connection = connect(path)
             try:
                 if alone:
-                    _migrate(connection, path, migrations)
+                    migrate(connection, path, migrations)
                     transact(connection, clear_up)
-                elif _version(connection) < len(migrations):
+                elif format_version(connection) < len(migrations):
                     raise StoreError(
                         "Conversations are in use by an older version",
                         f"{path} must be brought up to date, and another program has it open.",
@@ -140,7 +138,7 @@ class Database:
         newest = len(migrations)
         try:
             connection, version, copy = open_to_read(
-                path, newest, lambda connection: _migrate(connection, None, migrations)
+                path, newest, lambda connection: migrate(connection, None, migrations)
             )
         except sqlite3.Error as error:
             raise store_error(error, path) from error
@@ -234,21 +232,6 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def transact(
-    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], begin: str = "BEGIN IMMEDIATE"
-) -> T:
-    """Run `work` in a transaction, and undo it if it fails."""
-    connection.execute(begin)
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the error, reworded for the user."""
     hints = {
@@ -298,112 +281,3 @@ def _lock_alone(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _unusable(path: Path, migrations: Migrations) -> str:
-    """Return why this file cannot be used, as the end of a sentence, or nothing.
-
-    Takes the same time for any size; damage in the midst of the file shows only when it is read.
-    """
-    newest = len(migrations)
-    if not path.exists() or path.stat().st_size == 0:
-        return ""
-    try:
-        connection = sqlite3.connect(path, BUSY_TIMEOUT_S)
-        try:
-            version = _version(connection)
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
-            if version > newest:
-                return f"was written by a newer version (format {version}, this program knows {newest})"
-            if version < 0:
-                return f"is damaged (its format version is {version})"
-            if tables and application != APPLICATION_ID:
-                return "is not a store of conversations"
-            if version and (name := _foreign_object(connection, migrations[:version])):
-                return f"is damaged (its {name} is not that of a store)"
-            if version:
-                connection.execute("SELECT * FROM conversation LIMIT 1").fetchall()
-                connection.execute("SELECT * FROM turn ORDER BY key DESC LIMIT 1").fetchall()
-            pages = connection.execute("PRAGMA page_count").fetchone()[0]
-            size = connection.execute("PRAGMA page_size").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        # A table that is not there is SQLITE_ERROR; a lock or a full disk is no damage.
-        if error.sqlite_errorcode & 0xFF not in _DAMAGE:
-            raise
-        return f"is damaged ({error})"
-    wal = path.with_name(f"{path.name}-wal")
-    if pages * size > path.stat().st_size and not (wal.exists() and wal.stat().st_size):
-        return "is damaged (the end of the file is missing)"
-    return ""
-
-
-def _foreign_object(connection: sqlite3.Connection, migrations: Migrations) -> str:
-    """Return the name of a table, view or trigger that is not as the migrations make it, or nothing.
-
-    A file may hold a table with other columns, or a trigger that runs whatever its author wanted.
-    """
-    expected: dict[str, tuple[str, str]]
-    found: dict[str, tuple[str, str]]
-    listing = "SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL"
-    found = {name: (kind, sql) for name, kind, sql in connection.execute(listing)}
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
-        _migrate(model, None, migrations)
-        expected = {name: (kind, sql) for name, kind, sql in model.execute(listing)}
-    for name, made in expected.items():
-        if found.get(name) != made:
-            return name
-    others = (name for name, (kind, _) in found.items() if kind == "trigger" and name not in expected)
-    return next(others, "")
-
-
-def _set_aside(path: Path, reason: str) -> StoreError:
-    """Rename the file, and what SQLite keeps beside it. Returns what to tell the user."""
-    stem = f"{path.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
-    aside, number = path.with_name(stem), 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{stem}-{number}")
-    for suffix in ("-wal", "-shm", ""):
-        file = path.with_name(path.name + suffix)
-        if file.exists():
-            file.rename(aside.with_name(aside.name + suffix))
-    return StoreError(
-        "The stored conversations cannot be used",
-        f"{path} {reason}. It was set aside, unchanged, as {aside.name}, and a new store was begun.",
-        f"To use it again, close spnl-chat and rename {aside.name} back to {path.name}.",
-    )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def _migrate(connection: sqlite3.Connection, path: Path | None, migrations: Migrations) -> None:
-    """Apply the missing migrations, each in one transaction, and each after a copy of the file at `path`."""
-    connection.create_function("indexed_copy", 1, indexed_copy, deterministic=True)
-    for number in range(_version(connection), len(migrations)):
-        if number and path is not None:
-            _back_up(connection, path.with_name(f"{path.name}.version-{number}"))
-
-        def apply(connection: sqlite3.Connection, number: int = number) -> None:
-            for statement in migrations[number]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
-
-        transact(connection, apply)
-
-
-def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
-    partial = copy.with_name(f"{copy.name}.part")
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    target = sqlite3.connect(partial)
-    try:
-        connection.backup(target)
-    finally:
-        target.close()
-    partial.rename(copy)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.records import well_formed
-from spnl_tui.conversations.storage import import_rows, rows, search, tree_rows
+from spnl_tui.conversations.storage import import_rows, rows, tree_rows
 from spnl_tui.conversations.storage.database import Database
 from spnl_tui.conversations.storage.folding import indexed_copy
 from spnl_tui.conversations.storage.import_rows import ImportResult
-from spnl_tui.conversations.storage.rows import Cursor, ListFilter, Page
-from spnl_tui.conversations.storage.search import SearchFilter, SearchResult
+from spnl_tui.conversations.storage.store_reader import StoreReader
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 
@@ -24,7 +23,7 @@ INTERRUPTED = "The program ended before the reply did."
 """The error of a reply whose program was killed."""
 
 
-class Store:
+class Store(StoreReader):
     """Stores conversations. When a method returns, its change survives a kill and a power cut.
 
     Several programs may have the store open. A method changes only what it names, so what another program has
@@ -37,7 +36,7 @@ class Store:
     def __init__(self, database: Database, problem: StoreError | None) -> None:
         self.problem = problem
         """What was wrong with the store, and where it is now; None if nothing was."""
-        self._database = database
+        super().__init__(database)
         self._deleted_turns: set[str] = set()
         self._deleted_conversations: set[str] = set()
         self._moved: dict[str, tuple[str, ...]] = {}
@@ -238,82 +237,6 @@ class Store:
 
         await self._change_conversation(conversation, save)
 
-    # ── finding ──────────────────────────────────────────────────────────────────────────────────
-
-    async def load(self, id: str) -> Conversation:
-        """Return the conversation with this id."""
-        return await self._database.read(lambda connection: rows.load(connection, id))
-
-    async def list(
-        self, where: ListFilter | None = None, *, after: Cursor | None = None, limit: int = 50
-    ) -> Page:
-        """Return a page of the list: pinned conversations first, then the last changed ones."""
-        chosen = where or ListFilter()
-        return await self._database.read(lambda connection: rows.list_page(connection, chosen, after, limit))
-
-    async def find(self, prefix: str = "") -> tuple[str, ...]:
-        """Return at most ten ids that begin with `prefix`, the last changed conversation first."""
-        found = await self._database.read(
-            lambda connection: connection.execute(
-                """
-                SELECT id FROM conversation WHERE deleted = 0 AND substr(id, 1, length(:prefix)) = :prefix
-                ORDER BY updated_at DESC LIMIT 10
-                """,
-                {"prefix": well_formed(prefix)},
-            ).fetchall()
-        )
-        return tuple(id for (id,) in found)
-
-    async def tags(self) -> tuple[str, ...]:
-        """Return every tag in use, in alphabetical order."""
-        return await self._column(
-            """
-            SELECT DISTINCT name FROM tag JOIN conversation ON key = conversation
-            WHERE deleted = 0 ORDER BY name
-            """
-        )
-
-    async def models(self) -> tuple[str, ...]:
-        """Return every model that a conversation uses, in alphabetical order."""
-        return await self._column(
-            "SELECT DISTINCT model FROM conversation WHERE deleted = 0 AND model <> '' ORDER BY model"
-        )
-
-    async def models_used_last(self, limit: int = 10) -> tuple[str, ...]:
-        """Return the models that replied last, latest first, without those that were only compared."""
-        # CROSS JOIN: from the newest turn down, however many there are.
-        latest = await self._column(
-            """
-            SELECT t.model FROM turn t CROSS JOIN conversation c ON c.key = t.conversation
-            WHERE t.role = 'assistant' AND t.text <> '' AND t.model <> '' AND t.deleted = 0 AND c.deleted = 0
-            AND (t.model = c.model OR NOT EXISTS (
-                SELECT 1 FROM turn other WHERE other.conversation = c.key
-                AND other.role = 'assistant' AND other.text <> '' AND other.model = c.model
-            ))
-            ORDER BY t.key DESC LIMIT 200
-            """
-        )
-        return tuple(dict.fromkeys(latest))[:limit]
-
-    async def prompts(self, limit: int = 200) -> tuple[str, ...]:
-        """Return the latest prompts of all conversations, the latest last."""
-        latest = await self._column(
-            """
-            SELECT turn.text FROM turn CROSS JOIN conversation ON conversation.key = turn.conversation
-            WHERE turn.role = 'user' AND turn.deleted = 0 AND conversation.deleted = 0
-            ORDER BY turn.key DESC LIMIT ?
-            """,
-            limit,
-        )
-        return latest[::-1]
-
-    async def search(self, typed: str, where: SearchFilter | None = None, *, limit: int = 50) -> SearchResult:
-        """Search turns and titles, best hits first. See `search.Query.parse` for what can be typed."""
-        chosen = where or SearchFilter()
-        return await self._database.read(
-            lambda connection: search.search(connection, well_formed(typed), chosen, limit)
-        )
-
     # ── help ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _change_conversation(
@@ -358,10 +281,6 @@ class Store:
         if id not in self._deleted_conversations:
             connection.execute("UPDATE conversation SET deleted = 0 WHERE id = ?", (id,))
         return rows.key_of(connection, id)
-
-    async def _column(self, statement: str, *values: object) -> tuple[str, ...]:
-        rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
-        return tuple(value for (value,) in rows)
 
 
 def _open(path: Path) -> tuple[Database, StoreError | None]:

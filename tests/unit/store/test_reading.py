@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.storage import database, reading
+from spnl_tui.conversations.storage import database, file_state, reading
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 from tests.support.talks import full, talk
@@ -121,6 +121,7 @@ async def test_store_that_another_program_keeps_locked_is_read(
 ) -> None:
     conversation = await filled(path)
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(file_state, "_TIMEOUT_S", 0.1)
     monkeypatch.setattr(reading, "_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
