@@ -78,7 +78,7 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Return the memory of this model on a CPU, with this in-situ quantization and context (tokens).
 
-    `in_steps`: a long prompt is read in steps (engine/mistralrs/prefill.py). `vnni`: see Machine.
+    `in_steps`: a long prompt is read in steps (engine/mistralrs/cache/prefill.py). `vnni`: see Machine.
     """
     tied = all(group.role != "output" for group in facts.tensors)
     weights = stored = plain = made = 0.0
