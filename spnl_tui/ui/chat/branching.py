@@ -1,4 +1,4 @@
-"""What one does with single turns: move among them, walk their siblings, edit, go on, fork, delete."""
+"""Single turns: moving among them and their siblings, editing, continuing, forking and deleting."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TurnsController:
         return bool(self._session.selection.edited or self._session.selection.cursor)
 
     def place(self, turn: Turn) -> tuple[int, int]:
-        """Which of how many siblings a turn is, counted from 1."""
+        """Return the number of a turn among its siblings, from 1, and how many there are."""
         if turn.id not in self._conversation:
             return 1, 1
         siblings = self._conversation.siblings(turn.id)
@@ -94,7 +94,7 @@ class TurnsController:
     # ── branches ─────────────────────────────────────────────────────────────────────────────────
 
     async def walk(self, by: int) -> None:
-        """Go to another sibling of the turn, and to the branch below it."""
+        """Go to another sibling of the turn and the branch below it."""
         turn = self.fork_turn()
         if turn is None:
             return
@@ -111,7 +111,7 @@ class TurnsController:
             await self.jump(siblings[place].id)
 
     async def show_tree(self) -> None:
-        """Show all branches, and go to the turn that is chosen there."""
+        """Show all branches, and go to the turn that the user chooses."""
         from spnl_tui.ui.conversations.tree_screen import TreeScreen
 
         conversation = self._conversation
@@ -126,7 +126,7 @@ class TurnsController:
         await self.jump(chosen)
 
     async def edit(self) -> None:
-        """Take a turn into the prompt line: the one under the cursor, else the user's last one.
+        """Edit the selected turn, else the last prompt, in the prompt line.
 
         Sent, it stands beside the first one; a prompt is answered then, a reply is as the user says.
         """
@@ -154,7 +154,7 @@ class TurnsController:
         await self._session.continue_reply()
 
     async def fork(self) -> None:
-        """Begin a conversation of its own with the branch down to the turn."""
+        """Copy the branch down to the turn into a new conversation."""
         path = self._conversation.path()
         turn = self.under_cursor() or path[-1]
         forked = self._conversation.fork(turn.id)
@@ -164,7 +164,7 @@ class TurnsController:
         self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
 
     async def pin(self) -> None:
-        """Have the turn sent even when the context is full, or no longer."""
+        """Pin or unpin the turn. A pinned turn is sent even when the context is full."""
         turn, conversation = self.under_cursor(), self._conversation
         if turn is None:
             return
@@ -179,7 +179,7 @@ class TurnsController:
         self._screen.notify(what, title=title, markup=False, timeout=3)
 
     async def delete(self, *, branch: bool = False) -> None:
-        """Delete the turn, or all that follows it, too; until the program ends, that can be undone."""
+        """Delete the turn, or also all that follows it. The user can undo this until the program ends."""
         turn, conversation = self.under_cursor(), self._conversation
         if turn is None:
             return
@@ -205,7 +205,7 @@ class TurnsController:
 
         more = len(deletion.removed) - 1
         what = (first_line(words_of(turn), 40) or "an empty turn") + (f" and {more:,} more" if more else "")
-        # First of all: whoever deletes may want it back before it is saved.
+        # Before it is saved: the user may want to undo it at once.
         self._push_undo(what, restore)
         await self._store.save_deletion(conversation, deletion)
         await self._sessions.of(conversation).emit(TreeChanged())
@@ -222,26 +222,26 @@ class TurnsController:
         return self._sessions.visible
 
     def under_cursor(self) -> Turn | None:
-        """The turn on which the cursor is, if it is on any."""
+        """Return the selected turn, or None."""
         return self._session.selection.turn
 
     def editable(self) -> Turn | None:
-        """The turn under the cursor, or else the last one of the user's."""
+        """Return the selected turn, else the last prompt."""
         if (turn := self.under_cursor()) is not None:
             return turn
         return next((turn for turn in reversed(self._conversation.path()) if turn.role == "user"), None)
 
     def unfinished(self) -> Turn | None:
-        """The last turn, if it is a reply that the model has not brought to its own end."""
+        """Return the last turn if it is a reply that the model did not end itself."""
         return None if self._model.model is None else self._session.unfinished_reply
 
     def fork_turn(self) -> Turn | None:
-        """The turn whose siblings are walked: the one under the cursor, or else the last that has some."""
+        """Return the selected turn if it has siblings; without a selection, the last turn that has some."""
         if (turn := self.under_cursor()) is not None:
             return turn if self._conversation.has_siblings(turn.id) else None
         return self._conversation.last_fork()
 
 
 def gone() -> CommandError:
-    """Why something is not done that was typed right before another conversation was shown."""
+    """Return the error for a command whose conversation is no longer visible."""
     return CommandError("Another conversation is seen by now", "Nothing was done.", "Go back to it first.")

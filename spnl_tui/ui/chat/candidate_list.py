@@ -1,4 +1,4 @@
-"""Several replies to one prompt, side by side where the width allows, and else one above the other."""
+"""The widgets of candidates: side by side if the width allows it, else one above the other."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from spnl_tui.ui.chat.turns import Reply
 
 _COLUMN_WIDTH = 38
-"""A reply is not readable in less; two such columns fit into 80 cells."""
+"""The least width for a readable reply; two such columns fit into 80 cells."""
 
 
 _ROWS = 3
-"""A candidate above another one is as high as that, at least."""
+"""The least height of a candidate above another one."""
 _SHORT_NAME = 20
-"""Figures are left out rather than that a model's name is cut shorter than this."""
+"""Characters of a model's name that are shown before any figures."""
 
 
 class _Head(Widget):
-    """Number, label and figures, in a line."""
+    """The line with number, label and figures."""
 
     def __init__(self, number: int, label: str, standing: tuple[str, ...]) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class _Head(Widget):
         self.best = False
 
     def render(self) -> Content:
-        """The line, as wide as the candidate."""
+        """Return the line, as wide as the candidate."""
         width = self.size.width
         name = f"{'★ ' if self.best else ''}{self._number}"
         label = min(len(self._label), _SHORT_NAME)
@@ -54,7 +54,7 @@ class _Head(Widget):
 
 
 class Candidate(Vertical):
-    """One of the replies: a head with its figures, and the text, which scrolls by itself."""
+    """One candidate: a head with its figures, and its text, which scrolls by itself."""
 
     @dataclass
     class Clicked(Message):
@@ -78,45 +78,45 @@ class Candidate(Vertical):
             yield self.reply
 
     def on_mount(self) -> None:
-        """Stay at the end of what is being written."""
+        """Keep the end of the text in view while the model writes."""
         if self._streaming:
             self._body.anchor()
 
     def on_click(self, event: events.Click) -> None:
-        """With a mouse, a candidate is highlighted by a click."""
+        """Highlight the candidate on a click."""
         event.stop()
         self.post_message(self.Clicked(self.turn_id))
 
     def progressed(self, turn: Turn, activity: Activity | None) -> None:
-        """The reply has come so far."""
+        """Show the progress of the reply."""
         self._head.standing = standing(turn, activity)
         self._head.refresh()
         if self._streaming and not turn.streaming:
-            # Replies are compared from their beginnings.
+            # The user compares replies from their beginnings.
             self._streaming = False
-            # An anchor that is only released catches again where a reply is seen as a whole.
+            # An anchor that is only released catches again if the whole reply is in view.
             self._body.anchor(False)
             self.call_after_refresh(self._show_beginning)
 
     def _show_beginning(self) -> None:
         self._body.scroll_home(animate=False, force=True)
-        # An anchor moves a bar that is not seen above its beginning, and scrolling leaves it there.
+        # An anchor moves a hidden scroll bar above its beginning, and scrolling leaves it there.
         self._body.vertical_scrollbar.position = 0
 
     def limit(self, height: int | None) -> None:
-        """Be at most so many lines high, the head included."""
-        # The container takes the height of what is in the body, even where the body itself is lower.
+        """Limit the height, including the head, to this many lines."""
+        # The container takes the height of the body's content, even if the body itself is lower.
         self.styles.max_height = height
         self._body.styles.max_height = None if height is None else height - 1
 
     @property
     def ended(self) -> bool:
-        """Whether it is written."""
+        """True if the reply is complete."""
         return not self._streaming
 
     @property
     def needed(self) -> int:
-        """The lines in which all of it is seen, the head included."""
+        """The lines that the whole candidate needs, including the head."""
         return 1 + self._body.virtual_size.height
 
     def page(self, direction: int) -> None:
@@ -125,13 +125,13 @@ class Candidate(Vertical):
         self._body.scroll_relative(y=direction * max(1, self._body.size.height - 1), animate=False)
 
     def mark_best(self, best: bool) -> None:
-        """Whether the judge holds it to be the best."""
+        """Show or hide the judge's star."""
         self._head.best = best
         self._head.refresh()
 
 
 class Candidates(Vertical):
-    """The candidates, and below them a line about what one can do, or what the judge said."""
+    """The candidates, and below them a line with the keys or the verdict."""
 
     def __init__(self, *, markdown: bool, show_thinking: bool) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Candidates(Vertical):
         yield self._foot
 
     async def show(self, turns: Sequence[Turn], labels: Sequence[str], chosen: str) -> None:
-        """Show these, in place of what was shown."""
+        """Show these candidates in place of those before."""
         with self.app.batch_update():
             await self._cards.remove_children()
             self._by_turn = {}
@@ -155,19 +155,19 @@ class Candidates(Vertical):
         self.mark(chosen)
 
     async def add(self, turn: Turn, label: str) -> None:
-        """Show one more."""
+        """Show one more candidate."""
         number = len(self._by_turn) + 1
         card = Candidate(number, turn, label, markdown=self._markdown, show_thinking=self._show_thinking)
         self._by_turn[turn.id] = card
         await mount(self._cards, card)
 
     async def clear(self) -> None:
-        """Show nothing."""
+        """Remove all candidates."""
         self._by_turn = {}
         await self._cards.remove_children()
 
     def mark(self, turn_id: str, *, best: str | None = None) -> None:
-        """Highlight this one; `best` gets the judge's star."""
+        """Highlight this candidate; `best` gets the judge's star."""
         for card in self._by_turn.values():
             card.set_class(card.turn_id == turn_id, "-chosen")
             if best is not None:
@@ -175,34 +175,34 @@ class Candidates(Vertical):
         self.call_after_refresh(self._arrange)
 
     def progressed(self, turn: Turn, activity: Activity | None) -> None:
-        """One of them has come so far."""
+        """Show the progress of one candidate."""
         if (card := self._by_turn.get(turn.id)) is not None:
             card.progressed(turn, activity)
             if not turn.streaming:
                 self.call_after_refresh(self._arrange)
 
     def say(self, text: Content) -> None:
-        """Show this below the candidates."""
+        """Show this text below the candidates."""
         self._foot.update(text)
         self.call_after_refresh(self._arrange)
 
     def widget(self, turn_id: str) -> Reply | None:
-        """The reply of this id, if it is one of them."""
+        """Return the reply of the candidate with this id, or None."""
         card = self._by_turn.get(turn_id)
         return None if card is None else card.reply
 
     def page(self, direction: int) -> None:
-        """Scroll the highlighted one by a page: up (-1) or down (1)."""
+        """Scroll the highlighted candidate by a page: up (-1) or down (1)."""
         for card in self._by_turn.values():
             if card.has_class("-chosen"):
                 card.page(direction)
 
     def on_resize(self) -> None:
-        """Columns need width."""
+        """Arrange the candidates for the new width."""
         self.call_after_refresh(self._arrange)
 
     def _arrange(self) -> None:
-        """Share the room out. One above the other, the highlighted one has what the others leave.
+        """Divide the space. In rows, the highlighted candidate gets what the others leave.
 
         What a short one leaves goes to those that are cut, once all have ended: until then none moves.
         """
@@ -229,7 +229,7 @@ class Candidates(Vertical):
 
 
 def standing(turn: Turn, activity: Activity | None = None) -> tuple[str, ...]:
-    """Where a candidate stands, and its figures: in several lengths, the longest first."""
+    """Return the state and figures of a candidate in several lengths, the longest first."""
     if turn.streaming:
         match None if activity is None else activity.state:
             case "loading":

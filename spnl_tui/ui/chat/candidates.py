@@ -1,4 +1,4 @@
-"""Several replies to one prompt: asked for, shown side by side, and one of them chosen."""
+"""Several replies to one prompt: requesting them, comparing them and choosing one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _COUNT = re.compile(r"(\d+)(?:\s+(.*))?", re.DOTALL)
 _ASIDE = re.compile(r"(?:^|\s)--(?:\s|$)|\n")
-"""What stands between the models and the prompt of a comparison."""
+"""Separates the models of a comparison from its prompt."""
 
 
 class CandidatesController:
@@ -76,7 +76,7 @@ class CandidatesController:
             shared = SharedRequest(self._services.engine, count)
             variations = [Variation(model=model, shared=shared, candidate=each) for each in range(count)]
         else:
-            # Requests with one seed would have one reply.
+            # Requests with the same seed would get the same reply.
             samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, sampling=each, turns=one_by_one) for each in samplings]
@@ -110,7 +110,7 @@ class CandidatesController:
                 models.insert(0, self._model())
             if len(models) > MOST:
                 raise CommandError("Too many models", f"{MOST} can be compared at once, not {len(models)}.")
-            # Another model may need the memory of the one before.
+            # A model may need the memory of the one before it.
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, turns=one_by_one) for model in models]
             several = len(set(models)) > 1
@@ -152,7 +152,7 @@ class CandidatesController:
         await self._session.candidates.move(by)
 
     async def pick(self, argument: str = "") -> None:
-        """Go on with the highlighted candidate, or the one of this number; the others stay beside it."""
+        """Continue with the highlighted candidate, or with one by its number. The others stay siblings."""
         if (candidates := self.shown) is None:
             return
         if argument:

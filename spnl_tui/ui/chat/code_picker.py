@@ -1,4 +1,4 @@
-"""Which of several code blocks to copy."""
+"""The dialog that asks which code block to copy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spnl_tui.ui.chat.markdown_stream import CodeBlock
 
 
 class CodePicker(ModalScreen[CodeBlock | None]):
-    """A list of code blocks; the last one, which is the likeliest, is marked."""
+    """A list of code blocks. The last one is highlighted, because it is the likeliest."""
 
     CSS_PATH = "code_picker.tcss"
     BINDINGS = [Binding("escape", "dismiss", "Close", show=False)]

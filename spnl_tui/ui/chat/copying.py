@@ -1,4 +1,4 @@
-"""Copying: a turn, a code block, the whole conversation, as they were written and without borders."""
+"""Copying turns, code blocks and conversations as they were written, without borders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
 
 _SURE_BYTES = 74_000
-"""xterm takes no more from a program (OSC 52), and others are no more generous."""
+"""The longest text that terminals are sure to accept by OSC 52; the limit of xterm."""
 
 
 class CopyController:
@@ -27,7 +27,7 @@ class CopyController:
         sessions: Sessions,
         set_clipboard: Callable[[str], Awaitable[bool]] | None,
     ) -> None:
-        """`set_clipboard` sets this machine's clipboard, or returns False; the terminal's is set besides."""
+        """`set_clipboard` sets this machine's clipboard or returns False. The terminal's is always set."""
         self._screen = screen
         self._sessions = sessions
         self._set_clipboard = set_clipboard
@@ -58,7 +58,7 @@ class CopyController:
             await self._copy(turn.text, "The reply" if turn.role == "assistant" else "The prompt")
 
     async def code(self) -> None:
-        """Copy a code block of the turn; ask which one if there are several."""
+        """Copy a code block of the turn. If there are several, ask which one."""
         from spnl_tui.ui.chat.code_picker import CodePicker
         from spnl_tui.ui.chat.markdown_stream import code_blocks
 
@@ -72,7 +72,7 @@ class CopyController:
             await self._copy(block.code, "The code block")
 
     async def conversation(self) -> None:
-        """Copy what is seen of the conversation, as Markdown."""
+        """Copy the active branch as Markdown."""
         from spnl_tui.conversations.exchange.export import to_markdown
 
         await self._copy(to_markdown(self._sessions.visible.conversation), "The conversation")
@@ -83,7 +83,7 @@ class CopyController:
         return session.selection.turn or session.last_reply
 
     async def _copy(self, text: str, what: str) -> None:
-        # It may be pasted into a terminal.
+        # The user may paste it into a terminal.
         text = plain(text)
         self._screen.app.copy_to_clipboard(text)
         if self._set_clipboard is not None and await self._set_clipboard(text):

@@ -1,4 +1,4 @@
-"""The line in which one types what to find in the conversation."""
+"""The search line above the prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spnl_tui.ui.widgets.scope import bind_keys
 
 
 class FindBar(Horizontal):
-    """Words to find, and how many turns have them. It is seen while one looks for something."""
+    """Shows the words to find and how many turns contain them."""
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class FindBar(Horizontal):
         yield self._about
 
     def open(self, words: str) -> None:
-        """Be seen, with these words; empty: with the words before."""
+        """Show the line with these words, or (empty) with the words before."""
         self.display = True
         if words:
             self._input.value = words
@@ -37,16 +37,16 @@ class FindBar(Horizontal):
         self._input.focus()
 
     def close(self) -> None:
-        """Be seen no more."""
+        """Hide the line."""
         self.display = False
 
     def tell(self, about: str) -> None:
-        """Say what was found."""
+        """Show what was found."""
         self._about.update(about)
 
     @property
     def words(self) -> str:
-        """What is typed."""
+        """The words to find."""
         return self._input.value
 
     @on(Input.Changed)
@@ -56,6 +56,6 @@ class FindBar(Horizontal):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        # The line takes Enter for itself, so that no command can have it.
+        # The line handles Enter itself, so no command can use it.
         event.stop()
         self.screen.post_message(FindEarlierRequested())

@@ -1,4 +1,4 @@
-"""Finding words within the conversation that is seen."""
+"""Finding words in the visible conversation."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class FindController:
     """Goes to the turns of the active branch that contain the words, from the last one upwards."""
 
     def __init__(self, pane: ChatPane, sessions: Sessions, bindings: Iterable[Binding]) -> None:
-        """`bindings` are those of the line for the words."""
+        """`bindings` are those of the search line."""
         self._pane = pane
         self._sessions = sessions
         self._bindings = bindings
         self._bar: FindBar | None = None
         self._transcript = pane.transcript
         self._at = ""
-        """The turn to which one was taken."""
+        """The id of the turn that was found last."""
 
         sessions.subscribe(self._on_event)
 
@@ -39,19 +39,19 @@ class FindController:
             self.forget()
 
     async def open(self, words: str = "") -> None:
-        """Begin to look for these words, or the ones before."""
+        """Open the search line with these words, or with the words before."""
         if self._bar is None:
             self._bar = await self._pane.make_find_bar(self._bindings)
         self._bar.open(words)
         await self.look()
 
     async def look(self) -> None:
-        """Go to the last turn that has what is typed."""
+        """Go to the last turn that contains the words."""
         self._at = ""
         await self.step(-1)
 
     async def step(self, by: int) -> None:
-        """Go to another turn that has the words; after the last comes the first."""
+        """Go to another turn that contains the words, from the last one on to the first."""
         if self._bar is None:
             return
         words = self._bar.words.strip()
@@ -73,24 +73,24 @@ class FindController:
         self._transcript.reveal_found(self._at)
 
     async def close(self) -> None:
-        """Look for nothing any more. The cursor stays where it is."""
+        """Close the search line. The cursor stays where it is."""
         self.forget()
         self._pane.prompt.focus()
 
     def forget(self) -> None:
-        """Another conversation is seen, or nothing is looked for."""
+        """Close the search line, if it is open."""
         if self._bar is not None and self.looking:
             self._bar.close()
             self._transcript.mark_found(None, ())
 
     @property
     def looking(self) -> bool:
-        """True while the line for the words is open."""
+        """True while the search line is open."""
         return self._bar is not None and self._bar.display
 
 
 def _has(turn: Turn, pattern: re.Pattern[str]) -> bool:
-    """Whether what is seen of a turn has the words."""
+    """Return True if the visible text of a turn contains the words."""
     from spnl_tui.conversations.attachments import words_of
 
     return pattern.search(words_of(turn)) is not None

@@ -1,4 +1,4 @@
-"""What one does with the reply at the end of the branch: stop it, ask for it again, look at its thinking."""
+"""The reply at the end of the branch: stopping it, asking for another, showing its reasoning."""
 
 from __future__ import annotations
 

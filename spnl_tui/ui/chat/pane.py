@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class ChatPane(Horizontal):
-    """A conversation above the prompt; a welcome stands in for a conversation that has not begun.
+    """A conversation above the prompt, or a welcome while the conversation is empty.
 
     The list of conversations, when it is wanted, is at the left: beside the chat, or over it on a narrow
     terminal.
     """
 
     def __init__(self, settings: ChatSettings, now: Callable[[], float], *, id: str) -> None:
-        """`now` gives the time of the day, as Unix seconds."""
+        """`now` returns Unix seconds."""
         super().__init__(id=id)
         self.conversation_list = ConversationList(id="talks", now=now)
         self.welcome = Welcome()
@@ -57,16 +57,16 @@ class ChatPane(Horizontal):
         self.prompt.take_offer(self._completions.offer_at(event.option_index))
 
     def on_mount(self) -> None:
-        """Nothing has been said yet."""
+        """Begin with the welcome."""
         self.show_welcome(True)
 
     def show_candidates(self, shown: bool) -> None:
-        """Give most of the room to candidates, among which the prompt's arrow keys move; or no longer."""
+        """Show or hide the candidates, among which the prompt's arrow keys then move."""
         self.set_class(shown, "-choosing")
         self.prompt.choosing = shown
 
     def page(self, by: int) -> None:
-        """Scroll the conversation, or the candidates, by so many pages: up where that is negative."""
+        """Scroll the conversation or the candidates by pages, upwards if negative."""
         (self.candidates if self.has_class("-choosing") else self.transcript).page(by)
 
     def show_welcome(self, shown: bool) -> None:
@@ -75,7 +75,7 @@ class ChatPane(Horizontal):
         self.transcript.display = not shown
 
     async def make_find_bar(self, bindings: Iterable[Binding]) -> FindBar:
-        """Make the line for words to find, above the prompt. Most sessions never need one."""
+        """Create the search line above the prompt. Most sessions never need one."""
         from spnl_tui.ui.chat.find_bar import FindBar
 
         bar = FindBar(bindings)

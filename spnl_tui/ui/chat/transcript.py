@@ -1,4 +1,4 @@
-"""The conversation on the screen."""
+"""The turns of the conversation on the screen."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from spnl_tui.ui.chat.turns import CountTexts, Reply, Thinking
 
 _FIRST_LINES = 100
-"""Lines of a conversation to mount at first, about; a Markdown takes some 30 ms to mount."""
+"""Approximate lines of a conversation to mount at first; one Markdown takes some 30 ms to mount."""
 _AROUND = 12
-"""Turns that are shown from the one on to which the user jumps."""
+"""Turns to show from the one on that the user jumps to."""
 _MORE_LINES = 150
 """Lines to mount when the user scrolls up to the first one."""
 
 
 class Transcript(VerticalScroll, can_focus=False):
-    """Turns, the latest at the bottom, which stays in view unless the user scrolls up.
+    """Turns, the latest at the bottom. The bottom stays in view unless the user scrolls up.
 
     Of a long conversation only the end is mounted; the rest comes when the user scrolls to it.
     """
@@ -37,15 +37,15 @@ class Transcript(VerticalScroll, can_focus=False):
     def __init__(self, *, markdown: bool = True, show_thinking: bool = False) -> None:
         super().__init__()
         self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
-        """Which of how many siblings a turn is; asked when the turn is mounted."""
+        """Returns the number of a turn among its siblings, and how many there are. Called on mounting."""
         self.count_texts: CountTexts | None = None
-        """Counts the tokens of the files that went with a prompt."""
+        """Counts the tokens of attached files."""
         self._markdown = markdown
         self._show_thinking = show_thinking
         self._column = Vertical(classes="column")
         self._older: list[Turn] = []
         self._newer: list[Turn] = []
-        """What follows, where the user has jumped far up; shown again with the end."""
+        """Turns below those shown, after the user has jumped far up."""
         self._memory_begins: str | None = None
         self._summary = ""
         self._sought: re.Pattern[str] | None = None
@@ -54,12 +54,12 @@ class Transcript(VerticalScroll, can_focus=False):
         self._queued: Static | None = None
 
     def on_mount(self) -> None:
-        """Mount the column, and stick to the bottom."""
+        """Mount the column and stay at the bottom."""
         self.mount(self._column)
         self.anchor()
 
     async def show(self, turns: Sequence[Turn]) -> None:
-        """Show this conversation in place of the one before: its end."""
+        """Show the end of this conversation in place of the one before."""
         await self._show_until(turns, len(turns))
         self.follow()
 
@@ -81,7 +81,7 @@ class Transcript(VerticalScroll, can_focus=False):
         return widget
 
     async def remove_from(self, turn_id: str) -> bool:
-        """Take this turn and what follows it off the screen. False: it is not mounted."""
+        """Remove this turn and those below it from the screen. Returns False if it is not mounted."""
         widgets = list(self._column.children)
         for place, widget in enumerate(widgets):
             if widget.name == turn_id:
@@ -91,7 +91,7 @@ class Transcript(VerticalScroll, can_focus=False):
         return False
 
     async def reveal(self, turn_id: str) -> None:
-        """Bring a turn into view, near the top. What is far from it is not mounted."""
+        """Bring a turn into view, near the top. Turns far from it are not mounted."""
         if self._mounted(turn_id) is None:
             shown = self._shown()
             turns = [*self._older, *shown, *self._newer]
@@ -105,7 +105,7 @@ class Transcript(VerticalScroll, can_focus=False):
         if widget is None:
             return
         self.release_anchor()
-        # Heights come with the next layouts, not all with the first.
+        # Heights become known with the next layouts, not all with the first.
         for _ in range(4):
             refreshed = asyncio.Event()
             self.call_after_refresh(refreshed.set)
@@ -114,24 +114,24 @@ class Transcript(VerticalScroll, can_focus=False):
                 self.scroll_to(y=max(0, widget.virtual_region.y - 1), animate=False, immediate=True)
 
     def mark(self, turn_id: str) -> None:
-        """Set the cursor on this turn, or on none."""
+        """Show the cursor on this turn, or (empty) on none."""
         for widget in self._column.children:
             widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
 
     async def count_files(self) -> None:
-        """Count the tokens of files that could not be counted before the model was loaded."""
+        """Count the tokens of files again that could not be counted before the model was loaded."""
         from spnl_tui.ui.chat.turns import UserTurn
 
         for widget in self._column.query_children(UserTurn):
             await widget.count_files()
 
     def mark_pinned(self, turn: Turn) -> None:
-        """Show whether this turn is pinned."""
+        """Mark this turn as pinned, or no longer."""
         if (widget := self._mounted(turn.id)) is not None:
             widget.set_class(turn.pinned, "-pinned")
 
     def mark_found(self, sought: re.Pattern[str] | None, turn_ids: Iterable[str]) -> None:
-        """Mark these turns, and what matches in them."""
+        """Mark these turns and the matches in them."""
         self._sought, self._found = sought, frozenset(turn_ids)
         for widget in self._column.children:
             widget.set_class(widget.name in self._found, "-found")
@@ -139,7 +139,7 @@ class Transcript(VerticalScroll, can_focus=False):
                 part.refresh()
 
     def reveal_found(self, turn_id: str) -> None:
-        """Bring the first match in a turn that is mounted into view, if it is not seen already."""
+        """Scroll to the first match in a mounted turn, unless it is in view."""
         from spnl_tui.ui.chat.reply_text import Prose
 
         turn = self._mounted(turn_id)
@@ -154,7 +154,7 @@ class Transcript(VerticalScroll, can_focus=False):
                 return
 
     def remember_from(self, turn_id: str | None, summary: str = "") -> None:
-        """Mark the turn with which the model's memory begins; None: it remembers everything.
+        """Mark the turn with which the model's memory begins; None if it remembers everything.
 
         `summary` is what it knows of the turns before.
         """
@@ -176,7 +176,7 @@ class Transcript(VerticalScroll, can_focus=False):
         return widget
 
     def toggle_summary(self) -> None:
-        """Fold or unfold the summary of what the model does not see, if there is one."""
+        """Fold or unfold the summary of the left-out turns, if there is one."""
         from spnl_tui.ui.chat.turns import Thinking
 
         for summary in self._column.query_children(".summary").results(Thinking):
@@ -184,7 +184,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     @property
     def summarized(self) -> bool:
-        """Whether the model knows a summary in place of what it does not see."""
+        """True if the model knows a summary in place of left-out turns."""
         return bool(self._summary and self._memory_begins)
 
     def _mark_memory(self, widget: Widget) -> None:
@@ -201,13 +201,13 @@ class Transcript(VerticalScroll, can_focus=False):
         return [widget.turn for widget in self._column.children if isinstance(widget, UserTurn | Reply)]
 
     async def _show_newer(self) -> None:
-        """Show the end again, when the user has jumped far up."""
+        """Show the end again after the user has jumped far up."""
         if self._newer:
             shown = self._shown()
             await self.show([*self._older, *shown, *self._newer])
 
     async def show_queued(self, text: str) -> None:
-        """A prompt that waits for the reply to end; an empty one clears it."""
+        """Show a prompt that waits for the end of the reply; an empty text removes it."""
         if not text:
             queued, self._queued = self._queued, None
             if queued is not None:
@@ -225,7 +225,7 @@ class Transcript(VerticalScroll, can_focus=False):
             await mount(self._column, self._queued)
 
     def follow(self) -> None:
-        """Go to the end, and stay there as it grows."""
+        """Scroll to the end and stay there as the conversation grows."""
         if self._newer:
             restart(self, "follow", self._follow_to_newer)
         elif not self.following:
@@ -241,24 +241,24 @@ class Transcript(VerticalScroll, can_focus=False):
 
     @property
     def following(self) -> bool:
-        """Whether the end is kept in view."""
+        """True while the end stays in view."""
         return self._anchored and not self._anchor_released
 
     def reply(self, turn_id: str) -> Reply | None:
-        """The reply of this id, if it is mounted."""
+        """Return the mounted reply with this id, or None."""
         from spnl_tui.ui.chat.turns import Reply
 
         widget = self._mounted(turn_id)
         return widget if isinstance(widget, Reply) else None
 
     def last_reply(self) -> Reply | None:
-        """The reply at the bottom."""
+        """Return the last mounted reply, or None."""
         from spnl_tui.ui.chat.turns import Reply
 
         return next((w for w in reversed(self._column.children) if isinstance(w, Reply)), None)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """At the top, mount what came before."""
+        """Mount earlier turns once the user scrolls to the top."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < 2 and new_value < old_value and self._older and not self._loading_older:
             self._loading_older = True
@@ -269,7 +269,7 @@ class Transcript(VerticalScroll, can_focus=False):
             first = self._column.children[0]
             offset = first.virtual_region.y - self.scroll_y
             await self._mount_older(_MORE_LINES)
-            # Heights come with the next layouts, not all with the first. What was at the top stays there.
+            # Heights become known with the next layouts, not all at once. Keep the top line in place.
             for _ in range(4):
                 refreshed = asyncio.Event()
                 self.call_after_refresh(refreshed.set)
@@ -279,12 +279,12 @@ class Transcript(VerticalScroll, can_focus=False):
             self._loading_older = False
 
     async def _mount_older(self, lines: int) -> None:
-        """Mount turns from the end of those that are not mounted, about as many lines as asked for."""
+        """Mount about this many lines of the earlier turns, the latest first."""
         from spnl_tui.conversations.attachments import words_of
 
         width = max(40, min(self.size.width, 110))
         chosen: list[Turn] = []
-        # Never a reply without the prompt above it.
+        # Do not mount a reply without the prompt above it.
         while self._older and (lines > 0 or chosen[-1].role == "assistant"):
             turn = self._older.pop()
             chosen.append(turn)
@@ -320,7 +320,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
 
 def _between(widget: Widget, ancestor: Widget) -> Iterator[Widget]:
-    """The widgets around this one within the ancestor, from the inside out."""
+    """Yield the widgets around this one within the ancestor, from the inside out."""
     parent = widget.parent
     while isinstance(parent, Widget) and parent is not ancestor:
         yield parent

@@ -1,4 +1,4 @@
-"""What was said: the user's turns, and replies with their thinking, text and note."""
+"""The widgets of turns: prompts, and replies with reasoning, text and note."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | No
 
 
 class UserTurn(Static):
-    """A prompt, as it was written."""
+    """A prompt as it was written."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class UserTurn(Static):
         count: CountTexts | None = None,
         sought: Sought = lambda: None,
     ) -> None:
-        """`place`: which of how many siblings it is; `count` tells how much the files in it come to."""
+        """`place`: its number among its siblings, and how many there are. `count` counts tokens."""
         self.turn = turn
         self._prose, self._attachments = split(turn.model_text)
         self._place = place
@@ -42,12 +42,12 @@ class UserTurn(Static):
         super().__init__(self._content(), markup=False, name=turn.id)
 
     def on_mount(self) -> None:
-        """Say how many tokens the files have, if it is known."""
+        """Show the tokens of the files once they are known."""
         if self._attachments:
             start(self, "count", self.count_files)
 
     async def count_files(self) -> None:
-        """Count the tokens of the files, unless that is done or cannot be done yet."""
+        """Count the tokens of the files, unless that is done or not possible yet."""
         if not self._attachments or self._counted or self._count is None:
             return
         if tokens := await self._count([attachment.block() for attachment in self._attachments]):
@@ -55,7 +55,7 @@ class UserTurn(Static):
             self.update(self._content(tokens))
 
     def render(self) -> RenderResult:
-        """The prompt, with what one looks for set off."""
+        """Return the prompt with matches of the search highlighted."""
         text = super().render()
         return highlight(text, self._sought()) if isinstance(text, Content) else text
 
@@ -67,10 +67,10 @@ class UserTurn(Static):
 
 
 class Thinking(Vertical):
-    """What a reasoning model thought, or another text that is aside. Folded it is one line."""
+    """The reasoning of a model, or a summary. Folded, it is one line."""
 
     def __init__(self, *, folded: bool, done: str = "Thought", classes: str | None = None) -> None:
-        """`done` is what the line says once the text is complete."""
+        """`done` is the title once the text is complete."""
         super().__init__(classes=classes)
         self._what = done
         self._head = Static(markup=False, classes="thinking--head")
@@ -85,7 +85,7 @@ class Thinking(Vertical):
         yield self._body
 
     def show(self, text: str, *, done: bool) -> None:
-        """The thoughts so far."""
+        """Show the text so far."""
         if text == self._text and done == self._done:
             return
         self._text, self._done = text, done
@@ -94,7 +94,7 @@ class Thinking(Vertical):
             self._body.update(Content(self._text))
 
     def fold(self, folded: bool) -> None:
-        """Show one line, or everything."""
+        """Show one line or the whole text."""
         self.folded = folded
         self._body.display = not folded
         self._refresh_head()
@@ -110,12 +110,12 @@ class Thinking(Vertical):
         )
 
     def on_click(self) -> None:
-        """With a mouse, the line is what one clicks."""
+        """Fold or unfold on a click."""
         self.fold(not self.folded)
 
 
 class Reply(Vertical):
-    """A reply: thinking, text, and a note when it did not end by itself."""
+    """A reply: reasoning, text, and a note if the model did not end it itself."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Reply(Vertical):
         show_thinking: bool = False,
         sought: Sought = lambda: None,
     ) -> None:
-        """`place`: which of how many siblings it is."""
+        """`place`: its number among its siblings, and how many there are."""
         super().__init__(name=turn.id)
         self._place = place
         self._turn = turn
@@ -141,14 +141,14 @@ class Reply(Vertical):
         yield self._text
 
     async def on_mount(self) -> None:
-        """What is already there is shown at once."""
+        """Show the text that already exists."""
         if self._turn.streaming:
             await self.show(self._turn)
         else:
             await self.finish(self._turn)
 
     async def show(self, turn: Turn) -> None:
-        """Show what has come so far: a longer text, or more thinking, than before."""
+        """Show the partial reply, which is longer than before."""
         self._turn = turn
         if not self.is_attached:
             return  # another conversation is shown by now
@@ -163,12 +163,12 @@ class Reply(Vertical):
                 self._thinking = Thinking(folded=not self._show_thinking and answering)
                 await mount(self, self._thinking, before=self._text)
             elif answering and not self._thinking._done and not self._show_thinking:
-                # What was interesting while there was nothing else now stands in the answer's way.
+                # Interesting while there was nothing else, the reasoning is now in the way of the answer.
                 self._thinking.fold(True)
             self._thinking.show(plain(turn.reasoning), done=answering or not turn.streaming)
 
     async def finish(self, turn: Turn, note: Content | None = None) -> None:
-        """Show the whole reply for good, and what there is to say about its end."""
+        """Show the complete reply, with a note about its end."""
         self._turn = turn
         if not self.is_attached:
             return
@@ -181,18 +181,18 @@ class Reply(Vertical):
             await mount(self, Static(note, markup=False, classes=f"note {kind}"))
 
     def toggle_thinking(self) -> None:
-        """Fold or unfold the thinking, if there is some."""
+        """Fold or unfold the reasoning, if there is any."""
         if self._thinking is not None:
             self._thinking.fold(not self._thinking.folded)
 
     @property
     def turn(self) -> Turn:
-        """The turn that is shown."""
+        """The turn that this widget shows."""
         return self._turn
 
 
 def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequence[int] = ()) -> Content:
-    """A prompt with the size of each file, and its `tokens` if they are known, after its first mention."""
+    """Return a prompt with the size and the known tokens of each file after its first mention."""
     sizes = {attachment.path: in_bytes(attachment.size) for attachment in attachments}
     for attachment, count in zip(attachments, tokens, strict=False):
         sizes[attachment.path] += f", {count:,} token{'' if count == 1 else 's'}"
@@ -206,12 +206,12 @@ def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequen
 
 
 def siblings_line(place: tuple[int, int]) -> str:
-    """Which of several turns in the same place this is."""
+    """Return the line that shows which of several siblings a turn is."""
     return f"{'◂' if place[0] > 1 else ' '} {place[0]}/{place[1]} {'▸' if place[0] < place[1] else ' '}"
 
 
 def end_note(turn: Turn) -> Content | None:
-    """What to say below a reply that did not come to its own end."""
+    """Return the note below a reply that the model did not end itself."""
     said = bool(turn.text.strip())
     thinking = " while thinking, without a reply" if turn.reasoning.strip() and not said else ""
     match turn.finish_reason:

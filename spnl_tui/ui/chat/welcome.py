@@ -1,4 +1,4 @@
-"""What stands in place of a conversation before there is one."""
+"""The welcome, shown while the conversation is empty."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BAR = 32
 
 
 class Welcome(Static):
-    """Offers the first model, shows how it comes, and then says what to do."""
+    """Offers the starter model, shows its download, then explains the first keys."""
 
     def __init__(self) -> None:
         super().__init__(markup=False)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
-        """As wide as the text, so that it stands in the middle; but a longer line wraps."""
+        """Return the width of the text, which centers it. Longer lines wrap."""
         return min(super().get_content_width(container, viewport), container.width)
 
     def offer(self, *, starter: bool, error: SpnlError | None = None) -> None:
-        """There is no model to talk to: say how to get one, or why the one asked for is none."""
+        """Show how to get a model, or why the requested one cannot be used."""
         parts: list[tuple[str, str]] = []
         if error is not None:
             parts += [(plain(error.title), "bold $text-error"), (f"\n{plain(error.message)}", "")]
@@ -51,7 +51,7 @@ class Welcome(Static):
         self.update(Content.assemble(*parts))
 
     def progress(self, progress: Progress) -> None:
-        """The model is on its way."""
+        """Show the progress of the download."""
         head = ("Getting SmolLM2-135M-Instruct\n\n", "bold")
         if not progress.total:
             self.update(Content.assemble(head, f"{plain(progress.stage)}…"))
@@ -72,7 +72,7 @@ class Welcome(Static):
         )
 
     def ready(self, model: str) -> None:
-        """There is a model, and nothing has been said."""
+        """Show that a model is ready, and the first keys."""
         self.update(
             Content.assemble(
                 ("What would you like to know?\n\n", "bold"),

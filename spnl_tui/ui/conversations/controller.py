@@ -67,14 +67,14 @@ class ConversationsController:
         return bool(self._undo)
 
     def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
-        """Something was deleted; say how to bring it back."""
+        """Keep how to undo a deletion, and show the key that does."""
         key = self._key_name("talks.undo")
         self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
 
     async def toggle_list(self) -> None:
-        """Show the list and go there; from there, hide it."""
+        """Show the list and focus it; if it has the focus, hide it."""
         if self._list.has_focus:
             self._list.display = False
             self._pane.prompt.focus()
@@ -99,7 +99,7 @@ class ConversationsController:
         self._pane.prompt.focus()
 
     async def toggle_archived(self) -> None:
-        """List what is in the archive, or again what is not."""
+        """Switch between the archive and the other conversations."""
         self._archived = not self._archived
         await self.refresh()
 
@@ -110,7 +110,7 @@ class ConversationsController:
         return ListFilter(archived=self._archived, title=self._list.filter)
 
     async def refresh(self) -> None:
-        """List what the store now has, if the list is seen."""
+        """Read the list from the store again, if it is shown."""
         if not self._list.display:
             return
         count = max(_PAGE, len(self._list.items))
@@ -126,7 +126,7 @@ class ConversationsController:
         )
 
     async def more(self) -> None:
-        """List another page."""
+        """Add another page to the list."""
         after, self._next = self._next, None
         if after is None:
             return
@@ -140,7 +140,7 @@ class ConversationsController:
     # ── opening ──────────────────────────────────────────────────────────────────────────────────
 
     async def load(self, id: str) -> Conversation | None:
-        """The conversation whose id begins so; an empty one means the last. None: there is no last one.
+        """Return the conversation whose id begins so, or (empty) the last one. None if there is none.
 
         Raises:
             StoreError: there is no such conversation, or several.
@@ -169,7 +169,7 @@ class ConversationsController:
             await self.leave_list()
 
     async def open_last(self) -> None:
-        """Open the conversation that was used last, other than this one."""
+        """Open the last used conversation other than this one."""
         if (store := await self._store.open()) is not None:
             others = [id for id in await store.find() if id != self._sessions.visible.conversation.id]
             if others:
@@ -178,7 +178,7 @@ class ConversationsController:
                 self._screen.notify("There is no other conversation yet.", markup=False)
 
     async def search(self, words: str = "") -> None:
-        """Search in everything that was said, for these words at first, and go to what is chosen."""
+        """Open the full-text search with these words, and go to the hit that the user chooses."""
         from spnl_tui.ui.conversations.search_screen import SearchScreen
 
         if (store := await self._store.open()) is None:
@@ -205,7 +205,7 @@ class ConversationsController:
         return self._sessions.unsaved(self.target()) or await store.load(self.target())
 
     async def rename(self, title: str = "") -> None:
-        """Give the conversation this title; empty: ask for one."""
+        """Set the title of the conversation; empty: ask for one."""
         from spnl_tui.ui.dialogs.text_screen import TextScreen
 
         conversation = await self._load_target()
@@ -220,7 +220,7 @@ class ConversationsController:
         await self._sessions.of(conversation).emit(TitleChanged())
 
     async def pin(self) -> None:
-        """Keep the conversation at the top of the list, or no longer."""
+        """Pin the conversation to the top of the list, or unpin it."""
         conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
             conversation.pinned = not conversation.pinned
@@ -243,7 +243,7 @@ class ConversationsController:
         await self.refresh()
 
     async def archive(self) -> None:
-        """Take the conversation out of the list, or back."""
+        """Archive the conversation, or bring it back."""
         conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
             conversation.archived = not conversation.archived
@@ -252,7 +252,7 @@ class ConversationsController:
             await self.refresh()
 
     async def delete(self) -> None:
-        """Delete the conversation; until the program ends, that can be undone."""
+        """Delete the conversation. The user can undo this until the program ends."""
         conversation, store = await self._load_target(), await self._store.open()
         if store is None:
             return
@@ -272,7 +272,7 @@ class ConversationsController:
         await self.refresh()
 
     async def undo(self) -> None:
-        """Bring back what was deleted last."""
+        """Restore what was deleted last."""
         if self._undo:
             toast, restore = self._undo.pop()
             withdraw(self._screen, toast)

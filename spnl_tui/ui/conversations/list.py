@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 _LONGEST_FILTER = 200
 """Characters."""
 _AHEAD = 10
-"""More are asked for when so few are left below the highlighted one."""
+"""More conversations are requested when so few are left below the highlighted one."""
 
 
 class ConversationList(OptionList):
-    """Titles and times, the pinned first. It shows what it is given, and says when it wants more."""
+    """Lists titles and times, pinned ones first. It asks for more when its end comes near."""
 
     @dataclass
     class FilterChanged(Message):
-        """The user has typed something else to look for in the titles."""
+        """The user has changed the filter."""
 
     @dataclass
     class PastedForPrompt(Message):
-        """The user has pasted more than a title can contain."""
+        """The user has pasted a text longer than any title."""
 
         paste: events.Paste
 
     @dataclass
     class MoreWanted(Message):
-        """The end of the list comes near."""
+        """The end of the list is near."""
 
     def __init__(self, *, id: str, now: Callable[[], float] = time.time) -> None:
         super().__init__(id=id, markup=False)
@@ -48,14 +48,14 @@ class ConversationList(OptionList):
         self._items: list[ConversationSummary] = []
         self._archived = False
         self.filter = ""
-        """What the user has typed here. Only conversations with it in the title or a tag are listed."""
+        """The filter. Only conversations with it in the title or a tag are listed."""
         self._current = ""
         self._replying: frozenset[str] = frozenset()
         self.display = False
 
     @property
     def items(self) -> tuple[ConversationSummary, ...]:
-        """What is listed."""
+        """The listed conversations."""
         return tuple(self._items)
 
     @property
@@ -72,7 +72,7 @@ class ConversationList(OptionList):
         replying: frozenset[str] = frozenset(),
         archived: bool = False,
     ) -> None:
-        """List these, and mark the one that is seen in the chat and those in which a reply is being made.
+        """List these. Mark the visible conversation and those with a reply in progress.
 
         The highlight stays where it was.
         """
@@ -134,18 +134,18 @@ class ConversationList(OptionList):
         self.border_subtitle = Content("none; Esc: to the prompt" if nothing else "")
 
     def extend(self, items: Sequence[ConversationSummary]) -> None:
-        """List these below the others."""
+        """Add these at the end."""
         self._items += items
         self.add_options([self._option(item) for item in items])
 
     def watch_highlighted(self, highlighted: int | None) -> None:
-        """Ask for more in time."""
+        """Ask for more when the end is near."""
         super().watch_highlighted(highlighted)
         if highlighted is not None and highlighted >= len(self._items) - _AHEAD:
             self.post_message(self.MoreWanted())
 
     def on_resize(self) -> None:
-        """Lines are as wide as the list."""
+        """Draw the lines again for the new width."""
         place = self.highlighted
         self.set_options([self._option(item) for item in self._items])
         self.highlighted = place
@@ -162,7 +162,7 @@ class ConversationList(OptionList):
 
 
 def age(then: float, now: float) -> str:
-    """When something was, in at most six characters: the time today, else the day, else the year."""
+    """Return a time in at most six characters: the hour if today, else the day, else the year."""
     day, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
     if day.date() == today.date():
         return f"{day:%H:%M}"

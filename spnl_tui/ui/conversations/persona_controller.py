@@ -1,4 +1,4 @@
-"""System prompt and sampling of the conversation that is seen: chosen by persona, edited, saved as one."""
+"""System prompt and sampling of the visible conversation: by persona, edited, or saved as one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PersonaController:
-    """Asks what a conversation is to be like, and makes it so from its next turn on."""
+    """Changes system prompt and sampling from the next turn on."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class PersonaController:
         self._known = dict(settings.personas)
 
     async def edit(self) -> None:
-        """Show the editor, and do what was decided there.
+        """Show the editor, and apply what the user chooses.
 
         Raises:
             SpnlError: the persona's model is no model, or the store cannot be written.
@@ -87,9 +87,9 @@ class PersonaController:
         self._screen.notify("It applies from the next turn on.", title=title, markup=False, timeout=3)
 
     def _name_of(self, now: Persona) -> str | None:
-        """The persona that the conversation is like, before all the one that the program was started with.
+        """Return the persona that the conversation matches, preferring the one the program started with.
 
-        Another one with a model is never told: choosing it is to choose the model.
+        Other personas with a model never match, because choosing one chooses the model.
         """
         settings = self._settings
         begun = Persona(system_prompt=settings.chat.system_prompt, sampling=settings.sampling)

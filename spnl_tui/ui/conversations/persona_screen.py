@@ -1,4 +1,4 @@
-"""What a conversation is to be like: system prompt and sampling, from a persona or edited here."""
+"""The dialog for system prompt and sampling, from a persona or edited here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HINT = "Ctrl+S applies it from the next turn on, F6 saves it as a persona, Esc 
 
 
 class PersonaScreen(ModalScreen[Persona | None]):
-    """Edits a persona; what is dismissed with is to be applied."""
+    """Edits a persona. The result of the dialog is the persona to apply."""
 
     CSS_PATH = "persona_screen.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-wide")]
@@ -54,7 +54,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
         *,
         name: str | None = None,
     ) -> None:
-        """`now` is what the conversation is like; `keep` writes a persona down, and may raise SpnlError.
+        """`now` is the state of the conversation; `keep` saves a persona and may raise SpnlError.
 
         `name` is the persona that `now` comes from, if it is one.
         """
@@ -81,7 +81,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
             yield Static(_HINT, markup=False)
 
     def on_mount(self) -> None:
-        """Without personas one begins with the system prompt."""
+        """Focus the system prompt if there are no personas."""
         if self._chosen_name:
             select = self.query_one(Select)
             with select.prevent(Select.Changed):  # it is shown, and not chosen anew with its model
@@ -91,7 +91,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:
-        # On the line that names none, all is again as the conversation has it: its model, too.
+        # The line without a name restores the conversation's own values, its model too.
         self._chosen_name = event.value if isinstance(event.value, str) else ""
         persona = self._personas[self._chosen_name] if self._chosen_name else self._begun
         self._now = replace(persona, system_prompt=persona.system_prompt or "")
@@ -105,13 +105,13 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
     @on(Input.Submitted)
     def action_apply(self) -> None:
-        """Apply what is here, if it can be."""
+        """Apply the values, if they are valid."""
         if (persona := self._read()) is not None:
             self.dismiss(persona)
 
     @work
     async def action_save_as(self) -> None:
-        """Save what is here as a persona, which can then be chosen."""
+        """Save the values as a persona, which the user can then choose."""
         persona = self._read()
         if persona is None or self._keep is None:
             return
@@ -127,7 +127,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
         self._say(f"Saved as {name}.")
 
     def _read(self) -> Persona | None:
-        """What is here; None if it cannot be, and then it is said why."""
+        """Return the values; None (and a message) if one is invalid."""
         values: dict[str, float | int | None] = {}
         wrong = ""
         for name in EDITED:
@@ -153,7 +153,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
 
 def number(name: str, typed: str) -> float | int | None:
-    """What was typed for this setting; nothing means that it is not set.
+    """Return the value typed for this setting; None if it is empty.
 
     Raises:
         RequestError: it is no number, or must be set.

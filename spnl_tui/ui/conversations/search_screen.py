@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.storage.store import Store
 
 _TYPING_S = 0.1
-"""So long after the last letter the search begins."""
+"""Seconds after the last letter before the search begins."""
 _DAYS = (1, 7, 30, 365)
-"""How far back a search can be told to go."""
+"""The choices of how far back to search, in days."""
 
 
 class SearchScreen(ModalScreen["SearchHit | None"]):
-    """Searches as one types; the highlighted hit is what Enter chooses."""
+    """Searches while the user types. Enter chooses the highlighted hit."""
 
     CSS_PATH = "search_screen.tcss"
     BINDINGS = [
@@ -54,7 +54,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
         self._choices: dict[str, tuple[str | int, ...]] = {"model": (), "tag": (), "days": _DAYS}
         self._chosen: dict[str, str | int | None] = dict.fromkeys(self._choices)
         self.searched = ""
-        """What the hits are for."""
+        """The words that the hits match."""
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -68,7 +68,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
             yield Static(markup=False, id="found")
 
     def on_mount(self) -> None:
-        """The keys go to the line; the hits are moved through from there."""
+        """Keep the focus in the line, from which the user moves through the hits."""
         self.query_one(OptionList).can_focus = False
         self._show_filters()
         self._find_choices()
@@ -84,7 +84,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
             tell(self, error)
 
     def action_filter(self, name: str) -> None:
-        """Search only in what has the next model, tag or time; after the last one, in everything."""
+        """Restrict the search to the next model, tag or time; after the last one, to nothing."""
         choices = (None, *self._choices[name])
         self._chosen[name] = choices[(choices.index(self._chosen[name]) + 1) % len(choices)]
         self._show_filters()
@@ -158,7 +158,7 @@ class SearchScreen(ModalScreen["SearchHit | None"]):
 
 
 def _lines(hit: SearchHit, now: float) -> Content:
-    """The conversation and the time, and below them the words in context."""
+    """Return conversation and time, and below them the words in context."""
     who = {"user": "You", "assistant": "Reply", "system": "System", None: "Title"}[hit.role]
     return Content.assemble(
         (first_line(hit.title, 70) or "Untitled", "bold"),

@@ -18,11 +18,11 @@ from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line
 
 _DEEPEST = 12
-"""Deeper forks are not indented any further."""
+"""The deepest indentation, in forks."""
 
 
 class TreeScreen(ModalScreen[str | None]):
-    """The turns of a conversation, indented at each fork; Enter goes to the highlighted one."""
+    """Lists the turns of a conversation, indented at each fork. Enter goes to the highlighted one."""
 
     CSS_PATH = "tree_screen.tcss"
     BINDINGS = [
@@ -32,7 +32,7 @@ class TreeScreen(ModalScreen[str | None]):
     ]
 
     def __init__(self, conversation: Conversation, at: str) -> None:
-        """`at` is the turn to begin with."""
+        """`at` is the id of the turn to highlight first."""
         super().__init__()
         self._rows = list(rows(conversation))
         self._active = frozenset(turn.id for turn in conversation.path())
@@ -46,7 +46,7 @@ class TreeScreen(ModalScreen[str | None]):
         yield tree
 
     def on_mount(self) -> None:
-        """Begin where the user is."""
+        """Highlight the turn where the user is."""
         ids = [turn.id for turn, _, _ in self._rows]
         tree = self.query_one(OptionList)
         tree.highlighted = ids.index(self._at) if self._at in ids else 0
@@ -85,7 +85,7 @@ _WITHOUT_TEXT = {"cancelled": "(stopped)", "failed": "(failed)", "stop": "(empty
 
 
 def rows(conversation: Conversation) -> Iterator[tuple[Turn, int, tuple[int, int]]]:
-    """Every turn, each branch to its end; how many forks are above it, and its place among its siblings."""
+    """Yield every turn, branch by branch, with the forks above it and its place among its siblings."""
     waiting = [(turn, 0) for turn in reversed(conversation.children(None))]
     while waiting:
         turn, depth = waiting.pop()

@@ -1,4 +1,4 @@
-"""What the word before the cursor may become. Completers offer; the prompt shows and takes."""
+"""Completions of the word before the cursor: completers offer them, the prompt shows and accepts them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One thing that the word may become."""
+    """One completion."""
 
     text: str
-    """What takes its place."""
+    """Replaces the word."""
     label: str
     about: str = ""
-    """What it is, in a few words; or nothing."""
+    """A short description; may be empty."""
     final: bool = False
-    """Whether Enter, which takes it, also sends the prompt."""
+    """True if Enter, which accepts it, also sends the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What may take the place of the text between `start`, a place in the prompt, and the cursor."""
+    """The completions of the text between `start`, an index in the prompt, and the cursor."""
 
     start: int
     offers: Sequence[Offer]
     """The best first."""
     sure: bool = True
-    """Whether the best one is what Enter takes, before the user has moved to any."""
+    """True if Enter accepts the best one before the user has moved to any."""
 
 
 class Completer(Protocol):
-    """Knows what one kind of word may become."""
+    """Completes one kind of word."""
 
     def __call__(self, before: str) -> Offers | None:
-        """What there is for the text before the cursor; None: it is not of this kind."""
+        """Return the completions for the text before the cursor; None if it is not of this kind."""

@@ -1,4 +1,4 @@
-"""The list above the prompt: what the word before the cursor may become."""
+"""The list of completions above the prompt."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from spnl_tui.text import first_line
 from spnl_tui.ui.chat.input.completion import Offer
 
 _SHOWN = 50
-"""More than these are not worth scrolling through: one types another letter."""
+"""The most completions to list; beyond that, typing another letter is faster than scrolling."""
 _LABEL = 16
-"""The width of the labels, at least; a longer one pushes what is said about it to the right."""
+"""The least width of the labels; a longer label moves its description to the right."""
 
 
 class Completions(OptionList, can_focus=False):
-    """A list that is moved through from the prompt, which keeps the focus."""
+    """A list that the user moves through from the prompt, which keeps the focus."""
 
     def __init__(self) -> None:
         super().__init__(compact=True, markup=False)
@@ -26,19 +26,19 @@ class Completions(OptionList, can_focus=False):
         self.display = False
 
     def show(self, offers: Sequence[Offer], *, sure: bool) -> None:
-        """Show these, the first one marked if it is `sure`. None at all: close."""
+        """Show these, the first one highlighted if it is `sure`. Without any, close."""
         self._offers = tuple(offers[:_SHOWN])
         self.set_options([Option(_line(offer)) for offer in self._offers])
         self.highlighted = 0 if self._offers and sure else None
         self.display = bool(self._offers)
 
     def close(self) -> None:
-        """Show nothing."""
+        """Close the list."""
         if self.display:
             self.show((), sure=False)
 
     def move(self, by: int) -> None:
-        """Mark another one; after the last comes the first."""
+        """Highlight another completion; the first follows the last."""
         if self.highlighted is None:
             self.highlighted = 0 if by > 0 else len(self._offers) - 1
         else:
@@ -46,11 +46,11 @@ class Completions(OptionList, can_focus=False):
 
     @property
     def chosen(self) -> Offer | None:
-        """The one that is marked."""
+        """The highlighted completion."""
         return None if self.highlighted is None else self._offers[self.highlighted]
 
     def offer_at(self, place: int) -> Offer:
-        """The one at this place in the list."""
+        """Return the completion at this index."""
         return self._offers[place]
 
 

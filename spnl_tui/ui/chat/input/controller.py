@@ -34,7 +34,7 @@ class PromptController:
         self._model = model
 
     async def submit(self, typed: str) -> None:
-        """Send what was typed. If a file that it mentions cannot be read, it goes back into the prompt."""
+        """Send what was typed, or put it back into the prompt if a mentioned file cannot be read."""
         try:
             whole = await self.whole(typed)
         except SpnlError as error:
@@ -55,7 +55,7 @@ class PromptController:
                     item.refuse()
 
     async def whole(self, typed: str) -> str:
-        """What is sent for this.
+        """Return the text that is sent for what was typed.
 
         Raises:
             AttachmentError: a file cannot be read, is no text or too large.
@@ -65,16 +65,16 @@ class PromptController:
             return self._prompt.folds.unfold(typed)
         from spnl_tui.conversations.attachments import join, read
 
-        # Before what was pasted is unfolded: what an "@" means in there is not for us to say.
+        # Before pastes are unfolded, because an "@" in a paste does not mention a file.
         prose, attachments = await asyncio.to_thread(read, typed, Path.cwd())
         return join(self._prompt.folds.unfold(prose), attachments)
 
     def as_typed(self, whole: str) -> str:
-        """What to type to send this."""
+        """Return what to type to send this text."""
         return as_typed(self._prompt.folds.refold(whole))
 
     async def unsent(self) -> str:
-        """What would be sent now; nothing for a command. A file that cannot be read yet does not count."""
+        """Return what would be sent now; empty for a command. Unreadable files are ignored."""
         typed = self._prompt.text.strip()
         if looks_like_command(typed):
             return ""
@@ -87,7 +87,7 @@ class PromptController:
         """Open the prompt in the user's editor."""
         from spnl_tui.ui.chat.input.editor import edit
 
-        # Taken, so that what comes into the prompt meanwhile is not overwritten.
+        # Empty the prompt, so that text arriving meanwhile is not overwritten.
         typed = self._prompt.take()
         try:
             typed = await edit(self._screen.app, self._prompt.folds.unfold(typed))
@@ -98,7 +98,7 @@ class PromptController:
 
 
 def as_typed(whole: str) -> str:
-    """What to type to send this text, given the same files."""
+    """Return what to type to send this text, given the same files."""
     if "@" in whole:
         from spnl_tui.conversations.attachments import as_typed
 

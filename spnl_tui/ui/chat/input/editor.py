@@ -1,4 +1,4 @@
-"""A text in the user's own editor, while everything else goes on."""
+"""Editing a text in the user's own editor while the program continues."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from spnl_tui.errors import EditorError
 from spnl_tui.text import plain
 
 _USUAL = ("nano", "vim", "vi")
-"""Looked for in this order where the user has named none."""
+"""The editors to look for, in this order, if the user has named none."""
 
 
 def editor_command(env: Mapping[str, str]) -> list[str]:
-    """The editor's command line: of `VISUAL`, else of `EDITOR`, else a usual one.
+    """Return the editor's command line: `VISUAL`, else `EDITOR`, else a common editor.
 
     Raises:
         EditorError: there is none.
@@ -43,7 +43,7 @@ def editor_command(env: Mapping[str, str]) -> list[str]:
 
 
 async def edit(app: App[Any], text: str) -> str:
-    """Hand the terminal to the user's editor with this text; the text as it was left.
+    """Let the user edit this text in the editor, and return the edited text.
 
     The event loop goes on meanwhile: replies stream and are saved, but nothing is drawn.
 
@@ -75,11 +75,11 @@ async def edit(app: App[Any], text: str) -> str:
 
 @contextmanager
 def _terminal_free(app: App[Any]) -> Iterator[None]:
-    """Leave the terminal to another program, and take it back."""
+    """Give the terminal to another program for this context."""
     failure: BaseException | None = None
-    # Nothing may be drawn: Textual would write into a queue that nobody reads, and stop when it is full.
+    # Do not draw meanwhile: Textual would write into a queue without a reader, and block once it is full.
     with app.suspend(), app.batch_update():
-        # Ctrl+C is for the editor. A handler, since what is ignored stays so in a new program.
+        # Ctrl+C is for the editor. Use a handler, because a new program inherits ignored signals.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Paths that complete as they are typed after an "@"."""
+"""Completion of file paths after an "@"."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from spnl_tui.ui.chat.input.completion import Offer, Offers
 from spnl_tui.ui.widgets.background import start
 
 MAX_FILES = 10_000
-"""More files of a directory are not looked at; those that are nearest to it come first."""
+"""The most files to look at in a directory, nearest first."""
 _OFFERED = 50
 _FRESH_S = 5.0
-"""So long a directory need not be read again."""
+"""Seconds before a directory is read again."""
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv"})
-"""Directories that hold nothing that anyone wrote here, besides the hidden ones."""
+"""Directories without files of the user's own, besides hidden ones."""
 _BEGUN = re.compile(r'(?<![^\s(])@(?:"([^"\n]*)|([^\s"@]*))\Z')
 
 
 class FileCompleter:
-    """Offers the files below the working directory; for a path such as /etc/ or ../ what is in there."""
+    """Offers the files below the working directory, or the entries of a path such as /etc/ or ../."""
 
     def __init__(self, node: DOMNode, found: Callable[[], None]) -> None:
-        """Directories are read by workers of `node`; `found` is called when there is more to offer."""
+        """Workers of `node` read directories; `found` is called when there is more to offer."""
         self._node = node
         self._found = found
         self._folder: Path | None = None
@@ -39,7 +39,7 @@ class FileCompleter:
         self._reading = False
 
     def __call__(self, before: str) -> Offers | None:
-        """The files whose paths are like the one that is being typed."""
+        """Return the files whose paths resemble the typed one."""
         match = _BEGUN.search(before)
         if match is None:
             return None
@@ -68,7 +68,7 @@ class FileCompleter:
 
 
 def files_below(folder: Path) -> list[str]:
-    """The files of a directory and its directories, as relative paths, the nearest first; no hidden ones.
+    """Return the files below a directory as relative paths, nearest first, without hidden ones.
 
     Links to directories are not followed; what cannot be read is left out.
     """
@@ -88,12 +88,12 @@ def files_below(folder: Path) -> list[str]:
 
 
 def entries_of(folder: Path) -> list[str]:
-    """The files and directories in a directory; the directories end with a "/"."""
+    """Return the entries of a directory; directories end with "/"."""
     return [f"{name}/" if is_directory else name for name, is_directory in _list(folder, links=True)]
 
 
 def _list(folder: Path, *, links: bool) -> list[tuple[str, bool]]:
-    """What is in a directory, sorted: each name, and whether it is a directory, which `links` to may be."""
+    """Return the sorted names in a directory, with True for directories. `links`: include links to them."""
     try:
         with os.scandir(folder) as entries:
             seen = [
@@ -111,11 +111,11 @@ def _can_be_typed(name: str) -> bool:
 
 
 _SIMILAR = 3
-"""The rank from which on a path merely has the letters of what was typed."""
+"""From this rank on, a path merely contains the typed letters."""
 
 
 def best(typed: str, paths: list[str]) -> list[tuple[int, str]]:
-    """The paths that have all letters of what was typed, in their order, with their ranks; the best first.
+    """Return the paths that contain the typed letters in order, with their ranks, the best first.
 
     Best are those whose file name begins with what was typed, then those whose name has it, then whose path
     has it; then those that have the letters apart.
@@ -128,7 +128,7 @@ def best(typed: str, paths: list[str]) -> list[tuple[int, str]]:
         if letters.search(folded):
             name = folded[folded.rfind("/", 0, -1) + 1 :]
             rank = 0 if name.startswith(typed) else 1 if typed in name else 2 if typed in folded else _SIMILAR
-            # Of equals the nearest, in whose order the paths are.
+            # Among ties, the nearest: the paths are in that order.
             found.append((rank, place, path))
     return [(rank, path) for rank, _, path in heapq.nsmallest(_OFFERED, found)]
 

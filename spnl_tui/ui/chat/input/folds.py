@@ -1,4 +1,4 @@
-"""Long texts that stand in the prompt as a few words each: "[pasted 48 lines]"."""
+"""Long pastes, each shown in the prompt as a few words: "[pasted 48 lines]"."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _CHARACTERS = 2000
 
 
 class Folds:
-    """What was pasted since the program began, by the words that stand for it."""
+    """The pastes since the program began, by the words that stand for them."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
 
     def fold(self, text: str) -> str:
-        """The words that stand for a text; a text that is short stands for itself."""
+        """Return the words that stand for a text; a short text stands for itself."""
         lines = text.count("\n") + (not text.endswith("\n"))
         if lines <= _LINES and len(text) <= _CHARACTERS:
             return text
@@ -41,22 +41,22 @@ class Folds:
             self._pattern = re.compile("|".join(map(re.escape, self._texts)))
 
     def unfold(self, typed: str) -> str:
-        """What is typed, with the texts in place of the words for them."""
+        """Return a prompt with the pastes in place of the words for them."""
         return self._pattern.sub(lambda match: self._texts[match[0]], typed) if self._pattern else typed
 
     def refold(self, text: str) -> str:
-        """A text, with the words for those in it that were pasted. The opposite of `unfold`."""
+        """Return a text with the words in place of its pastes. Reverses `unfold`."""
         for token, whole in sorted(self._texts.items(), key=lambda item: -len(item[1])):
             text = text.replace(whole, token)
         return text
 
     def spans(self, line: str) -> Iterator[tuple[int, int]]:
-        """Where in a line such words stand: their beginnings and ends."""
+        """Yield the start and end of such words in a line."""
         if self._pattern:
             yield from (match.span() for match in self._pattern.finditer(line))
 
     def outside(self, line: str, column: int, by: int) -> int:
-        """The column, or where it is inside of such words their beginning (by -1) or end (by 1)."""
+        """Return the column; inside of such words, their start (by -1) or end (by 1)."""
         for start, end in self.spans(line):
             if start < column < end:
                 return start if by < 0 else end

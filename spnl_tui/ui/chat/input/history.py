@@ -1,4 +1,4 @@
-"""What was sent, to be brought back."""
+"""The history of prompts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 class PromptHistory:
-    """Earlier prompts, and the draft that is left while one walks through them."""
+    """Earlier prompts, and the draft that the user left to look at them."""
 
     def __init__(self) -> None:
         self._prompts: list[str] = []
         self._position: int | None = None
-        """The place in the history; None: the draft is shown."""
+        """The index of the prompt that is shown; None for the draft."""
         self._draft = ""
 
     @property
@@ -20,22 +20,22 @@ class PromptHistory:
         return tuple(self._prompts)
 
     def put_before(self, prompts: Sequence[str]) -> None:
-        """Put what was sent in earlier sessions before what has been sent since."""
+        """Put the prompts of earlier sessions before those of this one."""
         self._prompts[:0] = prompts
         self._position = None
 
     def add(self, prompt: str) -> None:
-        """Add what was sent. The same once more is not worth another step."""
+        """Add a prompt, unless it equals the last one."""
         if self._prompts[-1:] != [prompt]:
             self._prompts.append(prompt)
         self._position = None
 
     def leave(self) -> None:
-        """What is shown is a draft from here on."""
+        """Note that the prompt shows a draft again."""
         self._position = None
 
     def earlier(self, draft: str) -> str | None:
-        """The prompt before the one that is shown, which is the draft at first; None: there is none."""
+        """Return the prompt before the one shown, or None. At first, `draft` is shown."""
         if not self._prompts or self._position == 0:
             return None
         if self._position is None:
@@ -44,7 +44,7 @@ class PromptHistory:
         return self._prompts[self._position]
 
     def later(self) -> str | None:
-        """The prompt after the one that is shown, and at last the draft; None: it is shown already."""
+        """Return the prompt after the one shown, at last the draft; None if the draft is shown."""
         if self._position is None:
             return None
         self._position += 1

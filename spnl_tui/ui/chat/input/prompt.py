@@ -1,4 +1,4 @@
-"""Where the user types."""
+"""The text area in which the user types."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
         )
         self.completers: tuple[Completer, ...] = ()
-        """Who may offer something for the word before the cursor; the first that does is shown."""
+        """Completers of the word before the cursor. The first one that offers something is used."""
         self.read_command: Callable[[str], CommandSubmitted | None] = lambda text: None
         """Returns the command that a text is, or None. Raises CommandError for one that does not exist."""
         self.past = PromptHistory()
         self.folds = Folds()
         self.choosing = False
-        """Whether there are candidates, among which one moves while the prompt is empty."""
+        """True while the arrow keys move among candidates if the prompt is empty."""
         self._completions = completions
         self._start = 0
-        """Where the word begins that is completed."""
+        """The index at which the word to complete begins."""
         self._looked_at: str | None = None
-        """The text before the cursor for which a list is seen, if there is anything to offer."""
+        """The text before the cursor at the last look for completions."""
 
     def take(self) -> str:
-        """Empty the prompt for the next one, and say what it held."""
+        """Empty the prompt and return its text."""
         text = self.text
         self.text = ""
         self.past.leave()
         return text
 
     def give_back(self, text: str) -> None:
-        """Put a prompt back that could not be sent, before what has been typed since."""
+        """Put back a prompt that could not be sent, before the text typed since."""
         self.replace_all("\n\n".join(part for part in (text, self.text) if part.strip()))
 
     def replace_all(self, text: str) -> None:
-        """Put this text in place of what is there."""
+        """Replace the text."""
         self.past.leave()
         self._show(text)
 
@@ -115,19 +115,19 @@ class Prompt(TextArea):
         return (row, min(column, len(lines[row]))) if row < len(lines) else self.document.end
 
     def get_line(self, line_index: int) -> Text:
-        """A line as it is drawn: words that stand for a longer text are set off."""
+        """Return a line as it is drawn, with the words for pastes highlighted."""
         line = super().get_line(line_index)
         for span in self.folds.spans(line.plain):
             line.stylize("bold italic", *span)
         return line
 
     def get_cursor_left_location(self) -> Location:
-        """One to the left; words that stand for a longer text are one step."""
+        """Return the location one step to the left. The words for a paste are one step."""
         row, column = super().get_cursor_left_location()
         return row, self.folds.outside(self.document.lines[row], column, -1)
 
     def get_cursor_right_location(self) -> Location:
-        """One to the right; words that stand for a longer text are one step."""
+        """Return the location one step to the right. The words for a paste are one step."""
         row, column = super().get_cursor_right_location()
         return row, self.folds.outside(self.document.lines[row], column, 1)
 
@@ -180,22 +180,22 @@ class Prompt(TextArea):
 
     @property
     def completing(self) -> bool:
-        """Whether something is offered for the word before the cursor."""
+        """True while completions are shown."""
         return self._completions.display
 
     def complete(self) -> None:
-        """Take what is marked in the list, or the first."""
+        """Accept the highlighted completion, or the first."""
         self.take_offer(self._completions.chosen or self._completions.offer_at(0))
 
     def take_offer(self, offer: Offer) -> None:
-        """Put this in place of the word before the cursor."""
+        """Replace the word before the cursor with this completion."""
         row, column = self.cursor_location
         length = len(self._before_cursor()) - self._start
         self._completions.close()
         self.replace(offer.text, (row, column - length), (row, column), maintain_selection_offset=False)
 
     def close_completions(self) -> None:
-        """Offer nothing, until something else is typed."""
+        """Close the completions until something else is typed."""
         self._completions.close()
         self._looked_at = None
 
@@ -205,12 +205,12 @@ class Prompt(TextArea):
             self._look()
 
     def look_again(self) -> None:
-        """There may be more to offer for the word at which a list is, or would be, seen."""
+        """Look again, because there may be more completions for the same word."""
         if self._before_cursor() == self._looked_at:
             self._look()
 
     def _look(self) -> None:
-        """Look for what may be offered for the word before the cursor."""
+        """Look for completions of the word before the cursor."""
         self._looked_at = before = self._before_cursor()
         for completer in self.completers:
             if (found := completer(before)) is not None:
@@ -230,7 +230,7 @@ class Prompt(TextArea):
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _on_key(self, event: events.Key) -> None:
-        # Here and now, in the order in which keys were typed. Ordinary bindings are acted on once the key has
+        # Run bindings here, in the order of the keys. Ordinary bindings run once the key has
         # been to every widget above: after what was typed ahead, and after Enter.
         if event.is_printable:
             return
@@ -238,7 +238,7 @@ class Prompt(TextArea):
         if active is None or active.node is not self:
             return
         done = active.enabled and await self.app.run_action(active.binding.action, self)
-        # What the text area binds by itself may not apply: there is nothing to copy. Then it is another's.
+        # A binding of the text area may not apply, such as copying nothing. Then others may take the key.
         if done or active.binding.id is not None:
             event.stop()
             event.prevent_default()
@@ -246,7 +246,7 @@ class Prompt(TextArea):
             self.post_message(KeyInVain(event.key))  # there was nothing to edit
 
     async def _on_paste(self, event: events.Paste) -> None:
-        # A paste may hold anything: escape sequences from a terminal's log, other systems' line ends.
+        # A paste may contain anything: escape sequences of a terminal's log, line ends of other systems.
         event.prevent_default()
         await super()._on_paste(events.Paste(self.folds.fold(plain(event.text))))
 
