@@ -18,7 +18,7 @@ from tests.ui.support import Chat, TempStore, chat, held, wait_until
 
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spnl_tui.chat.prefetch._REST_S", 0.02)
+    monkeypatch.setattr("spnl_tui.chat.draft._REST_S", 0.02)
 
 
 def sent(reading: Prefetch) -> list[tuple[str, str]]:
