@@ -148,4 +148,4 @@ def test_what_may_not_be_seen(hub: LoopbackHub) -> None:
 def test_an_unknown_architecture_is_called_so_by_its_card(hub: LoopbackHub) -> None:
     hub.faults.add("status", status=500, path="made-Q8_0.gguf", times=None)
     result = spnl("show", "acme/Bert-GGUF")
-    assert "mistral.rs has no loader for the architecture bert" in result.stdout
+    assert "it is an embedding model (bert)" in result.stdout

@@ -64,7 +64,7 @@ def test_what_will_not_run_is_pulled_only_by_its_name_and_not_in_silence(
     assert pulled.stdout.strip().endswith(made.name), pulled.stderr
     pulled = spnl("pull", f"{REPO}:IQ4_NL")
     assert pulled.stdout.strip().endswith("m-IQ4_NL.gguf")
-    assert "will not do on this machine: mistral.rs cannot load IQ4_NL" in pulled.stderr
+    assert "this machine cannot use it: mistral.rs cannot load IQ4_NL" in pulled.stderr
 
 
 def test_a_refusal_is_one_message_on_stderr(hub: LoopbackHub) -> None:

@@ -155,7 +155,7 @@ async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.C
     assert data["plan"] == "as stored"
 
 
-async def test_show_what_the_hub_will_not_let_us_read(
+async def test_show_of_a_gated_repository_uses_the_hubs_facts(
     hub: LoopbackHub, catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {"t-Q8_0.gguf": b"8" * 8000, "t-IQ2_M.gguf": b"2" * 2000}
@@ -172,7 +172,9 @@ async def test_show_what_the_hub_will_not_let_us_read(
     assert "Error: acme/Gated-GGUF is gated" in printed.err
 
 
-async def test_list(library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_list_prints_every_model_and_its_size(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await browsing.list_models(library, json_=False) == 0
     nothing = capsys.readouterr()
     assert nothing.out == ""
@@ -187,7 +189,9 @@ async def test_list(library: Library, tmp_path: Path, capsys: pytest.CaptureFixt
     assert (model["reference"], model["size_bytes"]) == ("unsloth/Qwen3-4B-GGUF:Q8_0", 1500)
 
 
-async def test_rm(library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_rm_deletes_what_was_named_after_a_question(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = {"t-Q8_0.gguf": b"8" * 8000, "t-Q4_0.gguf": b"4" * 4000, "t-Q2_K.gguf": b"2" * 2000}
     add_snapshot(tmp_path / "hub", "acme/T-GGUF", files)
     asked: list[str] = []

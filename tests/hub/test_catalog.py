@@ -52,7 +52,7 @@ def fill(hub: LoopbackHub, count: int) -> None:
         )
 
 
-async def test_search_finds_by_text_and_format(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_search_finds_models_by_text_and_format(hub: LoopbackHub, catalog: Catalog) -> None:
     hub.add_repo(
         "acme/Tiny-GGUF",
         {"tiny-Q8_0.gguf": b"GGUF"},
@@ -74,7 +74,7 @@ async def test_search_finds_by_text_and_format(hub: LoopbackHub, catalog: Catalo
     assert (await catalog.search("nothing of this name")).cards == ()
 
 
-async def test_pages_come_on_demand_and_only_then(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_next_page_is_requested_only_on_demand(hub: LoopbackHub, catalog: Catalog) -> None:
     fill(hub, 70)
     page = await catalog.search(sort="downloads", limit=30)
     assert [card.downloads for card in page.cards] == list(range(69, 39, -1))
@@ -88,7 +88,9 @@ async def test_pages_come_on_demand_and_only_then(hub: LoopbackHub, catalog: Cat
 @pytest.mark.parametrize(
     ("sort", "field"), [("downloads", "downloads"), ("likes", "likes"), ("updated", "updated")]
 )
-async def test_sort(hub: LoopbackHub, catalog: Catalog, sort: str, field: str) -> None:
+async def test_results_follow_the_requested_sort_order(
+    hub: LoopbackHub, catalog: Catalog, sort: str, field: str
+) -> None:
     fill(hub, 12)
     cards = (await catalog.search(sort=sort)).cards  # type: ignore[arg-type]
     values = [getattr(card, field) for card in cards]
@@ -102,7 +104,7 @@ async def test_trending_is_the_default(hub: LoopbackHub, catalog: Catalog) -> No
     assert [card.downloads * 7 % 5 for card in cards] == [4, 3, 2, 1, 0]
 
 
-async def test_control_characters_of_the_hub_do_not_arrive(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_control_characters_from_the_hub_are_removed(hub: LoopbackHub, catalog: Catalog) -> None:
     hub.add_repo("acme/Evil-GGUF", {"m-Q8_0.gguf": b""}, license="mi\x1b]0;owned\x07t", pipeline_tag="a\nb")
     [card] = (await catalog.search()).cards
     assert card.license == "mi ]0;owned t"
@@ -140,7 +142,9 @@ async def test_details_of_sixty_quantizations_with_shards(hub: LoopbackHub, cata
     assert sharded.files[1].sha256 == content.sha256
 
 
-async def test_the_canonical_id_and_an_older_revision(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_details_have_the_canonical_id_and_the_asked_revision(
+    hub: LoopbackHub, catalog: Catalog
+) -> None:
     repository = hub.add_repo("Acme/Tiny-GGUF", {"m-Q8_0.gguf": b"GGUF"})
     first = repository.head
     repository.commit({"m-Q4_0.gguf": b"GGUF"})
@@ -149,7 +153,7 @@ async def test_the_canonical_id_and_an_older_revision(hub: LoopbackHub, catalog:
     assert (old.commit, [q.label for q in old.quantizations]) == (first, ["Q8_0"])
 
 
-async def test_a_safetensors_repository(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_safetensors_repository_lists_the_files_it_needs(hub: LoopbackHub, catalog: Catalog) -> None:
     names = [
         "config.json",
         "tokenizer.json",
@@ -163,7 +167,7 @@ async def test_a_safetensors_repository(hub: LoopbackHub, catalog: Catalog) -> N
     assert sorted(file.path for file in details.safetensors_files) == sorted(names)
 
 
-async def test_facts_of_safetensors(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_safetensors_facts_are_read_from_headers(hub: LoopbackHub, catalog: Catalog) -> None:
     def weights(number: int) -> bytes:
         shape = {"dtype": "BF16", "shape": [1000, 200], "data_offsets": [0, 400_000]}
         padding = {"__metadata__": {"note": "x" * (200_000 if number == 2 else 1)}}
@@ -195,7 +199,7 @@ async def test_facts_of_safetensors(hub: LoopbackHub, catalog: Catalog) -> None:
     assert hub.sent() < 400_000
 
 
-async def test_facts_of_broken_safetensors(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_damaged_safetensors_headers_raise_an_error(hub: LoopbackHub, catalog: Catalog) -> None:
     for number, weights in enumerate((b"", b"\xff" * 100, (10).to_bytes(8, "little") + b"not a json" * 9)):
         repository = f"acme/Broken-{number}"
         hub.add_repo(repository, {"config.json": "{}", "model.safetensors": weights})
@@ -206,7 +210,7 @@ async def test_facts_of_broken_safetensors(hub: LoopbackHub, catalog: Catalog) -
         assert "model.safetensors" in caught.value.message
 
 
-async def test_facts_come_from_the_first_megabytes(
+async def test_gguf_facts_need_only_the_first_megabytes(
     hub: LoopbackHub, catalog: Catalog, starter_gguf: Path
 ) -> None:
     hub.add_repo("acme/Smol-GGUF", {"smol-Q4_1.gguf": starter_gguf})
@@ -218,7 +222,7 @@ async def test_facts_come_from_the_first_megabytes(
     assert hub.sent() <= 4 << 20
 
 
-async def test_facts_of_shards(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
+async def test_facts_of_shards_are_added_up(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
     shards = make_sharded_gguf(tmp_path, "tiny-Q8_0", 3)
     hub.add_repo("acme/Shards-GGUF", {shard.name: shard for shard in shards})
     details = await catalog.details("acme/Shards-GGUF")
@@ -227,7 +231,9 @@ async def test_facts_of_shards(hub: LoopbackHub, catalog: Catalog, tmp_path: Pat
     assert facts.parameters > 0
 
 
-async def test_facts_where_ranges_are_ignored(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
+async def test_facts_are_read_where_ranges_are_ignored(
+    hub: LoopbackHub, catalog: Catalog, tmp_path: Path
+) -> None:
     hub.add_repo("acme/Tiny-GGUF", {"t-Q8_0.gguf": make_gguf(tmp_path / "t.gguf")})
     hub.faults.add("ignore_range", where="cdn", times=None)
     details = await catalog.details("acme/Tiny-GGUF")
@@ -235,7 +241,7 @@ async def test_facts_where_ranges_are_ignored(hub: LoopbackHub, catalog: Catalog
 
 
 @pytest.mark.parametrize("fault", [None, "ignore_range"])
-async def test_ranges(hub: LoopbackHub, fault: str | None) -> None:
+async def test_ranges_return_exactly_the_bytes_asked_for(hub: LoopbackHub, fault: str | None) -> None:
     hub.add_repo("acme/Tiny-GGUF", {"sub/t #1.gguf": bytes(range(200))})
     client = HubClient(HubAccess(hub.endpoint, False), timeout=5)
     for start, stop in ((0, 10), (50, 60), (190, 300), (200, 300)):
@@ -246,7 +252,7 @@ async def test_ranges(hub: LoopbackHub, fault: str | None) -> None:
     await client.close()
 
 
-async def test_facts_of_what_is_no_gguf(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_facts_of_a_file_that_is_not_gguf_raise_an_error(hub: LoopbackHub, catalog: Catalog) -> None:
     head = b"GGUF\x03\0\0\0" + (0).to_bytes(8, "little") + (9999).to_bytes(8, "little")
     key = (5).to_bytes(8, "little") + b"a.b.c" + (6).to_bytes(4, "little") + bytes(4)
     endless = (head + key * 9999)[: 1 << 20]
@@ -259,7 +265,9 @@ async def test_facts_of_what_is_no_gguf(hub: LoopbackHub, catalog: Catalog) -> N
                 await catalog.facts(details, quantization)
 
 
-async def test_gated(hub: LoopbackHub, catalog: Catalog, alice: Catalog, tmp_path: Path) -> None:
+async def test_gated_repository_is_named_with_the_way_out(
+    hub: LoopbackHub, catalog: Catalog, alice: Catalog, tmp_path: Path
+) -> None:
     hub.add_repo("acme/Gated-GGUF", {"t-Q8_0.gguf": make_gguf(tmp_path / "t.gguf")}, gated=True)
     details = await catalog.details("acme/Gated-GGUF")
     assert details.card.gated
@@ -273,7 +281,9 @@ async def test_gated(hub: LoopbackHub, catalog: Catalog, alice: Catalog, tmp_pat
     assert {r.token for r in hub.requests if r.where == "cdn"} == {None}
 
 
-async def test_private_and_missing_look_the_same(hub: LoopbackHub, catalog: Catalog, alice: Catalog) -> None:
+async def test_private_and_missing_repositories_give_one_error(
+    hub: LoopbackHub, catalog: Catalog, alice: Catalog
+) -> None:
     hub.add_repo("acme/Private-GGUF", {"t-Q8_0.gguf": b""}, private=True, granted=[TOKEN])
     for name in ("acme/Private-GGUF", "acme/Missing"):
         with pytest.raises(HubError, match=f"{name} was not found"):
@@ -285,13 +295,13 @@ async def test_private_and_missing_look_the_same(hub: LoopbackHub, catalog: Cata
     assert (await catalog.search("private")).cards == ()
 
 
-async def test_no_such_revision(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_unknown_revision_is_named(hub: LoopbackHub, catalog: Catalog) -> None:
     hub.add_repo("acme/Tiny-GGUF", {"t-Q8_0.gguf": b""})
     with pytest.raises(HubError, match="no such revision"):
         await catalog.details("acme/Tiny-GGUF", "no/such")
 
 
-async def test_too_many_requests(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_too_many_requests_give_the_wait(hub: LoopbackHub, catalog: Catalog) -> None:
     hub.faults.add("status", status=429, retry_after="17")
     with pytest.raises(HubError, match="17 s"):
         await catalog.search()
@@ -302,7 +312,7 @@ async def test_too_many_requests(hub: LoopbackHub, catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_a_problem_of_the_hub(hub: LoopbackHub, catalog: Catalog, status: int) -> None:
+async def test_failure_of_the_hub_gives_its_status(hub: LoopbackHub, catalog: Catalog, status: int) -> None:
     hub.faults.add("status", status=status)
     with pytest.raises(HubError, match=f"status {status}"):
         await catalog.search()
@@ -310,7 +320,7 @@ async def test_a_problem_of_the_hub(hub: LoopbackHub, catalog: Catalog, status: 
     assert (await catalog.search()).cards == ()
 
 
-async def test_silence_ends_in_time(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
+async def test_silent_hub_ends_in_a_timeout(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
     hub.add_repo("acme/Tiny-GGUF", {"t-Q8_0.gguf": make_gguf(tmp_path / "t.gguf")})
     details = await catalog.details("acme/Tiny-GGUF")
     hasty = Catalog(HubAccess(hub.endpoint, False), timeout=0.3)
@@ -326,7 +336,9 @@ async def test_silence_ends_in_time(hub: LoopbackHub, catalog: Catalog, tmp_path
 
 
 @pytest.mark.parametrize("fault", ["fin_in_body", "rst_in_body", "short"])
-async def test_a_broken_transfer(hub: LoopbackHub, catalog: Catalog, tmp_path: Path, fault: str) -> None:
+async def test_broken_transfer_is_an_error(
+    hub: LoopbackHub, catalog: Catalog, tmp_path: Path, fault: str
+) -> None:
     hub.add_repo("acme/Tiny-GGUF", {"t-Q8_0.gguf": make_gguf(tmp_path / "t.gguf")})
     details = await catalog.details("acme/Tiny-GGUF")
     hub.faults.add(fault, where="cdn", after=100)  # type: ignore[arg-type]
@@ -334,7 +346,7 @@ async def test_a_broken_transfer(hub: LoopbackHub, catalog: Catalog, tmp_path: P
         await catalog.facts(details, details.quantizations[0])
 
 
-async def test_nobody_there() -> None:
+async def test_refused_connection_is_an_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         catalog = Catalog(HubAccess(f"http://127.0.0.1:{unused.getsockname()[1]}", False))
@@ -344,7 +356,9 @@ async def test_nobody_there() -> None:
     assert "on this machine" in caught.value.hint
 
 
-async def test_offline_mode(hub: LoopbackHub, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_offline_mode_is_named(
+    hub: LoopbackHub, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -354,7 +368,7 @@ async def test_offline_mode(hub: LoopbackHub, catalog: Catalog, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1, 2", b'{"id": "a/b"}', b"null"])
-async def test_nonsense(
+async def test_unreadable_answer_is_an_error(
     hub: LoopbackHub, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     from tests.support.hub_http import HubHandler
@@ -364,7 +378,7 @@ async def test_nonsense(
         await catalog.details("acme/Tiny-GGUF")
 
 
-async def test_a_cancelled_search_closes_its_connection(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_cancelled_search_closes_its_connection(hub: LoopbackHub, catalog: Catalog) -> None:
     await catalog.search()
     fault = hub.faults.add("hang_before_headers")
     stale = asyncio.create_task(catalog.search("old"))
@@ -376,7 +390,7 @@ async def test_a_cancelled_search_closes_its_connection(hub: LoopbackHub, catalo
     await wait_until(lambda: hub.requests[1].finished)
 
 
-async def test_cancelling_the_first_search_leaves_the_session_to_others(hub: LoopbackHub) -> None:
+async def test_cancelled_first_search_leaves_the_session_open(hub: LoopbackHub) -> None:
     catalog = Catalog(HubAccess(hub.endpoint, False))
     first, second = (asyncio.create_task(catalog.search()) for _ in range(2))
     await asyncio.sleep(0)
@@ -385,7 +399,7 @@ async def test_cancelling_the_first_search_leaves_the_session_to_others(hub: Loo
     await catalog.close()
 
 
-async def test_a_session_that_could_not_be_opened_is_opened_again(
+async def test_failed_session_is_opened_again(
     hub: LoopbackHub, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
@@ -398,7 +412,7 @@ async def test_a_session_that_could_not_be_opened_is_opened_again(
     assert (await catalog.search()).cards == ()
 
 
-async def test_a_bad_token_is_told_and_not_shown(hub: LoopbackHub) -> None:
+async def test_bad_token_is_reported_but_not_shown(hub: LoopbackHub) -> None:
     secret = "hf_SECRETsecret0123456789"
     catalog = Catalog(HubAccess(hub.endpoint, secret), timeout=2)
     hub.add_repo("acme/Tiny-GGUF", {"t-Q8_0.gguf": b"GGUF"})
@@ -415,7 +429,9 @@ async def test_a_bad_token_is_told_and_not_shown(hub: LoopbackHub) -> None:
     gc.collect()
 
 
-def test_which_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_token_comes_from_the_first_source_that_has_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     assert HubAccess().find_token() is None
     (tmp_path / "token").write_text("hf_login\n")
@@ -427,7 +443,7 @@ def test_which_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert HubAccess(token=False).headers().keys().isdisjoint({"authorization", "Authorization"})
 
 
-def test_redact() -> None:
+def test_redact_removes_tokens_and_signed_links() -> None:
     assert (
         redact("got hf_abcDEF123 and https://cdn/x?Expires=1&Signature=abc 403")
         == "got hf_… and https://cdn/x?… 403"

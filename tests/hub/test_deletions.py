@@ -25,7 +25,7 @@ parse = ModelReference.parse
 # ── what goes and what stays ─────────────────────────────────────────────────────────────────────
 
 
-async def test_delete_and_undo(library: Library, cache: Path) -> None:
+async def test_deleted_model_comes_back_by_undo(library: Library, cache: Path) -> None:
     snapshot = add_snapshot(
         cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8" * 80, "Q4_0/t-Q4_0.gguf": b"4" * 40, "README.md": b"r"}
     )
@@ -55,9 +55,7 @@ async def test_delete_and_undo(library: Library, cache: Path) -> None:
         await library.undo(done)
 
 
-async def test_the_last_model_of_a_repository_takes_the_repository_along(
-    library: Library, cache: Path
-) -> None:
+async def test_last_deleted_model_removes_its_repository(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8"})
     entry = await library.find(parse("acme/T-GGUF"))
     assert entry is not None
@@ -66,7 +64,7 @@ async def test_the_last_model_of_a_repository_takes_the_repository_along(
     assert os.listdir(cache) == []
 
 
-async def test_a_pull_under_way_keeps_its_repository(library: Library, cache: Path) -> None:
+async def test_running_pull_keeps_its_repository(library: Library, cache: Path) -> None:
     snapshot = add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8"})
     part = snapshot.parent.parent / "blobs" / "abc.part"
     part.write_bytes(b"half of it")
@@ -77,7 +75,7 @@ async def test_a_pull_under_way_keeps_its_repository(library: Library, cache: Pa
     assert part.read_bytes() == b"half of it"
 
 
-async def test_blobs_that_another_revision_has_stay(library: Library, cache: Path) -> None:
+async def test_blobs_of_another_revision_are_kept(library: Library, cache: Path) -> None:
     files = {"t-Q8_0.gguf": b"8" * 80, "t-Q4_0.gguf": b"4" * 40}
     add_snapshot(cache, "acme/T-GGUF", files, commit=commit_of(1), refs=("v1",))
     add_snapshot(cache, "acme/T-GGUF", files, commit=commit_of(2))
@@ -92,7 +90,7 @@ async def test_blobs_that_another_revision_has_stay(library: Library, cache: Pat
     assert await library.resolve(parse("acme/T-GGUF:Q8_0@v1")) is not None
 
 
-async def test_superseded_snapshots_go_along(library: Library, cache: Path) -> None:
+async def test_superseded_snapshots_are_deleted_too(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8" * 80}, commit=commit_of(1))
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8" * 80}, commit=commit_of(2))
     before = tree(cache)
@@ -105,7 +103,7 @@ async def test_superseded_snapshots_go_along(library: Library, cache: Path) -> N
     assert tree(cache) == before
 
 
-async def test_deleting_a_revision_leaves_the_others(library: Library, cache: Path) -> None:
+async def test_deleted_revision_leaves_the_others(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8" * 80}, commit=commit_of(1))
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8" * 80}, commit=commit_of(2))
     entry = await library.find(parse(f"acme/T-GGUF:Q8_0@{commit_of(1)[:10]}"))
@@ -117,7 +115,7 @@ async def test_deleting_a_revision_leaves_the_others(library: Library, cache: Pa
     assert model.directory.name == commit_of(2)
 
 
-async def test_one_content_under_two_names_stays_for_the_other(library: Library, cache: Path) -> None:
+async def test_content_with_two_names_is_kept_for_the_other(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"same", "t-F16.gguf": b"same"})
     entry = await library.find(parse("acme/T-GGUF:F16"))
     assert entry is not None
@@ -126,7 +124,7 @@ async def test_one_content_under_two_names_stays_for_the_other(library: Library,
     assert await names(library) == ["acme/T-GGUF:Q8_0"]
 
 
-async def test_a_cache_without_links(library: Library, cache: Path) -> None:
+async def test_cache_without_links_is_deleted_and_restored(library: Library, cache: Path) -> None:
     snapshot = add_snapshot(cache, "acme/T-GGUF", {})
     (snapshot / "t-Q8_0.gguf").write_bytes(b"8" * 80)
     entry = await library.find(parse("acme/T-GGUF"))
@@ -138,7 +136,9 @@ async def test_a_cache_without_links(library: Library, cache: Path) -> None:
     assert (snapshot / "t-Q8_0.gguf").read_bytes() == b"8" * 80
 
 
-async def test_a_plain_folder(cache: Path, paths: Paths, tmp_path: Path) -> None:
+async def test_model_in_a_plain_folder_is_deleted_and_restored(
+    cache: Path, paths: Paths, tmp_path: Path
+) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "a.Q8_0.gguf").write_bytes(b"a" * 10)
     library = Library(cache, paths.data / "i.json", extra_dirs=[tmp_path / "m"])
@@ -152,7 +152,9 @@ async def test_a_plain_folder(cache: Path, paths: Paths, tmp_path: Path) -> None
     assert list((tmp_path / "m").iterdir()) == []
 
 
-async def test_a_link_in_a_plain_folder_goes_by_itself(cache: Path, paths: Paths, tmp_path: Path) -> None:
+async def test_link_in_a_plain_folder_is_deleted_without_its_target(
+    cache: Path, paths: Paths, tmp_path: Path
+) -> None:
     models, store = tmp_path / "models", tmp_path / "store"
     models.mkdir()
     store.mkdir()
@@ -172,7 +174,7 @@ async def test_a_link_in_a_plain_folder_goes_by_itself(cache: Path, paths: Paths
     assert tree(tmp_path) == {"store/x.gguf": "x" * 80}
 
 
-async def test_a_failed_deletion_changes_nothing(
+async def test_failed_deletion_changes_nothing(
     library: Library, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("t-Q8_0-00001-of-00002.gguf", "t-Q8_0-00002-of-00002.gguf")
@@ -195,7 +197,7 @@ async def test_a_failed_deletion_changes_nothing(
     assert library.removals == ()
 
 
-async def test_what_a_dead_program_left_is_swept_up(library: Library, cache: Path) -> None:
+async def test_files_left_by_a_dead_program_are_purged(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"8", "t-Q4_0.gguf": b"4"})
     script = (
         "import asyncio, os, sys; from pathlib import Path\n"
@@ -250,9 +252,7 @@ async def test_room_is_made_only_when_it_is_needed(
     assert "acme/T-GGUF:Q8_0 (100 B)" in library.make_room(cache, 5000)
 
 
-async def test_what_could_go_is_what_was_not_used_for_longest(
-    library: Library, cache: Path, tmp_path: Path
-) -> None:
+async def test_models_unused_for_longest_are_suggested(library: Library, cache: Path, tmp_path: Path) -> None:
     snapshot = add_snapshot(cache, "acme/T-GGUF", {f"t-Q{n}_0.gguf": b"%d" % n * 1000 for n in (4, 5, 8)})
     for days, label in enumerate(("Q8_0", "Q4_0", "Q5_0")):
         os.utime(snapshot / f"t-{label}.gguf", (1e9 + days, 1e9 + days))

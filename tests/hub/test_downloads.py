@@ -77,7 +77,7 @@ def _hang(hub: LoopbackHub, number: int, after: int = BLOCK) -> None:
 PATIENT = replace(QUICK, patience_s=None)
 
 
-async def test_side_by_side_up_to_the_limit_and_in_order(hub: LoopbackHub, cache: Path, opened) -> None:
+async def test_pulls_run_in_order_up_to_the_limit(hub: LoopbackHub, cache: Path, opened) -> None:
     for number in (0, 1):
         _hang(hub, number)
     async with opened(PATIENT, limit=2) as queue:
@@ -100,7 +100,7 @@ async def test_side_by_side_up_to_the_limit_and_in_order(hub: LoopbackHub, cache
     assert_sound(cache)
 
 
-async def test_a_paused_pull_goes_on_where_it_was(hub: LoopbackHub, cache: Path, opened) -> None:
+async def test_paused_pull_resumes_where_it_stopped(hub: LoopbackHub, cache: Path, opened) -> None:
     _hang(hub, 0)
     async with opened(PATIENT) as queue:
         id = queue.add(_request(0), "zero")
@@ -149,7 +149,7 @@ async def test_events_end_with_the_queue(opened) -> None:
         await asyncio.wait_for(waiting, 5)
 
 
-async def test_a_cancelled_pull_comes_back_by_undo(hub: LoopbackHub, cache: Path, opened) -> None:
+async def test_cancelled_pull_comes_back_by_undo(hub: LoopbackHub, cache: Path, opened) -> None:
     _hang(hub, 1)
     async with opened(PATIENT) as queue:
         ids = [queue.add(_request(number), f"model {number}") for number in (0, 1, 2)]
@@ -165,9 +165,7 @@ async def test_a_cancelled_pull_comes_back_by_undo(hub: LoopbackHub, cache: Path
     assert leftovers(cache) == []
 
 
-async def test_a_cancelled_pull_is_dropped_when_it_is_too_late_for_undo(
-    hub: LoopbackHub, cache: Path, opened
-) -> None:
+async def test_cancelled_pull_is_dropped_after_the_undo_time(hub: LoopbackHub, cache: Path, opened) -> None:
     _hang(hub, 0)
     async with opened(PATIENT, undo_s=0.3) as queue:
         id = queue.add(_request(0), "zero")
@@ -179,7 +177,7 @@ async def test_a_cancelled_pull_is_dropped_when_it_is_too_late_for_undo(
 
 
 @pytest.mark.parametrize("keep", [True, False])
-async def test_a_cancelled_pull_keeps_its_part_only_if_asked_to(
+async def test_cancelled_pull_keeps_its_part_only_on_request(
     hub: LoopbackHub, cache: Path, opened, keep: bool
 ) -> None:
     _hang(hub, 0)
@@ -191,9 +189,7 @@ async def test_a_cancelled_pull_keeps_its_part_only_if_asked_to(
     assert [path.suffix for path in part_files(cache)] == ([".part", ".json"] if keep else [])
 
 
-async def test_asking_again_for_a_cancelled_pull_saves_its_part(
-    hub: LoopbackHub, cache: Path, opened
-) -> None:
+async def test_new_request_for_a_cancelled_pull_keeps_its_part(hub: LoopbackHub, cache: Path, opened) -> None:
     _hang(hub, 0)
     async with opened(PATIENT, undo_s=0.2) as queue:
         id = queue.add(_request(0), "zero")
@@ -207,7 +203,7 @@ async def test_asking_again_for_a_cancelled_pull_saves_its_part(
         assert queue.add(_request(0), "zero") == again
 
 
-async def test_a_failed_pull_says_why_and_can_be_tried_again(hub: LoopbackHub, opened) -> None:
+async def test_failed_pull_says_why_and_can_be_retried(hub: LoopbackHub, opened) -> None:
     hub.repositories["acme/m0"].gated = True
     async with opened() as queue:
         id = queue.add(_request(0), "zero")
@@ -220,7 +216,7 @@ async def test_a_failed_pull_says_why_and_can_be_tried_again(hub: LoopbackHub, o
         assert _get(queue, id).error is None
 
 
-async def test_a_full_disk_pauses_and_says_how_much_is_needed(hub: LoopbackHub, opened) -> None:
+async def test_full_disk_pauses_and_names_the_missing_bytes(hub: LoopbackHub, opened) -> None:
     async with opened(replace(QUICK, reserve=10**18)) as queue:
         id = queue.add(_request(0), "zero")
         await wait_until(lambda: _get(queue, id).state == "paused")
@@ -228,7 +224,7 @@ async def test_a_full_disk_pauses_and_says_how_much_is_needed(hub: LoopbackHub, 
         assert "more are needed" in _get(queue, id).words
 
 
-async def test_without_a_network_a_pull_waits_and_goes_on_by_itself(hub: LoopbackHub, opened) -> None:
+async def test_pull_without_a_network_waits_and_resumes(hub: LoopbackHub, opened) -> None:
     hub.faults.add("status", status=503, times=None)
     async with opened(replace(PATIENT, backoff_s=0.5, backoff_max_s=0.5)) as queue:
         id = queue.add(_request(0), "zero")
@@ -241,7 +237,7 @@ async def test_without_a_network_a_pull_waits_and_goes_on_by_itself(hub: Loopbac
 # ── from one run to the next ─────────────────────────────────────────────────────────────────────
 
 
-async def test_the_next_run_offers_to_go_on(hub: LoopbackHub, cache: Path, opened) -> None:
+async def test_next_run_offers_to_resume(hub: LoopbackHub, cache: Path, opened) -> None:
     for number in (0, 1):
         _hang(hub, number)
     async with opened(PATIENT, limit=1) as queue:
@@ -270,7 +266,7 @@ async def test_the_next_run_offers_to_go_on(hub: LoopbackHub, cache: Path, opene
         assert not queue.items[0].left_over
 
 
-async def test_what_is_left_over_stays_so_until_someone_decides(hub: LoopbackHub, opened) -> None:
+async def test_interrupted_pulls_wait_for_the_user(hub: LoopbackHub, opened) -> None:
     _hang(hub, 0)
     async with opened(PATIENT) as queue:
         queue.add(_request(0), "zero")
@@ -279,7 +275,7 @@ async def test_what_is_left_over_stays_so_until_someone_decides(hub: LoopbackHub
             assert [item.left_over for item in queue.items] == [True]
 
 
-async def test_a_killed_program_leaves_a_queue_that_goes_on(
+async def test_killed_program_leaves_a_queue_that_resumes(
     hub: LoopbackHub, cache: Path, tmp_path: Path, opened
 ) -> None:
     _hang(hub, 0)
@@ -316,9 +312,7 @@ def _hanging(hub: LoopbackHub) -> set[str]:
     return {request.path.split("/")[-1] for request in hub.requests if not request.finished}
 
 
-async def test_quitting_is_bounded_even_while_the_hub_says_nothing(
-    hub: LoopbackHub, tmp_path: Path, opened
-) -> None:
+async def test_quit_is_bounded_while_the_hub_is_silent(hub: LoopbackHub, tmp_path: Path, opened) -> None:
     hub.faults.add("hang_before_headers", path="m0.gguf", times=None)
     hub.faults.add("hang_before_headers", path="acme/m1", times=None)
     async with opened(replace(PATIENT, connect_s=60)) as queue:
@@ -331,7 +325,7 @@ async def test_quitting_is_bounded_even_while_the_hub_says_nothing(
     assert [item["state"] for item in saved["downloads"]] == ["under way", "under way"]
 
 
-async def test_a_second_program_does_without_the_list(opened) -> None:
+async def test_second_program_leaves_the_list_alone(opened) -> None:
     async with opened() as first, opened() as second:
         assert first.notice == ""
         assert "Another spnl-chat keeps the list" in second.notice
@@ -341,7 +335,7 @@ async def test_a_second_program_does_without_the_list(opened) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"downloads": [{"id": 1}], "dropping": []}', "\xff"])
-async def test_a_broken_list_is_moved_aside(tmp_path: Path, opened, content: str) -> None:
+async def test_broken_list_is_moved_aside(tmp_path: Path, opened, content: str) -> None:
     state = tmp_path / "state" / "downloads.json"
     state.parent.mkdir()
     state.write_text(content, encoding="latin-1")
@@ -351,7 +345,7 @@ async def test_a_broken_list_is_moved_aside(tmp_path: Path, opened, content: str
     assert state.with_suffix(".broken").read_text(encoding="latin-1") == content
 
 
-async def test_a_list_that_cannot_be_written_does_not_stop_pulls(tmp_path: Path, opened) -> None:
+async def test_unwritable_list_does_not_stop_pulls(tmp_path: Path, opened) -> None:
     (tmp_path / "state").touch()  # a file where the directory should be
     async with opened() as queue:
         assert "cannot be kept" in queue.notice
@@ -359,7 +353,7 @@ async def test_a_list_that_cannot_be_written_does_not_stop_pulls(tmp_path: Path,
         await wait_until(lambda: _states(queue) == ["done"])
 
 
-def test_every_state_has_words() -> None:
+def test_every_state_has_a_text() -> None:
     for state in ("paused", "failed", "done", "under way"):
         entry = download_module.Entry("id", "name", _request(0), state=state)  # type: ignore[arg-type]
         assert download_module.snapshot(entry).words

@@ -16,7 +16,9 @@ from tests.support.hf_cache import add_snapshot
 from tests.support.library import names
 
 
-async def test_import_and_forget(library: Library, cache: Path, paths: Paths, tmp_path: Path) -> None:
+async def test_imported_path_is_listed_until_it_is_forgotten(
+    library: Library, cache: Path, paths: Paths, tmp_path: Path
+) -> None:
     single = make_gguf(tmp_path / "mine.Q8_0.gguf")
     (tmp_path / "big").mkdir()
     shards = make_sharded_gguf(tmp_path / "big", "big-Q4_0", 2)
@@ -40,7 +42,7 @@ async def test_import_and_forget(library: Library, cache: Path, paths: Paths, tm
     assert [path.name for path in paths.data.iterdir()] == ["imported.json"]
 
 
-async def test_what_is_no_model_is_not_imported(library: Library, paths: Paths, tmp_path: Path) -> None:
+async def test_file_without_a_model_is_not_imported(library: Library, paths: Paths, tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"nothing of the kind, but long enough to look")
     for path in (tmp_path / "bad.gguf", tmp_path / "missing.gguf", tmp_path):
         with pytest.raises(ModelFileError):
@@ -48,7 +50,7 @@ async def test_what_is_no_model_is_not_imported(library: Library, paths: Paths, 
     assert not (paths.data / "imported.json").exists()
 
 
-async def test_an_import_that_has_gone_is_a_problem(library: Library, tmp_path: Path) -> None:
+async def test_vanished_import_is_reported(library: Library, tmp_path: Path) -> None:
     file = make_gguf(tmp_path / "mine.gguf")
     await library.import_path(file)
     file.unlink()
@@ -60,7 +62,7 @@ async def test_an_import_that_has_gone_is_a_problem(library: Library, tmp_path: 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"version": 2, "imports": []}', '{"version": 1, "imports": [1]}']
 )
-async def test_a_damaged_registry_is_told_and_not_overwritten(
+async def test_damaged_registry_is_reported_and_kept(
     library: Library, cache: Path, paths: Paths, tmp_path: Path, text: str
 ) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"t"})

@@ -30,7 +30,7 @@ parse = ModelReference.parse
 # ── what is listed ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_nothing_is_here(library: Library) -> None:
+async def test_empty_machine_has_an_empty_listing(library: Library) -> None:
     assert (await library.listing()).entries == ()
     assert await library.resolve(parse("acme/Tiny-GGUF")) is None
     assert await library.resolve(parse("starter")) is None
@@ -65,7 +65,7 @@ async def test_each_quantization_is_an_entry(library: Library, cache: Path) -> N
     assert entries[0].used is not None
 
 
-async def test_what_is_partly_pulled_is_not_listed(library: Library, cache: Path) -> None:
+async def test_partly_pulled_model_is_not_listed(library: Library, cache: Path) -> None:
     snapshot = add_snapshot(
         cache,
         "acme/Part-GGUF",
@@ -184,7 +184,7 @@ async def test_last_use(library: Library, cache: Path) -> None:
 # ── what cannot be read ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_folder_that_cannot_be_read_is_a_problem_and_no_failure(
+async def test_unreadable_folder_is_reported_in_the_listing(
     library: Library, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"t"})
@@ -194,7 +194,7 @@ async def test_a_folder_that_cannot_be_read_is_a_problem_and_no_failure(
     assert [problem.title for problem in listing.problems] == ["A folder of models cannot be read"]
 
 
-async def test_a_repository_that_cannot_be_read_hides_no_other(
+async def test_unreadable_repository_hides_no_other(
     library: Library, cache: Path, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = add_snapshot(cache, "acme/Closed-GGUF", {"c-Q8_0.gguf": b"c"})
@@ -218,7 +218,7 @@ async def test_a_repository_that_cannot_be_read_hides_no_other(
     assert [entry.label for entry in await both.matching(reference)] == ["Q4_0"]
 
 
-async def test_a_folder_within_a_folder_that_cannot_be_read_hides_no_other(
+async def test_unreadable_subfolder_hides_no_other_model(
     cache: Path, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("closed", "open"):
@@ -278,7 +278,7 @@ async def test_the_loop_never_waits_for_the_disk(
 # ── with pulls ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_pulled_is_here_and_what_is_deleted_can_be_pulled_again(
+async def test_pulled_model_can_be_deleted_and_pulled_again(
     hub: LoopbackHub, library: Library, cache: Path
 ) -> None:
     names_of_shards = ("Q8_0/t-Q8_0-00001-of-00002.gguf", "Q8_0/t-Q8_0-00002-of-00002.gguf")
@@ -306,7 +306,7 @@ async def test_what_is_pulled_is_here_and_what_is_deleted_can_be_pulled_again(
     assert not any("removed" in path for path in tree(cache))
 
 
-async def test_half_a_pull_is_no_model(hub: LoopbackHub, library: Library, cache: Path) -> None:
+async def test_half_a_pull_is_not_a_model(hub: LoopbackHub, library: Library, cache: Path) -> None:
     hub.add_repo("acme/T-GGUF", {"t-Q8_0.gguf": b"GGUF" + bytes(3_000_000)})
     hub.faults.add("hang_in_body", where="cdn", after=1_000_000)
     request = PullRequest("acme/T-GGUF", files=("t-Q8_0.gguf",))

@@ -34,7 +34,7 @@ from tests.support.pulls import (
 SHARDS = tuple(f"big-0000{n}-of-00003.gguf" for n in (1, 2, 3))
 
 
-async def test_shards_and_small_files_arrive_proven_and_in_their_place(hub: LoopbackHub, cache: Path) -> None:
+async def test_shards_and_small_files_arrive_verified(hub: LoopbackHub, cache: Path) -> None:
     files = {name: Pattern(2 * BLOCK + n, seed=n) for n, name in enumerate(SHARDS)}
     repository = hub.add_repo(REPO, {**files, "sub/config.json": '{"a": 1}', "empty.txt": ""})
     events: list[PullEvent] = []
@@ -52,9 +52,7 @@ async def test_shards_and_small_files_arrive_proven_and_in_their_place(hub: Loop
     assert leftovers(cache) == []
 
 
-async def test_huggingface_hub_finds_the_very_same_file_without_fetching(
-    hub: LoopbackHub, cache: Path
-) -> None:
+async def test_huggingface_hub_finds_pulled_files_in_the_cache(hub: LoopbackHub, cache: Path) -> None:
     repository = hub.add_repo(REPO, {FILE: Pattern(BLOCK), "config.json": "{}"})
     repository.refs["v1"] = repository.head
     finished = await run_pull(hub, cache, PullRequest(REPO, (FILE, "config.json"), "v1"))
@@ -74,7 +72,7 @@ async def test_huggingface_hub_finds_the_very_same_file_without_fetching(
     assert {file.file_name for file in revision_info.files} == {FILE, "config.json"}
 
 
-async def test_what_huggingface_hub_has_fetched_is_not_fetched_again(hub: LoopbackHub, cache: Path) -> None:
+async def test_files_of_huggingface_hub_are_not_pulled_again(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(BLOCK)})
     theirs = hf_hub_download(REPO, FILE, cache_dir=cache, endpoint=hub.endpoint, token=False)
     sent = hub.sent()
@@ -83,7 +81,7 @@ async def test_what_huggingface_hub_has_fetched_is_not_fetched_again(hub: Loopba
     assert hub.sent() == sent
 
 
-async def test_both_make_the_same_tree(hub: LoopbackHub, cache: Path) -> None:
+async def test_pull_leaves_the_same_tree_as_huggingface_hub(hub: LoopbackHub, cache: Path) -> None:
     def tree(root: Path) -> set[tuple[str, str]]:
         """Everything but the lock files and the tag for backup programs."""
         return {
@@ -102,16 +100,14 @@ async def test_both_make_the_same_tree(hub: LoopbackHub, cache: Path) -> None:
     assert blobs(cache / "ours")[0].stat().st_mode == blobs(cache / "theirs")[0].stat().st_mode
 
 
-async def test_a_name_in_another_case_is_kept_under_the_hubs_own(hub: LoopbackHub, cache: Path) -> None:
+async def test_name_in_another_case_is_stored_as_the_hub_spells_it(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF"})
     finished = await run_pull(hub, cache, PullRequest(REPO.upper(), (FILE,)))
     assert finished.repo == REPO
     assert finished.snapshot.parent.parent.name == "models--acme--Tiny-GGUF"
 
 
-async def test_a_gated_file_is_pulled_with_a_token_that_goes_to_the_hub_alone(
-    hub: LoopbackHub, cache: Path
-) -> None:
+async def test_token_of_a_gated_pull_goes_to_the_hub_only(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF"}, gated=True, granted=["hf_alice"])
     await run_pull(hub, cache, token="hf_alice")
     assert {request.token for request in hub.requests if request.where == "hub"} == {"hf_alice"}
@@ -119,7 +115,7 @@ async def test_a_gated_file_is_pulled_with_a_token_that_goes_to_the_hub_alone(
     assert "hf_alice" not in repr(HubAccess(hub.endpoint, "hf_alice"))
 
 
-async def test_neither_the_token_nor_a_signed_link_is_logged_or_told(
+async def test_tokens_and_signed_links_are_never_shown_or_logged(
     hub: LoopbackHub, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (token,) = hub.tokens  # not spelled out here: tracebacks hold the lines of this file
@@ -145,9 +141,7 @@ async def test_offline_mode_is_respected(
     assert hub.requests == []
 
 
-async def test_leaving_the_iterator_keeps_the_part_and_the_next_pull_goes_on(
-    hub: LoopbackHub, cache: Path
-) -> None:
+async def test_abandoned_pull_keeps_its_part_for_the_next(hub: LoopbackHub, cache: Path) -> None:
     size = 20 * BLOCK
     hub.add_repo(REPO, {FILE: Pattern(size)})
     hub.faults.add("slow", where="cdn", rate=20_000_000)
@@ -167,7 +161,7 @@ async def test_leaving_the_iterator_keeps_the_part_and_the_next_pull_goes_on(
     assert leftovers(cache) == []
 
 
-async def test_a_dropped_part_leaves_nothing_behind(hub: LoopbackHub, cache: Path) -> None:
+async def test_dropped_part_leaves_nothing_behind(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(8 * BLOCK)})
     hub.faults.add("hang_in_body", where="cdn", after=BLOCK, times=None)
     access = HubAccess(hub.endpoint, False)
@@ -181,7 +175,7 @@ async def test_a_dropped_part_leaves_nothing_behind(hub: LoopbackHub, cache: Pat
     assert not (cache / "models--acme--Tiny-GGUF").exists()
 
 
-async def test_a_rate_limit_holds_for_all_files_together(hub: LoopbackHub, cache: Path) -> None:
+async def test_rate_limit_holds_for_all_files_together(hub: LoopbackHub, cache: Path) -> None:
     import time
 
     from spnl_tui.hub.pulls.pull import Pull, RateLimit
@@ -202,7 +196,7 @@ async def test_a_rate_limit_holds_for_all_files_together(hub: LoopbackHub, cache
     assert time.monotonic() - begun > 0.45
 
 
-async def test_an_unknown_name_is_refused_with_the_nearest(hub: LoopbackHub, cache: Path) -> None:
+async def test_unknown_name_is_refused_with_the_nearest(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF"})
     for request, title, hint in (
         (PullRequest("acme/Tiny-GUF", (FILE,)), "acme/Tiny-GUF was not found", f"Did you mean {REPO}?"),
@@ -218,7 +212,7 @@ async def test_an_unknown_name_is_refused_with_the_nearest(hub: LoopbackHub, cac
 
 
 @pytest.mark.parametrize("name", ["../../evil.gguf", "/etc/evil.gguf", "a\x1b[2Jb.gguf", "..\\evil.gguf"])
-async def test_a_file_name_cannot_lead_out_of_the_cache(hub: LoopbackHub, cache: Path, name: str) -> None:
+async def test_file_name_that_leaves_the_cache_is_refused(hub: LoopbackHub, cache: Path, name: str) -> None:
     hub.add_repo(REPO, {name: b"GGUF"})
     with pytest.raises(PullError, match="unusable name"):
         await run_pull(hub, cache, PullRequest(REPO, (name,)))
@@ -236,7 +230,7 @@ async def test_events_come_at_most_ten_times_a_second(hub: LoopbackHub, cache: P
     assert len(events) <= 10 * (time.monotonic() - begun) + 3
 
 
-def test_the_speed_is_smoothed_over_a_window() -> None:
+def test_speed_is_smoothed_over_a_window() -> None:
     speed = Speedometer(window_s=5)
     speed.add(0.0, 0)
     assert speed.bytes_per_s is None
@@ -250,7 +244,7 @@ def test_the_speed_is_smoothed_over_a_window() -> None:
     assert speed.bytes_per_s is None
 
 
-def test_the_words_for_a_stall() -> None:
+def test_stall_is_described_with_its_reason() -> None:
     stalled = PullProgressed(
         stage="stalled", done=0, total=1, detail="no bytes for 6 s", retry_in_s=3.2, bytes_per_s=None
     )
@@ -258,7 +252,7 @@ def test_the_words_for_a_stall() -> None:
     assert PullProgressed(stage="pulling", done=0, total=1).words == "pulling"
 
 
-def test_options_have_defaults_that_suit_a_user() -> None:
+def test_default_options_suit_a_user() -> None:
     options = PullOptions()
     assert options.stall_s < 10
     assert options.reserve > 0

@@ -99,7 +99,7 @@ async def test_two_programs_share_one_pull(hub: LoopbackHub, cache: Path) -> Non
     assert leftovers(cache) == []
 
 
-async def test_the_second_program_takes_over_when_the_first_is_killed(hub: LoopbackHub, cache: Path) -> None:
+async def test_second_program_takes_over_a_killed_pull(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {FILE: Pattern(8 * BLOCK)})
     hub.faults.add("hang_in_body", after=2 * BLOCK)
     with _child(hub, cache) as process:
@@ -193,7 +193,7 @@ def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-async def test_a_disk_that_is_really_full(
+async def test_full_disk_keeps_the_part_and_resumes(
     hub: LoopbackHub, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from spnl_tui.hub.pulls import pull as module

@@ -84,7 +84,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SURVIVED)
-async def test_survived(hub: LoopbackHub, cache: Path, pauses: list[str], name: str) -> None:
+async def test_transient_fault_is_survived(
+    hub: LoopbackHub, cache: Path, pauses: list[str], name: str
+) -> None:
     (kind, fields), why = SURVIVED[name]
     hub.faults.add(kind, **fields)  # type: ignore[arg-type]
     silent = why == SILENCE
@@ -98,7 +100,7 @@ async def test_survived(hub: LoopbackHub, cache: Path, pauses: list[str], name: 
     assert leftovers(cache) == []
 
 
-async def test_a_stall_is_shown_with_the_next_try(hub: LoopbackHub, cache: Path) -> None:
+async def test_stall_shows_the_next_try(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=BLOCK)
     events: list[PullEvent] = []
     await run_pull(hub, cache, options=replace(QUICK, backoff_s=0.8, backoff_max_s=0.8), events=events)
@@ -106,7 +108,7 @@ async def test_a_stall_is_shown_with_the_next_try(hub: LoopbackHub, cache: Path)
     assert words == "stalled (the connection closed early) – retrying in 1 s"
 
 
-async def test_patience_lasts_as_long_as_something_comes(hub: LoopbackHub, cache: Path) -> None:
+async def test_patience_lasts_while_data_arrives(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=SIZE // 12, times=None)
     finished = await run_pull(
         hub, cache, options=replace(QUICK, backoff_s=0.2, backoff_max_s=0.2, patience_s=2)
@@ -125,7 +127,7 @@ async def test_retry_after_is_obeyed(hub: LoopbackHub, cache: Path) -> None:
     assert time.monotonic() - begun >= 1
 
 
-async def test_a_server_that_ignores_ranges_starts_over_and_says_so(hub: LoopbackHub, cache: Path) -> None:
+async def test_ignored_range_starts_over_and_says_so(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=BLOCK)
     hub.faults.add("ignore_range", **CDN)
     events: list[PullEvent] = []
@@ -135,7 +137,7 @@ async def test_a_server_that_ignores_ranges_starts_over_and_says_so(hub: Loopbac
     assert_sound(cache)
 
 
-async def test_a_server_that_ignores_ranges_and_breaks_off_again(hub: LoopbackHub, cache: Path) -> None:
+async def test_ignored_range_after_another_break_ends_well(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=2 * BLOCK)
     hub.faults.add("ignore_range", **CDN)
     hub.faults.add("rst_in_body", after=BLOCK)
@@ -145,7 +147,7 @@ async def test_a_server_that_ignores_ranges_and_breaks_off_again(hub: LoopbackHu
     assert_sound(cache)
 
 
-async def test_416_starts_over(hub: LoopbackHub, cache: Path) -> None:
+async def test_status_416_starts_over(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=BLOCK)
     hub.faults.add("status", status=416, **CDN)
     events: list[PullEvent] = []
@@ -163,14 +165,14 @@ async def test_wrong_content_is_fetched_again(hub: LoopbackHub, cache: Path) -> 
     assert_sound(cache)
 
 
-async def test_content_that_stays_wrong_never_takes_its_place(hub: LoopbackHub, cache: Path) -> None:
+async def test_content_that_stays_wrong_is_never_installed(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("wrong_content", after=5, times=None)
     with pytest.raises(PullError, match="is not what the hub says it is"):
         await run_pull(hub, cache)
     assert part_files(cache) == []
 
 
-async def test_a_wrong_small_file_never_takes_its_place(hub: LoopbackHub, cache: Path) -> None:
+async def test_wrong_small_file_is_never_installed(hub: LoopbackHub, cache: Path) -> None:
     hub.repositories[REPO].commit({"config.json": '{"a": 1}'})
     hub.faults.add("wrong_content", path="config.json", after=2, times=None)
     with pytest.raises(PullError, match=r"config\.json is not what"):
@@ -190,7 +192,7 @@ async def _break_off(hub: LoopbackHub, cache: Path) -> Path:
     return part
 
 
-async def test_a_file_that_has_changed_between_two_tries(hub: LoopbackHub, cache: Path) -> None:
+async def test_file_changed_between_two_tries_starts_over(hub: LoopbackHub, cache: Path) -> None:
     await _break_off(hub, cache)
     hub.repositories[REPO].commit({FILE: Pattern(SIZE, seed=1)})
     events: list[PullEvent] = []
@@ -201,7 +203,7 @@ async def test_a_file_that_has_changed_between_two_tries(hub: LoopbackHub, cache
     assert_sound(cache)
 
 
-async def test_a_commit_during_a_pull_does_not_disturb_it(hub: LoopbackHub, cache: Path) -> None:
+async def test_commit_during_a_pull_does_not_disturb_it(hub: LoopbackHub, cache: Path) -> None:
     before = hub.repositories[REPO].head
     hub.faults.add("fin_in_body", after=BLOCK)
     events: list[PullEvent] = []
@@ -221,7 +223,7 @@ async def test_a_commit_during_a_pull_does_not_disturb_it(hub: LoopbackHub, cach
     assert_sound(cache)
 
 
-async def test_a_part_that_is_longer_than_the_file(hub: LoopbackHub, cache: Path) -> None:
+async def test_part_longer_than_the_file_starts_over(hub: LoopbackHub, cache: Path) -> None:
     part = await _break_off(hub, cache)
     part.write_bytes(b"x" * (SIZE + 1))
     events: list[PullEvent] = []
@@ -232,7 +234,7 @@ async def test_a_part_that_is_longer_than_the_file(hub: LoopbackHub, cache: Path
 
 
 @pytest.mark.parametrize("length", [BLOCK, SIZE], ids=["in part", "whole"])
-async def test_a_corrupted_part(hub: LoopbackHub, cache: Path, length: int) -> None:
+async def test_corrupted_part_starts_over(hub: LoopbackHub, cache: Path, length: int) -> None:
     part = await _break_off(hub, cache)
     part.write_bytes(b"GGUF".ljust(length, b"\0"))
     events: list[PullEvent] = []
@@ -242,7 +244,7 @@ async def test_a_corrupted_part(hub: LoopbackHub, cache: Path, length: int) -> N
     assert leftovers(cache) == []
 
 
-async def test_a_whole_and_right_part_is_only_checked(hub: LoopbackHub, cache: Path) -> None:
+async def test_complete_part_is_only_verified(hub: LoopbackHub, cache: Path) -> None:
     part = await _break_off(hub, cache)
     part.write_bytes(CONTENT.read(0, SIZE))
     sent = hub.sent(FILE)
@@ -251,14 +253,14 @@ async def test_a_whole_and_right_part_is_only_checked(hub: LoopbackHub, cache: P
     assert_sound(cache)
 
 
-async def test_a_part_is_of_use_to_another_revision(hub: LoopbackHub, cache: Path) -> None:
+async def test_part_is_reused_by_another_revision(hub: LoopbackHub, cache: Path) -> None:
     await _break_off(hub, cache)
     by_commit = PullRequest(REPO, (FILE,), hub.repositories[REPO].head)
     assert (await run_pull(hub, cache, by_commit)).fetched == SIZE - BLOCK
     assert leftovers(cache) == []
 
 
-async def test_a_part_is_removed_when_another_tool_was_faster(hub: LoopbackHub, cache: Path) -> None:
+async def test_part_is_removed_when_another_tool_was_faster(hub: LoopbackHub, cache: Path) -> None:
     await _break_off(hub, cache)
     await asyncio.to_thread(hf_hub_download, REPO, FILE, cache_dir=cache, endpoint=hub.endpoint, token=False)
     assert leftovers(cache) != []
@@ -300,7 +302,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_refused(hub: LoopbackHub, cache: Path, name: str) -> None:
+async def test_final_refusal_ends_the_pull(hub: LoopbackHub, cache: Path, name: str) -> None:
     token, arrange, title, hint = REFUSED[name]
     arrange(hub)
     with pytest.raises(HubError) as caught:
@@ -318,7 +320,7 @@ async def test_a_refused_connection(cache: Path) -> None:
         await run_pull(endpoint, cache, options=replace(QUICK, patience_s=0.5))
 
 
-async def test_a_dns_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_name_resolution_is_an_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def getaddrinfo(*args: object, **kwargs: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -327,7 +329,7 @@ async def test_a_dns_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
         await run_pull("http://hub.invalid", cache, options=replace(QUICK, patience_s=0.5))
 
 
-async def test_a_malformed_address_is_not_tried_again(cache: Path) -> None:
+async def test_malformed_address_is_not_retried(cache: Path) -> None:
     with pytest.raises(HubError, match="cannot be sent"):
         await run_pull("gopher://127.0.0.1", cache, options=replace(QUICK, patience_s=None))
 
@@ -335,7 +337,7 @@ async def test_a_malformed_address_is_not_tried_again(cache: Path) -> None:
 # ── the disk ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_space_is_checked_before(hub: LoopbackHub, cache: Path) -> None:
+async def test_missing_space_ends_a_pull_before_it_starts(hub: LoopbackHub, cache: Path) -> None:
     with pytest.raises(DiskFullError) as caught:
         await run_pull(hub, cache, options=replace(QUICK, reserve=10**18))
     assert caught.value.missing > 10**17
@@ -344,7 +346,7 @@ async def test_space_is_checked_before(hub: LoopbackHub, cache: Path) -> None:
     assert hub.downloads(FILE) == []
 
 
-async def test_room_is_made_before_a_pull_pauses_and_what_could_go_is_named(
+async def test_full_disk_makes_room_and_suggests_deletions(
     hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = 0
@@ -366,7 +368,7 @@ async def test_room_is_made_before_a_pull_pauses_and_what_could_go_is_named(
     assert_sound(cache)
 
 
-async def test_space_is_checked_during(
+async def test_space_that_runs_out_pauses_the_pull(
     hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_usage(path: Path) -> object:
@@ -395,7 +397,7 @@ async def test_space_is_checked_during(
         (errno.EIO, PullError, "The cache cannot be written"),
     ],
 )
-async def test_a_write_that_fails(
+async def test_failed_write_keeps_the_part_and_resumes(
     hub: LoopbackHub, cache: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type, title: str
 ) -> None:
     class Failing:
@@ -428,7 +430,7 @@ async def test_a_write_that_fails(
     assert_sound(cache)
 
 
-async def test_a_cache_that_cannot_be_written(hub: LoopbackHub, cache: Path) -> None:
+async def test_unwritable_cache_is_named(hub: LoopbackHub, cache: Path) -> None:
     await asyncio.to_thread(cache.touch)  # a file instead of a directory: root may write to any of these
     with pytest.raises(PullError, match="The cache cannot be written") as caught:
         await run_pull(hub, cache)

@@ -28,7 +28,7 @@ parse = ModelReference.parse
         (["Q8_0"], ":Q4_K_M", None),
     ],
 )
-async def test_which_is_loaded(
+async def test_resolve_chooses_among_the_models_here(
     library: Library, cache: Path, here: list[str], asked: str, label: str | None
 ) -> None:
     add_snapshot(cache, "acme/T-GGUF", {f"t-{name}.gguf": name.encode() for name in here})
@@ -36,7 +36,7 @@ async def test_which_is_loaded(
     assert (model and model.name) == (label and f"acme/T-GGUF:{label}")
 
 
-async def test_two_models_in_one_repository(library: Library, cache: Path) -> None:
+async def test_two_models_in_one_repository_keep_their_names(library: Library, cache: Path) -> None:
     add_snapshot(cache, "acme/T-GGUF", {"t-2b-Q8_0.gguf": b"2", "t-9b-Q8_0.gguf": b"9"})
     assert await names(library) == ["acme/T-GGUF:t-2b-Q8_0", "acme/T-GGUF:t-9b-Q8_0"]
     with pytest.raises(ModelReferenceError, match="2 files are called Q8_0"):
@@ -46,7 +46,7 @@ async def test_two_models_in_one_repository(library: Library, cache: Path) -> No
     assert model.files == ("t-9b-Q8_0.gguf",)
 
 
-async def test_revisions(library: Library, cache: Path) -> None:
+async def test_named_revision_resolves_to_its_snapshot(library: Library, cache: Path) -> None:
     add_snapshot(
         cache, "acme/T-GGUF", {"t-Q8_0.gguf": b"same"}, commit=commit_of(1), refs=("v1", "refs/pr/1")
     )
@@ -60,7 +60,7 @@ async def test_revisions(library: Library, cache: Path) -> None:
     assert await library.resolve(parse(f"acme/T-GGUF@{commit_of(1)[:6]}")) is None
 
 
-async def test_paths(library: Library, tmp_path: Path) -> None:
+async def test_path_resolves_to_its_model(library: Library, tmp_path: Path) -> None:
     file = make_gguf(tmp_path / "one" / "a-Q8_0.gguf") if (tmp_path / "one").mkdir() is None else None
     assert file is not None
     assert await library.resolve(ModelReference(path=file)) == LocalModel(
@@ -85,7 +85,7 @@ async def test_paths(library: Library, tmp_path: Path) -> None:
         await library.resolve(ModelReference(path=tmp_path / "none.gguf"))
 
 
-async def test_paths_that_cannot_be_read(
+async def test_unreadable_path_is_an_error(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_long = tmp_path / f"{'a' * 300}.gguf"

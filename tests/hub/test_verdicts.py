@@ -42,7 +42,7 @@ def made(folder: Path, label: str, **changes: object) -> Path:
     return make_gguf(folder / f"m-{label}.gguf", matrix=matrix, embedding=embedding, **{**SHAPE, **changes})
 
 
-async def test_the_other_models_of_a_repository_are_not_judged_by_this_one(
+async def test_header_of_one_model_does_not_judge_another(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     small, large = made(tmp_path, "Q8_0"), made(tmp_path, "Q4_K_S", layers=12)
@@ -58,7 +58,7 @@ async def test_the_other_models_of_a_repository_are_not_judged_by_this_one(
     assert headers.appraise(ROOMY)["Q4_K_S"].badge == "fits"
 
 
-async def test_a_quantization_has_as_many_bits_before_a_pull_as_after(
+async def test_bits_are_the_same_before_and_after_a_pull(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     files = {label: made(tmp_path, label) for label in ("Q4_K_S", "Q8_0", "F32")}
@@ -74,7 +74,7 @@ async def test_a_quantization_has_as_many_bits_before_a_pull_as_after(
     assert (after["Q8_0"].bits_per_weight, after["F32"].bits_per_weight) == (pytest.approx(8.5, abs=0.1), 32)
 
 
-async def test_a_header_is_read_once(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
+async def test_header_is_read_once(hub: LoopbackHub, catalog: Catalog, tmp_path: Path) -> None:
     file = made(tmp_path, "Q8_0")
     hub.add_repo("acme/One-GGUF", {file.name: file}, gguf=TOLD)
     headers = Headers(catalog, await catalog.details("acme/One-GGUF"))
@@ -84,7 +84,7 @@ async def test_a_header_is_read_once(hub: LoopbackHub, catalog: Catalog, tmp_pat
     assert len(hub.requests) == count
 
 
-async def test_the_default_is_the_best_that_runs_and_fits(
+async def test_default_is_the_best_that_runs_and_fits(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     files = {path.name: path for path in (made(tmp_path, "Q4_K_S"), made(tmp_path, "Q8_0"))}
@@ -103,7 +103,7 @@ async def test_the_default_is_the_best_that_runs_and_fits(
     assert found["Q8_0"].reasons[1].startswith("Does not fit: ")
 
 
-async def test_dynamic_mixes_are_not_trusted_before_their_header_is_read(
+async def test_dynamic_mix_is_a_guess_until_its_header_is_read(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     files = {path.name: path for path in (made(tmp_path, "UD-Q4_K_S"), made(tmp_path, "Q8_0"))}
@@ -127,7 +127,7 @@ async def test_dynamic_mixes_are_not_trusted_before_their_header_is_read(
         ("Q8_0", {}, "not known", "not known"),
     ],
 )
-async def test_what_the_hub_tells_is_enough_for_much(
+async def test_hub_facts_give_a_verdict_without_a_header(
     hub: LoopbackHub, catalog: Catalog, label: str, told: dict[str, str], badge: str, words: str
 ) -> None:
     hub.add_repo("acme/Told-GGUF", {f"m-{label}.gguf": b"GGUF" * 1000}, gguf={"total": 10**6, **told})
@@ -139,7 +139,7 @@ async def test_what_the_hub_tells_is_enough_for_much(
     assert found.level == "no"
 
 
-async def test_a_safetensors_model_is_judged_as_one(hub: LoopbackHub, catalog: Catalog) -> None:
+async def test_safetensors_model_has_one_verdict(hub: LoopbackHub, catalog: Catalog) -> None:
     hub.add_repo("acme/Plain", {"model.safetensors": b"\x02" + bytes(7) + b"{}", "config.json": "{}"})
     headers = Headers(catalog, await catalog.details("acme/Plain"))
     assert list(headers.appraise(ROOMY)) == ["safetensors"]

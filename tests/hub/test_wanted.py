@@ -58,7 +58,7 @@ async def between_the_two(catalog: Catalog) -> Conditions:
     return within(int(sum(peaks) / 2 / 0.95))
 
 
-async def test_it_is_what_runs_and_fits(catalog: Catalog, tmp_path: Path) -> None:
+async def test_wanted_quantization_runs_and_fits(catalog: Catalog, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     wanted = await find_wanted(catalog, BARE, ROOMY, cache=cache)
     assert (str(wanted.reference), wanted.request.files) == (f"{REPOSITORY}:Q8_0", ("m-Q8_0.gguf",))
@@ -67,7 +67,7 @@ async def test_it_is_what_runs_and_fits(catalog: Catalog, tmp_path: Path) -> Non
     assert wanted.request.files == ("m-Q4_K_S.gguf",)
 
 
-async def test_what_is_named_wins_without_a_look_at_its_header_but_not_without_a_word(
+async def test_named_quantization_wins_with_a_doubt(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     wanted = await find_wanted(catalog, BARE.with_quantization("IQ4_NL"), ROOMY, cache=tmp_path)
@@ -78,12 +78,12 @@ async def test_what_is_named_wins_without_a_look_at_its_header_but_not_without_a
         await find_wanted(catalog, BARE.with_quantization("Q6_K"), ROOMY, cache=tmp_path)
 
 
-async def test_if_nothing_will_do_it_says_so(catalog: Catalog, tmp_path: Path) -> None:
+async def test_unusable_repository_raises_or_leaves_a_doubt(catalog: Catalog, tmp_path: Path) -> None:
     wanted = await find_wanted(catalog, BARE, within(10**6), cache=tmp_path)
     assert "MB" in wanted.doubt or "GB" in wanted.doubt
 
 
-async def test_without_headers_the_hubs_word_must_do(
+async def test_unreadable_headers_leave_the_hubs_facts(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     hub.faults.add("status", status=500, path=".gguf", times=None)
@@ -91,7 +91,7 @@ async def test_without_headers_the_hubs_word_must_do(
     assert wanted.request.files == ("m-Q8_0.gguf",)
 
 
-async def test_what_was_begun_goes_on_whatever_the_machine_is_like_now(
+async def test_interrupted_pull_keeps_its_quantization(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     hub.add_repo("acme/Big-GGUF", {"b-Q4_K_M.gguf": b"GGUF", "b-Q6_K.gguf": Pattern(20 * BLOCK)})
@@ -108,7 +108,7 @@ async def test_what_was_begun_goes_on_whatever_the_machine_is_like_now(
     assert len(hub.downloads()) == asked  # no header: it would be asked for anew at each try
 
 
-async def test_a_safetensors_model_has_no_quantization(
+async def test_safetensors_model_has_no_quantization(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:
     hub.add_repo("acme/Whole", {"config.json": b"{}", "model.safetensors": b"s" * 100})
