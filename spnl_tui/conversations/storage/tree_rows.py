@@ -43,9 +43,15 @@ def choose_branch(connection: sqlite3.Connection, conversation: int, branch: Seq
     """Make this the active branch, as far as its turns are stored; other choices stay as they are."""
     parents: dict[str, str | None] = {}
     newest: dict[str | None, tuple[float, str]] = {}
-    for id, parent, created_at in connection.execute(
-        "SELECT id, parent, created_at FROM turn WHERE conversation = ? AND deleted = 0", (conversation,)
-    ):
+    # Most turns of a long conversation have no siblings and need no choice: SQLite passes over them.
+    siblings = """
+        SELECT id, parent, created_at FROM turn
+        WHERE conversation = :key AND deleted = 0 AND coalesce(parent, '') IN (
+            SELECT coalesce(parent, '') FROM turn WHERE conversation = :key AND deleted = 0
+            GROUP BY 1 HAVING count(*) > 1
+        )
+    """
+    for id, parent, created_at in connection.execute(siblings, {"key": conversation}):
         parents[id] = parent
         newest[parent] = max(newest.get(parent, (created_at, id)), (created_at, id))
     (stored,) = connection.execute(
