@@ -1,8 +1,8 @@
-"""Tables of text: aligned, and as narrow as they must be. For the commands and the panes alike."""
+"""Tables of text, aligned and no wider than the terminal, for commands and panes."""
 
 from __future__ import annotations
 
-import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,22 +19,22 @@ class Column:
     right: bool = False
     """Aligned to the right: for numbers."""
     least: int | None = None
-    """May be cut to this many cells where space is short; None: never cut."""
+    """The fewest cells it may be cut to; None if it is never cut."""
     rank: int = 0
-    """Where cutting is not enough, columns of the highest rank are left out first; those of rank 0 stay."""
+    """If cutting is not enough, columns of the highest rank are dropped first; those of rank 0 stay."""
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """The lines of a table, its titles first, in at most `width` cells; None: as wide as it comes."""
+    """Return the lines of a table, its titles first, in at most `width` cells; None sets no limit."""
     return [GAP.join(cells).rstrip() for cells in fitted(columns, rows, width)[1]]
 
 
 def fitted(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
 ) -> tuple[list[int], list[list[str]]]:
-    """Which columns there is room for, and their cells, padded: the titles first, then the rows.
+    """Return the indexes of the columns that fit, and their padded cells: the titles first, then the rows.
 
-    GAP goes between them.
+    The caller puts GAP between the cells.
     """
     cells = [[first_line(cell, 500) for cell in row] for row in rows]
     shown = list(range(len(columns)))
@@ -58,7 +58,7 @@ def fitted(
         if not excess() or not droppable:
             break
         shown.remove(max(droppable, key=lambda index: columns[index].rank))
-        # What was cut to keep a column that had to go after all gets its room back.
+        # Restore the widths that were cut for a column that was dropped anyway.
         for index in shown:
             widths[index] = max(
                 [cell_width(columns[index].title), *(cell_width(row[index]) for row in cells)]
@@ -71,34 +71,35 @@ def fitted(
 
 
 def cell_width(text: str) -> int:
-    """How many cells of a terminal the text takes."""
+    """Return how many cells of a terminal the text takes, as Textual measures it."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def fit_name(name: str, width: int) -> str:
-    """A name in exactly so many cells, cut in its middle: a quantization, or a file, is told by its end."""
+    """Return a name in exactly `width` cells, cut in its middle, because quantizations differ at the end."""
     if width < 2 or cell_width(name) <= width:
         return fit(name, width, right=False)
-    head = name
-    while cell_width(head) > (width - 1) // 3:
-        head = head[:-1]
-    tail = name
-    while cell_width(head) + 1 + cell_width(tail) > width:
-        tail = tail[1:]
-    return fit(f"{head}…{tail}", width, right=False)
+    head = _beginning(name, (width - 1) // 3)
+    room = width - 1 - cell_width(head)
+    start = bisect_left(range(len(name)), True, key=lambda start: cell_width(name[start:]) <= room)
+    return fit(f"{head}…{name[start:]}", width, right=False)
 
 
 def fit(text: str, width: int, *, right: bool) -> str:
-    """The text in exactly so many cells: cut with an ellipsis, or padded."""
+    """Return the text in exactly `width` cells: cut with an ellipsis, or padded."""
     if width <= 0:
         return ""
     if cell_width(text) > width:
-        while cell_width(text) > width - 1:
-            text = text[:-1]
-        text += "…"
+        text = f"{_beginning(text, width - 1)}…"
     padding = " " * (width - cell_width(text))
     return padding + text if right else text + padding
+
+
+def _beginning(text: str, width: int) -> str:
+    """Return as much of the beginning as fits, without the joiner of a cut emoji."""
+    count = bisect_right(range(1, len(text) + 1), width, key=lambda count: cell_width(text[:count]))
+    return text[:count].removesuffix("\u200d")

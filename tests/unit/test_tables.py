@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spnl_tui.headless import tables
 from spnl_tui.hub.rows import in_short
-from spnl_tui.tables import Column, cell_width, fit_name, table
+from spnl_tui.tables import Column, cell_width, fit, fit_name, table
 
 COLUMNS = (
     Column("MODEL", least=10),
@@ -119,3 +119,13 @@ def test_colour_and_cutting_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_counts(number: int | None, text: str) -> None:
     assert in_short(number) == text
+
+
+def test_joined_emoji_takes_two_cells_and_is_cut_whole() -> None:
+    family = "👨\u200d👩\u200d👧"
+    assert cell_width(family) == 2
+    assert fit(f"{family} at home", 6, right=False) == f"{family} at…"
+    for width in range(2, 12):
+        for text in (f"ab{family}cd❤️ef" * 3, "日本語のモデル名です"):
+            assert cell_width(fit(text, width, right=False)) == width
+            assert cell_width(fit_name(text, width)) == width
