@@ -21,7 +21,7 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
     path = wish["path"]
     started = time.monotonic()
     runner = mistralrs.Runner(
-        mistralrs.Which.GGUF(
+        mistralrs.Which.GGUF(  # type: ignore[arg-type]  # the stubs do not derive it from Which
             quantized_model_id=os.path.dirname(path), quantized_filename=os.path.basename(path)
         )
     )
@@ -34,7 +34,8 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
         )
         began = time.monotonic()
         first, text, count, read = None, "", 0, 0
-        for chunk in runner.send_chat_completion_request(request):
+        chunks: Any = runner.send_chat_completion_request(request)
+        for chunk in chunks:
             first = first or time.monotonic()
             text, count = text + (chunk.choices[0].delta.content or ""), count + 1
             read = chunk.usage.prompt_tokens if chunk.usage else read

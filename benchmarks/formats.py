@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.headless import bench
 from spnl_tui.headless.bench import Figures, measured
 from spnl_tui.headless.output import Transient
@@ -92,7 +93,7 @@ async def _main(arguments: argparse.Namespace) -> None:
             ways = [
                 figures
                 async for figures in measured(
-                    settings, Paths.below(folder), model, Transient(), arguments.llama, prefills
+                    settings, Paths.below(folder), to_handle(model), Transient(), arguments.llama, prefills
                 )
             ]
             ways.append(_bare(file, prefills))

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,7 +32,7 @@ from spnl_tui.models.machine import read_machine
 from spnl_tui.models.request import Message, Sampling
 
 HANG_S = 60.0
-MODELS = (
+MODELS: tuple[dict[str, Any], ...] = (
     {"architecture": "llama", "matrix": "Q8_0"},
     {"architecture": "qwen3", "matrix": "Q4_K"},
     {"architecture": "gemma2", "matrix": "Q4_0", "tokenizer": "llama"},

@@ -23,10 +23,12 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
+
+from tests.support.bare_backend import BareBackend
 
 TOKENS_PER_S = 80.0
 CHUNKS_PER_S = 30.0
@@ -102,6 +104,7 @@ def run_ours(report: Path, tokens: list[str]) -> None:
         PrefillProgressed,
         ReplyChunk,
         ReplyFinished,
+        Request,
     )
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
@@ -110,8 +113,8 @@ def run_ours(report: Path, tokens: list[str]) -> None:
 
     meter = Meter(report)
 
-    class TimedEngine:
-        async def generate(self, *_: Any, **__: Any) -> AsyncIterator[Event]:
+    class TimedEngine(BareBackend):
+        async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
             meter.start()
             per_chunk = TOKENS_PER_S / CHUNKS_PER_S
             yield PrefillProgressed(done=0, total=100)
@@ -123,23 +126,8 @@ def run_ours(report: Path, tokens: list[str]) -> None:
                     joined, sent = "", count
             yield ReplyFinished(finish_reason="stop")
 
-        async def load(self, model: ModelHandle) -> AsyncIterator[Event]:
+        async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
             yield ModelLoaded(seconds=0.0, context_length=8192)
-
-        def loaded(self) -> tuple[()]:
-            return ()
-
-        async def count_tokens(self, *_: Any) -> None:
-            return None
-
-        def idle_unloaded(self, *_: Any) -> bool:
-            return False
-
-        def prefetch(self, *_: Any) -> None:
-            pass
-
-        async def close(self) -> None:
-            pass
 
     async def model() -> ModelHandle:
         return ModelHandle(name="model", backend="timed")

@@ -87,7 +87,9 @@ async def _open_pane(library: Library) -> None:
             do()
             until_seen = ""
             if do is shown:
-                await wait_until(lambda: screen.panes.seen == "models" and screen.panes.models.listed)
+                await wait_until(
+                    lambda: screen.panes.seen == "models" and (pane := screen.panes.models) and pane.listed
+                )
                 seen = asyncio.Event()
                 screen.call_after_refresh(seen.set)
                 await seen.wait()

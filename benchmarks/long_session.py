@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -191,7 +192,7 @@ def make_model(folder: Path) -> LocalModel:
     """Create a small random-weight model with a large KV cache: 32 KB per token."""
     from tests.support.gguf_maker import make_gguf
 
-    shape = {"layers": 8, "heads": 8, "kv_heads": 8, "head_width": 64, "context": 8192}
+    shape: dict[str, Any] = {"layers": 8, "heads": 8, "kv_heads": 8, "head_width": 64, "context": 8192}
     return resolve_local(make_gguf(folder / "made.gguf", **shape), "made")
 
 

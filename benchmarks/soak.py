@@ -27,6 +27,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -189,7 +190,7 @@ async def _request(
     events, candidates = _ask(engine, model, draft, chances)
     walk_away = chances.choice((None, None, 0.05, 0.5, 3.0))
     leave_after = chances.choice((None, None, None, ReplyChunk, PrefillProgressed, LoadProgressed))
-    ends: list[Event] = []
+    ends: list[ReplyFinished | RequestFailed] = []
     last: Event | None = None
     started = time.monotonic()
     task = asyncio.current_task()
@@ -219,9 +220,11 @@ async def _request(
         if sorted(end.candidate for end in ends) != list(range(candidates)):
             report.problems.append(f"request {name} to {model.name} ended without its ends: {ends}")
         for end in ends:
-            failed = isinstance(end, RequestFailed)
-            report.outcomes[f"failed: {end.title}" if failed else f"replied: {end.finish_reason}"] += 1
-            if failed and not (end.title and end.message and end.hint):
+            if isinstance(end, ReplyFinished):
+                report.outcomes[f"replied: {end.finish_reason}"] += 1
+                continue
+            report.outcomes[f"failed: {end.title}"] += 1
+            if not (end.title and end.message and end.hint):
                 report.problems.append(f"request {name} failed without saying why: {end}")
     finally:
         report.longest_s = max(report.longest_s, time.monotonic() - started)
@@ -310,7 +313,7 @@ def make_models(folder: Path) -> tuple[LocalModel, LocalModel]:
     """Create two small random-weight models: replies are nonsense of the greatest length."""
     from tests.support.gguf_maker import make_gguf
 
-    shape = {"width": 256, "context": 2048, "metadata": {"tokenizer.ggml.eos_token_id": 511}}
+    shape: dict[str, Any] = {"width": 256, "context": 2048, "metadata": {"tokenizer.ggml.eos_token_id": 511}}
     small = make_gguf(folder / "small.gguf", layers=2, **shape)
     slow = make_gguf(folder / "slow.gguf", architecture="qwen3", layers=12, **shape)
     return resolve_local(small, "small"), resolve_local(slow, "slow")

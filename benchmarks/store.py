@@ -22,8 +22,9 @@ from pathlib import Path
 
 from benchmarks.interface import in_terminal
 from spnl_tui.conversations.storage.database import connect
+from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.search import SearchFilter
-from spnl_tui.conversations.storage.store import ListFilter, Store
+from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import new_id
 
 YEAR_S = 365 * 86_400
@@ -77,7 +78,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
         )
         if number % 10 == 0:
             connection.execute("INSERT INTO tag VALUES (?, 0, ?)", (number, f"tag{number % 7}"))
-        parent = None
+        parent: str | None = None
         for index in range(length):
             reply = index % 2
             where, size = chance.randrange(len(text) - 2000), chance.randrange(100, 1000 if reply else 200)

@@ -19,6 +19,7 @@ from spnl_tui.engine.backend import (
     RequestFailed,
 )
 from spnl_tui.engine.fair_queue import FairQueue
+from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
 from tests.support.engines import GREEDY, ask, chat, fake_engine, fake_model, fake_plan, text_of
@@ -62,6 +63,7 @@ async def _leave_after_a_chunk(engine: Backend, text: str, *, ephemeral: bool = 
             if isinstance(event, ReplyChunk):
                 pid = engine.loaded()[0].pid
                 break
+    assert isinstance(engine, MistralRsBackend)
     await wait_until(lambda: engine.at_rest)
     return pid
 

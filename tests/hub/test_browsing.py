@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,17 +56,17 @@ def tiny(hub: LoopbackHub) -> None:
 
 @pytest.mark.usefixtures("tiny")
 async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"format": "gguf", "sort": "downloads", "limit": 5}
-    assert await browsing.search(catalog, "tiny", json_=False, **options) == 0  # type: ignore[arg-type]
+    options: dict[str, Any] = {"format": "gguf", "sort": "downloads", "limit": 5}
+    assert await browsing.search(catalog, "tiny", json_=False, **options) == 0
     assert capsys.readouterr().out == (
         "MODEL           PARAMETERS  DOWNLOADS  LIKES  UPDATED     LICENSE\n"
         "acme/Tiny-GGUF          8M      12.3k      7  2025-06-01  apache-2.0 (gated)\n"
     )
-    assert await browsing.search(catalog, "tiny", json_=True, **options) == 0  # type: ignore[arg-type]
+    assert await browsing.search(catalog, "tiny", json_=True, **options) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["more"] is False
     assert data["models"][0]["repository"] == "acme/Tiny-GGUF"
-    assert await browsing.search(catalog, "\x1bno", json_=False, **options) == 1  # type: ignore[arg-type]
+    assert await browsing.search(catalog, "\x1bno", json_=False, **options) == 1
     assert "\x1b" not in capsys.readouterr().err
 
 
@@ -85,7 +86,7 @@ async def show(catalog: Catalog, library: Library, name: str, *, json_: bool = F
 @pytest.fixture
 def made(hub: LoopbackHub, tmp_path: Path) -> None:
     """A model as it is on the hub: real headers, the same tensors in every file."""
-    shape = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
+    shape: dict[str, Any] = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
     files = {
         f"m-{label}.gguf": make_gguf(tmp_path / f"m-{label}.gguf", matrix=type, embedding="Q6_K", **shape)
         for label, type in {"Q4_K_S": "Q4_K", "Q5_K_S": "Q5_K", "F16": "F16"}.items()
@@ -196,23 +197,27 @@ async def test_rm_deletes_what_was_named_after_a_question(
     add_snapshot(tmp_path / "hub", "acme/T-GGUF", files)
     asked: list[str] = []
 
-    def answer(yes: bool) -> object:
-        return lambda question: asked.append(question) or yes
+    def answer(yes: bool) -> Callable[[str], bool]:
+        def reply(question: str) -> bool:
+            asked.append(question)
+            return yes
+
+        return reply
 
     with pytest.raises(ModelMissingError, match="Q6_K has not been pulled"):
         await browsing.remove(
             library,
             [parse("acme/T-GGUF:Q8_0"), parse("acme/T-GGUF:Q6_K")],
-            confirm=answer(True),  # type: ignore[arg-type]
+            confirm=answer(True),
             json_=False,
         )
     assert asked == []
-    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(False), json_=False)  # type: ignore[arg-type]
+    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(False), json_=False)
     assert asked == ["Delete acme/T-GGUF:Q8_0 (8.0 kB)?"]
     assert len((await library.listing()).entries) == 3
-    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(True), json_=False)  # type: ignore[arg-type]
+    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(True), json_=False)
     assert capsys.readouterr().out == "acme/T-GGUF:Q8_0: deleted, 8.0 kB freed.\n"
-    await browsing.remove(library, [parse("acme/T-GGUF")], confirm=answer(True), json_=True)  # type: ignore[arg-type]
+    await browsing.remove(library, [parse("acme/T-GGUF")], confirm=answer(True), json_=True)
     assert asked[-1] == "Delete acme/T-GGUF:Q2_K, acme/T-GGUF:Q4_0 (6.0 kB)?"
     assert [d["freed_bytes"] for d in json.loads(capsys.readouterr().out)["deleted"]] == [2000, 4000]
     assert (await library.listing()).entries == ()
@@ -233,10 +238,15 @@ async def test_import_then_rm_then_show(
     with pytest.raises(ModelFileError, match="does not exist"):
         await show(catalog, library, "/no/such.gguf")
     asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return True
+
     await browsing.remove(
         library,
         [ModelReference(path=path)],
-        confirm=lambda question: not asked.append(question),
+        confirm=confirm,
         json_=False,
     )
     assert asked == [f"Forget {path}? The files stay where they are."]

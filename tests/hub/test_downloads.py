@@ -16,6 +16,7 @@ import pytest
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.pulls import download as download_module
 from spnl_tui.hub.pulls.downloads import Download, Downloads, DownloadsChanged
+from spnl_tui.hub.pulls.progress import PullFinished
 from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
@@ -69,6 +70,12 @@ def _get(queue: Downloads, id: str) -> Download:
     return next(item for item in queue.items if item.id == id)
 
 
+def _finished(queue: Downloads, id: str) -> PullFinished:
+    finished = _get(queue, id).finished
+    assert finished is not None
+    return finished
+
+
 def _hang(hub: LoopbackHub, number: int, after: int = BLOCK) -> None:
     """Let a pull stay where it is, until the faults are cleared."""
     hub.faults.add("hang_in_body", path=f"m{number}.gguf", after=after, times=None)
@@ -112,7 +119,7 @@ async def test_paused_pull_resumes_where_it_stopped(hub: LoopbackHub, cache: Pat
         queue.resume(id)
         await wait_until(lambda: _get(queue, id).state == "done")
         assert (_get(queue, id).done, _get(queue, id).total) == (SIZE, SIZE)
-        assert _get(queue, id).finished.fetched == SIZE - BLOCK
+        assert _finished(queue, id).fetched == SIZE - BLOCK
     assert_sound(cache)
     assert leftovers(cache) == []
 
@@ -160,7 +167,7 @@ async def test_cancelled_pull_comes_back_by_undo(hub: LoopbackHub, cache: Path, 
         assert queue.undo_cancel() == ids[1]
         assert [item.id for item in queue.items] == ids
         await wait_until(lambda: _states(queue) == ["done"] * 3)
-        assert _get(queue, ids[1]).finished.fetched == SIZE - BLOCK
+        assert _finished(queue, ids[1]).fetched == SIZE - BLOCK
         assert queue.undo_cancel() is None
     assert leftovers(cache) == []
 
@@ -199,7 +206,7 @@ async def test_new_request_for_a_cancelled_pull_keeps_its_part(hub: LoopbackHub,
         again = queue.add(_request(0), "zero")
         assert queue.undo_cancel() is None, "it would be there twice"
         await wait_until(lambda: _get(queue, again).state == "done")
-        assert _get(queue, again).finished.fetched == SIZE - BLOCK
+        assert _finished(queue, again).fetched == SIZE - BLOCK
         assert queue.add(_request(0), "zero") == again
 
 
@@ -209,7 +216,9 @@ async def test_failed_pull_says_why_and_can_be_retried(hub: LoopbackHub, opened)
         id = queue.add(_request(0), "zero")
         await wait_until(lambda: _get(queue, id).state == "failed")
         assert _get(queue, id).words == "failed: acme/m0 is gated"
-        assert "Accept it at" in _get(queue, id).error.hint
+        error = _get(queue, id).error
+        assert error is not None
+        assert "Accept it at" in error.hint
         hub.repositories["acme/m0"].gated = False
         queue.resume(id)
         await wait_until(lambda: _get(queue, id).state == "done")
@@ -355,5 +364,5 @@ async def test_unwritable_list_does_not_stop_pulls(tmp_path: Path, opened) -> No
 
 def test_every_state_has_a_text() -> None:
     for state in ("paused", "failed", "done", "under way"):
-        entry = download_module.Entry("id", "name", _request(0), state=state)  # type: ignore[arg-type]
+        entry = download_module.Entry("id", "name", _request(0), state=state)
         assert download_module.snapshot(entry).words

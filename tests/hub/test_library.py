@@ -8,6 +8,7 @@ import threading
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,7 +251,12 @@ def test_a_scan_looks_at_names_and_sizes_only(cache: Path, monkeypatch: pytest.M
         add_snapshot(cache, f"acme/Model-{number}-GGUF", files | dict.fromkeys(others, b"{}"))
     calls: list[str] = []
     real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: calls.append(str(path)) or real(path))
+
+    def counted(path: Any) -> Any:
+        calls.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
     assert len(scan_cache(cache)) == 100
     # Of each repository: refs, snapshots, and the snapshot. Never the blobs.
     assert len(calls) <= 1 + 20 * 5

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ BIG = 100 * BLOCK + 12345
 
 
 @contextmanager
-def _child(hub: LoopbackHub, cache: Path, script: str = ""):  # type: ignore[no-untyped-def]
+def _child(hub: LoopbackHub, cache: Path, script: str = "") -> Iterator[subprocess.Popen[str]]:
     """A program that pulls, or runs this script."""
     command = ["-c", script] if script else ["-m", "tests.support.pull_child"]
     arguments = [hub.endpoint, str(cache), REPO, FILE]
@@ -182,7 +183,7 @@ async def test_hundred_disturbed_pulls_never_keep_a_wrong_file(hub: LoopbackHub,
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path):  # type: ignore[no-untyped-def]
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for four blocks."""
     place = tmp_path / "disk"
     place.mkdir()

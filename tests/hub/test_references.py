@@ -61,8 +61,8 @@ async def test_named_revision_resolves_to_its_snapshot(library: Library, cache: 
 
 
 async def test_path_resolves_to_its_model(library: Library, tmp_path: Path) -> None:
-    file = make_gguf(tmp_path / "one" / "a-Q8_0.gguf") if (tmp_path / "one").mkdir() is None else None
-    assert file is not None
+    (tmp_path / "one").mkdir()
+    file = make_gguf(tmp_path / "one" / "a-Q8_0.gguf")
     assert await library.resolve(ModelReference(path=file)) == LocalModel(
         str(file), "gguf", file.parent, (file.name,)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ROOMY = Conditions(
     machine=Machine(cores=4, fast_cores=4, memory_total=16 * 10**9, memory_available=10 * 10**9),
     context=2048,
 )
-SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
+SHAPE: dict[str, Any] = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
 TOLD = {"total": 11_500_000, "architecture": "llama", "context_length": 2048, "chat_template": "x"}
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def within(memory: int) -> Conditions:
 async def catalog(hub: LoopbackHub, tmp_path: Path) -> AsyncIterator[Catalog]:
     """A hub with two quantizations that run, and one that does not."""
     types = {"Q4_K_S": ("Q4_K", "Q6_K"), "Q8_0": ("Q8_0", "Q8_0")}
-    shape = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
+    shape: dict[str, Any] = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048}
     made = {
         f"m-{label}.gguf": make_gguf(
             tmp_path / f"m-{label}.gguf", matrix=matrix, embedding=embedding, **shape

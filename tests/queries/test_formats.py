@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -128,7 +129,7 @@ def test_read_query_tells_the_formats_apart() -> None:
 
 
 def test_parameters_are_values_and_never_become_query() -> None:
-    values = {"model": 'm") (g "evil', "n": 3, "t": 0.25}
+    values: dict[str, Any] = {"model": 'm") (g "evil', "n": 3, "t": 0.25}
     tree = read_lisp('(repeat {n} (g {model} (user "{n} for {model}, {other}") {t}))', values)
     assert tree == Repeat(3, Generate(values["model"], Message("user", '3 for m") (g "evil, {other}'), 0.25))
     body = """{"repeat": {"n": "{n}", "g": {"model": "{model}", "input": {"user": "{other}"},

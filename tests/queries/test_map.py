@@ -23,7 +23,12 @@ TEMPLATE = 'Summarize: {} {"as": "json"}'
 async def collect(lines: list[str], engine: QueryEngine, **options: object) -> list[MapEvent]:
     model = await resolve("m")
     options = {"template": TEMPLATE, **options}
-    return [event async for event in map_lines(lines=lines, engine=engine, model=model, **options)]  # type: ignore[arg-type]
+    return [event async for event in map_lines(lines=lines, engine=engine, model=model, **options)]  # type: ignore[arg-type]  # by name
+
+
+def line_of(event: MapEvent) -> LineFinished | LineFailed:
+    assert not isinstance(event, JournalFailed), event
+    return event
 
 
 def prompts(engine: QueryEngine) -> list[str]:
@@ -36,7 +41,11 @@ async def test_each_line_is_a_prompt_and_the_order_is_kept() -> None:
     assert sorted(prompts(engine)) == sorted(
         f'Summarize: {line} {{"as": "json"}}' for line in ("a", "{}", "c")
     )
-    assert [(event.index, event.line) for event in events] == [(0, "a"), (1, "{}"), (2, "c")]
+    assert [(line_of(event).index, line_of(event).line) for event in events] == [
+        (0, "a"),
+        (1, "{}"),
+        (2, "c"),
+    ]
     assert all(isinstance(event, LineFinished) and event.line in event.reply.text for event in events)
 
 
@@ -45,7 +54,7 @@ async def test_unordered_results_come_as_they_are_done() -> None:
     model = await resolve("m")
     running = map_lines("{}", ["HANG", "a", "b"], engine, model, ordered=False)
     async with aclosing(running) as events:
-        assert [(await anext(events)).line for _ in range(2)] == ["a", "b"]
+        assert [line_of(await anext(events)).line for _ in range(2)] == ["a", "b"]
     assert engine.running == 0
 
 
@@ -61,7 +70,7 @@ async def test_ordered_results_do_not_wait_for_the_next_line() -> None:
     seen = []
     async with aclosing(map_lines("{}", typed(), engine, await resolve("m"))) as events:
         async for event in events:
-            seen.append(event.line)
+            seen.append(line_of(event).line)
             answered.set()
     assert seen == ["a", "b"]
 
@@ -102,7 +111,7 @@ async def test_an_interrupted_map_goes_on_where_it_was_and_computes_no_line_twic
     kept_then = journal.read_text().count('"line"')
     third = QueryEngine(shuffle=3)
     whole = await collect(lines, third, template="{}", journal=journal)
-    assert [event.line for event in whole] == lines
+    assert [line_of(event).line for event in whole] == lines
     assert len(third.asked) == 50 - kept_then, "none computed twice"
     assert sum(isinstance(event, LineFinished) and event.resumed for event in whole) == kept_then
     assert not journal.exists(), "complete: the next run begins anew"
@@ -128,8 +137,10 @@ asyncio.run(main())
 
 async def test_a_killed_program_loses_nothing_that_it_has_shown(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", _CHILD, str(journal), **pipes)
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _CHILD, str(journal), stdin=pipe, stdout=pipe
+    )
     assert child.stdout is not None
     for _ in range(25):
         assert await child.stdout.readline()
@@ -138,7 +149,7 @@ async def test_a_killed_program_loses_nothing_that_it_has_shown(tmp_path: Path) 
     kept = journal.read_text().count('"line"')
     engine = QueryEngine()
     events = await collect([str(number) for number in range(50)], engine, template="{}", journal=journal)
-    assert [event.index for event in events] == list(range(50))
+    assert [line_of(event).index for event in events] == list(range(50))
     assert 25 <= kept < 50
     assert len(engine.asked) == 50 - kept
 
@@ -149,7 +160,7 @@ async def test_lines_moved_between_two_runs_keep_their_replies(tmp_path: Path) -
     engine = QueryEngine()
     events = await collect(["new", "b", "a"], engine, template="{}", journal=journal)
     assert prompts(engine) == ["new"]
-    assert [event.line for event in events] == ["new", "b", "a"]
+    assert [line_of(event).line for event in events] == ["new", "b", "a"]
 
 
 async def test_a_line_that_fails_is_asked_again(tmp_path: Path) -> None:

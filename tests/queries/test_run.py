@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle
+from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, Request
 from spnl_tui.errors import ModelReferenceError, RequestError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import (
@@ -163,7 +163,8 @@ async def test_a_failure_does_not_end_what_runs_beside_it_but_what_needs_it() ->
 
 async def test_a_candidate_that_fails_leaves_the_others() -> None:
     class HalfEngine(QueryEngine):
-        async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+            assert isinstance(request, ChatRequest)
             if request.n == 1:
                 raise RequestError("Too long", "It does not fit.")
             async with aclosing(super().generate(model, replace(request, n=1))) as events:

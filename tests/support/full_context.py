@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -16,14 +16,17 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine.backend import (
     Backend,
+    Event,
     LoadedModel,
     ModelHandle,
     ReplyChunk,
     ReplyFinished,
+    Request,
     RequestFailed,
 )
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
+from tests.support.bare_backend import BareBackend
 
 _SHIPS = "Ship number {n} came from port {p} with {q} barrels of salt and {r} sheep, and left on day {d}. "
 
@@ -43,14 +46,21 @@ class Reply:
     """True if the user was asked whether turns may be left out."""
 
 
-class _Shorter:
+class _Shorter(BareBackend):
     """An engine that limits the context of its models."""
 
     def __init__(self, engine: Backend, context: int) -> None:
-        self.generate, self.load = engine.generate, engine.load
-        self.count_tokens, self.close = engine.count_tokens, engine.close
         self._engine = engine
         self._context = context
+
+    def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        return self._engine.generate(model, request)
+
+    def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
+        return self._engine.load(model)
+
+    async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
+        return await self._engine.count_tokens(model, texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
         return tuple(

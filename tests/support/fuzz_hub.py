@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import random
 import re
 import socketserver
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -188,7 +190,7 @@ def _mutated_json(body: bytes, chance: random.Random) -> bytes:
         for key in (
             list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
         ):
-            places.append(lambda value, node=node, key=key: node.__setitem__(key, value))
+            places.append(partial(operator.setitem, node, key))
             walk(node[key])
 
     walk(tree)

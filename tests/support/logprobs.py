@@ -56,7 +56,7 @@ def logprobs(load: dict[str, Any], prompts: Sequence[str]) -> list[float]:
             logprobs=True,
             ignore_eos=True,  # the prompt has no chat template, so the model may end at once
         )
-        response = pipeline.send_chat_completion_request(request)
+        response: Any = pipeline.send_chat_completion_request(request)
     return [each.logprob for each in response.choices[0].logprobs.content]
 
 

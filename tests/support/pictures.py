@@ -18,7 +18,8 @@ from textual.pilot import Pilot
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.ui.main_screen import MainScreen
-from tests.ui.support import at_rest, until_counted, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import at_rest, until_counted
 
 SMALL, LARGE = (80, 24), (200, 60)
 both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])

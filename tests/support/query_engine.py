@@ -14,6 +14,7 @@ from spnl_tui.engine.backend import (
     PrefillProgressed,
     ReplyChunk,
     ReplyFinished,
+    Request,
     RequestFailed,
     RequestQueued,
     Timing,
@@ -26,6 +27,7 @@ from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.source import QuerySyntaxError
 from spnl_tui.queries.tree import Query
+from tests.support.bare_backend import BareBackend
 
 
 def echo(messages: Sequence[Message]) -> str:
@@ -51,8 +53,8 @@ class Asked:
 
 
 @dataclass
-class QueryEngine:
-    """Has what queries use of `Backend`.
+class QueryEngine(BareBackend):
+    """Replies with a function of the messages.
 
     A message "FAIL" makes its request fail; "HANG" makes it continue forever after its first chunk. With
     `shuffle`, requests alternate at random, differently for each seed.
@@ -69,7 +71,8 @@ class QueryEngine:
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a request hangs."""
 
-    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        assert isinstance(request, ChatRequest)
         messages, n = request.messages, request.n
         self.asked.append(Asked(model.name, tuple(messages), request.sampling, n))
         chance = random.Random(None if self.shuffle is None else self.shuffle + len(self.asked))

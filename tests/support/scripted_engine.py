@@ -18,6 +18,7 @@ from spnl_tui.engine.backend import (
     PrefillProgressed,
     ReplyChunk,
     ReplyFinished,
+    Request,
     RequestFailed,
     Timing,
     Usage,
@@ -135,7 +136,8 @@ class ScriptedEngine:
     async def find(self, reference: str) -> ModelHandle | None:
         return MODEL if reference == MODEL.name else None
 
-    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        assert isinstance(request, ChatRequest)
         if request.n > 1:
             alone = [
                 _while_wanted(self.generate(model, replace(request, n=1)), candidate, request.is_wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spnl_tui.models.files.vocabulary import SpecialTokens
 from spnl_tui.models.prompts.thought_markers import HARMONY
@@ -40,10 +41,13 @@ class Family:
 def families() -> list[Family]:
     """Return all families, in the file's order."""
     found = tomllib.loads(_FILE.read_text("utf-8"))["family"]
-    return [
-        Family(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()})
-        for each in found
-    ]
+    families = []
+    for each in found:
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in each.items()
+        }
+        families.append(Family(**fields))
+    return families
 
 
 def table() -> str:

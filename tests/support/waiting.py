@@ -9,8 +9,8 @@ from collections.abc import Callable
 import psutil
 
 
-async def wait_until(predicate: Callable[[], object], timeout: float = 20.0, what: str = "") -> None:
-    """Return as soon as the predicate holds.
+async def wait_until(predicate: Callable[..., object], timeout: float = 20.0, what: str = "") -> None:
+    """Return as soon as the predicate holds; it takes no argument but may have defaults, in a loop.
 
     Raises:
         AssertionError: it does not hold within `timeout` seconds.

@@ -6,7 +6,8 @@ from spnl_tui.conversations.turn import Turn
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.ui.chat.candidate_list import Candidate, Candidates
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat
 
 OTHER = ModelHandle(name="org/Other-GGUF:Q8_0", backend="scripted", key=("/models", "other.gguf"))
 

@@ -21,7 +21,8 @@ from spnl_tui.ui.models.pane import ModelsPane
 from tests.support.gguf_maker import make_gguf
 from tests.support.hf_cache import add_snapshot
 from tests.support.hub import LoopbackHub
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 SMALL_MACHINE = Conditions(
     machine=Machine(cores=2, fast_cores=2, memory_total=8 * 10**9, memory_available=210_000_000),
@@ -32,7 +33,13 @@ SMALL_MACHINE = Conditions(
 WIDE = (200, 60)
 HERE = "acme/Cached-GGUF:Q8_0"
 """The only model on this machine."""
-SHAPE = {"layers": 4, "width": 512, "feed_forward": 1024, "vocabulary": 2048, "context": 40960}
+SHAPE: dict[str, Any] = {
+    "layers": 4,
+    "width": 512,
+    "feed_forward": 1024,
+    "vocabulary": 2048,
+    "context": 40960,
+}
 TYPES = {"Q2_K": "Q2_K", "Q4_K_S": "Q4_K", "Q6_K": "Q6_K", "Q8_0": "Q8_0", "F16": "F16", "F32": "F32"}
 
 
@@ -106,9 +113,9 @@ class Models(Chat):
 
     @property
     def reasons(self) -> str:
-        return str(self.pane.query_one("#reasons").render())  # type: ignore[attr-defined]
+        return str(self.pane.query_one("#reasons").render())
 
-    async def type(self, text: str) -> None:
+    async def type_text(self, text: str) -> None:
         await self.press(*text)
 
     async def until_found(self, text: str) -> None:
@@ -151,7 +158,11 @@ async def models(
     async with chat(browser=browser, **options) as it:
         await it.press("f3")
         await wait_until(
-            lambda: it.screen.panes.seen == "models" and it.app.focused is it.screen.panes.models.search
+            lambda: (
+                (pane := it.screen.panes.models) is not None
+                and it.screen.panes.seen == "models"
+                and it.app.focused is pane.search
+            )
         )
         shown = Models(it.pilot, it.app, it.engine, it.messages, browser)
         await wait_until(lambda: shown.pane.listed)

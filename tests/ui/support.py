@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,14 +34,8 @@ from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import Services
-from tests.support.scripted_engine import MODEL, ScriptedEngine, reply, scripted_handle
-
-
-async def wait_until(predicate: Callable[[], Any], timeout: float = 20.0) -> None:
-    """Return once the predicate is true; fail if it stays false."""
-    async with asyncio.timeout(timeout):
-        while not predicate():  # noqa: ASYNC110 - any state of the interface, none of which is an event
-            await asyncio.sleep(0.01)
+from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply, scripted_handle
+from tests.support.waiting import wait_until
 
 
 async def at_rest(pilot: Pilot[None]) -> None:
@@ -65,7 +59,7 @@ class ScriptedStarter:
     error: SpnlError | None = None
     asked: int = 0
 
-    async def get(self) -> AsyncIterator[Progress | ModelHandle]:
+    async def get(self) -> AsyncGenerator[Progress | ModelHandle]:
         self.asked += 1
         yield Progress("downloading", 40_000_000, 98_362_432)
         await self.go_on.wait()
@@ -102,7 +96,8 @@ class Chat:
 
     pilot: Pilot[None]
     app: SpnlChat
-    engine: ScriptedEngine
+    engine: Any
+    """A ScriptedEngine, unless the test passes a backend of its own."""
     messages: list[Message]
 
     @property
@@ -237,7 +232,7 @@ async def chat(
         yield it
 
 
-def held(text: str, hold: asyncio.Event, rest: str = "") -> list[object]:
+def held(text: str, hold: asyncio.Event, rest: str = "") -> list[Step]:
     """Return a reply that waits after its first text."""
     script = reply(text + rest, pieces=1)
     whole = reply(text)

@@ -11,18 +11,8 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.ui.chat.turns import Reply, UserTurn
 from spnl_tui.ui.conversations.tree_screen import TreeScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import (
-    Chat,
-    TempStore,
-    chat,
-    disk_error,
-    ended,
-    go_to,
-    kept,
-    told,
-    until_kept,
-    wait_until,
-)
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, disk_error, ended, go_to, kept, told, until_kept
 
 
 def shown_places(it: Chat) -> list[str]:

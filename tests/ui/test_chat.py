@@ -10,7 +10,8 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.chat.code_picker import CodePicker
 from spnl_tui.ui.chat.turns import Reply, Thinking
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import chat, ended, held, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat, ended, held
 
 SENT = (messages.PromptSubmitted, messages.ReplyBegan, messages.ReplyEnded)
 

@@ -11,7 +11,8 @@ from spnl_tui.errors import ClipboardError
 from spnl_tui.ui.chat.clipboard import clipboard_program, set_clipboard
 from spnl_tui.ui.chat.code_picker import CodePicker
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import chat, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat, told
 
 
 def make_program(folder: Path, name: str, code: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from spnl_tui.conversations.drafts import Draft, DraftFile
 from tests.support.scripted_engine import ScriptedEngine
-from tests.ui.support import chat, held, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat, held
 
 PASTE = "pasted line\n" * 30
 

@@ -8,7 +8,8 @@ import pytest
 
 from spnl_tui.errors import EditorError
 from spnl_tui.ui.chat.input.editor import editor_command
-from tests.ui.support import chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat
 
 
 def test_which_editor(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from spnl_tui.ui.chat.find_bar import FindBar
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, chat, make_app, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat, make_app
 
 PARA = "\n\n".join(f"Paragraph {number}." for number in range(60))
 

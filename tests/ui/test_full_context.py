@@ -9,20 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from spnl_tui.engine.backend import ChatRequest, Event, ModelHandle, ReplyChunk, ReplyFinished
+from spnl_tui.engine.backend import Event, ModelHandle, ReplyChunk, ReplyFinished, Request
 from spnl_tui.settings import Settings
 from spnl_tui.settings.schema import ContextSettings
 from spnl_tui.ui.chat.turns import Thinking
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.widgets.status_line import StatusLine
-from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import TempStore, chat, ended, go_to, kept, last, until_kept, wait_until
+from tests.support.scripted_engine import ScriptedEngine, Step, failure, reply
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat, ended, go_to, kept, last, until_kept
 
 
-def filling(*more: list[object], replies: int = 4) -> ScriptedEngine:
+def filling(*more: list[Step], replies: int = 4) -> ScriptedEngine:
     """Replies of 40 words, of which few fit into the context; then these scripts."""
     script = [*reply(" ".join(["word"] * 40))[:-1], ReplyFinished(finish_reason="stop")]
-    return ScriptedEngine([*([script] * replies), *more], context_length=256)  # type: ignore[list-item]
+    return ScriptedEngine([*([script] * replies), *more], context_length=256)
 
 
 def policy(name: str) -> Settings:
@@ -106,7 +107,7 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
 
 
 async def test_a_model_that_has_no_summary_is_not_asked_for_it_twice(store: TempStore) -> None:
-    thought = [ReplyChunk(reasoning="So much", tokens=3), ReplyFinished(finish_reason="length")]
+    thought: list[Step] = [ReplyChunk(reasoning="So much", tokens=3), ReplyFinished(finish_reason="length")]
     engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
     async with chat(engine, store=store, settings=policy("summarize")) as it:
         for number in range(5):
@@ -146,7 +147,7 @@ class _Renewing(ScriptedEngine):
 
     loads = 0
 
-    async def generate(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
         async with aclosing(super().generate(model, request)) as events:
             async for event in events:
                 if isinstance(event, ReplyFinished):

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from spnl_tui.engine.backend import ReplyChunk
-from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import Chat, TempStore, chat, ended, go_to, last, until_kept, wait_until
+from tests.support.scripted_engine import ScriptedEngine, Step, failure, reply
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, ended, go_to, last, until_kept
 
 
 async def test_a_stopped_reply_is_edited_and_goes_on_and_the_first_one_stays(store: TempStore) -> None:
@@ -73,7 +74,7 @@ async def test_thought_cut_at_its_limit_is_continued(store: TempStore) -> None:
 
 
 async def test_stopped_thought_is_continued(store: TempStore) -> None:
-    begun = [ReplyChunk(reasoning="Hm, so", tokens=3), asyncio.Event()]
+    begun: list[Step] = [ReplyChunk(reasoning="Hm, so", tokens=3), asyncio.Event()]
     engine = ScriptedEngine([begun, reply("Yes.")])
     async with chat(engine, store=store) as it:
         await it.ask("Is it?", wait=False)

@@ -7,7 +7,8 @@ import pytest
 from spnl_tui.settings import Settings
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.dialogs.help_screen import HelpScreen, KeyGroup
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 IDS = frozenset(command.id for command in COMMANDS)
 

@@ -12,8 +12,9 @@ from textual.widgets._toast import Toast
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.commands.registry import COMMANDS
 from tests.support.scripted_engine import MODEL, ScriptedEngine
+from tests.support.waiting import wait_until
 from tests.ui.models_support import make_browser
-from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, held, make_app, told, wait_until
+from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, held, make_app, told
 
 NOBODY = "http://127.0.0.1:9"
 SILENT = (

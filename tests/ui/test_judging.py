@@ -8,9 +8,10 @@ import json
 import pytest
 
 from spnl_tui.ui.dialogs.text_screen import TextScreen
-from tests.support.scripted_engine import ScriptedEngine, failure, reply
+from tests.support.scripted_engine import ScriptedEngine, Step, failure, reply
+from tests.support.waiting import wait_until
 from tests.ui.many_support import cards, command, foot, heads, many, replies, three
-from tests.ui.support import TempStore, chat, held, wait_until
+from tests.ui.support import TempStore, chat, held
 
 
 def verdict(best: int) -> str:
@@ -58,7 +59,7 @@ async def test_the_criteria_can_be_edited() -> None:
         ([failure("The context is full")], "The context is full"),
     ],
 )
-async def test_a_judge_that_gives_no_verdict(script: list, says: str) -> None:
+async def test_a_judge_that_gives_no_verdict(script: list[Step], says: str) -> None:
     engine = three()
     engine.scripts.append(script)
     async with chat(engine) as it:

@@ -10,7 +10,8 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import TempStore, chat, in_file, kept, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat, in_file, kept
 
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 

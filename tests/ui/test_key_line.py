@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spnl_tui.ui.widgets.key_line import KeyLine
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 
 def line(it: Chat) -> KeyLine:

@@ -14,7 +14,8 @@ from spnl_tui.ui.commands.precedence import PRECEDENCE, by_precedence
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, held, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, held, told
 
 Step = Callable[[Chat], Awaitable[None]]
 

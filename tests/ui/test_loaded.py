@@ -18,8 +18,9 @@ from spnl_tui.ui.models.loaded_screen import LoadedScreen
 from spnl_tui.ui.widgets.rows import ModelRow
 from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
+from tests.support.waiting import wait_until
 from tests.ui.models_support import cache, make_browser
-from tests.ui.support import Chat, chat, make_app, told, wait_until
+from tests.ui.support import Chat, chat, make_app, told
 
 OTHER = ModelHandle(name="acme/Other-GGUF:Q8_0", backend="scripted", key=("/models/other", "other-Q8_0.gguf"))
 THIRD = ModelHandle(name="acme/Third-GGUF:Q4_K_M", backend="scripted", key=("/models/third", "third.gguf"))

@@ -11,9 +11,10 @@ from spnl_tui.engine.backend import LoadProgressed, ModelLoaded
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
 from spnl_tui.ui.chat.turns import Reply, UserTurn
-from tests.support.scripted_engine import MODEL, ScriptedEngine, failure, reply
+from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, failure, reply
+from tests.support.waiting import wait_until
 from tests.ui.many_support import OTHER, cards, command, heads, many, replies, three
-from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, typed_ahead, wait_until
+from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, typed_ahead
 
 # ── asked for and picked ─────────────────────────────────────────────────────────────────────────
 
@@ -63,7 +64,7 @@ async def test_the_context_is_known_after_candidates_that_were_asked_for_while_t
 
 async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
-    load = [loaded, ModelLoaded(seconds=0.5, context_length=8192)]
+    load: list[Step] = [loaded, ModelLoaded(seconds=0.5, context_length=8192)]
     engine = ScriptedEngine([reply("One."), held("Two", hold)], load_script=load, pool=())
     async with chat(engine) as it:
         await command(it, "/n 2 Write a tagline")

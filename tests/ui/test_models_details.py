@@ -14,8 +14,8 @@ from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.support.waiting import wait_until
 from tests.ui.models_support import HERE, SMALL_MACHINE, WIDE, cache, models
-from tests.ui.support import wait_until
 
 # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,8 +12,8 @@ from textual import events
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.ui import messages
 from tests.support.hub import LoopbackHub
+from tests.support.waiting import wait_until
 from tests.ui.models_support import HERE, WIDE, make_browser, models
-from tests.ui.support import wait_until
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.hf_cache import add_snapshot
 from tests.support.hub import LoopbackHub
+from tests.support.waiting import wait_until
 from tests.ui.models_support import HERE, WIDE, Models, cache, made_files, make_browser, models
-from tests.ui.support import chat, wait_until
+from tests.ui.support import chat
 
 
 def searches(hub: LoopbackHub) -> list[str]:
@@ -87,7 +88,7 @@ async def test_a_slow_answer_to_an_earlier_search_is_dropped_and_keys_do_not_wai
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         hang = filled.faults.add("hang_before_headers", path="/api/models")
-        await it.type("other")
+        await it.type_text("other")
         await wait_until(lambda: hang.hits)
         assert "! searching…" in it.rows
         await it.press(*["backspace"] * 5, *"made")
@@ -147,7 +148,7 @@ async def test_sort_and_format(filled: LoopbackHub, tmp_path: Path) -> None:
 
 async def test_nothing_of_this_name(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
-        await it.type("zzz")
+        await it.type_text("zzz")
         await it.until_found("zzz")
         assert it.rows == ["# Hugging Face · gguf, trending", "! Nothing is called 'zzz'."]
         await it.press("enter", "tab", "f8")

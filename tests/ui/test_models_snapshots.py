@@ -13,8 +13,9 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.models.pane import ModelsPane
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine
+from tests.support.waiting import wait_until
 from tests.ui.models_support import cache, fill, make_browser
-from tests.ui.support import at_rest, make_app, wait_until
+from tests.ui.support import at_rest, make_app
 
 both_sizes = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Act = Callable[[Pilot[None], ModelsPane], Awaitable[None]]

@@ -8,7 +8,8 @@ import pytest
 
 from spnl_tui.conversations.storage.store import Store
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import TempStore, chat, disk_error, until_kept, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat, disk_error, until_kept
 
 
 async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> None:

@@ -10,7 +10,8 @@ from spnl_tui.ui.commands.context import CommandContext
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.dialogs.help_screen import HelpScreen, KeyGroup
 from spnl_tui.ui.widgets.key_line import KeyLine
-from tests.ui.support import Chat, chat, offered, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat, offered, told
 
 
 class Waver:

@@ -15,7 +15,8 @@ from spnl_tui.ui.conversations.persona_screen import PersonaScreen
 from spnl_tui.ui.conversations.search_screen import SearchScreen
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, told
 
 
 async def editor(it: Chat) -> PersonaScreen:

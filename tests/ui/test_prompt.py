@@ -6,7 +6,8 @@ from textual import events
 
 from spnl_tui.ui import messages
 from spnl_tui.ui.widgets.status_line import StatusLine
-from tests.ui.support import TempStore, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat
 
 
 async def test_a_blank_prompt_is_not_sent() -> None:

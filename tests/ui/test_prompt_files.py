@@ -17,7 +17,8 @@ from spnl_tui.ui.chat.turns import UserTurn
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
-from tests.ui.support import TempStore, chat, held, make_app, offered, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat, held, make_app, offered, told
 
 FILE = "`src/app.py`:\n```py\nprint(1)\n```"
 SENT = f"{FILE}\n\nExplain @src/app.py"

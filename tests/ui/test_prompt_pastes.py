@@ -8,7 +8,8 @@ from textual import events
 
 from spnl_tui.ui.chat.input.folds import Folds
 from tests.support.scripted_engine import ScriptedEngine
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 LONG = "\n".join(f"line {number} of @nobody" for number in range(48))
 TOKEN = "[pasted 48 lines]"

@@ -22,7 +22,8 @@ from spnl_tui.ui.widgets.top_line import TopLine
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import QUICK, part_files
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 SIZE = 2 * BLOCK
 
@@ -143,7 +144,7 @@ async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: Loopb
         early = PullsController(screen, Settings(), lambda: it.queue, lambda downloads: None, screen.key)
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
-        screen.run_worker(early.follow)
+        screen.run_worker(early.follow())
         await it.until("done")
 
 

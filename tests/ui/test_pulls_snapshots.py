@@ -17,7 +17,8 @@ from spnl_tui.hub.pulls.pull import DiskFullError, PullFinished, PullRequest
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from tests.support.scripted_engine import ScriptedEngine
-from tests.ui.support import at_rest, make_app, until_counted, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import at_rest, make_app, until_counted
 
 SMALL, LARGE = (80, 24), (200, 60)
 both_sizes = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "200x60"])

@@ -11,8 +11,9 @@ from spnl_tui.queries.chat import query_to_chat
 from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.tree import with_model
 from tests.support.scripted_engine import MODEL
+from tests.support.waiting import wait_until
 from tests.ui.many_support import command
-from tests.ui.support import TempStore, chat, wait_until
+from tests.ui.support import TempStore, chat
 
 
 async def test_a_query_opens_as_a_chat_and_a_chat_is_written_as_a_query(

@@ -13,7 +13,8 @@ from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ChatSettings, Settings
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
-from tests.ui.support import Chat, TempStore, chat, held, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, held
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from spnl_tui.ui.chat.turns import Reply
 from spnl_tui.ui.conversations.search_screen import SearchScreen
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.support.talks import conversation
-from tests.ui.support import TempStore, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, chat
 
 
 async def test_search_finds_a_word_and_jumps_to_the_turn_also_in_a_branch_that_is_not_seen(

@@ -19,8 +19,9 @@ from spnl_tui.ui.dialogs.text_screen import TextScreen
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
+from tests.support.waiting import wait_until
 from tests.ui.many_support import OTHER
-from tests.ui.support import TempStore, chat, held, make_app, offered, told, wait_until
+from tests.ui.support import TempStore, chat, held, make_app, offered, told
 
 
 def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:

@@ -15,7 +15,8 @@ from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import ScriptedStarter, make_app, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import ScriptedStarter, make_app
 
 ANSWER = """\
 # Paris

@@ -11,7 +11,8 @@ from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import Settings
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from tests.support.scripted_engine import MODEL
-from tests.ui.support import ScriptedStarter, TempStore, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import ScriptedStarter, TempStore, chat
 
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,8 @@ from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
 from tests.support.talks import conversation
-from tests.ui.support import Chat, TempStore, chat, disk_error, held, in_file, kept, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, disk_error, held, in_file, kept
 
 
 async def three(store: TempStore) -> None:

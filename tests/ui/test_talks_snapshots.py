@@ -25,7 +25,8 @@ from spnl_tui.ui.conversations.tree_screen import TreeScreen
 from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import Act, ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.ui.support import TempStore, make_app, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import TempStore, make_app
 
 NOON = 1_768_046_400.0  # 10 January 2026
 DAY = 86_400.0

@@ -9,7 +9,8 @@ from textual.binding import Binding
 from textual.document._document import Selection
 from textual.widgets import Input, TextArea
 
-from tests.ui.support import chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat
 
 TEXTS = ("", "word", "word\n", "\n\nlast", "two words\n\n  한국어 ")
 

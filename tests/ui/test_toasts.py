@@ -12,7 +12,8 @@ from textual.widgets._toast import Toast, ToastHolder
 
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.widgets.toasts import say, withdraw
-from tests.ui.support import chat, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat, told
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def painted(screen: MainScreen) -> Iterator[list[Region]]:
 
     screen._compositor_refresh = noted  # type: ignore[method-assign]
     yield regions
-    del screen._compositor_refresh  # type: ignore[method-assign]
+    del screen._compositor_refresh
 
 
 async def test_what_is_below_a_toast_is_painted_when_it_goes() -> None:

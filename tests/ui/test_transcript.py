@@ -6,7 +6,8 @@ from textual.widget import Widget
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.ui.chat.turns import Reply, UserTurn
-from tests.ui.support import Chat, chat, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, chat
 
 
 async def show_long(it: Chat, turns: int) -> Conversation:

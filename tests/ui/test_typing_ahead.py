@@ -8,7 +8,8 @@ import pytest
 
 from spnl_tui.ui import messages
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.ui.support import chat, held, told, typed_ahead, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import chat, held, told, typed_ahead
 
 
 async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:

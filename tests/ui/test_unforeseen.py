@@ -14,7 +14,8 @@ from textual.widgets import Input, Static
 
 from spnl_tui.ui.widgets.background import start
 from tests.support.scripted_engine import ScriptedEngine
-from tests.ui.support import Chat, TempStore, chat, held, kept, told, wait_until
+from tests.support.waiting import wait_until
+from tests.ui.support import Chat, TempStore, chat, held, kept, told
 
 TOLD = "An error in the program: ZeroDivisionError: integer division or modulo by zero"
 

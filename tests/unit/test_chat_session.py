@@ -12,11 +12,11 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError
 from spnl_tui.models.request import Sampling
 from tests.support.chat_session import chat_without_screen
-from tests.support.scripted_engine import ScriptedEngine, failure, reply
+from tests.support.scripted_engine import ScriptedEngine, Step, failure, reply
 from tests.support.waiting import wait_until
 
 
-def held(text: str, hold: asyncio.Event) -> list[object]:
+def held(text: str, hold: asyncio.Event) -> list[Step]:
     """Return a reply that waits after its text."""
     *before, end = reply(text)
     return [*before, hold, end]

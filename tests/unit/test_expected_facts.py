@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from spnl_tui.models.quantization import ModelFile, Quantization
 from tests.support.gguf_maker import make_gguf, type_shares
 
 # Label, and what the maker must be told to make what llama.cpp would.
-MIXES = {
+MIXES: dict[str, dict[str, Any]] = {
     "Q8_0": {"matrix": "Q8_0", "embedding": "Q8_0", "output": "Q8_0"},
     "Q4_K_M": {"matrix": "Q4_K", "down": "Q6_K", "embedding": "Q4_K", "output": "Q6_K"},
     "Q4_K_S": {"matrix": "Q4_K", "embedding": "Q4_K", "output": "Q6_K"},

@@ -6,7 +6,7 @@ import json
 import random
 import string
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import to_json_text, to_markdown, whole_to_markdown
 from spnl_tui.conversations.exchange.imports import read_file, read_text
 from spnl_tui.conversations.storage.store import Store
-from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.conversations.turn import FinishReason, Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.request import Grammar, Sampling
 
@@ -50,7 +50,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
                 prompt_tokens=draw(st.none() | st.integers(0, 10**6)),
                 ttft_s=draw(st.none() | st.floats(0, 100)),
             )
-            reason = draw(st.sampled_from(["stop", "length", "cancelled", "failed"]))
+            reason = draw(st.sampled_from(get_args(FinishReason)))
             conversation.finish(turn.id, reason, provenance=provenance, error=draw(TEXTS))
     if len(conversation):
         conversation.select(draw(st.sampled_from([turn.id for turn in conversation.turns()])))
@@ -203,7 +203,10 @@ def test_file_of_another_format_is_a_clear_error(text: str) -> None:
     assert len(str(error.value)) < 1000
 
 
-GOOD = {"id": "c", "turns": [{"id": "t", "parent": None, "role": "user", "text": "x", "created_at": 1.0}]}
+GOOD: dict[str, Any] = {
+    "id": "c",
+    "turns": [{"id": "t", "parent": None, "role": "user", "text": "x", "created_at": 1.0}],
+}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,7 @@ def test_wrong_type_or_value_is_named(change: dict[str, Any]) -> None:
 
 
 async def test_harmless_text_stays_text_and_fields_of_newer_versions_are_ignored(tmp_path: Path) -> None:
-    turn = {**GOOD["turns"][0], "text": "[red]\x1b]52;c;eA==\x07\ud800", "novelty": {"a": []}}  # type: ignore[index]
+    turn = {**GOOD["turns"][0], "text": "[red]\x1b]52;c;eA==\x07\ud800", "novelty": {"a": []}}
     ring = [
         {**turn, "id": "a", "parent": "b"},
         {**turn, "id": "b", "parent": "a"},

@@ -157,7 +157,7 @@ def test_optional_metadata_are_added(tmp_path: Path) -> None:
     """Without them mistral.rs would make them of those that have changed."""
     keys = ("key_length", "value_length", "head_count_kv")
     left_out = {f"llama.attention.{key}": None for key in keys}
-    shape = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 15}
+    shape: dict[str, Any] = {"width": 960, "feed_forward": 1280, "heads": 15, "kv_heads": 15}
     path = make_gguf(tmp_path / "m.gguf", metadata=left_out, **shape)
     padded_copy(tmp_path / "padded.gguf", path)
     fields = GGUFReader(tmp_path / "padded.gguf").fields

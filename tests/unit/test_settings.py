@@ -6,6 +6,7 @@ import re
 import stat
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import textual.keys
@@ -283,7 +284,8 @@ def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path
     assert file.read_text() == "[interface\n"
 
     file.write_text("[interface]\n")
-    for name, value in {"interface.theme": 3, "interface.them": "nord", "hub.token": "hf_x"}.items():
+    wrong: dict[str, Any] = {"interface.theme": 3, "interface.them": "nord", "hub.token": "hf_x"}
+    for name, value in wrong.items():
         with pytest.raises(SettingsError):
             write_setting(file, name, value)
     assert file.read_text() == "[interface]\n"

@@ -224,7 +224,7 @@ async def test_leaving_kills_the_installer_and_all_its_children(folder: Path, tm
         await task
 
     for pid in map(int, pids.read_text().split()):
-        await wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]  # binds the loop's value
+        await wait_until(lambda pid=pid: not is_running(pid))
     assert left_behind(folder) == ["fetch.lock"]
 
 

@@ -7,7 +7,7 @@ from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.request import Message
 
 TALK = tuple(
-    Message(role, f"{role} {number}")
+    Message(role, f"{role} {number}")  # type: ignore[arg-type]  # a loop over its literals
     for number, role in enumerate(("system", "user", "assistant", "user", "assistant", "user"))
 )
 
