@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from spnl_tui.chat.events import SessionEvent, SessionShown
 from spnl_tui.models.parts import as_content
 
 if TYPE_CHECKING:
     from spnl_tui.chat.services import ChatServices
+    from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.engine.prefetch import Prefetch
@@ -30,18 +32,23 @@ class DraftTokens:
     """Counts for the status line and the transcript."""
 
     def __init__(
-        self, sessions: Sessions, services: ChatServices, draft: Callable[[], Awaitable[str]]
+        self,
+        sessions: Sessions,
+        services: ChatServices,
+        draft: Callable[[], Awaitable[str]],
+        typed: Callable[[], bool],
     ) -> None:
-        """`draft` returns the prompt as it would be sent now."""
+        """`draft` returns the prompt as it would be sent now; `typed` returns True if there is any."""
         self._sessions = sessions
         self._services = services
         self._draft = draft
+        self._typed = typed
 
-    def update(self, *, typed: bool) -> None:
-        """Count the draft again, once typing rests. `typed`: there is a draft."""
+    def update(self) -> None:
+        """Count the draft again, once typing rests."""
 
         async def count() -> None:
-            if typed:
+            if self._typed():
                 await asyncio.sleep(_TYPING_S)
             await self._count()
 
@@ -66,19 +73,29 @@ class DraftPrefetch:
     """Lets the model read the visible conversation and its draft."""
 
     def __init__(
-        self, sessions: Sessions, services: ChatServices, draft: Callable[[], Awaitable[str]]
+        self,
+        sessions: Sessions,
+        services: ChatServices,
+        draft: Callable[[], Awaitable[str]],
+        typed: Callable[[], bool],
     ) -> None:
-        """`draft` returns the prompt as it would be sent now."""
+        """`draft` returns the prompt as it would be sent now; `typed` returns True if there is any."""
         self._sessions = sessions
         self._services = services
         self._draft = draft
+        self._typed = typed
         self._reading: Prefetch | None = None
         self._model: ModelHandle | None = None
         """The model that reads."""
+        sessions.subscribe(self._on_event)
 
-    def update(self, *, typed: bool) -> None:
-        """Read the draft, which has changed, or which the model now has time for. `typed`: there is one."""
-        if self._services.settings.chat.read_ahead and (self._reading is not None or typed):
+    async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, SessionShown):
+            self.update()
+
+    def update(self) -> None:
+        """Read the draft, which has changed, or which the model now has time for."""
+        if self._services.settings.chat.read_ahead and (self._reading is not None or self._typed()):
             self._services.background.restart("ahead", self._read)
 
     async def _read(self) -> None:

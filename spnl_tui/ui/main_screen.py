@@ -13,11 +13,9 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
 from spnl_tui.chat.draft import DraftPrefetch, DraftTokens
-from spnl_tui.chat.events import SessionEvent, SessionShown
 from spnl_tui.chat.model import CurrentModel
 from spnl_tui.chat.recording import ReportingStore
 from spnl_tui.chat.services import ChatServices, TokenMeters
-from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Activity, Status
 from spnl_tui.chat.titles import TitleWriter
@@ -160,14 +158,17 @@ class MainScreen(Screen[None]):
             self.current_model,
             self.sessions,
             self.prompts,
-            context_known=self._read_ahead,
+            context_known=lambda: self._prefetch.update(),
             key_name=self.key,
         )
         self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None
         self.drafts = DraftController(chat.prompt, self.sessions, services.drafts, self.prompts.as_typed)
-        self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent)
-        self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent)
-        self.sessions.subscribe(self._session_shown)
+
+        def typed() -> bool:
+            return bool(chat.prompt.text)
+
+        self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent, typed)
+        self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent, typed)
         chat.transcript.count_texts = self._draft_tokens.count_texts
         chat.transcript.place = self.turns.place
 
@@ -205,13 +206,6 @@ class MainScreen(Screen[None]):
 
     def _show_title(self, title: str) -> None:
         self.query_one(TopLine).title = title
-
-    async def _session_shown(self, session: ChatSession, event: SessionEvent) -> None:
-        if isinstance(event, SessionShown):
-            self._read_ahead()
-
-    def _read_ahead(self) -> None:
-        self._prefetch.update(typed=bool(self.chat.prompt.text))
 
     def _command_context(self, program: Program) -> CommandContext:
         return CommandContext(
@@ -324,15 +318,15 @@ class MainScreen(Screen[None]):
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         self.chat_controller.reply_ended(message)
         start(self, "count", self.chat.transcript.count_files)
-        self._read_ahead()
+        self._prefetch.update()
         restart(self, "talks", self.conversations.refresh)
 
     @on(TextArea.Changed, "Prompt")
     def _prompt_changed(self) -> None:
         if self.titles is not None:
             self.titles.cancel()
-        self._draft_tokens.update(typed=bool(self.chat.prompt.text))
-        self._read_ahead()
+        self._draft_tokens.update()
+        self._prefetch.update()
         restart(self, "draft", self.drafts.save_soon)
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
