@@ -1,8 +1,8 @@
-"""What of a conversation the model is sent when not all of it fits. Pure: counts come from `meter.py`.
+"""Which turns are sent when a conversation is longer than the context. Pure: counts come from `meter.py`.
 
-The stored conversation is never cut. Left out are the oldest turns that are not pinned, several at once, and
-they stay left out: as long as the request begins as the one before it did, the engine's prefix cache saves
-reading it again, and to drop one pair of turns each time would make every reply wait for a whole prefill.
+The stored conversation is never cut. The oldest turns that are not pinned are left out, several at once, and
+they stay left out: as long as a request begins like the previous one, the engine's prefix cache saves reading
+it again. Dropping one pair of turns each time would make every reply wait for a whole prefill.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextPlan:
-    """What is to be done for the next reply.
+    """What to do for the next reply.
 
-    "send": send `sent`. "summarize": have `left_out` summed up first, then plan again with the summary.
-    "ask": it does not fit, and the user must say what to do. "too_long": even without all that may be left
-    out it does not fit.
+    "send": send `sent`. "summarize": let the model summarize `left_out` first, then plan again with the
+    summary. "ask": the branch does not fit, and the user must decide. "too_long": it does not fit even
+    without all the turns that may be left out.
     """
 
     action: Action

@@ -1,8 +1,8 @@
 """A conversation as a tree of turns. Pure: nothing here reads or writes anything.
 
-A reply that is generated again, or a prompt that is edited, becomes a sibling of the first one, and the
-first one stays. At every fork one sibling is chosen (the newest, until the user chooses another), and the
-chosen turns from the root downwards are the *active branch*: what is shown, and what the model is sent.
+Regenerating a reply or editing a prompt adds a sibling; the first one stays. At every fork one sibling is
+chosen (the newest, until the user chooses another). The chosen turns from the root downwards are the
+*active branch*, which is shown and sent to the model.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Deletion:
 class Conversation:
     """A tree of turns, with the settings for all of them.
 
-    The fields are free to be assigned. The tree is changed by the methods alone, which raise KeyError for
-    a turn that is not in it.
+    Callers may assign the fields. Only the methods change the tree; they raise KeyError for a turn that is
+    not in it.
     """
 
     id: str = field(default_factory=new_id)
@@ -72,8 +72,8 @@ class Conversation:
     def of(cls, details: Conversation, turns: Iterable[Turn]) -> Conversation:
         """Return a conversation with these details and turns, siblings in order of time.
 
-        A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that whatever is in
-        a damaged file can still be seen.
+        A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that everything in a
+        damaged file stays visible.
         """
         tree = dataclasses.replace(
             details, chosen=dict(details.chosen), _turns={}, _children={}, _branch=None
@@ -321,9 +321,9 @@ class Conversation:
         return deletion
 
     def restore(self, deletion: Deletion) -> None:
-        """Undo a deletion. What was added since stays.
+        """Undo a deletion. Turns that were added since stay.
 
-        Deletions are undone in the opposite order: one whose parent is still deleted raises KeyError.
+        Undo deletions in reverse order: one whose parent is still deleted raises KeyError.
         """
         first = deletion.removed[0]
         if first.parent is not None and first.parent not in self._turns:

@@ -1,7 +1,7 @@
 """What `spnl-chat history` prints: plain lines, and JSON values for `--json`.
 
-Texts are stripped of control characters. `mark` goes around the words that were looked for: nothing by
-default, escape sequences if the caller knows that a terminal reads them.
+Control characters are removed from texts. `mark` goes around the words of a search: nothing by default,
+escape sequences if a terminal reads the output.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The token meter: counts the tokens of a request with the model's own tokenizer.
 
 The texts are counted exactly. What the chat template adds is learned by asking the model for one token
-(`learn_overhead`) or told by whoever has loaded it (`TokenMeter.begin_with`), and corrected by every reply's
-own count (`TokenMeter.observe`).
+(`learn_overhead`) or set when the model is loaded (`TokenMeter.begin_with`), and corrected by the count of
+every reply (`TokenMeter.observe`).
 """
 
 from __future__ import annotations

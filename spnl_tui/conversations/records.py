@@ -1,9 +1,9 @@
 """Turns and conversations as plain JSON values, and back. Used by the store and by export.
 
-What is written leaves out fields that are empty by default, but no other defaults: those may be others in the
-version that reads. What is read is checked field by field, since
-it may come from anyone: a value of the wrong type is a ValueError that names the field, an unknown field is
-ignored (a newer version may have written it).
+Fields that are empty by default are not written. Other defaults are, because the version that reads may
+have others. Every field that is read is checked, because the file may come from anyone: a value of the
+wrong type is a ValueError that names the field; an unknown field is ignored, because a newer version may
+have written it.
 """
 
 from __future__ import annotations

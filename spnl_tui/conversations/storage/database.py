@@ -1,9 +1,9 @@
-"""The SQLite file below the store: opening it safely, and work on it in threads of its own.
+"""The SQLite file below the store: opens it safely and works on it in its own threads.
 
-All programs that have a store open hold a shared lock on the file beside it, NAME.lock. One that can lock it
-alone, while it opens, knows that nobody else writes: only then are migrations applied, files set aside, and
-the leftovers of a program that was killed cleared up. The system releases the lock of a process that ends in
-whatever way.
+All programs that have a store open hold a shared lock on the file beside it, NAME.lock. A program that gets
+an exclusive lock while it opens or closes the store knows that no other program writes. Only then does it
+migrate the file, set it aside, or clear up after a killed program. The system releases the lock of a
+process however it ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LEAST_ROOM = 1_000_000
 class Database:
     """One open SQLite file: a connection that writes and one that reads, each in its own thread.
 
-    `work` passed to `read` or `write` runs in that thread within one transaction. Every sqlite3.Error
+    `work` that is passed to `read` or `write` runs in that thread, in one transaction. Every sqlite3.Error
     becomes a StoreError.
     """
 
@@ -75,7 +75,7 @@ class Database:
         runs in a transaction if no other program has the file open.
 
         Raises:
-            StoreError: there can be no store here at all.
+            StoreError: no store can be opened at this path.
         """
         problem = None
         lock = -1
@@ -220,10 +220,10 @@ class Database:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection with the settings that the store relies on."""
-    # Made in one thread and used in another, but never in two at once.
+    # Created in one thread and used in another, but never in two at once.
     connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
-    # A commit is on the disk when it returns, so what was typed survives a power cut, too.
+    # When a commit returns, it is on the disk, so prompts also survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")

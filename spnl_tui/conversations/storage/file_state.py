@@ -64,15 +64,20 @@ def _foreign_object(connection: sqlite3.Connection, migrations: Migrations) -> s
     expected: dict[str, tuple[str, str]]
     found: dict[str, tuple[str, str]]
     listing = "SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL"
-    found = {name: (kind, sql) for name, kind, sql in connection.execute(listing)}
+    found = {name: (kind, _one_line(sql)) for name, kind, sql in connection.execute(listing)}
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
         migrate(model, None, migrations)
-        expected = {name: (kind, sql) for name, kind, sql in model.execute(listing)}
+        expected = {name: (kind, _one_line(sql)) for name, kind, sql in model.execute(listing)}
     for name, made in expected.items():
         if found.get(name) != made:
             return name
     others = (name for name, (kind, _) in found.items() if kind == "trigger" and name not in expected)
     return next(others, "")
+
+
+def _one_line(sql: str) -> str:
+    """Return the statement without its layout, which may differ between versions of this program."""
+    return " ".join(sql.split())
 
 
 def set_aside(path: Path, reason: str) -> StoreError:

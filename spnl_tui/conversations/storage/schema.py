@@ -2,9 +2,9 @@
 
 A migration that was released is never edited; a change is another migration at the end.
 
-`turn.key` is the time of the turn in milliseconds, moved on where it is taken. So it sorts by time, also for
-imported turns, and a filter by date is a range of row ids, which full-text search applies before it looks at
-any turn. Long columns come last, so that reading the short ones does not walk through them.
+`turn.key` is the time of the turn in milliseconds, or the next free number. So it sorts by time, also for
+imported turns, and a filter by date is a range of row ids, which full-text search applies before it reads a
+turn. Long columns come last, so that reading the short ones does not read them, too.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX turn_deleted ON turn (key) WHERE deleted = 1",
         "CREATE INDEX conversation_deleted ON conversation (key) WHERE deleted = 1",
-        # Searched: the titles, and the turns with the model that they were written by or for. The texts
+        # Search covers the titles, and the turns with the model that wrote or receives them. The texts
         # themselves stay in their tables (https://www.sqlite.org/fts5.html#external_content_tables).
         """
         CREATE VIRTUAL TABLE title_index USING fts5 (
@@ -96,15 +96,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             INSERT INTO title_index (rowid, title) VALUES (new.key, new.title);
         END
         """,
-        # The first letters of a word may be all that is typed yet. Without an index of two and three letters
-        # such a search takes half a second in a million turns; longer beginnings stand for few words.
+        # The user may have typed only the first letters of a word. Without an index of two and three letters,
+        # such a search takes half a second in a million turns; longer beginnings match few words.
         """
         CREATE VIRTUAL TABLE turn_index USING fts5 (
             text, model, content = 'turn', content_rowid = 'key',
             tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
         )
         """,
-        # A reply is indexed when it ends: to index it anew every second while it grows would cost far more.
+        # A reply is indexed when it ends: indexing it every second while it grows would cost far more.
         """
         CREATE TRIGGER turn_text_inserted AFTER INSERT ON turn
         WHEN new.role <> 'assistant' OR new.finish_reason IS NOT NULL BEGIN

@@ -13,8 +13,8 @@ from spnl_tui.models.parts import as_text, content_from_plain
 from spnl_tui.models.request import Role
 
 CANDIDATES = 1000
-"""Ranked are this many of the newest turns that match: a word that stands in half of a million turns has no
-best hit, and to rank them all would take seconds."""
+"""The most matching turns that are ranked, newest first: a word in half of a million turns has no best hit,
+and ranking them all would take seconds."""
 _SNIPPET = 160
 """The characters of a turn that a hit shows."""
 _RANKED_CHARACTERS = 4000
@@ -83,8 +83,9 @@ class Query:
     def parse(cls, typed: str) -> Query | None:
         """Return the query for what the user typed; None if it has no words.
 
-        Every word must be there; "words in quotes" must follow each other; -word must not be there. The last
-        word may be the beginning of one, since it may still be being typed. Nothing else has a meaning.
+        Every word must occur; "words in quotes" must follow each other; -word must not occur. The last word
+        may be the beginning of a longer one, because the user may still be typing it. Nothing else has a
+        meaning.
         """
         wanted, unwanted, patterns, all_words = [], [], [], []
         tokens = re.findall(r'(-?)(?:"([^"]*)"?|(\S+))', typed[:_TYPED_CHARACTERS])
