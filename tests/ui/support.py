@@ -13,6 +13,7 @@ from typing import Any
 
 from textual.message import Message
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.chat.model import Progress, Starter
@@ -39,10 +40,18 @@ from tests.support.waiting import wait_until
 
 
 async def at_rest(pilot: Pilot[None]) -> None:
-    """Wait until the picture is complete: scrollbars follow a layout one frame later."""
-    await pilot.pause()
-    await asyncio.sleep(0.2)
-    await pilot.pause()
+    """Wait until the picture is complete: two refreshes in a row leave every line as it was.
+
+    One refresh does not suffice, because scrollbars follow a layout one frame later.
+    """
+    frames: list[list[Strip]] = []
+    while len(frames) < 3 or frames[-3] != frames[-1] or frames[-2] != frames[-1]:
+        await pilot.pause()
+        refreshed = asyncio.Event()
+        pilot.app.screen.refresh()
+        pilot.app.screen.call_after_refresh(refreshed.set)
+        await refreshed.wait()
+        frames.append(pilot.app.screen._compositor.render_strips())
 
 
 async def until_counted(screen: MainScreen) -> None:
