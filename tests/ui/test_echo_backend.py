@@ -21,7 +21,7 @@ from spnl_tui.services import load_planner
 from spnl_tui.settings import Settings
 from tests.support.echo_backend import CONTEXT, EchoBackend
 from tests.support.waiting import wait_until
-from tests.ui.many_support import many, replies
+from tests.ui.candidates_support import many, replies
 from tests.ui.support import TempStore, chat, kept, until_kept
 
 

@@ -12,7 +12,7 @@ from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.tree import with_model
 from tests.support.scripted_engine import MODEL
 from tests.support.waiting import wait_until
-from tests.ui.many_support import command
+from tests.ui.candidates_support import command
 from tests.ui.support import TempStore, chat
 
 

@@ -6,8 +6,8 @@ from textual.widgets import OptionList
 
 from spnl_tui.ui.chat.turns import Reply
 from spnl_tui.ui.conversations.search_screen import SearchScreen
+from tests.support.conversations import conversation
 from tests.support.scripted_engine import ScriptedEngine, reply
-from tests.support.talks import conversation
 from tests.support.waiting import wait_until
 from tests.ui.support import TempStore, chat
 

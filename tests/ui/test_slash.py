@@ -20,7 +20,7 @@ from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import ask, both_sizes, finished, snapshot
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.support.waiting import wait_until
-from tests.ui.many_support import OTHER
+from tests.ui.candidates_support import OTHER
 from tests.ui.support import TempStore, chat, held, make_app, offered, told
 
 

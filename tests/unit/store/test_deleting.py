@@ -10,7 +10,7 @@ import pytest
 
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
-from tests.support.talks import full, talk
+from tests.support.conversations import full, talk
 
 
 async def test_deleted_conversation_is_hidden_until_it_is_restored(store: Store) -> None:

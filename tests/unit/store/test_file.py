@@ -16,7 +16,7 @@ from spnl_tui.conversations.storage.database import Database, connect
 from spnl_tui.conversations.storage.schema import MIGRATIONS
 from spnl_tui.conversations.storage.store import INTERRUPTED, Store
 from spnl_tui.errors import StoreError
-from tests.support.talks import talk
+from tests.support.conversations import talk
 
 # ── what is found in its place ───────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.storage import database, file_state, reading
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
-from tests.support.talks import full, talk
+from tests.support.conversations import full, talk
 
 
 async def filled(path: Path) -> Conversation:

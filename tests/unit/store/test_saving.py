@@ -14,8 +14,8 @@ from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.errors import StoreError
+from tests.support.conversations import full, talk
 from tests.support.stored import stored_texts
-from tests.support.talks import full, talk
 from tests.support.waiting import wait_until
 
 # ── saving and loading ───────────────────────────────────────────────────────────────────────────

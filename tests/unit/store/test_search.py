@@ -12,7 +12,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.storage import search
 from spnl_tui.conversations.storage.search import Query, SearchFilter, SearchHit, snippet
 from spnl_tui.conversations.storage.store import Store
-from tests.support.talks import talk
+from tests.support.conversations import talk
 
 
 def shown(hit: SearchHit) -> str:

@@ -11,7 +11,7 @@ import pytest
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
-from tests.support.talks import talk
+from tests.support.conversations import talk
 
 SAID = ("q1", "a1", "q2", "a2", "q3", "a3")
 

@@ -13,7 +13,7 @@ from spnl_tui.ui.main_screen import MainScreen
 from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply
 from tests.support.waiting import wait_until
-from tests.ui.many_support import OTHER
+from tests.ui.candidates_support import OTHER
 from tests.ui.support import held, make_app
 
 PLAIN = "Fresh bread, every morning, from the corner where you have always bought it."

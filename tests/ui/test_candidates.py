@@ -13,7 +13,7 @@ from spnl_tui.settings import Settings
 from spnl_tui.ui.chat.turns import Reply, UserTurn
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, failure, reply
 from tests.support.waiting import wait_until
-from tests.ui.many_support import OTHER, cards, command, heads, many, replies, three
+from tests.ui.candidates_support import OTHER, cards, command, heads, many, replies, three
 from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, typed_ahead
 
 # ── asked for and picked ─────────────────────────────────────────────────────────────────────────

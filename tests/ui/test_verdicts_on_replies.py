@@ -10,7 +10,7 @@ import pytest
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.scripted_engine import ScriptedEngine, Step, failure, reply
 from tests.support.waiting import wait_until
-from tests.ui.many_support import cards, command, foot, heads, many, replies, three
+from tests.ui.candidates_support import cards, command, foot, heads, many, replies, three
 from tests.ui.support import TempStore, chat, held
 
 

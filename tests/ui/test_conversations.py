@@ -12,8 +12,8 @@ from spnl_tui.conversations.exchange.imports import read_file
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.dialogs.text_screen import TextScreen
+from tests.support.conversations import conversation
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
-from tests.support.talks import conversation
 from tests.support.waiting import wait_until
 from tests.ui.support import Chat, TempStore, chat, disk_error, held, in_file, kept
 
