@@ -121,6 +121,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         # The program is in memory: leave it out of every garbage collection. A full one walks all modules and
         # stylesheets, some 50 ms, in which no key is answered.
         gc.freeze()
+        gc.enable()  # the command line turned it off until now
         self._read_themes()
 
     @work(group="themes")

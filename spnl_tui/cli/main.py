@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spnl_tui.cli import asking, conversations, machine, models, shell
 from spnl_tui.cli.common import TEXT, services_for
 from spnl_tui.errors import SpnlError
 
+_COMMANDS = {
+    "run": "asking.run",
+    "map": "asking.map_",
+    "pull": "models.pull",
+    "search": "models.search",
+    "show": "models.show",
+    "list": "models.list_",
+    "rm": "models.rm",
+    "import": "models.import_",
+    "history": "conversations.history",
+    "bench": "machine.bench",
+    "doctor": "machine.doctor",
+    "completions": "shell.completions",
+    "man": "shell.man",
+}
+"""Each command as its module in `spnl_tui.cli` and its name there. The interface starts without them."""
+
 
 class _Cli(click.Group):
-    """A group that shows a SpnlError as title, message and hint, and exits with 1."""
+    """A group that imports a command when it is used, and shows a SpnlError as title, message and hint."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(import_module(f"spnl_tui.cli.{module}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -61,6 +89,8 @@ def cli(
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
+        # Start-up creates no garbage; looking for some is a tenth of the time to the first paint.
+        gc.disable()
         from spnl_tui.app import run_app
 
         services = services_for(ctx)
@@ -72,14 +102,3 @@ def cli(
 
             opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
         ctx.exit(run_app(services, resume=resume, opened=opened))
-
-
-for _command in (
-    asking.run,
-    asking.map_,
-    *(models.pull, models.search, models.show, models.list_, models.rm, models.import_),
-    conversations.history,
-    *(machine.bench, machine.doctor),
-    *(shell.completions, shell.man),
-):
-    cli.add_command(_command)
