@@ -100,7 +100,7 @@ async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
         found.set()
         await wait_until(lambda: it.prompt.text == "Early")
         shown = str(it.screen.chat.welcome.render())
-        assert "a/b has not been pulled.\nPull it.\nF3 shows the models" in shown
+        assert "a/b has not been pulled.\nPull it.\nPress F3 to pull or choose a model" in shown
         assert "SmolLM2" not in shown
         assert "Press Enter" not in shown
         await it.press("enter")

@@ -120,7 +120,7 @@ async def test_candidates_without_a_model_say_why_there_are_none() -> None:
     async with chat(model=None, starter=ScriptedStarter()) as it:
         await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/n 3 Write a tagline")
-        why = "There is no model yet. F3 shows some, to pull or to choose one; Ctrl+G gets the starter."
+        why = "There is no model yet. Press F3 to pull or choose one, or Ctrl+G for the starter model."
         assert await says(it, "enter") == f"/n cannot run now: {why}"
         assert it.prompt.text == "/n 3 Write a tagline"
         assert await says(it, "alt+n") == f"Alt+N does nothing now: {why}"
@@ -131,7 +131,7 @@ async def test_candidates_without_the_model_that_was_asked_for_say_what_is_wrong
         await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/compare a b -- Hi")
         said = await says(it, "enter")
-        assert "No such model\nqwen is not here.\nF3 shows the models" in said
+        assert "No such model\nqwen is not here.\nPress F3 to pull or choose a model" in said
 
 
 async def test_the_keys_of_the_models_say_why_they_do_nothing(tmp_path: Path) -> None:

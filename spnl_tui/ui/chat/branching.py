@@ -161,7 +161,9 @@ class TurnsController:
         if (store := await self._store.open()) is not None:
             forked = await store.add(forked)
         await self._show(forked)
-        self._screen.notify("The one before is as it was.", title="A conversation of its own", markup=False)
+        self._screen.notify(
+            "The previous conversation is unchanged.", title="A conversation of its own", markup=False
+        )
 
     async def pin(self) -> None:
         """Pin or unpin the turn. A pinned turn is sent even when the context is full."""
@@ -244,4 +246,6 @@ class TurnsController:
 
 def gone() -> CommandError:
     """Return the error for a command whose conversation is no longer visible."""
-    return CommandError("Another conversation is seen by now", "Nothing was done.", "Go back to it first.")
+    return CommandError(
+        "Another conversation is on the screen now", "Nothing was changed.", "Go back and try again."
+    )

@@ -68,10 +68,10 @@ class CandidatesController:
             (int(match[1]), match[2] or "") if match else (self._services.settings.chat.candidates, argument)
         )
         if not 2 <= count <= MOST:
-            raise CommandError("How many candidates?", f"From 2 to {MOST}, not {count}.")
+            raise CommandError("Invalid number of candidates", f"Ask for 2 to {MOST}, not {count}.")
         model, sampling = self._model(), session.conversation.sampling
         if sampling.temperature == 0:
-            warn(self._screen, "With temperature 0 all candidates will be the same.")
+            warn(self._screen, "At temperature 0, all candidates will be the same.")
         if sampling.seed is None:
             shared = SharedRequest(self._services.engine, count)
             variations = [Variation(model=model, shared=shared, candidate=each) for each in range(count)]
@@ -98,10 +98,12 @@ class CandidatesController:
         try:
             names = shlex.split(before)
         except ValueError as error:
-            raise CommandError("Which models?", f"{before}: {error}.", "Quote a path with blanks.") from error
+            raise CommandError(
+                "Cannot read the models", f"{before}: {error}.", "Put quotes around a path with spaces."
+            ) from error
         if not names:
             if argument:
-                raise CommandError("Which models?", "A comparison needs at least one name before the prompt.")
+                raise CommandError("No model given", "Name at least one model before the prompt.")
             return
         session = self._session if conversation is None else self._sessions.of(conversation)
         with session.accepting():
@@ -109,7 +111,7 @@ class CandidatesController:
             if len(models) == 1:
                 models.insert(0, self._model())
             if len(models) > MOST:
-                raise CommandError("Too many models", f"{MOST} can be compared at once, not {len(models)}.")
+                raise CommandError("Too many models", f"You can compare {MOST} at once, not {len(models)}.")
             # A model may need the memory of the one before it.
             one_by_one = asyncio.Lock()
             variations = [Variation(model=model, turns=one_by_one) for model in models]
@@ -157,7 +159,9 @@ class CandidatesController:
             return
         if argument:
             if not argument.isdecimal() or not 1 <= int(argument) <= len(candidates.turns):
-                raise CommandError("Which candidate?", f"From 1 to {len(candidates.turns)}, not {argument}.")
+                raise CommandError(
+                    "No such candidate", f"Give a number from 1 to {len(candidates.turns)}, not {argument}."
+                )
             await self.highlight(candidates.turns[int(argument) - 1])
         await self.close()
 

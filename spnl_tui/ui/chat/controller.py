@@ -93,7 +93,7 @@ class ChatController:
         """Show this conversation. A reply in progress in the one before continues out of sight."""
         before = self._sessions.visible
         if before.replying and conversation is not before.conversation:
-            title = "The reply goes on in the conversation before"
+            title = "The reply continues in the previous conversation"
             self._screen.notify(first_line(before.conversation.title, 60), title=title, markup=False)
             self._status.reply_hidden()
         session = self._sessions.show(conversation)

@@ -22,7 +22,7 @@ _MOUNTED_SINGLY = 12
 
 
 class ConversationView:
-    """Draws one session. It is told which one, and what happened in it."""
+    """Draws the session that its caller names, and each event in it."""
 
     def __init__(
         self,

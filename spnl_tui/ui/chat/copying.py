@@ -65,7 +65,7 @@ class CopyController:
         turn = self.target()
         blocks = code_blocks(turn.text) if turn is not None else []
         if not blocks:
-            self._screen.notify("There is no code block in it.", markup=False)
+            self._screen.notify("This turn contains no code block.", markup=False)
             return
         block = blocks[0] if len(blocks) == 1 else await self._screen.app.push_screen_wait(CodePicker(blocks))
         if block is not None:

@@ -206,7 +206,7 @@ def _tree(tokens: Iterable[Token]) -> list[_Node]:
 
 
 def _is_loose(source: str) -> bool:
-    """Whether the items of a list are apart."""
+    """Return True if blank lines separate the items of a list."""
     return source.endswith("\n\n")
 
 

@@ -50,15 +50,15 @@ class ModelController:
         """Why there is no model to talk to, and what the user can do about it."""
         model = self._model
         if model.fetching:
-            return "The model is still being fetched."
+            return "The model is still being downloaded."
         if not model.looked:
-            return "The model is still being looked for."
+            return "The program is still looking for a model."
         if model.refused is not None:
             refused = self._with_hint(model.refused)
             return "\n".join(filter(None, (refused.title, refused.message, refused.hint)))
         models, starter = self._key_name("view.models"), self._key_name("chat.get_starter")
-        get = f"; {starter} gets the starter" if model.has_starter else ""
-        return f"There is no model yet. {models} shows some, to pull or to choose one{get}."
+        get = f", or {starter} for the starter model" if model.has_starter else ""
+        return f"There is no model yet. Press {models} to pull or choose one{get}."
 
     async def prompted(self) -> None:
         """A prompt was sent without a model: fetch the starter, unless another model was requested."""
@@ -94,8 +94,8 @@ class ModelController:
                 self._welcome.ready(model.name)
                 if self._sessions.visible.replying:
                     self._screen.notify(
-                        "The reply that is being made ends on the model that it began with.",
-                        title=f"{plain(model.name)} answers from the next prompt on",
+                        "The reply in progress finishes with the previous model.",
+                        title=f"{plain(model.name)} answers your next prompt",
                         markup=False,
                     )
             case chat_model.ModelReady(model):
@@ -117,5 +117,5 @@ class ModelController:
                 tell(self._screen, error)
 
     def _with_hint(self, error: SpnlError) -> SpnlError:
-        hint = f"{self._key_name('view.models')} shows the models, to pull or to choose one."
+        hint = f"Press {self._key_name('view.models')} to pull or choose a model."
         return SpnlError(error.title, error.message, "\n".join(filter(None, (error.hint, hint))))
