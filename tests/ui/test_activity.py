@@ -19,13 +19,13 @@ FULL = Activity(
 )
 
 
-def test_everything_fits_a_wide_terminal() -> None:
+def test_wide_terminal_shows_everything() -> None:
     left, right = status_parts(FULL, 3, 160)
     assert left == "bartowski/SmolLM2-135M-Instruct-GGUF:Q8_0 · replying"
     assert right == "1,234 tokens at 82.3/s · TTFT 0.2 s · ctx 2.3k/8.2k"
 
 
-def test_the_least_important_is_dropped_first() -> None:
+def test_narrow_terminal_drops_the_least_important_first() -> None:
     figures = "1,234 tokens at 82.3/s · ctx 2.3k/8.2k"
     assert status_parts(FULL, 3, 90) == ("SmolLM2-135M-Instruct-GGUF:Q8_0 · replying", figures)
     assert status_parts(FULL, 3, 78) == ("SmolLM2-135M-Instru… · replying", figures)
@@ -58,12 +58,12 @@ def test_the_least_important_is_dropped_first() -> None:
         (Activity(model="m", state="idle"), 7, "m · idle"),
     ],
 )
-def test_states(activity: Activity, elapsed: int, left: str) -> None:
+def test_each_state_has_its_words(activity: Activity, elapsed: int, left: str) -> None:
     assert status_parts(activity, elapsed, 100)[0] == left
 
 
 @given(st.integers(1, 200), st.text(max_size=60), st.integers(0, 10**6))
-def test_it_always_fits(width: int, model: str, tokens: int) -> None:
+def test_status_line_always_fits_the_width(width: int, model: str, tokens: int) -> None:
     left, right = status_parts(
         Activity(model=model, state="replying", tokens=tokens, context_length=4096), 12, width
     )
@@ -82,5 +82,5 @@ def test_it_always_fits(width: int, model: str, tokens: int) -> None:
         (10**6, "1.0M"),
     ],
 )
-def test_short_numbers(tokens: int, text: str) -> None:
+def test_large_numbers_are_shortened(tokens: int, text: str) -> None:
     assert short(tokens) == text

@@ -27,7 +27,7 @@ def told(app: SpnlChat) -> str:
     return "\n".join(notification.message for notification in app._notifications)
 
 
-async def test_the_wanted_theme_is_there_at_once_and_a_chosen_one_is_kept() -> None:
+async def test_theme_of_the_settings_is_used_and_a_chosen_one_is_saved() -> None:
     kept: list[tuple[str, str]] = []
     app = make_app(
         Settings(interface=InterfaceSettings(theme="wanted")),
@@ -43,7 +43,7 @@ async def test_the_wanted_theme_is_there_at_once_and_a_chosen_one_is_kept() -> N
         await wait_until(lambda: kept == [("interface.theme", "other")])
 
 
-async def test_an_unknown_theme_and_an_unknown_key_are_told_and_the_program_runs() -> None:
+async def test_unknown_theme_and_key_are_reported_and_the_program_runs() -> None:
     app = make_app(
         Settings(interface=InterfaceSettings(theme="wantd"), keys={"chat.nw": "f6"}),
         more_themes=lambda: ((WANTED,), ()),
@@ -64,7 +64,7 @@ async def test_an_unknown_theme_and_an_unknown_key_are_told_and_the_program_runs
         ({"chat.new": "ctrl+y", "chat.copy": "ctrl+n"}, ""),
     ],
 )
-async def test_a_key_that_two_commands_have_is_told(keys: dict[str, str], other: str) -> None:
+async def test_key_of_two_commands_is_reported(keys: dict[str, str], other: str) -> None:
     app = make_app(Settings(keys=keys))
     async with app.run_test() as pilot:
         await pilot.pause()
@@ -72,7 +72,7 @@ async def test_a_key_that_two_commands_have_is_told(keys: dict[str, str], other:
         assert ("is the key of" in told(app)) == bool(other)
 
 
-async def test_a_setting_that_cannot_be_written_is_told() -> None:
+async def test_setting_that_cannot_be_written_is_reported() -> None:
     def refuse(name: str, value: str) -> None:
         raise SpnlError("The configuration cannot be written", "Read-only.")
 
@@ -85,7 +85,7 @@ async def test_a_setting_that_cannot_be_written_is_told() -> None:
         await wait_until(lambda: "Read-only" in told(app))
 
 
-def test_no_two_commands_of_the_screen_have_the_same_key() -> None:
+def test_commands_of_the_screen_have_distinct_keys() -> None:
     everywhere = [command for command in COMMANDS if command.place in ("app", "screen")]
     keys = Counter(key for command in everywhere for key in command.keys.split(","))
     # Esc means what can be left at the moment.

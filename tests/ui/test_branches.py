@@ -22,7 +22,7 @@ def shown_places(it: Chat) -> list[str]:
 # ── siblings and turns ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStore) -> None:
+async def test_keys_walk_the_siblings_and_the_choice_is_stored(store: TempStore) -> None:
     engine = ScriptedEngine([reply("First."), reply("Second."), reply("Third.")])
     async with chat(engine, store=store) as it:
         await it.ask("Say something")
@@ -42,7 +42,7 @@ async def test_siblings_are_walked_by_key_and_the_choice_is_kept(store: TempStor
 
 
 @pytest.mark.parametrize("steps", [3, 6, 9])
-async def test_a_reply_that_goes_while_it_is_mounted_ends_nothing(steps: int) -> None:
+async def test_reply_removed_while_it_is_mounted_ends_nothing(steps: int) -> None:
     """`steps`: turns of the event loop between the keys."""
     async with chat(ScriptedEngine([reply("First."), reply("Second."), reply("Third.")])) as it:
         await it.ask("Say something")
@@ -57,7 +57,7 @@ async def test_a_reply_that_goes_while_it_is_mounted_ends_nothing(steps: int) ->
         assert len(it.transcript.query(Reply)) == 1
 
 
-async def test_the_context_is_that_of_the_branch_that_is_seen(store: TempStore) -> None:
+async def test_context_meter_shows_the_visible_branch(store: TempStore) -> None:
     engine = ScriptedEngine([reply("First."), reply("Second.", pieces=3)])
     async with chat(engine, store=store) as it:
         await it.ask("Say something")
@@ -74,7 +74,7 @@ async def test_the_context_is_that_of_the_branch_that_is_seen(store: TempStore) 
         assert it.screen.activity.tokens == 0  # the figures were those of another reply
 
 
-async def test_an_earlier_prompt_is_edited_and_the_old_branch_stays(store: TempStore) -> None:
+async def test_edited_prompt_begins_a_branch_and_the_old_one_stays(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("Two million."), reply("Rome.")])
     async with chat(engine, store=store) as it:
         await it.ask("Capital of France?")
@@ -97,7 +97,7 @@ async def test_an_earlier_prompt_is_edited_and_the_old_branch_stays(store: TempS
         assert it.turns[-1] == ("assistant", "Two million.")
 
 
-async def test_fork(store: TempStore) -> None:
+async def test_fork_copies_the_branch_to_a_new_conversation(store: TempStore) -> None:
     async with chat(ScriptedEngine([reply("One."), reply("Two.")]), store=store) as it:
         await it.ask("First")
         await it.ask("Second")
@@ -109,7 +109,7 @@ async def test_fork(store: TempStore) -> None:
         assert sorted(map(len, await kept(store))) == [2, 4]
 
 
-async def test_a_turn_is_deleted_and_brought_back(store: TempStore) -> None:
+async def test_deleted_turn_returns_on_undo(store: TempStore) -> None:
     async with chat(ScriptedEngine([reply("One."), reply("Two.")]), store=store) as it:
         await it.ask("First")
         await it.ask("Second")
@@ -125,7 +125,7 @@ async def test_a_turn_is_deleted_and_brought_back(store: TempStore) -> None:
         assert not list(it.app._notifications)  # what it said is done
 
 
-async def test_a_deletion_that_cannot_be_kept_is_told_and_seen_and_can_be_undone(
+async def test_deletion_that_cannot_be_stored_is_reported_and_can_be_undone(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "save_deletion", disk_error)
@@ -141,7 +141,7 @@ async def test_a_deletion_that_cannot_be_kept_is_told_and_seen_and_can_be_undone
 # ── the tree ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_tree_shows_every_branch_and_goes_to_the_chosen_turn(store: TempStore) -> None:
+async def test_tree_shows_every_branch_and_opens_the_chosen_turn(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("It is Paris."), reply("Two million.")])
     async with chat(engine, store=store) as it:
         await it.ask("Capital of France?")
@@ -166,7 +166,7 @@ async def test_the_tree_shows_every_branch_and_goes_to_the_chosen_turn(store: Te
         await until_kept(it, store, lambda stored: [turn.text for turn in stored.path()] == texts)
 
 
-async def test_a_branch_is_deleted_and_comes_back(store: TempStore) -> None:
+async def test_deleted_branch_returns_on_undo(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("Rome.")])
     async with chat(engine, store=store) as it:
         await it.ask("France?")

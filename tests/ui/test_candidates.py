@@ -19,7 +19,7 @@ from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, t
 # ── asked for and picked ─────────────────────────────────────────────────────────────────────────
 
 
-async def test_candidates_come_one_after_the_other_and_one_is_picked(store: TempStore) -> None:
+async def test_candidates_arrive_in_turn_and_one_is_picked(store: TempStore) -> None:
     async with chat(three(), store=store) as it:
         await many(it)
         assert it.turns[0] == ("user", "Write a tagline")
@@ -42,7 +42,7 @@ async def test_candidates_come_one_after_the_other_and_one_is_picked(store: Temp
     assert len(loaded) == 6
 
 
-async def test_candidates_that_are_asked_for_before_the_model_is_found_wait_for_it() -> None:
+async def test_candidates_requested_before_the_model_is_found_wait_for_it() -> None:
     found = asyncio.Event()
     async with chat(three(), found=found) as it:
         await command(it, "/n 3 Write a tagline")
@@ -54,7 +54,7 @@ async def test_candidates_that_are_asked_for_before_the_model_is_found_wait_for_
         assert [turn.text for turn in replies(it)] == ["One.", "Two.", "Three."]
 
 
-async def test_the_context_is_known_after_candidates_that_were_asked_for_while_the_model_loaded() -> None:
+async def test_candidates_requested_during_a_load_know_the_context_afterwards() -> None:
     first = [ModelLoaded(seconds=0.5, context_length=8192), *reply("One.")]
     engine = ScriptedEngine([first, reply("Two.")], load_script=[asyncio.Event()])
     async with chat(engine) as it:
@@ -62,7 +62,7 @@ async def test_the_context_is_known_after_candidates_that_were_asked_for_while_t
         assert it.screen.activity.context_length == 8192
 
 
-async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None:
+async def test_context_meter_follows_the_candidate_that_is_generated() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
     load: list[Step] = [loaded, ModelLoaded(seconds=0.5, context_length=8192)]
     engine = ScriptedEngine([reply("One."), held("Two", hold)], load_script=load, pool=())
@@ -76,7 +76,7 @@ async def test_the_context_is_shown_of_each_candidate_while_it_is_made() -> None
         await wait_until(lambda: it.ended() == 2)
 
 
-async def test_what_the_template_adds_is_in_the_context_while_a_reply_comes() -> None:
+async def test_context_meter_includes_the_template_during_a_reply() -> None:
     """The engine says that a prompt has 20 tokens, and the texts in it are of a word."""
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Two", hold), reply("Three.")])) as it:
@@ -89,7 +89,7 @@ async def test_what_the_template_adds_is_in_the_context_while_a_reply_comes() ->
         await wait_until(lambda: it.ended() == 3)
 
 
-async def test_no_context_is_shown_of_another_model_until_it_is_known() -> None:
+async def test_context_meter_is_empty_until_the_new_model_has_counted() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
     engine = ScriptedEngine([reply("Hello."), reply("One."), held("Two", hold)])
     async with chat(engine, models={"b": OTHER}) as it:
@@ -110,7 +110,7 @@ async def test_no_context_is_shown_of_another_model_until_it_is_known() -> None:
         assert (it.screen.activity.context_used, it.screen.activity.context_length) == (24, 8192)
 
 
-async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back() -> None:
+async def test_candidates_requested_before_no_model_is_found_return_the_prompt() -> None:
     found = asyncio.Event()
     async with chat(found=found, model=None) as it:
         await command(it, "/n 3 Write a tagline")
@@ -121,7 +121,7 @@ async def test_candidates_that_are_asked_for_before_no_model_is_found_come_back(
         assert "/n cannot run now" in told(it)[0]
 
 
-async def test_without_a_prompt_the_last_one_is_answered_again() -> None:
+async def test_candidates_without_a_prompt_answer_the_last_prompt_again() -> None:
     engine = ScriptedEngine([reply("First."), reply("One."), reply("Two.")])
     async with chat(engine) as it:
         await it.ask("Hi")
@@ -134,7 +134,7 @@ async def test_without_a_prompt_the_last_one_is_answered_again() -> None:
         assert it.turns[-1] == ("assistant", "One.")
 
 
-async def test_the_key_asks_for_as_many_as_the_settings_say() -> None:
+async def test_key_requests_as_many_candidates_as_the_settings_say() -> None:
     async with chat(ScriptedEngine()) as it:
         await it.ask("Hi")
         await it.press("alt+n")
@@ -142,14 +142,14 @@ async def test_the_key_asks_for_as_many_as_the_settings_say() -> None:
         assert len(replies(it)) == 4
 
 
-async def test_a_seed_is_counted_on_so_that_candidates_differ() -> None:
+async def test_fixed_seed_is_incremented_so_that_candidates_differ() -> None:
     settings = Settings(sampling=Sampling(seed=7))
     async with chat(three(), settings=settings) as it:
         await many(it)
         assert [sampling.seed for _, sampling, _ in it.engine.requests] == [7, 8, 9]
 
 
-async def test_an_edit_closes_the_candidates_and_finds_the_tree_as_it_was_seen() -> None:
+async def test_edit_closes_the_candidates_and_branches_from_the_visible_one() -> None:
     async with chat(three()) as it:
         await many(it)
         await it.press("right", "alt+right")
@@ -157,7 +157,7 @@ async def test_an_edit_closes_the_candidates_and_finds_the_tree_as_it_was_seen()
         assert not cards(it)
 
 
-async def test_models_are_compared_and_each_reply_remembers_its_model(store: TempStore) -> None:
+async def test_compared_models_each_reply_and_each_reply_names_its_model(store: TempStore) -> None:
     models = {"a": MODEL, "b": OTHER}
     async with chat(three(), store=store, models=models) as it:
         await many(it, "/compare a b -- Who are you?", ended=2)
@@ -175,7 +175,7 @@ async def test_models_are_compared_and_each_reply_remembers_its_model(store: Tem
 # ── while they are made ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_one_is_made_while_the_others_wait_and_the_line_below_tells_of_that_one() -> None:
+async def test_line_below_shows_the_progress_of_the_active_candidate() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two.")])) as it:
         await command(it, "/n 2 Go")
@@ -187,7 +187,7 @@ async def test_one_is_made_while_the_others_wait_and_the_line_below_tells_of_tha
         await wait_until(lambda: it.ended() == 2 and it.screen.activity.state == "idle")
 
 
-async def test_escape_stops_the_highlighted_one_and_then_all(store: TempStore) -> None:
+async def test_escape_stops_the_highlighted_candidate_then_all(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("One", hold), held("Two", hold), held("Three", hold)])
     async with chat(engine, store=store) as it:
@@ -216,7 +216,7 @@ async def test_escape_stops_the_highlighted_one_and_then_all(store: TempStore) -
     assert loaded.path()[-1].text == "Two"
 
 
-async def test_those_that_come_side_by_side_are_stopped_one_or_all() -> None:
+async def test_parallel_candidates_can_be_stopped_singly_or_all_at_once() -> None:
     hold = asyncio.Event()
     scripts = [held("One", hold), held("Two", hold), held("Three", hold)]
     engine = ScriptedEngine(scripts, side_by_side=True)
@@ -232,7 +232,7 @@ async def test_those_that_come_side_by_side_are_stopped_one_or_all() -> None:
         assert engine.cancelled == 3
 
 
-async def test_a_picked_one_is_written_to_its_end_and_the_others_are_not_begun() -> None:
+async def test_candidate_picked_early_is_finished_and_the_others_never_start() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])
     async with chat(engine) as it:
@@ -246,7 +246,7 @@ async def test_a_picked_one_is_written_to_its_end_and_the_others_are_not_begun()
         assert (len(engine.asked), engine.cancelled) == (1, 0)
 
 
-async def test_candidates_go_on_in_a_conversation_out_of_sight_and_are_there_again() -> None:
+async def test_candidates_continue_in_a_hidden_conversation() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Two", hold)])) as it:
         await command(it, "/n 2 Go")
@@ -263,7 +263,7 @@ async def test_candidates_go_on_in_a_conversation_out_of_sight_and_are_there_aga
         assert heads(it)[0].startswith("*1 done")
 
 
-async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:
+async def test_partial_candidates_are_stored_while_they_arrive(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Half of it", hold)]), store=store) as it:
         await command(it, "/n 3 Go")
@@ -279,7 +279,7 @@ async def test_what_has_come_is_kept_while_it_comes(store: TempStore) -> None:
     assert loaded.path()[-1].text == "One."
 
 
-async def test_a_failed_candidate_stands_beside_the_others() -> None:
+async def test_failed_candidate_is_shown_beside_the_others() -> None:
     async with chat(ScriptedEngine([reply("One."), [failure("No memory")], reply("Three.")])) as it:
         await many(it)
         assert [turn.finish_reason for turn in replies(it)] == ["stop", "failed", "stop"]
@@ -289,7 +289,7 @@ async def test_a_failed_candidate_stands_beside_the_others() -> None:
 # ── the next prompt ──────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_prompt_that_is_sent_meanwhile_waits_for_the_picked_one() -> None:
+async def test_prompt_sent_during_candidates_waits_for_the_picked_one() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])) as it:
         await command(it, "/n 3 Go")
@@ -302,7 +302,7 @@ async def test_a_prompt_that_is_sent_meanwhile_waits_for_the_picked_one() -> Non
         assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
 
 
-async def test_candidates_that_were_typed_ahead_are_not_asked_for_beside_a_reply() -> None:
+async def test_candidates_typed_ahead_wait_for_the_reply() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
         typed_ahead(it, "first", "/n 3 Go")
@@ -314,7 +314,7 @@ async def test_candidates_that_were_typed_ahead_are_not_asked_for_beside_a_reply
         assert (len(it.engine.asked), it.turns) == (1, [("user", "first"), ("assistant", "One")])
 
 
-async def test_a_prompt_that_was_typed_ahead_waits_for_the_candidates(store: TempStore) -> None:
+async def test_prompt_typed_ahead_waits_for_the_candidates(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("One."), reply("Two."), held("Three.", hold)])
     async with chat(engine, store=store) as it:
@@ -331,7 +331,7 @@ async def test_a_prompt_that_was_typed_ahead_waits_for_the_candidates(store: Tem
 
 
 @pytest.mark.parametrize("sought", [False, True])
-async def test_candidates_are_made_where_they_were_typed_though_another_conversation_was_shown(
+async def test_candidates_belong_to_the_conversation_they_were_typed_in(
     sought: bool,
 ) -> None:
     """`sought`: the model is still being looked for."""
@@ -358,7 +358,7 @@ async def test_candidates_are_made_where_they_were_typed_though_another_conversa
 
 @pytest.mark.parametrize("candidates", [False, True])
 @pytest.mark.parametrize("text", ["/fork", "/tree", "/judge best", "/merge", "/side-by-side"])
-async def test_another_conversation_that_is_typed_ahead_does_no_harm(text: str, candidates: bool) -> None:
+async def test_new_conversation_typed_ahead_keeps_the_candidates(text: str, candidates: bool) -> None:
     async with chat(three()) as it:
         await many(it, "/n 2 Go", ended=2)
         if not candidates:
@@ -375,7 +375,7 @@ async def test_another_conversation_that_is_typed_ahead_does_no_harm(text: str, 
         assert it.app._exception is None
 
 
-async def test_a_prompt_that_was_typed_ahead_of_a_mistake_is_sent() -> None:
+async def test_prompt_typed_before_a_wrong_command_is_sent() -> None:
     async with chat() as it:
         typed_ahead(it, "/n 3", "Next")
         await wait_until(lambda: it.ended() == 1)
@@ -386,7 +386,7 @@ async def test_a_prompt_that_was_typed_ahead_of_a_mistake_is_sent() -> None:
         assert not it.screen.query(".queued")
 
 
-async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighted_one() -> None:
+async def test_sending_the_next_prompt_picks_the_highlighted_candidate() -> None:
     async with chat(three()) as it:
         await many(it)
         await it.press("right", *"2 more", "left", "right", "enter")
@@ -395,7 +395,7 @@ async def test_the_next_prompt_can_be_typed_and_its_sending_picks_the_highlighte
         assert not cards(it)
 
 
-async def test_a_prompt_is_sent_though_what_is_left_of_the_candidates_cannot_be_deleted(
+async def test_prompt_is_sent_even_if_old_candidates_cannot_be_deleted(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "save_deletion", disk_error)
@@ -413,7 +413,7 @@ async def test_a_prompt_is_sent_though_what_is_left_of_the_candidates_cannot_be_
 # ── how they are shown ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_room_that_a_short_candidate_leaves_goes_to_those_that_are_cut() -> None:
+async def test_short_candidates_leave_their_room_to_longer_ones() -> None:
     long = "\n".join(f"{number}. Line" for number in range(1, 21))
     async with chat(ScriptedEngine([reply(long), reply("Short."), reply(long)])) as it:
         await many(it)
@@ -428,7 +428,7 @@ async def test_the_room_that_a_short_candidate_leaves_goes_to_those_that_are_cut
         assert free() == 0
 
 
-async def test_columns_where_they_are_wide_enough() -> None:
+async def test_wide_terminal_shows_candidates_in_columns() -> None:
     for width, columns in [(80, False), (120, True)]:
         async with chat(three(), size=(width, 24)) as it:
             await many(it)
@@ -451,7 +451,7 @@ async def test_columns_where_they_are_wide_enough() -> None:
         ('/compare "a', "Quote a path"),
     ],
 )
-async def test_mistakes_are_told_go_back_and_ask_nothing(text: str, says: str) -> None:
+async def test_wrong_commands_are_reported_and_return_to_the_prompt(text: str, says: str) -> None:
     async with chat() as it:
         await command(it, text)
         await wait_until(lambda: told(it))
@@ -460,7 +460,7 @@ async def test_mistakes_are_told_go_back_and_ask_nothing(text: str, says: str) -
         assert it.prompt.text == text
 
 
-async def test_a_key_that_fails_puts_nothing_into_the_prompt() -> None:
+async def test_failed_key_leaves_the_prompt_empty() -> None:
     async with chat() as it:
         await command(it, "/n 1 x")
         await wait_until(lambda: it.prompt.text)

@@ -19,7 +19,7 @@ SENT = (messages.PromptSubmitted, messages.ReplyBegan, messages.ReplyEnded)
 # ── a prompt and its reply ───────────────────────────────────────────────────────────────────────
 
 
-async def test_a_prompt_is_answered_and_the_next_one_knows_it() -> None:
+async def test_second_prompt_is_sent_with_the_first_reply() -> None:
     async with chat(ScriptedEngine([reply("Paris.", pieces=3), reply("Two million.")])) as it:
         await it.ask("Capital of France?")
         await it.ask("How many people?")
@@ -38,7 +38,7 @@ async def test_a_prompt_is_answered_and_the_next_one_knows_it() -> None:
         assert it.screen.activity.context_length == 8192
 
 
-async def test_a_reply_is_shown_as_ended_only_when_keys_for_what_has_ended_are_taken() -> None:
+async def test_reply_shown_as_ended_accepts_the_keys_for_ended_replies() -> None:
     async with chat(ScriptedEngine([reply("Paris.", pieces=3)])) as it:
         shown: list[tuple[str, bool]] = []
         screen = it.screen
@@ -48,13 +48,13 @@ async def test_a_reply_is_shown_as_ended_only_when_keys_for_what_has_ended_are_t
         assert ("idle", True) not in shown
 
 
-async def test_the_system_prompt_and_the_sampling_are_sent() -> None:
+async def test_system_prompt_and_sampling_are_sent() -> None:
     async with chat(settings=Settings(chat=ChatSettings(system_prompt="Be brief."))) as it:
         await it.ask("Hi")
         assert [(m.role, m.text) for m in it.engine.asked[0]] == [("system", "Be brief."), ("user", "Hi")]
 
 
-async def test_regenerate_takes_the_same_path_and_keeps_the_old_reply() -> None:
+async def test_regenerate_keeps_the_old_reply() -> None:
     async with chat(ScriptedEngine([reply("First."), reply("Second.")])) as it:
         await it.ask("Say something")
         await it.press("ctrl+r")
@@ -67,7 +67,7 @@ async def test_regenerate_takes_the_same_path_and_keeps_the_old_reply() -> None:
         assert len(it.screen.query(Reply)) == 1
 
 
-async def test_the_end_is_followed_unless_the_user_scrolls_up() -> None:
+async def test_view_follows_the_end_unless_the_user_scrolls_up() -> None:
     first, second = asyncio.Event(), asyncio.Event()
     para = "word " * 40 + "\n\n"
     chunks = reply(para * 40, pieces=4)
@@ -93,7 +93,7 @@ async def test_the_end_is_followed_unless_the_user_scrolls_up() -> None:
         assert it.app.focused is it.prompt
 
 
-async def test_thinking_is_apart_and_folds_when_the_answer_begins() -> None:
+async def test_thinking_folds_when_the_answer_begins() -> None:
     hold = asyncio.Event()
     script = reply("Because.", reasoning="The user asks why.")
     async with chat(ScriptedEngine([[*script[:2], hold, *script[2:]]])) as it:
@@ -110,7 +110,7 @@ async def test_thinking_is_apart_and_folds_when_the_answer_begins() -> None:
         assert not thinking.folded
 
 
-async def test_copying_the_reply_and_one_of_its_code_blocks() -> None:
+async def test_reply_and_one_of_its_code_blocks_can_be_copied() -> None:
     text = "Look:\n\n```python\nx = 1\n```\n\nand\n\n```sh\nls\n```\n"
     async with chat(ScriptedEngine([reply(text)])) as it:
         await it.ask("Show")
@@ -130,7 +130,7 @@ async def test_control_characters_of_a_model_never_reach_the_terminal() -> None:
         assert str(prose.render()).strip() == "a]52;c;eA==b 31m [bold]c[/]"
 
 
-async def test_a_reply_goes_on_beside_a_new_conversation() -> None:
+async def test_reply_continues_after_a_new_conversation_begins() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Fresh.")])) as it:
         await it.ask("First", wait=False)
@@ -167,7 +167,7 @@ async def test_escape_stops_and_keeps_the_partial_reply() -> None:
         assert it.turns[-1] == ("assistant", "Three.")
 
 
-async def test_a_stop_before_the_first_token() -> None:
+async def test_stop_before_the_first_token_ends_the_reply() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[hold]])) as it:
         await it.ask("Hi", wait=False)
@@ -177,7 +177,7 @@ async def test_a_stop_before_the_first_token() -> None:
         assert it.screen.conversation.path()[-1].finish_reason == "cancelled"
 
 
-async def test_a_failure_keeps_the_partial_reply_and_the_next_prompt_works() -> None:
+async def test_failure_keeps_the_partial_reply_and_the_next_prompt_works() -> None:
     broken = [*reply("Half of", pieces=1)[:-1], failure("The model ended", "Killed.", "Send again.")]
     async with chat(ScriptedEngine([broken, reply("Whole.")])) as it:
         await it.ask("One")
@@ -190,13 +190,13 @@ async def test_a_failure_keeps_the_partial_reply_and_the_next_prompt_works() -> 
         assert it.turns[-1] == ("assistant", "Whole.")
 
 
-async def test_an_engine_that_ends_without_an_end() -> None:
+async def test_engine_that_ends_without_a_final_event_fails_the_reply() -> None:
     async with chat(ScriptedEngine([reply("Half")[:-1]])) as it:
         await it.ask("One")
         assert it.screen.conversation.path()[-1].finish_reason == "failed"
 
 
-async def test_quitting_in_a_reply_closes_the_engine() -> None:
+async def test_quitting_during_a_reply_closes_the_engine() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("One", hold)])
     async with chat(engine) as it:
@@ -206,7 +206,7 @@ async def test_quitting_in_a_reply_closes_the_engine() -> None:
     assert engine.closed
 
 
-async def test_ctrl_c_stops_a_reply_and_else_says_how_to_leave() -> None:
+async def test_ctrl_c_stops_a_reply_or_explains_how_to_quit() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
         await it.ask("First", wait=False)
@@ -219,7 +219,7 @@ async def test_ctrl_c_stops_a_reply_and_else_says_how_to_leave() -> None:
         assert it.app.is_running
 
 
-async def test_a_first_reply_counts_what_the_chat_template_adds() -> None:
+async def test_first_reply_counts_what_the_chat_template_adds() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("Yes", hold)])
     engine.pool = (replace(engine.loaded()[0], template_tokens=30),)

@@ -12,7 +12,7 @@ SHARED = {"escape"}
 UNSENT = {"alt+b", "alt+f"}
 
 
-def test_no_key_means_two_things_in_one_place() -> None:
+def test_key_means_one_thing_in_each_place() -> None:
     screen = ("app", "screen")
     keys = Counter(
         ("screen" if command.place in screen else command.place, key)

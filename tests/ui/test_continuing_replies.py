@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import Chat, TempStore, chat, ended, go_to, last, until_kept
 
 
-async def test_a_stopped_reply_is_edited_and_goes_on_and_the_first_one_stays(store: TempStore) -> None:
+async def test_stopped_reply_is_edited_and_continued_and_the_first_stays(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([[*reply("The sea is salt")[:-1], hold], reply(" and wide.")])
     async with chat(engine, store=store) as it:
@@ -40,7 +40,7 @@ async def test_a_stopped_reply_is_edited_and_goes_on_and_the_first_one_stays(sto
         await until_kept(it, store, lambda stored: [each.text for each in stored.turns()][1:] == texts)
 
 
-async def test_a_reply_that_came_to_its_end_does_not_go_on(store: TempStore) -> None:
+async def test_finished_reply_cannot_be_continued(store: TempStore) -> None:
     engine = ScriptedEngine([reply("All of it."), reply("Cut", finish="length")])
     async with chat(engine, store=store) as it:
         await it.ask("One")
@@ -49,7 +49,7 @@ async def test_a_reply_that_came_to_its_end_does_not_go_on(store: TempStore) -> 
         assert it.available("turn.go_on")
 
 
-async def test_when_going_on_fails_what_there_was_is_there(store: TempStore) -> None:
+async def test_failed_continuation_keeps_the_earlier_text(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Cut", finish="length"), [failure("No more")]])
     async with chat(engine, store=store) as it:
         await it.ask("One")

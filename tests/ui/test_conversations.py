@@ -40,9 +40,7 @@ async def open_list(it: Chat) -> ConversationList:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
-async def test_a_conversation_is_opened_from_the_list_and_goes_on(
-    store: TempStore, size: tuple[int, int]
-) -> None:
+async def test_conversation_opened_from_the_list_continues(store: TempStore, size: tuple[int, int]) -> None:
     await three(store)
     async with chat(store=store, size=size) as it:
         listed = await open_list(it)
@@ -61,7 +59,7 @@ async def test_a_conversation_is_opened_from_the_list_and_goes_on(
         assert (await kept(store))[0][-2:] == [("user", "More", None), ("assistant", "Yes.", "stop")]
 
 
-async def test_rename_pin_archive_delete_and_undo_in_the_list(store: TempStore) -> None:
+async def test_list_renames_pins_archives_deletes_and_undoes(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
         await open_list(it)
@@ -128,7 +126,7 @@ async def test_long_paste_in_the_list_goes_to_the_prompt(store: TempStore) -> No
         assert it.app.focused is it.prompt
 
 
-async def test_the_list_is_read_page_by_page(store: TempStore) -> None:
+async def test_list_is_read_page_by_page(store: TempStore) -> None:
     opened = await store()
     for number in range(130):
         await opened.add(conversation(f"Number {number}", 1))
@@ -144,7 +142,7 @@ async def test_the_list_is_read_page_by_page(store: TempStore) -> None:
 
 
 @pytest.mark.parametrize(("size", "beside"), [((120, 40), True), ((80, 24), False)])
-async def test_the_list_is_beside_the_chat_where_there_is_room(
+async def test_wide_terminal_shows_the_list_beside_the_chat(
     store: TempStore, size: tuple[int, int], beside: bool
 ) -> None:
     async with chat(store=store, size=size) as it:
@@ -156,7 +154,7 @@ async def test_the_list_is_beside_the_chat_where_there_is_room(
         assert (it.prompt.region.x >= it.screen.query_one(ConversationList).region.right) == beside
 
 
-async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(
+async def test_list_that_cannot_be_read_is_reported_and_the_chat_continues(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = await store()
@@ -181,7 +179,7 @@ async def test_a_list_that_cannot_be_read_is_told_and_the_chat_goes_on(
 # ── the one that is seen ─────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_conversation_that_is_seen_is_deleted_and_brought_back(store: TempStore) -> None:
+async def test_visible_conversation_is_deleted_and_restored(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")
         await it.pilot.app.run_action("command('talks.delete')")
@@ -192,7 +190,7 @@ async def test_the_conversation_that_is_seen_is_deleted_and_brought_back(store: 
         assert len(await kept(store)) == 1
 
 
-async def test_the_title_comes_from_the_first_prompt_and_a_given_one_stays(store: TempStore) -> None:
+async def test_title_is_the_first_prompt_unless_the_user_gives_one(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hello, can you tell me about Paris?\nAnd more")
         assert it.screen.conversation.title == "Tell me about Paris?"
@@ -204,7 +202,7 @@ async def test_the_title_comes_from_the_first_prompt_and_a_given_one_stays(store
         assert (await (await store()).list()).items[0].title == "Mine"
 
 
-async def test_the_last_conversation_is_one_key_away(store: TempStore) -> None:
+async def test_key_opens_the_last_conversation(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
         await it.press("ctrl+s")
@@ -214,7 +212,7 @@ async def test_the_last_conversation_is_one_key_away(store: TempStore) -> None:
 
 
 @pytest.mark.parametrize("beginning", [0, 12])
-async def test_resume(store: TempStore, beginning: int) -> None:
+async def test_resume_opens_the_conversation(store: TempStore, beginning: int) -> None:
     await three(store)
     ids = await (await store()).find()
     async with chat(store=store, resume=ids[0] if beginning else "") as it:
@@ -222,13 +220,13 @@ async def test_resume(store: TempStore, beginning: int) -> None:
         assert it.turns[0] == ("user", "Question 0 about plums?")
 
 
-async def test_resume_of_what_is_not_there_says_so(store: TempStore) -> None:
+async def test_resume_of_a_missing_conversation_is_reported(store: TempStore) -> None:
     async with chat(store=store, resume="ffff") as it:
         await wait_until(lambda: it.app._notifications)
         assert "No such conversation" in [toast.title for toast in it.app._notifications]
 
 
-async def test_export_to_files_in_this_directory(
+async def test_export_writes_files_to_this_directory(
     store: TempStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,7 +245,7 @@ async def test_export_to_files_in_this_directory(
 # ── those out of sight ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_reply_goes_on_while_another_conversation_is_seen_and_can_be_gone_back_to(
+async def test_reply_continues_while_another_conversation_is_visible(
     store: TempStore,
 ) -> None:
     await three(store)
@@ -277,7 +275,7 @@ async def test_a_reply_goes_on_while_another_conversation_is_seen_and_can_be_gon
         assert it.turns[1:] == [("assistant", "Half and half."), ("user", "Second"), ("assistant", "Then.")]
 
 
-async def test_a_prompt_that_waits_in_a_conversation_out_of_sight_is_answered_there(store: TempStore) -> None:
+async def test_queued_prompt_in_a_hidden_conversation_is_answered_there(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[hold, *reply("One.")], reply("Two.")]), store=store) as it:
         await it.ask("First", wait=False)
@@ -293,7 +291,7 @@ async def test_a_prompt_that_waits_in_a_conversation_out_of_sight_is_answered_th
         assert it.prompt.text == ""
 
 
-async def test_a_prompt_that_waited_for_a_reply_that_failed_out_of_sight_is_given_back(
+async def test_queued_prompt_returns_when_a_hidden_reply_fails(
     store: TempStore,
 ) -> None:
     hold = asyncio.Event()

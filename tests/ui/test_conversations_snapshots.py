@@ -126,7 +126,7 @@ def test_list(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     picture(snap_compare, tmp_path, size, act)
 
 
-def test_the_picture_in_the_readme(snap_compare: Any, tmp_path: Path) -> None:
+def test_readme_picture(snap_compare: Any, tmp_path: Path) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await wait_until(lambda: len(screen.conversation))
         await pilot.press("f5")

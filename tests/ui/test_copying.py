@@ -21,7 +21,7 @@ def make_program(folder: Path, name: str, code: str) -> None:
     file.chmod(0o755)
 
 
-def test_which_program(tmp_path: Path) -> None:
+def test_clipboard_program_suits_the_desktop(tmp_path: Path) -> None:
     env = {"PATH": str(tmp_path), "DISPLAY": ":0", "WAYLAND_DISPLAY": "w"}
     assert clipboard_program(env, "linux") is None
     for name, platform in [("xsel", "linux"), ("xclip", "linux"), ("wl-copy", "linux"), ("pbcopy", "darwin")]:
@@ -33,7 +33,7 @@ def test_which_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "encoding"), [("wl-copy", "utf-8"), ("clip.exe", "utf-16")])
-async def test_the_program_is_given_the_text(
+async def test_clipboard_program_receives_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, encoding: str
 ) -> None:
     out = tmp_path / "out"
@@ -44,7 +44,9 @@ async def test_the_program_is_given_the_text(
     assert out.read_bytes().decode(encoding) == "Grüße, 日本\n"
 
 
-async def test_a_program_that_fails_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clipboard_program_that_fails_or_hangs_is_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("spnl_tui.ui.chat.clipboard._PATIENCE_S", 0.5)
     assert not await set_clipboard("x")
@@ -54,7 +56,7 @@ async def test_a_program_that_fails_or_hangs(tmp_path: Path, monkeypatch: pytest
             await set_clipboard("x")
 
 
-async def test_the_turn_under_the_cursor_or_the_last_reply() -> None:
+async def test_copy_takes_the_turn_under_the_cursor_or_the_last_reply() -> None:
     copied: list[str] = []
 
     async def copy(text: str) -> bool:
@@ -78,7 +80,7 @@ async def test_the_turn_under_the_cursor_or_the_last_reply() -> None:
         await wait_until(lambda: copied[3:] == ["One[31m.\n\n```sh\nls\n```\n"])
 
 
-async def test_the_whole_conversation_and_what_cannot_be_copied() -> None:
+async def test_copy_takes_the_whole_conversation_or_explains_why_not() -> None:
     async with chat() as it:
         await it.press(*"/copy all", "enter")
         await wait_until(lambda: it.prompt.text == "/copy all")
@@ -93,7 +95,7 @@ async def test_the_whole_conversation_and_what_cannot_be_copied() -> None:
         await wait_until(lambda: "'nothing'" in told(it)[-1])
 
 
-async def test_a_clipboard_that_fails_is_told_and_the_terminals_has_it() -> None:
+async def test_failed_clipboard_falls_back_to_the_terminal_and_is_reported() -> None:
     async def fail(text: str) -> bool:
         raise ClipboardError("xclip has not copied it", "It ended with status 1.")
 
@@ -107,7 +109,7 @@ async def test_a_clipboard_that_fails_is_told_and_the_terminals_has_it() -> None
         assert it.app.clipboard == "b"
 
 
-async def test_a_long_text_may_be_too_much_for_the_terminal() -> None:
+async def test_long_text_warns_that_the_terminal_may_drop_it() -> None:
     async with chat(ScriptedEngine([reply("x" * 80_000)])) as it:
         await it.ask("Hi")
         await it.press("ctrl+y")

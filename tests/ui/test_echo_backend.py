@@ -31,7 +31,7 @@ async def echo(name: str = "echo") -> ModelHandle:
     return model
 
 
-async def test_conversation_with_an_echo_is_kept_with_its_figures(store: TempStore) -> None:
+async def test_echo_conversation_is_stored_with_its_figures(store: TempStore) -> None:
     backend = EchoBackend()
     engine = EngineService([backend])
     async with chat(engine, model=await echo(), store=store) as it:
@@ -51,7 +51,7 @@ async def test_conversation_with_an_echo_is_kept_with_its_figures(store: TempSto
     assert [(role, text) for role, text, _ in turns][-1] == ("assistant", "Well.")
 
 
-async def test_three_candidates_of_an_echo_are_picked_and_kept(store: TempStore) -> None:
+async def test_picked_echo_candidate_is_stored(store: TempStore) -> None:
     async with chat(EngineService([EchoBackend()]), model=await echo(), store=store) as it:
         await many(it, "/n 3 Say it")
         assert [turn.text for turn in replies(it)] == ["Say it"] * 3

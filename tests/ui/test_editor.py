@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import chat
 
 
-def test_which_editor(tmp_path: Path) -> None:
+def test_editor_comes_from_the_environment(tmp_path: Path) -> None:
     assert editor_command({"VISUAL": "code --wait", "EDITOR": "vi"}) == ["code", "--wait"]
     assert editor_command({"VISUAL": " ", "EDITOR": "'my editor' -x"}) == ["my editor", "-x"]
     vi = tmp_path / "vi"
@@ -24,7 +24,7 @@ def test_which_editor(tmp_path: Path) -> None:
         editor_command({"VISUAL": "code '"})
 
 
-async def test_without_a_terminal_the_prompt_stays_and_the_user_is_told(
+async def test_editor_without_a_terminal_is_reported_and_keeps_the_prompt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VISUAL", "false")

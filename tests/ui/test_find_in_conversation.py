@@ -66,7 +66,7 @@ async def test_turns_with_the_words_are_marked_and_walked() -> None:
         assert not looking(it)
 
 
-async def test_the_line_with_the_words_is_brought_into_view() -> None:
+async def test_line_with_the_words_scrolls_into_view() -> None:
     text = PARA.replace("Paragraph 30.", "Here is the *needle*.")
     async with chat(ScriptedEngine([reply(text), reply("Yes.")])) as it:
         await it.ask("Long")
@@ -84,7 +84,7 @@ async def test_the_line_with_the_words_is_brought_into_view() -> None:
         await wait_until(seen)
 
 
-async def test_another_conversation_ends_it_and_there_is_nothing_to_find_in_none(tmp_path: Path) -> None:
+async def test_switching_conversations_closes_the_find_bar(tmp_path: Path) -> None:
     async with chat() as it:
         await it.press("ctrl+slash")
         assert not looking(it)
@@ -98,7 +98,7 @@ async def test_another_conversation_ends_it_and_there_is_nothing_to_find_in_none
         assert not looking(it)
 
 
-async def test_what_is_in_a_folded_file_is_not_found(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_text_in_a_folded_file_is_not_found(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("needle")
     async with chat() as it:
@@ -108,7 +108,7 @@ async def test_what_is_in_a_folded_file_is_not_found(tmp_path: Path, monkeypatch
 
 
 @both_sizes
-def test_the_bar(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_find_bar(snap_compare: Any, size: tuple[int, int]) -> None:
     engine = ScriptedEngine([reply("Trains are **faster** than planes where trains are fast.")])
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

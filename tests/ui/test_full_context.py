@@ -33,7 +33,7 @@ def policy(name: str) -> Settings:
 # ── the oldest are left out ──────────────────────────────────────────────────────────────────────
 
 
-async def test_the_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store: TempStore) -> None:
+async def test_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store: TempStore) -> None:
     async with chat(filling(replies=8), store=store) as it:
         for number in range(6):
             await it.ask(f"Question number {number}")
@@ -50,7 +50,7 @@ async def test_the_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store
         assert it.screen.conversation[it.transcript.query(".-memory").first().name or ""] == begins
 
 
-async def test_a_pinned_turn_is_sent_though_the_context_is_full(store: TempStore) -> None:
+async def test_pinned_turn_is_sent_when_the_context_is_full(store: TempStore) -> None:
     engine = filling()
     engine.scripts *= 2
     async with chat(engine, store=store, settings=policy("drop_oldest")) as it:
@@ -71,7 +71,7 @@ async def test_a_pinned_turn_is_sent_though_the_context_is_full(store: TempStore
 # ── they are summed up, or asked about ───────────────────────────────────────────────────────────
 
 
-async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -> None:
+async def test_model_summarizes_the_turns_left_out(store: TempStore) -> None:
     hold = asyncio.Event()
     summary = [*reply("Words were said.")[:-1], hold, ReplyFinished(finish_reason="stop")]
     engine = filling(summary, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
@@ -106,7 +106,7 @@ async def test_the_turns_left_out_are_summed_up_by_the_model(store: TempStore) -
         assert len(it.screen.conversation) == 12
 
 
-async def test_a_model_that_has_no_summary_is_not_asked_for_it_twice(store: TempStore) -> None:
+async def test_model_that_returns_no_summary_is_not_asked_twice(store: TempStore) -> None:
     thought: list[Step] = [ReplyChunk(reasoning="So much", tokens=3), ReplyFinished(finish_reason="length")]
     engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
     async with chat(engine, store=store, settings=policy("summarize")) as it:
@@ -116,7 +116,7 @@ async def test_a_model_that_has_no_summary_is_not_asked_for_it_twice(store: Temp
         assert engine.ephemeral == [False]  # nor is it to think
 
 
-async def test_a_summary_that_fails_sends_nothing_without_a_word(store: TempStore) -> None:
+async def test_failed_summary_is_reported_and_sends_nothing(store: TempStore) -> None:
     async with chat(filling([failure("Out of memory")]), store=store, settings=policy("summarize")) as it:
         for number in range(5):
             await it.ask(f"Question {number}")
@@ -125,7 +125,7 @@ async def test_a_summary_that_fails_sends_nothing_without_a_word(store: TempStor
 
 
 @pytest.mark.parametrize("key", ["y", "n"])
-async def test_it_is_asked_whether_turns_may_be_left_out(store: TempStore, key: str) -> None:
+async def test_user_is_asked_before_turns_are_left_out(store: TempStore, key: str) -> None:
     engine = filling(reply("Fine."))
     async with chat(engine, store=store, settings=policy("ask")) as it:
         for number in range(4):
@@ -164,7 +164,7 @@ class _Renewing(ScriptedEngine):
 
 
 @pytest.mark.parametrize("name", ["drop_oldest", "summarize", "ask"])
-async def test_a_runner_that_is_just_replaced_does_not_make_it_send_all(store: TempStore, name: str) -> None:
+async def test_replaced_runner_does_not_send_the_whole_conversation(store: TempStore, name: str) -> None:
     engine = _Renewing(filling().scripts * 2, context_length=256)
     async with chat(engine, store=store, settings=policy(name)) as it:
         for number in range(5):

@@ -19,7 +19,7 @@ def lines(it: Chat) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [56, 80, 120])
-async def test_help_shows_the_names_by_which_keys_are_changed_at_every_width(width: int) -> None:
+async def test_help_shows_the_setting_names_of_keys_at_every_width(width: int) -> None:
     async with chat(size=(width, 24)) as it:
         await it.press("f1")
         await wait_until(lambda: isinstance(it.app.screen, HelpScreen) and it.app.screen.query(".hint"))
@@ -32,7 +32,7 @@ async def test_help_shows_the_names_by_which_keys_are_changed_at_every_width(wid
         assert sum(heights) == len(lines(it))
 
 
-async def test_help_shows_the_keys_as_the_user_has_set_them() -> None:
+async def test_help_shows_the_keys_from_the_settings() -> None:
     async with chat(settings=Settings(keys={"chat.new": "f5", "chat.send": "ctrl+s"})) as it:
         await it.ask("x", wait=False)
         assert it.prompt.text != ""  # Enter does not send any more
@@ -47,7 +47,7 @@ async def test_help_shows_the_keys_as_the_user_has_set_them() -> None:
         await wait_until(lambda: it.turns == [])
 
 
-async def test_the_palette_offers_the_commands_that_apply() -> None:
+async def test_palette_offers_the_commands_that_apply() -> None:
     async with chat() as it:
         titles = [command.title for command in it.app.get_system_commands(it.screen)]
         assert "Theme" in titles

@@ -15,7 +15,7 @@ def shown(it: Chat) -> str:
     return line(it).render().plain
 
 
-async def test_shows_the_keys_that_are_bound_now() -> None:
+async def test_key_line_shows_the_keys_that_are_bound() -> None:
     async with chat() as it:
         assert "f4 Pulls" in shown(it)
         await it.press("f4")
@@ -23,7 +23,7 @@ async def test_shows_the_keys_that_are_bound_now() -> None:
         assert "f4 Pulls" not in shown(it)
 
 
-async def test_a_click_presses_the_key_under_the_mouse() -> None:
+async def test_click_presses_the_key_under_the_mouse() -> None:
     async with chat() as it:
         at = shown(it).index("Pulls")
         await it.pilot.hover(KeyLine, offset=(at, 0))
@@ -35,7 +35,7 @@ async def test_a_click_presses_the_key_under_the_mouse() -> None:
         assert it.screen.panes.seen == "pulls"
 
 
-async def test_the_wheel_shows_what_has_no_room() -> None:
+async def test_wheel_scrolls_the_key_line() -> None:
     async with chat(size=(30, 24)) as it:
         begin = shown(it)
         assert begin.endswith(" …")  # behind a whole key

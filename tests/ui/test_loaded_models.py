@@ -62,7 +62,7 @@ async def opened(it: Chat) -> LoadedScreen:
     return view(it)
 
 
-async def test_it_tells_name_memory_state_and_since_when() -> None:
+async def test_view_shows_name_memory_state_and_idle_time() -> None:
     async with chat(two_models()) as it:
         screen = await opened(it)
         assert rows(screen) == [
@@ -75,7 +75,7 @@ async def test_it_tells_name_memory_state_and_since_when() -> None:
         assert it.app.screen is it.screen
 
 
-async def test_enter_talks_to_another_model_that_is_warm() -> None:
+async def test_enter_switches_to_another_loaded_model() -> None:
     engine = two_models()
     engine.load_script = []  # of a model that is loaded, nothing is told
     async with chat(engine) as it:
@@ -90,7 +90,7 @@ async def test_enter_talks_to_another_model_that_is_warm() -> None:
         assert it.screen.conversation.path()[-1].provenance.model == OTHER.name  # type: ignore[union-attr]
 
 
-async def test_what_is_here_but_not_loaded_can_be_chosen_too(tmp_path: Path) -> None:
+async def test_model_on_disk_that_is_not_loaded_can_be_chosen(tmp_path: Path) -> None:
     cache(
         tmp_path / "hub",
         {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF"}, "acme/B-GGUF": {"b-Q4_K_M.gguf": b"G"}},
@@ -115,7 +115,7 @@ async def test_what_is_here_but_not_loaded_can_be_chosen_too(tmp_path: Path) -> 
     await browser._library.close()
 
 
-async def test_one_key_unloads() -> None:
+async def test_key_unloads_the_model() -> None:
     engine = two_models()
     async with chat(engine) as it:
         screen = await opened(it)
@@ -125,7 +125,7 @@ async def test_one_key_unloads() -> None:
         assert screen.chosen is not None  # the highlight has somewhere to be
 
 
-async def test_a_model_that_is_not_loaded_is_not_unloaded_and_it_is_said(tmp_path: Path) -> None:
+async def test_unloading_a_model_that_is_not_loaded_is_refused(tmp_path: Path) -> None:
     cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF"}})
     browser = make_browser(NOBODY, tmp_path)
     engine = ScriptedEngine(pool=())
@@ -142,7 +142,7 @@ async def test_a_model_that_is_not_loaded_is_not_unloaded_and_it_is_said(tmp_pat
     await browser._library.close()
 
 
-async def test_a_model_that_replies_is_unloaded_only_after_a_question() -> None:
+async def test_unloading_a_busy_model_asks_first() -> None:
     engine = two_models()
     engine.scripts = [[*reply("Paris is", pieces=2)[:-1], asyncio.Event()]]
     async with chat(engine) as it:
@@ -158,7 +158,7 @@ async def test_a_model_that_replies_is_unloaded_only_after_a_question() -> None:
             await wait_until(lambda expected=expected: engine.unloaded == expected)
 
 
-async def test_it_follows_what_goes_on_and_keeps_the_highlight(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_view_follows_changes_and_keeps_the_highlight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spnl_tui.ui.models.loaded_screen._INTERVAL_S", 0.05)
     engine = two_models()
     async with chat(engine) as it:
@@ -173,7 +173,7 @@ async def test_it_follows_what_goes_on_and_keeps_the_highlight(monkeypatch: pyte
         assert screen.chosen == OTHER
 
 
-async def test_a_name_with_markup_and_control_characters_is_text() -> None:
+async def test_name_with_markup_and_control_characters_is_plain_text() -> None:
     bad = replace(OTHER, name="acme/[b]\x1b[2J[/]")
     async with chat(ScriptedEngine(pool=(loaded(bad),))) as it:
         screen = await opened(it)

@@ -37,7 +37,7 @@ def test_blocks_are_separated_by_one_empty_line() -> None:
     ]
 
 
-def test_a_wrapped_list_item_hangs_below_its_text() -> None:
+def test_wrapped_list_item_is_indented_below_its_text() -> None:
     assert lines("9. one two three four five six seven eight\n10. next\n", 20) == [
         " 9. one two three",
         "    four five six",
@@ -47,12 +47,12 @@ def test_a_wrapped_list_item_hangs_below_its_text() -> None:
     ]
 
 
-def test_nested_and_loose_lists() -> None:
+def test_nested_and_loose_lists_keep_their_spacing() -> None:
     assert lines("- a\n  - b\n    1. c\n- d\n") == ["• a", "  • b", "    1. c", "• d", ""]
     assert lines("- a\n\n- b\n") == ["• a", "", "• b", ""]
 
 
-def test_a_quote_has_a_bar_on_every_line() -> None:
+def test_quote_has_a_bar_on_every_line() -> None:
     assert lines("> one\n>\n> two\n\nafter") == ["▌ one", "▌", "▌ two", "", "after", ""]
 
 
@@ -68,7 +68,7 @@ def test_code_keeps_its_spaces_and_wraps_when_too_long() -> None:
     ]
 
 
-def test_a_table_shrinks_to_the_width() -> None:
+def test_table_shrinks_to_the_width() -> None:
     table = "| City | About it |\n|---|---|\n| Paris | " + "word " * 12 + "|\n"
     shown = lines(table, 30)
     assert shown[0] == "City  │ About it"
@@ -77,21 +77,21 @@ def test_a_table_shrinks_to_the_width() -> None:
 
 
 @pytest.mark.parametrize("text", ["[bold]x[/bold]", "[/]", "[@click=app.quit]quit[/]", "a [link](x) [1]"])
-def test_markup_is_text(text: str) -> None:
+def test_markup_is_plain_text(text: str) -> None:
     assert lines(text)[0] == text.replace("[link](x)", "link (x)")
 
 
-def test_html_is_text() -> None:
+def test_html_is_plain_text() -> None:
     assert lines("<script>alert(1)</script>\n") == ["<script>alert(1)</script>", ""]
 
 
-def test_pieces_come_when_the_next_block_begins() -> None:
+def test_piece_is_complete_when_the_next_block_begins() -> None:
     pieces, tail = stream("# One\n\npara\ngraph\n\nnext\n**bo")
     assert [piece.source for piece in pieces] == ["# One\n\n", "para\ngraph\n\n"]
     assert tail == "next\n**bo"
 
 
-def test_an_unfinished_line_is_never_cut_off() -> None:
+def test_unfinished_line_is_never_cut_off() -> None:
     # "#" would be a heading of its own, "#5" belongs to the paragraph.
     splitter = MarkdownSplitter()
     assert splitter.feed("number\n#") == []
@@ -100,7 +100,7 @@ def test_an_unfinished_line_is_never_cut_off() -> None:
 
 
 @pytest.mark.parametrize("source", [FENCE, LIST, "- a\n\n- b\n" * 20], ids=["code", "list", "loose list"])
-def test_long_blocks_come_in_pieces_with_a_short_tail(source: str) -> None:
+def test_long_block_is_split_into_pieces_with_a_short_tail(source: str) -> None:
     longest = 0
     splitter = MarkdownSplitter()
     shown: list[str] = []
@@ -130,7 +130,7 @@ def test_deeply_nested_text_is_shown_within_the_width(deep: str) -> None:
 @pytest.mark.parametrize(
     "marks", ["*", "**", "[", "![", "<", "`", "\\(", "$", "> ", "- ", "1. ", "x~~", "(", "$$"]
 )
-def test_thousands_of_marks_are_text(marks: str) -> None:
+def test_thousands_of_marks_are_plain_text(marks: str) -> None:
     shown = lines(marks * 3000 + "words" + marks[::-1] * 3000)
     assert "words" in "".join(shown)
 
@@ -173,7 +173,7 @@ def test_cells_beyond_the_columns_of_a_table_are_shown() -> None:
     assert [line.split() for line in shown if line][2:] == [["1", "│", "2", "|", "3", "|", "4"], ["5", "│"]]
 
 
-def test_a_table_with_more_columns_than_cells_stays_within_the_width() -> None:
+def test_table_with_more_columns_than_cells_fits_the_width() -> None:
     row = "|" + "|".join(f"c{number}" for number in range(40)) + "|\n"
     shown = lines(row + "|" + "---|" * 40 + "\n" + row)
     assert max(map(len, shown)) <= 40
@@ -188,7 +188,7 @@ NESTED = "- top\n" + "".join(f"  - item {number}\n" for number in range(2000))
 
 
 @pytest.mark.parametrize("source", [PARAGRAPH, TABLE, QUOTE], ids=["paragraph", "table", "quote"])
-def test_long_text_comes_in_pieces_that_show_every_line_once(source: str) -> None:
+def test_pieces_of_a_long_text_show_every_line_once(source: str) -> None:
     splitter = MarkdownSplitter()
     shown: list[str] = []
     for character in source:
@@ -252,13 +252,13 @@ def test_no_text_is_lost_or_shown_twice(source: str, size: int) -> None:
     layout(parse(source), 30)
 
 
-def test_references_reach_other_parts() -> None:
+def test_link_references_work_across_pieces() -> None:
     parts, references = whole_blocks("see [it][a]\n\n" * 3 + "[a]: https://example.org\n\nend\n", 2)
     assert len(parts) > 1
     (line, _) = layout(parse(parts[0], references=references), 40)
     assert line.plain == "see it (https://example.org)"
 
 
-def test_code_blocks() -> None:
+def test_code_blocks_are_found_in_order() -> None:
     blocks = code_blocks("a\n\n```python title\nx = 1\n```\n\n- b\n  ~~~\n  y\n  ~~~\n")
     assert [(block.language, block.code) for block in blocks] == [("python", "x = 1"), ("", "y")]

@@ -20,9 +20,7 @@ from tests.ui.models_support import HERE, SMALL_MACHINE, WIDE, cache, models
 # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_every_quantization_has_a_verdict_that_follows_the_context(
-    filled: LoopbackHub, tmp_path: Path
-) -> None:
+async def test_verdict_of_every_quantization_follows_the_context(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "made"
         await it.until_found("made")
@@ -51,7 +49,7 @@ async def test_every_quantization_has_a_verdict_that_follows_the_context(
         assert it.pane.details.label == "Q8_0"
 
 
-async def test_resting_on_a_quantization_looks_into_its_own_header(
+async def test_highlighted_quantization_is_judged_by_its_own_header(
     filled: LoopbackHub, tmp_path: Path
 ) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
@@ -72,9 +70,7 @@ async def test_resting_on_a_quantization_looks_into_its_own_header(
         assert filled.sent() < 2 * (4 << 20)
 
 
-async def test_the_machine_is_measured_on_request_and_keys_are_answered(
-    filled: LoopbackHub, tmp_path: Path
-) -> None:
+async def test_keys_work_while_the_machine_is_measured(filled: LoopbackHub, tmp_path: Path) -> None:
     hold = asyncio.Event()
 
     async def measure() -> None:
@@ -95,7 +91,7 @@ async def test_the_machine_is_measured_on_request_and_keys_are_answered(
         await wait_until(lambda: "tokens/s" in it.reasons)
 
 
-async def test_sixty_quantizations_with_shards(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_sixty_quantizations_with_shards_are_listed(hub: LoopbackHub, tmp_path: Path) -> None:
     labels = [
         f"{p}Q{bits}_K_{mix}" for p in ("", "UD-") for bits in range(2, 7) for mix in ("S", "M", "L", "XL")
     ]
@@ -128,9 +124,7 @@ async def test_sixty_quantizations_with_shards(hub: LoopbackHub, tmp_path: Path)
         assert wanted.name == "acme/Big-GGUF:BF16"
 
 
-async def test_details_take_turns_with_the_list_on_a_narrow_terminal(
-    filled: LoopbackHub, tmp_path: Path
-) -> None:
+async def test_narrow_terminal_shows_details_or_list(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         # What cannot be seen is not asked for.
@@ -151,7 +145,7 @@ async def test_details_take_turns_with_the_list_on_a_narrow_terminal(
 # ── choosing ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_not_here_is_pulled(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_quantization_that_is_missing_is_pulled(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "made"
         await it.until_found("made")
@@ -163,7 +157,9 @@ async def test_what_is_not_here_is_pulled(filled: LoopbackHub, tmp_path: Path) -
         assert wanted.name == "acme/Made-GGUF:Q8_0"
 
 
-async def test_what_was_pulled_is_marked_and_the_cursor_stays(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_pulled_quantization_is_marked_and_the_cursor_stays(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "made"
         await it.until_found("made")
@@ -180,7 +176,9 @@ async def test_what_was_pulled_is_marked_and_the_cursor_stays(filled: LoopbackHu
         assert it.pane.details.has_focus_within
 
 
-async def test_what_would_not_run_is_pulled_only_on_insistence(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_quantization_that_would_not_run_is_pulled_only_if_confirmed(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "acme/Made-GGUF:IQ4_XS"
         await it.until_found("acme/Made-GGUF:IQ4_XS")
@@ -197,7 +195,7 @@ async def test_what_would_not_run_is_pulled_only_on_insistence(filled: LoopbackH
             assert len(it.sent(messages.PullRequested)) == (answer == "y")
 
 
-async def test_the_cached_quantization_of_a_repository_is_loaded(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_cached_quantization_of_a_repository_is_loaded(filled: LoopbackHub, tmp_path: Path) -> None:
     cache(tmp_path / "hub", {"acme/Made-GGUF": {"made-F16.gguf": tmp_path / "made" / "made-F16.gguf"}})
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "acme/Made-GGUF:F16"
@@ -214,7 +212,9 @@ async def test_the_cached_quantization_of_a_repository_is_loaded(filled: Loopbac
         assert it.sent(messages.PullRequested) == []
 
 
-async def test_another_model_is_chosen_while_a_reply_is_made(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_model_chosen_during_a_reply_answers_the_next_prompt(
+    filled: LoopbackHub, tmp_path: Path
+) -> None:
     hold = asyncio.Event()
     whole = reply("From the first.")
     async with models(

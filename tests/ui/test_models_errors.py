@@ -26,7 +26,7 @@ from tests.ui.models_support import HERE, WIDE, make_browser, models
     ],
     ids=["429", "500", "404", "hang"],
 )
-async def test_a_search_that_fails_leaves_the_library_usable(
+async def test_failed_search_keeps_the_library_usable(
     filled: LoopbackHub, tmp_path: Path, fault: dict[str, object], told: str | None
 ) -> None:
     filled.faults.add(**fault, path="/api/models", times=None)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ async def test_a_search_that_fails_leaves_the_library_usable(
         assert "acme/Made-GGUF" in it.rows
 
 
-async def test_offline(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_offline_hub_is_reported(filled: LoopbackHub, tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with models(f"http://127.0.0.1:{unused.getsockname()[1]}", tmp_path, size=WIDE) as it:
@@ -66,7 +66,7 @@ async def test_offline(filled: LoopbackHub, tmp_path: Path) -> None:
         ("acme/Gated-GGUF", "acme/Gated-GGUF is gated"),
     ],
 )
-async def test_what_may_not_be_seen_says_so(
+async def test_gated_repository_explains_how_to_get_access(
     filled: LoopbackHub, tmp_path: Path, name: str, told: str
 ) -> None:
     filled.add_repo("acme/Private-GGUF", {"p-Q8_0.gguf": b"x"}, private=True, granted=["hf_alice"])
@@ -81,7 +81,7 @@ async def test_what_may_not_be_seen_says_so(
             assert it.badges == {"Q8_0": "not known", "IQ2_M": "~unsupported"}
 
 
-async def test_a_cached_repository_that_cannot_be_read_says_so(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_unreadable_cached_repository_is_reported(filled: LoopbackHub, tmp_path: Path) -> None:
     browser = make_browser(filled.endpoint, tmp_path)
     snapshots = tmp_path / "hub" / "models--acme--Made-GGUF" / "snapshots"
     snapshots.parent.mkdir()
@@ -94,7 +94,7 @@ async def test_a_cached_repository_that_cannot_be_read_says_so(filled: LoopbackH
     await browser._library.close()
 
 
-async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_token_opens_private_repositories(filled: LoopbackHub, tmp_path: Path) -> None:
     file = tmp_path / "made" / "made-Q2_K.gguf"
     filled.add_repo("acme/Private-GGUF", {"p-Q2_K.gguf": file}, private=True, granted=["hf_alice"])
     async with models(filled, tmp_path, size=WIDE, token="hf_alice") as it:
@@ -105,7 +105,7 @@ async def test_a_token_opens_what_is_private(filled: LoopbackHub, tmp_path: Path
         assert "hf_alice" not in it.reasons
 
 
-async def test_too_long_a_search_states_the_limit(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_search_that_is_too_long_states_the_limit(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         text = "q" * 65_537
         it.app.post_message(events.Paste(text))

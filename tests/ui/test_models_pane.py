@@ -25,7 +25,7 @@ def searches(hub: LoopbackHub) -> list[str]:
 # ── finding ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_it_opens_with_what_is_here_and_what_is_trending(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_pane_opens_with_local_and_trending_models(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         assert it.rows[:4] == [
@@ -38,9 +38,7 @@ async def test_it_opens_with_what_is_here_and_what_is_trending(filled: LoopbackH
         assert it.highlighted == HERE
 
 
-async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_first(
-    filled: LoopbackHub, tmp_path: Path
-) -> None:
+async def test_first_row_is_highlighted_whoever_answers_first(filled: LoopbackHub, tmp_path: Path) -> None:
     browser = make_browser(filled.endpoint, tmp_path)
     answer, listing = asyncio.Event(), browser.listing
 
@@ -62,7 +60,7 @@ async def test_the_first_row_is_highlighted_whichever_of_disk_and_hub_answers_fi
     await browser._library.close()
 
 
-async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_once(
+async def test_typing_filters_local_models_at_once_and_the_hub_after_a_pause(
     filled: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spnl_tui.ui.models.pane._TYPING_S", 1.0)  # a busy machine types slowly
@@ -82,9 +80,7 @@ async def test_typing_asks_the_hub_once_it_rests_and_filters_what_is_here_at_onc
         assert it.rows[-1] == "acme/Made-GGUF"
 
 
-async def test_a_slow_answer_to_an_earlier_search_is_dropped_and_keys_do_not_wait(
-    filled: LoopbackHub, tmp_path: Path
-) -> None:
+async def test_slow_answer_to_an_earlier_search_is_dropped(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         hang = filled.faults.add("hang_before_headers", path="/api/models")
@@ -96,7 +92,7 @@ async def test_a_slow_answer_to_an_earlier_search_is_dropped_and_keys_do_not_wai
         assert it.rows[-1] == "acme/Made-GGUF"
 
 
-async def test_pages_come_when_the_highlight_nears_the_end(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_next_page_loads_when_the_highlight_nears_the_end(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(70):
         hub.add_repo(f"acme/M-{number:02}-GGUF", {"m-Q8_0.gguf": b"GGUF"}, trending=100 - number)
     async with models(hub, tmp_path) as it:
@@ -115,7 +111,7 @@ async def test_pages_come_when_the_highlight_nears_the_end(hub: LoopbackHub, tmp
         assert len(searches(hub)) == 3
 
 
-async def test_a_page_that_fails_leaves_what_was_found(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_failed_page_keeps_the_models_found_so_far(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(40):
         hub.add_repo(f"acme/M-{number:02}-GGUF", {"m-Q8_0.gguf": b"GGUF"}, trending=100 - number)
     async with models(hub, tmp_path) as it:
@@ -127,7 +123,7 @@ async def test_a_page_that_fails_leaves_what_was_found(hub: LoopbackHub, tmp_pat
         assert "acme/M-29-GGUF" in it.rows
 
 
-async def test_sort_and_format(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_keys_change_sort_order_and_format(filled: LoopbackHub, tmp_path: Path) -> None:
     filled.add_repo("acme/Plain", {"model.safetensors": b"x"}, tags=["safetensors"])
     async with models(filled, tmp_path) as it:
         await it.until_found("")
@@ -146,7 +142,7 @@ async def test_sort_and_format(filled: LoopbackHub, tmp_path: Path) -> None:
         assert it.rows[-2:] == ["# Hugging Face · safetensors, trending", "acme/Plain"]
 
 
-async def test_nothing_of_this_name(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_search_without_results_says_so(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.type_text("zzz")
         await it.until_found("zzz")
@@ -158,7 +154,7 @@ async def test_nothing_of_this_name(filled: LoopbackHub, tmp_path: Path) -> None
 # ── what is here ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_delete_names_the_size_first_and_can_be_undone(filled: LoopbackHub, tmp_path: Path) -> None:
+async def test_delete_names_the_size_and_can_be_undone(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
         await it.press("f8")
@@ -178,7 +174,7 @@ async def test_delete_names_the_size_first_and_can_be_undone(filled: LoopbackHub
         assert it.rows.count(HERE) == 1
 
 
-async def test_a_path_in_the_search_box_is_imported(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_path_in_the_search_box_is_imported(hub: LoopbackHub, tmp_path: Path) -> None:
     path = next(iter(made_files(tmp_path / "mine").values()))
     async with models(hub, tmp_path) as it:
         it.pane.search.value = str(path)
@@ -194,7 +190,7 @@ async def test_a_path_in_the_search_box_is_imported(hub: LoopbackHub, tmp_path: 
         await wait_until(lambda: any("does not exist" in str(n.message) for n in it.app._notifications))
 
 
-async def test_two_hundred_repositories_and_no_key_waits(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_keys_respond_with_two_hundred_repositories(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(200):
         cache(tmp_path / "hub", {f"acme/Model-{number:03}-GGUF": {"m-Q8_0.gguf": b"%d" % number}})
     async with models(hub, tmp_path) as it:
@@ -209,7 +205,7 @@ async def test_two_hundred_repositories_and_no_key_waits(hub: LoopbackHub, tmp_p
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_click_chooses_a_row_also_when_the_list_is_scrolled(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_click_chooses_a_row_in_a_scrolled_list(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(90):
         add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
     async with models(hub, tmp_path, size=WIDE) as it:
@@ -225,7 +221,7 @@ async def test_a_click_chooses_a_row_also_when_the_list_is_scrolled(hub: Loopbac
         assert chosen.model.name == it.highlighted == "acme/M-04-GGUF:Q8_0"
 
 
-async def test_pages_and_round_the_ends(hub: LoopbackHub, tmp_path: Path) -> None:
+async def test_page_keys_move_by_pages_and_arrows_wrap_around(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(90):
         add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
     async with models(hub, tmp_path, size=WIDE) as it:

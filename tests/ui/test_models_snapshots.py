@@ -116,7 +116,9 @@ def test_gated(filled: LoopbackHub, snapshot: Any, size: tuple[int, int]) -> Non
 
 
 @both_sizes
-def test_offline(filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_offline_hub_is_reported(
+    filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple[int, int]
+) -> None:
     made = tmp_path / "made"
     cache(tmp_path / "hub", {"unsloth/Qwen3-4B-GGUF": {"q-Q4_K_S.gguf": made / "made-Q4_K_S.gguf"}})
     filled.close()

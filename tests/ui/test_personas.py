@@ -32,7 +32,7 @@ def hint(screen: PersonaScreen) -> str:
     return str(screen.query_one("PersonaScreen > Vertical > Static", Static).render())
 
 
-async def test_system_prompt_and_sampling_hold_from_the_next_turn_and_are_kept(store: TempStore) -> None:
+async def test_system_prompt_and_sampling_apply_from_the_next_turn(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Before")
         screen = await editor(it)
@@ -52,7 +52,7 @@ async def test_system_prompt_and_sampling_hold_from_the_next_turn_and_are_kept(s
         assert (stored.system_prompt, stored.sampling) == ("Be terse.", wanted)
 
 
-async def test_all_values_can_be_read_in_60_columns(store: TempStore) -> None:
+async def test_all_values_are_readable_in_60_columns(store: TempStore) -> None:
     async with chat(store=store, size=(60, 20)) as it:
         screen = await editor(it)
         lines = [strip.text for strip in screen._compositor.render_strips()]
@@ -69,7 +69,7 @@ async def test_all_values_can_be_read_in_60_columns(store: TempStore) -> None:
         ("max_tokens", "", "max_tokens must be set."),
     ],
 )
-async def test_a_value_that_cannot_be_is_told_and_not_applied(name: str, value: str, said: str) -> None:
+async def test_invalid_value_is_reported_and_not_applied(name: str, value: str, said: str) -> None:
     async with chat() as it:
         before = it.screen.conversation.sampling
         screen = await editor(it)
@@ -82,7 +82,7 @@ async def test_a_value_that_cannot_be_is_told_and_not_applied(name: str, value: 
         assert it.screen.conversation.sampling == before
 
 
-async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_path: Path) -> None:
+async def test_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("# mine\n[sampling]\ntop_p = 0.9\n\n[personas.poet]\nsystem_prompt = 'Rhyme.'\n")
     settings = load_settings(file)
@@ -125,7 +125,7 @@ async def test_a_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_p
     assert persona.sampling == Sampling(temperature=1.2, top_p=0.9)
 
 
-async def test_the_persona_of_the_command_line_is_selected_while_it_holds(store: TempStore) -> None:
+async def test_persona_from_the_command_line_is_selected(store: TempStore) -> None:
     other = replace(MODEL, name="other")
     poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
     settings = Settings(personas={"critic": Persona(), "poet": poet}).as_persona("poet")
@@ -143,7 +143,7 @@ async def test_the_persona_of_the_command_line_is_selected_while_it_holds(store:
         assert screen.query_one(Select).selection is None
 
 
-async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
+async def test_model_of_a_persona_answers_from_the_next_prompt() -> None:
     other = replace(MODEL, name="other")
     settings = Settings(personas={"big": Persona(model="big:70b"), "other": Persona(model="other:1b")})
     async with chat(settings=settings, models={"other:1b": other}) as it:
@@ -158,7 +158,7 @@ async def test_the_model_of_a_persona_answers_from_the_next_prompt_on() -> None:
         await wait_until(lambda: it.screen.current_model.model == other)
 
 
-async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> None:
+async def test_removing_the_persona_restores_the_values_of_the_conversation() -> None:
     other = replace(MODEL, name="other")
     poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
     async with chat(settings=Settings(personas={"poet": poet}), models={"other:1b": other}) as it:
@@ -182,7 +182,7 @@ async def test_without_a_persona_again_all_is_as_the_conversation_has_it() -> No
 # ── tags and the search ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_tags_are_given_shown_and_searched_by(store: TempStore) -> None:
+async def test_tags_are_shown_and_found_by_search(store: TempStore) -> None:
     engine = ScriptedEngine([reply("The sea is wide."), reply("The sea is deep.")])
     async with chat(engine, store=store, size=(120, 30)) as it:
         await it.ask("Tell me about the sea")

@@ -10,13 +10,13 @@ from tests.support.waiting import wait_until
 from tests.ui.support import TempStore, chat
 
 
-async def test_a_blank_prompt_is_not_sent() -> None:
+async def test_blank_prompt_is_not_sent() -> None:
     async with chat() as it:
         await it.press("space", "enter")
         assert it.happened(messages.ReplyBegan) == []
 
 
-async def test_history_walks_back_and_forth_and_keeps_the_draft() -> None:
+async def test_history_keys_keep_the_draft() -> None:
     async with chat() as it:
         await it.ask("one")
         await it.ask("two")
@@ -28,7 +28,7 @@ async def test_history_walks_back_and_forth_and_keeps_the_draft() -> None:
         assert it.prompt.text == "draft"
 
 
-async def test_up_moves_the_cursor_within_several_lines_first() -> None:
+async def test_up_moves_within_a_prompt_of_several_lines_first() -> None:
     async with chat() as it:
         await it.ask("old")
         await it.press("a", "ctrl+j", "b", "up")
@@ -37,7 +37,7 @@ async def test_up_moves_the_cursor_within_several_lines_first() -> None:
         assert it.prompt.text == "old"
 
 
-async def test_the_prompt_grows_up_to_a_third_of_the_screen() -> None:
+async def test_prompt_grows_up_to_a_third_of_the_screen() -> None:
     async with chat() as it:
         assert it.prompt.size.height == 1
         await it.press("a", "ctrl+j", "b", "ctrl+j", "c")
@@ -48,7 +48,7 @@ async def test_the_prompt_grows_up_to_a_third_of_the_screen() -> None:
         assert it.prompt.outer_size.height <= 8
 
 
-async def test_a_paste_of_several_lines_is_not_sent() -> None:
+async def test_paste_of_several_lines_is_not_sent() -> None:
     async with chat() as it:
         # As a terminal's paste comes: by way of the app, which hands it to the focused widget.
         it.app.post_message(events.Paste("one\r\ntwo\x1b[31m\n"))
@@ -58,7 +58,7 @@ async def test_a_paste_of_several_lines_is_not_sent() -> None:
         assert it.happened(messages.PromptSubmitted) == []
 
 
-async def test_the_unsent_prompt_is_counted(store: TempStore) -> None:
+async def test_unsent_prompt_is_counted(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hi")
         it.prompt.insert("three more words")

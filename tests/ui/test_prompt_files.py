@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_which_files_are_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_offers_matching_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "link").symlink_to(folder, target_is_directory=True)
     below = ["My notes.txt", "README.md", "data.bin", "src/app.py", "src/widgets/app_bar.py"]
     assert files_below(folder) == below
@@ -54,7 +54,7 @@ def test_which_files_are_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert files_below(folder) == below[:2]
 
 
-def test_the_likeliest_comes_first() -> None:
+def test_completion_offers_the_likeliest_file_first() -> None:
     paths = ["lib/a-p-p.txt", "app/main.py", "src/my_app.py", "src/app.py", "other"]
     assert [path for _, path in best("app", paths)] == [
         "src/app.py",
@@ -66,7 +66,7 @@ def test_the_likeliest_comes_first() -> None:
     assert best("zz", paths) == []
 
 
-async def test_a_path_is_completed_and_the_file_is_sent_and_folded(tmp_path: Path) -> None:
+async def test_completed_path_sends_the_file_folded(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
         await it.press(*"Explain @app")
@@ -91,7 +91,7 @@ async def test_a_path_is_completed_and_the_file_is_sent_and_folded(tmp_path: Pat
     await store.close()
 
 
-async def test_a_name_with_spaces_and_a_directory_elsewhere(folder: Path) -> None:
+async def test_names_with_spaces_and_other_directories_are_completed(folder: Path) -> None:
     async with chat() as it:
         await it.press(*"@notes")
         await wait_until(lambda: offered(it) == ["My notes.txt"])
@@ -108,7 +108,7 @@ async def test_a_name_with_spaces_and_a_directory_elsewhere(folder: Path) -> Non
 
 
 @pytest.mark.parametrize(("path", "says"), [("data.bin", "binary"), ("gone.py", "no such file")])
-async def test_what_cannot_be_sent_stays_and_nothing_is_sent(path: str, says: str) -> None:
+async def test_file_that_cannot_be_sent_keeps_the_prompt(path: str, says: str) -> None:
     async with chat() as it:
         await it.ask(f"Explain @{path}", wait=False)
         await wait_until(lambda: told(it))
@@ -118,7 +118,7 @@ async def test_what_cannot_be_sent_stays_and_nothing_is_sent(path: str, says: st
         assert it.turns == []
 
 
-async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted() -> None:
+async def test_command_that_takes_a_prompt_sends_files_and_pastes() -> None:
     async with chat(models={MODEL.name: MODEL}) as it:
         pasted = "x\n" * 19 + "y"
         await it.press(*"/n 2 Explain @src/app.py ")
@@ -136,7 +136,7 @@ async def test_a_command_that_ends_in_a_prompt_sends_files_and_what_was_pasted()
         assert "no such file" in told(it)[-1]
 
 
-async def test_the_tokens_of_a_file_are_told_once_the_model_is_there() -> None:
+async def test_tokens_of_a_file_are_shown_once_the_model_is_found() -> None:
     engine = ScriptedEngine([reply("One."), reply("Two.")])
     count, loaded = engine.count_tokens, False
 
@@ -152,7 +152,7 @@ async def test_the_tokens_of_a_file_are_told_once_the_model_is_there() -> None:
         await wait_until(lambda: "4 tokens" in str(it.screen.query(UserTurn).first().render()))
 
 
-async def test_the_meter_counts_what_is_in_the_file_and_no_commands(folder: Path) -> None:
+async def test_meter_counts_the_content_of_files_but_not_commands(folder: Path) -> None:
     (folder / "README.md").write_text("word " * 500)
     async with chat() as it:
         await wait_until(lambda: it.screen.activity.context_length)
@@ -162,7 +162,7 @@ async def test_the_meter_counts_what_is_in_the_file_and_no_commands(folder: Path
         await wait_until(lambda: it.screen.activity.unsent == 0)
 
 
-async def test_a_queued_prompt_with_a_file_is_folded_and_comes_back_as_it_was_typed() -> None:
+async def test_queued_prompt_with_a_file_returns_as_it_was_typed() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
         await it.ask("First", wait=False)

@@ -22,7 +22,7 @@ async def paste(it: Chat, text: str) -> None:
     await it.pilot.pause()
 
 
-def test_what_is_folded() -> None:
+def test_long_pastes_are_folded() -> None:
     folds = Folds()
     twelve = "\n".join("abcdefghijkl")
     assert folds.fold(twelve) == twelve
@@ -39,7 +39,7 @@ def test_what_is_folded() -> None:
 
 
 @given(st.lists(st.integers(13, 15).map(lambda lines: "x\n" * lines), max_size=3), st.text(max_size=9))
-def test_unfolding_is_the_opposite_of_refolding(texts: list[str], words: str) -> None:
+def test_unfolding_reverts_folding(texts: list[str], words: str) -> None:
     folds = Folds()
     whole = words.join([words, *texts, words])
     for text in texts:
@@ -47,7 +47,7 @@ def test_unfolding_is_the_opposite_of_refolding(texts: list[str], words: str) ->
     assert folds.unfold(folds.refold(whole)) == whole
 
 
-async def test_it_stands_as_a_token_and_is_sent_whole_and_comes_back_folded() -> None:
+async def test_folded_paste_is_sent_whole_and_returns_folded() -> None:
     async with chat() as it:
         await it.press(*"Sum up: ")
         await paste(it, LONG.replace("\n", "\r\n"))
@@ -66,7 +66,7 @@ async def test_it_stands_as_a_token_and_is_sent_whole_and_comes_back_folded() ->
         assert it.turns[0] == ("user", f"Sum up: {LONG}?")
 
 
-async def test_the_token_goes_as_a_whole_and_undo_brings_it_back() -> None:
+async def test_token_is_deleted_as_a_whole_and_undo_restores_it() -> None:
     async with chat(ScriptedEngine()) as it:
         await paste(it, LONG)
         await it.press("a", "left", "backspace")
@@ -87,7 +87,7 @@ async def test_the_token_goes_as_a_whole_and_undo_brings_it_back() -> None:
         assert it.turns[0] == ("user", f"c{LONG}ba")
 
 
-async def test_a_token_within_another_text_and_the_meter() -> None:
+async def test_meter_counts_the_text_behind_a_token() -> None:
     async with chat() as it:
         await wait_until(lambda: it.screen.activity.context_length)
         await paste(it, LONG)

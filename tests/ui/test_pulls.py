@@ -102,7 +102,7 @@ def launch(hub: LoopbackHub, tmp_path: Path) -> Open:
     return _open
 
 
-async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHub, launch: Open) -> None:
+async def test_pull_continues_during_a_chat_and_enter_loads_the_model(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
         await it.until("pulling")
@@ -129,7 +129,7 @@ async def test_a_pull_goes_on_while_one_chats_and_enter_loads_it(hub: LoopbackHu
         assert (chosen.model.directory / "m0.gguf").stat().st_size == SIZE
 
 
-async def test_what_there_is_to_say_without_pulls_wraps() -> None:
+async def test_text_without_pulls_wraps() -> None:
     async with chat(size=(60, 20)) as it:
         await it.press("f4")
         await wait_until(lambda: it.screen.panes.seen == "pulls")
@@ -137,7 +137,7 @@ async def test_what_there_is_to_say_without_pulls_wraps() -> None:
         assert it.screen.query_one("#no-pulls").region.right <= 58
 
 
-async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: LoopbackHub, launch: Open) -> None:
+async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHub, launch: Open) -> None:
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
@@ -148,7 +148,7 @@ async def test_what_is_asked_for_before_the_queue_is_open_is_not_lost(hub: Loopb
         await it.until("done")
 
 
-async def test_pause_and_go_on(hub: LoopbackHub, launch: Open) -> None:
+async def test_paused_pull_resumes(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
         await it.press("f4")
@@ -161,7 +161,7 @@ async def test_pause_and_go_on(hub: LoopbackHub, launch: Open) -> None:
         await it.until("done")
 
 
-async def test_keys_act_on_the_selected_pull_and_order_it(launch: Open) -> None:
+async def test_keys_act_on_the_selected_pull_and_reorder_it(launch: Open) -> None:
     async with launch(limit=1) as it:
         await it.pull(0, 1, 2)
         await it.press("f4")
@@ -177,7 +177,7 @@ async def test_keys_act_on_the_selected_pull_and_order_it(launch: Open) -> None:
         await wait_until(lambda: [text.split()[0] for text in it.blocks()] == ["m2", "m0", "m1"])
 
 
-async def test_cancel_is_undone_with_what_had_come(hub: LoopbackHub, launch: Open) -> None:
+async def test_undone_cancel_keeps_the_received_data(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
         await it.press("f4")
@@ -201,7 +201,9 @@ async def test_cancel_is_undone_with_what_had_come(hub: LoopbackHub, launch: Ope
 
 
 @pytest.mark.parametrize(("key", "kept"), [("x", False), ("X", True)])
-async def test_cancel_drops_the_part_or_keeps_it(launch: Open, tmp_path: Path, key: str, kept: bool) -> None:
+async def test_cancel_drops_or_keeps_the_partial_file(
+    launch: Open, tmp_path: Path, key: str, kept: bool
+) -> None:
     async with launch(undo_s=0) as it:
         await it.pull(0)
         await it.press("f4")
@@ -214,7 +216,7 @@ async def test_cancel_drops_the_part_or_keeps_it(launch: Open, tmp_path: Path, k
             await wait_until(lambda: not part_files(tmp_path / "cache"))
 
 
-async def test_a_failed_pull_says_why_and_is_tried_again(hub: LoopbackHub, launch: Open) -> None:
+async def test_failed_pull_shows_its_reason_and_can_be_retried(hub: LoopbackHub, launch: Open) -> None:
     repository = hub.repositories["acme/m0"]
     repository.gated = True
     async with launch() as it:
@@ -233,7 +235,7 @@ async def test_a_failed_pull_says_why_and_is_tried_again(hub: LoopbackHub, launc
         await it.until("done")
 
 
-async def test_escape_goes_back_and_the_chat_keeps_its_keys(launch: Open) -> None:
+async def test_escape_returns_to_the_chat_with_its_keys(launch: Open) -> None:
     async with launch() as it:
         await it.press("f4")
         assert it.chat.screen.panes.seen == "pulls"
@@ -248,7 +250,7 @@ async def test_escape_goes_back_and_the_chat_keeps_its_keys(launch: Open) -> Non
 # ── the end of the program, and the next start ───────────────────────────────────────────────────────
 
 
-async def test_quitting_asks_once_and_the_next_start_goes_on_with_one_key(
+async def test_quitting_asks_once_and_the_next_start_resumes_with_one_key(
     hub: LoopbackHub, launch: Open
 ) -> None:
     async with launch() as it:
@@ -276,7 +278,7 @@ async def test_quitting_asks_once_and_the_next_start_goes_on_with_one_key(
         assert "m0" not in it.states  # what is done is not offered again
 
 
-async def test_the_key_that_quits_pressed_twice_pauses_and_quits(launch: Open) -> None:
+async def test_quit_key_pressed_twice_pauses_and_quits(launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
         await it.press("ctrl+q")
@@ -287,7 +289,7 @@ async def test_the_key_that_quits_pressed_twice_pauses_and_quits(launch: Open) -
         await wait_until(lambda: it.states == {"m0": "paused"})
 
 
-async def test_quitting_can_cancel(launch: Open, tmp_path: Path) -> None:
+async def test_quitting_can_cancel_the_pulls(launch: Open, tmp_path: Path) -> None:
     async with launch() as it:
         await it.pull(0, 1)
         await wait_until(lambda: it.get(0).done > 0)
@@ -328,7 +330,7 @@ async def test_quitting_without_pulls_asks_nothing(launch: Open) -> None:
         ("never", False, False),
     ],
 )
-async def test_the_terminal_is_told_of_the_end(
+async def test_terminal_is_notified_when_a_pull_ends(
     hub: LoopbackHub, launch: Open, monkeypatch: pytest.MonkeyPatch, when: Any, looked_at: bool, told: bool
 ) -> None:
     hub.faults.clear()

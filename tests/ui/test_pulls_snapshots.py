@@ -135,22 +135,22 @@ def test_no_pulls(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @both_sizes
-def test_under_way(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_active_pulls(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(PULLING, STALLED, VERIFYING, CONNECTING, WAITING), show_second)
 
 
 @both_sizes
-def test_at_rest(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_resting(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(DONE, FAILED, DISK_FULL, PAUSED), show_pulls)
 
 
 @both_sizes
-def test_failed_and_noted(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_failed_pull_with_its_note(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(NOTED, FAILED, DONE), show_second)
 
 
 @both_sizes
-def test_in_the_corner_of_the_chat(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_pulls_in_the_top_line_of_the_chat(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         screen.chat.prompt.insert("Meanwhile")
 
@@ -158,7 +158,7 @@ def test_in_the_corner_of_the_chat(snap_compare: Any, size: tuple[int, int]) -> 
 
 
 @both_sizes
-def test_the_offer_to_go_on(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_offer_to_resume(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await wait_until(lambda: screen.app._notifications)
 
@@ -167,7 +167,7 @@ def test_the_offer_to_go_on(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @both_sizes
-def test_the_question_at_the_end(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_question_when_quitting(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await pilot.press("f4", "ctrl+q")
         await wait_until(lambda: isinstance(screen.app.screen, QuitScreen))

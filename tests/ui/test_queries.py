@@ -16,7 +16,7 @@ from tests.ui.candidates_support import command
 from tests.ui.support import TempStore, chat
 
 
-async def test_a_query_opens_as_a_chat_and_a_chat_is_written_as_a_query(
+async def test_query_opens_as_a_chat_and_a_chat_exports_as_a_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: TempStore
 ) -> None:
     monkeypatch.chdir(tmp_path)

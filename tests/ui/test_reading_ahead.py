@@ -39,7 +39,7 @@ async def looked(it: Chat) -> None:
     await it.pilot.pause()
 
 
-async def test_the_conversation_and_what_is_typed_but_for_the_last_word(store: TempStore) -> None:
+async def test_prefetch_reads_the_prompt_without_its_last_word(store: TempStore) -> None:
     settings = Settings(chat=ChatSettings(system_prompt="Be brief."), sampling=Sampling(temperature=0.5))
     async with chat(store=store, settings=settings) as it:
         await it.ask("Hello")
@@ -53,14 +53,14 @@ async def test_the_conversation_and_what_is_typed_but_for_the_last_word(store: T
         assert it.engine.read[-1].sampling.temperature == 0.5
 
 
-async def test_of_one_word_the_conversation_alone(store: TempStore) -> None:
+async def test_prefetch_of_one_word_reads_only_the_conversation(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hello")
         it.prompt.insert("Wh")
         assert await read(it) == [("user", "Hello"), ("assistant", "Yes.")]
 
 
-async def test_what_is_typed_meanwhile_is_read_when_that_has_ended_and_other_text_stops_it() -> None:
+async def test_text_typed_during_a_prefetch_is_read_next_or_stops_it() -> None:
     async with chat() as it:
         it.prompt.insert("Where is the river ")
         await read(it)
@@ -78,7 +78,7 @@ async def test_what_is_typed_meanwhile_is_read_when_that_has_ended_and_other_tex
 
 
 @pytest.mark.parametrize("key", ["enter", "ctrl+u", "ctrl+n"])
-async def test_it_is_stopped_when_nothing_is_typed_any_more(key: str, store: TempStore) -> None:
+async def test_emptied_prompt_stops_the_prefetch(key: str, store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hello")
         it.prompt.insert("Where is the river")
@@ -87,7 +87,7 @@ async def test_it_is_stopped_when_nothing_is_typed_any_more(key: str, store: Tem
         await wait_until(it.engine.read[0].stopped.is_set)
 
 
-async def test_a_file_is_read_as_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefetch_reads_a_file_as_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("The river is long.\nIt is wide.")
     async with chat() as it:
@@ -99,7 +99,7 @@ async def test_a_file_is_read_as_it_is_sent(tmp_path: Path, monkeypatch: pytest.
         assert "It is wide." in it.engine.asked[-1][-1].text
 
 
-async def test_an_edited_prompt_is_read_in_its_place_and_an_edited_reply_not_at_all(store: TempStore) -> None:
+async def test_prefetch_reads_edited_prompts_but_not_edited_replies(store: TempStore) -> None:
     async with chat(ScriptedEngine([reply("A."), reply("B.")]), store=store) as it:
         await it.ask("First")
         await it.ask("Second one")
@@ -116,7 +116,7 @@ async def test_an_edited_prompt_is_read_in_its_place_and_an_edited_reply_not_at_
         assert len(it.engine.read) == 1
 
 
-async def test_while_a_reply_is_made_nothing_is_read_and_then_it_is(store: TempStore) -> None:
+async def test_prefetch_waits_for_the_end_of_a_reply(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("So", hold, " it is.")]), store=store) as it:
         await it.ask("Hello", wait=False)
@@ -129,21 +129,21 @@ async def test_while_a_reply_is_made_nothing_is_read_and_then_it_is(store: TempS
 
 
 @pytest.mark.parametrize("text", ["/system Be very brief", "   "])
-async def test_a_command_is_not_read(text: str) -> None:
+async def test_prefetch_does_not_read_commands(text: str) -> None:
     async with chat() as it:
         it.prompt.insert(text)
         await looked(it)
         assert not it.engine.read
 
 
-async def test_nothing_is_read_where_the_user_does_not_want_it() -> None:
+async def test_prefetch_can_be_turned_off() -> None:
     async with chat(settings=Settings(chat=ChatSettings(read_ahead=False))) as it:
         it.prompt.insert("Where is the river")
         await looked(it)
         assert not it.engine.read
 
 
-async def test_a_model_that_idle_unloaded_is_loaded_and_then_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefetch_reloads_a_model_unloaded_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine()
     async with chat(engine) as it:
         before, loads = engine.loaded(), []
@@ -160,7 +160,7 @@ async def test_a_model_that_idle_unloaded_is_loaded_and_then_reads(monkeypatch: 
         assert loads == [MODEL]
 
 
-async def test_a_conversation_that_does_not_fit_is_not_read(store: TempStore) -> None:
+async def test_prefetch_skips_conversations_that_do_not_fit(store: TempStore) -> None:
     async with chat(ScriptedEngine(context_length=128), store=store) as it:
         await it.ask("word " * 90)
         it.prompt.insert("word " * 90)
@@ -168,7 +168,7 @@ async def test_a_conversation_that_does_not_fit_is_not_read(store: TempStore) ->
         assert not it.engine.read
 
 
-async def test_the_status_line_tells_how_far_it_has_come() -> None:
+async def test_status_line_shows_the_progress_of_a_prefetch() -> None:
     async with chat() as it:
         it.prompt.insert("Where is the river")
         await read(it)

@@ -16,7 +16,7 @@ from tests.ui.support import TempStore, chat, in_file, kept
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_said_is_kept_even_when_the_program_ends_in_between(store: TempStore) -> None:
+async def test_turns_are_stored_even_if_the_program_ends_in_between(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("One."), [*reply("Tw")[:-1], hold]])
     async with chat(engine, store=store) as it:
@@ -34,7 +34,7 @@ async def test_what_is_said_is_kept_even_when_the_program_ends_in_between(store:
     ]
 
 
-async def test_a_prompt_is_kept_before_it_is_sent_and_a_reply_while_it_streams(store: TempStore) -> None:
+async def test_prompt_is_stored_before_sending_and_the_reply_while_streaming(store: TempStore) -> None:
     before, during = asyncio.Event(), asyncio.Event()
     async with chat(ScriptedEngine([[before, *reply("Half of it")[:-1], during]]), store=store) as it:
         await it.ask("First", wait=False)
@@ -47,7 +47,7 @@ async def test_a_prompt_is_kept_before_it_is_sent_and_a_reply_while_it_streams(s
         during.set()
 
 
-async def test_a_reply_is_kept_with_where_it_came_from(store: TempStore) -> None:
+async def test_reply_is_stored_with_its_provenance(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hi")
         turn = it.screen.conversation.path()[-1]
@@ -65,7 +65,7 @@ async def test_a_reply_is_kept_with_where_it_came_from(store: TempStore) -> None
         assert stored[turn.id] == turn
 
 
-async def test_earlier_prompts_come_back_from_the_store(store: TempStore) -> None:
+async def test_history_is_read_from_the_store(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")
         await it.ask("Second")
@@ -78,7 +78,7 @@ async def test_earlier_prompts_come_back_from_the_store(store: TempStore) -> Non
 # ── errors of the store ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_damaged_store_is_set_aside_and_named_at_the_start(store: TempStore) -> None:
+async def test_damaged_store_is_set_aside_and_reported_at_the_start(store: TempStore) -> None:
     store.file.parent.mkdir()
     store.file.write_bytes(b"not a database" * 1000)
     async with chat(store=store) as it:
@@ -96,7 +96,7 @@ class Full(Store):
         raise StoreError("The disk is full")
 
 
-async def test_a_store_that_cannot_be_written_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
+async def test_store_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     store = await Full.open(tmp_path / "c.db")
 
     async def open_store() -> Store:
@@ -109,7 +109,7 @@ async def test_a_store_that_cannot_be_written_is_told_and_the_chat_goes_on(tmp_p
     await store.close()
 
 
-async def test_a_store_that_cannot_be_opened_is_told_and_the_chat_goes_on() -> None:
+async def test_store_that_cannot_be_opened_is_reported() -> None:
     async def open_store() -> Store:
         raise StoreError("There is no place for it")
 

@@ -12,7 +12,7 @@ from spnl_tui.chat.reply import ReplyRun, ReplySoFar, Step, Summarizing
 from spnl_tui.chat.status import Activity
 
 
-async def test_who_is_cancelled_twice_still_leaves_the_events_first() -> None:
+async def test_second_cancellation_still_waits_for_the_events_to_close() -> None:
     async def slow_to_leave() -> AsyncIterator[Step]:
         try:
             await asyncio.Event().wait()

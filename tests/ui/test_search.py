@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import TempStore, chat
 
 
-async def test_search_finds_a_word_and_jumps_to_the_turn_also_in_a_branch_that_is_not_seen(
+async def test_search_jumps_to_a_turn_in_a_hidden_branch(
     store: TempStore,
 ) -> None:
     engine = ScriptedEngine([reply("A zebra."), reply("A horse.")])
@@ -33,7 +33,7 @@ async def test_search_finds_a_word_and_jumps_to_the_turn_also_in_a_branch_that_i
         assert it.screen.conversation[it.transcript.query_one(".-cursor").name or ""].text == "A zebra."
 
 
-async def test_a_jump_far_up_mounts_only_what_is_near_and_end_shows_the_rest(store: TempStore) -> None:
+async def test_jump_far_up_mounts_only_nearby_turns(store: TempStore) -> None:
     long = conversation("Long", 400)
     long.update_turn(long.path()[20].with_text("Where is the needle?"))
     await (await store()).add(long)

@@ -24,7 +24,7 @@ from tests.ui.candidates_support import OTHER
 from tests.ui.support import TempStore, chat, held, make_app, offered, told
 
 
-def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:
+def test_slash_names_are_unique_and_in_the_palette() -> None:
     named = [command for command in COMMANDS if command.slash]
     assert max(Counter(name for command in COMMANDS for name in command.names).values()) == 1
     for command in named:
@@ -49,12 +49,12 @@ def test_names_are_unique_and_can_be_typed_and_are_in_the_palette() -> None:
         "//",
     ],
 )
-def test_what_is_no_command(text: str) -> None:
+def test_text_that_is_not_a_command_is_sent(text: str) -> None:
     assert CommandRegistry().read(text) is None
     assert with_escape(text) == without_escape(text) == text
 
 
-def test_what_is_a_command() -> None:
+def test_command_is_recognized() -> None:
     call = CommandRegistry().read("/Rename  A better\ntitle ")
     assert call is not None
     assert (call.command, call.argument) == ("talks.rename", "A better\ntitle")
@@ -64,12 +64,12 @@ def test_what_is_a_command() -> None:
 
 
 @pytest.mark.parametrize("text", ["/new", "//new", "///new", "/frob x"])
-def test_what_looks_like_a_command_can_be_sent_as_text(text: str) -> None:
+def test_text_that_looks_like_a_command_can_be_sent(text: str) -> None:
     assert CommandRegistry().read(with_escape(text)) is None
     assert without_escape(with_escape(text)) == text
 
 
-async def test_a_name_is_offered_and_taken_as_it_is_typed() -> None:
+async def test_typed_name_is_offered_and_completed() -> None:
     async with chat() as it:
         await it.press(*"/he")
         assert offered(it)[0] == "/help"
@@ -80,7 +80,7 @@ async def test_a_name_is_offered_and_taken_as_it_is_typed() -> None:
         assert (it.prompt.text, offered(it)) == ("", [])
 
 
-async def test_enter_takes_what_is_marked_and_does_it_and_the_list_is_walked() -> None:
+async def test_enter_runs_the_highlighted_command() -> None:
     async with chat() as it:
         await it.press(*"/th")
         assert offered(it)[0] == "/theme"
@@ -94,7 +94,7 @@ async def test_enter_takes_what_is_marked_and_does_it_and_the_list_is_walked() -
         assert it.turns == []
 
 
-async def test_a_name_that_is_merely_similar_is_offered_and_not_done() -> None:
+async def test_similar_name_is_offered_but_not_run() -> None:
     async with chat() as it:
         await it.press(*"/hlp", "enter")
         assert offered(it) == ["/help"]
@@ -118,7 +118,7 @@ async def test_keys_that_were_typed_ahead_find_the_list(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_keys_of_the_text_area_are_taken_in_their_turn() -> None:
+async def test_keys_of_the_text_area_keep_their_order() -> None:
     async with chat() as it:
         for key in [
             *"wrong",
@@ -154,7 +154,7 @@ async def test_escape_closes_the_list_and_nothing_else() -> None:
         await wait_until(it.ended)
 
 
-async def test_an_unknown_command_stays_and_names_the_nearest() -> None:
+async def test_unknown_command_stays_and_names_the_nearest() -> None:
     async with chat() as it:
         await it.press(*"/qiut", "enter")
         await wait_until(lambda: told(it))
@@ -163,7 +163,7 @@ async def test_an_unknown_command_stays_and_names_the_nearest() -> None:
         assert it.turns == []
 
 
-async def test_a_command_that_cannot_be_done_now_stays() -> None:
+async def test_unavailable_command_stays_in_the_prompt() -> None:
     async with chat() as it:
         await it.press(*"/fork", "enter")
         await wait_until(lambda: it.prompt.text == "/fork")
@@ -171,7 +171,7 @@ async def test_a_command_that_cannot_be_done_now_stays() -> None:
         assert "/fork cannot run now" in told(it)[0]
 
 
-async def test_text_that_begins_with_a_slash_is_sent_and_comes_back_as_it_was_typed() -> None:
+async def test_escaped_slash_is_sent_and_returns_as_it_was_typed() -> None:
     async with chat() as it:
         await it.ask("//new")
         await it.ask("/etc/hosts is what?")
@@ -180,7 +180,7 @@ async def test_text_that_begins_with_a_slash_is_sent_and_comes_back_as_it_was_ty
         assert it.prompt.text == "//new"
 
 
-async def test_a_new_conversation_has_what_was_typed_ahead() -> None:
+async def test_new_conversation_receives_the_text_typed_ahead() -> None:
     async with chat() as it:
         await it.ask("One")
         old = it.screen.conversation
@@ -191,7 +191,7 @@ async def test_a_new_conversation_has_what_was_typed_ahead() -> None:
         assert it.turns[0] == ("user", "two")
 
 
-async def test_words_to_search_for(tmp_path: Path) -> None:
+async def test_search_command_takes_words(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
         await it.ask("Tell me about Paris")
@@ -265,7 +265,7 @@ async def test_clear_begins_a_new_conversation_and_question_mark_shows_help() ->
 
 
 @both_sizes
-def test_the_list(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_command_list(snap_compare: Any, size: tuple[int, int]) -> None:
     engine = ScriptedEngine([reply("Paris.")])
 
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

@@ -53,7 +53,7 @@ def test_first_run(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @both_sizes
-def test_getting_the_starter(snap_compare: Any, size: tuple[int, int]) -> None:
+def test_downloading_the_starter(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
         await wait_until(lambda: screen.activity.state == "no model")
         await ask(pilot, screen, "What is the capital of France?", lambda: screen.activity.state == "getting")

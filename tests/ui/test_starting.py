@@ -17,7 +17,7 @@ from tests.ui.support import ScriptedStarter, TempStore, chat
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_first_run_offers_the_starter_and_sends_what_was_typed() -> None:
+async def test_first_run_offers_the_starter_and_sends_the_typed_prompt() -> None:
     starter = ScriptedStarter()
     async with chat(model=None, starter=starter) as it:
         await wait_until(lambda: "SmolLM2" in str(it.screen.chat.welcome.render()))
@@ -30,7 +30,7 @@ async def test_first_run_offers_the_starter_and_sends_what_was_typed() -> None:
         assert starter.asked == 1
 
 
-async def test_a_prompt_that_is_sent_before_the_model_is_found_waits_for_it() -> None:
+async def test_prompt_sent_before_the_model_is_found_waits_for_it() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     async with chat(found=found, starter=starter) as it:
         await it.ask("Hello", wait=False)
@@ -42,7 +42,7 @@ async def test_a_prompt_that_is_sent_before_the_model_is_found_waits_for_it() ->
         assert starter.asked == 0
 
 
-async def test_a_prompt_that_is_sent_before_no_model_is_found_comes_back_and_fetches_nothing() -> None:
+async def test_prompt_returns_when_no_model_is_found() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     async with chat(found=found, model=None, starter=starter) as it:
         await it.ask("Hello", wait=False)
@@ -52,7 +52,7 @@ async def test_a_prompt_that_is_sent_before_no_model_is_found_comes_back_and_fet
         assert starter.asked == 0
 
 
-async def test_enter_alone_gets_the_starter_once() -> None:
+async def test_enter_downloads_the_starter_once() -> None:
     starter = ScriptedStarter()
     async with chat(model=None, starter=starter) as it:
         await wait_until(lambda: it.screen.activity.state == "no model")
@@ -64,7 +64,7 @@ async def test_enter_alone_gets_the_starter_once() -> None:
         assert starter.asked == 1
 
 
-async def test_a_starter_that_cannot_be_had_loses_nothing() -> None:
+async def test_failed_starter_download_keeps_the_prompt() -> None:
     starter = ScriptedStarter(error=PullError("No network", "Nothing answers.", "Try again."))
     starter.go_on.set()
     async with chat(model=None, starter=starter) as it:
@@ -76,13 +76,13 @@ async def test_a_starter_that_cannot_be_had_loses_nothing() -> None:
         assert "Press Enter" in shown
 
 
-async def test_a_model_that_cannot_be_used_is_named() -> None:
+async def test_unusable_model_is_named() -> None:
     error = ModelFileError("Not a model", "x.gguf is [empty].", "Pull it again.")
     async with chat(error=error) as it:
         await wait_until(lambda: "x.gguf is [empty]." in str(it.screen.chat.welcome.render()))
 
 
-async def test_a_welcome_that_is_wider_than_the_terminal_wraps() -> None:
+async def test_welcome_wider_than_the_terminal_wraps() -> None:
     # Narrower than the widest that a welcome may be, which wraps anyway.
     error = ModelFileError("Not a model", f"{'x' * 50}.gguf is empty.")
     async with chat(error=error, size=(60, 20)) as it:
@@ -92,7 +92,7 @@ async def test_a_welcome_that_is_wider_than_the_terminal_wraps() -> None:
         assert it.screen.chat.welcome.size.height == 4
 
 
-async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
+async def test_missing_model_is_not_replaced_by_another() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")
     async with chat(error=error, starter=starter, found=found) as it:
@@ -122,7 +122,7 @@ async def test_no_other_model_answers_than_the_one_that_was_asked_for() -> None:
 # ── problems ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_problems_from_the_start_are_toasts() -> None:
+async def test_problems_at_the_start_are_shown_as_toasts() -> None:
     async with chat(problems=(StoreError("Locked", "By [another].", "Close it."),)) as it:
         await wait_until(lambda: list(it.app._notifications))
         (toast,) = it.app._notifications

@@ -50,7 +50,7 @@ def one_by_one(text: str) -> list[str]:
         ("日本 🙂", "日本 🙂"),
     ],
 )
-def test_a_paste_keeps_its_order_and_loses_its_escape_sequences(pasted: str, text: str) -> None:
+def test_paste_keeps_its_order_and_loses_escape_sequences(pasted: str, text: str) -> None:
     sent = "a" + PASTE.format(pasted) + "b"
     assert taken(sent) == ["a", repr(text), "b"]
     assert one_by_one(sent) == ["a", repr(text), "b"]
@@ -58,13 +58,13 @@ def test_a_paste_keeps_its_order_and_loses_its_escape_sequences(pasted: str, tex
         assert taken(sent[:cut], sent[cut:]) == ["a", repr(text), "b"]
 
 
-def test_bytes_that_are_no_text_stand_as_such() -> None:
+def test_bytes_that_are_not_text_are_replaced() -> None:
     assert taken(b"\x1b[200~caf\xe9 au\xff lait\x1b[201~") == [repr("caf\ufffd au\ufffd lait")]
     assert taken(b"caf\xe9!")[-1] == "exclamation_mark"
     assert taken(b"\xe6\x97", b"\xa5") == ["日"]
 
 
-def test_alt_keys_that_come_at_once_are_two() -> None:
+def test_alt_keys_received_together_are_two_keys() -> None:
     reader = TerminalInput()
     found = [*reader.take(b"\x1bt\x1bu\x1bz")]
     reader._parser._timeout_time = 0.0  # as after a while
@@ -73,7 +73,7 @@ def test_alt_keys_that_come_at_once_are_two() -> None:
     assert not any(isinstance(key, events.Key) and key.is_printable for key in found)
 
 
-def test_escape_is_a_key_after_a_while_and_sequences_are_whole_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_escape_is_a_key_after_a_pause_and_sequences_are_whole_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ESCAPE_DELAY", 0.0)
     reader = TerminalInput()
     assert said(reader.take(b"\x1b")) == []

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import TempStore, chat, disk_error, until_kept
 
 
-async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> None:
+async def test_idle_model_titles_the_conversation_once(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply('Title: "The capital of France"')])
     async with chat(engine, store=store, titles=True) as it:
         assert it.screen.titles is not None
@@ -25,7 +25,7 @@ async def test_an_idle_model_names_the_conversation_once(store: TempStore) -> No
         await until_kept(it, store, lambda stored: stored.title == "The capital of France")
 
 
-async def test_a_title_that_cannot_be_kept_is_told_and_the_chat_goes_on(
+async def test_title_that_cannot_be_stored_is_reported(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "rename", disk_error)
@@ -39,7 +39,7 @@ async def test_a_title_that_cannot_be_kept_is_told_and_the_chat_goes_on(
         assert it.turns[-1] == ("assistant", "Yes.")
 
 
-async def test_a_title_is_left_when_the_user_types(store: TempStore) -> None:
+async def test_typing_cancels_the_title(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("Paris."), [hold, *reply("Too late")]])
     async with chat(engine, store=store, titles=True) as it:

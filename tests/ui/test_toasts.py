@@ -31,7 +31,7 @@ def painted(screen: MainScreen) -> Iterator[list[Region]]:
     del screen._compositor_refresh
 
 
-async def test_what_is_below_a_toast_is_painted_when_it_goes() -> None:
+async def test_area_below_a_toast_is_repainted_when_it_closes() -> None:
     async with chat(toasts=True) as it:
         toast = say(it.screen, "One line\nand another", title="Above")
         say(it.screen, "Stays", title="Below", timeout=60)
@@ -54,7 +54,7 @@ async def test_what_is_below_a_toast_is_painted_when_it_goes() -> None:
         assert any(each.contains_region(region) for each in regions)
 
 
-async def test_a_toast_that_is_withdrawn_at_once_is_not_shown() -> None:
+async def test_toast_withdrawn_at_once_is_not_shown() -> None:
     async with chat(toasts=True) as it:
         withdraw(it.screen, say(it.screen, "Nothing", title="Gone"))
         say(it.screen, "Something", title="Here")
@@ -64,7 +64,7 @@ async def test_a_toast_that_is_withdrawn_at_once_is_not_shown() -> None:
         assert len(it.screen.query(Toast)) == 1
 
 
-async def test_a_toast_is_withdrawn_from_below_a_dialog_too() -> None:
+async def test_toast_below_a_dialog_can_be_withdrawn() -> None:
     async with chat(toasts=True) as it:
         toast = say(it.screen, "Nothing", title="Gone", timeout=60)
         await wait_until(lambda: it.screen.query(Toast))

@@ -26,7 +26,7 @@ def mounted(it: Chat) -> list[Widget]:
     return [*it.screen.query(UserTurn), *it.screen.query(Reply)]
 
 
-async def test_only_the_end_of_a_long_conversation_is_mounted() -> None:
+async def test_long_conversation_mounts_only_its_end() -> None:
     async with chat() as it:
         await show_long(it, 1000)
         assert 4 <= len(mounted(it)) <= 60
@@ -34,7 +34,7 @@ async def test_only_the_end_of_a_long_conversation_is_mounted() -> None:
         await wait_until(lambda: transcript.max_scroll_y and transcript.scroll_y == transcript.max_scroll_y)
 
 
-async def test_scrolling_up_mounts_what_came_before_and_keeps_the_place() -> None:
+async def test_scrolling_up_mounts_earlier_turns_and_keeps_the_position() -> None:
     async with chat() as it:
         conversation = await show_long(it, 200)
         path = [turn.id for turn in conversation.path()]
@@ -52,7 +52,7 @@ async def test_scrolling_up_mounts_what_came_before_and_keeps_the_place() -> Non
         assert names == path[-len(names) :]
 
 
-async def test_the_whole_conversation_can_be_reached() -> None:
+async def test_whole_conversation_can_be_reached() -> None:
     async with chat() as it:
         conversation = await show_long(it, 60)
         for _ in range(20):

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import chat, held, told, typed_ahead
 
 
-async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:
+async def test_prompt_sent_during_a_reply_waits_for_its_end() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two")])) as it:
         await it.ask("First", wait=False)
@@ -27,7 +27,7 @@ async def test_a_prompt_sent_during_a_reply_waits_for_its_end() -> None:
         assert not it.screen.query(".queued")
 
 
-async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() -> None:
+async def test_prompts_typed_ahead_are_answered_in_turn() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two"), reply("Three")])) as it:
         typed_ahead(it, "first", "second")
@@ -41,7 +41,7 @@ async def test_prompts_that_were_typed_ahead_are_answered_one_after_the_other() 
         assert not it.screen.query(".queued")
 
 
-async def test_what_is_typed_before_the_model_is_found_goes_in_the_order_in_which_it_was_typed() -> None:
+async def test_prompts_typed_before_the_model_is_found_keep_their_order() -> None:
     found = asyncio.Event()
     scripts = [reply("Hi."), reply("One."), reply("Two."), reply("Three.")]
     async with chat(ScriptedEngine(scripts), found=found) as it:
@@ -53,7 +53,7 @@ async def test_what_is_typed_before_the_model_is_found_goes_in_the_order_in_whic
         assert (it.prompt.text, told(it)) == ("", [])
 
 
-async def test_a_command_typed_before_the_model_is_found_that_cannot_be_done_holds_nothing_up() -> None:
+async def test_unavailable_command_typed_early_blocks_nothing() -> None:
     found = asyncio.Event()
     async with chat(found=found) as it:
         typed_ahead(it, "/retry", "A")
@@ -65,7 +65,7 @@ async def test_a_command_typed_before_the_model_is_found_that_cannot_be_done_hol
         assert told(it) == ["/retry cannot run now: This conversation is still empty."]
 
 
-async def test_what_is_typed_before_no_model_is_found_comes_back_in_the_order_in_which_it_was_typed() -> None:
+async def test_prompts_return_in_order_when_no_model_is_found() -> None:
     found = asyncio.Event()
     async with chat(found=found, model=None) as it:
         typed_ahead(it, "A", "B", "/n 2 C", "D")
@@ -76,7 +76,7 @@ async def test_what_is_typed_before_no_model_is_found_comes_back_in_the_order_in
         assert [text.partition(":")[0] for text in told(it)] == ["/n cannot run now"]
 
 
-async def test_another_conversation_can_be_begun_before_the_model_is_found() -> None:
+async def test_new_conversation_can_begin_before_the_model_is_found() -> None:
     found = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), reply("Two.")]), found=found) as it:
         first = it.screen.conversation
@@ -90,7 +90,7 @@ async def test_another_conversation_can_be_begun_before_the_model_is_found() -> 
 
 
 @pytest.mark.parametrize("how", ["ctrl+r", "/retry", "/continue"])
-async def test_a_prompt_that_was_typed_ahead_waits_for_a_reply_that_is_made_again(how: str) -> None:
+async def test_prompt_typed_ahead_waits_for_a_regenerated_reply(how: str) -> None:
     first, last = asyncio.Event(), asyncio.Event()
     async with chat(ScriptedEngine([held("One", first), held("Two", last), reply("Three")])) as it:
         await it.ask("First", wait=False)
@@ -112,7 +112,7 @@ async def test_a_prompt_that_was_typed_ahead_waits_for_a_reply_that_is_made_agai
 
 
 @pytest.mark.parametrize("how", ["stopped", "failed"])
-async def test_a_queued_prompt_comes_back_when_the_reply_does_not_end_well(how: str) -> None:
+async def test_queued_prompt_returns_when_the_reply_fails(how: str) -> None:
     hold = asyncio.Event()
     script = [*held("One", hold)[:-1], failure("Broken")]
     async with chat(ScriptedEngine([script])) as it:
@@ -129,7 +129,7 @@ async def test_a_queued_prompt_comes_back_when_the_reply_does_not_end_well(how: 
         assert len(it.engine.asked) == 1
 
 
-async def test_keys_are_answered_during_a_load_and_a_prompt_waits_for_it() -> None:
+async def test_keys_work_during_a_load_and_a_prompt_waits_for_it() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine()
     engine.load_script = [engine.load_script[0], hold, engine.load_script[1]]
@@ -148,7 +148,7 @@ async def test_keys_are_answered_during_a_load_and_a_prompt_waits_for_it() -> No
         await wait_until(lambda: it.screen.activity.context_length == 8192)
 
 
-async def test_keys_are_answered_during_a_long_reply() -> None:
+async def test_keys_work_during_a_long_reply() -> None:
     text = (
         "".join(f"{n}. **item** number {n}\n" for n in range(1, 400))
         + "\n```python\n"

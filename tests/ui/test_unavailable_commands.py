@@ -38,7 +38,7 @@ async def says(it: Chat, *keys: str) -> str:
     return told(it)[-1]
 
 
-async def test_no_key_for_a_conversation_is_mute_when_nothing_was_said() -> None:
+async def test_every_key_explains_itself_in_an_empty_conversation() -> None:
     async with chat() as it:
         for command in COMMANDS:
             if command.place != "screen" or command.id.startswith(SILENT) or command.keys == "escape":
@@ -67,7 +67,7 @@ async def test_no_key_for_a_conversation_is_mute_when_nothing_was_said() -> None
         (["f5", "ctrl+y"], "This command does not work in the list. Press Esc to leave the list."),
     ],
 )
-async def test_a_key_tells_why_it_does_nothing(tmp_path: Path, keys: list[str], why: str) -> None:
+async def test_unavailable_key_shows_its_reason(tmp_path: Path, keys: list[str], why: str) -> None:
     hold = asyncio.Event()
     store = TempStore(tmp_path / "c.db")
     async with chat(ScriptedEngine([held("One", hold)]), store=store) as it:
@@ -79,14 +79,14 @@ async def test_a_key_tells_why_it_does_nothing(tmp_path: Path, keys: list[str], 
     await store.close()
 
 
-async def test_only_the_last_reason_is_seen() -> None:
+async def test_only_the_last_reason_is_visible() -> None:
     async with chat() as it:
         first = await says(it, "ctrl+r")
         assert await says(it, "alt+u") == "Alt+U does nothing now: There is nothing to restore."
         assert first not in told(it)
 
 
-async def test_reasons_do_not_wander_over_the_screen() -> None:
+async def test_reasons_appear_in_one_place() -> None:
     app = make_app(ScriptedEngine())
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await wait_until(lambda: app.focused is not None)
@@ -99,7 +99,7 @@ async def test_reasons_do_not_wander_over_the_screen() -> None:
         assert len(places) == 1
 
 
-async def test_the_end_of_the_branches_is_told() -> None:
+async def test_end_of_the_branches_is_reported() -> None:
     async with chat() as it:
         await it.ask("Hi")
         assert "There are no other branches here." in await says(it, "alt+left")
@@ -108,7 +108,7 @@ async def test_the_end_of_the_branches_is_told() -> None:
         assert await says(it, "alt+right") == "No other branch on that side: This is the last of 2."
 
 
-async def test_a_key_of_the_text_area_is_that_while_there_is_text() -> None:
+async def test_text_area_keeps_its_keys_while_it_has_text() -> None:
     async with chat() as it:
         await it.press(*"ab", "home", "ctrl+e", "c")
         assert (it.prompt.text, told(it)) == ("abc", [])
@@ -116,7 +116,7 @@ async def test_a_key_of_the_text_area_is_that_while_there_is_text() -> None:
         assert "This conversation is still empty." in await says(it, "ctrl+e")
 
 
-async def test_candidates_without_a_model_say_why_there_are_none() -> None:
+async def test_candidates_without_a_model_show_the_reason() -> None:
     async with chat(model=None, starter=ScriptedStarter()) as it:
         await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/n 3 Write a tagline")
@@ -126,7 +126,7 @@ async def test_candidates_without_a_model_say_why_there_are_none() -> None:
         assert await says(it, "alt+n") == f"Alt+N does nothing now: {why}"
 
 
-async def test_candidates_without_the_model_that_was_asked_for_say_what_is_wrong_with_it() -> None:
+async def test_candidates_with_an_unusable_model_show_its_error() -> None:
     async with chat(error=SpnlError("No such model", "qwen is not here.")) as it:
         await wait_until(lambda: it.screen.current_model.looked)
         it.prompt.insert("/compare a b -- Hi")
@@ -134,7 +134,7 @@ async def test_candidates_without_the_model_that_was_asked_for_say_what_is_wrong
         assert "No such model\nqwen is not here.\nPress F3 to pull or choose a model" in said
 
 
-async def test_the_keys_of_the_models_say_why_they_do_nothing(tmp_path: Path) -> None:
+async def test_unavailable_keys_of_the_models_pane_show_their_reasons(tmp_path: Path) -> None:
     browser = make_browser(NOBODY, tmp_path)
     async with chat(browser=browser, model=replace(MODEL)) as it:
         await it.press("f3")

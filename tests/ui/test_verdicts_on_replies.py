@@ -18,7 +18,7 @@ def verdict(best: int) -> str:
     return json.dumps({"reason": "It is the shortest one.", "best": best})
 
 
-async def test_the_judge_highlights_and_gives_reasons_and_does_not_pick() -> None:
+async def test_judge_highlights_the_best_and_gives_reasons_without_picking() -> None:
     engine = three()
     engine.scripts.append(reply(verdict(3)))
     async with chat(engine) as it:
@@ -39,7 +39,7 @@ async def test_the_judge_highlights_and_gives_reasons_and_does_not_pick() -> Non
         assert len(replies(it)) == 3
 
 
-async def test_the_criteria_can_be_edited() -> None:
+async def test_criteria_can_be_edited() -> None:
     engine = three()
     engine.scripts.append(reply(verdict(2)))
     async with chat(engine) as it:
@@ -59,7 +59,7 @@ async def test_the_criteria_can_be_edited() -> None:
         ([failure("The context is full")], "The context is full"),
     ],
 )
-async def test_a_judge_that_gives_no_verdict(script: list[Step], says: str) -> None:
+async def test_judge_without_a_verdict_is_reported(script: list[Step], says: str) -> None:
     engine = three()
     engine.scripts.append(script)
     async with chat(engine) as it:
@@ -70,7 +70,7 @@ async def test_a_judge_that_gives_no_verdict(script: list[Step], says: str) -> N
         assert it.screen.activity.state == "idle"
 
 
-async def test_a_judge_can_be_stopped_and_nothing_runs_afterwards() -> None:
+async def test_stopped_judge_leaves_nothing_running() -> None:
     hold = asyncio.Event()
     engine = three()
     engine.scripts.append(held("{", hold))
@@ -84,7 +84,7 @@ async def test_a_judge_can_be_stopped_and_nothing_runs_afterwards() -> None:
         assert "Judging" not in foot(it)
 
 
-async def test_replies_beside_each_other_can_be_judged_later() -> None:
+async def test_sibling_replies_can_be_judged_later() -> None:
     engine = ScriptedEngine([reply("One."), reply("Two."), reply(verdict(1))])
     async with chat(engine) as it:
         await it.ask("Hi")
@@ -95,7 +95,7 @@ async def test_replies_beside_each_other_can_be_judged_later() -> None:
         assert heads(it)[0].startswith("*★ 1")
 
 
-async def test_a_merge_is_one_more_candidate(store: TempStore) -> None:
+async def test_merge_adds_a_candidate(store: TempStore) -> None:
     engine = three()
     engine.scripts.append(reply("All of them."))
     async with chat(engine, store=store) as it:
@@ -111,7 +111,7 @@ async def test_a_merge_is_one_more_candidate(store: TempStore) -> None:
         assert len(replies(it)) == 4
 
 
-async def test_one_reply_alone_is_not_weighed() -> None:
+async def test_single_reply_is_not_judged() -> None:
     async with chat() as it:
         await it.ask("Hi")
         for name in ("judge", "merge"):
