@@ -1,7 +1,7 @@
-"""The services of one run of the program, put together: for the interface and for the commands alike.
+"""Constructs the services of one run of the program, for the interface and for the commands alike.
 
-`cli.py` asks for them once and hands them on. Nothing is started or imported here that is not used: an
-engine without requests has no process, and what a command does not need is not built.
+The command line constructs them once and passes them on. Each service is imported and constructed on first
+use: an engine without requests has no process.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import logging.handlers
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from spnl_tui.errors import ModelFileError, ModelMissingError, SpnlError
+from spnl_tui.log import start_log
 from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
 
 if TYPE_CHECKING:
+    from spnl_tui.conversations.storage.deferred import DeferredStore
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.engine.mistralrs.backend import Resolve
@@ -42,15 +42,13 @@ _log = logging.getLogger(__name__)
 
 
 class Services:
-    """What commands and panes ask to do things. Close it, or use it as an asynchronous context."""
+    """The services that commands and panes use. Close it, or use it as an asynchronous context."""
 
     def __init__(self, settings: Settings, paths: Paths, config_file: Path | None = None) -> None:
-        """`config_file` is where the settings were read from, if not from the usual place."""
+        """`config_file` is the file that the settings were read from, if it is not the usual one."""
         self.settings = settings
         self.paths = paths
         self.config_file = config_file or paths.config / "config.toml"
-        self._opening: asyncio.Future[Store] | None = None
-        self._opening_to_read: asyncio.Future[Store] | None = None
 
     @cached_property
     def engine(self) -> EngineService:
@@ -59,7 +57,7 @@ class Services:
 
     @cached_property
     def hub(self) -> HubAccess:
-        """Where the hub is, and who asks."""
+        """The hub's address and the user's token."""
         from spnl_tui.hub.access import HubAccess
 
         return HubAccess(token=self.settings.hub.token)
@@ -76,14 +74,14 @@ class Services:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """What Hugging Face has."""
+        """The models on Hugging Face."""
         from spnl_tui.hub.catalog import Catalog
 
         return Catalog(self.hub, timeout=self.settings.hub.timeout_s)
 
     @cached_property
     def library(self) -> Library:
-        """What is on this machine."""
+        """The models on this machine."""
         from spnl_tui.hub.library.cache_layout import default_cache
         from spnl_tui.hub.library.library import Library
 
@@ -107,21 +105,21 @@ class Services:
 
     @cached_property
     def pull_options(self) -> PullOptions:
-        """How pulls behave."""
+        """The options of pulls."""
         from spnl_tui.hub.pulls.pacing import PullOptions
 
         return PullOptions(
             connections=self.settings.pulls.connections,
             connect_s=self.settings.hub.timeout_s,
-            # The library is made only if a disk is full.
+            # Constructs the library only if a disk is full.
             make_room=lambda place, missing: self.library.make_room(place, missing),
         )
 
     @cached_property
     def downloads(self) -> Downloads:
-        """The queue of pulls, remembered across launches.
+        """The queue of pulls, which outlives the program.
 
-        Some 0.1 s of imports when first asked for, which may be in a thread.
+        The first use takes 0.1 s of imports; it may be in a thread.
         """
         from spnl_tui.hub.pulls.downloads import Downloads
 
@@ -134,12 +132,12 @@ class Services:
         )
 
     async def conditions(self, *, measure: bool = False) -> Conditions:
-        """What verdicts are given for: this machine as it is now, and what the settings want.
+        """Return the conditions of verdicts: this machine as it is now, and the settings.
 
-        `measure` has the machine measured if that was not done before: half a minute of all cores.
+        `measure`: measure the machine if that was not done before, which takes half a minute of all cores.
 
         Raises:
-            RunnerError: it could not be measured.
+            RunnerError: the machine could not be measured.
         """
         from spnl_tui.engine.mistralrs import calibration, load_plan
         from spnl_tui.hub.verdicts import Conditions
@@ -161,30 +159,24 @@ class Services:
         )
 
     def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
-        """How a model would be loaded, in a line."""
+        """Return a line that says how a model would be loaded."""
         from spnl_tui.engine.mistralrs.load_plan import plan_load
 
         return str(plan_load(facts, machine, load_overrides(self.settings)))
 
+    @cached_property
+    def _store(self) -> DeferredStore:
+        from spnl_tui.conversations.storage.deferred import DeferredStore
+
+        return DeferredStore(self.paths.data / "conversations.db")
+
     async def store_to_read(self) -> Store:
         """Return the store for a command that only reads it; see `Store.open_to_read`."""
-        if self._opening is not None:
-            return await self.store()
-        if self._opening_to_read is None:
-            from spnl_tui.conversations.storage.store import Store
-
-            self._opening_to_read = asyncio.ensure_future(
-                Store.open_to_read(self.paths.data / "conversations.db")
-            )
-        return await asyncio.shield(self._opening_to_read)
+        return await self._store.open_to_read()
 
     async def store(self) -> Store:
-        """Where conversations are kept, opened when it is first asked for."""
-        if self._opening is None:
-            from spnl_tui.conversations.storage.store import Store
-
-            self._opening = asyncio.ensure_future(Store.open(self.paths.data / "conversations.db"))
-        return await asyncio.shield(self._opening)
+        """Return the store of conversations, opened when it is first used."""
+        return await self._store.open()
 
     def to_handle(self, model: LocalModel) -> ModelHandle:
         """Return the handle of a model on this disk, for the engine."""
@@ -193,11 +185,11 @@ class Services:
         return to_handle(model)
 
     async def find_model(self, name: str | None = None) -> ModelHandle | None:
-        """Return the model of this reference, else of the settings, else the starter; None if it is not here.
+        """Return the model of this reference, else of the settings, else the starter; None if it is missing.
 
         Raises:
             ModelReferenceError: the text names no model, or several.
-            ModelFileError: there is something else at the path, or a broken model.
+            ModelFileError: the path is not a model, or the model is broken.
         """
         if (wanted := name or self.settings.model.default) is not None:
             return await self.engine.find(wanted)
@@ -210,10 +202,10 @@ class Services:
         return await self.library.resolve(ModelReference.parse(reference))
 
     async def wanted_model(self, name: str | None = None) -> ModelHandle | None:
-        """As `find_model`, but a model that was asked for must be here; None: the starter must be pulled.
+        """Return the model as `find_model` does; None if the starter must be pulled.
 
         Raises:
-            ModelMissingError: the model that was asked for must be pulled first.
+            ModelMissingError: the requested model must be pulled first.
             SpnlError: as `find_model`.
         """
         from spnl_tui.models.reference import ModelReference
@@ -226,7 +218,7 @@ class Services:
         return None
 
     async def model_to_begin_with(self, name: str | None = None) -> ModelHandle | None:
-        """As `wanted_model`; where none is asked for, the one last talked to that is still here.
+        """Return the model as `wanted_model` does; by default, the model used last that is still here.
 
         Raises:
             SpnlError: as `wanted_model`.
@@ -236,7 +228,7 @@ class Services:
                 try:
                     if (model := await self.find_model(last)) is not None:
                         return model
-                except SpnlError as error:  # gone or changed since, or of another program's conversation
+                except SpnlError as error:  # removed or changed since, or another program's
                     _log.info("%s, used before, cannot be used now: %s", last, error)
         return await self.wanted_model(name)
 
@@ -244,20 +236,17 @@ class Services:
         try:
             return await (await self.store_to_read()).models_used_last()
         except SpnlError as error:
-            _log.warning("which model was used last is not known: %s", error)
+            _log.warning("cannot read which model was used last: %s", error)
             return ()
 
     async def close(self) -> None:
-        """End what was started, within two seconds."""
+        """Close the services that were used, within two seconds."""
         closing = [
             self.__dict__[name].close()
-            for name in ("engine", "downloads", "catalog", "library")
-            if name in self.__dict__  # made, since it was used
+            for name in ("engine", "downloads", "catalog", "library", "_store")
+            if name in self.__dict__  # constructed, because it was used
         ]
-        for opening in (self._opening, self._opening_to_read):
-            if opening is not None:
-                closing.append(_close_store(opening))
-        # Each is closed, whatever becomes of the others.
+        # Close each, even if another one cannot be closed.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -265,22 +254,12 @@ class Services:
     async def __aenter__(self) -> Services:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
 
-async def _close_store(opening: asyncio.Future[Store]) -> None:
-    try:
-        store = await opening
-    except SpnlError:
-        return  # told to whoever asked for it
-    await store.close()
-
-
 def make_services(settings: Settings, paths: Paths, config_file: Path | None = None) -> Services:
-    """The services for these settings; also begins the program's log."""
+    """Return the services for these settings, and start the program's log."""
     start_log(paths.log_file)
     return Services(settings, paths, config_file)
 
@@ -315,7 +294,7 @@ def _mark_used(model: LocalModel) -> None:
 
 
 def load_planner(settings: Settings) -> Planner:
-    """Plans each load from the model's header, this machine as it then is, and the settings."""
+    """Return a planner that uses the model's header, the state of this machine and the settings."""
     from spnl_tui.engine.mistralrs.load_plan import LoadPlan, plan_load
     from spnl_tui.models.files.local import read_local_facts
     from spnl_tui.models.fit import load_problem
@@ -323,8 +302,7 @@ def load_planner(settings: Settings) -> Planner:
     overrides = load_overrides(settings)
 
     async def plan(model: LocalModel) -> LoadPlan:
-        machine = await this_machine()
-        return await asyncio.to_thread(_plan, model, machine)
+        return await asyncio.to_thread(_plan, model, await this_machine())
 
     def _plan(model: LocalModel, machine: Machine) -> LoadPlan:
         facts = read_local_facts(model)
@@ -342,7 +320,7 @@ class LoadSummary:
     """How a model on this disk will be loaded, for the commands that show it."""
 
     text: str
-    """In a line, with the reasons."""
+    """One line, with the reasons."""
     converts: bool
     """True if the weights are quantized or padded while loading."""
     completion_only: bool
@@ -397,10 +375,10 @@ def engine_threads(settings: Settings, machine: Machine) -> int:
 
 
 def load_overrides(settings: Settings) -> LoadOverrides:
-    """What the settings decide of a load plan.
+    """Return the part of a load plan that the settings decide.
 
     Raises:
-        ModelFileError: there is no such chat template.
+        ModelFileError: the chat template does not exist.
     """
     from spnl_tui.engine.mistralrs.load_plan import LoadOverrides
     from spnl_tui.models.prompts.templates import find_template
@@ -420,25 +398,3 @@ def load_overrides(settings: Settings) -> LoadOverrides:
         obey_control_words=engine.control_words,
         template=None if template is None else find_template(template),
     )
-
-
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log that a full disk ends silently: the program's own message says that the disk is full."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the record. The default prints a traceback for each one on standard error."""
-
-
-def start_log(file: Path) -> None:
-    """Log to this file from now on: three of 2 MB at most. Without a place for it there is no log."""
-    root = logging.getLogger("spnl_tui")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = _LogFile(
-            file, maxBytes=2_000_000, backupCount=2, encoding="utf-8", delay=True
-        )
-    except OSError:
-        handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)

@@ -12,8 +12,9 @@ import pytest
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.errors import HubError, StoreError
+from spnl_tui.log import start_log
 from spnl_tui.paths import Paths
-from spnl_tui.services import Services, start_log
+from spnl_tui.services import Services
 from spnl_tui.settings import ModelSettings, Settings
 from tests.support.engines import fake_local, fake_model
 from tests.support.gguf_maker import make_gguf
