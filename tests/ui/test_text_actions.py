@@ -51,6 +51,7 @@ async def test_cut_line_is_on_the_clipboard() -> None:
         assert it.app.clipboard.strip() == "second"
 
 
+@pytest.mark.slow  # hundreds of combinations, each with keys of its own
 async def test_prompt_survives_every_action_at_every_edge() -> None:
     async with chat() as it:
         token = it.prompt.folds.fold("folded\n" * 40)
