@@ -234,7 +234,7 @@ class Services:
 
     async def _models_used_last(self) -> tuple[str, ...]:
         try:
-            return await (await self.store_to_read()).models_used_last()
+            return await (await self.store()).models_used_last()
         except SpnlError as error:
             _log.warning("cannot read which model was used last: %s", error)
             return ()

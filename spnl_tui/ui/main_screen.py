@@ -284,13 +284,14 @@ class MainScreen(Screen[None]):
     @work(group="store")
     async def _open_store(self) -> None:
         """Open the store of conversations, which may have something to say, and remember earlier prompts."""
-        self.chat.prompt.past.put_before([as_typed(text) for text in await self.store.prompts()])
+        past = [as_typed(text) for text in await self.store.prompts()]
+        self.chat.prompt.past.put_before(past)
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
         if (opened := self._services.opened) is not None:
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
-        await self.drafts.restore()
+        await self.drafts.restore(past)
         await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────

@@ -88,7 +88,8 @@ def _judge(prompt: str, log: Path, moment: float, killed_at: float) -> Kill:
     at = next((place for place, turn in enumerate(turns) if turn[1] == prompt), None)
     stamps = [float(line) for line in log.read_text().split()] if log.exists() else []
     stamps = [stamp for stamp in stamps if stamp < killed_at]
-    assert at is not None or not stamps, "a prompt that the engine had is not in the store"
+    prompts = [text for role, text, _ in turns if role == "user"]
+    assert at is not None or not stamps, f"the engine had {prompt!r}, and the store has {prompts}"
     reply = turns[at + 1][1] if at is not None and at + 1 < len(turns) else ""
     kept = len(re.findall("word-", reply))
     chunks = stamps[1:]

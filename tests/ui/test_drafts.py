@@ -8,7 +8,7 @@ from pathlib import Path
 from spnl_tui.conversations.drafts import Draft, DraftFile
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import wait_until
-from tests.ui.support import chat, held
+from tests.ui.support import TempStore, chat, held
 
 PASTE = "pasted line\n" * 30
 
@@ -39,6 +39,18 @@ async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -
         await wait_until(lambda: len(it.screen.sessions.visible.queue) == 1)
     async with chat(drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.prompt.text == "second\n\nthird")
+
+
+async def test_draft_of_a_prompt_that_was_sent_is_not_restored(tmp_path: Path, store: TempStore) -> None:
+    async with chat(drafts=DraftFile(tmp_path / "drafts"), store=store) as it:
+        await it.ask("sent, and then killed")
+    left = DraftFile(tmp_path / "drafts")
+    left.open()
+    left.save(Draft("sent, and then killed"))
+    left.close()
+    async with chat(drafts=DraftFile(tmp_path / "drafts"), store=store) as it:
+        await wait_until(lambda: it.screen.drafts.restored)
+        assert it.prompt.text == ""
 
 
 async def test_draft_is_saved_while_typing(tmp_path: Path) -> None:

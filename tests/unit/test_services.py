@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,31 @@ def test_log_that_cannot_be_written_prints_nothing(
     finally:
         root.handlers = before
     assert capsys.readouterr().err == ""
+
+
+async def test_process_opens_the_store_only_once(tmp_path: Path) -> None:
+    """A second opening would end the locks of the first; see DeferredStore."""
+    services = Services(Settings(), Paths.below(tmp_path))
+    reading = await services.store_to_read()
+    store = await services.store()
+    with pytest.raises(StoreError):
+        await reading.models_used_last()
+    assert await services.store_to_read() is store
+    assert await services.store() is store
+    conversation = Conversation()
+    conversation.add_turn("user", "kept though another program opens and closes the file")
+    await store.add(conversation)
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT 1 FROM turn').fetchall()"
+    file = services.paths.data / "conversations.db"
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", look, str(file))
+    assert await other.wait() == 0
+    assert file.with_name("conversations.db-wal").exists()
+    await services.close()
+
+
+async def test_search_for_the_last_model_does_not_open_the_store_again(tmp_path: Path) -> None:
+    services = Services(Settings(), Paths.below(tmp_path))
+    store = await services.store()
+    await services.model_to_begin_with()
+    assert await services.store_to_read() is store
+    await services.close()

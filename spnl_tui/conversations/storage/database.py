@@ -93,7 +93,8 @@ class Database:
                         "End the other program and start again.",
                     )
                 problem = set_aside(path, reason)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if not path.exists():
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
             connection = connect(path)

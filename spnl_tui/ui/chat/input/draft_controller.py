@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,11 +29,17 @@ class DraftController:
         self.restored = False
         """True once an earlier draft was looked for: only then may it be overwritten."""
 
-    async def restore(self) -> None:
-        """Put an earlier program's draft into the prompt, or into its history if the prompt is in use."""
+    async def restore(self, sent: Container[str]) -> None:
+        """Put an earlier program's draft into the prompt, or into its history if the prompt is in use.
+
+        `sent`: the stored prompts, as the user typed them. A program that is killed right after a prompt was
+        sent leaves the prompt in its draft, too; it is not restored.
+        """
         if self._file is None:
             return
         draft = await asyncio.to_thread(self._file.open)
+        if draft.typed.strip() in sent:
+            draft = type(draft)()
         self._prompt.folds.restore(draft.pasted)
         if draft.typed and (self._prompt.text or len(self._sessions.visible.conversation)):
             self._prompt.past.add(draft.typed)
