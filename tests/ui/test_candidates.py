@@ -443,12 +443,12 @@ async def test_wide_terminal_shows_candidates_in_columns() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("/n 1 x", "From 2 to 9, not 1"),
+        ("/n 1 x", "Ask for 2 to 9, not 1"),
         ("/n 12", "not 12"),
         ("/n 2", "no prompt yet"),
         ("/compare nowhere", "nowhere has not been pulled"),
-        ("/compare -- x", "at least one name"),
-        ('/compare "a', "Quote a path"),
+        ("/compare -- x", "Name at least one model"),
+        ('/compare "a', "Put quotes around a path"),
     ],
 )
 async def test_wrong_commands_are_reported_and_return_to_the_prompt(text: str, says: str) -> None:
