@@ -1,23 +1,23 @@
-"""The errors that a user meets.
+"""The errors that users see.
 
-Every one says three things: what happened (`title`), why (`message`), and what to do next (`hint`).
+Each one says what happened (`title`), why (`message`), and what to do (`hint`).
 
     SpnlError
-    ├── SettingsError      a configuration file, an environment variable or a flag is wrong
+    ├── SettingsError      a configuration file, an environment variable or a flag is not valid
     ├── ModelReferenceError a model reference is malformed, ambiguous or unknown
-    ├── ModelFileError     a file is not the model that it should be
-    ├── RequestError       a request that the engine must not or cannot serve
-    ├── RunnerError        a runner process could not be started, or ended by itself
-    ├── HubError           Hugging Face refused, failed or could not be reached
+    ├── ModelFileError     a file is not the expected model
+    ├── RequestError       the engine must not or cannot answer a request
+    ├── RunnerError        a runner process could not start or has ended
+    ├── HubError           Hugging Face rejected a request, failed or could not be reached
     │   └── ModelMissingError  a model is not on this machine
-    ├── PullError          a download cannot go on
+    ├── PullError          a download cannot continue
     ├── StoreError         conversations cannot be read or written
-    ├── CommandError       what was typed after a "/" is no command, or none that can be done now
-    ├── AttachmentError    a file cannot be sent along with a prompt
-    ├── ClipboardError     the machine's clipboard cannot be set
-    ├── EditorError        the user's editor cannot be opened, or failed
+    ├── CommandError       a slash command does not exist or is not available now
+    ├── AttachmentError    a file cannot be attached to a prompt
+    ├── ClipboardError     the clipboard cannot be set
+    ├── EditorError        the user's editor cannot be opened or failed
     ├── QueryError         a span query is malformed
-    └── ThemeError         a theme file is wrong
+    └── ThemeError         a theme file is not valid
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import shlex
 
 
 class SpnlError(Exception):
-    """Something went wrong that the user can understand and act on.
+    """An error that the user can understand and act on.
 
-    `title` is a short phrase without a full stop, `message` tells the cause, `hint` tells the way out
-    and may be empty. All three are plain text: whoever shows them must not parse them as markup.
+    `title` is a short phrase without a full stop, `message` gives the cause, and `hint` gives the remedy and
+    may be empty. All three are plain text; callers must not parse them as markup.
     """
 
     def __init__(self, title: str, message: str = "", hint: str = "") -> None:
@@ -43,7 +43,7 @@ class SpnlError(Exception):
 
 
 class SettingsError(SpnlError):
-    """A configuration file, an environment variable or a flag is wrong."""
+    """A configuration file, an environment variable or a flag is not valid."""
 
 
 class ModelReferenceError(SpnlError):
@@ -51,23 +51,23 @@ class ModelReferenceError(SpnlError):
 
 
 class ModelFileError(SpnlError):
-    """A file is not the model that it should be."""
+    """A file is not the expected model."""
 
 
 class RequestError(SpnlError):
-    """A request that the engine must not or cannot serve."""
+    """The engine must not or cannot answer a request."""
 
 
 class RunnerError(SpnlError):
-    """A runner process could not be started, or ended by itself."""
+    """A runner process could not start or has ended."""
 
 
 class HubError(SpnlError):
-    """Hugging Face refused, failed or could not be reached."""
+    """Hugging Face rejected a request, failed or could not be reached."""
 
 
 class ModelMissingError(HubError):
-    """A model is not on this machine. `name` is what the user called it; `pullable` is false for a path."""
+    """A model is not on this machine. `name` is the user's name for it; `pullable` is False for a path."""
 
     def __init__(self, name: str, *, pullable: bool = True) -> None:
         super().__init__(
@@ -80,7 +80,7 @@ class ModelMissingError(HubError):
 
 
 class PullError(SpnlError):
-    """A download cannot go on."""
+    """A download cannot continue."""
 
 
 class StoreError(SpnlError):
@@ -88,19 +88,19 @@ class StoreError(SpnlError):
 
 
 class CommandError(SpnlError):
-    """What was typed after a "/" is no command, or none that can be done now."""
+    """A slash command does not exist or is not available now."""
 
 
 class AttachmentError(SpnlError):
-    """A file cannot be sent along with a prompt."""
+    """A file cannot be attached to a prompt."""
 
 
 class ClipboardError(SpnlError):
-    """The machine's clipboard cannot be set."""
+    """The clipboard cannot be set."""
 
 
 class EditorError(SpnlError):
-    """The user's editor cannot be opened, or failed."""
+    """The user's editor cannot be opened or failed."""
 
 
 class QueryError(SpnlError):
@@ -108,4 +108,4 @@ class QueryError(SpnlError):
 
 
 class ThemeError(SpnlError):
-    """A theme file is wrong."""
+    """A theme file is not valid."""

@@ -1,4 +1,4 @@
-"""Where spnl-chat keeps its files, by the platform's own conventions."""
+"""The directories of spnl-chat, by the platform's conventions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ APP_NAME = "spnl-chat"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The directories of one user. None of them need exist yet."""
+    """The directories of one user. They may not exist yet."""
 
     config: Path
-    """config.toml, and themes/ and templates/ of the user's own."""
+    """config.toml and the user's own themes/ and templates/."""
     data: Path
-    """What must not be lost: conversations."""
+    """Data that must not be lost: conversations."""
     state: Path
-    """What may be lost without harm: logs, paused pulls, counters."""
+    """Data that may be lost without harm: logs, paused pulls, counters."""
     cache: Path
-    """What can be made again: calibration, link directories for the engine."""
+    """Data that can be recreated: calibration, link directories for the engine."""
 
     @classmethod
     def for_user(cls) -> Paths:
-        """The directories of the user who runs the program (XDG variables are honoured on Linux)."""
+        """Return the directories of the current user (by the XDG variables on Linux)."""
         return cls(
             config=Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)),
             data=Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)),
@@ -35,10 +35,10 @@ class Paths:
 
     @classmethod
     def below(cls, root: Path) -> Paths:
-        """All directories below one root, for tests and portable installs."""
+        """Return directories that all lie below one root, for tests and portable installations."""
         return cls(config=root / "config", data=root / "data", state=root / "state", cache=root / "cache")
 
     @property
     def log_file(self) -> Path:
-        """The rotating log of the program and of what mistral.rs prints."""
+        """The rotating log of the program and of the output of mistral.rs."""
         return self.state / "spnl-chat.log"

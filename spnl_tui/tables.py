@@ -13,13 +13,13 @@ GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table."""
+    """A column of a table."""
 
     title: str
     right: bool = False
-    """Aligned to the right: for numbers."""
+    """True aligns the column to the right, as for numbers."""
     least: int | None = None
-    """The fewest cells it may be cut to; None if it is never cut."""
+    """The width in cells that cutting must leave; None if the column is never cut."""
     rank: int = 0
     """If cutting is not enough, columns of the highest rank are dropped first; those of rank 0 stay."""
 
@@ -100,6 +100,6 @@ def fit(text: str, width: int, *, right: bool) -> str:
 
 
 def _beginning(text: str, width: int) -> str:
-    """Return as much of the beginning as fits, without the joiner of a cut emoji."""
+    """Return the beginning that fits, without the joiner of a cut emoji."""
     count = bisect_right(range(1, len(text) + 1), width, key=lambda count: cell_width(text[:count]))
     return text[:count].removesuffix("\u200d")

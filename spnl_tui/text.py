@@ -1,4 +1,4 @@
-"""Text for the terminal: what others wrote (models, files, hubs) made safe to show; sizes and times."""
+"""Text for the terminal: make foreign text (models, files, hubs) safe to show; format sizes and times."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _TABLE: dict[int, str | None] = {**_REMOVED, **dict.fromkeys(range(0xD800, 0xE00
 
 
 def plain(text: str) -> str:
-    """The text without control characters; every kind of line end is a newline."""
+    """Return the text without control characters; every line ending becomes a newline."""
     if text.isprintable():
         return text
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
 
 
 def first_line(text: str, length: int) -> str:
-    """The text in one line of at most this many characters, for titles and hints."""
+    """Return the text on one line of at most this many characters, for titles and hints."""
     line = " ".join(plain(text).split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def in_bytes(count: float) -> str:
-    """A size in decimal units, as disks and the hub count: "98.4 MB"."""
+    """Return a size in decimal units, as disks and the hub use them: "98.4 MB"."""
     if count < 1000:
         return f"{count:.0f} B"
     power = min(int(math.log10(count) / 3 + 1e-9), 4)
@@ -32,7 +32,7 @@ def in_bytes(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in words, in the two units that matter: "52 s", "3 min 07 s", "2 h 05 min"."""
+    """Return a duration in its two largest units: "52 s", "3 min 07 s", "2 h 05 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

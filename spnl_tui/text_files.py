@@ -1,4 +1,4 @@
-"""Reads of text files that the user names: bounded, in UTF-8, and never a wait for a FIFO or a device."""
+"""Read text files that the user names: bounded, in UTF-8, and without waiting for a FIFO or a device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = {
 
 
 class UnreadableFileError(Exception):
-    """A file that cannot be read as text. `str()` gives the reason as a clause: "it is a FIFO"."""
+    """A file cannot be read as text. `str()` gives the reason as a clause: "it is a FIFO"."""
 
 
 def read_text_file(path: Path, max_bytes: int, *, pipes: bool = False) -> str:

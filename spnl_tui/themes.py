@@ -1,7 +1,7 @@
-"""Themes are TOML files: ours in themes/, the user's in themes/ of the configuration directory.
+"""Load themes from TOML files: ours in themes/, the user's in themes/ of the configuration directory.
 
-A file names the fields of a `textual.theme.Theme`; its own name is the theme's. `dark` and the colors are
-written at the top, and what Textual derives from them can be set one by one in [variables]:
+A file sets the fields of a `textual.theme.Theme` and is named after the theme. `dark` and the colours are at
+the top; the variables that Textual derives from them can be set in [variables]:
 
     dark = true
     primary = "#8fb4ff"
@@ -45,20 +45,20 @@ _COLORS = (
 _SWITCHES = ("dark", "ansi")
 _SHARES = ("luminosity_spread", "text_alpha")
 FIELDS = (*_COLORS, *_SWITCHES, *_SHARES, "variables")
-"""What a theme file may say at its top level."""
+"""The keys at the top level of a theme file."""
 
 
 def builtin_directory() -> Path:
-    """Where our own themes are: inside the installed package, or beside it in a checkout."""
+    """Return the directory of our own themes: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "themes"
     return installed if installed.is_dir() else package.parent / "themes"
 
 
 def load_themes(builtin: Path, user: Path) -> tuple[tuple[Theme, ...], tuple[ThemeError, ...]]:
-    """Every theme that can be used, by name, and what is wrong with the others. Never raises.
+    """Return every usable theme by name, and the errors of the others. Never raises.
 
-    A theme of the user's takes the place of one of ours with the same name. Either directory may be missing.
+    A theme of the user's replaces one of ours with the same name. Either directory may be missing.
     """
     themes: dict[str, Theme] = {}
     failures: list[ThemeError] = []
@@ -79,23 +79,24 @@ def load_themes(builtin: Path, user: Path) -> tuple[tuple[Theme, ...], tuple[The
 
 
 def wanted_theme(name: str, builtin: Path, user: Path) -> Theme | None:
-    """The theme of this name alone, to start with; None if there is none, or a broken one. Never raises."""
+    """Return the theme of this name for the start; None if it is missing or broken. Never raises."""
     for directory in (user, builtin):
         file = directory / f"{name}.toml"
         if Path(name).name == name and file.is_file():
             try:
                 return load_theme(file)
             except ThemeError:
-                continue  # `load_themes` will tell
+                continue  # `load_themes` reports it later
     return None
 
 
 def load_theme(file: Path) -> Theme:
-    """The theme in this file.
+    """Return the theme in this file.
 
     Raises:
-        ThemeError: the file cannot be read, or says something that is no theme. It names the file, the line,
-            the field and the nearest valid name.
+        ThemeError: the file cannot be read or is not a valid theme. It names the file, the line, the field
+        and
+            the nearest valid name.
     """
     from textual.theme import Theme
 
@@ -114,7 +115,7 @@ def load_theme(file: Path) -> Theme:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """Textual checks a theme when it is put on, and ends the program over a mistake. So we check it first."""
+    """Check the theme before Textual does, because Textual ends the program on a mistake."""
 
     file: Path
     text: str
@@ -182,7 +183,7 @@ class _Check:
             )
 
     def variable(self, path: tuple[str, ...], value: object) -> None:
-        """Let the parser of Textual's stylesheets decide, with the variable where it will be used."""
+        """Parse a stylesheet that uses the variable, so that Textual's own parser decides."""
         from textual.css.errors import StylesheetError
         from textual.css.stylesheet import Stylesheet
         from textual.css.tokenizer import TokenError

@@ -1,1 +1,1 @@
-"""Span queries: fan out, judge, combine."""
+"""Span queries: ask in parallel, judge, combine."""

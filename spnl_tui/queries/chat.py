@@ -1,4 +1,4 @@
-"""A chat as a query, and a query as a chat."""
+"""Convert a chat to a query, and a query to a chat."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from spnl_tui.queries.tree import Cross, File, Generate, Map, Message, Query, Re
 
 
 def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling: Sampling) -> Generate:
-    """The query that asks for the last reply of a chat again.
+    """Return the query that asks for the last reply of a chat again.
 
-    Replies at the very end are left out, since they are what the query asks for. Of the sampling, a
-    query holds the temperature and max_tokens.
+    It omits replies at the very end, because it asks for them. Of the sampling, a query has the temperature
+    and max_tokens.
 
     Raises:
-        QueryError: nobody has asked anything in it yet.
+        QueryError: the chat has no prompt yet.
     """
     asked = list(messages)
     while asked and asked[-1].role == "assistant":
@@ -35,10 +35,10 @@ def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling:
 
 
 def query_to_messages(query: Query) -> tuple[Generate, tuple[ChatMessage, ...]]:
-    """The one request of a query, and its messages. The query's files must have been read.
+    """Return the only request of a query and its messages. The query's files must have been read.
 
     Raises:
-        QueryError: it makes several requests, or none, so that no chat says the same.
+        QueryError: the query makes several requests, or none, so no chat is equivalent to it.
     """
     requests = [node for _, node in walk(query) if isinstance(node, (Generate, Repeat, Map))]
     if len(requests) != 1 or isinstance(requests[0], Map) or asks(_generate(requests[0]).input):
@@ -59,19 +59,19 @@ def query_to_messages(query: Query) -> tuple[Generate, tuple[ChatMessage, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class OpenedQuery:
-    """A query as a chat that is about to ask what the query asks."""
+    """A query as a chat whose next prompt is the query's."""
 
     conversation: Conversation
-    """Everything but the last prompt."""
+    """All messages except the last prompt."""
     prompt: str
     model: str
 
 
 def branch_to_lisp(conversation: Conversation) -> str:
-    """The query, as Lisp, that asks for the last reply of the active branch again.
+    """Return the query, as Lisp, that asks for the last reply of the active branch again.
 
     Raises:
-        QueryError: nobody has asked anything in it yet.
+        QueryError: the branch has no prompt yet.
     """
     sources = (turn.provenance for turn in reversed(conversation.path()))
     model = conversation.model or next((source.model for source in sources if source), "") or "starter"
@@ -79,10 +79,10 @@ def branch_to_lisp(conversation: Conversation) -> str:
 
 
 def query_to_chat(query: Query, defaults: Sampling) -> OpenedQuery:
-    """The query as a chat. The query's files must have been read; `defaults` fills in what it leaves open.
+    """Return the query as a chat. The query's files must have been read; `defaults` supplies missing values.
 
     Raises:
-        QueryError: it makes several requests, or none, so that no chat says the same.
+        QueryError: the query makes several requests, or none, so no chat is equivalent to it.
     """
     generate, messages = query_to_messages(query)
     said = list(messages)

@@ -1,4 +1,4 @@
-"""What happens while a query runs: the events of `run_query`."""
+"""The events of `run_query`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Stage = Literal["queued", "loading", "prefill"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted:
-    """A model is being asked. `candidates` replies will come: n of a Repeat, one for each input of a Map."""
+    """A node has sent its request.
+
+    It expects `candidates` replies: n of a Repeat, one for each input of a Map.
+    """
 
     path: NodePath
     model: str
@@ -22,17 +25,17 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeProgressed:
-    """A node has come to another stage before its first text."""
+    """A node has reached another stage before its first text."""
 
     path: NodePath
     candidate: int
     stage: Stage
     done: int = 0
-    """Prompt tokens read, in the stage "prefill"."""
+    """The prompt tokens read so far, in the stage "prefill"."""
     total: int = 0
-    """Prompt tokens in all ("prefill"), or how many requests are ahead ("queued")."""
+    """All prompt tokens ("prefill"), or the number of requests ahead ("queued")."""
     detail: str = ""
-    """What the load is doing, in words ("loading")."""
+    """The stage of the load in words ("loading")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,15 @@ class NodeChunk:
     text: str
     reasoning: str = ""
     tokens: int = 0
-    """Tokens of the reply so far, this chunk included."""
+    """The tokens of the reply so far, including this chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished:
-    """One reply is complete; with "cancelled", it is what had come when the query was stopped."""
+    """One reply is complete.
+
+    If it was "cancelled", it is the partial reply from when the query was stopped.
+    """
 
     path: NodePath
     candidate: int
@@ -63,7 +69,7 @@ class NodeFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFailed:
-    """A reply failed, in the words of a SpnlError. `text` is the partial reply."""
+    """A reply failed. The fields are those of a SpnlError; `text` is the partial reply."""
 
     path: NodePath
     candidate: int
@@ -73,12 +79,12 @@ class NodeFailed:
     text: str = ""
     reasoning: str = ""
     finish_reason: FinishReason | None = None
-    """Why the model ended a reply that cannot be used; None if the model did not end one."""
+    """The finish reason of a complete but unusable reply; None if the reply is not complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePrinted:
-    """The query has a line for the user."""
+    """The query printed a line for the user."""
 
     path: NodePath
     text: str
@@ -86,15 +92,15 @@ class NodePrinted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryFinished:
-    """The last event. `replies` are the query's results, in the order in which it was written.
+    """The last event. `replies` are the query's results in written order.
 
-    A reply that only went into another request is not among them. `complete` is False when something
-    failed, or the query was stopped; the results are then those that there are.
+    Replies that were only input of another request are not among them. `complete` is False if a reply failed
+    or the query was stopped; the results are then partial.
     """
 
     replies: tuple[NodeFinished, ...]
     failures: tuple[NodeFailed, ...] = ()
-    """Every reply that failed, in the order in which they failed."""
+    """The failures of all replies, in the order in which they occurred."""
     complete: bool
     seconds: float
 

@@ -1,4 +1,4 @@
-"""Where the time of a query went, as `--time` shows it."""
+"""The times of a query, as `--time` shows them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spnl_tui.queries.events import NodeFinished
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Totals over replies. Seconds; None where no reply has the figure."""
+    """Totals over replies, in seconds; None if no reply has the figure."""
 
     replies: int
     prompt_tokens: int
     completion_tokens: int
     load_s: float | None
-    """Loading, added up: requests that wait for the same load each count their wait."""
+    """The sum of all waits for loads. Several requests may have waited for the same load."""
     queue_s: float | None
     prefill_s: float | None
     ttft_s: float | None
@@ -26,7 +26,7 @@ class Figures:
 
     @classmethod
     def of(cls, replies: Iterable[NodeFinished]) -> Figures:
-        """The figures of these replies."""
+        """Return the totals of these replies."""
         replies = tuple(replies)
         timings = [reply.timing for reply in replies]
         ttft = [timing.ttft_s for timing in timings if timing.ttft_s is not None]
@@ -56,9 +56,9 @@ _HEADINGS = ("node", "prompt", "reply", "load", "queue", "prefill", "TTFT", "ITL
 
 
 def time_table(replies: Iterable[NodeFinished]) -> list[str]:
-    """A table: one line for each reply in written order, then the totals; TTFT and ITL are means there.
+    """Return a table: a line for each reply in written order, then the totals, with means for TTFT and ITL.
 
-    prompt and reply are in tokens; load, queue, prefill and TTFT in seconds; ITL in milliseconds per token.
+    Prompt and reply are in tokens; load, queue, prefill and TTFT in seconds; ITL in milliseconds per token.
     """
     replies = sorted(replies, key=lambda reply: (reply.path, reply.candidate))
     rows: list[tuple[str, ...]] = [_HEADINGS]

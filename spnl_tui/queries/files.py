@@ -1,4 +1,4 @@
-"""Reads the files that a query names with `(file …)`."""
+"""Read the files that a query names with `(file …)`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spnl_tui.queries.tree import File, Message, Query, transform, walk
 from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 MAX_FILE_BYTES = 4_000_000
-"""More text than the context of any model that runs here."""
+"""The size limit in bytes: more text than the context of any model that runs here."""
 
 
 async def read_files(query: Query, directory: Path) -> Query:

@@ -1,4 +1,4 @@
-"""What a query would do, without doing it: `--dry-run`."""
+"""Plan a query without running it: `--dry-run`."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from spnl_tui.queries.tree import Generate, Map, Message, NodePath, Query, Repea
 from spnl_tui.queries.view import render_tree
 
 CountTokens: TypeAlias = Callable[[str, Texts[str]], Awaitable[Texts[int] | None]]
-"""Counts the tokens of texts for the model of that name; None if it cannot be known now."""
+"""Counts the tokens of texts for the model of that name; returns None if they are unknown now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPlan:
-    """One node that would ask a model."""
+    """A node that would send a request to a model."""
 
     path: NodePath
     model: str
     requests: int
-    """How many replies: n of a Repeat, one for each input of a Map."""
+    """The number of replies: n of a Repeat, one for each input of a Map."""
     prompt_tokens: int | None
-    """Tokens of the messages that are known; the longest input of a Map. The chat template adds its own."""
+    """The tokens of the known messages (for a Map, of the longest input), without the chat template."""
     inner_tokens: int
-    """The most that inner replies can add to the prompt."""
+    """The highest number of tokens that inner replies can add to the prompt."""
     max_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """What a query would ask, and the tree with its token counts."""
+    """The requests that a query would send, and its tree with token counts."""
 
     requests: tuple[RequestPlan, ...]
     lines: tuple[str, ...]
@@ -44,10 +44,10 @@ class QueryPlan:
 async def plan_query(
     query: Query, count: CountTokens, *, defaults: Sampling | None = None, directory: Path | None = None
 ) -> QueryPlan:
-    """The plan of a query. Reads its files, and asks no model anything.
+    """Return the plan of a query. Read its files, but send no request.
 
     Raises:
-        QuerySyntaxError: a file of it cannot be read.
+        QuerySyntaxError: a file of the query cannot be read.
     """
     query = await read_files(query, directory or Path())
     counts = await _count_messages(query, count)
@@ -64,7 +64,7 @@ async def plan_query(
 
 
 async def _count_messages(query: Query, count: CountTokens) -> dict[NodePath, int | None]:
-    """The tokens of every message, for the model of the request that it goes into."""
+    """Return the tokens of every message, counted for the model of its request."""
     by_model: dict[str, list[tuple[NodePath, str]]] = {name: [] for name in models(query)}
     stack: list[tuple[NodePath, Query, str | None]] = [((), query, None)]
     while stack:
@@ -109,7 +109,7 @@ async def _plan(
 def _input_tokens(
     query: Query, path: NodePath, counts: dict[NodePath, int | None], defaults: Sampling
 ) -> tuple[int | None, int]:
-    """The tokens of the messages of an input, and the most that its own requests can add."""
+    """Return the tokens of an input's messages, and the most that its own requests can add."""
     prompt: int | None = 0
     inner = 0
     stack = [(query, path)]

@@ -1,4 +1,4 @@
-"""The order in which requests start, so that those that begin alike meet the same prefix cache."""
+"""Order requests so that those with a common prefix find it in the prefix cache."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from spnl_tui.queries.tree import Generate, Map, Message, Query, Repeat, asks, w
 
 @dataclass(slots=True)
 class _Prefix:
-    """A beginning of requests: the first node that has it, and how it goes on."""
+    """A message prefix: the first node that has it, and the prefixes that continue it."""
 
     first: int
     longer: dict[Hashable, _Prefix] = field(default_factory=dict)
 
 
 def by_prefix(nodes: Nodes[Query]) -> list[int]:
-    """The indices of the nodes, those whose first requests begin alike beside each other.
+    """Return the indices of the nodes, with those next to each other whose first requests share a prefix.
 
-    Otherwise the written order stays: every prefix stands where it was first met.
+    Otherwise keep the written order: each prefix stays where it occurred first.
     """
     root = _Prefix(0)
     keys: list[tuple[int, ...]] = []
@@ -34,7 +34,7 @@ def by_prefix(nodes: Nodes[Query]) -> list[int]:
 
 
 def _first_request(node: Query) -> list[Hashable]:
-    """The model of the first request in the node, and those of its messages that are known by now."""
+    """Return the model of the node's first request, and those of its messages that are known now."""
     while True:
         asking = next((part for _, part in walk(node) if isinstance(part, (Generate, Repeat, Map))), None)
         if asking is None:

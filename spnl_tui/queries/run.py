@@ -1,4 +1,4 @@
-"""Runs span queries: what can be asked at once is asked at once, within the engine's own admission."""
+"""Run span queries. Independent requests are sent at once; the engine admits them in its own order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from spnl_tui.queries.tree import (
 )
 
 DEFAULT_PARALLEL = 16
-"""Requests that a query has at the engine at once. The engine runs as many of them at a time as it can."""
+"""How many requests of a query may be at the engine at once. The engine decides how many of them run."""
 
 
 async def run_query(
@@ -53,21 +53,21 @@ async def run_query(
     parallel: int = DEFAULT_PARALLEL,
     stop: asyncio.Event | None = None,
 ) -> AsyncGenerator[QueryEvent, None]:
-    """Run the query. Yields what happens, and at the end one QueryFinished.
+    """Run the query. Yield its events, and at the end one QueryFinished.
 
-    A Generate is asked once its whole input is there: messages as they stand, and inner replies as
-    assistant messages, in the order in which the query was written, whichever came first. Where parts
-    may run at once, those that begin alike start one after the other, so that the engine's prefix
-    cache serves them. A part that fails does not end those beside it, only what needs its reply.
+    A Generate is sent once its input is complete: messages as they are, and inner replies as assistant
+    messages in written order. Where parts may run at once, those with a common prefix start one after the
+    other, so that the engine's prefix cache serves them. A failed part ends only the parts that need its
+    reply.
 
-    `defaults` fills in for what the query leaves open; of its seed, every request gets one of its own,
-    counted on in written order. Paths in the query are relative to `directory`
-    (the current one). Setting `stop` ends the query in order: what is running is cancelled and comes as
-    NodeFinished ("cancelled"), then QueryFinished. Leaving the iterator (`aclosing`) ends it at once.
-    Either way nothing is running afterwards.
+    `defaults` supplies missing values; its seed, increased by one for each request in written order, gives
+    every request its own. Paths in the query are relative to `directory` (by default the current one).
+    Setting `stop` ends the query in order: running requests are cancelled and yield NodeFinished
+    ("cancelled"), then QueryFinished follows. Leaving the iterator (`aclosing`) ends it at once. Either way
+    nothing keeps running.
 
     Raises:
-        QuerySyntaxError: the query has no sense, or a file of it cannot be read.
+        QuerySyntaxError: the query is not valid, or a file of it cannot be read.
         SpnlError: `resolve` does not know a model of the query. In both cases nothing was run.
     """
     started = time.monotonic()
@@ -109,7 +109,7 @@ async def _cancel_at(stop: asyncio.Event, work: asyncio.Task[_Outcome]) -> None:
 
 
 def _surface(query: Query) -> frozenset[NodePath]:
-    """The paths of the nodes whose replies are results, not input of another request."""
+    """Return the paths of the nodes whose replies are results, not input of another request."""
     asking = [path for path, node in walk(query) if isinstance(node, (Generate, Repeat, Map))]
     surface: set[NodePath] = set()
     for path in asking:  # outer before inner
@@ -119,7 +119,7 @@ def _surface(query: Query) -> frozenset[NodePath]:
 
 
 def _speaks(node: Query) -> bool:
-    """Whether a message comes from this very node."""
+    """Return True if a message comes from this very node."""
     match node:
         case Message():
             return node.content != ""
@@ -130,7 +130,7 @@ def _speaks(node: Query) -> bool:
 
 
 def _seed_offsets(query: Query) -> dict[NodePath, int]:
-    """What to add to the seed of each node that asks, in written order."""
+    """Return the number to add to the seed of each requesting node, in written order."""
     offsets: dict[NodePath, int] = {}
     offset = 0
     for path, node in walk(query):
@@ -142,7 +142,7 @@ def _seed_offsets(query: Query) -> dict[NodePath, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a node gives to the request around it."""
+    """The messages that a node contributes to the request around it."""
 
     messages: tuple[ChatMessage, ...] = ()
     complete: bool = True
@@ -158,13 +158,13 @@ class _Run:
     seed_offsets: dict[NodePath, int]
     admission: asyncio.Semaphore
     events: asyncio.Queue[QueryEvent | None] = field(default_factory=asyncio.Queue)
-    """Not bounded: what is in it at most is what the engine generates while its reader is busy."""
+    """Not bounded: it holds at most the text that the engine generates while the reader is busy."""
 
     @classmethod
     async def prepare(
         cls, query: Query, engine: Backend, resolve: Resolve, defaults: Sampling, parallel: int
     ) -> _Run:
-        """Everything that can fail before the first request."""
+        """Do everything that can fail before the first request."""
         local = {name: await resolve(name) for name in models(query)}
         for _, node in walk(query):
             generate = node.generate if isinstance(node, Repeat) else node
@@ -187,7 +187,7 @@ class _Run:
         self.events.put_nowait(event)
 
     async def evaluate(self, node: Query, path: NodePath) -> _Outcome:
-        """Run the node, and all that it needs."""
+        """Run the node and the nodes that it needs."""
         match node:
             case Message(role, str(content)):
                 return _Outcome((ChatMessage(role, content),))
@@ -217,7 +217,7 @@ class _Run:
 
     async def at_once(self, node: Plus | Parallel, path: NodePath) -> _Outcome:
         async with asyncio.TaskGroup() as group:
-            # Tasks start in the order in which they are made.
+            # Tasks start in the order of their creation.
             tasks = {
                 index: group.create_task(self.evaluate(node.children[index], (*path, index)))
                 for index in by_prefix(node.children)
@@ -258,7 +258,8 @@ class _Run:
     ) -> _Outcome:
         sampling = sampling_of(node, self.defaults)
         if sampling.seed is not None:
-            # Requests with one seed would have one reply. The offset depends on the query, not on timing.
+            # Requests with the same seed would have the same reply. The offset depends on the query, not on
+            # timing.
             sampling = replace(sampling, seed=sampling.seed + self.seed_offsets[path] + candidate)
         async with self.admission:
             if isinstance(node, Generate):
@@ -280,7 +281,7 @@ class _Run:
 
 
 def sampling_of(node: Generate | Map, defaults: Sampling) -> Sampling:
-    """The sampling of a node: its own values, and the defaults for the others."""
+    """Return the sampling of a node: its own values, and the defaults for missing ones."""
     return replace(
         defaults,
         temperature=defaults.temperature if node.temperature is None else node.temperature,

@@ -1,4 +1,4 @@
-"""The same query, in fewer nodes."""
+"""Simplify a query to fewer nodes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from spnl_tui.queries.tree import (
 
 
 def simplify(query: Query) -> Query:
-    """The same query in fewer nodes, with the same results in the same order.
+    """Return an equivalent query with fewer nodes, with the same results in the same order.
 
-    Groups within a group of their own kind are flattened, groups of one become the one, empty groups and
-    messages go. In a Plus, neighbours that ask the same are folded into one Repeat, and neighbours that
-    ask one user message each, of the same model with the same sampling, into one Map. A query whose
-    input asks a model itself is not folded: each of its repeats has inner replies of its own.
+    Flatten groups within a group of the same kind, replace a group of one by its member, and drop empty
+    groups and messages. In a Plus, fold equal neighbours into one Repeat, and neighbours that send one user
+    message each, to the same model with the same sampling, into one Map. Do not fold a query whose input has
+    a request, because each repeat has its own inner replies.
 
     Raises:
         QuerySyntaxError: the tree is too deep or too large.
@@ -36,7 +36,7 @@ def simplify(query: Query) -> Query:
 
 
 def _simplify_node(node: Query) -> Query:
-    """`node`, whose children are simple already."""
+    """Simplify `node`, whose children are simple already."""
     match node:
         case Cross() | Plus() | Sequence() | Parallel():
             parts: list[Query] = []
@@ -65,7 +65,7 @@ def _is_empty(node: Query) -> bool:
 
 
 def _fold(parts: Iterable[Query]) -> list[Query]:
-    """`parts` of a Plus, with neighbours that can be asked as one folded."""
+    """Fold neighbours among the `parts` of a Plus that can be one request."""
     folded: list[Query] = []
     for key, run in itertools.groupby(parts, _fold_key):
         nodes = list(run)
@@ -81,7 +81,7 @@ def _fold(parts: Iterable[Query]) -> list[Query]:
 
 
 def _fold_key(node: Query) -> Hashable:
-    """What must be equal for two neighbours to be folded; None for what never is."""
+    """Return the values that two neighbours must share to be folded; None for a node that never is."""
     if isinstance(node, Map):
         return (node.model, node.temperature, node.max_tokens)
     generate = node.generate if isinstance(node, Repeat) else node
@@ -94,7 +94,7 @@ def _fold_key(node: Query) -> Hashable:
 
 
 def _inputs(node: Query) -> tuple[str, ...]:
-    """The user messages of a node whose `_fold_key` is a tuple."""
+    """Return the user messages of a node whose `_fold_key` is a tuple."""
     match node:
         case Map():
             return node.inputs
@@ -106,7 +106,7 @@ def _inputs(node: Query) -> tuple[str, ...]:
 
 
 def _asking(like: Query, inputs: tuple[str, ...]) -> Query:
-    """The simplest node that asks about each of `inputs`, with the model and the sampling of `like`."""
+    """Return the simplest node that sends each of `inputs`, with the model and the sampling of `like`."""
     first = like.generate if isinstance(like, Repeat) else like
     assert isinstance(first, (Generate, Map))
     if not inputs:

@@ -1,4 +1,4 @@
-"""The text of a query, and how to say where it is wrong."""
+"""The text of a query, and the places of errors in it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MAX_SOURCE_CHARACTERS = 4_000_000
 MAX_TEMPERATURE = 2.0
 
 Parameters: TypeAlias = Mapping[str, str | int | float]
-"""What `{name}` stands for in a query file."""
+"""The values of `{name}` in a query file."""
 
 PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""Where one is put in, if there is one of that name."""
+"""The place of a parameter in a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in the text of a query. Lines and columns count from 1."""
+    """A position in the text of a query. Lines and columns count from 1."""
 
     line: int
     column: int
     pointer: str | None = None
-    """In JSON, also the JSON pointer of the value (RFC 6901)."""
+    """The JSON pointer of the value (RFC 6901); empty in Lisp."""
 
     def __str__(self) -> str:
         where = f"line {self.line}, column {self.column}"
@@ -36,7 +36,7 @@ class Place:
 
 
 class QuerySyntaxError(QueryError):
-    """A query is malformed, and `place` is where; None for a query that was not read from a text."""
+    """A query is malformed. `place` says where; it is None for a query that was not read from a text."""
 
     def __init__(self, message: str, place: Place | None, hint: str = "") -> None:
         super().__init__("The query is wrong" + (f" at {place}" if place else ""), message, hint)
@@ -44,10 +44,10 @@ class QuerySyntaxError(QueryError):
 
 
 class Source:
-    """A text that gives the place of each of its characters.
+    """A text that knows the place of each of its characters.
 
     Raises:
-        QuerySyntaxError: the text is too long, or holds half a surrogate pair, which is not a character.
+        QuerySyntaxError: the text is too long, or has a lone surrogate, which is not a character.
     """
 
     def __init__(self, text: str) -> None:
@@ -62,12 +62,12 @@ class Source:
         self.reject_surrogates(text, 0)
 
     def place(self, offset: int, pointer: str | None = None) -> Place:
-        """The place of the character at `offset`."""
+        """Return the place of the character at `offset`."""
         line = bisect.bisect_right(self._line_starts, offset)
         return Place(line, offset - self._line_starts[line - 1] + 1, pointer)
 
     def reject_surrogates(self, text: str, offset: int, pointer: str | None = None) -> None:
-        """Raise if `text`, which was written at `offset`, cannot be encoded."""
+        """Raise QuerySyntaxError if `text`, written at `offset`, cannot be encoded."""
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -81,7 +81,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something that is no text and no number, as an error shows it."""
+    """Describe a value that is neither a text nor a number, for an error."""
 
     written: str
 
@@ -90,25 +90,25 @@ class Found:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint that names the known word spelled most like `word`; all the words if none is like it."""
+    """Return a hint with the most similar known word, or with all words if none is similar."""
     known = list(words)
     close = difflib.get_close_matches(word[:100].lower(), known, n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
 
 
 def excerpt(text: str, limit: int = 40) -> str:
-    """`text` on one line without control characters, for messages and trees."""
-    # One character more than is kept, so that a long text is not searched to its end.
+    """Return `text` on one line without control characters, for messages and trees."""
+    # Keep one character more than the limit, so that a long text is not searched to its end.
     line = " ".join(text[: 4 * limit].split())
     line = "".join(character if character.isprintable() else "·" for character in line)
     return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + "…"
 
 
 def parameter(word: str, parameters: Parameters, place: Place) -> str | int | float | None:
-    """The value of `{name}` if that is what `word` is, None if it is something else.
+    """Return the value of the parameter if `word` is `{name}`, and None for any other word.
 
     Raises:
-        QuerySyntaxError: it is `{name}`, and no parameter has that name.
+        QuerySyntaxError: no parameter has that name.
     """
     match = PARAMETER.fullmatch(word)
     if not match:
@@ -120,10 +120,10 @@ def parameter(word: str, parameters: Parameters, place: Place) -> str | int | fl
 
 
 def check_temperature(value: object, place: Place | None) -> float:
-    """`value` as a temperature.
+    """Return `value` as a temperature.
 
     Raises:
-        QuerySyntaxError: it is not a number in [0, 2].
+        QuerySyntaxError: `value` is not a number in [0, 2].
     """
     hint = ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -134,10 +134,10 @@ def check_temperature(value: object, place: Place | None) -> float:
 
 
 def check_count(value: object, what: str, low: int, high: int, place: Place | None) -> int:
-    """`value` as a whole number.
+    """Return `value` as an integer.
 
     Raises:
-        QuerySyntaxError: it is not a whole number in [low, high].
+        QuerySyntaxError: `value` is not an integer in [low, high].
     """
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return value
@@ -147,10 +147,10 @@ def check_count(value: object, what: str, low: int, high: int, place: Place | No
 
 
 def check_model(value: object, place: Place | None) -> str:
-    """`value` as a model's name.
+    """Return `value` as a model's name.
 
     Raises:
-        QuerySyntaxError: it is not a text, or empty.
+        QuerySyntaxError: `value` is not a text, or it is empty.
     """
     if isinstance(value, str) and value.strip():
         return value

@@ -1,10 +1,10 @@
 """The tree of a span query.
 
-SPNL's nodes (IBM/spnl 0.22, `spnl-core`): a query asks models (`Generate`, `Repeat`, `Map`), says things
-(`Message`), and arranges these. What stands in the input of a Generate becomes its messages, from first
-to last: a Message becomes itself, an inner Generate becomes an assistant message with its reply.
+The nodes are SPNL's (IBM/spnl 0.22, `spnl-core`): requests (`Generate`, `Repeat`, `Map`), messages
+(`Message`), and groups of both. The input of a Generate becomes its messages, in order: a Message becomes
+itself, an inner Generate an assistant message with its reply.
 
-Nodes are equal when they mean the same; where they stood in a text (`place`) does not count.
+Nodes with the same meaning are equal; their place in a text does not count.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from spnl_tui.queries.source import (
 )
 
 MAX_DEPTH = 50
-"""Nodes from the root to the deepest leaf. Keeps every recursion here far from Python's own limit."""
+"""The limit of nodes from the root to the deepest leaf. It keeps recursion far from Python's own limit."""
 MAX_SIZE = 10_000
-"""Nodes, with each candidate of a Repeat and each input of a Map counted as one."""
+"""The limit of nodes. Each candidate of a Repeat and each input of a Map counts as one."""
 
 NodePath: TypeAlias = tuple[int, ...]
-"""Names a node: the index of the child to take at each step from the root. Sorts in written order."""
+"""The path to a node: the index of the child at each step from the root. Paths sort in written order."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Text from a file, read when the query runs. A relative path is relative to the query's directory."""
+    """The text of a file, read when the query runs. A relative path starts at the query's directory."""
 
     path: str
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -54,7 +54,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A line for the person who runs the query. Models never see it."""
+    """A line for the user. Models never see it."""
 
     text: str
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -62,7 +62,7 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Cross:
-    """Parts that depend on each other: run in order."""
+    """Parts that depend on each other and run in order."""
 
     children: tuple[Query, ...]
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -70,7 +70,7 @@ class Cross:
 
 @dataclass(frozen=True, slots=True)
 class Plus:
-    """Parts that do not depend on each other: run at once."""
+    """Independent parts that run at once."""
 
     children: tuple[Query, ...]
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -78,7 +78,7 @@ class Plus:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Parts to run in order, for all their results."""
+    """Parts that run in order; all their results are kept."""
 
     children: tuple[Query, ...]
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -86,7 +86,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """Parts to run at once, for all their results."""
+    """Parts that run at once; all their results are kept."""
 
     children: tuple[Query, ...]
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -94,7 +94,7 @@ class Parallel:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask `model` to reply to `input`. None leaves a value to the defaults of whoever runs the query."""
+    """A request to `model` to reply to `input`. None means the default of the run."""
 
     model: str
     input: Query
@@ -108,7 +108,7 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Ask the same n times: the input is evaluated once, and has n replies."""
+    """A request for n replies. Its input is evaluated once."""
 
     n: int
     generate: Generate
@@ -120,7 +120,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Ask about each input by itself, as one user message."""
+    """A request for each input, as one user message."""
 
     model: str
     inputs: tuple[str, ...]
@@ -146,7 +146,7 @@ def _check_sampling(node: Generate | Map) -> None:
 
 
 def children(node: Query) -> tuple[Query, ...]:
-    """The nodes right below `node`."""
+    """Return the children of `node`."""
     match node:
         case Cross() | Plus() | Sequence() | Parallel():
             return node.children
@@ -159,7 +159,7 @@ def children(node: Query) -> tuple[Query, ...]:
 
 
 def walk(query: Query) -> Iterator[tuple[NodePath, Query]]:
-    """Every node with its path, each before what is below it, in written order."""
+    """Yield every node with its path, parents before children, in written order."""
     stack: list[tuple[NodePath, Query]] = [((), query)]
     while stack:
         path, node = stack.pop()
@@ -169,12 +169,12 @@ def walk(query: Query) -> Iterator[tuple[NodePath, Query]]:
 
 
 def asks(query: Query) -> bool:
-    """Whether there is anything in it for a model to reply to."""
+    """Return True if the input has a message that a model can reply to."""
     return any(isinstance(node, (Generate, Repeat, Map)) for _, node in walk(query))
 
 
 def models(query: Query) -> tuple[str, ...]:
-    """The names of the models that it asks, each once, in written order."""
+    """Return the name of each model in the query once, in written order."""
     names: dict[str, None] = {}
     for _, node in walk(query):
         match node:
@@ -186,13 +186,13 @@ def models(query: Query) -> tuple[str, ...]:
 
 
 def check_limits(query: Query) -> None:
-    """Refuse a tree that is too deep or too large to work on. Takes a tree of any depth.
+    """Check that a tree is neither too deep nor too large. Accepts a tree of any depth.
 
     Raises:
-        QuerySyntaxError: it is deeper than MAX_DEPTH or larger than MAX_SIZE.
+        QuerySyntaxError: the tree is deeper than MAX_DEPTH or larger than MAX_SIZE.
     """
     size = 0
-    # Not walk(): the paths of a very deep tree are themselves too large.
+    # Do not use walk(), because the paths of a very deep tree are too large themselves.
     stack = [(query, 1)]
     while stack:
         node, depth = stack.pop()
@@ -209,7 +209,7 @@ def check_limits(query: Query) -> None:
 
 
 def too_deep(place: Place | None) -> QuerySyntaxError:
-    """The error for a query that is nested too deeply."""
+    """Return the error for a query that is nested too deeply."""
     return QuerySyntaxError(
         f"it is nested more than {MAX_DEPTH} deep",
         place,
@@ -218,9 +218,9 @@ def too_deep(place: Place | None) -> QuerySyntaxError:
 
 
 def transform(query: Query, change: Callable[[Query], Query]) -> Query:
-    """A tree with each node replaced by `change(node)`, from the leaves up.
+    """Return a tree with each node replaced by `change(node)`, from the leaves up.
 
-    The Generate of a Repeat is changed by itself too, and must stay a Generate.
+    The Generate of a Repeat is replaced, too, and must stay a Generate.
 
     Raises:
         QuerySyntaxError: the tree is too deep or too large.
@@ -243,7 +243,7 @@ def _transform(node: Query, change: Callable[[Query], Query]) -> Query:
 
 
 def with_model(query: Query, model: str) -> Query:
-    """The same query, all of it asked of `model`."""
+    """Return the same query with all requests sent to `model`."""
     return transform(
         query, lambda node: replace(node, model=model) if isinstance(node, (Generate, Map)) else node
     )

@@ -1,4 +1,4 @@
-"""A query as lines of plain text: its tree, with states and figures, or with token counts."""
+"""Render a query as plain text: its tree with states and figures, or with token counts."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from spnl_tui.queries.tree import (
 )
 
 Notes = Mapping[NodePath, Lines[str]]
-"""What to write beside nodes. One note stands on the node's own line, several on lines below it."""
+"""The notes beside nodes. A single note is on the node's own line, several are on lines below it."""
 
 _EXCERPT = 60
 
 
 class Progress:
-    """The state of each node of a running query, kept up to date by its events."""
+    """The state of each node of a running query, updated by its events."""
 
     def __init__(self) -> None:
         self._states: dict[NodePath, list[str]] = {}
 
     def apply(self, event: QueryEvent) -> None:
-        """Take note of an event."""
+        """Update the states from an event."""
         match event:
             case NodeStarted():
                 self._states[event.path] = ["waiting"] * event.candidates
             case NodeProgressed() | NodeChunk() | NodeFinished() | NodeFailed():
                 states = self._states.setdefault(event.path, [])
-                # A node that is not asked at all fails without having started.
+                # A node whose request was never sent fails without having started.
                 states.extend(["waiting"] * (event.candidate + 1 - len(states)))
                 states[event.candidate] = state_of(event)
 
     @property
     def notes(self) -> Notes:
-        """The states, for `render_tree`. A Repeat or Map has one for each candidate."""
+        """Return the states for `render_tree`. A Repeat or Map has one for each candidate."""
         return {
             path: states
             if len(states) == 1
@@ -65,7 +65,7 @@ class Progress:
 
 
 def state_of(event: NodeProgressed | NodeChunk | NodeFinished | NodeFailed) -> str:
-    """The state that a reply is in after the event, with its figures, in a few words."""
+    """Return the state of a reply after the event, with its figures, in a few words."""
     match event:
         case NodeProgressed(stage="queued"):
             return f"queued behind {event.total}"
@@ -87,7 +87,7 @@ def state_of(event: NodeProgressed | NodeChunk | NodeFinished | NodeFailed) -> s
 
 
 def render_tree(query: Query, notes: Notes | None = None) -> list[str]:
-    """The tree as lines without control characters, each node with its notes."""
+    """Return the tree as lines without control characters, each node with its notes."""
     return list(_lines(query, (), notes or {}, "", ""))
 
 
@@ -105,7 +105,7 @@ def _lines(node: Query, path: NodePath, notes: Notes, first: str, rest: str) -> 
 
 
 def label(node: Query) -> str:
-    """The node itself in a few words."""
+    """Return the node itself in a few words."""
     match node:
         case Message(role, File(path)):
             return f"{role} (file {excerpt(path, _EXCERPT)})"

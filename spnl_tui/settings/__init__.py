@@ -1,7 +1,7 @@
-"""What the user may choose: defaults < config.toml < environment < command line, in one frozen object.
+"""The settings: defaults < config.toml < environment < command line, in one frozen object.
 
-`schema` says what there is, `load` reads it from its four sources, `write` changes one setting or persona in
-the user's file, `example` prints config.example.toml from the schema.
+`schema` declares them, `load` reads them from the four sources, `write` changes one setting or persona in
+the user's file, and `example` prints config.example.toml from the schema.
 """
 
 from spnl_tui.settings.load import ENVIRONMENT, load_settings

@@ -1,4 +1,4 @@
-"""A value from TOML, a variable or a flag, as the type that a setting has."""
+"""Convert values from TOML, variables and flags to the types of the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = {
 
 _MODIFIERS = frozenset({"ctrl", "alt", "shift", "super", "meta", "hyper"})
 _KEY_NAME = re.compile(r"[a-z0-9]|[a-z][a-z0-9_]+|[A-Z]|upper_[a-z]", re.ASCII)
-# Textual names these keys otherwise than Unicode names the character.
+# Textual's names for these keys differ from the Unicode names of the characters.
 _TEXTUAL_NAMES = {
     "solidus": "slash",
     "reverse_solidus": "backslash",
@@ -36,7 +36,7 @@ _TEXTUAL_NAMES = {
 
 
 class Unfit(Exception):
-    """The value does not have the setting's type. `str()` says what is wanted."""
+    """A value does not have the setting's type. `str()` names the expected type."""
 
     def __init__(self, wanted: str, hint: str = "") -> None:
         super().__init__(wanted)
@@ -44,15 +44,15 @@ class Unfit(Exception):
 
 
 def hints_of(cls: type) -> dict[str, Any]:
-    """The types of a dataclass' fields."""
+    """Return the type of each field of a dataclass."""
     return typing.get_type_hints(cls)
 
 
 def convert(hint: Any, value: Any, folder: Path) -> Any:
-    """`value`, checked against a field's type. A relative path starts at `folder`.
+    """Return `value`, checked against a field's type. A relative path starts at `folder`.
 
     Raises:
-        Unfit: it has another type, or is none of the choices.
+        Unfit: the value has another type or is not one of the choices.
     """
     kind = _without_none(hint)
     if typing.get_origin(kind) is Literal:
@@ -65,14 +65,14 @@ def convert(hint: Any, value: Any, folder: Path) -> Any:
         return folder / Path(value).expanduser()
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    # By type and not by isinstance: true is no number.
+    # Compare types instead of using isinstance(), because True must not count as a number.
     if type(value) is kind:
         return value
     raise Unfit(f"it must be {_WORDS[kind]}.")
 
 
 def from_text(hint: Any, text: str) -> Any:
-    """What an environment variable says, as the type of the field that it sets.
+    """Return the text of an environment variable as the type of the field that it sets.
 
     Raises:
         Unfit: the text cannot be read as that type.
@@ -110,10 +110,10 @@ def _choice(choices: tuple[str, ...], value: Any) -> str:
 
 
 def normal_keys(value: Any) -> str:
-    """Keys of one binding in Textual's names: "ctrl+s, ?" → "ctrl+s,question_mark".
+    """Return the keys of one binding in Textual's names: "ctrl+s, ?" → "ctrl+s,question_mark".
 
     Raises:
-        Unfit: it is not keys separated by commas.
+        Unfit: the text is not a list of keys separated by commas.
     """
     if not isinstance(value, str) or not value.strip():
         raise Unfit("it must be keys in quotes.", 'Write keys as "ctrl+s" or "ctrl+s,f2".')

@@ -1,4 +1,4 @@
-"""config.example.toml, made from the schema: `python -m spnl_tui.settings.example > config.example.toml`."""
+"""Print config.example.toml from the schema: `python -m spnl_tui.settings.example > config.example.toml`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TAIL = """
 #temperature = 0.2
 """
 
-# What a setting without a default may look like.
+# Sample values of settings without a default.
 _SAMPLES: dict[str, Any] = {
     "default": "starter",
     "template": "chatml",
@@ -60,7 +60,7 @@ _SAMPLES: dict[str, Any] = {
 
 
 def example() -> str:
-    """The text of config.example.toml."""
+    """Return the text of config.example.toml."""
     parts = [_HEAD]
     for name, cls in SECTIONS.items():
         parts.append(f"\n# {_summary(cls)}\n[{name}]\n")
@@ -75,7 +75,7 @@ def example() -> str:
 
 
 def documented(cls: type) -> list[tuple[str, Any, str]]:
-    """Name, default and docstring of each field of a settings class, but for secrets."""
+    """Return the name, default and docstring of each field of a settings class except secrets."""
     docs = _field_docs(cls)
     return [
         (item.name, None if item.default is MISSING else item.default, docs[item.name])
@@ -85,7 +85,7 @@ def documented(cls: type) -> list[tuple[str, Any, str]]:
 
 
 def _field_docs(cls: type) -> dict[str, str]:
-    """The docstring below each field; Python itself throws them away."""
+    """Return the docstring below each field, which Python itself does not keep."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(tree, ast.ClassDef)
     return {

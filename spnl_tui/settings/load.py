@@ -1,4 +1,4 @@
-"""Settings from their four sources: defaults < config.toml < environment < command line."""
+"""Load settings from their four sources: defaults < config.toml < environment < command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "MISTRALRS_MODEL_CACHE_DIR": "hub.model_cache_dir",
     "MISTRALRS_HF_TOKEN": "hub.token",
 }
-"""Environment variable → setting. MISTRALRS_NO_STREAM means its opposite. An empty variable is not set."""
+"""Environment variable → setting.
+
+MISTRALRS_NO_STREAM negates its setting. An empty variable counts as not set.
+"""
 
 
 MAX_FILE_BYTES = 1_000_000
@@ -40,7 +43,7 @@ MAX_FILE_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One value that some source gives."""
+    """One value from one source."""
 
     name: str
     """The setting's full name: "sampling.top_p", "personas.coder.sampling.top_p"."""
@@ -57,14 +60,15 @@ def load_settings(
     flags: Mapping[str, object] | None = None,
     must_exist: bool = False,
 ) -> Settings:
-    """The settings of this launch.
+    """Return the settings of this launch.
 
-    `file` is `paths.config / "config.toml"`, or what `--config` names (then `must_exist`). `flags` maps full
-    names to values, as in {"sampling.temperature": 0.2}; None there means that the flag was not given.
+    `file` is `paths.config / "config.toml"`, or the file that `--config` names (then `must_exist`). `flags`
+    maps full names to values, as in {"sampling.temperature": 0.2}; None means that the flag was not given.
 
     Raises:
-        SettingsError: the file cannot be read, or a source gives something that is no setting, or has the
-            wrong type or range. It names the file and line or the variable, and the nearest valid name.
+        SettingsError: the file cannot be read, or a source has an unknown setting or a value of the wrong
+        type
+            or range. It names the file and line or the variable, and the nearest valid name.
     """
     if must_exist and not os.path.exists(file):
         reason = f"There is no file {file}."
@@ -85,7 +89,7 @@ def parse_settings(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
 ) -> Settings:
-    """As `load_settings`, for a text that is or will be in `file`."""
+    """Return the settings as `load_settings` does, from a text that is or will be in `file`."""
     given: dict[str, _Given] = {}
     keys: dict[str, str] = {}
     personas: list[str] = []
@@ -137,7 +141,7 @@ def read_text(file: Path) -> str:
         if not file.exists() or file.samefile(os.devnull):
             return ""
     except OSError:
-        pass  # read_text_file says why
+        pass  # read_text_file's own message gives the reason
     try:
         return read_text_file(file, MAX_FILE_BYTES)
     except UnreadableFileError as error:
@@ -166,7 +170,7 @@ def _document(text: str, where: str) -> dict[str, Any]:
 
 
 def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The path and value of each setting; for a persona its path alone, before those of its settings."""
+    """Yield the path and value of each setting; before a persona's settings, the persona's path alone."""
 
     def refuse(path: tuple[str, ...], title: str, reason: str, hint: str) -> SettingsError:
         return SettingsError(title, f"{Origin(where, '.'.join(path), text, path)}: {reason}", hint)
@@ -219,7 +223,7 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
 
 
 def _leaves(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    # `chat.send = …` and `"chat.send" = …` are the same binding id to the user.
+    # To the user, `chat.send = …` and `"chat.send" = …` are the same binding id.
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _leaves((*path, key), value)
@@ -228,7 +232,7 @@ def _leaves(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[tuple[tupl
 
 
 def _hint(path: tuple[str, ...], siblings: typing.Iterable[str]) -> str:
-    """Where the setting that was meant is: beside this one, or in another section."""
+    """Return a hint at the setting that was meant, beside this one or in another section."""
     if near := did_you_mean(path[-1], siblings):
         return near
     homes = [f"[{name}] {path[-1]}" for name, cls in SECTIONS.items() if path[-1] in _names(cls)]
@@ -287,7 +291,11 @@ def _from_flags(flags: Mapping[str, object]) -> Iterator[_Given]:
 
 
 def _check(item: _Given, folder: Path) -> Any:
-    """The value in the field's type, if it has that type and is in range."""
+    """Return the value in the field's type.
+
+    Raises:
+        SettingsError: the value has another type or is out of range.
+    """
     shown = "its value" if item.key == "token" else f"{item.name} = {_shown(item.value)}"
     try:
         value = convert(hints_of(item.section)[item.key], item.value, folder)
@@ -321,7 +329,7 @@ def _section(path: tuple[str, ...]) -> type:
 
 
 def _below(values: Mapping[str, Any], section: str) -> dict[str, Any]:
-    """The values of one section, by key."""
+    """Return the values of one section by key."""
     prefix = f"{section}."
     return {
         name.removeprefix(prefix): value

@@ -1,4 +1,4 @@
-"""The nearest valid name, for hints."""
+"""Suggest the nearest valid name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like the wrong one, if any does."""
-    from difflib import get_close_matches  # Errors only: not worth importing at every start.
+    """Return the known name most similar to the wrong one, if any is similar."""
+    from difflib import get_close_matches  # Import it only for errors, to keep the start fast.
 
     by_folded = {name.casefold(): name for name in known}
     near = get_close_matches(wrong.casefold(), by_folded, n=1, cutoff=0.6)
@@ -15,6 +15,6 @@ def nearest(wrong: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """A question that names the nearest known name; empty if there is none."""
+    """Return a question that suggests the nearest known name; empty if none is similar."""
     near = nearest(wrong, known)
     return f"Did you mean {near}?" if near else ""

@@ -1,7 +1,7 @@
-"""Every setting, its default and what it is for.
+"""Every setting, its default and its documentation.
 
-A field's docstring is its documentation: config.example.toml is made from it. A value of None means
-"not set"; TOML has no word for that, so such a setting is left out of the file.
+`example.py` prints each field's docstring into config.example.toml. None means "not set"; TOML has no word
+for that, so the file omits such a setting.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from spnl_tui.models.request import MAX_TOKENS, Sampling
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.settings.toml import line_of
 
-# What mistral.rs takes as in_situ_quant (a bare number picks the best format of that many bits for the
-# device), and our two words for the load plan.
+# The values of mistral.rs' in_situ_quant (a bare number picks the device's best format with that many bits),
+# and two words of ours for the load plan.
 InSituQuantization = Literal[
     "auto", "none",
     "2", "3", "4", "5", "6", "8",
@@ -25,56 +25,59 @@ InSituQuantization = Literal[
     "HQQ4", "HQQ8", "FP8", "AFQ2", "AFQ3", "AFQ4", "AFQ6", "AFQ8",
 ]  # fmt: skip
 DEFAULT_CONTEXT = 8192
-"""Tokens, where neither the user nor the model asks for less."""
+"""The context length in tokens, unless the user or the model asks for less."""
 MOST_CANDIDATES = 9
-"""Candidates at once."""
+"""The highest number of candidates for one prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """Which model to talk to."""
+    """The model to chat with."""
 
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
-    "~/models/x.gguf". Not set: in the interface the one that was talked to last, else the starter."""
+    "~/models/x.gguf". If it is not set, the interface uses the most recent model, commands the starter."""
     template: str | None = None
-    """The chat template of every model, in place of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
-    "zephyr", or a Jinja file. Not set: the model's own; one that has none continues texts."""
+    """A chat template for every model, instead of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
+    "zephyr", or a Jinja file. If it is not set, each model uses its own; one without a template continues
+    texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How models are loaded and run. "auto" and what is not set are left to the load plan."""
+    """How models are loaded and run. The load plan decides what is "auto" or not set."""
 
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
-    """Where the model runs: "auto", "cpu", "cuda" or "metal". A mistral.rs is built for one of them only."""
+    """The device: "auto", "cpu", "cuda" or "metal". Each build of mistral.rs supports only one of them."""
     dtype: Literal["auto", "f16", "bf16", "f32"] = "auto"
-    """The number format of weights that are not quantized: "auto", "f16", "bf16" or "f32"."""
+    """The number format of unquantized weights: "auto", "f16", "bf16" or "f32"."""
     in_situ_quantization: InSituQuantization = "auto"
-    """Re-quantize while loading: "auto" where the stored format is slow here, "none" never, or a format
-    such as "Q8_0" or "Q4K" always."""
+    """Re-quantize while loading: "auto" if the stored format is slow on this machine, "none" never, or always
+    to the format named here, such as "Q8_0" or "Q4K"."""
     pad_rows: bool = True
-    """Fill rows up with zeros while loading, where a fast kernel then reads the prompts of a small model."""
+    """Pad the rows of a small model with zeros while loading, if a faster kernel then reads its prompts."""
     threads: int | None = None
-    """Threads of the engine. More than there are usable cores slows it down twentyfold."""
+    """The engine's threads. More threads than usable cores make it twenty times slower."""
     prefix_cache: int = 16
-    """How many earlier prompts to keep computed, so that the next turn starts at once; 0 keeps none."""
+    """The number of prompts that the prefix cache keeps, so that the next turn starts at once; 0 is none."""
     paged_attention: bool | None = None
-    """Paged attention: true, false, or not set: where the device has it."""
+    """Paged attention: true or false. If it is not set, it is used if the device supports it."""
     flash_attention: bool | None = None
-    """Flash attention: true, false, or not set: where the device has it."""
+    """Flash attention: true or false. If it is not set, it is used if the device supports it."""
     max_concurrent: int = 4
-    """Requests that one model computes at once on a GPU. On a CPU it is one, which is fastest there."""
+    """The number of requests that one model computes at once on a GPU. On a CPU, one is fastest, and used."""
     num_parallel: int = 2
-    """Requests of one query that are under way at once."""
+    """The number of requests that one query sends at once."""
     keep_warm_minutes: float = 5.0
-    """How long a model that nobody uses stays loaded, in minutes; 0 unloads it at once."""
+    """How long an unused model stays loaded, in minutes; 0 unloads it at once."""
     memory_budget_gb: float | None = None
-    """Memory for all loaded models together, in GB (10⁹ bytes). Not set: what the machine can spare."""
+    """The memory limit for all loaded models together, in GB (10⁹ bytes). If it is not set, what the machine
+    can spare."""
     control_words: bool = False
-    """True lets control words of the model in prompts and files, as <|im_end|>, act; else they are text."""
+    """True obeys the model's control words, such as <|im_end|>, in prompts and files; false sends them as
+    text."""
     stream: bool = True
-    """Show a reply while it is made. The text is the same either way."""
+    """Show a reply while the model writes it. The text is the same either way."""
 
     def __post_init__(self) -> None:
         _within("threads", self.threads, 1, 4_096)
@@ -87,24 +90,24 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatSettings:
-    """A conversation, and how it is shown."""
+    """Conversations and their display."""
 
     system_prompt: str = ""
-    """What every new conversation begins with; empty for none."""
+    """The system prompt of every new conversation; empty for none."""
     thinking: bool | None = None
-    """Ask a reasoning model to think first: true, false, or not set: as the model does by itself."""
+    """Ask a reasoning model to think first: true or false. If it is not set, the model decides."""
     show_thinking: bool = False
-    """Show the model's thinking unfolded. Folded, one key opens it."""
+    """Show the model's thinking unfolded. One key opens it otherwise."""
     markdown: bool = True
-    """Render replies as Markdown; false shows them as they were written."""
+    """Render replies as Markdown; false shows the raw text."""
     automatic_titles: bool = True
-    """Have the model name a conversation while it is idle; false takes the title from the first prompt."""
+    """Let the model name a conversation while it is idle; false uses the first prompt as the title."""
     read_ahead: bool = True
-    """Have the model read what is being typed, and the conversation before it, while it is typed."""
+    """Let the model read the conversation and the unfinished prompt while you type."""
     candidates: int = 3
-    """How many candidates /n asks for when it is not told, from 2 to 9."""
+    """The number of candidates that /n requests by default, from 2 to 9."""
     judge_criteria: str = "correct, clear, and to the point"
-    """What candidates are judged by when nothing else is said."""
+    """The default criteria for judging candidates."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.candidates <= MOST_CANDIDATES:
@@ -118,13 +121,13 @@ class ChatSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSettings:
-    """How much the model sees of a conversation."""
+    """How much of a conversation the model sees."""
 
     length: int | None = None
-    """The context length wanted, in tokens. Not set: the model's own, as far as memory allows."""
+    """The context length in tokens. If it is not set, the model's own, as far as memory allows."""
     policy: Literal["drop_oldest", "summarize", "ask"] = "drop_oldest"
-    """When the context is full: "drop_oldest" leaves the oldest turns out (never the system prompt or
-    pinned turns), "summarize" has the model sum them up first, "ask" stops and asks. The conversation
+    """When the context is full, "drop_oldest" omits the oldest turns (never the system prompt or pinned
+    turns), "summarize" lets the model summarize them first, and "ask" stops and asks you. The conversation
     itself is never cut."""
 
     def __post_init__(self) -> None:
@@ -136,13 +139,13 @@ class PullSettings:
     """Downloads of models."""
 
     side_by_side: int = 2
-    """How many models are pulled at once."""
+    """The number of models to pull at once."""
     connections: int = 4
-    """Connections for each of them: files, or ranges of one file where that is faster."""
+    """The connections for each pull: one for each file, or for each range of one file if that is faster."""
     rate_limit_mb: float | None = None
-    """The most that all pulls together take, in MB (10⁶ bytes) a second. Not set: no limit."""
+    """The speed limit for all pulls together, in MB (10⁶ bytes) per second. If it is not set, no limit."""
     on_quit: Literal["ask", "pause", "cancel"] = "ask"
-    """Quitting with pulls under way: "ask", "pause" (the next start offers to go on) or "cancel"."""
+    """On quitting while pulls run: "ask", "pause" (the next start offers to resume them) or "cancel"."""
 
     def __post_init__(self) -> None:
         _within("side_by_side", self.side_by_side, 1, 64)
@@ -152,16 +155,16 @@ class PullSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
-    """Hugging Face. Its own HF_* variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, …) work as everywhere."""
+    """Hugging Face. Its own HF_* variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, …) work as usual."""
 
     token: str | None = field(default=None, repr=False, metadata={"secret": True})
-    """The access token where HF_TOKEN is not set, from MISTRALRS_HF_TOKEN only: it is never written to a file
-    of ours. Neither set: the Hugging Face login."""
+    """The access token if HF_TOKEN is not set, from MISTRALRS_HF_TOKEN only, because it is never written to
+    our files. If neither is set, the Hugging Face login."""
     model_cache_dir: Path | None = None
-    """A directory of models beside the Hugging Face cache, such as SPNL keeps. A relative path starts at
+    """Another directory of models, such as SPNL's, besides the Hugging Face cache. A relative path starts at
     the configuration file."""
     timeout_s: int = 10
-    """How long to wait for an answer of the hub, in seconds."""
+    """How long to wait for a response from the hub, in seconds."""
 
     def __post_init__(self) -> None:
         _within("timeout_s", self.timeout_s, 1, 86_400)
@@ -172,37 +175,37 @@ class InterfaceSettings:
     """The terminal interface."""
 
     theme: str = "spnl-dark"
-    """The name of a theme: one of ours, or a file of yours in themes/ beside config.toml."""
+    """The name of a built-in theme, or of a file of yours in themes/ beside config.toml."""
     mouse: bool = True
-    """Take mouse events. Without, the terminal's own selection works unmodified."""
+    """Use the mouse. If it is false, the terminal's own selection works without a modifier key."""
     notifications: Literal["always", "unfocused", "never"] = "unfocused"
-    """When the terminal is told of a finished pull or a long reply: "always", "unfocused" or "never"."""
+    """When to notify the terminal of a finished pull or a long reply: "always", "unfocused" or "never"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persona:
-    """A named preset: choose it, and a conversation has its system prompt, model and sampling."""
+    """A named preset of system prompt, model and sampling for a conversation."""
 
     description: str = ""
-    """A line for the list of personas."""
+    """A one-line description for the list of personas."""
     system_prompt: str | None = None
     """Replaces [chat] system_prompt."""
     model: str | None = None
     """Replaces [model] default."""
     sampling: Sampling = field(default_factory=Sampling)
-    """[sampling], with what the persona says put over it, and the command line over that."""
+    """The values of [sampling], overridden by the persona's and then by the command line's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was set. `str()` tells it to the user."""
+    """Where a value was set. `str()` describes it to the user."""
 
     where: str
     """A file, "environment" or "command line"."""
     name: str
     """The setting's full name, or the variable's."""
     text: str = field(default="", repr=False)
-    """The file as it was read; empty for other sources."""
+    """The file's text when it was read; empty for other sources."""
     keys: tuple[str, ...] = ()
     """The path of TOML keys that leads to the value."""
 
@@ -217,7 +220,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything the user may choose. Frozen: a change makes a new object."""
+    """All settings. The object is frozen: a change creates another."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     sampling: Sampling = field(default_factory=Sampling)
@@ -231,20 +234,22 @@ class Settings:
     """Command id → keys in Textual's names, separated by commas."""
     personas: Mapping[str, Persona] = field(default_factory=dict)
     persona: str | None = None
-    """The one that these settings are of, by `as_persona`."""
+    """The persona that `as_persona` applied, if any."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
-    """Full name of a setting → where it was set; what is at its default is not in it."""
+    """Full name of a setting → where it was set. Settings at their default are missing."""
 
     def as_persona(self, name: str) -> Settings:
-        """The settings with this persona's system prompt, model and sampling.
+        """Return the settings with this persona's system prompt, model and sampling.
 
         Raises:
-            SettingsError: there is no such persona.
+            SettingsError: the persona does not exist.
         """
         if (persona := self.personas.get(name)) is None:
             raise SettingsError(
-                f"There is no persona {name!r}",
-                f"There are {', '.join(sorted(self.personas))}." if self.personas else "None is configured.",
+                f"No persona is called {name!r}",
+                f"The personas are {', '.join(sorted(self.personas))}."
+                if self.personas
+                else "No persona is configured.",
                 did_you_mean(name, self.personas) or "Add one to config.toml: [personas.NAME]",
             )
         flags = {setting for setting, origin in self.origins.items() if origin.where == "command line"}
@@ -256,10 +261,10 @@ class Settings:
         return replace(self, chat=chat, model=model, sampling=persona.sampling, persona=name)
 
     def check_keys(self, known_ids: Iterable[str]) -> None:
-        """Refuse a binding id that no binding has.
+        """Reject ids in [keys] that no binding has.
 
         Raises:
-            SettingsError: names the file, the line and the nearest id.
+            SettingsError: an id is unknown. It names the file, the line and the nearest id.
         """
         known = sorted(known_ids)
         for binding_id in self.keys:
@@ -271,7 +276,7 @@ class Settings:
                 )
 
     def mistake(self, name: str, reason: str, hint: str = "") -> SettingsError:
-        """The error for a value that is well formed and yet cannot be used, with the place it came from."""
+        """Return the error for a well-formed value that cannot be used, with the place where it was set."""
         origin = self.origins.get(name)
         place = f"{origin}: " if origin else ""
         return SettingsError(f"{name} cannot be used", f"{place}{reason}", hint)
@@ -287,8 +292,8 @@ SECTIONS: Mapping[str, type] = {
     "hub": HubSettings,
     "interface": InterfaceSettings,
 }
-"""The tables of config.toml with fixed settings, in the order of the example; [keys] and [personas.*] have
-names of the user's."""
+"""The tables of config.toml with fixed settings, in the order of the example. The user chooses the names in
+[keys] and [personas.*]."""
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:

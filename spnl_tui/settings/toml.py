@@ -16,9 +16,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse a TOML document.
 
     Raises:
-        ValueError: it is not TOML, is nested too deeply, or has an integer of more than 64 bits.
+        ValueError: the text is not TOML, is nested too deeply, or has an integer of more than 64 bits.
     """
-    import tomllib  # Most users have no file.
+    import tomllib  # Skip the import for the many users without a file.
 
     try:
         document = tomllib.loads(text)
@@ -26,14 +26,14 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    except ValueError:  # Python converts at most 4,300 digits
+    except ValueError:  # Python rejects more than 4,300 digits
         raise ValueError(_TOO_LARGE) from None
     _check_shape(document)
     return document
 
 
 def _check_shape(document: dict[str, Any]) -> None:
-    """Reject what no setting holds and later steps could not handle.
+    """Reject values that no setting has and that later steps could not handle.
 
     Raises:
         ValueError: the document is nested too deeply, or has an integer of more than 64 bits.

@@ -1,4 +1,4 @@
-"""Change one setting in the user's file, and leave the rest of it as it is, comments too."""
+"""Change one setting in the user's file; keep the rest, including comments."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from spnl_tui.settings.schema import Persona
 
 
 def write_setting(file: Path, name: str, value: bool | int | float | str | list[str] | None) -> None:
-    """Set `name` ("interface.theme") to `value` in `file`, in one rename. None takes the setting out.
+    """Set `name` ("interface.theme") to `value` in `file` with one rename. None removes the setting.
 
-    The file and its directory are made if need be; a link stays a link, and its target is written.
+    Create the file and its directory if necessary. A link stays a link; its target changes.
 
     Raises:
-        SettingsError: the file is broken (it is then left alone) or cannot be written, or there is no such
-            setting, or it cannot have this value.
+        SettingsError: the file is broken (it then stays unchanged) or cannot be written, the setting is
+        unknown,
+            or it cannot have this value.
     """
-    import tomlkit  # 35 ms: only when something is written.
+    import tomlkit  # Import it only for writing, because it takes 35 ms.
 
     before = read_text(file)
     parse_settings(before, file)
@@ -50,15 +51,15 @@ def write_setting(file: Path, name: str, value: bool | int | float | str | list[
 
 
 def write_persona(file: Path, name: str, persona: Persona, sampling: Sampling) -> None:
-    """Add this persona to `file`, or change what it says there. `sampling` is what it stands on: [sampling].
+    """Add this persona to `file` or change it there. Of its sampling, write what differs from `sampling`.
 
     Raises:
-        SettingsError: the name cannot be one, or as for `write_setting`.
+        SettingsError: the name is not valid, or the reasons of `write_setting`.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(
-            "This cannot be the name of a persona",
-            f"{name!r} has something else than letters, digits, - and _.",
+            "A persona cannot have this name",
+            f"{name!r} has characters other than letters, digits, - and _.",
             "Choose another name, such as code-review.",
         )
     values: dict[str, bool | int | float | str | list[str] | None] = {
@@ -75,7 +76,7 @@ def write_persona(file: Path, name: str, persona: Persona, sampling: Sampling) -
 
 
 def _replace(file: Path, text: str) -> None:
-    import tempfile  # Pulls in random and shutil: only when something is written.
+    import tempfile  # Import it only for writing, because it imports random and shutil.
 
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")

@@ -1,4 +1,4 @@
-"""The queries that come with the program: SPNL's builtins, as query files to read and to learn from."""
+"""The built-in queries: SPNL's, as query files to read and learn from."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ BUILTINS = ("email", "email2", "bulkmap", "gsm8k")
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A query file of the package. Its first comment describes it."""
+    """A query file of the package, described by its first comment."""
 
     name: str
     source: str
 
     @property
     def description(self) -> str:
-        """What it does, in a sentence or two."""
+        """A description in a sentence or two."""
         lines = re.match(r"(?:;.*\n)*", self.source)
         assert lines is not None
         return " ".join(line.lstrip("; ") for line in lines[0].splitlines())
 
     def query(self, *, model: str, n: int = 5, temperature: float = 0.5, max_tokens: int = 100) -> Query:
-        """The query with these values in it. The defaults are SPNL's.
+        """Return the query with these values. The defaults are SPNL's.
 
         Raises:
             QuerySyntaxError: a value is out of range.
@@ -39,15 +39,15 @@ class Builtin:
 
 
 def builtins() -> tuple[Builtin, ...]:
-    """All of them."""
+    """Return all built-in queries."""
     return tuple(builtin(name) for name in BUILTINS)
 
 
 def builtin(name: str) -> Builtin:
-    """The builtin of that name.
+    """Return the built-in query of that name.
 
     Raises:
-        QueryError: there is none.
+        QueryError: no built-in query has that name.
     """
     if name not in BUILTINS:
         raise QueryError("Unknown builtin", f"There is no builtin {name!r}.", nearest(name, BUILTINS))

@@ -1,1 +1,1 @@
-"""The texts of queries: Lisp and JSON."""
+"""The text formats of queries: Lisp and JSON."""

@@ -1,4 +1,4 @@
-"""The expressions that SPNL's Lisp is written in: lists, words, texts and numbers, each with its place."""
+"""The expressions of SPNL's Lisp: lists, words, texts and numbers, each with its place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", '"': '"', "\\": "\\"}
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A symbol: a name, or anything that is neither a text nor a number."""
+    """A symbol: any word that is neither a text nor a number."""
 
     name: str
     place: Place
@@ -45,7 +45,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Expressions between parentheses; `end` is the place of the closing one."""
+    """Expressions in parentheses; `end` is the place of the closing one."""
 
     items: tuple[Expression, ...]
     place: Place
@@ -56,10 +56,10 @@ Expression: TypeAlias = Word | Literal | List
 
 
 def read_expression(source: Source, parameters: Parameters) -> Expression:
-    """The one expression of the source.
+    """Return the only expression of the source.
 
     Raises:
-        QuerySyntaxError: there is none, more than one, or a list or a text that does not end.
+        QuerySyntaxError: the source has no expression or more than one, or a list or text that does not end.
     """
     text, offset = source.text, 0
     found: list[Expression] = []
@@ -67,7 +67,7 @@ def read_expression(source: Source, parameters: Parameters) -> Expression:
     while offset < len(text):
         token = _TOKEN.match(text, offset)
         place = source.place(offset)
-        if token is None:  # only a quote that is never closed matches nothing
+        if token is None:  # only an unclosed quote matches nothing
             raise QuerySyntaxError(
                 "found a text that does not end",
                 place,
@@ -123,9 +123,10 @@ def _word(word: str, parameters: Parameters, place: Place) -> Expression:
 
 
 def _text(written: str, parameters: Parameters, place: Place) -> str:
-    """The text between quotes, with Rust's escapes, as SPNL's own Lisp has them, and with its parameters.
+    """Return the text between quotes with Rust's escapes, as in SPNL's own Lisp, and parameters replaced.
 
-    Both in one pass: what a parameter holds has no escapes, and an escaped brace begins no parameter.
+    Replace both in one pass, because a parameter's value has no escapes and an escaped brace is not a
+    parameter.
     """
     if "\\" not in written and "{" not in written:
         return written
@@ -153,12 +154,12 @@ def _text(written: str, parameters: Parameters, place: Place) -> str:
 
 
 def head(items: Sequence[Expression]) -> str:
-    """The name that a list begins with, "…" if there is none."""
+    """Return the name at the beginning of a list; "…" if it has none."""
     return excerpt(items[0].name) if items and isinstance(items[0], Word) else "…"
 
 
 def what(expression: Expression) -> str:
-    """The expression in a few words, for an error."""
+    """Describe the expression in a few words, for an error."""
     match expression:
         case Word(name):
             return excerpt(name)

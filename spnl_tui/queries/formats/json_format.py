@@ -1,6 +1,6 @@
-"""SPNL's JSON, read with places and written.
+"""Read and write SPNL's JSON.
 
-The shape is that of `serde` on spnl-core's `Query` (IBM/spnl 0.22): every node is an object with one key.
+Its form is that of `serde` for spnl-core's `Query` (IBM/spnl 0.22): every node is an object with one key.
 
     {"g": {"model": …, "input": …, "temperature": …, "max_tokens": …}}      also "generate"
     {"repeat": {"n": 4, "g": {…}}}                    also "generate", and "query": {"g": {…}}
@@ -8,7 +8,7 @@ The shape is that of `serde` on spnl-core's `Query` (IBM/spnl 0.22): every node 
     {"cross": […]}  {"plus": […]}  {"seq": […]}  {"par": […]}
     {"user": "…"}  {"system": "…"}  {"assistant": "…"}  {"print": "…"}
 
-Ours beside SPNL's: `{"file": "path"}` in place of a message's text, and a text alone as a user message.
+Our additions: `{"file": "path"}` instead of a message's text, and a plain text as a user message.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _SAMPLING = ("model", "temperature", "max_tokens")
 
 
 def read_json(text: str, parameters: Parameters | None = None) -> Query:
-    """The query that `text` holds, with `{name}` in texts replaced by the value of that parameter.
+    """Return the query in `text`, with `{name}` in texts replaced by the value of that parameter.
 
     Raises:
-        QuerySyntaxError: the text is not JSON, or not a query; says where, and what was expected.
+        QuerySyntaxError: the text is not JSON or not a query. It says where, and what was expected.
     """
     query = _Builder().query(read_located(text, _MAX_NESTING, parameters or {}))
     check_limits(query)
@@ -64,7 +64,7 @@ def read_json(text: str, parameters: Parameters | None = None) -> Query:
 
 
 class _Builder:
-    """Turns located JSON into nodes."""
+    """Converts located JSON to nodes."""
 
     def query(self, value: Located) -> Query:
         if isinstance(value.value, str):
@@ -149,7 +149,7 @@ class _Builder:
         raise QuerySyntaxError(f"found {value.kind}; expected a text", value.place)
 
     def number(self, value: Located) -> object:
-        """A number, which SPNL's own query files also write as a text: `"n": "{n}"`."""
+        """Return a number. SPNL's own query files also write numbers as texts: `"n": "{n}"`."""
         if not isinstance(value.value, str):
             return value.value if isinstance(value.value, (int, float)) else Found(value.kind)
         text = self.text(value)
@@ -188,7 +188,7 @@ def _array(value: Located) -> list[Located]:
 
 
 def _fields(value: Located, known: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Located]:
-    """The fields of an object, all of them known, and the needed ones among them."""
+    """Return the fields of an object after checking that all are known and none is missing."""
     fields = _object(value, f"an object with {', '.join(needed)}")
     for key, inner in fields.items():
         if key not in known:
@@ -200,7 +200,7 @@ def _fields(value: Located, known: tuple[str, ...], needed: tuple[str, ...]) -> 
 
 
 def to_json(query: Query) -> dict[str, Any]:
-    """The query as a JSON object.
+    """Return the query as a JSON object.
 
     Raises:
         QuerySyntaxError: the tree is too deep or too large.

@@ -1,4 +1,4 @@
-"""JSON with the place of every value. The standard library's reader has no places, and no limit on depth."""
+"""Read JSON with the place of every value. The standard library has neither places nor a limit on depth."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A JSON value and where it stands."""
+    """A JSON value and its place."""
 
     value: JsonValue
     place: Place
 
     @property
     def kind(self) -> str:
-        """The value in a few words, for an error."""
+        """Describe the value in a few words, for an error."""
         match self.value:
             case dict():
                 return "an object"
@@ -44,10 +44,10 @@ class Located:
 
 
 def read_located(text: str, max_nesting: int, parameters: Parameters) -> Located:
-    """The JSON value (RFC 8259) that `text` holds, with parameters put into its texts.
+    """Return the JSON value (RFC 8259) in `text`, with parameters replaced in its texts.
 
     Raises:
-        QuerySyntaxError: it is not JSON, names a key twice, or nests deeper than `max_nesting`.
+        QuerySyntaxError: the text is not JSON, repeats a key, or is nested deeper than `max_nesting`.
     """
     reader = _Reader(Source(text), max_nesting, parameters)
     value = reader.value("", 0)
@@ -65,7 +65,7 @@ class _Reader:
         self.parameters = parameters
 
     def peek(self) -> str:
-        """The next character that is not space, "" at the end."""
+        """Return the next character that is not white space; "" at the end."""
         space = _SPACE.match(self.text, self.offset)
         assert space is not None
         self.offset = space.end()
@@ -102,10 +102,10 @@ class _Reader:
         raise self.error("a JSON value", pointer)
 
     def text_value(self, pointer: str | None) -> str:
-        """A text with its parameters; keys have none."""
+        """Return a text with its parameters replaced; keys have none."""
         start = self.offset
         text = self.string(pointer)
-        # Put into the text as it is written, since an escaped brace begins no parameter.
+        # Replace it in the source text, because an escaped brace is not a parameter.
         parts = PARAMETER.split(self.text[start + 1 : self.offset - 1])
         if not self.parameters or len(parts) == 1:
             return text
@@ -167,7 +167,7 @@ class _Reader:
                 return fields
 
     def separator(self, close: str, pointer: str) -> bool:
-        """Step over a comma, or over `close`: True at the end."""
+        """Skip a comma or `close`. Return True at the end."""
         found = self.peek()
         if found not in (",", close):
             raise self.error(f", or {close}", pointer)

@@ -1,4 +1,4 @@
-"""SPNL's Lisp, read at run time.
+"""Read SPNL's Lisp at run time.
 
     (g MODEL INPUT [TEMPERATURE [MAX_TOKENS]])
     (generate (model MODEL) (input INPUT) [(temperature T)] [(max_tokens N)])    the first design's form
@@ -7,8 +7,8 @@
     (cross …) (plus …) (seq …) (par …)
     (user TEXT) (system TEXT) (assistant TEXT) (print TEXT)        TEXT is "…" or (file "path")
 
-A text by itself is a user message. `{name}` stands for a parameter, in texts and by itself; it is
-replaced after the text has been read into words, so that a value can never become query. Comments run
+A text by itself is a user message. `{name}` is a parameter, in texts and by itself. Parameters are replaced
+after the source was split into words, so a value can never become part of the query's structure. Comments run
 from `;` to the end of the line. docs/queries.md has the whole language.
 """
 
@@ -54,10 +54,10 @@ _KEYS = ("model", "input", "inputs", "temperature", "max_tokens")
 
 
 def read_lisp(text: str, parameters: Parameters | None = None) -> Query:
-    """The query that `text` holds, with `{name}` replaced by the value of that parameter.
+    """Return the query in `text`, with `{name}` replaced by the value of that parameter.
 
     Raises:
-        QuerySyntaxError: the text is not one query; says where, and what was expected.
+        QuerySyntaxError: the text is not one query. It says where, and what was expected.
     """
     query = _Builder().query(read_expression(Source(text), parameters or {}))
     check_limits(query)
@@ -65,7 +65,7 @@ def read_lisp(text: str, parameters: Parameters | None = None) -> Query:
 
 
 class _Builder:
-    """Turns lists into nodes: one method for each form."""
+    """Converts lists to nodes, with one method for each form."""
 
     def __init__(self) -> None:
         self.forms: dict[str, Callable[[List], Query]] = {
@@ -116,7 +116,7 @@ class _Builder:
         )
 
     def children(self, form: List) -> tuple[Query, ...]:
-        """The queries in a group. `(take n …)` stands for the first n of its own."""
+        """Return the queries in a group. `(take n …)` means the first n of its own."""
         parts: list[Query] = []
         for item in form.items[1:]:
             match item:
@@ -154,7 +154,7 @@ class _Builder:
         )
 
     def settings(self, form: List, second: str) -> dict[str, Expression]:
-        """The values of a generate or map, by name, whether they came in order or as (name value)."""
+        """Return the values of a generate or map by name, given either in order or as (name value)."""
         names = ("model", second, "temperature", "max_tokens")
         name = head(form.items)
         if len(form.items) > 1 and isinstance(form.items[1], List) and head(form.items[1].items) in _KEYS:
@@ -222,7 +222,7 @@ class _Builder:
         return File(self.path(form.items[1]), place=form.place)
 
     def with_files(self, form: List) -> Cross:
-        """`(with INPUT FILE…)`: SPNL's question about documents; here with all of their text."""
+        """Read `(with INPUT FILE…)`, SPNL's question about documents; here with all of their text."""
         self.arguments(form, "a query, then files", 2, None)
         files: list[Query] = []
         for item in form.items[2:]:
@@ -243,14 +243,14 @@ class _Builder:
         )
 
     def extract(self, form: List) -> Generate:
-        """`(extract MODEL N BODY)`: ask for the N final answers in the replies of BODY."""
+        """Read `(extract MODEL N BODY)`, which asks for the N final answers in the replies of BODY."""
         self.arguments(form, "model, how many answers, and a query", 3, 3)
         n = check_count(self.value(form.items[2]), "how many answers", 1, MAX_SIZE, form.items[2].place)
         answers = "final answer" if n == 1 else f"{n} final answers"
         return self.ask_about(form, f"Extract the {answers} from this, each as short as can be.")
 
     def combine(self, form: List) -> Generate:
-        """`(combine MODEL BODY)`: ask for the replies of BODY as one list."""
+        """Read `(combine MODEL BODY)`, which asks for the replies of BODY as one list."""
         self.arguments(form, "model and a query", 2, 2)
         return self.ask_about(form, "Combine these answers into one flat JSON array, in the same order.")
 
@@ -266,7 +266,7 @@ class _Builder:
     # ── values ──
 
     def arguments(self, form: List, expected: str, low: int, high: int | None) -> None:
-        """Refuse a form with too few or too many arguments."""
+        """Reject a form with too few or too many arguments."""
         count = len(form.items) - 1
         name = head(form.items)
         if count < low:

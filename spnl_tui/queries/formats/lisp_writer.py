@@ -1,4 +1,4 @@
-"""Queries as Lisp."""
+"""Write queries as Lisp."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from spnl_tui.queries.tree import (
 _WIDTH = 100
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r", '"': r"\"", "\\": r"\\"}
 _Layout: TypeAlias = "str | tuple[str, list[_Layout]]"
-"""An atom; or a list as its head and the rest."""
+"""An atom, or a list as its head and the rest."""
 
 
 def write_lisp(query: Query) -> str:
-    """The query as Lisp that reads back as an equal tree, in lines of about 100 characters.
+    """Return the query as Lisp that reads back as an equal tree, in lines of about 100 characters.
 
     Raises:
         QuerySyntaxError: the tree is too deep or too large.
@@ -59,7 +59,7 @@ def _layout(node: Query) -> _Layout:
 def _asking_layout(node: Generate | Map, short: str, long: str, given: tuple[str, list[_Layout]]) -> _Layout:
     model = _quote(node.model)
     if node.temperature is None and node.max_tokens is not None:
-        # The short form has no way to leave the temperature out and still give max_tokens.
+        # The short form cannot omit the temperature and still give max_tokens.
         return (long, [("model", [model]), given, ("max_tokens", [str(node.max_tokens)])])
     numbers: list[_Layout] = [repr(node.temperature)] if node.temperature is not None else []
     if node.max_tokens is not None:
@@ -90,7 +90,10 @@ def _one_line(layout: _Layout) -> str:
 
 
 def _quote(text: str) -> str:
-    """The text as a literal: what does not print is escaped, and braces that would be read as a parameter."""
+    """Return the text as a literal.
+
+    Escape unprintable characters and braces that would read as a parameter.
+    """
     if text.isprintable() and not set(text) & set('"\\{'):
         return f'"{text}"'
     braces = {match.start() for match in PARAMETER.finditer(text)}

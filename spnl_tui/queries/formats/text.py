@@ -1,4 +1,4 @@
-"""A query from a text, in whichever of the two forms it is."""
+"""Read a query from a text in either format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from spnl_tui.queries.tree import Query
 
 
 def read_query(text: str, parameters: Parameters | None = None) -> Query:
-    """The query that `text` holds: JSON if it begins like an object or an array, Lisp otherwise.
+    """Return the query in `text`: JSON if it begins like an object or an array, Lisp otherwise.
 
     Raises:
-        QuerySyntaxError: it is not a query; says where, and what was expected.
+        QuerySyntaxError: the text is not a query. It says where, and what was expected.
     """
     text = text.removeprefix("\ufeff")  # a byte order mark
     read = read_json if text.lstrip()[:1] in ("{", "[") else read_lisp
