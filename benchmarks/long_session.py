@@ -132,7 +132,7 @@ def _plan(model: LocalModel, threads: int | None) -> LoadPlan:
 
 @contextlib.asynccontextmanager
 async def _engine(plan: LoadPlan, paths: Paths) -> AsyncIterator[MistralRsBackend]:
-    async def planner(_: LocalModel) -> LoadPlan:
+    async def planner(model: LocalModel, context: int | None = None) -> LoadPlan:
         return plan
 
     engine = MistralRsBackend(planner, paths)

@@ -54,7 +54,7 @@ async def first_token(
 ) -> tuple[float, float, int]:
     """Return seconds to the first token, seconds of reading before it, and prompt tokens."""
 
-    async def planner(_: LocalModel) -> LoadPlan:
+    async def planner(model: LocalModel, context: int | None = None) -> LoadPlan:
         return plan
 
     engine = MistralRsBackend(planner, paths)

@@ -82,7 +82,7 @@ async def soak(
     largest = max(plan.memory.peak for plan in plans.values())
     descriptors, tasks = _descriptors(), asyncio.all_tasks()
 
-    async def planner(model: LocalModel) -> LoadPlan:
+    async def planner(model: LocalModel, context: int | None = None) -> LoadPlan:
         return await asyncio.to_thread(plans.__getitem__, model)
 
     room = _Room(3 * largest)

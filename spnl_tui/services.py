@@ -301,16 +301,16 @@ def load_planner(settings: Settings) -> Planner:
 
     overrides = load_overrides(settings)
 
-    async def plan(model: LocalModel) -> LoadPlan:
-        return await asyncio.to_thread(_plan, model, await this_machine())
+    async def plan(model: LocalModel, context: int | None = None) -> LoadPlan:
+        return await asyncio.to_thread(_plan, model, await this_machine(), context)
 
-    def _plan(model: LocalModel, machine: Machine) -> LoadPlan:
+    def _plan(model: LocalModel, machine: Machine, context: int | None) -> LoadPlan:
         facts = read_local_facts(model)
         if (problem := load_problem(facts)) is not None:
             raise ModelFileError(
                 "The model cannot be loaded", f"{model.name}: {problem}.", "Choose another model."
             )
-        return plan_load(facts, machine, overrides)
+        return plan_load(facts, machine, dataclasses.replace(overrides, context=context or overrides.context))
 
     return plan
 

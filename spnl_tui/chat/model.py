@@ -108,6 +108,8 @@ class CurrentModel:
         """True once it is known whether there is a model."""
         self.fetching = False
         """True while the starter model is being fetched."""
+        self.chosen_during_reply = False
+        """True if the model was chosen while a reply was in progress, and has not been taken over yet."""
         self.refused: SpnlError | None = None
         """Why the requested model cannot be used. No other model answers in its place."""
 
@@ -166,12 +168,14 @@ class CurrentModel:
         self.refused = None
         self.looked = True
         await self._emit(ModelChosen(model))
-        if not self._replying():
+        self.chosen_during_reply = self._replying()
+        if not self.chosen_during_reply:
             self._status.model_chosen(model.name)
             await self._emit(ModelReady(model))
 
     def take_over(self) -> None:
         """Show this model, which was chosen while another one replied."""
+        self.chosen_during_reply = False
         if self.model is not None:
             self._status.model_chosen(self.model.name)
 

@@ -68,6 +68,8 @@ class ModelHandle:
     capabilities: Capabilities = field(default_factory=Capabilities, compare=False)
     context_length: int | None = field(default=None, compare=False)
     """In tokens; None if it is known only once the model is loaded."""
+    wanted_context: int | None = field(default=None, compare=False)
+    """The tokens of context that the user chose for it; None keeps what it is loaded with, or the default."""
     revision: str | None = field(default=None, compare=False)
     """The commit that the model's files come from, if it is known."""
     file_sha256: str | None = field(default=None, compare=False)

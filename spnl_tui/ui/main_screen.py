@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -299,7 +300,8 @@ class MainScreen(Screen[None]):
     @on(messages.ModelChosen)
     def _model_chosen(self, message: messages.ModelChosen) -> None:
         message.stop()
-        self.switcher.switch(self._services.to_handle(message.model))
+        handle = self._services.to_handle(message.model)
+        self.switcher.switch(replace(handle, wanted_context=message.context))
 
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:

@@ -100,6 +100,8 @@ class ModelChosen(Message):
     """The user wants to talk to this model, which is on this machine."""
 
     model: LocalModel
+    context: int | None = None
+    """The tokens of context that the user chose; None if the user made no choice."""
 
 
 @dataclass

@@ -38,7 +38,7 @@ async def test_model_that_cannot_be_paged_loads_anyway(paths: Paths, tmp_path: P
     """On a CPU none can, and mistral.rs refuses in the same words."""
     file = make_gguf(tmp_path / "m.gguf")
 
-    async def planner(model: LocalModel) -> LoadPlan:
+    async def planner(model: LocalModel, context: int | None = None) -> LoadPlan:
         plan = await asyncio.to_thread(lambda: plan_load(read_local_facts(model), read_machine()))
         return dataclasses.replace(plan, paged_attention=True, paged_tokens=4096)
 

@@ -205,3 +205,36 @@ async def test_close_ends_every_process(paths: Paths) -> None:
 async def _drain(engine: Backend) -> None:
     async for _ in engine.load(fake_model("slow")):
         pass
+
+
+# ── another context ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_chosen_context_replaces_the_loaded_one_between_replies(paths: Paths) -> None:
+    shorter = dataclasses.replace(MODEL, wanted_context=2048)
+    async with fake_engine(paths) as engine:
+
+        def context() -> int | None:
+            (loaded,) = engine.loaded()
+            return loaded.context_length
+
+        assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
+        assert context() == 4096
+        async for _ in engine.load(shorter):
+            pass
+        assert context() == 2048
+        pid = engine.loaded()[0].pid
+        # A request without a wish and one with the same wish keep the process.
+        for model in (MODEL, shorter):
+            assert isinstance((await chat(engine, model, "hello"))[-1], ReplyFinished)
+        assert (context(), engine.loaded()[0].pid) == (2048, pid)
+        # A load ahead does not end the reply in progress; the next request follows it.
+        longer = dataclasses.replace(MODEL, wanted_context=3000)
+        request = asyncio.create_task(chat(engine, MODEL, "tokens=20 delay=0.02"))
+        await wait_until(lambda: engine.loaded()[0].state == "busy")
+        async for _ in engine.load(longer):
+            pass
+        assert isinstance((await request)[-1], ReplyFinished)
+        assert context() == 2048
+        assert isinstance((await chat(engine, longer, "hello"))[-1], ReplyFinished)
+        assert context() == 3000

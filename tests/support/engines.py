@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ async def fake_engine(
 ) -> AsyncIterator[MistralRsBackend]:
     """Return an engine whose runners are real processes without a real model."""
 
-    async def planner(model: LocalModel) -> LoadPlan:
+    async def planner(model: LocalModel, context: int | None = None) -> LoadPlan:
         # In a thread, because the real planner reads the file.
-        return await asyncio.to_thread(plan, model) if plan else fake_plan()
+        planned = await asyncio.to_thread(plan, model) if plan else fake_plan()
+        return planned if context is None else replace(planned, context=context, context_limit=context)
 
     engine = MistralRsBackend(planner, paths, runner_command=FAKE_RUNNER, **options)
     try:

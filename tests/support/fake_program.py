@@ -16,7 +16,7 @@ from spnl_tui.settings import ChatSettings, Settings
 from tests.support.engines import FAKE_RUNNER, fake_model, fake_plan
 
 
-async def plan(model: LocalModel) -> LoadPlan:
+async def plan(model: LocalModel, context: int | None = None) -> LoadPlan:
     return fake_plan()
 
 

@@ -24,6 +24,7 @@ from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.models.files.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
@@ -168,6 +169,7 @@ def make_app(
     resume: str | None = None,
     opened: OpenedQuery | None = None,
     keep_persona: Callable[[str, Persona], None] | None = None,
+    to_handle: Callable[[LocalModel], ModelHandle] = scripted_handle,
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
     drafts: DraftFile | None = None,
@@ -189,7 +191,7 @@ def make_app(
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
     services = Services(
         engine=engine,
-        to_handle=scripted_handle,
+        to_handle=to_handle,
         first_model=first_model,
         find_model=find_model,
         starter=starter,

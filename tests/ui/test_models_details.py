@@ -8,9 +8,12 @@ from pathlib import Path
 
 from textual.widgets import Static
 
+from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.hub.verdicts import Conditions
+from spnl_tui.paths import Paths
 from spnl_tui.ui import messages
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from tests.support.engines import fake_engine
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 from tests.support.scripted_engine import ScriptedEngine, reply
@@ -236,3 +239,33 @@ async def test_model_chosen_during_a_reply_answers_the_next_prompt(
         assert [turn.text for turn in turns] == ["From the first.", "From the second."]
         used = [turn.provenance.model for turn in turns if turn.provenance]
         assert used == ["SmolLM2-135M-Instruct", HERE]
+
+
+async def test_context_chosen_in_the_details_is_the_one_that_is_loaded(
+    filled: LoopbackHub, tmp_path: Path, paths: Paths
+) -> None:
+    cache(tmp_path / "hub", {"acme/Made-GGUF": {"made-F16.gguf": tmp_path / "made" / "made-F16.gguf"}})
+    async with (
+        fake_engine(paths) as engine,
+        models(filled, tmp_path, size=WIDE, engine=engine, to_handle=to_handle, model=None) as it,
+    ):
+
+        async def load_from_details(*keys: str) -> int | None:
+            await it.press("f3")
+            await it.until_judged()
+            await it.press("tab", *keys, "enter")
+            await wait_until(lambda: it.screen.panes.seen == "chat")
+            await wait_until(lambda: it.screen.activity.context_length is not None)
+            (loaded,) = engine.loaded()
+            assert loaded.context_length == it.screen.activity.context_length
+            return loaded.context_length
+
+        it.pane.search.value = "acme/Made-GGUF:F16"
+        await it.until_found("acme/Made-GGUF:F16")
+        await it.press("down")
+        await wait_until(lambda: len(it.badges) == 7)
+        assert await load_from_details() == 4096
+        assert await load_from_details("minus", "minus", "minus") == 2048
+        assert await load_from_details() == 2048
+        await it.ask("Still the same?")
+        assert engine.loaded()[0].context_length == 2048

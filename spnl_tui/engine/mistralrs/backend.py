@@ -99,7 +99,7 @@ class MistralRsBackend:
         On a CPU candidates come one after the other: those after the first find the prompt in the cache.
         """
         try:
-            pooled = await self._pooled(to_local(model))
+            pooled = await self._pooled(model)
             refusal = _refusal(pooled, request)
         except SpnlError as error:
             refusal = failure_of(error)
@@ -125,7 +125,9 @@ class MistralRsBackend:
     async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         """Load the model ahead of any request; see `Backend`."""
         try:
-            pooled = await self._pooled(to_local(model))
+            pooled = await self._pooled(model)
+            if not pooled.serving:
+                await pooled.take_up_plan()
             await self._pool.make_room(pooled)
         except SpnlError as error:
             yield failure_of(error)
@@ -169,10 +171,10 @@ class MistralRsBackend:
         if tasks or ends:
             await asyncio.wait([*tasks, *ends], timeout=_CLOSE_BOUND_S)
 
-    async def _pooled(self, model: LocalModel) -> PooledModel:
+    async def _pooled(self, model: ModelHandle) -> PooledModel:
         if self._closed:
             raise SpnlError("The engine is closed")
-        pooled = await self._pool.take_in(model)
+        pooled = await self._pool.take_in(to_local(model), model.wanted_context)
         if self._housekeeper is None:
             self._housekeeper = asyncio.create_task(self._pool.keep_house())
         return pooled

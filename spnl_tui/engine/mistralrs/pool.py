@@ -6,7 +6,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from spnl_tui.engine.backend import LoadedModel
 from spnl_tui.engine.mistralrs.devices import find_gpus
@@ -21,8 +22,13 @@ from spnl_tui.models.machine import read_machine
 
 log = logging.getLogger(__name__)
 
-Planner = Callable[[LocalModel], Awaitable[LoadPlan]]
-"""Reads the model's header and this machine, and plans the load. Raises SpnlError."""
+
+class Planner(Protocol):
+    """Plans loads from the model's header and the state of this machine."""
+
+    async def __call__(self, model: LocalModel, context: int | None = None) -> LoadPlan:
+        """Plan a load with this many tokens of context (None: as the settings say). Raises SpnlError."""
+
 
 _HOUSEKEEPING_S = 15.0
 
@@ -78,17 +84,21 @@ class Pool:
             if (state := p.state) != "unloaded"
         )
 
-    async def take_in(self, model: LocalModel) -> PooledModel:
-        """Return the model. Plan its load if this is its first request.
+    async def take_in(self, model: LocalModel, context: int | None = None) -> PooledModel:
+        """Return the model. Plan its load if this is its first request, or asks for another context length.
 
         Raises:
             SpnlError: it cannot be planned.
         """
         async with self._door:
             if (pooled := self._models.get(model)) is None:
-                plan = await self._planner(model)
+                plan = await self._planner(model, context)
                 pooled = PooledModel(model, plan, self._spawn, self._launches.next)
                 self._models[model] = pooled
+            elif context is not None and context != pooled.wanted_context:
+                pooled.replan(await self._planner(model, context))
+            if context is not None:
+                pooled.wanted_context = context
         return pooled
 
     async def make_room(self, wanted: PooledModel) -> None:

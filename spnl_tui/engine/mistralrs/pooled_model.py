@@ -51,6 +51,9 @@ class PooledModel:
         self.model = model
         self.handle = to_handle(model)
         self.plan = plan
+        self.wanted_context: int | None = None
+        """The tokens of context that the user chose for it."""
+        self._next_plan: LoadPlan | None = None
         self.last_used = time.monotonic()
         self.context_length: int | None = None
         self.template_tokens: int | None = None
@@ -147,6 +150,17 @@ class PooledModel:
         if self._load is not None and not self._load.ended:
             async for event in self._load.follow():
                 yield event
+
+    def replan(self, plan: LoadPlan) -> None:
+        """Load the model by this plan from now on; see `take_up_plan`."""
+        self._next_plan = plan
+
+    async def take_up_plan(self) -> None:
+        """End a process that was loaded by an earlier plan. Call it while no request runs on the model."""
+        if (plan := self._next_plan) is not None:
+            self._next_plan = None
+            await self.end()
+            self.plan, self._growth = plan, Growth(plan)
 
     async def load_again(self, queue: FairQueue) -> None:
         """Load the model and read the last conversation into its prefix cache."""

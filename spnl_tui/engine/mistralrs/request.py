@@ -110,6 +110,8 @@ class RunnerRequest:
 
     async def _load(self, scheduler: Scheduler) -> AsyncGenerator[LoadEvent, None]:
         model = self._model
+        if model.serving == 1:
+            await model.take_up_plan()
         if model.serving == 1 and model.should_be_renewed(self._prompt):
             # The prompt is longer than expected, or requests have waited ever since the runner was idle.
             await model.end()

@@ -162,7 +162,11 @@ class ChatController:
     def _take_over_model(self, session: ChatSession) -> None:
         """Take up the model that was chosen while the reply was in progress."""
         model = self._model.model
-        if model is not None and model.name != session.conversation.model:
+        if model is None:
+            return
+        # The same model may have been chosen with another context.
+        chosen = self._model.chosen_during_reply
+        if chosen or model.name != session.conversation.model:
             session.conversation.model = model.name
             self._model.take_over()
             start(self._screen, "model", self._model.load)

@@ -93,8 +93,9 @@ class ModelController:
             case chat_model.ModelChosen(model):
                 self._welcome.ready(model.name)
                 if self._sessions.visible.replying:
+                    same = model.name == self._sessions.visible.conversation.model
                     self._screen.notify(
-                        "The reply in progress finishes with the previous model.",
+                        f"The reply in progress finishes {'first' if same else 'with the previous model'}.",
                         title=f"{plain(model.name)} answers your next prompt",
                         markup=False,
                     )

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from spnl_tui.hub.inspection import Look
+from spnl_tui.hub.inspection import Look, longer, shorter
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.rows import QUANTIZATION_COLUMNS, card_facts, quantization_row
 from spnl_tui.hub.verdicts import Appraisal
@@ -55,7 +55,9 @@ class ModelDetails(Vertical):
         self._context_line = Static(markup=False, id="context")
         self._reasons = Static(markup=False, id="reasons")
         self._moved = False
-        """Whether the user has moved the cursor away from the default."""
+        """True if the user has moved the cursor away from the default."""
+        self.chosen_context: int | None = None
+        """The tokens of context that the user wants models to be loaded with; None before a choice."""
 
     def compose(self) -> ComposeResult:
         yield self._about
@@ -73,6 +75,14 @@ class ModelDetails(Vertical):
     def focus_table(self) -> None:
         """Let keys go to the quantizations."""
         self._table.focus()
+
+    def lengthen_context(self) -> None:
+        """Choose a longer context, for the verdicts and for loads."""
+        self.chosen_context = self.context = longer(self.context)
+
+    def shorten_context(self) -> None:
+        """Choose a shorter context, for the verdicts and for loads."""
+        self.chosen_context = self.context = shorter(self.context)
 
     def watch_look(self, before: Look | None, look: Look | None) -> None:
         """Show the look; the cursor stays where it was if it is the same model."""

@@ -22,9 +22,7 @@ from spnl_tui.hub.inspection import (
     Query,
     Results,
     Subject,
-    longer,
     reference_in,
-    shorter,
 )
 from spnl_tui.hub.library.library import Listing
 from spnl_tui.hub.library.scan import LibraryEntry
@@ -243,7 +241,7 @@ class ModelsPane(Horizontal):
         event.stop()
         match self.list.chosen:
             case LibraryEntry() as entry:
-                self.post_message(messages.ModelChosen(entry.model))
+                self.post_message(messages.ModelChosen(entry.model, self.details.chosen_context))
             case Path() as path:
                 self._import(path)
             case Card() | ModelReference():
@@ -262,7 +260,7 @@ class ModelsPane(Horizontal):
         if look is None:
             return
         if (entry := look.here.get(event.label)) is not None:
-            self.post_message(messages.ModelChosen(entry.model))
+            self.post_message(messages.ModelChosen(entry.model, self.details.chosen_context))
             return
         wanted = look.wanted(event.label)
         if wanted is None:
@@ -332,14 +330,6 @@ class ModelsPane(Horizontal):
     def switch_format(self) -> None:
         """Search for the other kind of file."""
         self._ask(self._query.with_other_format())
-
-    def lengthen_context(self) -> None:
-        """Give the verdicts for a longer context."""
-        self.details.context = longer(self.details.context)
-
-    def shorten_context(self) -> None:
-        """Give the verdicts for a shorter context."""
-        self.details.context = shorter(self.details.context)
 
     @work(group="measure")
     async def measure(self) -> None:
