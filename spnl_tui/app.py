@@ -1,4 +1,4 @@
-"""The terminal interface, put together: settings and services in, an orderly exit out."""
+"""The Textual app: construct the interface from settings and services, and end it in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from spnl_tui.ui.textual_patches.signals import leave_when_told
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
-    # The first paint needs none of these.
+    # The first paint does not need these.
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.queries.chat import OpenedQuery
@@ -47,10 +47,10 @@ _STYLES = Path(__file__).parent / "ui"
 
 
 class SpnlChat(App[None], inherit_bindings=False):
-    """The application. It owns the services, and closes them when it ends."""
+    """The application. It owns the services and closes them at its end."""
 
     TITLE = "spnl-chat"
-    # Of the first screen and its panes; Textual loads no stylesheet of a default screen's own.
+    # Stylesheets of the first screen and its panes, because Textual does not load a default screen's own.
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
         _STYLES / "chat" / "pane.tcss",
@@ -60,7 +60,7 @@ class SpnlChat(App[None], inherit_bindings=False):
     ]
 
     def get_driver_class(self) -> type[Driver]:
-        """The terminal's; on Linux and macOS with our own reading of what it sends."""
+        """The terminal's driver; on Linux and macOS with our own parser of its input."""
         usual = super().get_driver_class()
         if usual.__name__ != "LinuxDriver":
             return usual
@@ -80,19 +80,18 @@ class SpnlChat(App[None], inherit_bindings=False):
         strict: bool = False,
         commands: Iterable[Command] = COMMANDS,
     ) -> None:
-        """`problems` are mistakes that were found on the way here, to be shown once the screen stands.
+        """`problems` are errors found during the start, shown after the first paint.
 
-        `themes` are there at once; `more_themes` reads the others, in a thread, when the screen stands.
-        `keep_setting` writes a setting, by its full name, that the user has chosen here. May raise SpnlError.
-        `commands` are all that the user can do. `strict`: an unforeseen exception ends the program, as tests
-        want it.
+        `themes` are available at once; `more_themes` reads the others in a thread after the first paint.
+        `keep_setting` writes a setting that the user changed in the interface, by its full name; it may raise
+        SpnlError. With `strict`, an unforeseen exception ends the program, as tests need it.
         """
         super().__init__()
         self._main_screen: MainScreen | None = None
-        """The main screen, also once it is closed."""
+        """The main screen, even after it is closed."""
         self.unforeseen = None if strict else UnforeseenErrors(self)
         self.commands = CommandRegistry(commands, settings.keys)
-        # Instead of the palette's binding that Textual adds.
+        # Replace the palette's binding that Textual adds.
         self._bindings = BindingsMap(self.commands.bindings("app"))
         self._settings = settings
         self._services = services
@@ -112,16 +111,16 @@ class SpnlChat(App[None], inherit_bindings=False):
             self._problems.append(settings.mistake(f"keys.{id}", reason, "Give one of the two another key."))
 
     def on_ready(self) -> None:
-        """The screen stands: tell what went wrong on the way here, and do what could wait."""
+        """After the first paint, report problems of the start and do what could wait."""
         leave_when_told(self)
         if self.unforeseen is not None:
             self.unforeseen.started = True
         for error in self._problems:
             tell(self, error)
-        # The program is in memory: leave it out of every garbage collection. A full one walks all modules and
-        # stylesheets, some 50 ms, in which no key is answered.
+        # Exclude the loaded program from garbage collection. A full collection visits all modules and
+        # stylesheets, which blocks keys for 50 ms.
         gc.freeze()
-        gc.enable()  # the command line turned it off until now
+        gc.enable()  # the command line disabled it for the start
         self._read_themes()
 
     @work(group="themes")
@@ -138,7 +137,7 @@ class SpnlChat(App[None], inherit_bindings=False):
             tell(self, self._settings.mistake("interface.theme", f"There is no theme {wanted!r}.", near))
         elif self.theme != wanted:
             self.theme = wanted
-        # From here on a change is the user's own.
+        # Only changes from here on are the user's.
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
 
     def _theme_chosen(self, theme: Theme) -> None:
@@ -153,7 +152,7 @@ class SpnlChat(App[None], inherit_bindings=False):
                 tell(self, error)
 
     def get_default_screen(self) -> Screen[Any]:
-        """The one screen."""
+        """Return the main screen."""
         self._main_screen = MainScreen(self._services, self._settings, self.commands, self)
         return self._main_screen
 
@@ -208,19 +207,19 @@ class SpnlChat(App[None], inherit_bindings=False):
         self.search_themes()
 
     def explain_quit(self) -> None:
-        """Say which key quits."""
+        """Show which key quits."""
         if (main := self._main) is not None:
             self.notify(f"Press {main.key('app.quit')} to quit.", title="Nothing to stop", markup=False)
 
     def unload_highlighted(self) -> None:
-        """Unload the highlighted model, in the dialog with the loaded models."""
+        """Unload the highlighted model in the dialog of loaded models."""
         from spnl_tui.ui.models.loaded_screen import LoadedScreen
 
         if isinstance(self.screen, LoadedScreen):
             self.screen.unload()
 
     def ask_to_quit(self) -> None:
-        """End the program, unless pulls are under way and the user decides to stay."""
+        """End the program, unless pulls are running and the user decides to stay."""
         self._ask_to_quit()
 
     @work(group="quit")
@@ -250,7 +249,7 @@ class SpnlChat(App[None], inherit_bindings=False):
             self.panic(Text(str(told(fatal, ended=True))))
 
     async def on_unmount(self) -> None:
-        """Close the services, but do not wait for ever: the user wants the terminal back."""
+        """Close the services within a bound, because the user wants the terminal back."""
         if self._main_screen is not None:
             self._main_screen.drafts.save_and_close()
         closing = [
@@ -265,7 +264,7 @@ class SpnlChat(App[None], inherit_bindings=False):
 
 
 class _StarterForInterface:
-    """The starter model as the welcome wants it."""
+    """The starter model for the welcome."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -273,7 +272,7 @@ class _StarterForInterface:
     async def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
         from spnl_tui.hub.starter import StarterReady
 
-        # Constructed only now: the first paint need not wait for its imports.
+        # Construct it only now, so that the first paint does not wait for its imports.
         async with aclosing(self._services.starter.fetch()) as events:
             async for event in events:
                 if isinstance(event, StarterReady):
@@ -294,10 +293,10 @@ def _make_browser(services: Services) -> ModelBrowser:
 
 
 def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuery | None = None) -> int:
-    """Open the interface, and return the exit code when the user leaves it.
+    """Run the interface and return its exit code.
 
-    `resume`: the id of the conversation to begin with, or its beginning; empty: the last one. `opened`: a
-    query to begin with.
+    `resume` is the id, or its beginning, of the conversation to open; empty opens the last one. `opened` is a
+    query to open as a chat.
     """
     from spnl_tui.conversations.drafts import DraftFile
     from spnl_tui.settings import write_persona, write_setting

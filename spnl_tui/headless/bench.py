@@ -36,35 +36,35 @@ from spnl_tui.tables import Column
 from spnl_tui.text import in_bytes, plain
 
 PREFILLS = (128, 512, 2048)
-"""Prompt lengths in tokens, about."""
+"""The approximate prompt lengths in tokens."""
 _DECODE_TOKENS = 128
 _STORY = "Write a long story about a lighthouse and its keeper."
 _GO_ON = "Go on."
 _WORD_TOKENS = 1.35
-"""Tokens of a numbered word in most vocabularies: the lengths that come out are printed, too."""
+"""The tokens of a numbered word in most vocabularies. The measured lengths are printed, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What one way of loading gives."""
+    """The figures of one way to load the model."""
 
     name: str
     plan: str
     load_s: float
     ttft_cold_s: float
-    """Of a short prompt, the first after the load."""
+    """For a short prompt, the first after the load."""
     ttft_warm_s: float
-    """Of the next turn of the same conversation."""
+    """For the next turn of the same conversation."""
     prefill_tokens_per_s: dict[int, float]
-    """By prompt length as the engine counted it."""
+    """By the prompt length that the engine counted."""
     decode_tokens_per_s: float
     memory_bytes: int
 
 
 async def bench(services: Services, *, against: str | None = None, json_: bool) -> int:
-    """Measure the model as planned, and as stored if that is another way, and print both.
+    """Measure the model as planned, and as stored if that differs, and print both.
 
-    `against` is "llama.cpp" to measure that beside them.
+    `against` is "llama.cpp" to measure llama.cpp as well.
     """
     python = llama_python() if against else None
     model = await model_for(services)
@@ -86,10 +86,10 @@ async def bench(services: Services, *, against: str | None = None, json_: bool) 
 
 
 def llama_python() -> str:
-    """The interpreter that has llama-cpp-python: this one.
+    """Return this interpreter if it has llama-cpp-python.
 
     Raises:
-        RequestError: it has not.
+        RequestError: llama-cpp-python is not installed.
     """
     if importlib.util.find_spec("llama_cpp") is None:
         raise RequestError(
@@ -108,7 +108,7 @@ async def measured(
     llama: str | None = None,
     prefills: Sequence[int] = PREFILLS,
 ) -> AsyncIterator[Figures]:
-    """The figures of each way to run the model; `llama` is an interpreter that has llama-cpp-python.
+    """Return the figures of each way to run the model. `llama` is an interpreter that has llama-cpp-python.
 
     Raises:
         RequestError: one of them does not work.
@@ -147,7 +147,7 @@ async def _measure_llama(
         "prompts": [_words(tokens) for tokens in prefills if tokens + _DECODE_TOKENS <= plan.context],
     }
     process = await asyncio.create_subprocess_exec(
-        # -P: this directory has modules of other names.
+        # -P keeps this directory's modules out of the import path.
         *(python, "-P", str(Path(__file__).with_name("bench_llama.py")), json.dumps(wish)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -200,7 +200,7 @@ async def _measure(
         _, end = await ask([Message("user", _words(tokens))], 1)
         assert end.timing.prefill_s is not None
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
-        # A runner that has grown is renewed when it is idle: then there may be none, or a small one.
+        # A runner that has grown is renewed while it is idle, so it may be missing or small at this moment.
         memory = max(memory, _memory(engine))
     return Figures(
         name=name,
@@ -219,21 +219,24 @@ def _memory(engine: Backend) -> int:
 
 
 def _first_token_s(reply: ReplyFinished) -> float:
-    """Until the first token, be it one that shows nothing."""
+    """Return the seconds to the first token, even an invisible one."""
     seconds = reply.timing.ttft_s if reply.timing.ttft_s is not None else reply.timing.prefill_s
     assert seconds is not None
     return seconds
 
 
 def _words(tokens: int) -> str:
-    """About so many tokens. Each begins differently, so that a prefix cache has nothing of it."""
+    """Return a prompt of about this many tokens.
+
+    Each begins differently, so that no prefix cache serves it.
+    """
     return " ".join(f"{tokens}x{n}" for n in range(int(tokens / _WORD_TOKENS / 4)))
 
 
 async def _ask(
     engine: Backend, model: ModelHandle, plan: LoadSummary, messages: list[Message], tokens: int
 ) -> tuple[str, ReplyFinished]:
-    """Of a base model, the text that follows the messages."""
+    """Return the request; for a base model, one that continues the text of the messages."""
     text = ""
     sampling = Sampling(temperature=0, max_tokens=tokens)
     if plan.completion_only:

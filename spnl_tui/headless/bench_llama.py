@@ -2,9 +2,9 @@
 
     python -P bench_llama.py JSON
 
-Needs llama-cpp-python and the standard library only, so that it runs in whatever interpreter has the
-former. JSON is {"path", "threads", "context", "story", "go_on", "tokens", "prompts"}; the answer is one JSON
-object on standard output: see headless/bench.py, which measures the same of mistral.rs.
+It needs only llama-cpp-python and the standard library, so that it runs in any interpreter with the former.
+JSON is {"path", "threads", "context", "story", "go_on", "tokens", "prompts"}; the result is one JSON object
+on standard output. headless/bench.py measures the same with mistral.rs.
 """
 
 import json
@@ -17,7 +17,7 @@ import llama_cpp  # type: ignore[import-not-found]  # for those who want to comp
 
 
 def measure(wish: dict[str, Any]) -> dict[str, Any]:
-    """Load the model, have it tell and go on, and read each prompt."""
+    """Load the model, let it write a story and continue it, and read each prompt."""
     started = time.monotonic()
     model = llama_cpp.Llama(
         model_path=wish["path"],
@@ -29,11 +29,11 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
     load_s = time.monotonic() - started
 
     def ask(messages: list[dict[str, str]], tokens: int) -> tuple[str, float, float, int]:
-        """Text, seconds to the first token and after it, and tokens."""
+        """Return the text, the seconds to the first token and after it, and the tokens."""
         began = time.monotonic()
         first = None
         text, count = "", 0
-        # Noise ends when it likes: the end is made impossible, as long as decoding is measured.
+        # A random-weight model may stop at any token, so ban EOS while decoding is measured.
         for chunk in model.create_chat_completion(
             messages, max_tokens=tokens, temperature=0.0, stream=True, logit_bias={model.token_eos(): -100.0}
         ):
@@ -65,14 +65,14 @@ def measure(wish: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resident() -> int:
-    """All resident memory: llama.cpp computes from the mapped file, so that counts."""
+    """Return all resident memory in bytes, including the mapped file, because llama.cpp computes from it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on a Mac
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Standard output whose reader has gone away, or which cannot be written any more."""
+"""Handle a standard output whose reader is gone or that cannot be written any more."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ from spnl_tui.text import in_bytes, plain
 
 _WHY = Column("WHY", least=24, rank=5)
 Planner = Callable[[ModelFacts], str]
-"""Says in a line how a model would be loaded."""
+"""Describes in a line how a model would be loaded."""
 
 
 async def search(catalog: Catalog, text: str, *, format: Format, sort: Sort, limit: int, json_: bool) -> int:
-    """Print what Hugging Face has of this name. Like `grep`, fail if that is nothing."""
+    """Print the search results of Hugging Face. Like `grep`, fail if there are none."""
     page = await catalog.search(text, format=format, sort=sort, limit=limit)
     if json_:
         _print_json({"models": [card_as_dict(card) for card in page.cards], "more": page.next is not None})
@@ -70,8 +70,8 @@ async def show(
 ) -> int:
     """Print a repository's card and its quantizations with their verdicts, the default marked and planned.
 
-    Where headers cannot be read (a gated repository, a hub in trouble), the verdicts are what the hub's word
-    allows, and the reason is shown. Where the hub cannot be asked at all, what is here of the model is shown.
+    If headers cannot be read (a gated repository, a failing hub), the verdicts rest on the hub's metadata and
+    the reason is shown. Without a connection to the hub, show the parts of the model on this machine.
     """
     if reference.repository is None:
         return await _show_local(library, reference, conditions=conditions, plan=plan, json_=json_)
@@ -123,7 +123,7 @@ async def show(
 
 
 async def list_models(library: Library, *, json_: bool) -> int:
-    """Print the models on this machine, and the pulls that are not complete."""
+    """Print the models on this machine and the incomplete pulls."""
     listing, unfinished = await library.listing(), await library.unfinished()
     for problem in listing.problems:
         show_error(problem)
@@ -152,12 +152,12 @@ async def remove(
     confirm: Callable[[str], bool],
     json_: bool,
 ) -> int:
-    """Delete models: every quantization that a reference matches. `confirm` is asked, with the size named.
+    """Delete every quantization that a reference matches, after `confirm` has received the size.
 
-    An import at whose path there is no model any more is forgotten; nobody need be asked about that.
+    An import whose path no longer has a model is removed without a question.
 
     Raises:
-        ModelMissingError: one of them is not on this machine; then nothing is deleted.
+        ModelMissingError: a model is not on this machine. Then nothing is deleted.
     """
     entries: dict[LibraryEntry, None] = {}
     gone: dict[Path, None] = {}
@@ -198,7 +198,7 @@ async def remove(
 
 
 async def import_model(library: Library, path: Path, *, json_: bool) -> int:
-    """Take a file or folder into the library, where it is."""
+    """Add a file or folder to the library without copying it."""
     entry = await library.import_path(path)
     if json_:
         _print_json(entry_as_dict(entry))
@@ -212,7 +212,7 @@ async def _show_local(
 ) -> int:
     found = await library.matching(reference)
     if not found and reference.path is not None:
-        await library.resolve(reference)  # says what is wrong with the path, if that is it
+        await library.resolve(reference)  # reports an error of the path itself, if there is one
         found = await library.at_path(reference)
     if not found:
         raise ModelMissingError(reference.pretty, pullable=reference.path is None)
@@ -240,7 +240,7 @@ def _planned(appraisal: Appraisal, plan: Planner) -> str | None:
 
 
 def card_as_dict(card: Card) -> dict[str, Any]:
-    """A search result for `--json`."""
+    """Return a search result for `--json`."""
     fields = dataclasses.asdict(card)
     return {**fields, "updated": card.updated.isoformat() if card.updated else None}
 
@@ -251,7 +251,7 @@ def details_as_dict(
     default: Quantization | None,
     appraisals: Mapping[str, Appraisal],
 ) -> dict[str, Any]:
-    """A repository for `--json`."""
+    """Return a repository for `--json`."""
     return {
         **card_as_dict(details.card),
         "commit": details.commit,
@@ -274,7 +274,7 @@ def details_as_dict(
 
 
 def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
-    """A verdict for `--json`: `basis` says whether it rests on the model's own header."""
+    """Return a verdict for `--json`. `basis` says whether it rests on the model's own header."""
     verdict = appraisal.verdict
     return {
         "fit": appraisal.badge,
@@ -296,7 +296,7 @@ def appraisal_as_dict(appraisal: Appraisal) -> dict[str, Any]:
 
 
 def entry_as_dict(entry: LibraryEntry) -> dict[str, Any]:
-    """A model on this machine for `--json`."""
+    """Return a model on this machine for `--json`."""
     return {
         "name": entry.name,
         "reference": str(entry.reference),
@@ -311,7 +311,7 @@ def entry_as_dict(entry: LibraryEntry) -> dict[str, Any]:
 
 
 def unfinished_as_dict(pull: UnfinishedPull) -> dict[str, Any]:
-    """Return a pull that is not complete for `--json`."""
+    """Return an incomplete pull for `--json`."""
     return {
         "name": pull.name,
         "reference": str(pull.reference),
@@ -321,7 +321,7 @@ def unfinished_as_dict(pull: UnfinishedPull) -> dict[str, Any]:
 
 
 def removal_as_dict(plan: RemovalPlan) -> dict[str, Any]:
-    """A deletion for `--json`."""
+    """Return a deletion for `--json`."""
     return {
         "name": plan.entry.name,
         "reference": str(plan.entry.reference),

@@ -1,4 +1,4 @@
-"""`spnl-chat doctor`: what this machine and this installation are, and what to do about what is amiss."""
+"""`spnl-chat doctor`: check this machine and this installation, and say how to fix problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LITTLE_DISK = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `remedy` says what to do, if anything."""
+    """The result of one check. `remedy` says what to do, if anything."""
 
     name: str
     level: Level
@@ -155,7 +155,7 @@ async def _hub(services: Services) -> Finding:
 
 
 def _token(services: Services) -> Finding:
-    # Whether there is one, and never what it is.
+    # Show only whether a token exists, never the token.
     if services.hub.find_token():
         return Finding("token", "ok", "present")
     return Finding(

@@ -1,4 +1,4 @@
-"""`spnl-chat history`: the conversations without a screen."""
+"""`spnl-chat history`: work with conversations without a screen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from spnl_tui.text import plain
 async def list_conversations(
     services: Services, *, limit: int, archived: bool, tag: str | None, model: str | None, json_: bool
 ) -> int:
-    """Print conversations, pinned ones first, then those that were changed last."""
+    """Print conversations, pinned ones first, then the most recently changed."""
     store = await _store(services)
     page = await store.list(ListFilter(archived=archived, tag=tag, model=model), limit=limit)
     if json_:
@@ -45,7 +45,7 @@ async def list_conversations(
 
 
 async def search(services: Services, words: str, *, limit: int, model: str | None, json_: bool) -> int:
-    """Print the turns that hold these words."""
+    """Print the turns that contain these words."""
     store = await _store(services)
     result = await store.search(words, SearchFilter(model=model), limit=limit)
     if json_:
@@ -74,7 +74,7 @@ async def export(
     format: Literal["json", "markdown", "query"],
     output: Path | None,
 ) -> int:
-    """Write conversations, or all of them, as lossless JSON or as Markdown to read; or one as a query."""
+    """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
     store = await _store(services)
     failed = 0
     if prefixes:
@@ -82,7 +82,7 @@ async def export(
     else:
         conversations, failed = await _all(store)
     if not conversations:
-        # An empty file would take the place of a good backup.
+        # An empty file would replace a good backup.
         raise StoreError("There is nothing to export", "The store holds no conversations that can be read.")
     if format == "json":
         text = to_json_text(conversations)
@@ -111,7 +111,7 @@ async def export(
 
 
 async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callable[[str], bool]) -> int:
-    """Delete conversations for good. `confirm` is asked, with their titles."""
+    """Delete conversations for good, after `confirm` has received their titles and returned True."""
     store = await services.store()
     if store.problem is not None:
         show_error(store.problem)
@@ -163,7 +163,7 @@ def _print_replay(result: ReplayResult) -> None:
 
 
 class _Replier:
-    """The engine, as a replay wants it."""
+    """The engine as a replay uses it."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -188,7 +188,7 @@ class _Replier:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file whole, or leave the one that is there: a full disk must not cost an older backup."""
+    """Write the whole file or keep the existing one, because a full disk must not cost an older backup."""
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")  # a device or a pipe
         return
@@ -221,7 +221,7 @@ async def _conversation(store: Store, prefix: str) -> Conversation:
 
 
 async def _all(store: Store) -> tuple[list[Conversation], int]:
-    """Return all conversations that can be read, and how many cannot; the errors of these are shown."""
+    """Return all readable conversations and the number of others, whose errors are shown."""
     conversations: list[Conversation] = []
     failed = 0
     for archived in (False, True):

@@ -19,14 +19,14 @@ from spnl_tui.services import Services
 from spnl_tui.text import plain
 
 _TERMINAL_S, _LOG_S = 0.1, 0.5
-"""How often progress is shown: on a terminal, and in a file."""
+"""The seconds between progress reports on a terminal, and elsewhere."""
 _SHOWN = 10
-"""The most skipped conversations that are named in words; JSON has all."""
+"""The limit of skipped conversations named in words; JSON has all."""
 _NAMES = {"audio": "audio recordings", "image": "images", "video": "videos", "file": "files"}
 
 
 async def import_files(services: Services, paths: Sequence[Path], *, json_: bool) -> int:
-    """Import conversations from exports of spnl-chat, ChatGPT and oterm, and report what became of them.
+    """Import conversations from exports of spnl-chat, ChatGPT and oterm, and report the result.
 
     All files are read before the first conversation is saved, and all are saved in one transaction. So a
     mistake in the last file, an interrupt or a kill leaves nothing behind.
@@ -97,7 +97,7 @@ def _count(conversations: int) -> str:
 
 
 class _Progress:
-    """Shows on standard error how far an import is: one line on a terminal, now and then a line elsewhere."""
+    """Shows the progress of an import on standard error: one line on a terminal, a few lines elsewhere."""
 
     def __init__(self) -> None:
         self._line = Transient()
@@ -105,7 +105,7 @@ class _Progress:
         self._cancelled = threading.Event()
 
     async def read(self, path: Path) -> ReadFile:
-        """Read a file in a thread, so that signals are seen meanwhile."""
+        """Read a file in a thread, so that signals work meanwhile."""
 
         def on_read(done: int, total: int) -> None:
             if self._cancelled.is_set():
@@ -120,7 +120,7 @@ class _Progress:
             raise
 
     def show(self, what: str, done: int, total: int) -> None:
-        """Say that so many of so many conversations are done."""
+        """Show how many of the conversations are done."""
         now = time.monotonic()
         if now - self._shown_at < (_TERMINAL_S if self._line.on else _LOG_S):
             return
@@ -132,5 +132,5 @@ class _Progress:
             print(plain(text), file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._line.clear()

@@ -1,4 +1,4 @@
-"""Standard output for results, standard error for everything else."""
+"""Print results on standard output and everything else on standard error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OK, FAILED, USAGE = 0, 1, 2
 
 
 def colour(stream: TextIO) -> bool:
-    """Whether this stream may get colour codes: a terminal, and no NO_COLOR (no-color.org)."""
+    """Return True if this stream may receive colour codes: a terminal, without NO_COLOR (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
-    """What happened, why, and what to do: at most four lines, without control characters."""
+    """Print what happened, why, and what to do, in at most four lines without control characters."""
     stream = stream or sys.stderr
     start, end = ("\x1b[1;31m", "\x1b[0m") if colour(stream) else ("", "")
     lines = [f"{start}Error:{end} {first_line(error.title, 200)}"]
@@ -35,7 +35,7 @@ def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """Print a value as JSON on standard output, in the characters that its encoding has."""
+    """Print a value as JSON on standard output, in its encoding."""
     print(encodable_json(json.dumps(value, ensure_ascii=False, indent=indent)), flush=True)
 
 
@@ -49,7 +49,7 @@ def encodable_json(text: str) -> str:
 
 
 class Transient:
-    """One line on a terminal's standard error that goes when something else is to be shown."""
+    """A temporary line on a terminal's standard error, removed before other output."""
 
     def __init__(self, stream: TextIO | None = None, *, on: bool = True) -> None:
         self._stream = stream or sys.stderr
@@ -57,16 +57,16 @@ class Transient:
         self._shown = False
 
     def show(self, text: str) -> None:
-        """Replace the line. Nothing happens where there is no terminal."""
+        """Replace the line. Do nothing without a terminal."""
         if self.on:
-            # A line that is wrapped could not be taken back.
+            # A wrapped line could not be removed.
             columns = os.get_terminal_size(self._stream.fileno()).columns or 80
             self._stream.write(f"\r\x1b[K{first_line(text, min(100, columns - 1))}")
             self._stream.flush()
             self._shown = True
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
@@ -76,8 +76,8 @@ class Transient:
 def run(main: Coroutine[None, None, int]) -> int:
     """Run a command to its end and return its exit code.
 
-    A SpnlError is shown and is exit code 1. Ctrl-C cancels the command, which then cleans up, and is 130;
-    so is SIGTERM, as 143. A closed standard output ends the command quietly.
+    A SpnlError is shown and exits with 1. Ctrl+C cancels the command, which then cleans up and exits with
+    130; SIGTERM does the same with 143. A closed standard output ends the command silently.
     """
     try:
         return asyncio.run(_interruptible(main))

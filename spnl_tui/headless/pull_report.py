@@ -1,8 +1,8 @@
-"""How `spnl-chat pull` tells of one pull.
+"""The report of `spnl-chat pull` on one pull.
 
-The path goes to standard output, in a form that `-m` takes. All else goes to standard error: on a terminal
-one line that changes, elsewhere a line whenever the state changes and every few seconds. With `--json`
-standard output has a line for each event, and standard error nothing.
+The path goes to standard output, in a form that `-m` accepts. Everything else goes to standard error: on a
+terminal one changing line, elsewhere a line at each change of state and every few seconds. With `--json`,
+standard output has a line for each event and standard error is empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLAIN_LINE_S = 5.0
 
 
 class PullReport:
-    """Tells of one pull, called `name`."""
+    """Reports on the pull called `name`."""
 
     def __init__(self, name: str, *, quiet: bool, json_lines: bool) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class PullReport:
         self._stage = ""
 
     def event(self, event: PullProgressed | PullNoted) -> None:
-        """How it goes."""
+        """Report the progress."""
         if self._json:
             self._print(event)
         elif isinstance(event, PullNoted):
@@ -45,7 +45,7 @@ class PullReport:
             self._progress(event)
 
     def starter(self, event: StarterProgressed) -> None:
-        """How the fetch of the starter goes; it has no speed of its own."""
+        """Report the progress of the starter's download, which has no speed of its own."""
         if self._json:
             self._print(event)
             return
@@ -53,7 +53,7 @@ class PullReport:
         self._show(event.stage, f"{event.stage}{source}", event.done, event.total, ())
 
     def finished(self, model: LocalModel, finished: PullFinished | None = None) -> None:
-        """It is here: print where."""
+        """Print where the complete model is."""
         self._status.clear()
         path = model.directory / model.files[0] if model.files else model.directory
         if not self._json:
@@ -67,7 +67,7 @@ class PullReport:
         )
 
     def failed(self, error: SpnlError) -> None:
-        """It will not come, and why."""
+        """Report the failure of the pull."""
         self._status.clear()
         if self._json:
             self._print(None, type="PullFailed", title=error.title, message=error.message, hint=error.hint)
@@ -75,7 +75,7 @@ class PullReport:
             show_error(error)
 
     def paused(self, command: str) -> None:
-        """It was interrupted; this command goes on. Said even to those who want it quiet: they asked."""
+        """Report that the same command resumes the interrupted pull, even in quiet mode."""
         self._status.clear()
         if self._json:
             self._print(None, type="PullPaused", go_on=command)

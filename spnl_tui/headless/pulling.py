@@ -1,4 +1,4 @@
-"""`spnl-chat pull`, and the model that another command needs."""
+"""`spnl-chat pull`, and the models that other commands need."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from spnl_tui.services import Services
 
 
 async def model_for(services: Services) -> ModelHandle:
-    """The model that the settings name, for a command that needs one now. The starter is fetched if need be.
+    """Return the model of the settings for a command that needs it now. Download the starter if necessary.
 
     Raises:
-        SpnlError: it is not on this machine, or there is none.
+        SpnlError: the model is not on this machine or does not exist.
     """
     if (model := await services.wanted_model()) is not None:
         return model
@@ -47,9 +47,9 @@ async def model_for(services: Services) -> ModelHandle:
 
 
 async def pull(services: Services, names: Sequence[str], *, quiet: bool, json_lines: bool) -> int:
-    """Pull each model, one after the other, and print where it is; see PullReport for the rest.
+    """Pull the models one after the other and print where each one is; PullReport does the rest.
 
-    One that fails is reported, and does not keep the others from coming; the exit code is then 1.
+    A failed pull is reported and does not stop the others; the exit code is then 1.
     """
     references = [ModelReference.parse(name) for name in names]
     for name, reference in zip(names, references, strict=True):
@@ -83,7 +83,7 @@ async def _pull_one(services: Services, reference: ModelReference, report: PullR
             services.catalog, reference, await services.conditions(), library=services.library
         )
     except HubError as error:
-        # What is here needs no hub, whether it is down or forbidden.
+        # Models on this machine need no hub, which may be down or forbidden.
         if (model := await services.library.resolve(reference)) is None:
             raise
         report.event(PullNoted(text=f"it is on this machine; the hub was not asked again ({error.title})"))

@@ -42,12 +42,12 @@ _STOP_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySource:
-    """A query that is still to be parsed: its text, or the name of one that comes with the program."""
+    """An unparsed query: its text, or the name of a built-in one."""
 
     text: str | None = None
     builtin: str | None = None
     directory: Path = Path()
-    """The directory that relative paths in the query start from."""
+    """The directory at which relative paths in the query start."""
 
     @classmethod
     def from_file(cls, file: Path) -> QuerySource:
@@ -65,7 +65,7 @@ class QuerySource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOptions:
-    """How to run it, and what to print."""
+    """How to run a query, and what to print."""
 
     n: int | None = None
     model: str | None = None
@@ -78,10 +78,10 @@ class QueryOptions:
 
 
 def read_source(source: QuerySource, options: QueryOptions, default_model: str) -> Query:
-    """Parse the query, with the values of the command line for its parameters.
+    """Parse the query with the command line's values of its parameters.
 
     Raises:
-        QueryError: it is malformed.
+        QueryError: the query is malformed.
     """
     values = {
         name: value
@@ -107,7 +107,7 @@ async def open_as_chat(services: Services, source: QuerySource, model: str | Non
     """Return the query as a chat, with `model` for the parameter of that name.
 
     Raises:
-        QueryError: it is malformed, names other models than `model`, or is not a chat.
+        QueryError: the query is malformed, names models other than `model`, or is not a chat.
     """
     default = services.settings.model.default or "starter"
     query = read_source(source, QueryOptions(model=model), default)
@@ -130,7 +130,7 @@ async def run(services: Services, source: QuerySource, options: QueryOptions) ->
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        # Ctrl-C: what is finished is still printed.
+        # After Ctrl+C, finished results are still printed.
         stop.set()
         await asyncio.wait([work], timeout=_STOP_S)
         work.cancel()
@@ -197,7 +197,7 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
     known = {name: await resolve(services, name) for name in models(query)}
 
     async def count(model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        # Loaded for its tokenizer: nothing is asked.
+        # Load the model only for its tokenizer.
         async for _ in services.engine.load(known[model]):
             pass
         return await services.engine.count_tokens(known[model], texts)
@@ -211,10 +211,10 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
 
 
 async def map_input(services: Services, template: str, *, sampling: Sampling, jsonl: bool, time: bool) -> int:
-    """Ask about each line of standard input and print one row for each line, an empty one if it failed.
+    """Send each line of standard input as a prompt and print a row for it, an empty one if it failed.
 
-    Replies are printed in the order of the lines, or with `jsonl` as they finish, one object each. When the
-    map is interrupted, standard error says how many replies are kept.
+    Print replies in the order of the lines, or with `jsonl` as they finish, one object each. If the map is
+    interrupted, standard error says how many replies are kept.
     """
     model = await model_for(services)
     journal = services.paths.state / "maps" / f"{map_key(template, model.name, sampling)}.jsonl"
@@ -279,10 +279,10 @@ def _row(event: LineFinished | LineFailed) -> dict[str, Any]:
 
 
 async def resolve(services: Services, name: str) -> ModelHandle:
-    """The model of a query.
+    """Return the model of a query.
 
     Raises:
-        SpnlError: it is not on this machine.
+        SpnlError: the model is not on this machine.
     """
     if (model := await services.find_model(name)) is None:
         raise ModelMissingError(name)
@@ -290,7 +290,7 @@ async def resolve(services: Services, name: str) -> ModelHandle:
 
 
 class _TreeView:
-    """The tree on standard error: repainted on a terminal, printed once at the end elsewhere."""
+    """The query's tree on standard error: repainted on a terminal, printed once at the end elsewhere."""
 
     def __init__(self, query: Query) -> None:
         self._query = query
@@ -323,7 +323,10 @@ class _TreeView:
 
 
 async def _standard_input() -> AsyncIterator[str]:
-    """The lines of standard input. Read by a daemon thread, which cannot keep the program from ending."""
+    """Yield the lines of standard input.
+
+    A daemon thread reads them, so that a slow read does not delay the end.
+    """
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 

@@ -16,7 +16,7 @@ from spnl_tui.headless.broken_pipe import BROKEN_PIPE, discard_output
 
 BYTE_ORDER_MARK = "\ufeff"
 _REPLACE = "spnl-replace"
-# What the program itself prints, in characters of the same width.
+# Our own characters, and replacements of the same width.
 _SIMPLER = {
     character: simple
     for characters, simple in (
@@ -37,18 +37,18 @@ _SIMPLER = {
     )
     for character in characters
 }
-"""Characters that the program itself prints, and what stands for them in encodings that lack them."""
+"""The special characters that the program prints, and their replacements in encodings that lack them."""
 
 
 @contextmanager
 def prepared_streams() -> Iterator[None]:
-    """Prepare the standard streams, and check at the end of the program that everything was written."""
+    """Prepare the standard streams, and check at the end of the program that all output was written."""
     _prepare()
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()  # or the interpreter does, and complains in its own way
+            sys.stdout.flush()  # before the interpreter does and reports a failure in its own way
             _flush_error()
     except _UnwrittenError as error:
         from spnl_tui.errors import SpnlError
@@ -102,7 +102,7 @@ class _UnwrittenError(Exception):
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output, whose failures are distinguished from those of other files and connections."""
+    """Standard output that reports its own failures as a distinct error."""
 
     def write(self, text: str, /) -> int:
         try:
@@ -118,7 +118,7 @@ class _Output(io.TextIOWrapper):
 
 
 def _cause(error: OSError) -> Exception:
-    # A reader that has gone away is not a failure.
+    # A reader that closed the pipe is not a failure.
     return error if isinstance(error, BrokenPipeError) else _UnwrittenError(error.strerror)
 
 
@@ -128,10 +128,10 @@ def _prepare() -> None:
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  # for as long as the program runs
     elif isinstance(sys.stdin, io.TextIOWrapper):
-        # Some locales are strict and would end the program at the first byte that is not text.
+        # In some locales, the strict error handler would end the program at the first invalid byte.
         sys.stdin.reconfigure(errors="surrogateescape")
     if sys.stdout is None:
-        # Writing to it fails, as it should.
+        # Writing to it must fail.
         unwritable = os.open(os.devnull, os.O_RDONLY)
         sys.stdout = _Output(open(unwritable, "wb"), encoding="utf-8")  # noqa: SIM115
     elif isinstance(sys.stdout, io.TextIOWrapper):
@@ -149,7 +149,7 @@ def _prepare() -> None:
 
 
 def _replacement(error: UnicodeError) -> tuple[str, int]:
-    """Replace what the encoding of a stream lacks by characters of the same width."""
+    """Replace characters that a stream's encoding lacks by others of the same width."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     import unicodedata

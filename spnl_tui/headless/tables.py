@@ -1,4 +1,4 @@
-"""Tables on standard output: as narrow as the terminal, whole where they are piped."""
+"""Print tables: as narrow as the terminal, or in full into a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spnl_tui.tables import Column, table
 def print_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], stream: TextIO | None = None
 ) -> None:
-    """Print a table as suits the stream: bold titles and no more than its width on a terminal only."""
+    """Print a table. On a terminal, its titles are bold and it is no wider than the terminal."""
     stream = stream or sys.stdout
     lines = table(columns, rows, terminal_width(stream))
     if colour(stream):
@@ -23,5 +23,5 @@ def print_table(
 
 
 def terminal_width(stream: TextIO) -> int | None:
-    """Cells in a line of the terminal; None if the stream is none."""
+    """Return the width of the terminal in cells; None if the stream is not a terminal."""
     return shutil.get_terminal_size().columns if stream.isatty() else None

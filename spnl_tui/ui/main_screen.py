@@ -1,4 +1,4 @@
-"""The one screen: it owns the state, binds it down to the panes, and does what they ask."""
+"""The main screen: it constructs the controllers and passes Textual's messages to them."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ if TYPE_CHECKING:
     from spnl_tui.hub.pulls.download import Download
 
 _WIDE = 110
-"""Columns from which the list of conversations stands beside the chat."""
+"""The width in cells from which the list of conversations is beside the chat."""
 
 
 class MainScreen(Screen[None]):
-    """Chat and pulls; one pane is seen at a time."""
+    """Shows one pane at a time: chat, models or pulls."""
 
     AUTO_FOCUS = "Prompt"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
@@ -79,8 +79,9 @@ class MainScreen(Screen[None]):
     def __init__(
         self, services: Services, settings: Settings, registry: CommandRegistry, program: Program
     ) -> None:
-        """`program` is what commands can do with the program as a whole."""
-        # The class that Textual will give it for its width: given later, it would have all styled twice.
+        """`program` has the actions of commands on the whole program."""
+        # Set the class that Textual derives from the width now; setting it later would style everything
+        # twice.
         super().__init__(classes="-wide" if self.app.size.width >= _WIDE else "-narrow")
         self._compositor = CarefulCompositor()
         self._services = services
@@ -95,7 +96,7 @@ class MainScreen(Screen[None]):
         self._connect_commands(program)
 
     def _connect_chat(self, settings: Settings) -> None:
-        """Create the chat sessions, and what shows them."""
+        """Create the chat sessions and their controllers."""
         services, chat = self._services, self.chat
         self.status = Status(services.clock)
         self.store = ReportingStore(services.store, partial(tell, self))
@@ -174,7 +175,7 @@ class MainScreen(Screen[None]):
         chat.transcript.place = self.turns.place
 
     def _connect_panes(self, settings: Settings) -> None:
-        """Create what fills and switches the panes."""
+        """Create the controllers of the panes."""
         services, bindings = self._services, self._registry.bindings("models")
         self.lazy_models = LazyModelsPane(self, self.status, self.sessions, services, settings, bindings)
         self.panes = PaneSwitcher(self, self.chat, self.pulls, self.lazy_models)
@@ -192,7 +193,7 @@ class MainScreen(Screen[None]):
         )
 
     def _connect_commands(self, program: Program) -> None:
-        """Create what runs commands, and bind their keys."""
+        """Create the command runner and bind the keys."""
         registry, context = self._registry, self._command_context(program)
         self.commands = CommandRunner(self, registry, self.key, context, self.notice)
         bind_keys(self, registry.bindings("screen"))
@@ -243,7 +244,7 @@ class MainScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Look for a model, and for pulls that are to go on, once the prompt can be seen."""
+        """After the first paint, look for a model and for pulls to resume."""
         self.call_after_refresh(start, self, "model", self.current_model.find)
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.pulls_controller.follow)
@@ -251,17 +252,17 @@ class MainScreen(Screen[None]):
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation that is seen."""
+        """The visible conversation."""
         return self.sessions.visible.conversation
 
     @property
     def activity(self) -> Activity:
-        """What the status line shows."""
+        """The status that the status line shows."""
         return self.status.activity
 
     @property
     def replying(self) -> bool:
-        """Whether a reply is being made in it."""
+        """True while a reply is in progress in the visible conversation."""
         return self.sessions.visible.replying
 
     def _show_downloads(self, downloads: tuple[Download, ...]) -> None:
@@ -284,7 +285,7 @@ class MainScreen(Screen[None]):
 
     @work(group="store")
     async def _open_store(self) -> None:
-        """Open the store of conversations, which may have something to say, and remember earlier prompts."""
+        """Open the store of conversations, show its warning if it has one, and load earlier prompts."""
         past = [as_typed(text) for text in await self.store.prompts()]
         self.chat.prompt.past.put_before(past)
         if self._services.resume is not None:
@@ -293,7 +294,7 @@ class MainScreen(Screen[None]):
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
         await self.drafts.restore(past)
-        await asyncio.to_thread(markdown_stream.prepare)  # before there is a reply, or a conversation to show
+        await asyncio.to_thread(markdown_stream.prepare)  # before the first reply or conversation is shown
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -387,7 +388,7 @@ class MainScreen(Screen[None]):
         self.chat.transcript.follow()
 
     def on_key(self, event: events.Key) -> None:
-        """Show why a key did nothing that neither a widget nor a binding has taken."""
+        """Show why a key that neither a widget nor a binding handled did nothing."""
         if event.key not in self.active_bindings:
             self.commands.explain_key(event.key)
 

@@ -1,4 +1,4 @@
-"""What happens in the interface. Panes ask and tell upwards; the screen decides."""
+"""The messages of the interface. Panes post them upwards; the screen decides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PromptSubmitted(Message):
     """The user pressed the key that sends. The text may be blank."""
 
     text: str
-    """As it was typed: with mentions of files, and words that stand for what was pasted."""
+    """The typed text, with mentions of files and placeholders of pastes."""
 
 
 @dataclass
@@ -30,21 +30,21 @@ class CommandSubmitted(Message):
     command: str
     """The id of the command."""
     argument: str
-    """What was typed after its name."""
+    """The text after its name."""
     text: str
-    """The whole text as it was typed."""
+    """The whole typed text."""
 
 
 @dataclass
 class KeyInVain(Message):
-    """The user pressed a key for which the prompt has done nothing."""
+    """The user pressed a key that the prompt does not handle."""
 
     key: str
 
 
 @dataclass
 class FollowRequested(Message):
-    """The user wants to see the end of the conversation and what is added to it."""
+    """The user wants to follow the end of the conversation."""
 
 
 @dataclass
@@ -54,26 +54,26 @@ class FindChanged(Message):
 
 @dataclass
 class FindEarlierRequested(Message):
-    """The user wants to go to the match before."""
+    """The user wants to go to the previous match."""
 
 
 @dataclass
 class CandidateMoveRequested(Message):
-    """The user wants another candidate highlighted: the one before (-1) or after (1)."""
+    """The user wants the previous (-1) or next (1) candidate highlighted."""
 
     by: int
 
 
 @dataclass
 class ReplyBegan(Message):
-    """The engine was asked for a reply to this prompt."""
+    """The engine has received this prompt."""
 
     prompt: str
 
 
 @dataclass
 class ReplyEnded(Message):
-    """The reply is as complete as it gets, and stands in the conversation and on the screen."""
+    """The reply has ended and is in the conversation and on the screen."""
 
     finish_reason: FinishReason
     text: str
@@ -83,7 +83,7 @@ class ReplyEnded(Message):
 
 @dataclass
 class NewConversationRequested(Message):
-    """The user wants to begin anew."""
+    """The user wants a new conversation."""
 
 
 @dataclass
@@ -91,13 +91,13 @@ class ConversationRequested(Message):
     """The user wants to see this conversation, or a turn in it."""
 
     id: str
-    """Or its beginning; empty: the last one."""
+    """The id or its beginning; empty means the last conversation."""
     turn: str | None = None
 
 
 @dataclass
 class ModelChosen(Message):
-    """The user wants to talk to this model, which is on this machine."""
+    """The user wants this model, which is on this machine, to answer."""
 
     model: LocalModel
     context: int | None = None
@@ -114,11 +114,11 @@ class PromptRejected(Message):
 
 @dataclass
 class PullRequested(Message):
-    """The user wants to have this model."""
+    """The user wants to pull this model."""
 
     request: PullRequest
     name: str
-    """What the user calls it."""
+    """The user's name for it."""
 
 
 PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep", "clear"]
@@ -126,7 +126,7 @@ PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep
 
 @dataclass
 class PullChangeRequested(Message):
-    """The user wants something done to the pull of this id."""
+    """The user wants an action on the pull with this id."""
 
     change: PullChange
     id: str
@@ -134,7 +134,7 @@ class PullChangeRequested(Message):
 
 @dataclass
 class PullUndoRequested(Message):
-    """The user wants back what was cancelled last."""
+    """The user wants to restore the last cancelled pull."""
 
 
 PullWish: TypeAlias = PullRequested | PullChangeRequested | PullUndoRequested
@@ -142,6 +142,6 @@ PullWish: TypeAlias = PullRequested | PullChangeRequested | PullUndoRequested
 
 @dataclass
 class PullEnded(Message):
-    """A pull is done, or has failed."""
+    """A pull is complete or has failed."""
 
     download: Download

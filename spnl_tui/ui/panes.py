@@ -1,4 +1,4 @@
-"""The panes, of which one is seen: the conversation, the models and the pulls."""
+"""The panes, one of which is visible: the conversation, the models and the pulls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PaneSwitcher:
-    """Shows one of the panes."""
+    """Switches between the panes."""
 
     def __init__(
         self, screen: Screen[Any], chat: ChatPane, pulls: DownloadsPane, lazy_models: LazyModelsPane
@@ -30,21 +30,21 @@ class PaneSwitcher:
 
     @property
     def seen(self) -> str | None:
-        """The id of the pane that is shown."""
+        """The id of the visible pane."""
         return self._switcher.current if self._screen.is_mounted else "chat"
 
     @property
     def models(self) -> ModelsPane | None:
-        """The pane with the models, if it was made."""
+        """The models pane, if it has been created."""
         return self._lazy_models.pane
 
     @property
     def can_show_models(self) -> bool:
-        """True if there is anything to browse models with."""
+        """True if the services can list models."""
         return self._lazy_models.can
 
     def show(self, pane: str) -> None:
-        """Show the pane of this id, and go there."""
+        """Show and focus the pane with this id."""
         match pane:
             case "models":
                 restart(self._screen, "models", self._show_models)
@@ -58,7 +58,7 @@ class PaneSwitcher:
                 self._screen.refresh_bindings()
 
     def back(self) -> None:
-        """Go back to the conversation, or within the pane first."""
+        """Go back within the pane, or from there to the conversation."""
         if self.seen != "models" or self.models is None or not self.models.step_back():
             self.show("chat")
 

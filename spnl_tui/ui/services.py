@@ -1,4 +1,4 @@
-"""What the interface is given to work with. `app.py` and the tests put it together."""
+"""The services that the interface receives from `app.py` or from a test."""
 
 from __future__ import annotations
 
@@ -29,36 +29,39 @@ def _no_handle(model: LocalModel) -> ModelHandle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that the interface asks others to do."""
+    """The services of the interface."""
 
     engine: Backend
     first_model: Callable[[], Awaitable[ModelHandle | None]] = _no_model
-    """The model to start with: what was asked for, or else the starter; None: there is none, and no other was
-    asked for. May raise SpnlError: the one that was asked for is not here, or cannot be used."""
+    """Returns the model to start with: the requested one, else the starter; None if none was requested
+    and the starter is missing. Raises SpnlError if the requested model is missing or cannot be used."""
     find_model: Callable[[str], Awaitable[ModelHandle | None]] = _no_model
-    """The model of a reference; None: it must be pulled first. May raise SpnlError."""
+    """Returns the model of a reference; None if it must be pulled first. May raise SpnlError."""
     to_handle: Callable[[LocalModel], ModelHandle] = _no_handle
     """Returns the handle of a model in the library, for the engine."""
     starter: Starter | None = None
     store: Callable[[], Awaitable[Store]] | None = None
-    """Opens the store of conversations, or gives the one that was opened. May raise SpnlError."""
+    """Returns the store of conversations, opened on the first call. May raise SpnlError."""
     downloads: Callable[[], Downloads] | None = None
-    """Makes the queue of pulls, or gives the one that was made. Called in a thread: it imports a lot."""
+    """Returns the queue of pulls, constructed on the first call.
+
+    Called in a thread, because it imports a lot.
+    """
     browser: Callable[[], ModelBrowser] | None = None
-    """Makes what the models pane asks. Called in a thread: it imports a lot."""
+    """Constructs the services of the models pane. Called in a thread, because it imports a lot."""
     keep_persona: Callable[[str, Persona], None] | None = None
-    """Writes a persona of this name into the configuration. Called in a thread. May raise SpnlError."""
+    """Writes a persona with this name to the configuration. Called in a thread. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
-    """Sets the clipboard of this machine; False: it cannot. May raise SpnlError."""
+    """Sets the clipboard of this machine; returns False if it cannot. May raise SpnlError."""
     drafts: DraftFile | None = None
-    """Keeps the unsent prompt for the next start."""
+    """The file that keeps the unsent prompt for the next start."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
-    """What to close at the end, besides the engine."""
+    """Further services to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)
-    """Seconds; for elapsed times on the screen."""
+    """Returns seconds, for elapsed times on the screen."""
     now: Callable[[], float] = field(default=time.time)
-    """Unix seconds; for the dates of conversations."""
+    """Returns Unix seconds, for the dates of conversations."""
     opened: OpenedQuery | None = None
-    """The query to begin with, as a chat."""
+    """The query to open as a chat."""
     resume: str | None = None
-    """The id, or its beginning, of the conversation to begin with; empty: the last one; None: a new one."""
+    """The id, or its beginning, of the conversation to open; empty for the last one; None for a new one."""

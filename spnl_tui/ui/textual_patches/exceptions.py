@@ -1,8 +1,10 @@
 """Keeps the program running after an unforeseen exception in a handler, an action, a worker or a timer.
 
-Textual ends the app at each of them. Here each one is logged and shown, and the program continues: a wrong
-key must not cost a draft, a reply or a pull. Exceptions in quick succession still end it: they are of the
-kind that every new frame raises again, and the screen no longer changes.
+Textual ends the app at each of them. Here each one is logged and shown, and the program continues, because a
+single key must not cost a draft, a reply or a pull. Exceptions in quick succession still end the program:
+they are usually raised again by every new frame, and the screen no longer changes.
+
+No upstream issue was found that asks Textual for such an option.
 """
 
 from __future__ import annotations

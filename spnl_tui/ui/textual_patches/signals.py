@@ -37,7 +37,7 @@ def leave_when_told(app: App[None]) -> None:
 
 
 def _hang_up(app: App[None]) -> None:
-    # Never left again: the next frame would be written to a terminal that is not there.
+    # Never return: the next frame would be written to a missing terminal.
     app.batch_update().__enter__()
     app.exit(return_code=_STATUS + signal.SIGHUP)
 
@@ -45,7 +45,7 @@ def _hang_up(app: App[None]) -> None:
 def _watch_terminal(descriptor: int, loop: asyncio.AbstractEventLoop, app: App[None]) -> None:
     poll = select.poll()
     poll.register(descriptor, 0)
-    events = poll.poll()  # of a terminal nothing but its end is left to wait for
+    events = poll.poll()  # wait only for the end of the terminal
     if not any(event & select.POLLHUP for _, event in events):
         return  # a platform that cannot poll terminals
     loop.call_soon_threadsafe(_hang_up, app)

@@ -33,18 +33,18 @@ _BEFORE_ESCAPE = re.compile(r"(?=\x1b)")
 
 
 class TerminalInput:
-    """Takes what comes from the terminal, in whatever pieces."""
+    """Parses the terminal's bytes, which may arrive in arbitrary pieces."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._parser = _Parser()
         self._last = ""
-        """The last characters, which may begin the mark of a paste, or of its end."""
+        """The last characters, which may be an incomplete mark of the start or end of a paste."""
         self._pasted: list[str] | None = None
-        """What has come of a paste before these, if there is one."""
+        """The pieces of an unfinished paste; None outside a paste."""
 
     def take(self, data: bytes) -> Iterator[Message]:
-        """What these bytes are, together with those before."""
+        """Return the events that these bytes complete, together with earlier ones."""
         text = self._decode(data)
         while text:
             if self._pasted is None:
@@ -53,11 +53,14 @@ class TerminalInput:
                 text = yield from self._take_paste(text)
 
     def tick(self) -> Iterator[Message]:
-        """What is not to be waited for any longer: Escape, of which nothing more has come. Call it often."""
+        """Return the events whose time to wait for more bytes has passed, such as Escape alone.
+
+        Call it often.
+        """
         return map(_without_character, self._parser.tick())
 
     def _take_keys(self, text: str) -> Generator[Message, None, str]:
-        """Give the keys, and return what follows the beginning of a paste."""
+        """Append the keys, and return the text after the start of a paste."""
         begin = (self._last + text).find(BRACKETED_PASTE_START)
         if begin < 0:
             self._last = (self._last + text)[-_LAST:]
@@ -73,7 +76,7 @@ class TerminalInput:
         return rest
 
     def _take_paste(self, text: str) -> Generator[Message, None, str]:
-        """Give the paste once all of it has come, and return what follows."""
+        """Append the paste once it is complete, and return the text after it."""
         assert self._pasted is not None
         text = self._last + text
         pasted, end, rest = text.partition(BRACKETED_PASTE_END)
@@ -89,24 +92,24 @@ class TerminalInput:
 
 class _Parser(XTermParser):
     def settle(self) -> Iterator[Message]:
-        """Nothing more comes of the sequence that has begun, if one has."""
+        """End an unfinished sequence, because nothing more of it will arrive."""
         if self._timeout_time is not None:
             self._timeout_time = 0.0
         yield from self.tick()
 
 
 def _without_character(message: Message) -> Message:
-    # A text area would write it where the key is bound to nothing.
+    # A text area would insert it if the key had no binding.
     if isinstance(message, events.Key) and message.key.startswith("alt+"):
         message.character = None
     return message
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS, with this input."""
+    """Textual's driver for Linux and macOS with this parser."""
 
     def run_input_thread(self) -> None:
-        """Read the terminal, and post what comes, until the program ends."""
+        """Read the terminal and post its events until the program ends."""
         reader = TerminalInput()
         with selectors.DefaultSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)

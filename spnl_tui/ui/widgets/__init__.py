@@ -1,1 +1,1 @@
-"""Widgets that know nothing of models or engines."""
+"""Shared widgets, which do not know models or engines."""

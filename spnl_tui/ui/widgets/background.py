@@ -1,4 +1,4 @@
-"""Work that goes on while the interface does."""
+"""Run work in the background of the interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def start(
     **kwargs: _P.kwargs,
 ) -> None:
     """Run `work(…)` as a worker of this node."""
-    # As a function, not as its coroutine, which nobody would await if the worker were cancelled at once.
+    # Pass the function: its coroutine would never be awaited if the worker were cancelled at once.
     function: Any = partial(work, *args, **kwargs)  # Textual's type for it rejects coroutines of `None`
     node.run_worker(function, group=group)
 

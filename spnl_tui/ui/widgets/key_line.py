@@ -1,4 +1,4 @@
-"""The line at the bottom: the keys that can be pressed now."""
+"""The footer: the keys that are available now."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from textual.style import Style
 from textual.widget import Widget
 
 _STEP = 4
-"""Cells by which the wheel moves a line that is too long for the terminal."""
+"""The cells by which the mouse wheel scrolls a line that is too long for the terminal."""
 
 
 class KeyLine(Widget):
-    """Keys and what they do; a click presses the key.
+    """Shows keys and their commands; a click presses the key.
 
-    Textual's footer makes a widget of every key, and all of them anew whenever one changes: at each change of
-    focus that took as long as drawing the whole screen.
+    Textual's footer creates a widget for every key, and recreates all of them whenever one changes. At each
+    change of focus that took as long as drawing the whole screen.
     """
 
     ALLOW_SELECT = False
 
     keys: reactive[tuple[tuple[str, str, str, str], ...]] = reactive(())
-    """Of each: the key, its name, what it does in a word, and in a sentence."""
+    """For each key: the key, its displayed name, its label and its help sentence."""
     hovered: reactive[str] = reactive("")
     """The key under the mouse."""
     left_out: reactive[int] = reactive(0)
-    """Characters at the left that the wheel has moved out of sight."""
+    """The characters scrolled out of sight at the left."""
 
     def on_mount(self) -> None:
-        """Follow what can be done."""
+        """Follow the available bindings of the screen."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
@@ -44,7 +44,7 @@ class KeyLine(Widget):
         self.keys = tuple(first.values())
 
     def render(self) -> Content:
-        """The line, or as many whole keys of it as there is room for, and "…"."""
+        """Return the line, or as many whole keys as fit and "…"."""
         room, line = self.size.width, self._line()
         if self.left_out or line.cell_length <= room:
             return line[self.left_out :].truncate(room, ellipsis=True)
@@ -71,19 +71,19 @@ class KeyLine(Widget):
         return parts
 
     def validate_left_out(self, left_out: int) -> int:
-        """No further than to the end of the line."""
+        """Limit scrolling to the end of the line."""
         return max(0, min(left_out, len(self._line()) - self.size.width))
 
     def watch_keys(self) -> None:
-        """Begin at the left."""
+        """Scroll to the left end."""
         self.left_out = 0
 
     def on_resize(self) -> None:
-        """There may be room for all."""
+        """Scroll to the left end, because all keys may fit now."""
         self.left_out = 0
 
     def watch_hovered(self, hovered: str) -> None:
-        """Say what the key under the mouse does."""
+        """Show the help of the key under the mouse as a tooltip."""
         self.tooltip = next((tooltip for key, _, _, tooltip in self.keys if key == hovered), None)
         self.styles.pointer = "pointer" if hovered else "default"
 
@@ -92,7 +92,7 @@ class KeyLine(Widget):
         self.hovered = event.style.meta.get("key", "")
 
     def on_leave(self) -> None:
-        """Nothing is under the mouse any more."""
+        """Clear the highlight when the mouse leaves."""
         self.hovered = ""
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
@@ -101,11 +101,11 @@ class KeyLine(Widget):
             self.app.simulate_key(key)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Show more of the end."""
+        """Scroll towards the end."""
         event.stop()
         self.left_out += _STEP
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Show more of the beginning."""
+        """Scroll towards the beginning."""
         event.stop()
         self.left_out -= _STEP

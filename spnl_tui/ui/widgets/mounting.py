@@ -1,4 +1,4 @@
-"""Mounting, where the widget in which it is done may be gone by then."""
+"""Mount widgets in a parent that may have been removed meanwhile."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from textual.widget import Widget
 
 
 async def mount(parent: Widget, *widgets: Widget, before: int | Widget | None = None) -> None:
-    """Mount these in the parent, unless that was taken off the screen, or the program ends.
+    """Mount these in the parent, unless it was removed from the screen or the program ends.
 
-    Textual ends the program at an attempt to mount something in a widget that was removed meanwhile.
+    Textual ends the program if a widget is mounted in a removed one.
     """
     if parent.is_attached:
         await parent.mount(*widgets, before=before)

@@ -1,4 +1,4 @@
-"""A toast that replaces the one before, so that reasons do not pile up."""
+"""A toast that replaces the previous one, so that reasons do not pile up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from textual.notifications import Notification
 
 _TIMEOUT_S = 3
-"""Short: at the top of a narrow screen a toast hides what it is about."""
+"""A short timeout in seconds, because on a narrow screen a toast hides its own subject."""
 
 
 class Notice:
@@ -23,7 +23,7 @@ class Notice:
         self._toast: Notification | None = None
 
     def show(self, title: str, text: str) -> None:
-        """Show this instead of the last one."""
+        """Show this instead of the previous toast."""
         if self._toast is not None:
             withdraw(self._node, self._toast)
         self._toast = say(self._node, text, title=title, timeout=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A list of rows, each one line high. Only rows that are seen cost anything, however many there are."""
+"""A list of rows, each one line high. Only visible rows cost time, regardless of the length."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ _PADDING = Spacing(0, 1, 0, 1)
 
 
 class RowList(ScrollView, can_focus=False):
-    """Shows rows, one of them highlighted. It has no focus: whoever has it passes on the keys that move.
+    """Shows rows, one of them highlighted. It never has the focus; the focused widget forwards movement keys.
 
-    Textual's OptionList asks each option for its height, and forgets what it has drawn, when any changes.
+    Textual's OptionList asks each option for its height and discards its cached lines when any option
+    changes.
     """
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES = {"row-list--row", "row-list--highlighted", "row-list--hovered"}
 
     highlighted: reactive[int | None] = reactive(None, repaint=False)
-    """The place of the highlighted row."""
+    """The index of the highlighted row."""
     hovered: reactive[int | None] = reactive(None, repaint=False)
-    """The place of the row under the mouse."""
+    """The index of the row under the mouse."""
 
     class Highlighted(Message):
-        """Another row may be highlighted than before."""
+        """The highlighted row may have changed."""
 
     class Selected(Message):
-        """The user has clicked on the highlighted row."""
+        """The user clicked the highlighted row."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -45,7 +46,7 @@ class RowList(ScrollView, can_focus=False):
         self._drawn: LRUCache[tuple[Row, int, Style], Strip] = LRUCache(256)
 
     def set_rows(self, rows: Sequence[ModelRow], highlighted: int | None) -> None:
-        """Show these instead."""
+        """Replace the rows by these."""
         self.rows = rows
         self.set_reactive(RowList.highlighted, highlighted)
         self.virtual_size = Size(0, len(rows))
@@ -54,17 +55,17 @@ class RowList(ScrollView, can_focus=False):
 
     @property
     def highlighted_row(self) -> ModelRow | None:
-        """The row that is highlighted."""
+        """The highlighted row."""
         return None if self.highlighted is None else self.rows[self.highlighted]
 
     def move(self, step: int) -> None:
-        """Move the highlight to the next row (1) or the one before (-1) that can be chosen, also round."""
+        """Move the highlight to the next (1) or previous (-1) selectable row; the first follows the last."""
         count = len(self.rows)
         start = self.highlighted if self.highlighted is not None else -1 if step > 0 else 0
         self._highlight_first([(start + step * distance) % count for distance in range(1, count + 1)])
 
     def page(self, step: int) -> None:
-        """Move the highlight by a page, or as far as there are rows that can be chosen."""
+        """Move the highlight by a page, or to the last selectable row in this direction."""
         last = len(self.rows) - 1
         start = self.highlighted if self.highlighted is not None else 0 if step > 0 else last
         target = max(0, min(last, start + step * self.scrollable_content_region.height))
@@ -77,12 +78,12 @@ class RowList(ScrollView, can_focus=False):
         )
 
     def watch_highlighted(self, before: int | None, highlighted: int | None) -> None:
-        """Draw the two rows anew."""
+        """Redraw the two affected rows."""
         self._refresh_rows(before, highlighted)
         self._highlight_moved()
 
     def watch_hovered(self, before: int | None, hovered: int | None) -> None:
-        """Draw the two rows anew."""
+        """Redraw the two affected rows."""
         self._refresh_rows(before, hovered)
 
     def _refresh_rows(self, *places: int | None) -> None:
@@ -102,18 +103,18 @@ class RowList(ScrollView, can_focus=False):
             self.scroll_to_region(row, force=True, animate=False, immediate=True)
 
     def on_show(self) -> None:
-        """Only now it is known how many rows have room."""
+        """Scroll to the highlight once the height is known."""
         self._show_highlighted()
 
     def notify_style_update(self) -> None:
-        """Draw all in the new colours."""
+        """Redraw all rows in the new colours."""
         super().notify_style_update()
-        # Rows have colours of the theme that their style does not tell.
+        # The style of a row does not reveal which of its colours come from the theme.
         self._drawn.clear()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line of what is seen."""
+        """Return one visible line."""
         place, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         if place >= len(self.rows):
             return Strip.blank(width, self.get_visual_style("row-list--row").rich_style)
@@ -131,18 +132,18 @@ class RowList(ScrollView, can_focus=False):
         return strip
 
     def on_click(self, event: events.Click) -> None:
-        """Choose the row."""
+        """Choose the clicked row."""
         place = self._place_at(event)
         if place is not None and not self.rows[place].disabled:
             self.highlighted = place
             self.post_message(self.Selected())
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Show what a click would choose."""
+        """Highlight the row that a click would choose."""
         self.hovered = self._place_at(event)
 
     def on_leave(self) -> None:
-        """Nothing is under the mouse any more."""
+        """Clear the mark when the mouse leaves."""
         self.hovered = None
 
     def _place_at(self, event: events.MouseEvent) -> int | None:

@@ -1,4 +1,4 @@
-"""Rows of the lists of models."""
+"""The rows of the lists of models."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from textual.widgets.option_list import Option
 from spnl_tui.tables import fit, fit_name
 
 _NARROW = 44
-"""Cells below which a row has but one column."""
+"""The width in cells below which a row has only one column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row(Visual):
-    """A line with columns at its right, as wide as it is given."""
+    """A line that fills the width, with columns at its right."""
 
     left: str
     right: tuple[str, ...] = ()
     kind: Literal["item", "heading", "note", "error"] = "item"
     widths: tuple[int, ...] = (9, 10)
-    """Cells of the columns; where there is little room, only the first of them stays."""
+    """The texts of the columns. Only the first remains on a narrow terminal."""
 
     def render_strips(
         self, width: int, height: int | None, style: Style, options: RenderOptions
@@ -56,7 +56,7 @@ class Row(Visual):
 
 
 class ModelRow(Option):
-    """A row of a list, and the model that it stands for; headings and notes stand for none."""
+    """A row of a list and its model; headings and notes have none."""
 
     def __init__(self, key: str | None, item: Any, row: Row) -> None:
         super().__init__(row, id=key, disabled=key is None)
@@ -65,15 +65,15 @@ class ModelRow(Option):
 
     @classmethod
     def heading(cls, title: str, *columns: str, widths: tuple[int, ...] = (9, 10)) -> Self:
-        """A line above others, with the titles of their columns."""
+        """Return a heading with the titles of the columns."""
         return cls(None, None, Row(title, columns, "heading", widths))
 
     @classmethod
     def note(cls, text: str) -> Self:
-        """A line that tells something."""
+        """Return a row with a note."""
         return cls(None, None, Row(text, kind="note"))
 
     @classmethod
     def error(cls, text: str) -> Self:
-        """A line that tells what went wrong."""
+        """Return a row with an error."""
         return cls(None, None, Row(text, kind="error"))

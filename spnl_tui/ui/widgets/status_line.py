@@ -1,4 +1,4 @@
-"""One line that says what the model is doing."""
+"""The status line: what the model is doing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spnl_tui.chat.status import Activity, Status, status_parts
 
 
 class StatusLine(Widget):
-    """Model, state and figures; on a narrow terminal the least important are left out."""
+    """Shows model, state and figures. A narrow terminal omits the least important ones."""
 
     activity: reactive[Activity] = reactive(Activity())
 
@@ -33,7 +33,7 @@ class StatusLine(Widget):
         self.activity = activity
 
     def watch_activity(self, activity: Activity) -> None:
-        """Count the seconds, but only while there is something to wait for."""
+        """Count the seconds only while the user waits for something."""
         if activity.busy and self._ticker is None:
             self._ticker = self.set_interval(1.0, self.refresh)
         elif not activity.busy and self._ticker is not None:
@@ -41,7 +41,7 @@ class StatusLine(Widget):
             self._ticker = None
 
     def render(self) -> Content:
-        """The line, as wide as the terminal."""
+        """Return the line, as wide as the terminal."""
         left, right = status_parts(self.activity, self._clock(), self.size.width)
         gap = " " * (self.size.width - len(left) - len(right))
         return Content.assemble((left, "$text" if self.activity.busy else ""), gap, right)

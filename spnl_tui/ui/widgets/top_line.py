@@ -1,4 +1,4 @@
-"""The line at the top: the conversation's title, and the pulls in a few words."""
+"""The top line: the conversation's title, and the pulls in a few words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TopLine(Widget):
-    """The title gives way to the pulls."""
+    """Shows title and pulls. A long title is cut to make room for the pulls."""
 
     title: reactive[str] = reactive("")
     downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
@@ -28,11 +28,11 @@ class TopLine(Widget):
         self._summarize = summarize
 
     def watch_downloads(self, downloads: tuple[Download, ...]) -> None:
-        """Paint only when the words change."""
+        """Repaint only when the words change."""
         self.summary = self._summarize(downloads)
 
     def render(self) -> Content:
-        """The line, as wide as the terminal."""
+        """Return the line, as wide as the terminal."""
         width = self.size.width
         right = first_line(self.summary, width) if self.summary else ""
         room = width - len(right) - 3
