@@ -11,12 +11,12 @@ from spnl_tui.errors import CommandError, QueryError
 
 if TYPE_CHECKING:
     from spnl_tui.chat.candidate_set import CandidateSet
-    from spnl_tui.chat.reply import ReplySoFar
     from spnl_tui.chat.services import ChatServices
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.status import Activity
     from spnl_tui.conversations.turn import Turn
     from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.engine.reply import Reply
 
 _VERDICT = "verdict"
 """The key of the run; a verdict is not a turn."""
@@ -41,13 +41,13 @@ class Judge:
             return  # meanwhile, the user asked for something else
         candidates.best, candidates.verdict = "", f"Judging by: {criteria} …"
         await session.emit(CandidatesChanged())
-        so_far = await self._ask(session, prompt, replies, criteria)
+        reply = await self._ask(session, prompt, replies, criteria)
         candidates.verdict = ""
         try:
-            if so_far.finish_reason == "failed":
-                candidates.verdict = f"The judge failed: {so_far.error.replace(chr(10), ' ')}"
-            elif so_far.finish_reason != "cancelled":
-                verdict = read_verdict(so_far.text, len(replies))
+            if reply.finish_reason == "failed":
+                candidates.verdict = f"The judge failed: {reply.error.replace(chr(10), ' ')}"
+            elif reply.finish_reason != "cancelled":
+                verdict = read_verdict(reply.text, len(replies))
                 candidates.best = replies[verdict.best].id
                 number = candidates.turns.index(candidates.best) + 1
                 candidates.verdict = f"★ {number} is the best. {verdict.reason}"
@@ -59,9 +59,7 @@ class Judge:
             if candidates.best:
                 await session.candidates.highlight(candidates.best)
 
-    async def _ask(
-        self, session: ChatSession, prompt: Turn, replies: list[Turn], criteria: str
-    ) -> ReplySoFar:
+    async def _ask(self, session: ChatSession, prompt: Turn, replies: list[Turn], criteria: str) -> Reply:
         from spnl_tui.engine.backend import ChatRequest
         from spnl_tui.queries.chat import query_to_messages
         from spnl_tui.queries.judging import judge_query, verdict_grammar
@@ -79,7 +77,7 @@ class Judge:
         )
         events = self._services.engine.generate(model, request)
 
-        async def draw(so_far: ReplySoFar, activity: Activity) -> None:
+        async def draw(reply: Reply, activity: Activity) -> None:
             await session.emit(RunsChanged())
 
         run = await session.runs.begin(_VERDICT, model)

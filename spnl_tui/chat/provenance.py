@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from spnl_tui.chat.reply import ReplySoFar
 from spnl_tui.conversations.context import prompt_sha256
 from spnl_tui.conversations.turn import Provenance
-from spnl_tui.engine.backend import LoadedModel, ModelHandle, Timing
+from spnl_tui.engine.backend import LoadedModel, ModelHandle
+from spnl_tui.engine.reply import Reply
 from spnl_tui.models.request import Message, Sampling
 
 
@@ -41,15 +41,14 @@ def provenance_of_request(
     )
 
 
-def with_outcome(provenance: Provenance, reply: ReplySoFar, loaded: LoadedModel | None) -> Provenance:
+def with_outcome(provenance: Provenance, reply: Reply, loaded: LoadedModel | None) -> Provenance:
     """Return the provenance with the reply's figures and how its model was loaded."""
-    timing = reply.timing or Timing()
     return dataclasses.replace(
         provenance,
         load_plan=loaded.load_details if loaded is not None else "",
         prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
         completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-        ttft_s=timing.ttft_s,
-        itl_s=timing.itl_s,
-        decode_tokens_per_s=timing.decode_tokens_per_s,
+        ttft_s=reply.timing.ttft_s,
+        itl_s=reply.timing.itl_s,
+        decode_tokens_per_s=reply.timing.decode_tokens_per_s,
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from spnl_tui.chat.status import Activity
-from spnl_tui.conversations.turn import FinishReason
 from spnl_tui.engine.backend import (
     Event,
     LoadProgressed,
@@ -19,9 +18,8 @@ from spnl_tui.engine.backend import (
     ReplyFinished,
     RequestFailed,
     RequestQueued,
-    Timing,
-    Usage,
 )
+from spnl_tui.engine.reply import BROKEN_OFF, Reply
 from spnl_tui.models.machine import read_machine
 
 _SHORTEST_GAP_S = 0.05
@@ -79,25 +77,11 @@ Step: TypeAlias = Event | Summarizing | Counted
 """A step towards a reply."""
 
 
-@dataclass(slots=True)
-class ReplySoFar:
-    """The partial reply to one request."""
-
-    text: str = ""
-    reasoning: str = ""
-    finish_reason: FinishReason | None = None
-    error: str = ""
-    too_long: bool = False
-    """True if the prompt does not fit into the context."""
-    usage: Usage | None = None
-    timing: Timing | None = None
-
-
 class ReplyRun:
     """Follows one request."""
 
     def __init__(self, activity: Activity, clock: Callable[[], float]) -> None:
-        self.so_far = ReplySoFar()
+        self.reply = Reply()
         self.activity = activity
         self.ended = asyncio.Event()
         """Set by the caller of `run` once the reply is in the conversation and saved."""
@@ -112,7 +96,7 @@ class ReplyRun:
     @property
     def prompt_tokens(self) -> int:
         """The tokens of the request; 0 while they are unknown."""
-        usage = self.so_far.usage
+        usage = self.reply.usage
         return (usage.prompt_tokens if usage is not None else 0) or self._counted or self.activity.total
 
     def stop(self) -> None:
@@ -124,8 +108,8 @@ class ReplyRun:
         self.activity = replace(self.activity, **figures)  # type: ignore[arg-type]
 
     async def run(
-        self, events: AsyncIterator[Step], draw: Callable[[ReplySoFar, Activity], Awaitable[None]]
-    ) -> ReplySoFar:
+        self, events: AsyncIterator[Step], draw: Callable[[Reply, Activity], Awaitable[None]]
+    ) -> Reply:
         """Follow the events to their end or until `stop`, which does not wait for the engine.
 
         `draw` is called at a bearable pace, and never after this has returned.
@@ -134,17 +118,17 @@ class ReplyRun:
         dirty = False
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
-            while self.so_far.finish_reason is None:
+            while self.reply.finish_reason is None:
                 self._pending = self._pending or asyncio.ensure_future(_next(events))
                 if dirty and pace.wait_s() <= 0:
                     dirty = False
                     pace.drawing()
-                    await draw(self.so_far, self.activity)
+                    await draw(self.reply, self.activity)
                 timeout = max(0.0, pace.wait_s()) if dirty else None
                 either: set[asyncio.Future[Any]] = {self._pending, stopped}
                 await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
-                    self.so_far.finish_reason = "cancelled"
+                    self.reply.finish_reason = "cancelled"
                 elif self._pending.done():
                     event, self._pending = self._pending.result(), None
                     self._take(event)
@@ -152,7 +136,7 @@ class ReplyRun:
         finally:
             stopped.cancel()
         self.activity = replace(self.activity, state="idle", stage="", since=self._clock())
-        return self.so_far
+        return self.reply
 
     async def close(self) -> None:
         """Stop reading the engine's events, so that the caller can close the iterator."""
@@ -185,13 +169,13 @@ class ReplyRun:
             case PrefillProgressed():
                 self._take_progress(event)
             case ReplyChunk():
+                self.reply.take(event)
                 self._take_chunk(event)
             case ReplyFinished():
+                self.reply.take(event)
                 self._take_end(event)
             case RequestFailed():
-                self.so_far.finish_reason = "failed"
-                self.so_far.too_long = event.kind == "context"
-                self.so_far.error = "\n".join(filter(None, (event.title, event.message, event.hint)))
+                self.reply.take(event)
 
     def _take_progress(self, progress: PrefillProgressed) -> None:
         now, before, ends_at = self._clock(), self.activity, None
@@ -207,8 +191,6 @@ class ReplyRun:
             self._first_chunk_at = now
             self._enter("replying", ttft_s=now - self._asked_at)
             self._first_tokens = chunk.tokens
-        self.so_far.text += chunk.text
-        self.so_far.reasoning += chunk.reasoning
         decoding = now - self._first_chunk_at
         rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
         used = self.prompt_tokens + chunk.tokens if self.prompt_tokens else None
@@ -220,8 +202,6 @@ class ReplyRun:
         )
 
     def _take_end(self, end: ReplyFinished) -> None:
-        self.so_far.finish_reason = end.finish_reason
-        self.so_far.usage, self.so_far.timing = end.usage, end.timing
         used = end.usage.prompt_tokens + end.usage.completion_tokens
         self.activity = replace(
             self.activity,
@@ -240,5 +220,4 @@ class ReplyRun:
 async def _next(events: AsyncIterator[Step]) -> Step:
     async for event in events:
         return event
-    # The engine promises an end. If it breaks that promise, the user must not wait for ever.
-    return RequestFailed(kind="internal", title="The reply broke off", message="The engine gave no reason.")
+    return BROKEN_OFF

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from spnl_tui.chat.provenance import provenance_of_request, with_outcome
-from spnl_tui.chat.reply import Counted, ReplySoFar, Step, Summarizing
+from spnl_tui.chat.reply import Counted, Step, Summarizing
 from spnl_tui.chat.shared_request import Prepared, SharedRequest
 from spnl_tui.conversations.context import (
     SUMMARY_MAX_TOKENS,
@@ -33,6 +33,7 @@ from spnl_tui.engine.backend import (
     RequestQueued,
     loaded_model,
 )
+from spnl_tui.engine.reply import Reply
 from spnl_tui.models.parts import append_text
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
@@ -270,7 +271,7 @@ class ReplyRequest:
             summary=self._summary,
             summarized=self._left_out,
         )
-        text = ""
+        reply = Reply()
         yield Summarizing()
         sampling = Sampling(temperature=0, max_tokens=longest)
         # Thinking would use up the tokens for the summary.
@@ -279,8 +280,8 @@ class ReplyRequest:
             async for event in events:
                 match event:
                     case ReplyChunk():
-                        text += event.text
-                        yield Summarizing(event.tokens)
+                        reply.take(event)
+                        yield Summarizing(reply.tokens)
                     case RequestFailed():
                         yield replace(event, title=f"The summary failed: {event.title}")
                         return
@@ -288,33 +289,33 @@ class ReplyRequest:
                         yield event
                     case _:
                         pass
-        self._summary, self._left_out = text.strip(), tuple(turn.id for turn in plan.left_out)
+        self._summary, self._left_out = reply.text.strip(), tuple(turn.id for turn in plan.left_out)
 
-    def keep(self, so_far: ReplySoFar) -> Turn:
+    def keep(self, reply: Reply) -> Turn:
         """Put the partial reply into the conversation."""
         turn = replace(
             self._conversation[self._turn.id],
-            content=append_text(self._turn.content, so_far.text),
-            reasoning=self._turn.reasoning + so_far.reasoning,
+            content=append_text(self._turn.content, reply.text),
+            reasoning=self._turn.reasoning + reply.reasoning,
         )
         self._conversation.update_turn(turn)
         return turn
 
-    def finish(self, so_far: ReplySoFar) -> Turn:
+    def finish(self, reply: Reply) -> Turn:
         """Put the complete reply into the conversation. A reply without an end counts as cancelled."""
-        self.keep(so_far)
+        self.keep(reply)
         provenance = None
         if self._prepared is not None:
-            provenance = with_outcome(self._prepared.provenance, so_far, self._loaded())
+            provenance = with_outcome(self._prepared.provenance, reply, self._loaded())
         return self._conversation.finish(
-            self._turn.id, so_far.finish_reason or "cancelled", provenance=provenance, error=so_far.error
+            self._turn.id, reply.finish_reason or "cancelled", provenance=provenance, error=reply.error
         )
 
-    async def learn(self, so_far: ReplySoFar) -> None:
+    async def learn(self, reply: Reply) -> None:
         """Correct the meter with the engine's own count."""
         # The cost of a continued reply says nothing about the template.
-        if so_far.usage is not None and so_far.usage.prompt_tokens and self.messages and not self._begun:
-            await self._meter.observe(self.messages, so_far.usage.prompt_tokens)
+        if reply.usage is not None and reply.usage.prompt_tokens and self.messages and not self._begun:
+            await self._meter.observe(self.messages, reply.usage.prompt_tokens)
 
     async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
         """Return the plan for a loaded model; None only if its limit is unknown or it cannot be loaded.

@@ -19,7 +19,7 @@ from spnl_tui.chat.events import (
 )
 
 if TYPE_CHECKING:
-    from spnl_tui.chat.reply import ReplyRun, ReplySoFar
+    from spnl_tui.chat.reply import ReplyRun
     from spnl_tui.chat.request import ReplyRequest, Variation
     from spnl_tui.chat.services import ChatServices
     from spnl_tui.chat.status import Activity
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.memory import Memory
     from spnl_tui.conversations.turn import Turn
     from spnl_tui.engine.backend import ModelHandle
+    from spnl_tui.engine.reply import Reply
 
 
 class Runs:
@@ -108,8 +109,8 @@ class Runs:
         conversation, store = self._conversation, self._services.store
         recording = Recording(store.report)
 
-        async def draw(so_far: ReplySoFar, activity: Activity) -> None:
-            partial = request.keep(so_far)
+        async def draw(reply: Reply, activity: Activity) -> None:
+            partial = request.keep(reply)
             if activity.state != "queued":
                 recording.changed()
             await self._emit(ReplyProgressed(partial, activity))
@@ -131,18 +132,18 @@ class Runs:
                 try:
                     await run.run(events, draw)
                     # The user can continue before the engine stops: ending a prefill takes it a while.
-                    done = request.finish(run.so_far)
+                    done = request.finish(run.reply)
                     await self.end(turn.id)
-                    await self._emit(ReplyEnded(done, run.so_far.too_long))
+                    await self._emit(ReplyEnded(done, run.reply.too_long))
                     await recording.finish()
                     run.ended.set()
-                    await request.learn(run.so_far)
+                    await request.learn(run.reply)
                     await self._emit(ReplySaved(conversation[turn.id]))
                 finally:
                     await run.close()
         finally:
             if turn.id in conversation and conversation[turn.id].streaming:  # the program ends
-                done = request.finish(run.so_far)
+                done = request.finish(run.reply)
                 self._runs.pop(turn.id, None)
                 # A candidate may have got its turn only because those before it were ended.
                 empty = not (done.text or done.reasoning) and len(conversation.siblings(turn.id)) > 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat.events import ReplySaved, RunsChanged, SessionEvent, TitleChanged
+from spnl_tui.errors import RequestError
 
 if TYPE_CHECKING:
     from spnl_tui.chat.services import ChatServices
@@ -57,7 +57,8 @@ class TitleWriter:
 
     async def _write(self, session: ChatSession) -> None:
         from spnl_tui.conversations.titles import SAMPLING, title_from_reply, title_request
-        from spnl_tui.engine.backend import ChatRequest, ReplyChunk, RequestFailed, loaded_model
+        from spnl_tui.engine.backend import ChatRequest, loaded_model
+        from spnl_tui.engine.reply import collect
 
         await asyncio.sleep(self.idle_s)
         services, conversation = self._services, session.conversation
@@ -67,16 +68,13 @@ class TitleWriter:
         loaded = loaded_model(services.engine, model)
         if loaded is None or loaded.state != "idle":
             return  # loading the model only for a title takes too long
-        text = ""
         asked = ChatRequest(messages=request, sampling=SAMPLING, thinking=False, ephemeral=True)
-        async with aclosing(services.engine.generate(model, asked)) as events:
-            async for event in events:
-                if isinstance(event, ReplyChunk):
-                    text += event.text
-                elif isinstance(event, RequestFailed):
-                    return  # the title from the text stays
+        try:
+            reply = await collect(services.engine, model, asked)
+        except RequestError:
+            return  # the title from the text stays
         self._titled.add(conversation.id)
-        title = title_from_reply(text)
+        title = title_from_reply(reply.text)
         if title is None or not conversation.title_is_automatic:
             return
         await services.store.save_automatic_title(conversation, title)

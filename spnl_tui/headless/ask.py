@@ -21,56 +21,18 @@ from spnl_tui.engine.backend import (
     PrefillProgressed,
     ReplyChunk,
     ReplyFinished,
-    RequestFailed,
     RequestQueued,
+    Usage,
 )
+from spnl_tui.engine.reply import Replies, Reply
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
-from spnl_tui.models.reply import reply_problem
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 MAX_GRAMMAR_BYTES = 4_000_000
 """Limit on the file of `--schema` and `--lark`."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """One reply as it grows."""
-
-    text: str = ""
-    reasoning: str = ""
-    finished: ReplyFinished | None = None
-    failed: RequestFailed | None = None
-
-    def problem(self, request: Request) -> RequestError | None:
-        """Return why the finished reply is of no use; None if it is, or if it has failed."""
-        if self.finished is None:
-            return None
-        return reply_problem(
-            self.text,
-            thought=bool(self.reasoning.strip()),
-            finish_reason=self.finished.finish_reason,
-            completion_tokens=self.finished.usage.completion_tokens,
-            sampling=request.sampling,
-            grammar=request.grammar,
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the reply as `--json` prints it."""
-        end = self.finished
-        assert end is not None
-        return {
-            "reply": self.text,
-            "reasoning": self.reasoning,
-            "finish_reason": end.finish_reason,
-            "usage": dataclasses.asdict(end.usage),
-            "timing": {
-                name: None if value is None else round(value, 6)
-                for name, value in dataclasses.asdict(end.timing).items()
-            },
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,39 +69,34 @@ class Request:
 
 async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
     """Print the reply, or n of them, and return the exit code: 1 also for a reply without text."""
-    replies = [Reply() for _ in range(request.n)]
-    printer = _Printer(request)
     asked = request.completion_request() if request.completion else request.chat_request()
+    replies = Replies(engine, model, asked)
+    printer = _Printer(request)
     try:
-        async with aclosing(engine.generate(model, asked)) as events:
+        async with aclosing(replies.events()) as events:
             async for event in events:
                 printer.progress(event)
                 if isinstance(event, ReplyChunk):
-                    reply = replies[event.candidate]
-                    reply.text += event.text
-                    reply.reasoning += event.reasoning
                     printer.chunk(event)
                 elif isinstance(event, ReplyFinished):
-                    replies[event.candidate].finished = event
                     printer.finished(event, replies[event.candidate])
-                elif isinstance(event, RequestFailed):
-                    replies[event.candidate].failed = event
     finally:
         printer.end()
-    for failed in dict.fromkeys(reply.failed for reply in replies):
-        if failed is not None:
-            show_error(RequestError(failed.title, failed.message, failed.hint))
-    done = [reply for reply in replies if reply.finished is not None]
-    problems = [reply.problem(request) for reply in replies]
-    if request.json and len(done) == len(replies):
-        print_json(_document(model, request, replies))
+    for failure in dict.fromkeys(reply.failure for reply in replies):
+        if failure is not None:
+            show_error(RequestError(failure.title, failure.message, failure.hint))
+    done = [reply for reply in replies if reply.failure is None]
+    complete = len(done) == request.n
+    problems = [reply.problem(asked) for reply in replies]
+    if request.json and complete:
+        print_json(_document(model, done))
     if request.time:
         _show_times(done)
     for number, problem in enumerate(problems, 1):
         if problem is not None:
             title = f"Reply {number}: {problem.title}" if request.n > 1 else problem.title
             show_error(RequestError(title, problem.message, problem.hint))
-    return OK if len(done) == len(replies) and not any(problems) else FAILED
+    return OK if complete and not any(problems) else FAILED
 
 
 def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:
@@ -249,16 +206,28 @@ class _Printer:
             self._open_line = False
 
 
-def _document(model: ModelHandle, request: Request, replies: Sequence[Reply]) -> dict[str, Any]:
-    if request.n == 1:
-        return {"model": model.name, **replies[0].as_dict()}
-    return {"model": model.name, "replies": [reply.as_dict() for reply in replies]}
+def _document(model: ModelHandle, replies: Sequence[Reply]) -> dict[str, Any]:
+    values = [_plain(reply) for reply in replies]
+    return {"model": model.name, **(values[0] if len(values) == 1 else {"replies": values})}
+
+
+def _plain(reply: Reply) -> dict[str, Any]:
+    """Return the reply as `--json` prints it."""
+    return {
+        "reply": reply.text,
+        "reasoning": reply.reasoning,
+        "finish_reason": reply.finish_reason,
+        "usage": dataclasses.asdict(reply.usage or Usage()),
+        "timing": {
+            name: None if value is None else round(value, 6)
+            for name, value in dataclasses.asdict(reply.timing).items()
+        },
+    }
 
 
 def _show_times(replies: Sequence[Reply]) -> None:
     for reply in replies:
-        assert reply.finished is not None
-        timing, usage = reply.finished.timing, reply.finished.usage
+        timing, usage = reply.timing, reply.usage or Usage()
         figures = (
             ("load", timing.load_s, 1, "s"),
             ("queue", timing.queue_s, 1, "s"),

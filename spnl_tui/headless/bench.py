@@ -19,11 +19,10 @@ from spnl_tui.engine.backend import (
     CompletionRequest,
     ModelHandle,
     ModelLoaded,
-    ReplyChunk,
-    ReplyFinished,
     Request,
     RequestFailed,
 )
+from spnl_tui.engine.reply import Reply, collect
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient, print_json
 from spnl_tui.headless.pulling import model_for
@@ -188,17 +187,18 @@ async def _measure(
     status.show(f"{name}: decoding…")
     ask = partial(_ask, engine, model, plan)
     messages = [Message("user", _STORY)]
-    text, first = await ask(messages, _DECODE_TOKENS)
-    messages += [Message("assistant", text), Message("user", _GO_ON)]
-    _, second = await ask(messages, 8)
+    first = await ask(messages, _DECODE_TOKENS)
+    messages += [Message("assistant", first.text), Message("user", _GO_ON)]
+    second = await ask(messages, 8)
     memory = _memory(engine)
     prefill = {}
     for tokens in prefills:
         if tokens + _DECODE_TOKENS > plan.context:
             continue
         status.show(f"{name}: reading {tokens:,} tokens…")
-        _, end = await ask([Message("user", _words(tokens))], 1)
+        end = await ask([Message("user", _words(tokens))], 1)
         assert end.timing.prefill_s is not None
+        assert end.usage is not None
         prefill[end.usage.prompt_tokens] = end.usage.prompt_tokens / end.timing.prefill_s
         # A runner that has grown is renewed while it is idle, so it may be missing or small at this moment.
         memory = max(memory, _memory(engine))
@@ -218,7 +218,7 @@ def _memory(engine: Backend) -> int:
     return sum(loaded.memory_bytes for loaded in engine.loaded())
 
 
-def _first_token_s(reply: ReplyFinished) -> float:
+def _first_token_s(reply: Reply) -> float:
     """Return the seconds to the first token, even an invisible one."""
     seconds = reply.timing.ttft_s if reply.timing.ttft_s is not None else reply.timing.prefill_s
     assert seconds is not None
@@ -235,24 +235,15 @@ def _words(tokens: int) -> str:
 
 async def _ask(
     engine: Backend, model: ModelHandle, plan: LoadSummary, messages: list[Message], tokens: int
-) -> tuple[str, ReplyFinished]:
-    """Return the request; for a base model, one that continues the text of the messages."""
-    text = ""
+) -> Reply:
+    """Return the reply; from a base model, the text that follows the messages."""
     sampling = Sampling(temperature=0, max_tokens=tokens)
     if plan.completion_only:
         prompt = "".join(message.model_text for message in messages)
         asked: Request = CompletionRequest(inputs=(prompt,), sampling=sampling)
     else:
         asked = ChatRequest(messages=messages, sampling=sampling)
-    async with aclosing(engine.generate(model, asked)) as events:
-        async for event in events:
-            if isinstance(event, ReplyChunk):
-                text += event.text
-            elif isinstance(event, RequestFailed):
-                raise RequestError(event.title, event.message, event.hint)
-            elif isinstance(event, ReplyFinished):
-                return text, event
-    raise AssertionError("a request ends in ReplyFinished or RequestFailed")
+    return await collect(engine, model, asked)
 
 
 def _table(results: list[Figures]) -> tuple[list[Column], list[tuple[str, ...]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +15,9 @@ from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.search import SearchFilter
 from spnl_tui.conversations.storage.store import Store
-from spnl_tui.engine.backend import ChatRequest, ReplyChunk, RequestFailed
-from spnl_tui.errors import RequestError, StoreError
+from spnl_tui.engine.backend import ChatRequest
+from spnl_tui.engine.reply import collect
+from spnl_tui.errors import StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error
 from spnl_tui.headless.querying import resolve
 from spnl_tui.queries.chat import branch_to_lisp
@@ -170,7 +170,6 @@ class _Replier:
 
     async def reply(self, request: ReplayRequest) -> str:
         model = await resolve(self._services, request.model)
-        text = ""
         asked = ChatRequest(
             messages=request.messages,
             sampling=request.sampling,
@@ -178,13 +177,7 @@ class _Replier:
             grammar=request.grammar,
             continue_reply=bool(request.begun),
         )
-        async with aclosing(self._services.engine.generate(model, asked)) as events:
-            async for event in events:
-                if isinstance(event, ReplyChunk):
-                    text += event.text
-                elif isinstance(event, RequestFailed):
-                    raise RequestError(event.title, event.message, event.hint)
-        return text
+        return (await collect(self._services.engine, model, asked)).text
 
 
 def _write_whole(path: Path, text: str) -> None:

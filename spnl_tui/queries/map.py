@@ -13,9 +13,9 @@ from typing import TypeAlias
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Message, Sampling
-from spnl_tui.queries.asking import ask
 from spnl_tui.queries.events import NodeFailed, NodeFinished, QueryEvent
 from spnl_tui.queries.journal import Journal, JournalWriteError, map_key, open_journal
+from spnl_tui.queries.node_replies import ask
 from spnl_tui.queries.run import DEFAULT_PARALLEL
 
 SLOT = "{}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.models.request import Message as ChatMessage
 from spnl_tui.models.request import Sampling
-from spnl_tui.queries.asking import Resolve, ask
 from spnl_tui.queries.events import (
     NodeFailed,
     NodeFinished,
@@ -21,6 +20,7 @@ from spnl_tui.queries.events import (
     QueryFinished,
 )
 from spnl_tui.queries.files import read_files
+from spnl_tui.queries.node_replies import Resolve, ask
 from spnl_tui.queries.prefixes import by_prefix
 from spnl_tui.queries.source import QuerySyntaxError
 from spnl_tui.queries.tree import (

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from spnl_tui.chat.reply import ReplySoFar
 from spnl_tui.chat.request import ReplyRequest
 from spnl_tui.conversations.context import Budget
 from spnl_tui.conversations.conversation import Conversation
@@ -24,6 +23,7 @@ from spnl_tui.engine.backend import (
     Request,
     RequestFailed,
 )
+from spnl_tui.engine.reply import Reply
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import Settings
 from tests.support.bare_backend import BareBackend
@@ -32,7 +32,7 @@ _SHIPS = "Ship number {n} came from port {p} with {q} barrels of salt and {r} sh
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Outcome:
     """One reply and its request."""
 
     counted: int
@@ -88,7 +88,7 @@ async def drive(
     prompts: int,
     tokens: int,
     max_tokens: int = 12,
-) -> AsyncIterator[Reply]:
+) -> AsyncIterator[Outcome]:
     """Send `count` prompts of about `tokens` tokens each. Raise AssertionError if anything is wrong.
 
     The context may be shorter than the model's own.
@@ -108,7 +108,7 @@ async def drive(
         await store.save_turn(conversation, turn)
         turn = conversation.add_turn("assistant")
         asking = ReplyRequest(_Shorter(engine, context), meter, settings, model, conversation, turn)
-        memory, so_far, asked = Memory(), ReplySoFar(), False
+        memory, reply, asked = Memory(), Reply(), False
 
         async def remember(new: Memory) -> None:
             nonlocal memory
@@ -122,24 +122,22 @@ async def drive(
         async with aclosing(asking.events(remember, may_forget)) as events:
             async for event in events:
                 assert not isinstance(event, RequestFailed), event
-                if isinstance(event, ReplyChunk):
-                    so_far.text += event.text
-                elif isinstance(event, ReplyFinished):
-                    so_far.finish_reason, so_far.usage = event.finish_reason, event.usage
+                if isinstance(event, ReplyChunk | ReplyFinished):
+                    reply.take(event)
         counted = await meter.count_messages(asking.messages)
-        done = asking.finish(so_far)
+        done = asking.finish(reply)
         said.append(done.text)
         await store.save_turn(conversation, done)
-        await asking.learn(so_far)
+        await asking.learn(reply)
         assert done.provenance is not None
-        assert so_far.usage is not None
+        assert reply.usage is not None
         assert counted is not None
-        assert so_far.usage.prompt_tokens <= Budget(context, max_tokens).limit + 16
+        assert reply.usage.prompt_tokens <= Budget(context, max_tokens).limit + 16
         _check_marker(conversation.path(), memory)
         await _check_nothing_is_lost(store, conversation, said)
-        yield Reply(
+        yield Outcome(
             counted=counted,
-            used=so_far.usage.prompt_tokens,
+            used=reply.usage.prompt_tokens,
             left_out=len(done.provenance.left_out),
             summarized=bool(done.provenance.summary),
             asked=asked,

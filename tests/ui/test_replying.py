@@ -8,8 +8,9 @@ from contextlib import aclosing
 
 import pytest
 
-from spnl_tui.chat.reply import ReplyRun, ReplySoFar, Step, Summarizing
+from spnl_tui.chat.reply import ReplyRun, Step, Summarizing
 from spnl_tui.chat.status import Activity
+from spnl_tui.engine.reply import Reply
 
 
 async def test_second_cancellation_still_waits_for_the_events_to_close() -> None:
@@ -20,7 +21,7 @@ async def test_second_cancellation_still_waits_for_the_events_to_close() -> None
             await asyncio.sleep(0.05)
         yield Summarizing()
 
-    async def draw(so_far: ReplySoFar, activity: Activity) -> None: ...
+    async def draw(reply: Reply, activity: Activity) -> None: ...
 
     events, run = slow_to_leave(), ReplyRun(Activity(), lambda: 0.0)
 
