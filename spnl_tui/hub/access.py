@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 _NAME = "spnl-chat"
 MAX_ANSWER_BYTES = 64 << 20
-"""How much of an answer of the API is read. The largest real ones, of 10,000 files, take 4 MB."""
+"""The limit in bytes for reading a response of the API.
+
+The largest real ones, with 10,000 files, have 4 MB.
+"""
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-"""Of a commit or a content."""
+"""The hash of a commit or of a file's content."""
 
 
 def _version() -> str:
@@ -38,9 +41,9 @@ def _version() -> str:
 class HubAccess:
     """The address of the hub and the user's token.
 
-    `endpoint` None is the one that huggingface_hub uses (HF_ENDPOINT, or huggingface.co). Who asks has the
-    token of HF_TOKEN, else this `token`, else that of `hf auth login`; False is none at all. It shows in no
-    repr, log or error.
+    If `endpoint` is None, use huggingface_hub's own (HF_ENDPOINT, or huggingface.co). Requests use the token
+    of HF_TOKEN, else `token`, else that of `hf auth login`; False means no token. It never appears in a repr,
+    log or error.
     """
 
     endpoint: str | None = None
@@ -51,7 +54,7 @@ class HubAccess:
         """Return the hub's address without a slash at its end.
 
         Raises:
-            HubError: HF_ENDPOINT is no address.
+            HubError: HF_ENDPOINT is not an address.
         """
         if self.endpoint:
             return self.endpoint.rstrip("/")
@@ -76,7 +79,7 @@ class HubAccess:
 
         token = self.find_token() or False
         headers = build_hf_headers(token=token, library_name=_NAME, library_version=_version())
-        # Compressed on the way, a file would have neither a known length nor ranges.
+        # A compressed transfer has neither a known length nor ranges.
         return {**headers, "Accept-Encoding": "identity"}
 
     def page(self, repo: str) -> str:
@@ -85,10 +88,10 @@ class HubAccess:
 
 
 def check_endpoint() -> None:
-    """See that HF_ENDPOINT, if it is set, is an address.
+    """Check that HF_ENDPOINT, if set, is an address.
 
     Raises:
-        HubError: it is none.
+        HubError: HF_ENDPOINT is not an address.
     """
     endpoint = os.environ.get("HF_ENDPOINT", "").strip()
     try:
@@ -120,7 +123,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRevision:
-    """A repository at a commit. `repo` is spelled as the hub spells it."""
+    """A repository at a commit. `repo` has the hub's spelling."""
 
     repo: str
     commit: str
@@ -138,7 +141,7 @@ class BadStatus(Exception):
 
 
 def has_token(response: httpx2.Response) -> bool:
-    """True if the request that was answered had a token."""
+    """True if the request had a token."""
     return "Authorization" in response.request.headers
 
 
@@ -146,7 +149,7 @@ def open_session() -> httpx2.Client:
     """Return huggingface_hub's session, which threads may share.
 
     Raises:
-        HubError: the proxy or the certificates of this machine are set up wrongly.
+        HubError: the proxy or the certificates of this machine are misconfigured.
         OfflineModeIsEnabled: as huggingface_hub does.
     """
     from huggingface_hub import get_session
@@ -161,7 +164,7 @@ def open_session() -> httpx2.Client:
 
 
 def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -> RemoteRevision:
-    """Return what the repository holds at this branch, tag or commit. Blocks: for threads.
+    """Return the contents of the repository at this branch, tag or commit. Blocks, so call it in a thread.
 
     Raises:
         BadStatus: the hub answered with an error status.
@@ -192,24 +195,21 @@ def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -
 
 
 def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
-    """Return names that may have been meant by one that does not exist; empty if the hub gives none.
-
-    Blocks: for threads.
-    """
+    """Return similar names for a missing one; empty if the hub suggests none. Blocks: call it in a thread."""
     owner, _, name = repo.rpartition("/")
     for question in ({"author": owner}, {"search": name}):
         try:
             found = _get_json(f"{hub.address}/api/models", hub, {**question, "limit": "100"}, timeout)
             names = [str(model["id"]) for model in found]
         except foreign_errors(BadStatus, HubError):
-            return []  # only the hint is lost; the error that it belongs to is reported in any case
+            return []  # only the hint is lost; its error is reported anyway
         if names:
             return names
     return []
 
 
 def _get_json(address: str, hub: HubAccess, params: Mapping[str, str], timeout: float) -> Any:
-    """Return a JSON answer. `HfApi` would retry for 23 s, and reads answers of any length."""
+    """Return a JSON response. `HfApi` would retry for 23 s and read responses of any length."""
     import httpx2
 
     body = bytearray()

@@ -25,7 +25,7 @@ SORTS: Mapping[Sort, str] = {
 }
 PAGE = 30
 _LONGEST_SEARCH = 500
-"""Characters. Names on the hub have at most 96; an address has room for some thousands."""
+"""The limit of a search text in characters. Names on the hub have at most 96."""
 _WANTED = (
     "downloads", "likes", "lastModified", "gated", "private", "tags", "pipeline_tag", "gguf", "safetensors",
 )  # fmt: skip
@@ -36,21 +36,21 @@ class Card:
     """A repository as a search lists it. Text has no control characters."""
 
     repository: str
-    """As the hub spells it."""
+    """The name in the hub's spelling."""
     downloads: int
-    """In the last 30 days."""
+    """The downloads of the last 30 days."""
     likes: int
     updated: datetime | None
     gated: bool
     private: bool
     license: str | None
     pipeline: str | None
-    """What it is for: "text-generation"."""
+    """The task of the model: "text-generation"."""
     architecture: str | None
     parameters: int | None
     context_length: int | None
     has_template: bool | None
-    """Whether the hub found a chat template in a GGUF; None where it has not looked into one."""
+    """True if the hub found a chat template in a GGUF; None if it did not read one."""
     tags: tuple[str, ...]
     base_models: tuple[str, ...]
 
@@ -72,7 +72,7 @@ class RepositoryDetails:
     """The full hash."""
     files: tuple[ModelFile, ...]
     quantizations: tuple[Quantization, ...]
-    """Of its GGUF files, smallest first; empty for a safetensors repository."""
+    """The quantizations of its GGUF files, smallest first; empty for a safetensors repository."""
 
     @property
     def repository(self) -> str:
@@ -81,14 +81,14 @@ class RepositoryDetails:
 
     @property
     def choices(self) -> tuple[Quantization, ...]:
-        """Return what can be pulled: the quantizations, or the one safetensors model."""
+        """Return the choices for a pull: the quantizations, or the one safetensors model."""
         if self.quantizations or not self.safetensors_files:
             return self.quantizations
         return (Quantization(SAFETENSORS, self.safetensors_files, ""),)
 
     @property
     def problem(self) -> str:
-        """Return in a sentence why there is nothing to choose from; empty if there is."""
+        """Return a sentence that explains why there is no choice; empty if there is one."""
         if self.choices:
             return ""
         paths = [clean(file.path, 200) for file in self.files]
@@ -105,8 +105,8 @@ class RepositoryDetails:
     def safetensors_files(self) -> tuple[ModelFile, ...]:
         """Return the weights, configuration and tokenizer of a safetensors model, from the top folder only.
 
-        Empty if there are no weights. `consolidated.safetensors` are the same weights once more, in another
-        layout, and are left out where the usual ones are there.
+        Empty if there are no weights. `consolidated.safetensors` repeats the weights in another layout and is
+        omitted if the usual files exist.
         """
         top = [file for file in self.files if "/" not in file.path]
         weights = [file for file in top if file.path.endswith(".safetensors")]
@@ -123,14 +123,14 @@ class RepositoryDetails:
 class Catalog:
     """The catalog. Every method can be cancelled at any time and has a time limit.
 
-    All raise HubError when the hub refuses, fails or cannot be reached.
+    All raise HubError if the hub rejects the request, fails or cannot be reached.
     """
 
     def __init__(self, hub: HubAccess | None = None, *, timeout: float = 15.0) -> None:
         self._client = HubClient(hub or HubAccess(), timeout=timeout)
 
     async def prepare(self) -> None:
-        """Prepare for the first request: a tenth of a second of imports in a thread."""
+        """Prepare for the first request, which takes a tenth of a second of imports in a thread."""
         await self._client.prepare()
 
     async def search(
@@ -184,8 +184,7 @@ class Catalog:
         )
 
     async def facts(self, details: RepositoryDetails, quantization: Quantization | None = None) -> ModelFacts:
-        """What the headers say, from the first bytes of each file: of this quantization, or (None) of the
-        safetensors model.
+        """Return the facts in the headers of this quantization, or (None) of the safetensors model.
 
         Raises:
             ModelFileError: a header is damaged.
@@ -230,7 +229,7 @@ def _card(data: Mapping[str, Any]) -> Card:
         context_length=_number(header.get("context_length")),
         has_template=bool(header.get("chat_template")) if _text(header.get("architecture")) else None,
         tags=tags,
-        # Tags say it twice: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
+        # Tags repeat it: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
         base_models=tuple(dict.fromkeys(name for name in named if ":" not in name)),
     )
 

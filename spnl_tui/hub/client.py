@@ -1,8 +1,8 @@
 """Asynchronous requests to Hugging Face with a time limit and with errors for the user.
 
-The HTTP session and its offline switch are huggingface_hub's. Its own list and info
-calls are not used: they block a thread, try again for 23 seconds before they say that nobody is there, and
-some have no time limit. A request here ends when its task is cancelled, so a stale answer costs nothing.
+The HTTP session and its offline switch are huggingface_hub's. Its list and info calls are not used: they
+block a thread, retry for 23 seconds before they report an unreachable hub, and some have no time limit. A
+request here ends when its task is cancelled, so a stale response costs nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _T = TypeVar("_T")
 Params = Mapping[str, str | int | Sequence[str]]
 
 _SLOWEST = 50_000
-"""Bytes per second below which the transfer of a header is given up."""
+"""The speed in bytes per second below which the transfer of a header fails."""
 _ON_THIS_MACHINE = "What is on this machine can still be used."
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON answer, and the path of the next page, if any."""
+    """A JSON response, and the path of the next page, if any."""
 
     data: Any
     next: str | None
@@ -45,7 +45,7 @@ class Answer:
 class HubClient:
     """A session with the hub. Requests can run concurrently on one event loop.
 
-    `timeout` is in seconds: the limit for each answer of the API, and for each pause in a transfer.
+    `timeout` is the limit in seconds for each response of the API and for each pause in a transfer.
     """
 
     def __init__(self, hub: HubAccess, *, timeout: float = 15.0) -> None:
@@ -54,7 +54,7 @@ class HubClient:
         self._session: asyncio.Task[tuple[httpx2.AsyncClient, str]] | None = None
 
     async def prepare(self) -> None:
-        """Import and open everything that the first request needs, without a request.
+        """Import and open everything for the first request, without sending one.
 
         Raises:
             HubError: requests cannot be made.
@@ -63,10 +63,10 @@ class HubClient:
             await self._open()
 
     async def get_json(self, path: str, params: Params | None = None) -> Answer:
-        """Return the answer to GET `path` (`/api/…`, or the `next` of an answer).
+        """Return the response to GET `path` (`/api/…`, or the `next` of a response).
 
         Raises:
-            HubError: refused, failed, silent or unreachable.
+            HubError: the hub rejects the request, fails, is silent or cannot be reached.
         """
         received = bytearray()
         with self._errors():
@@ -97,7 +97,7 @@ class HubClient:
                     if response.status_code == 416:
                         return b""
                     _check(response, self._hub, path, file)
-                    # A server that ignores ranges sends the file from its beginning: take what is needed.
+                    # A server that ignores ranges sends the file from its beginning, so take the needed part.
                     skip = start if response.status_code == 200 else 0
                     async for chunk in response.aiter_bytes():
                         received += chunk
@@ -115,19 +115,20 @@ class HubClient:
     async def _open(self) -> tuple[httpx2.AsyncClient, str, dict[str, str]]:
         """Return the session, the address and the headers. Only the first call takes long."""
         if self._session is None or _failed(self._session):
-            # A task of its own: a cancelled request must not take the session that others wait for with it.
+            # Use a separate task, because a cancelled request must not cancel the session that others wait
+            # for.
             self._session = asyncio.create_task(asyncio.to_thread(self._make_session))
         session, endpoint = await asyncio.shield(self._session)
         token = await asyncio.to_thread(self._hub.find_token)
         return session, endpoint, {"Authorization": f"Bearer {token}"} if token else {}
 
     def _make_session(self) -> tuple[httpx2.AsyncClient, str]:
-        # In a thread: the imports and the certificates take a tenth of a second.
+        # Use a thread, because the imports and the certificates take a tenth of a second.
         address = self._hub.address
         from huggingface_hub import get_async_session
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        with suppress(ImportError):  # else imported at the first request, while no key is answered
+        with suppress(ImportError):  # otherwise it is imported at the first request and blocks keys
             import_module("anyio._backends._asyncio")
         try:
             session = get_async_session()
@@ -147,7 +148,7 @@ class HubClient:
             understood = _understood(error, self._timeout)
             if understood is None:
                 raise
-            # What huggingface_hub says holds addresses, which may be signed.
+            # huggingface_hub's messages contain addresses, which may be signed.
             raise understood from None
 
 
@@ -156,11 +157,11 @@ def _failed(task: asyncio.Task[_T]) -> bool:
 
 
 def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "") -> None:
-    """Raise HubError unless the answer is good."""
+    """Raise HubError unless the response is a success."""
     status, headers = response.status_code, response.headers
     if status < 400:
         return
-    # Of servers that the hub sends one to, a refusal says nothing of the repository.
+    # A rejection by a server that the hub redirected to says nothing about the repository.
     ours = str(response.url).startswith(f"{hub.address}/")
     error = None
     repository = _repository_in(path)
@@ -187,7 +188,7 @@ def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "")
 
 
 def _next_page(response: httpx2.Response, endpoint: str) -> str | None:
-    """Return the path of the next page: the token goes to the user's endpoint, wherever the answer points."""
+    """Return the path of the next page without its host, so that the token stays at the user's endpoint."""
     url = response.links.get("next", {}).get("url")
     if not url:
         return None
@@ -196,7 +197,7 @@ def _next_page(response: httpx2.Response, endpoint: str) -> str | None:
 
 
 def _understood(error: Exception, timeout: float) -> HubError | None:
-    """Return the error, reworded for the user; None if it is not the hub's or the network's."""
+    """Return the error, reworded for the user; None if neither the hub nor the network caused it."""
     if isinstance(error, HubError):
         return error
     import httpx2

@@ -12,9 +12,9 @@ _log = logging.getLogger(__name__)
 
 
 def client_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return every kind of exception that a request can raise and `more`.
+    """Return all exception types that a request can raise, and `more`.
 
-    httpx2 has three kinds beside its HTTPError.
+    httpx2 has three of them besides its HTTPError.
     """
     import httpx2
 
@@ -29,10 +29,10 @@ def client_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def foreign_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return every kind of exception that a request, or the reading of its JSON, can raise, and `more`.
+    """Return all exception types that a request or reading its JSON can raise, and `more`.
 
-    JSON that nests too deeply is a RecursionError, a number that is too large an ArithmeticError. A value of
-    another type than promised is one of the last three.
+    Deeply nested JSON raises a RecursionError and a huge number an ArithmeticError. A value of an unexpected
+    type raises one of the last three.
     """
     return client_errors(
         ValueError, RecursionError, ArithmeticError, LookupError, TypeError, AttributeError, *more
@@ -40,12 +40,12 @@ def foreign_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def why_again(error: Exception, timeout: float) -> str:
-    """Return in a few words why a request failed, where trying again may help.
+    """Return in a few words why a request failed that may be retried.
 
-    `timeout` is the seconds without a byte after which the request was given up.
+    `timeout` is the number of seconds without a byte after which the request failed.
 
     Raises:
-        HubError: trying again will not help.
+        HubError: a retry will not help.
     """
     import httpx2
 
@@ -67,12 +67,12 @@ def why_again(error: Exception, timeout: float) -> str:
         case httpx2.TransportError():
             return "the connection broke"
         case _:
-            # A network that wants a login answers everything with a page of its own.
+            # A network with a login page answers every request with it.
             return "the answer is not the hub's"
 
 
 def redirect_loop() -> HubError:
-    """Return the error for redirects that do not end."""
+    """Return the error for endless redirects."""
     return HubError(
         "The hub's redirects never end",
         "Each answer sent the request on to another address, 20 times in a row.",
@@ -91,7 +91,7 @@ def setup_error(error: Exception) -> HubError:
 
 
 def unforeseen(error: Exception) -> PullError:
-    """Return the error for a fault of this program during a pull, and log its traceback."""
+    """Return the error for a bug of this program during a pull, and log its traceback."""
     _log.error("a pull failed in an unforeseen way", exc_info=error)
     why = clean(redact(repr(error)), 200)
     return PullError(

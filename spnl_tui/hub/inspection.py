@@ -1,4 +1,4 @@
-"""The requests of the models pane, and the steps in which answers arrive. Does not import Textual."""
+"""The requests of the models pane, and the steps in which results arrive. It does not import Textual."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The results so far. `error` says why there are no more."""
+    """The results so far. `error` says why more could not be loaded."""
 
     query: Query
     cards: tuple[Card, ...] = ()
@@ -60,7 +60,7 @@ class Results:
 
 
 Subject = Card | ModelReference | LibraryEntry
-"""What can be looked at: a search result, a repository by its name, a model on this machine."""
+"""The subjects of an inspection: a search result, a repository by its name, a model on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,20 +71,20 @@ class Look:
     card: Card | None = None
     choices: tuple[Quantization, ...] = ()
     here: Mapping[str, LibraryEntry] = field(default_factory=dict)
-    """What of it is on this machine, by label."""
+    """The quantizations on this machine, by label."""
     conditions: Conditions | None = None
     named: str | None = None
     """The quantization that the user asked for."""
     waiting_for: str = ""
-    """What is under way, in words."""
+    """The current step in words."""
     error: SpnlError | None = None
     headers: Headers | None = None
     local: ModelFacts | None = None
-    """What the header says of a model on this machine."""
+    """The header's facts about a model on this machine."""
 
     @property
     def name(self) -> str:
-        """Return the name that the user knows it by."""
+        """Return the model's name as the user sees it."""
         match self.subject:
             case LibraryEntry():
                 return self.subject.name
@@ -94,7 +94,7 @@ class Look:
                 return self.card.repository if self.card else str(self.subject)
 
     def appraise(self, context: int) -> Mapping[str, Appraisal]:
-        """Return the appraisal of each quantization for a context of so many tokens."""
+        """Return the appraisal of each quantization for a context of this many tokens."""
         if self.conditions is None:
             return {}
         conditions = replace(self.conditions, context=context)
@@ -103,7 +103,7 @@ class Look:
         return {} if self.local is None else {self.choices[0].label: appraise(self.local, conditions)}
 
     def default(self, appraisals: Mapping[str, Appraisal]) -> Quantization | None:
-        """Return the quantization to take."""
+        """Return the recommended quantization."""
         if not self.choices:
             return None
         if self.headers is None or not appraisals:
@@ -124,7 +124,10 @@ class Look:
 
 
 class ModelBrowser:
-    """Searches, looks at models, and changes what is on this machine. One call of each kind at a time."""
+    """Searches and inspects models, and adds or deletes models on this machine.
+
+    One call of each kind at a time.
+    """
 
     def __init__(
         self,
@@ -139,21 +142,21 @@ class ModelBrowser:
         self._conditions = conditions
         self._measure = measure
         self._headers: dict[tuple[str, str], Headers] = {}
-        """By repository and commit: a header is read once."""
+        """The headers by repository and commit, so that each is read only once."""
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
     async def prepare(self) -> None:
         """Import what the first search needs, without a request."""
-        with suppress(HubError):  # the first search will tell
+        with suppress(HubError):  # the first search reports it
             await self._catalog.prepare()
 
     async def listing(self) -> Listing:
-        """Return what is on this machine."""
+        """Return the models on this machine."""
         return await self._library.listing()
 
     async def search(self, query: Query) -> Results:
-        """Return the first page, or the error in its place."""
+        """Return the first page, or the error instead of it."""
         named = reference_in(query.text)
         text = named.repository if named and "/" in query.text else None
         try:
@@ -169,14 +172,14 @@ class ModelBrowser:
         except HubError as error:
             return replace(results, busy=False, error=error)
         known = {card.repository for card in results.cards}
-        # What rises in the order between two requests comes twice.
+        # A repository that rises in the order between two requests is listed twice.
         new = tuple(card for card in page.cards if card.repository not in known)
         return Results(results.query, results.cards + new, page.next)
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
     async def look(self, subject: Subject) -> AsyncGenerator[Look, None]:
-        """Yield more and more of a model: first what needs no request, last the verdicts."""
+        """Yield growing facts about a model: first those without a request, last the verdicts."""
         conditions = await self._conditions()
         if isinstance(subject, LibraryEntry):
             yield await _look_at_entry(subject, conditions)
@@ -213,14 +216,14 @@ class ModelBrowser:
         cached = frozenset(look.here)
         try:
             await appraise_repository(headers, conditions, named=look.named, cached=cached)
-        except ModelReferenceError as error:  # no such quantization: then all that there are
+        except ModelReferenceError as error:  # the quantization does not exist, so show all of them
             return replace(look, named=None, waiting_for="", error=error)
         except (HubError, ModelFileError) as error:
             return replace(look, waiting_for="", error=error)
         return replace(look, waiting_for="")
 
     async def refine(self, look: Look, label: str) -> Look:
-        """Return the look with the header of this quantization read."""
+        """Return the inspection with the header of this quantization read."""
         if look.headers is None or label in look.headers.facts:
             return look
         try:
@@ -230,7 +233,7 @@ class ModelBrowser:
         return replace(look, waiting_for="", error=None)
 
     async def _without_hub(self, look: Look, reference: ModelReference | None, repository: str) -> Look:
-        """Return what is known of a model from its files on this machine, if they are there."""
+        """Return the facts of a model from its files, if they are on this machine."""
         try:
             entry = await self._library.find(reference or ModelReference(repository=repository))
         except (ModelReferenceError, StoreError):
@@ -246,10 +249,10 @@ class ModelBrowser:
         return self._measure is not None
 
     async def measure(self) -> None:
-        """Measure the speed of this machine, once: all cores for half a minute.
+        """Measure the speed of this machine once, with all cores for half a minute.
 
         Raises:
-            RunnerError: it could not be measured.
+            RunnerError: the machine could not be measured.
         """
         if self._measure is not None:
             await self._measure()
@@ -257,14 +260,14 @@ class ModelBrowser:
     # ── changing what is here ────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
-        """Return what deleting this would free."""
+        """Return the deletion of this model, with the space that it would free."""
         return await self._library.plan_removal(entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
-        """Delete it; `undo` brings back what was deleted last.
+        """Delete a model; `undo` restores the last deletion.
 
         Raises:
-            StoreError: its files cannot be moved.
+            StoreError: the model's files cannot be moved.
         """
         return await self._library.remove(entry)
 
@@ -272,7 +275,7 @@ class ModelBrowser:
         """Undo the last deletion, if there is one.
 
         Raises:
-            StoreError: it cannot be moved back.
+            StoreError: the files cannot be moved back.
         """
         if not (removals := self._library.removals):
             return None
@@ -280,17 +283,17 @@ class ModelBrowser:
         return removals[-1]
 
     async def import_path(self, path: Path) -> LibraryEntry:
-        """Import a model where it is.
+        """Import a model without copying it.
 
         Raises:
-            ModelFileError: there is no model, more than one, or a broken one.
-            StoreError: the list of imports cannot be kept.
+            ModelFileError: the path has no model, several, or a broken one.
+            StoreError: the list of imports cannot be written.
         """
         return await self._library.import_path(path)
 
 
 async def _look_at_entry(entry: LibraryEntry, conditions: Conditions) -> Look:
-    # Of the files together only the size matters, and that is known.
+    # Only the total size of the files matters, and it is known.
     files = tuple(ModelFile(file, 0) for file in entry.files[1:])
     files = (ModelFile(entry.files[0], entry.size_bytes), *files)
     choice = Quantization(entry.label, files, entry.label)
@@ -302,7 +305,7 @@ async def _look_at_entry(entry: LibraryEntry, conditions: Conditions) -> Look:
 
 
 def _best_card(details: RepositoryDetails, card: Card | None) -> Card:
-    """Return the card of the details, completed with what only a search returns."""
+    """Return the model card of the details, completed with facts that only a search returns."""
     new = details.card
     if card is None or new.architecture:
         return new

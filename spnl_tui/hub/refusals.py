@@ -1,6 +1,7 @@
-"""Errors for the hub's refusals, for searches and pulls alike.
+"""Errors for requests that the hub rejects, for searches and pulls alike.
 
-The hub says why in `X-Error-Code` and `X-Error-Message`; huggingface_hub's `hf_raise_for_status` knows them.
+The hub gives the reason in `X-Error-Code` and `X-Error-Message`, as huggingface_hub's `hf_raise_for_status`
+reads them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from spnl_tui.models.facts import clean
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9_]{4,}")
 _LONGEST_WAIT_S = 86_400.0
 _PAGES = "https://huggingface.co"
-"""Where licences are accepted: a mirror knows no accounts."""
+"""The site for accepting licences, because a mirror has no accounts."""
 
 
 class RepositoryNotFound(HubError):
@@ -31,9 +32,9 @@ def refusal(
     file: str = "",
     revision: str = "",
 ) -> HubError | None:
-    """Return the error for an answer that is final; None if trying again may help.
+    """Return the error for a final response; None if a retry may help.
 
-    `file` or `revision` is what was asked for, if it was not the repository itself. `logged_in` is true if
+    `file` or `revision` is the requested item, unless it was the repository itself. `logged_in` is True if
     the request had a token.
     """
     code = headers.get("X-Error-Code", "")
@@ -97,16 +98,16 @@ def redact(text: str) -> str:
 
 def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
     """Return the error with the nearest known name as its hint, if any is near."""
-    from spnl_tui.settings.nearest import did_you_mean  # errors only: not worth importing at every start
+    from spnl_tui.settings.nearest import did_you_mean  # import it only for errors, to keep the start fast
 
     question = did_you_mean(wanted, known)
     return HubError(error.title, error.message, clean(question, 200)) if question else error
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the server asks to wait; None if it does not ask in a known way.
+    """Return how many seconds the server asks to wait; None if it does not say.
 
-    It says so in Retry-After (seconds or a date), or in the hub's own RateLimit header (`"api";r=0;t=55`).
+    It uses Retry-After (seconds or a date) or the hub's own RateLimit header (`"api";r=0;t=55`).
     """
     from email.utils import parsedate_to_datetime
 
@@ -122,6 +123,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         limit = parse_ratelimit_headers(headers)
         if limit and limit.remaining == 0:
             return min(float(limit.reset_in_seconds), _LONGEST_WAIT_S)
-    except (ValueError, ArithmeticError, OSError, TypeError):  # as dates and numbers of any size do
+    except (ValueError, ArithmeticError, OSError, TypeError):  # raised by dates and numbers out of range
         return None
     return None

@@ -20,7 +20,7 @@ from spnl_tui.models.quantization import ModelFile
 _FIRST_GGUF = 2 << 20
 _FIRST_SAFETENSORS = 128 << 10
 _AT_ONCE = 4
-"""Files whose headers are read at the same time."""
+"""The number of headers that are read at once."""
 _MAX_JSON = 16 << 20
 _READ_WHOLE = frozenset(
     {
@@ -40,7 +40,7 @@ async def gguf_facts(
     """Return the facts of a GGUF. Pass every shard of a sharded one, in order.
 
     Raises:
-        HubError: the hub refuses, fails or cannot be reached.
+        HubError: the hub rejects a request, fails or cannot be reached.
         ModelFileError: a header is damaged.
     """
     sources = await _each(files, lambda file: _gguf_head(client, repository, commit, file))
@@ -52,11 +52,11 @@ async def safetensors_facts(
 ) -> ModelFacts:
     """Return the facts of a safetensors model with these files.
 
-    They are laid out in a temporary directory, each with its true size and nothing in it but its header: a
-    sparse file takes no room, and the reader of local models can read it.
+    Write them to a temporary directory as sparse files with their real size and only their header. These take
+    no space, and the reader of local models can read them.
 
     Raises:
-        HubError: the hub refuses, fails or cannot be reached.
+        HubError: the hub rejects a request, fails or cannot be reached.
         ModelFileError: a header is damaged.
     """
     heads = await _each(files, lambda file: _safetensors_head(client, repository, commit, file))
@@ -130,19 +130,19 @@ def _try_header(source: Source) -> None:
     try:
         read_facts(source)
     except ModelFileError as error:
-        # One shard by itself is not a whole model, which is none of its header's fault.
+        # A single shard is not a whole model, but its header is not damaged.
         if error.title != "Shards are missing":
             raise
 
 
 async def _safetensors_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> bytes:
-    """Return the header of a weight file, all of a small JSON file, nothing of any other."""
+    """Return the header of a weight file, a small JSON file in full, and nothing of other files."""
     size = _size(file)
     if not file.path.endswith(".safetensors"):
         small = file.path in _READ_WHOLE and size <= _MAX_JSON
         return await _range(client, repository, commit, file, 0, size) if small and size else b""
     head = await _range(client, repository, commit, file, 0, min(_FIRST_SAFETENSORS, size))
-    # The format: eight bytes that hold the length of the JSON after them.
+    # The format is eight bytes with the length of the JSON that follows.
     end = min(8 + int.from_bytes(head[:8], "little"), 8 + MAX_SAFETENSORS_HEADER, size)
     if end > len(head):
         head += await _range(client, repository, commit, file, len(head), end)

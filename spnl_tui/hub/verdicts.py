@@ -1,7 +1,7 @@
 """Verdicts on every quantization of a model for this machine, before anything is pulled.
 
-One header is read, by Range; the others follow from it (models/expected_facts.py) until their own are wanted,
-too. Where none can be had, what the hub tells of the repository still rules much out.
+One header is read by Range. The facts of the others are derived from it (models/expected_facts.py) until
+their own headers are needed. Without any header, the hub's metadata still rules much out.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Appraisal:
     """The expectation for a quantization, and its basis."""
 
     basis: Basis
-    """Its own header; an estimate from that of another quantization; or only what the hub tells."""
+    """The basis: its own header, an estimate from another quantization's, or only the hub's metadata."""
     runs: Part
     fits: Part
     speed: Speed
     verdict: Verdict | None = None
-    """None if there is no header to rest on."""
+    """None without any header."""
     facts: ModelFacts | None = None
     base: bool = False
-    """True if it has no chat template, by its header or by the hub's word."""
+    """True if it has no chat template, according to its header or the hub."""
     guessed: bool = False
-    """True if why it does not run was only told from its name."""
+    """True if the reason why it does not run was guessed from its name."""
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -96,17 +96,17 @@ class Appraisal:
         if self.speed.decode is None:
             return "unknown"
         slow = ", slow" if self.speed.decode < READING_SPEED else ""
-        # Two figures: no estimate is better than that.
+        # Show two digits, because no estimate is more precise.
         return f"~{float(f'{self.speed.decode:.2g}'):g}/s{slow}"
 
     @property
     def why(self) -> str:
-        """Return the deciding reason: why it does not run, or else how it fits."""
+        """Return the decisive reason: why it does not run, or else how it fits."""
         return self.runs.words if self.runs.level == "no" else self.fits.words
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Return all parts in words, a sentence each."""
+        """Return all parts of the verdict, a sentence each."""
         runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
         fits = {"yes": "Fits", "maybe": "May fit", "no": "Does not fit"}[self.fits.level]
         if self.is_guess:
@@ -124,26 +124,26 @@ class Appraisal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """The machine and settings that verdicts are for."""
+    """The machine and the settings that verdicts assume."""
 
     machine: Machine
     context: int
-    """Tokens wanted."""
+    """The requested context length in tokens."""
     calibration: Calibration | None = None
     in_situ: str | None = "auto"
-    """As the settings have it: "auto", None for none, or mistral.rs's name."""
+    """The setting's value: "auto", None for none, or mistral.rs' name."""
     pad_rows: bool = True
-    """Whether rows may be padded."""
+    """True if rows may be padded."""
 
 
 @dataclass(slots=True)
 class Headers:
-    """The headers of a repository that were read so far."""
+    """The headers of a repository read so far."""
 
     catalog: Catalog
     details: RepositoryDetails
     facts: dict[str, ModelFacts] = field(default_factory=dict)
-    """By label."""
+    """The facts by label."""
 
     async def read(self, label: str) -> ModelFacts:
         """Return the facts of this quantization from its own header, requested once.
@@ -169,7 +169,7 @@ class Headers:
             expected = expected_facts(facts, quantization)
             if expected is not None:
                 found = _estimated(appraise(expected, conditions), quantization)
-                # What the size contradicts is another model, or one whose label does not tell its types.
+                # A file whose size contradicts the facts is another model, or its label hides its types.
                 if _agrees(expected, facts):
                     return found
         return from_hub(self.details.card, quantization, conditions.machine)
@@ -207,7 +207,7 @@ async def appraise_local(model: LocalModel, conditions: Conditions) -> Appraisal
     """Return the appraisal of a model on this disk.
 
     Raises:
-        ModelFileError: a file cannot be read, or is not what it should be.
+        ModelFileError: a file cannot be read or is not a valid model file.
     """
     return appraise(await asyncio.to_thread(read_local_facts, model), conditions)
 
@@ -246,7 +246,7 @@ def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Apprai
 
 
 def repository_problem(card: Card) -> str | None:
-    """Return why nothing of a repository can be loaded, by the header that the hub has read."""
+    """Return why nothing of a repository can be loaded, according to the header that the hub has read."""
     architecture = card.architecture or ""
     if (kind := kind_by_header(None, architecture)) is not None:
         return f"it is {kind}"
@@ -258,7 +258,7 @@ def repository_problem(card: Card) -> str | None:
 
 
 def _problem(card: Card, quantization: Quantization) -> str | None:
-    """Return why this cannot be loaded, as far as its label and the hub say so."""
+    """Return why this cannot be loaded, as far as its label and the hub show."""
     if quantization.label == SAFETENSORS:
         return None
     if (problem := repository_problem(card)) is not None:
@@ -281,15 +281,15 @@ async def appraise_repository(
     named: str | None = None,
     cached: frozenset[str] = frozenset(),
 ) -> tuple[Quantization, dict[str, Appraisal]]:
-    """Return the quantization to take, with its header read, and the appraisal of each.
+    """Return the recommended quantization, with its header read, and the appraisal of each.
 
     Raises:
-        HubError, ModelFileError: the header could not be had; `headers.appraise` still answers.
-        ModelReferenceError: there is no quantization of this name.
+        HubError, ModelFileError: the header could not be read; `headers.appraise` still works.
+        ModelReferenceError: no quantization has this name.
     """
     quantizations = headers.details.choices
     chosen = choose_default(quantizations, headers.appraise(conditions), named=named, cached=cached)
-    # The first header may show that another quantization is the better choice, hardly ever a third.
+    # The first header may show that another quantization is better, but hardly ever a third.
     for _ in range(2):
         await headers.read(chosen.label)
         appraisals = headers.appraise(conditions)
@@ -306,11 +306,10 @@ def choose_default(
     named: str | None = None,
     cached: frozenset[str] = frozenset(),
 ) -> Quantization:
-    """The quantization to take: as `choose` does, and none that does not run or does not fit if there is one
-    that does.
+    """Return the recommended quantization as `choose` does, but prefer one that runs and fits.
 
     Raises:
-        ModelReferenceError: there is none, none of that name, or several of it.
+        ModelReferenceError: the repository has no quantization, none with that name, or several.
     """
     if [q.label for q in quantizations] == [SAFETENSORS] and (named or SAFETENSORS).lower() == SAFETENSORS:
         return quantizations[0]

@@ -1,4 +1,4 @@
-"""Find the files to pull for a reference, and the model that a pull has brought."""
+"""Find the files to pull for a reference, and the model after the pull."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _OTHERS = "Search for a GGUF of a chat model: spnl-chat search NAME"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A model on the hub under the name that the library will give it, and its files."""
+    """A model on the hub with its future name in the library, and its files."""
 
     reference: ModelReference
     request: PullRequest
     size_bytes: int | None
     doubt: str = ""
-    """Why pulling it will be in vain on this machine, as far as is known."""
+    """The reason why the pull would be useless on this machine, if one is known."""
 
 
 async def find_wanted(
@@ -49,12 +49,12 @@ async def find_wanted(
 ) -> Wanted:
     """Return what to pull for this reference, in the hub's spelling: the quantization that the browser marks.
 
-    What the user names wins, then what is partly in this Hugging Face cache (None: huggingface_hub's own),
-    then what is in the library: none of these asks the hub for a header.
+    Prefer the quantization that the user names, then one that is partly in this Hugging Face cache (None
+    means huggingface_hub's own), then one in the library. None of these needs a header from the hub.
 
     Raises:
-        HubError: the hub refuses the request or cannot be reached, or nothing of the repository can be
-        loaded. ModelReferenceError: it has no such quantization.
+        HubError: the hub rejects the request or cannot be reached, or nothing in the repository can be
+        loaded. ModelReferenceError: the quantization does not exist.
     """
     if reference.repository is None:
         raise HubError("Nothing to pull", f"{reference} is not on Hugging Face.", "Name one as ORG/NAME.")
@@ -71,7 +71,7 @@ async def find_wanted(
     here = await library.here(details, reference.revision) if library else {}
     named = reference.quantization or await asyncio.to_thread(_begun, details, reference.revision, cache)
     if named is None:
-        with suppress(HubError, ModelFileError):  # then the hub's word must do
+        with suppress(HubError, ModelFileError):  # then rely on the hub's metadata
             await appraise_repository(headers, conditions, cached=frozenset(here))
     appraisals = headers.appraise(conditions)
     chosen = choose_default(details.choices, appraisals, named=named, cached=frozenset(here))
@@ -123,7 +123,7 @@ def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
 
 
 def pulled_model(request: PullRequest, finished: PullFinished) -> LocalModel:
-    """Return the model that has been pulled, under the name that the library gives it."""
+    """Return the pulled model with its name in the library."""
     files = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
     is_gguf = files[0].lower().endswith(".gguf")
     reference = ModelReference(

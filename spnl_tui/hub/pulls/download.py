@@ -20,7 +20,7 @@ class Download:
 
     id: str
     name: str
-    """What the user calls it; plain text."""
+    """The user's name for it, as plain text."""
     request: PullRequest
     state: DownloadState
     words: str
@@ -30,16 +30,16 @@ class Download:
     bytes_per_s: float | None = None
     eta_s: float | None = None
     note: str = ""
-    """The last thing worth saying of it: "x.gguf starts over: it did not match its hash"."""
+    """The last remark about it: "x.gguf starts over: it did not match its hash"."""
     error: SpnlError | None = None
-    """Why it failed, or paused by itself."""
+    """The reason why it failed or paused by itself."""
     finished: PullFinished | None = None
     left_over: bool = False
-    """It was under way when the program ended, and waits for `go_on`."""
+    """True if it was running when the program ended and waits for `go_on`."""
 
     @property
     def under_way(self) -> bool:
-        """True if it runs, or will without the user."""
+        """True if it runs, or will run without further action."""
         return self.state not in ("paused", "done", "failed")
 
 
@@ -68,13 +68,13 @@ class Entry:
     pull: Pull | None = None
 
     def resume(self) -> None:
-        """Mark it to run when its turn comes."""
+        """Queue it."""
         if self.state != "under way":
             self.state, self.error, self.note = "under way", None, ""
         self.left_over = False
 
     def stop(self) -> None:
-        """End its threads, if it runs. Its state says whether they begin anew."""
+        """End its threads, if it runs. Its state decides whether it restarts."""
         if self.pull is not None:
             self.look()
             self.pull.stop()
@@ -99,10 +99,10 @@ def snapshot(entry: Entry) -> Download:
     if entry.state == "under way" and entry.pull is not None:
         progress = entry.pull.progress()
         state, words = progress.stage, progress.words
-        if state == "done":  # the service has still to learn of it
+        if state == "done":  # the service does not know it yet
             state = words = "verifying"
         speed, eta = progress.bytes_per_s, progress.eta_s
-        if progress.total is not None:  # newer than what was looked at last, and of one moment with the state
+        if progress.total is not None:  # newer than the last update, and consistent with the state
             done, total = progress.done, progress.total
     elif entry.state == "under way":
         state = words = "waiting"
@@ -132,7 +132,7 @@ def snapshot(entry: Entry) -> Download:
 
 
 def remembered(entry: Entry) -> Remembered:
-    """Return the pull as the next run should find it."""
+    """Return the record for the next run of the program."""
     state: RememberedState = "under way" if entry.left_over or entry.state == "done" else entry.state
     return Remembered(
         id=entry.id,
