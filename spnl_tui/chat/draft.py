@@ -1,6 +1,7 @@
-"""Prefetch ahead: the model reads what is being typed, so that it answers sooner once that is sent.
+"""What is done before a prompt is sent: count the branch and the draft, and let the model read ahead.
 
-This pays off where much is new to the model: a conversation of another day, a long prompt, a pasted page.
+Reading ahead pays off where much is new to the model: a conversation of another day, a long prompt, a
+pasted page.
 """
 
 from __future__ import annotations
@@ -9,13 +10,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from spnl_tui.chat.events import SessionEvent, SessionShown
+from spnl_tui.chat.events import (
+    BranchChanged,
+    CandidateChosen,
+    RunsEnded,
+    SessionEvent,
+    SessionShown,
+    TreeChanged,
+    VerdictGiven,
+)
+from spnl_tui.chat.status import reported_tokens
 from spnl_tui.models.parts import as_content
 
 if TYPE_CHECKING:
+    from spnl_tui.chat.model import ModelEvent
     from spnl_tui.chat.services import ChatServices
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.engine.prefetch import Prefetch
     from spnl_tui.models.request import Message
@@ -24,6 +36,8 @@ _TYPING_S = 0.25
 """Seconds after the last key before the draft is counted."""
 _REST_S = 0.7
 """Seconds after the last key before the draft is read."""
+_BRANCH_EVENTS = (SessionShown, BranchChanged, TreeChanged, RunsEnded, CandidateChosen, VerdictGiven)
+"""After these the visible branch may use another part of the context."""
 _TEMPLATE_TOKENS = 24
 """The least that a chat template adds to a prompt."""
 
@@ -67,6 +81,56 @@ class DraftTokens:
         """Return the tokens of each text; None while they cannot be counted."""
         model = self._services.model.model
         return await self._services.meters.of(model).count_texts(texts) if model is not None else None
+
+
+class BranchTokens:
+    """Counts how much of the context the visible branch uses, for the status line."""
+
+    def __init__(self, sessions: Sessions, services: ChatServices) -> None:
+        self._sessions = sessions
+        self._services = services
+        sessions.subscribe(self._on_event)
+        services.model.subscribe(self._on_model_event)
+
+    async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if session is self._sessions.visible and isinstance(event, _BRANCH_EVENTS):
+            self.update()
+
+    async def _on_model_event(self, event: ModelEvent) -> None:
+        from spnl_tui.chat.model import ModelLoaded
+
+        if isinstance(event, ModelLoaded):
+            self.update()
+
+    def update(self) -> None:
+        """Count the branch again."""
+        self._services.background.restart("branch", self._count)
+
+    async def _count(self) -> None:
+        session, model = self._sessions.visible, self._services.model.model
+        if model is None or session.replying:
+            return  # the reply in progress has figures of its own
+        used = await self._used(session.conversation, model)
+        if session is self._sessions.visible and not session.replying:
+            self._services.status.branch_counted(used)
+
+    async def _used(self, conversation: Conversation, model: ModelHandle) -> int | None:
+        """Return the model's own figure, else a count of what was sent and came back, to within a few."""
+        from spnl_tui.conversations.context import request_messages
+        from spnl_tui.conversations.turn import Provenance
+        from spnl_tui.engine.backend import loaded_model
+
+        path = conversation.path()
+        if not path:
+            return None
+        if (reported := reported_tokens(path, model.name)) is not None:
+            return reported
+        meter, loaded = self._services.meters.of(model), loaded_model(self._services.engine, model)
+        if loaded is not None:
+            meter.begin_with(loaded.template_tokens)
+        last = next((turn.provenance for turn in reversed(path) if turn.provenance), Provenance())
+        sent = [turn for turn in path if turn.id not in last.left_out]
+        return await meter.count_messages(request_messages(conversation.system_prompt, sent, last.summary))
 
 
 class DraftPrefetch:

@@ -209,6 +209,19 @@ class CurrentModel:
             self._idle(loaded.context_length)
             await self._emit(ModelLoaded(loaded.context_length))
 
+    def check_loaded(self) -> None:
+        """Report it if the model was unloaded, or loaded again, without being asked here."""
+        from spnl_tui.engine.backend import loaded_model
+
+        state = self._status.activity.state
+        if self.model is None or not self.model.capabilities.unloads or self._replying():
+            return
+        loaded = loaded_model(self._engine, self.model)
+        if state == "idle" and loaded is None:
+            self._status.model_unloaded()
+        elif state == "unloaded" and loaded is not None and loaded.context_length is not None:
+            self._status.model_idle(loaded.context_length)
+
     def _idle(self, context_length: int | None = None) -> None:
         if not self._replying():
             self._status.model_idle(context_length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +10,19 @@ from spnl_tui.text import plain
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.conversations.turn import Turn
 
 State = Literal[
-    "no model", "idle", "loading", "queued", "summarizing", "reading ahead", "prefill", "replying", "getting"
+    "no model",
+    "unloaded",
+    "idle",
+    "loading",
+    "queued",
+    "summarizing",
+    "reading ahead",
+    "prefill",
+    "replying",
+    "getting",
 ]
 
 
@@ -45,7 +55,7 @@ class Activity:
     @property
     def busy(self) -> bool:
         """True if the user is waiting for it, and may want to see the elapsed time."""
-        return self.state not in ("idle", "no model", "reading ahead")
+        return self.state not in ("idle", "unloaded", "no model", "reading ahead")
 
 
 class Status:
@@ -97,6 +107,10 @@ class Status:
         known = {} if context_length is None else {"context_length": context_length}
         self._change(state="idle", **known)
 
+    def model_unloaded(self) -> None:
+        """Report that the model is not in memory any more."""
+        self._change(state="unloaded", context_length=None)
+
     # ── replies and branches ─────────────────────────────────────────────────────────────────────
 
     def request_activity(self, model: str, context_length: int | None) -> Activity:
@@ -127,8 +141,15 @@ class Status:
         self._change(state="idle", stage="")
 
     def branch_shown(self, context_used: int | None) -> None:
-        """Report that another branch is shown, which uses this many tokens. Drop the last reply's figures."""
+        """Report that another branch is shown, which uses this many tokens. Drop the last reply's figures.
+
+        None: the tokens are not known, or not yet.
+        """
         self._change(tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used)
+
+    def branch_counted(self, context_used: int | None) -> None:
+        """Report how many tokens the visible branch uses."""
+        self._change(context_used=context_used)
 
     # ── the draft ────────────────────────────────────────────────────────────────────────────────
 
@@ -164,12 +185,17 @@ def resting_activity(
     """
     if activity.model == plain(model):
         return activity
-    last = next(reversed(conversation.path()), None)
-    own = last.provenance if last is not None else None
-    used = None
-    if own is not None and own.model == model:
-        used = (own.prompt_tokens or 0) + (own.completion_tokens or 0)
-    return replace(activity, model=plain(model), context_length=context_length, context_used=used or None)
+    used = reported_tokens(conversation.path(), model)
+    return replace(activity, model=plain(model), context_length=context_length, context_used=used)
+
+
+def reported_tokens(path: Sequence[Turn], model: str) -> int | None:
+    """Return the tokens of a branch as this model reported them with its last turn; None if it did not."""
+    last = next(reversed(path), None)
+    own = last.provenance if last is not None and last.finish_reason in ("stop", "length") else None
+    if own is None or own.model != model or not own.prompt_tokens:
+        return None
+    return own.prompt_tokens + (own.completion_tokens or 0)
 
 
 _SHORT_NAME = 20
@@ -223,6 +249,8 @@ def _state(activity: Activity, now: float) -> str:
             if activity.ends_at is not None and (left_s := int(activity.ends_at - now)) > 0:
                 elapsed = f", {left_s} s left"
             return f"reading the prompt{amount}{elapsed}"
+        case "unloaded":
+            return "not loaded"
         case "reading ahead":
             return f"reading ahead {activity.done:,}/{activity.total:,}"
         case "summarizing":

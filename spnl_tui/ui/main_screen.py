@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, TextArea
 
-from spnl_tui.chat.draft import DraftPrefetch, DraftTokens
+from spnl_tui.chat.draft import BranchTokens, DraftPrefetch, DraftTokens
 from spnl_tui.chat.model import CurrentModel
 from spnl_tui.chat.recording import ReportingStore
 from spnl_tui.chat.services import ChatServices, TokenMeters
@@ -171,6 +171,7 @@ class MainScreen(Screen[None]):
 
         self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent, typed)
         self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent, typed)
+        BranchTokens(self.sessions, shared)
         chat.transcript.count_texts = self._draft_tokens.count_texts
         chat.transcript.place = self.turns.place
 
@@ -249,6 +250,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(self._open_store)
         self.call_after_refresh(start, self, "pulls", self.pulls_controller.follow)
         self.lazy_models.make_ahead_soon()
+        self.set_interval(10, self.current_model.check_loaded)
 
     @property
     def conversation(self) -> Conversation:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from spnl_tui.chat import events
+from spnl_tui.chat.status import reported_tokens
 from spnl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -76,10 +77,8 @@ class ConversationView:
 
     def show_figures(self, session: ChatSession) -> None:
         """Show how much of the context the branch takes, and no figures of another reply."""
-        path = session.conversation.path()
-        used = next((p for turn in reversed(path) if (p := turn.provenance) is not None), None)
-        context_used = (used.prompt_tokens or 0) + (used.completion_tokens or 0) if used is not None else None
-        self._status.branch_shown(context_used or None)
+        conversation = session.conversation
+        self._status.branch_shown(reported_tokens(conversation.path(), conversation.model))
 
     async def show_queue(self, session: ChatSession) -> None:
         """Show what waits to be sent."""

@@ -108,7 +108,7 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
             yield ModelRow.heading("Loaded", "MEMORY", "", widths=_COLUMNS)
         for each in running:
             memory = in_bytes(each.memory_bytes) if each.memory_bytes else ""
-            row = Row(self._named(each.model), (memory, self._state(each)), widths=_COLUMNS)
+            row = Row(self._named(each.model, "in use"), (memory, self._state(each)), widths=_COLUMNS)
             yield ModelRow(_key(each.model), each.model, row)
         known = {_key(each.model) for each in loaded}
         others = [
@@ -119,13 +119,14 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
         if others:
             yield ModelRow.heading("On this machine", "SIZE", "", widths=_COLUMNS)
         for model, entry in others:
-            row = Row(self._named(model), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
+            row = Row(self._named(model, "current"), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
             yield ModelRow(_key(model), model, row)
         if self._entries is None:
             yield ModelRow.note("reading what else is here…")
 
-    def _named(self, model: ModelHandle) -> str:
-        return f"{plain(model.name)}{' (in use)' if model == self._in_use else ''}"
+    def _named(self, model: ModelHandle, mark: str) -> str:
+        """Return the name of a model; `mark` stands behind that of the current one."""
+        return f"{plain(model.name)}{f' ({mark})' if model == self._in_use else ''}"
 
     def _state(self, each: LoadedModel) -> str:
         state = "unloading" if each.model in self._unloading else each.state

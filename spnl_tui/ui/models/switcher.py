@@ -53,7 +53,9 @@ class ModelSwitcher:
         dialog = LoadedScreen(
             self._services.engine, self._current.model, self._library, self._bindings, self._key_name
         )
-        if (model := await self._screen.app.push_screen_wait(dialog)) is not None:
+        model = await self._screen.app.push_screen_wait(dialog)
+        self._current.check_loaded()  # the user may have unloaded it
+        if model is not None:
             self.switch(model)
 
     async def _library(self) -> list[tuple[ModelHandle, LibraryEntry]]:
