@@ -109,7 +109,7 @@ def run_ours(report: Path, tokens: list[str]) -> None:
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
     from spnl_tui.ui import messages
-    from spnl_tui.ui.services import Services
+    from spnl_tui.ui.services import InterfaceServices
 
     meter = Meter(report)
 
@@ -139,7 +139,7 @@ def run_ours(report: Path, tokens: list[str]) -> None:
             self.exit()
 
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
-    app = Measured(Settings(), Services(engine=TimedEngine(), first_model=model), themes=themes)
+    app = Measured(Settings(), InterfaceServices(engine=TimedEngine(), first_model=model), themes=themes)
     app.call_later(_ask, app)
     app.run()
 
@@ -215,7 +215,7 @@ def run_start(report: Path, *, bare: bool) -> None:
     from spnl_tui.app import SpnlChat
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, wanted_theme
-    from spnl_tui.ui.services import Services
+    from spnl_tui.ui.services import InterfaceServices
 
     class Engine:
         async def close(self) -> None:
@@ -229,7 +229,7 @@ def run_start(report: Path, *, bare: bool) -> None:
     # As run_app does: register the chosen theme now and the others after the first paint.
     wanted = wanted_theme(Settings().interface.theme, builtin_directory(), Path("/nonexistent"))
     assert wanted is not None
-    Started(Settings(), Services(engine=Engine()), themes=(wanted,)).run()  # type: ignore[arg-type]
+    Started(Settings(), InterfaceServices(engine=Engine()), themes=(wanted,)).run()  # type: ignore[arg-type]
 
 
 def compile_all() -> None:

@@ -25,7 +25,7 @@ from spnl_tui.hub.verdicts import Conditions
 from spnl_tui.models.machine import read_machine
 from spnl_tui.settings import Settings
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.widgets.background import start
 from tests.support.hf_cache import add_snapshot
 from tests.support.scripted_engine import ScriptedEngine
@@ -61,7 +61,7 @@ async def _open_pane(library: Library) -> None:
         return Conditions(machine=read_machine(), context=8192)
 
     browser = ModelBrowser(Catalog(HubAccess("http://127.0.0.1:9", False)), library, conditions)
-    services = Services(engine=ScriptedEngine(), browser=lambda: browser)
+    services = InterfaceServices(engine=ScriptedEngine(), browser=lambda: browser)
     app = SpnlChat(Settings(), services)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = app.screen

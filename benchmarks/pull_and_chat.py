@@ -25,8 +25,8 @@ from pathlib import Path
 from spnl_tui.engine.backend import Backend, ChatRequest, ReplyFinished, RequestFailed
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pulls.downloads import Downloads
 from spnl_tui.hub.pulls.pull import PullRequest, RateLimit
+from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.models.files.local import LocalModel, resolve_local
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
@@ -93,16 +93,16 @@ async def speed_beside_curl(
         await fetch.wait()
 
 
-async def until_pulling(queue: Downloads) -> None:
+async def until_pulling(queue: PullQueue) -> None:
     """Wait until bytes arrive."""
     async with aclosing(queue.events()) as events:
         async for event in events:
-            if event.downloads and event.downloads[0].state == "pulling":
+            if event.pulls and event.pulls[0].state == "pulling":
                 return
     raise AssertionError("the queue was closed")
 
 
-async def follow(queue: Downloads) -> None:
+async def follow(queue: PullQueue) -> None:
     """Handle events as the interface does, without painting."""
     async with aclosing(queue.events()) as events:
         async for _ in events:
@@ -121,7 +121,7 @@ async def measure(
     """Print a line for each rate."""
     engine = make_engine(Settings(engine=EngineSettings(threads=threads)), Paths.below(folder / "spnl"))
     limit = RateLimit(None, lambda: engine.needs_every_core)
-    queue = Downloads(
+    queue = PullQueue(
         folder / "downloads.json", hub=HubAccess(endpoint, False), cache=folder / "cache", rate=limit
     )
     follower = asyncio.create_task(follow(queue))

@@ -30,15 +30,15 @@ class SimulatedQueue:
         return ()
 
     async def events(self) -> AsyncGenerator[Any, None]:
-        from spnl_tui.hub.pulls.download import Download, DownloadsChanged
         from spnl_tui.hub.pulls.pull import PullRequest
+        from spnl_tui.hub.pulls.queued_pull import PullsChanged, QueuedPull
 
         total, speed = 5_000_000_000, 12_345_678.0
         for tick in range(1_000_000):
             done = int(tick * speed / 10)
-            yield DownloadsChanged(
-                downloads=tuple(
-                    Download(
+            yield PullsChanged(
+                pulls=tuple(
+                    QueuedPull(
                         id=str(number),
                         name=f"qwen3:{number}b:Q4_K_M",
                         request=PullRequest(f"acme/m{number}", ("m.gguf",)),
@@ -64,7 +64,7 @@ def run(report: Path, what: str, seconds: float) -> None:
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.settings import Settings
     from spnl_tui.themes import builtin_directory, load_themes
-    from spnl_tui.ui.services import Services
+    from spnl_tui.ui.services import InterfaceServices
 
     class IdleEngine:
         async def load(self, model: ModelHandle) -> AsyncGenerator[Any, None]:
@@ -110,7 +110,7 @@ def run(report: Path, what: str, seconds: float) -> None:
     queue: Any = None if what == "none" else SimulatedQueue
     Measured(
         Settings(),
-        Services(engine=IdleEngine(), first_model=model, downloads=queue),  # type: ignore[arg-type]
+        InterfaceServices(engine=IdleEngine(), first_model=model, pull_queue=queue),  # type: ignore[arg-type]
         themes=themes,
     ).run()
 

@@ -26,8 +26,8 @@ from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.queries.events import NodeFinished, QueryFinished
 from spnl_tui.queries.figures import Figures
+from spnl_tui.queries.formats.any_format import read_query
 from spnl_tui.queries.formats.lisp import read_lisp
-from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.run import run_query
 from spnl_tui.queries.simplify import simplify
 from spnl_tui.queries.source import QuerySyntaxError

@@ -230,7 +230,7 @@ def run_program(what: str, report: Path, file: Path, conversation: str = "") -> 
     from spnl_tui.themes import builtin_directory, wanted_theme
     from spnl_tui.ui.main_screen import MainScreen
     from spnl_tui.ui.messages import ConversationRequested
-    from spnl_tui.ui.services import Services
+    from spnl_tui.ui.services import InterfaceServices
 
     started = float(os.environ["BENCHMARK_STARTED"])
     opening: list[asyncio.Task[Store]] = []
@@ -276,7 +276,7 @@ def run_program(what: str, report: Path, file: Path, conversation: str = "") -> 
 
     wanted = wanted_theme(Settings().interface.theme, builtin_directory(), Path("/nonexistent"))
     assert wanted is not None
-    services = Services(engine=Engine(), store=store)  # type: ignore[arg-type]  # it is never asked
+    services = InterfaceServices(engine=Engine(), store=store)  # type: ignore[arg-type]  # it is never asked
     Program(Settings(), services, themes=(wanted,)).run()
 
 

@@ -29,7 +29,7 @@ from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Services as InterfaceServices
+from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
 from spnl_tui.ui.textual_patches.signals import leave_when_told
 from spnl_tui.ui.widgets.toasts import tell
@@ -322,7 +322,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             resume=resume,
             opened=opened,
             keep_persona=keep_persona,
-            downloads=lambda: services.downloads,
+            pull_queue=lambda: services.pull_queue,
             browser=lambda: _make_browser(services),
             set_clipboard=set_clipboard,
             close=(services.close,),

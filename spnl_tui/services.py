@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.library.library import Library
-    from spnl_tui.hub.pulls.downloads import Downloads
     from spnl_tui.hub.pulls.pacing import PullOptions, RateLimit
+    from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
     from spnl_tui.models.facts import ModelFacts
@@ -116,14 +116,14 @@ class Services:
         )
 
     @cached_property
-    def downloads(self) -> Downloads:
+    def pull_queue(self) -> PullQueue:
         """The queue of pulls, which outlives the program.
 
         The first use takes 0.1 s of imports; it may be in a thread.
         """
-        from spnl_tui.hub.pulls.downloads import Downloads
+        from spnl_tui.hub.pulls.queue import PullQueue
 
-        return Downloads(
+        return PullQueue(
             self.paths.state / "downloads.json",
             hub=self.hub,
             options=dataclasses.replace(self.pull_options, patience_s=None),
@@ -243,7 +243,7 @@ class Services:
         """Close the services that were used, within two seconds."""
         closing = [
             self.__dict__[name].close()
-            for name in ("engine", "downloads", "catalog", "library", "_store")
+            for name in ("engine", "pull_queue", "catalog", "library", "_store")
             if name in self.__dict__  # constructed, because it was used
         ]
         # Close each, even if another one cannot be closed.

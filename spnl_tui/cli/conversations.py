@@ -24,7 +24,7 @@ def history() -> None:
 @click.pass_context
 def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
     """List conversations, the last changed first."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(ctx, lambda s: commands.list_conversations(s, json_=json_, **where))
 
@@ -39,7 +39,7 @@ def history_search(
     ctx: click.Context, /, words: tuple[str, ...], limit: int, model: str | None, json_: bool
 ) -> None:
     """Find the turns that hold all WORDS."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(ctx, lambda s: commands.search(s, " ".join(words), limit=limit, model=model, json_=json_))
 
@@ -50,7 +50,7 @@ def history_search(
 @click.pass_context
 def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
     """Show the conversation whose id begins with ID."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(ctx, lambda s: commands.show(s, id, json_=json_))
 
@@ -62,7 +62,7 @@ def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
 @click.pass_context
 def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, output: Path | None) -> None:
     """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(ctx, lambda s: commands.export(s, ids, format=format_, output=output))
 
@@ -73,9 +73,9 @@ def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, ou
 @click.pass_context
 def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) -> None:
     """Import exports of spnl-chat, ChatGPT (conversations.json) or oterm."""
-    from spnl_tui.headless import importing
+    from spnl_tui.headless import import_conversations
 
-    run_command(ctx, lambda s: importing.import_files(s, paths, json_=json_))
+    run_command(ctx, lambda s: import_conversations.import_files(s, paths, json_=json_))
 
 
 @history.command("replay")
@@ -84,7 +84,7 @@ def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) 
 @click.pass_context
 def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
     """Run the replies of a conversation again, and show where they differ."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(ctx, lambda s: commands.replay_replies(s, id, json_=json_))
 
@@ -95,7 +95,7 @@ def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
 @click.pass_context
 def history_rm(ctx: click.Context, /, ids: tuple[str, ...], yes: bool) -> None:
     """Delete conversations for good."""
-    from spnl_tui.headless import history as commands
+    from spnl_tui.headless import conversations as commands
 
     run_command(
         ctx,

@@ -14,8 +14,8 @@ from spnl_tui.cli.common import TEXT, services_for
 from spnl_tui.errors import SpnlError
 
 _COMMANDS = {
-    "run": "asking.run",
-    "map": "asking.map_",
+    "run": "run.run",
+    "map": "run.map_",
     "pull": "models.pull",
     "search": "models.search",
     "show": "models.show",
@@ -98,7 +98,7 @@ def cli(
         if query is not None:
             import asyncio
 
-            from spnl_tui.headless.querying import QuerySource, open_as_chat
+            from spnl_tui.headless.run_query import QuerySource, open_as_chat
 
             opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
         ctx.exit(run_app(services, resume=resume, opened=opened))

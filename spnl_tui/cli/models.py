@@ -17,9 +17,9 @@ from spnl_tui.cli.common import TEXT, json_option, run_command
 @click.pass_context
 def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) -> None:
     """Pull each MODEL to this machine and print where it is."""
-    from spnl_tui.headless import pulling
+    from spnl_tui.headless import pull as command
 
-    run_command(ctx, lambda s: pulling.pull(s, models, quiet=quiet, json_lines=json_))
+    run_command(ctx, lambda s: command.pull(s, models, quiet=quiet, json_lines=json_))
 
 
 @click.command()
@@ -31,10 +31,10 @@ def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) 
 @click.pass_context
 def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int, json_: bool) -> None:
     """Search Hugging Face for TEXT."""
-    from spnl_tui.headless import browsing
+    from spnl_tui.headless import models as commands
 
     run_command(
-        ctx, lambda s: browsing.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_)
+        ctx, lambda s: commands.search(s.catalog, text, format=format_, sort=sort, limit=limit, json_=json_)
     )
 
 
@@ -45,14 +45,14 @@ def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int
 @click.pass_context
 def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
     """Show MODEL and its quantizations: what they are, and whether they run and fit here."""
-    from spnl_tui.headless import browsing
+    from spnl_tui.headless import models as commands
     from spnl_tui.models.reference import ModelReference
 
     reference = ModelReference.parse(model)
 
     async def main(services: Any) -> int:
         conditions = await services.conditions(measure=measure)
-        return await browsing.show(
+        return await commands.show(
             services.catalog,
             services.library,
             reference,
@@ -69,9 +69,9 @@ def show(ctx: click.Context, /, model: str, measure: bool, json_: bool) -> None:
 @click.pass_context
 def list_(ctx: click.Context, /, json_: bool) -> None:
     """List the models on this machine."""
-    from spnl_tui.headless import browsing
+    from spnl_tui.headless import models as commands
 
-    run_command(ctx, lambda s: browsing.list_models(s.library, json_=json_))
+    run_command(ctx, lambda s: commands.list_models(s.library, json_=json_))
 
 
 @click.command()
@@ -81,7 +81,7 @@ def list_(ctx: click.Context, /, json_: bool) -> None:
 @click.pass_context
 def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -> None:
     """Delete each MODEL from this machine; MODEL:QUANTIZATION deletes one."""
-    from spnl_tui.headless import browsing
+    from spnl_tui.headless import models as commands
     from spnl_tui.models.reference import ModelReference
 
     references = [ModelReference.parse(model) for model in models]
@@ -89,7 +89,7 @@ def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -
     def confirm(question: str) -> bool:
         return yes or click.confirm(question, err=True)
 
-    run_command(ctx, lambda s: browsing.remove(s.library, references, confirm=confirm, json_=json_))
+    run_command(ctx, lambda s: commands.remove(s.library, references, confirm=confirm, json_=json_))
 
 
 @click.command("import")
@@ -98,6 +98,6 @@ def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -
 @click.pass_context
 def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
     """Take the model at PATH into the library, where it lies: nothing is copied."""
-    from spnl_tui.headless import browsing
+    from spnl_tui.headless import models as commands
 
-    run_command(ctx, lambda s: browsing.import_model(s.library, path, json_=json_))
+    run_command(ctx, lambda s: commands.import_model(s.library, path, json_=json_))

@@ -25,7 +25,7 @@ from spnl_tui.engine.backend import (
 from spnl_tui.engine.reply import Reply, collect
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient, print_json
-from spnl_tui.headless.pulling import model_for
+from spnl_tui.headless.pull import model_for
 from spnl_tui.headless.tables import print_table
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths

@@ -24,19 +24,19 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat import markdown_stream
-from spnl_tui.ui.chat.branching import TurnsController
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.candidates import CandidatesController
 from spnl_tui.ui.chat.controller import ChatController, blank_conversation
 from spnl_tui.ui.chat.conversation_view import ConversationView
 from spnl_tui.ui.chat.copying import CopyController
-from spnl_tui.ui.chat.finding import FindController
+from spnl_tui.ui.chat.find_controller import FindController
 from spnl_tui.ui.chat.input.controller import PromptController, as_typed
 from spnl_tui.ui.chat.input.draft_controller import DraftController
 from spnl_tui.ui.chat.input.file_completer import FileCompleter
 from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.model_controller import ModelController
 from spnl_tui.ui.chat.pane import ChatPane
+from spnl_tui.ui.chat.turns_controller import TurnsController
 from spnl_tui.ui.commands.context import CommandContext, Program
 from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
 from spnl_tui.ui.commands.running import CommandRunner
@@ -48,10 +48,10 @@ from spnl_tui.ui.conversations.persona_controller import PersonaController
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
 from spnl_tui.ui.models.switcher import ModelSwitcher
 from spnl_tui.ui.panes import PaneSwitcher
+from spnl_tui.ui.pulls.captions import summary
 from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import DownloadsPane
-from spnl_tui.ui.pulls.text import summary
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
 from spnl_tui.ui.widgets.background import ScreenBackground, restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
@@ -62,7 +62,7 @@ from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 _WIDE = 110
 """The width in cells from which the list of conversations is beside the chat."""
@@ -74,10 +74,10 @@ class MainScreen(Screen[None]):
     AUTO_FOCUS = "Prompt"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
 
-    downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
+    queued_pulls: reactive[tuple[QueuedPull, ...]] = reactive((), repaint=False)
 
     def __init__(
-        self, services: Services, settings: Settings, registry: CommandRegistry, program: Program
+        self, services: InterfaceServices, settings: Settings, registry: CommandRegistry, program: Program
     ) -> None:
         """`program` has the actions of commands on the whole program."""
         # Set the class that Textual derives from the width now; setting it later would style everything
@@ -190,7 +190,7 @@ class MainScreen(Screen[None]):
             key_name=self.key,
         )
         self.pulls_controller = PullsController(
-            self, settings, services.downloads, self._show_downloads, self.key
+            self, settings, services.pull_queue, self._show_pulls, self.key
         )
 
     def _connect_commands(self, program: Program) -> None:
@@ -237,10 +237,10 @@ class MainScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        yield TopLine(partial(summary, go_on_key=self.key("pulls.go_on"))).data_bind(MainScreen.downloads)
+        yield TopLine(partial(summary, go_on_key=self.key("pulls.go_on"))).data_bind(MainScreen.queued_pulls)
         with ContentSwitcher(initial="chat", id="body"):
             yield self.chat
-            yield self.pulls.data_bind(MainScreen.downloads)
+            yield self.pulls.data_bind(MainScreen.queued_pulls)
         yield StatusLine(self.status, self._services.clock)
         yield KeyLine()
 
@@ -267,9 +267,9 @@ class MainScreen(Screen[None]):
         """True while a reply is in progress in the visible conversation."""
         return self.sessions.visible.replying
 
-    def _show_downloads(self, downloads: tuple[Download, ...]) -> None:
-        left_over = any(download.left_over for download in (*self.downloads, *downloads))
-        self.downloads = downloads
+    def _show_pulls(self, queued_pulls: tuple[QueuedPull, ...]) -> None:
+        left_over = any(pull.left_over for pull in (*self.queued_pulls, *queued_pulls))
+        self.queued_pulls = queued_pulls
         if left_over:
             self.refresh_bindings()
 

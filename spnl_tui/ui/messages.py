@@ -10,8 +10,8 @@ from textual.message import Message
 from spnl_tui.conversations.turn import FinishReason
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
     from spnl_tui.hub.pulls.pull import PullRequest
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
     from spnl_tui.models.files.local import LocalModel
 
 
@@ -144,4 +144,4 @@ PullWish: TypeAlias = PullRequested | PullChangeRequested | PullUndoRequested
 class PullEnded(Message):
     """A pull is complete or has failed."""
 
-    download: Download
+    pull: QueuedPull

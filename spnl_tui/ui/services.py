@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
-    from spnl_tui.hub.pulls.downloads import Downloads
+    from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.models.files.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
@@ -28,7 +28,7 @@ def _no_handle(model: LocalModel) -> ModelHandle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class InterfaceServices:
     """The services of the interface."""
 
     engine: Backend
@@ -42,7 +42,7 @@ class Services:
     starter: Starter | None = None
     store: Callable[[], Awaitable[Store]] | None = None
     """Returns the store of conversations, opened on the first call. May raise SpnlError."""
-    downloads: Callable[[], Downloads] | None = None
+    pull_queue: Callable[[], PullQueue] | None = None
     """Returns the queue of pulls, constructed on the first call.
 
     Called in a thread, because it imports a lot.

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.headless.browsing import card_as_dict
+from spnl_tui.headless.models import card_as_dict
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
+from spnl_tui.hub.model_lines import card_lines, search_row
 from spnl_tui.hub.refusals import retry_after
-from spnl_tui.hub.rows import card_lines, search_row
 from tests.support.hub import LoopbackHub
 from tests.support.pulls import FILE, QUICK, REPO, part_files, run_pull
 

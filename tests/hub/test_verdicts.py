@@ -11,7 +11,7 @@ import pytest
 
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
-from spnl_tui.hub.rows import quantization_row
+from spnl_tui.hub.model_lines import quantization_row
 from spnl_tui.hub.verdicts import Conditions, Headers, appraise_local, appraise_repository
 from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.machine import Machine

@@ -9,7 +9,7 @@ from spnl_tui.conversations.turn import Provenance
 from spnl_tui.errors import QueryError
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import branch_to_lisp, query_to_chat
-from spnl_tui.queries.formats.text import read_query
+from spnl_tui.queries.formats.any_format import read_query
 
 
 def conversation() -> Conversation:

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from spnl_tui.engine.service import EngineService
-from spnl_tui.headless import querying
-from spnl_tui.headless.ask import Request, ask
-from spnl_tui.headless.pulling import model_for
+from spnl_tui.headless import run_query
+from spnl_tui.headless.pull import model_for
+from spnl_tui.headless.run_prompt import Request, ask
 from spnl_tui.models.request import Grammar, Sampling
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services
@@ -54,8 +54,8 @@ async def test_span_query_combines_the_replies_of_two_echoes(
 ) -> None:
     inner = '(plus (g "echo/a" "one") (g "echo/b" "two"))'
     text = f'(g "echo/judge" (cross (user "Choose:") {inner} (user "Now")) 0 9)'
-    source = querying.QuerySource(text=text)
-    assert await querying.run(services, source, querying.QueryOptions(json=True)) == 0
+    source = run_query.QuerySource(text=text)
+    assert await run_query.run(services, source, run_query.QueryOptions(json=True)) == 0
     (reply,) = json.loads(capsys.readouterr().out)["replies"]
     assert (reply["model"], reply["reply"]) == ("echo/judge", "Now")
     assert reply["usage"]["prompt_tokens"] == 4  # Choose: one two Now
@@ -66,5 +66,5 @@ async def test_map_prints_one_echo_for_each_line(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n"))
     options = {"sampling": Sampling(), "jsonl": False, "time": False}
-    assert await querying.map_input(services, "Say {}", **options) == 0  # type: ignore[arg-type]  # by name
+    assert await run_query.map_input(services, "Say {}", **options) == 0  # type: ignore[arg-type]  # by name
     assert capsys.readouterr().out == "Say one\nSay two\n"

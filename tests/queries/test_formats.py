@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from spnl_tui.queries.formats.any_format import read_query
 from spnl_tui.queries.formats.json_format import read_json, to_json
 from spnl_tui.queries.formats.lisp import read_lisp
 from spnl_tui.queries.formats.lisp_writer import write_lisp
-from spnl_tui.queries.formats.text import read_query
 from spnl_tui.queries.source import Parameters, Place, QuerySyntaxError
 from spnl_tui.queries.tree import (
     MAX_DEPTH,

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.headless import browsing
+from spnl_tui.headless import models as commands
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library.library import Library
@@ -58,12 +58,12 @@ class FuzzedRoutes:
         return "done"
 
     async def _search(self, seed: int) -> None:
-        await browsing.search(
+        await commands.search(
             self._catalog, "x", format="gguf", sort="trending", limit=5, json_=seed % 2 == 0
         )
 
     async def _show(self, seed: int) -> None:
-        await browsing.show(
+        await commands.show(
             self._catalog,
             self._library,
             ModelReference(REPO),

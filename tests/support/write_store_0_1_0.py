@@ -22,7 +22,7 @@ from unittest import mock
 os.environ["TZ"] = "UTC"
 sys.path.insert(0, os.getcwd())
 
-from spnl_tui.conversations import history, turn
+from spnl_tui.conversations import listing, turn
 from spnl_tui.conversations.context import messages_sent, prompt_sha256
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import to_json_text, whole_to_markdown
@@ -135,7 +135,7 @@ async def write(folder: Path) -> None:
     (folder / "store-0.1.0.json").write_text(to_json_text(loaded), encoding="utf-8")
     markdown = "\n".join(whole_to_markdown(each) for each in loaded)
     (folder / "store-0.1.0.md").write_text(markdown, encoding="utf-8")
-    shown = [line for each in loaded for line in history.show_lines(each)]
+    shown = [line for each in loaded for line in listing.show_lines(each)]
     (folder / "store-0.1.0.txt").write_text("\n".join(shown) + "\n", encoding="utf-8")
     replays = []
     for each in loaded:

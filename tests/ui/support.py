@@ -23,7 +23,7 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
-from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
@@ -35,7 +35,7 @@ from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply, scripted_handle
 from tests.support.waiting import wait_until
 
@@ -163,7 +163,7 @@ def make_app(
     found: asyncio.Event | None = None,
     models: dict[str, ModelHandle] | None = None,
     store: Callable[[], Awaitable[Store]] | None = None,
-    downloads: Downloads | None = None,
+    pull_queue: PullQueue | None = None,
     browser: ModelBrowser | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
@@ -189,16 +189,16 @@ def make_app(
         return (models or {}).get(name)
 
     themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
-    services = Services(
+    services = InterfaceServices(
         engine=engine,
         to_handle=to_handle,
         first_model=first_model,
         find_model=find_model,
         starter=starter,
         store=store,
-        downloads=None if downloads is None else lambda: downloads,
+        pull_queue=None if pull_queue is None else lambda: pull_queue,
         browser=None if browser is None else lambda: browser,
-        close=() if downloads is None else (downloads.close,),
+        close=() if pull_queue is None else (pull_queue.close,),
         clock=lambda: 0.0,
         now=now,
         resume=resume,

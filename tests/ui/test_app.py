@@ -11,7 +11,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.errors import SpnlError, ThemeError
 from spnl_tui.settings import InterfaceSettings, Settings
 from spnl_tui.ui.commands.registry import COMMANDS
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from tests.support.scripted_engine import ScriptedEngine, scripted_handle
 from tests.support.waiting import wait_until
 
@@ -19,7 +19,8 @@ WANTED, OTHER = Theme("wanted", primary="#88c0d0"), Theme("other", primary="#bf6
 
 
 def make_app(settings: Settings, **options: object) -> SpnlChat:
-    return SpnlChat(settings, Services(engine=ScriptedEngine(), to_handle=scripted_handle), **options)  # type: ignore[arg-type]  # by name
+    services = InterfaceServices(engine=ScriptedEngine(), to_handle=scripted_handle)
+    return SpnlChat(settings, services, **options)  # type: ignore[arg-type]  # by name
 
 
 def told(app: SpnlChat) -> str:

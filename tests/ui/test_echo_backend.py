@@ -16,7 +16,7 @@ from spnl_tui.engine.service import EngineService
 from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.queries.chat import query_to_chat
-from spnl_tui.queries.formats.text import read_query
+from spnl_tui.queries.formats.any_format import read_query
 from spnl_tui.services import load_planner
 from spnl_tui.settings import Settings
 from tests.support.echo_backend import CONTEXT, EchoBackend

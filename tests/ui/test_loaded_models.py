@@ -15,7 +15,7 @@ from spnl_tui.engine.backend import LoadedModel, LoadState, ModelHandle
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.models.loaded_screen import LoadedScreen
-from spnl_tui.ui.widgets.rows import ModelRow
+from spnl_tui.ui.widgets.model_row import ModelRow
 from tests.support.pictures import both_sizes, snapshot
 from tests.support.scripted_engine import MODEL, ScriptedEngine, reply
 from tests.support.waiting import wait_until

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pulls.download import Download
-from spnl_tui.hub.pulls.downloads import Downloads
 from spnl_tui.hub.pulls.pull import PullRequest
+from spnl_tui.hub.pulls.queue import PullQueue
+from spnl_tui.hub.pulls.queued_pull import QueuedPull
 from spnl_tui.settings import InterfaceSettings, PullSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.pulls.block import PullBlock
@@ -31,11 +31,11 @@ SIZE = 2 * BLOCK
 class Pulls:
     """The interface under test, and its queue."""
 
-    def __init__(self, chat: Chat, queue: Downloads) -> None:
+    def __init__(self, chat: Chat, queue: PullQueue) -> None:
         self.chat = chat
         self.queue = queue
 
-    def get(self, number: int = 0) -> Download:
+    def get(self, number: int = 0) -> QueuedPull:
         """The pull of this repository."""
         return next(item for item in self.queue.items if item.name == f"m{number}")
 
@@ -66,7 +66,7 @@ class Pulls:
         await wait_until(lambda: self.states.get(f"m{number}") == state)
         # The screen learns of it with the next event.
         await wait_until(
-            lambda: any(d.state == state for d in self.chat.screen.downloads if d.name == f"m{number}")
+            lambda: any(d.state == state for d in self.chat.screen.queued_pulls if d.name == f"m{number}")
         )
         await self.chat.pilot.pause()
 
@@ -88,7 +88,7 @@ def launch(hub: LoopbackHub, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def _open(limit: int = 2, undo_s: float = 30, **options: Any) -> AsyncIterator[Pulls]:
-        queue = Downloads(
+        queue = PullQueue(
             tmp_path / "downloads.json",
             hub=HubAccess(hub.endpoint, False),
             cache=tmp_path / "cache",
@@ -96,7 +96,7 @@ def launch(hub: LoopbackHub, tmp_path: Path) -> Open:
             limit=limit,
             undo_s=undo_s,
         )
-        async with chat(downloads=queue, **options) as it:
+        async with chat(pull_queue=queue, **options) as it:
             yield Pulls(it, queue)
 
     return _open
@@ -141,7 +141,7 @@ async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHu
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
-        early = PullsController(screen, Settings(), lambda: it.queue, lambda downloads: None, screen.key)
+        early = PullsController(screen, Settings(), lambda: it.queue, lambda pulls: None, screen.key)
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow())

@@ -12,8 +12,8 @@ import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.errors import HubError
-from spnl_tui.hub.pulls.download import Download, DownloadsChanged, DownloadState
 from spnl_tui.hub.pulls.pull import DiskFullError, PullFinished, PullRequest
+from spnl_tui.hub.pulls.queued_pull import PullsChanged, PullState, QueuedPull
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.pulls.quit_screen import QuitScreen
 from tests.support.scripted_engine import ScriptedEngine
@@ -29,23 +29,23 @@ class StillQueue:
 
     notice = ""
 
-    def __init__(self, *items: Download) -> None:
+    def __init__(self, *items: QueuedPull) -> None:
         self.items = items
         self.under_way = sum(item.under_way for item in items)
 
-    def restore(self) -> tuple[Download, ...]:
+    def restore(self) -> tuple[QueuedPull, ...]:
         return tuple(item for item in self.items if item.left_over)
 
-    async def events(self) -> AsyncGenerator[DownloadsChanged, None]:
-        yield DownloadsChanged(downloads=self.items)
+    async def events(self) -> AsyncGenerator[PullsChanged, None]:
+        yield PullsChanged(pulls=self.items)
         await asyncio.Event().wait()
 
     async def close(self) -> None:
         pass
 
 
-def download(name: str, state: DownloadState, done: int, words: str = "", **more: Any) -> Download:
-    return Download(
+def queued_pull(name: str, state: PullState, done: int, words: str = "", **more: Any) -> QueuedPull:
+    return QueuedPull(
         id=name,
         name=name,
         request=PullRequest("acme/m", ("m.gguf",)),
@@ -57,19 +57,19 @@ def download(name: str, state: DownloadState, done: int, words: str = "", **more
     )
 
 
-PULLING = download("qwen3:1.7b:Q4_K_M", "pulling", 470_000_000, bytes_per_s=12.3e6, eta_s=52)
-STALLED = download(
+PULLING = queued_pull("qwen3:1.7b:Q4_K_M", "pulling", 470_000_000, bytes_per_s=12.3e6, eta_s=52)
+STALLED = queued_pull(
     "bartowski/SmolLM2-135M-Instruct-GGUF:Q8_0",
     "stalled",
     40_000_000,
     "stalled (no bytes for 6 s) – retrying in 4 s",
     total=144_000_000,
 )
-VERIFYING = download("phi4", "verifying", 9_050_000_000, total=9_050_000_000)
-CONNECTING = download("gemma3:1b", "connecting", 0, total=None)
-WAITING = download("llama3.2:3b", "waiting", 0, total=None)
-PAUSED = download("qwen3:8b", "paused", 2_000_000_000, total=5_030_000_000)
-DISK_FULL = download(
+VERIFYING = queued_pull("phi4", "verifying", 9_050_000_000, total=9_050_000_000)
+CONNECTING = queued_pull("gemma3:1b", "connecting", 0, total=None)
+WAITING = queued_pull("llama3.2:3b", "waiting", 0, total=None)
+PAUSED = queued_pull("qwen3:8b", "paused", 2_000_000_000, total=5_030_000_000)
+DISK_FULL = queued_pull(
     "qwen3:14b",
     "paused",
     3_100_000_000,
@@ -77,7 +77,7 @@ DISK_FULL = download(
     total=9_000_000_000,
     error=DiskFullError(Path("/home/me/.cache/huggingface/hub"), 5_900_000_000),
 )
-DONE = download(
+DONE = queued_pull(
     "smollm2:135m",
     "done",
     98_362_432,
@@ -86,7 +86,7 @@ DONE = download(
         repo="acme/m", commit="0" * 40, snapshot=Path("/m"), files=(Path("/m/m.gguf"),), fetched=98_362_432
     ),
 )
-FAILED = download(
+FAILED = queued_pull(
     "meta-llama/Llama-3.2-1B-Instruct",
     "failed",
     0,
@@ -107,13 +107,13 @@ Act = Callable[[Pilot[None], MainScreen], Awaitable[None]]
 
 def snapshot(snap_compare: Any, size: tuple[int, int], queue: StillQueue, act: Act) -> None:
     """Do something, and compare the picture when all is at rest."""
-    app = make_app(ScriptedEngine(), downloads=queue)  # type: ignore[arg-type]
+    app = make_app(ScriptedEngine(), pull_queue=queue)  # type: ignore[arg-type]
 
     async def run_before(pilot: Pilot[None]) -> None:
         screen = app.screen
         assert isinstance(screen, MainScreen)
         screen.chat.prompt.cursor_blink = False
-        await wait_until(lambda: screen.downloads == queue.items and screen.activity.context_length)
+        await wait_until(lambda: screen.queued_pulls == queue.items and screen.activity.context_length)
         await act(pilot, screen)
         await until_counted(screen)
         await at_rest(pilot)

@@ -8,7 +8,7 @@ import pytest
 
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.chat import query_to_chat
-from spnl_tui.queries.formats.text import read_query
+from spnl_tui.queries.formats.any_format import read_query
 from spnl_tui.queries.tree import with_model
 from tests.support.scripted_engine import MODEL
 from tests.support.waiting import wait_until

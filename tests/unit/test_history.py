@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import conversation_to_plain
-from spnl_tui.conversations.history import (
+from spnl_tui.conversations.listing import (
     hit_to_plain,
     list_lines,
     search_lines,

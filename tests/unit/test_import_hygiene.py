@@ -19,7 +19,7 @@ def modules_after(statement: str) -> set[str]:
     "module",
     [
         "engine.mistralrs.backend",
-        "hub.pulls.downloads",
+        "hub.pulls.queue",
         "hub.catalog",
         "hub.library.library",
         "conversations.storage.store",

@@ -16,7 +16,7 @@ from spnl_tui.conversations.context import prompt_sha256
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import to_json_text, to_markdown
 from spnl_tui.conversations.exchange.imports import read_text
-from spnl_tui.conversations.history import show_lines
+from spnl_tui.conversations.listing import show_lines
 from spnl_tui.conversations.meter import TokenMeter
 from spnl_tui.conversations.replay import replay_request
 from spnl_tui.conversations.storage.store import Store

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.headless import tables
-from spnl_tui.hub.rows import in_short
+from spnl_tui.hub.model_lines import in_short
 from spnl_tui.tables import Column, cell_width, fit, fit_name, table
 
 COLUMNS = (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spnl_tui.errors import StoreError
 from spnl_tui.hub.library import removal
-from spnl_tui.hub.library.imports import ImportRegistry
+from spnl_tui.hub.library.import_registry import ImportRegistry
 from spnl_tui.hub.library.removal import Removal
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.text import in_bytes

@@ -15,7 +15,7 @@ from spnl_tui.errors import ModelFileError, SpnlError, StoreError
 from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_entry, resolve_path
 from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
-from spnl_tui.hub.library.imports import ImportRegistry
+from spnl_tui.hub.library.import_registry import ImportRegistry
 from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
 from spnl_tui.hub.library.scan import (
     LibraryEntry,

@@ -24,7 +24,7 @@ from spnl_tui.hub.pulls.flushing import Flusher
 from spnl_tui.hub.pulls.hashing import Hasher
 from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.pulls.progress import Stage
-from spnl_tui.hub.pulls.source import Source, TryAgain
+from spnl_tui.hub.pulls.remote_content import RemoteContent, TryAgain
 from spnl_tui.text import in_bytes
 
 _READ_BLOCK = 1 << 20
@@ -73,7 +73,7 @@ class Transfer:
         self._note = note
         self._part = cache.part(file, asked)
         self._backoff = Backoff(options, stop)
-        self._source = Source(file, revision, hub=hub, options=options, stop=stop)
+        self._source = RemoteContent(file, revision, hub=hub, options=options, stop=stop)
         self._checked_space_at = 0.0
         self._begins_well = False
         self.fetched = 0

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.chat.judging import Judge
+from spnl_tui.chat.judge import Judge
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError, ModelMissingError
 from spnl_tui.settings.schema import MOST_CANDIDATES as MOST

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.engine.backend import ModelHandle
-    from spnl_tui.ui.chat.branching import TurnsController
     from spnl_tui.ui.chat.candidates import CandidatesController
     from spnl_tui.ui.chat.controller import ChatController
     from spnl_tui.ui.chat.copying import CopyController
-    from spnl_tui.ui.chat.finding import FindController
+    from spnl_tui.ui.chat.find_controller import FindController
     from spnl_tui.ui.chat.input.controller import PromptController
     from spnl_tui.ui.chat.input.prompt import Prompt
     from spnl_tui.ui.chat.last_reply import LastReplyController
     from spnl_tui.ui.chat.model_controller import ModelController
     from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.chat.turns_controller import TurnsController
     from spnl_tui.ui.conversations.controller import ConversationsController
     from spnl_tui.ui.conversations.export_controller import ExportController
     from spnl_tui.ui.conversations.persona_controller import PersonaController

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from spnl_tui.ui.chat.branching import gone
+from spnl_tui.ui.chat.turns_controller import gone
 from spnl_tui.ui.commands.command import Availability, Command, Worker
 from spnl_tui.ui.commands.conditions import (
     AT_REST,

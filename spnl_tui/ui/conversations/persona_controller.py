@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.text import plain
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class PersonaController:
         sessions: Sessions,
         store: ReportingStore,
         model: CurrentModel,
-        services: Services,
+        services: InterfaceServices,
         settings: Settings,
     ) -> None:
         self._screen = screen

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from spnl_tui.hub.inspection import Look, longer, shorter
 from spnl_tui.hub.library.scan import LibraryEntry
-from spnl_tui.hub.rows import QUANTIZATION_COLUMNS, card_facts, quantization_row
+from spnl_tui.hub.model_lines import QUANTIZATION_COLUMNS, card_facts, quantization_row
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.tables import GAP, fitted
 from spnl_tui.text import in_bytes, plain

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.widgets import ContentSwitcher
 
 from spnl_tui.settings import Settings
-from spnl_tui.ui.services import Services
+from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LazyModelsPane:
         screen: Screen[Any],
         status: Status,
         sessions: Sessions,
-        services: Services,
+        services: InterfaceServices,
         settings: Settings,
         bindings: Iterable[Binding],
     ) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.inspection import Results, Subject
 from spnl_tui.hub.library.scan import LibraryEntry
-from spnl_tui.hub.rows import in_short
+from spnl_tui.hub.model_lines import in_short
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import first_line, in_bytes, plain
+from spnl_tui.ui.widgets.model_row import ModelRow, Row
 from spnl_tui.ui.widgets.row_list import RowList
-from spnl_tui.ui.widgets.rows import ModelRow, Row
 
 Item = Subject | Path
 """What can be chosen; a path can be imported."""

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from spnl_tui.engine.backend import ModelHandle, loaded_model
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
-from spnl_tui.ui.widgets.rows import ModelRow, Row
+from spnl_tui.ui.widgets.model_row import ModelRow, Row
 from spnl_tui.ui.widgets.scope import bind_keys
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from spnl_tui.hub.inspection import (
 )
 from spnl_tui.hub.library.library import Listing
 from spnl_tui.hub.library.scan import LibraryEntry
-from spnl_tui.hub.rows import removal_line, removal_question
+from spnl_tui.hub.model_lines import removal_line, removal_question
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.settings import DEFAULT_CONTEXT
 from spnl_tui.text import plain

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.hub.library.scan import LibraryEntry
     from spnl_tui.ui.models.lazy_pane import LazyModelsPane
-    from spnl_tui.ui.services import Services
+    from spnl_tui.ui.services import InterfaceServices
 
 
 class ModelSwitcher:
@@ -24,7 +24,7 @@ class ModelSwitcher:
     def __init__(
         self,
         screen: Screen[Any],
-        services: Services,
+        services: InterfaceServices,
         current: CurrentModel,
         lazy_models: LazyModelsPane,
         bindings: Iterable[Binding],

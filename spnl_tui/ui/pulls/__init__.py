@@ -1,1 +1,1 @@
-"""The downloads pane."""
+"""The queued_pulls pane."""

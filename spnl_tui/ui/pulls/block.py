@@ -10,10 +10,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from spnl_tui.text import first_line, plain
-from spnl_tui.ui.pulls.text import figures, percent, remarks, share
+from spnl_tui.ui.pulls.captions import figures, percent, remarks, share
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 _SHORTEST_NAME = 24
 _MUTED = "$foreground 60%"
@@ -37,53 +37,51 @@ class PullBlock(Widget):
             super().__init__()
             self.id = id
 
-    download: reactive[Download] = reactive(None)  # type: ignore[arg-type]
+    pull: reactive[QueuedPull] = reactive(None)  # type: ignore[arg-type]
 
-    def __init__(self, download: Download) -> None:
+    def __init__(self, pull: QueuedPull) -> None:
         super().__init__()
-        self.set_reactive(PullBlock.download, download)
+        self.set_reactive(PullBlock.pull, pull)
 
-    def watch_download(self, before: Download, now: Download) -> None:
+    def watch_pull(self, before: QueuedPull, now: QueuedPull) -> None:
         """What takes a line of its own, only a layout can give it."""
         if _below(before) != _below(now):
             self.refresh(layout=True)
 
     def on_click(self) -> None:
         """Tell the pane."""
-        self.post_message(self.Pressed(self.download.id))
+        self.post_message(self.Pressed(self.pull.id))
 
     def render(self) -> Content:
         """The lines, as wide as the block."""
-        download, width = self.download, max(_SHORTEST_NAME, self.size.width)
-        name = first_line(download.name, max(_SHORTEST_NAME, width - len(download.words) - 2))
-        words = first_line(download.words, max(1, width - len(name) - 2))
+        pull, width = self.pull, max(_SHORTEST_NAME, self.size.width)
+        name = first_line(pull.name, max(_SHORTEST_NAME, width - len(pull.words) - 2))
+        words = first_line(pull.words, max(1, width - len(name) - 2))
         gap = " " * (width - Content(name).cell_length - Content(words).cell_length)
         lines = [
-            Content.assemble((name, "bold"), gap, (words, _STYLES.get(download.state, _MUTED))),
-            _bar(download, width),
+            Content.assemble((name, "bold"), gap, (words, _STYLES.get(pull.state, _MUTED))),
+            _bar(pull, width),
         ]
-        with_figures, said = _below(download)
+        with_figures, said = _below(pull)
         if with_figures:
-            lines.append(Content.styled(first_line(figures(download), width), _MUTED))
-        style = "$text-error" if download.error is not None else _MUTED
+            lines.append(Content.styled(first_line(figures(pull), width), _MUTED))
+        style = "$text-error" if pull.error is not None else _MUTED
         for number, remark in enumerate(said):
             lines.append(Content.styled(plain(remark), "" if number else style))
         return Content("\n").join(lines)
 
 
-def _bar(download: Download, width: int) -> Content:
-    part = share(download)
+def _bar(pull: QueuedPull, width: int) -> Content:
+    part = share(pull)
     label = "" if part is None else f"{percent(part):>6}"
     length = width - len(label)
     full = int(length * (part or 0.0))
-    colour = (
-        "$success" if download.state == "done" else "$primary" if download.under_way else "$foreground 50%"
-    )
+    colour = "$success" if pull.state == "done" else "$primary" if pull.under_way else "$foreground 50%"
     # Without colours, too, one sees how far it is.
     return Content.assemble(("━" * full, colour), ("─" * (length - full), "$foreground 30%"), label)
 
 
-def _below(download: Download) -> tuple[bool, tuple[str, ...]]:
+def _below(pull: QueuedPull) -> tuple[bool, tuple[str, ...]]:
     """What stands below the bar: whether there are figures (or a line for them), and the remarks."""
-    said = remarks(download)
-    return bool(figures(download)) or not said, said
+    said = remarks(pull)
+    return bool(figures(pull)) or not said, said

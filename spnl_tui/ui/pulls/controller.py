@@ -15,9 +15,9 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.widgets.toasts import call_attention, tell, warn
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
-    from spnl_tui.hub.pulls.downloads import Downloads
     from spnl_tui.hub.pulls.pull import PullRequest
+    from spnl_tui.hub.pulls.queue import PullQueue
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
     from spnl_tui.ui.pulls.quit_screen import QuitScreen
 
 
@@ -28,8 +28,8 @@ class PullsController:
         self,
         screen: Screen[Any],
         settings: Settings,
-        make_queue: Callable[[], Downloads] | None,
-        show: Callable[[tuple[Download, ...]], None],
+        make_queue: Callable[[], PullQueue] | None,
+        show: Callable[[tuple[QueuedPull, ...]], None],
         key: Callable[[str], str],
     ) -> None:
         """`show` receives the whole queue whenever it has changed, at most ten times a second.
@@ -41,7 +41,7 @@ class PullsController:
         self._settings = settings
         self._make_queue = make_queue
         self._show = show
-        self._queue: Downloads | None = None
+        self._queue: PullQueue | None = None
         self._early: list[tuple[PullRequest, str]] = []
         """What was asked for before the queue was open."""
         self._question: QuitScreen | None = None
@@ -61,9 +61,9 @@ class PullsController:
             self._offer(left_over)
         async with aclosing(queue.events()) as events:
             async for event in events:
-                self._show(event.downloads)
-                for download in event.ended:
-                    self._ended(download)
+                self._show(event.pulls)
+                for pull in event.ended:
+                    self._ended(pull)
 
     def grant(self, wish: messages.PullWish) -> None:
         """Do what a pane asks."""
@@ -157,7 +157,7 @@ class PullsController:
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────
 
-    def _offer(self, left_over: tuple[Download, ...]) -> None:
+    def _offer(self, left_over: tuple[QueuedPull, ...]) -> None:
         names = ", ".join(item.name for item in left_over[:3]) + (" …" if len(left_over) > 3 else "")
         self._toast(
             f"{names}\n{self._key('pulls.go_on')} goes on, {self._key('view.pulls')} shows them.",
@@ -165,17 +165,17 @@ class PullsController:
             timeout=12,
         )
 
-    def _ended(self, download: Download) -> None:
-        self._screen.post_message(messages.PullEnded(download))
-        if download.error is not None:
-            tell(self._screen, download.error)
-            what = f"{download.name} {download.words}"
+    def _ended(self, pull: QueuedPull) -> None:
+        self._screen.post_message(messages.PullEnded(pull))
+        if pull.error is not None:
+            tell(self._screen, pull.error)
+            what = f"{pull.name} {pull.words}"
         else:
             self._toast(
                 f"{self._key('view.pulls')}, then {self._key('pulls.load')}, loads it.",
-                f"Pulled {download.name}",
+                f"Pulled {pull.name}",
             )
-            what = f"{download.name} is here"
+            what = f"{pull.name} is here"
         call_attention(self._screen.app, what, self._settings.interface.notifications)
 
     def _toast(self, text: str, title: str = "", timeout: float = 6) -> None:

@@ -14,7 +14,7 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.pulls.block import PullBlock
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 
 class DownloadsPane(VerticalScroll):
@@ -28,7 +28,7 @@ class DownloadsPane(VerticalScroll):
         Binding("down,j", "select(1)", "Down", show=False),
     ]
 
-    downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
+    queued_pulls: reactive[tuple[QueuedPull, ...]] = reactive((), repaint=False)
     selected: reactive[str] = reactive("", repaint=False)
     """The id of the pull that keys act on; empty if there is none."""
 
@@ -46,7 +46,7 @@ class DownloadsPane(VerticalScroll):
             id="no-pulls",
         )
 
-    def watch_downloads(self) -> None:
+    def watch_queued_pulls(self) -> None:
         """Show them, if the pane is seen."""
         if self.display:
             self._show()
@@ -56,12 +56,12 @@ class DownloadsPane(VerticalScroll):
         self._show()
 
     def _show(self) -> None:
-        ids = tuple(download.id for download in self.downloads)
+        ids = tuple(pull.id for pull in self.queued_pulls)
         if ids != self._shown:
             for id in self._shown:
                 if id not in ids:
                     self._blocks.pop(id).remove()
-            new = {d.id: PullBlock(d) for d in self.downloads if d.id not in self._blocks}
+            new = {d.id: PullBlock(d) for d in self.queued_pulls if d.id not in self._blocks}
             self._blocks |= new
             self.mount(*new.values())
             places = {self._blocks[id]: place for place, id in enumerate(ids)}
@@ -69,8 +69,8 @@ class DownloadsPane(VerticalScroll):
             before, self._shown = self._shown, ids
             self.query_one("#no-pulls").display = not ids
             self._select_near(before)
-        for download in self.downloads:
-            self._blocks[download.id].download = download
+        for pull in self.queued_pulls:
+            self._blocks[pull.id].pull = pull
         self._offer()
 
     def _select_near(self, before: tuple[str, ...]) -> None:
@@ -101,14 +101,14 @@ class DownloadsPane(VerticalScroll):
             self.refresh_bindings()
 
     @property
-    def current(self) -> Download | None:
+    def current(self) -> QueuedPull | None:
         """The selected pull."""
-        return next((download for download in self.downloads if download.id == self.selected), None)
+        return next((pull for pull in self.queued_pulls if pull.id == self.selected), None)
 
     @property
     def any_done(self) -> bool:
         """True if any pull is finished."""
-        return any(download.state == "done" for download in self.downloads)
+        return any(pull.state == "done" for pull in self.queued_pulls)
 
     def _on_pull_block_pressed(self, message: PullBlock.Pressed) -> None:
         message.stop()
@@ -160,9 +160,9 @@ class DownloadsPane(VerticalScroll):
 
     def clear(self) -> None:
         """Take the finished ones off the list."""
-        for download in self.downloads:
-            if download.state == "done":
-                self.post_message(messages.PullChangeRequested("clear", download.id))
+        for pull in self.queued_pulls:
+            if pull.state == "done":
+                self.post_message(messages.PullChangeRequested("clear", pull.id))
 
     def _ask(self, change: messages.PullChange) -> None:
         if current := self.current:

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from spnl_tui.ui.pulls.text import counted
+from spnl_tui.ui.pulls.captions import counted
 
 Choice = Literal["pause", "cancel"]
 

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Padding, Visual
 
-from spnl_tui.ui.widgets.rows import ModelRow, Row
+from spnl_tui.ui.widgets.model_row import ModelRow, Row
 
 _PADDING = Spacing(0, 1, 0, 1)
 

@@ -12,24 +12,24 @@ from textual.widget import Widget
 from spnl_tui.text import first_line
 
 if TYPE_CHECKING:
-    from spnl_tui.hub.pulls.download import Download
+    from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 
 class TopLine(Widget):
     """Shows title and pulls. A long title is cut to make room for the pulls."""
 
     title: reactive[str] = reactive("")
-    downloads: reactive[tuple[Download, ...]] = reactive((), repaint=False)
+    queued_pulls: reactive[tuple[QueuedPull, ...]] = reactive((), repaint=False)
     summary: reactive[str] = reactive("")
 
-    def __init__(self, summarize: Callable[[tuple[Download, ...]], str]) -> None:
+    def __init__(self, summarize: Callable[[tuple[QueuedPull, ...]], str]) -> None:
         """`summarize` returns the pulls in a few words."""
         super().__init__(id="top")
         self._summarize = summarize
 
-    def watch_downloads(self, downloads: tuple[Download, ...]) -> None:
+    def watch_queued_pulls(self, queued_pulls: tuple[QueuedPull, ...]) -> None:
         """Repaint only when the words change."""
-        self.summary = self._summarize(downloads)
+        self.summary = self._summarize(queued_pulls)
 
     def render(self) -> Content:
         """Return the line, as wide as the terminal."""

@@ -222,7 +222,7 @@ async def test_hostile_values_are_an_error_of_that_conversation(path: Path, stat
 
 
 async def test_impossible_times_are_shown_as_times(path: Path) -> None:
-    from spnl_tui.conversations.history import list_lines, show_lines
+    from spnl_tui.conversations.listing import list_lines, show_lines
 
     conversation = await filled(path)
     execute(

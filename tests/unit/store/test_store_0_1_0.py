@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spnl_tui.conversations import history
+from spnl_tui.conversations import listing
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import to_json_text, whole_to_markdown
 from spnl_tui.conversations.exchange.imports import read_text
@@ -62,7 +62,7 @@ async def test_store_of_0_1_0_exports_the_same_json_and_markdown(store: Store) -
 
 async def test_store_of_0_1_0_displays_as_before(store: Store, utc: None) -> None:
     conversations = await all_conversations(store)
-    shown = "".join(f"{line}\n" for each in conversations for line in history.show_lines(each))
+    shown = "".join(f"{line}\n" for each in conversations for line in listing.show_lines(each))
     assert shown == (DATA / "store-0.1.0.txt").read_text(encoding="utf-8")
 
 

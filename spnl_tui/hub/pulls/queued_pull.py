@@ -6,23 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spnl_tui.errors import SpnlError
-from spnl_tui.hub.pulls.downloads_file import Remembered, RememberedState, as_tuple
 from spnl_tui.hub.pulls.pull import DiskFullError, Pull, PullFinished, PullRequest
+from spnl_tui.hub.pulls.queue_file import Remembered, RememberedState, as_tuple
 
-DownloadState = Literal[
-    "waiting", "connecting", "pulling", "stalled", "verifying", "paused", "done", "failed"
-]
+PullState = Literal["waiting", "connecting", "pulling", "stalled", "verifying", "paused", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
+class QueuedPull:
     """The current state of a pull in the queue. Sizes are in bytes, for all its files together."""
 
     id: str
     name: str
     """The user's name for it, as plain text."""
     request: PullRequest
-    state: DownloadState
+    state: PullState
     words: str
     """The state in words: "stalled (no bytes for 6 s) – retrying in 4 s"."""
     done: int
@@ -44,11 +42,11 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadsChanged:
+class PullsChanged:
     """The queue in order, and the pulls that ended (done or failed) since the last event."""
 
-    downloads: tuple[Download, ...]
-    ended: tuple[Download, ...] = ()
+    pulls: tuple[QueuedPull, ...]
+    ended: tuple[QueuedPull, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,11 +89,11 @@ class Entry:
             self.note = note
 
 
-def snapshot(entry: Entry) -> Download:
+def snapshot(entry: Entry) -> QueuedPull:
     """Return the current state of the pull."""
     speed = eta = None
     done, total = entry.done, entry.total
-    state: DownloadState
+    state: PullState
     if entry.state == "under way" and entry.pull is not None:
         progress = entry.pull.progress()
         state, words = progress.stage, progress.words
@@ -114,7 +112,7 @@ def snapshot(entry: Entry) -> Download:
                 words = f"{words}, {entry.error.message.rstrip('.')}"
         elif entry.left_over:
             words = "paused: the program ended"
-    return Download(
+    return QueuedPull(
         id=entry.id,
         name=entry.name,
         request=entry.request,

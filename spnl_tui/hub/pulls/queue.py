@@ -1,11 +1,11 @@
 """The queue of pulls: parallel up to a limit, pausable, reorderable, cancellable and persistent.
 
-downloads = Downloads(paths.state / "downloads.json")
-downloads.restore()                       # what the last run left; `go_on()` resumes it
-id = downloads.add(PullRequest(...), name="qwen3:1.7b")
-async for event in downloads.events():    # at most ten a second, with all pulls in each
+queue = PullQueue(paths.state / "downloads.json")
+queue.restore()                       # what the last run left; `go_on()` resumes it
+id = queue.add(PullRequest(...), name="qwen3:1.7b")
+async for event in queue.events():    # at most ten a second, with all pulls in each
     ...
-await downloads.close()                   # at most two seconds; what has come is kept
+await queue.close()                   # at most two seconds; what has come is kept
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from pathlib import Path
 
 from spnl_tui.errors import PullError, SpnlError
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pulls.download import Download, DownloadsChanged, Entry, remembered, snapshot
-from spnl_tui.hub.pulls.downloads_file import DownloadsFile
 from spnl_tui.hub.pulls.pull import (
     DiskFullError,
     Pull,
@@ -30,6 +28,8 @@ from spnl_tui.hub.pulls.pull import (
     RateLimit,
     drop_parts,
 )
+from spnl_tui.hub.pulls.queue_file import QueueFile
+from spnl_tui.hub.pulls.queued_pull import Entry, PullsChanged, QueuedPull, remembered, snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ class _Cancelled:
 @dataclass(slots=True, eq=False)
 class _Subscriber:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: list[Download] = field(default_factory=list)
+    ended: list[QueuedPull] = field(default_factory=list)
 
 
-class Downloads:
+class PullQueue:
     """The queue service. Call all methods on one event loop; the pulls run in their own threads.
 
     `limit` is how many pulls run side by side; each brings `options.connections` files at a time. `rate`
@@ -72,7 +72,7 @@ class Downloads:
         self.rate = rate or RateLimit()
         self.notice = ""
         """Why the queue is not remembered, or was not, if so; plain text."""
-        self._file = DownloadsFile(state_file)
+        self._file = QueueFile(state_file)
         self._hub = hub or HubAccess()
         self._cache = cache
         self._options = options or PullOptions(patience_s=None)
@@ -89,7 +89,7 @@ class Downloads:
     # ── what there is ────────────────────────────────────────────────────────────────────────────
 
     @property
-    def items(self) -> tuple[Download, ...]:
+    def items(self) -> tuple[QueuedPull, ...]:
         """Return all pulls in order."""
         return tuple(snapshot(entry) for entry in self._entries)
 
@@ -98,7 +98,7 @@ class Downloads:
         """Return how many pulls run or wait for their turn; quitting would interrupt them."""
         return sum(entry.state == "under way" for entry in self._entries)
 
-    async def events(self) -> AsyncGenerator[DownloadsChanged, None]:
+    async def events(self) -> AsyncGenerator[PullsChanged, None]:
         """Yield the queue now and after each change, at most ten times a second, until `close`."""
         subscriber = _Subscriber()
         subscriber.changed.set()
@@ -111,14 +111,14 @@ class Downloads:
                 subscriber.ended.clear()
                 if self._closed:
                     return
-                yield DownloadsChanged(downloads=self.items, ended=ended)
+                yield PullsChanged(pulls=self.items, ended=ended)
                 await asyncio.sleep(_INTERVAL_S)
         finally:
             self._subscribers.discard(subscriber)
 
     # ── what one can do ──────────────────────────────────────────────────────────────────────────
 
-    def restore(self) -> tuple[Download, ...]:
+    def restore(self) -> tuple[QueuedPull, ...]:
         """Read what the last run left, before anything else is done.
 
         Gives the pulls that were under way; they stay paused until `go_on`.
@@ -300,7 +300,7 @@ class Downloads:
 
     async def _tick(self) -> None:
         """While pulls run, check ten times a second for changes to report."""
-        before: tuple[Download, ...] = ()
+        before: tuple[QueuedPull, ...] = ()
         while any(entry.pull is not None for entry in self._entries):
             for entry in self._entries:
                 entry.look()

@@ -48,7 +48,7 @@ class Body:
             yield block
 
 
-class Source:
+class RemoteContent:
     """A file at a commit. Several threads can read it at once."""
 
     def __init__(

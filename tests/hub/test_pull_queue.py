@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pulls import download as download_module
-from spnl_tui.hub.pulls.downloads import Download, Downloads, DownloadsChanged
+from spnl_tui.hub.pulls import queued_pull as download_module
 from spnl_tui.hub.pulls.progress import PullFinished
 from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit
+from spnl_tui.hub.pulls.queue import PullQueue, PullsChanged, QueuedPull
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import BLOCK, Pattern
 from tests.support.pulls import QUICK, assert_sound, leftovers, part_files, part_size
@@ -43,8 +43,8 @@ def opened(hub: LoopbackHub, cache: Path, tmp_path: Path) -> Callable[..., objec
     @asynccontextmanager
     async def _open(
         options: PullOptions = QUICK, limit: int = 2, undo_s: float = 30, rate: RateLimit | None = None
-    ) -> AsyncIterator[Downloads]:
-        queue = Downloads(
+    ) -> AsyncIterator[PullQueue]:
+        queue = PullQueue(
             tmp_path / "state" / "downloads.json",
             hub=HubAccess(hub.endpoint, False),
             cache=cache,
@@ -62,15 +62,15 @@ def opened(hub: LoopbackHub, cache: Path, tmp_path: Path) -> Callable[..., objec
     return _open
 
 
-def _states(queue: Downloads) -> list[str]:
+def _states(queue: PullQueue) -> list[str]:
     return [item.state for item in queue.items]
 
 
-def _get(queue: Downloads, id: str) -> Download:
+def _get(queue: PullQueue, id: str) -> QueuedPull:
     return next(item for item in queue.items if item.id == id)
 
 
-def _finished(queue: Downloads, id: str) -> PullFinished:
+def _finished(queue: PullQueue, id: str) -> PullFinished:
     finished = _get(queue, id).finished
     assert finished is not None
     return finished
@@ -127,7 +127,7 @@ async def test_paused_pull_resumes_where_it_stopped(hub: LoopbackHub, cache: Pat
 async def test_events_hold_the_queue_and_come_at_most_ten_times_a_second(hub: LoopbackHub, opened) -> None:
     for number in range(3):
         hub.faults.add("slow", path=f"m{number}.gguf", rate=4 * BLOCK)
-    seen: list[DownloadsChanged] = []
+    seen: list[PullsChanged] = []
     async with opened(limit=3) as queue:
         begun = time.monotonic()
         for number in range(3):
@@ -139,10 +139,10 @@ async def test_events_hold_the_queue_and_come_at_most_ten_times_a_second(hub: Lo
                 if sum(len(e.ended) for e in seen) == 3:
                     break
         assert len(seen) <= 10 * (time.monotonic() - begun) + 2
-    assert all(len(event.downloads) == 3 for event in seen)
+    assert all(len(event.pulls) == 3 for event in seen)
     assert {item.name for event in seen for item in event.ended} == {"model 0", "model 1", "model 2"}
     assert all(item.state == "done" for event in seen for item in event.ended)
-    done = [event.downloads[0].done for event in seen]
+    done = [event.pulls[0].done for event in seen]
     assert done == sorted(done)
     assert len(set(done)) > 2
 
@@ -150,7 +150,7 @@ async def test_events_hold_the_queue_and_come_at_most_ten_times_a_second(hub: Lo
 async def test_events_end_with_the_queue(opened) -> None:
     async with opened() as queue:
         events = queue.events()
-        assert (await anext(events)).downloads == ()
+        assert (await anext(events)).pulls == ()
         waiting = asyncio.ensure_future(anext(events))
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(waiting, 5)
@@ -292,10 +292,10 @@ async def test_killed_program_leaves_a_queue_that_resumes(
 import asyncio, sys
 from pathlib import Path
 from spnl_tui.hub.access import HubAccess
-from spnl_tui.hub.pulls.downloads import Downloads
+from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.hub.pulls.pull import PullRequest
 async def main():
-    queue = Downloads(Path(sys.argv[1]), hub=HubAccess(sys.argv[2], False), cache=Path(sys.argv[3]))
+    queue = PullQueue(Path(sys.argv[1]), hub=HubAccess(sys.argv[2], False), cache=Path(sys.argv[3]))
     queue.restore()
     queue.add(PullRequest("acme/m0", ("m0.gguf",)), "zero")
     await asyncio.sleep(60)

@@ -63,7 +63,7 @@ def run(
     "-" reads the prompt from standard input. Text that is piped in follows the prompt. With -f, -c or -b a
     span query is run instead.
     """
-    from spnl_tui.headless import ask, pulling
+    from spnl_tui.headless import pull, run_prompt
     from spnl_tui.headless.streams import read_input
 
     if (queries := [given for given in (file, query, builtin) if given is not None]) and (
@@ -91,14 +91,14 @@ def run(
         **{f"sampling.{name}": value for name, value in sampling.items()},
     }
     if queries:
-        from spnl_tui.headless import querying
+        from spnl_tui.headless import run_query
 
         source = (
-            querying.QuerySource.from_file(file)
+            run_query.QuerySource.from_file(file)
             if file is not None
-            else querying.QuerySource(text=query, builtin=builtin)
+            else run_query.QuerySource(text=query, builtin=builtin)
         )
-        options = querying.QueryOptions(
+        options = run_query.QueryOptions(
             n=count,
             model=model,
             temperature=sampling["temperature"],
@@ -108,19 +108,19 @@ def run(
             verbose=verbose,
             dry_run=dry_run,
         )
-        run_command(ctx, lambda s: querying.run(s, source, options), flags)
+        run_command(ctx, lambda s: run_query.run(s, source, options), flags)
     piped = None if sys.stdin.isatty() else read_input()
     if prompt == "-":
         prompt, piped = None, read_input() if piped is None else piped
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
         raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
 
-    grammar = ask.read_grammar(schema, regex, lark)
+    grammar = run_prompt.read_grammar(schema, regex, lark)
 
     async def main(services: Services) -> int:
         settings = services.settings
-        request = ask.Request(
-            prompt=ask.read_prompt(prompt, piped),
+        request = run_prompt.Request(
+            prompt=run_prompt.read_prompt(prompt, piped),
             system=settings.chat.system_prompt,
             sampling=settings.sampling,
             n=count or 1,
@@ -131,7 +131,7 @@ def run(
             json=json_,
             time=time_,
         )
-        return await ask.ask(services.engine, await pulling.model_for(services), request)
+        return await run_prompt.ask(services.engine, await pull.model_for(services), request)
 
     run_command(ctx, main, flags)
 
@@ -150,12 +150,12 @@ def map_(
 
     If it is interrupted, the same command on the same input resumes it.
     """
-    from spnl_tui.headless import querying
+    from spnl_tui.headless import run_query
 
     sampling["stop"] = list(sampling["stop"]) or None
     flags = {"model.default": model, **{f"sampling.{name}": value for name, value in sampling.items()}}
     run_command(
         ctx,
-        lambda s: querying.map_input(s, template, sampling=s.settings.sampling, jsonl=jsonl, time=time_),
+        lambda s: run_query.map_input(s, template, sampling=s.settings.sampling, jsonl=jsonl, time=time_),
         flags,
     )

@@ -16,7 +16,7 @@ from typing import Any
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import ModelMissingError, QueryError, SpnlError
 from spnl_tui.headless.output import FAILED, OK, print_json, show_error
-from spnl_tui.headless.pulling import model_for
+from spnl_tui.headless.pull import model_for
 from spnl_tui.headless.streams import input_lines
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin
@@ -24,7 +24,7 @@ from spnl_tui.queries.chat import OpenedQuery, query_to_chat
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodePrinted, QueryFinished
 from spnl_tui.queries.figures import time_table
 from spnl_tui.queries.files import read_files
-from spnl_tui.queries.formats.text import read_query
+from spnl_tui.queries.formats.any_format import read_query
 from spnl_tui.queries.journal import count_replies, map_key
 from spnl_tui.queries.map import JournalFailed, LineFailed, LineFinished, map_lines
 from spnl_tui.queries.plan import plan_query

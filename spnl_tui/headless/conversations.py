@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from spnl_tui.conversations import history as views
+from spnl_tui.conversations import listing as views
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import conversation_to_plain, to_json_text, whole_to_markdown
 from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
@@ -19,7 +19,7 @@ from spnl_tui.engine.backend import ChatRequest
 from spnl_tui.engine.reply import collect
 from spnl_tui.errors import StoreError
 from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error
-from spnl_tui.headless.querying import resolve
+from spnl_tui.headless.run_query import resolve
 from spnl_tui.queries.chat import branch_to_lisp
 from spnl_tui.services import Services
 from spnl_tui.text import plain

@@ -16,7 +16,7 @@ from spnl_tui.hub.catalog import Card, Catalog, RepositoryDetails, Sort
 from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.library.removal import RemovalPlan
 from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
-from spnl_tui.hub.rows import (
+from spnl_tui.hub.model_lines import (
     LIBRARY_COLUMNS,
     QUANTIZATION_COLUMNS,
     SEARCH_COLUMNS,

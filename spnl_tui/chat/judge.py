@@ -23,7 +23,7 @@ _VERDICT = "verdict"
 
 
 class Judge:
-    """Asks the current model about candidates. The queries are those of `queries.judging`."""
+    """Asks the current model about candidates. The queries are those of `queries.verdict`."""
 
     def __init__(self, services: ChatServices) -> None:
         self._services = services
@@ -34,7 +34,7 @@ class Judge:
         Raises:
             CommandError: fewer than two candidates have a text.
         """
-        from spnl_tui.queries.judging import read_verdict
+        from spnl_tui.queries.verdict import read_verdict
 
         prompt, replies, candidates = await self.weighed(session)
         if session.replying:
@@ -62,8 +62,8 @@ class Judge:
     async def _ask(self, session: ChatSession, prompt: Turn, replies: list[Turn], criteria: str) -> Reply:
         from spnl_tui.engine.backend import ChatRequest
         from spnl_tui.queries.chat import query_to_messages
-        from spnl_tui.queries.judging import judge_query, verdict_grammar
         from spnl_tui.queries.run import sampling_of
+        from spnl_tui.queries.verdict import judge_query, verdict_grammar
 
         model = self._model()
         texts = [reply.text for reply in replies]
@@ -99,7 +99,7 @@ class Judge:
         """
         from spnl_tui.chat.request import Variation
         from spnl_tui.queries.chat import query_to_messages
-        from spnl_tui.queries.judging import merge_query
+        from spnl_tui.queries.verdict import merge_query
 
         prompt, replies, _ = await self.weighed(session)
         conversation = session.conversation

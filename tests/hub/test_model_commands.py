@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spnl_tui.errors import ModelFileError, ModelMissingError, ModelReferenceError
-from spnl_tui.headless import browsing
+from spnl_tui.headless import models as model_commands
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.catalog import Catalog
 from spnl_tui.hub.library.library import Library
@@ -57,16 +57,16 @@ def tiny(hub: LoopbackHub) -> None:
 @pytest.mark.usefixtures("tiny")
 async def test_search(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
     options: dict[str, Any] = {"format": "gguf", "sort": "downloads", "limit": 5}
-    assert await browsing.search(catalog, "tiny", json_=False, **options) == 0
+    assert await model_commands.search(catalog, "tiny", json_=False, **options) == 0
     assert capsys.readouterr().out == (
         "MODEL           PARAMETERS  DOWNLOADS  LIKES  UPDATED     LICENSE\n"
         "acme/Tiny-GGUF          8M      12.3k      7  2025-06-01  apache-2.0 (gated)\n"
     )
-    assert await browsing.search(catalog, "tiny", json_=True, **options) == 0
+    assert await model_commands.search(catalog, "tiny", json_=True, **options) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["more"] is False
     assert data["models"][0]["repository"] == "acme/Tiny-GGUF"
-    assert await browsing.search(catalog, "\x1bno", json_=False, **options) == 1
+    assert await model_commands.search(catalog, "\x1bno", json_=False, **options) == 1
     assert "\x1b" not in capsys.readouterr().err
 
 
@@ -78,7 +78,7 @@ CONDITIONS = Conditions(
 
 
 async def show(catalog: Catalog, library: Library, name: str, *, json_: bool = False) -> int:
-    return await browsing.show(
+    return await model_commands.show(
         catalog, library, parse(name), conditions=CONDITIONS, plan=lambda facts: "as stored", json_=json_
     )
 
@@ -176,16 +176,16 @@ async def test_show_of_a_gated_repository_uses_the_hubs_facts(
 async def test_list_prints_every_model_and_its_size(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await browsing.list_models(library, json_=False) == 0
+    assert await model_commands.list_models(library, json_=False) == 0
     nothing = capsys.readouterr()
     assert nothing.out == ""
     assert "pull starter" in nothing.err
     add_snapshot(tmp_path / "hub", "unsloth/Qwen3-4B-GGUF", {"q-Q8_0.gguf": b"8" * 1500})
-    await browsing.list_models(library, json_=False)
+    await model_commands.list_models(library, json_=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "MODEL            SIZE  LAST USED"
     assert lines[1].startswith("qwen3:4b:Q8_0  1.5 kB  20")
-    await browsing.list_models(library, json_=True)
+    await model_commands.list_models(library, json_=True)
     [model] = json.loads(capsys.readouterr().out)["models"]
     assert (model["reference"], model["size_bytes"]) == ("unsloth/Qwen3-4B-GGUF:Q8_0", 1500)
 
@@ -205,19 +205,19 @@ async def test_rm_deletes_what_was_named_after_a_question(
         return reply
 
     with pytest.raises(ModelMissingError, match="Q6_K has not been pulled"):
-        await browsing.remove(
+        await model_commands.remove(
             library,
             [parse("acme/T-GGUF:Q8_0"), parse("acme/T-GGUF:Q6_K")],
             confirm=answer(True),
             json_=False,
         )
     assert asked == []
-    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(False), json_=False)
+    await model_commands.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(False), json_=False)
     assert asked == ["Delete acme/T-GGUF:Q8_0 (8.0 kB)?"]
     assert len((await library.listing()).entries) == 3
-    await browsing.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(True), json_=False)
+    await model_commands.remove(library, [parse("acme/T-GGUF:q8_0")], confirm=answer(True), json_=False)
     assert capsys.readouterr().out == "acme/T-GGUF:Q8_0: deleted, 8.0 kB freed.\n"
-    await browsing.remove(library, [parse("acme/T-GGUF")], confirm=answer(True), json_=True)
+    await model_commands.remove(library, [parse("acme/T-GGUF")], confirm=answer(True), json_=True)
     assert asked[-1] == "Delete acme/T-GGUF:Q2_K, acme/T-GGUF:Q4_0 (6.0 kB)?"
     assert [d["freed_bytes"] for d in json.loads(capsys.readouterr().out)["deleted"]] == [2000, 4000]
     assert (await library.listing()).entries == ()
@@ -227,7 +227,7 @@ async def test_import_then_rm_then_show(
     catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make_gguf(tmp_path / "mine.Q8_0.gguf")
-    assert await browsing.import_model(library, path, json_=False) == 0
+    assert await model_commands.import_model(library, path, json_=False) == 0
     assert capsys.readouterr().out.startswith(f"{path}  ")
     assert await show(catalog, library, str(path)) == 0
     shown = capsys.readouterr().out
@@ -243,7 +243,7 @@ async def test_import_then_rm_then_show(
         asked.append(question)
         return True
 
-    await browsing.remove(
+    await model_commands.remove(
         library,
         [ModelReference(path=path)],
         confirm=confirm,
@@ -271,9 +271,9 @@ async def test_rm_forgets_an_import_that_has_gone(
     commands = [shlex.split(problem.hint.partition("spnl-chat rm ")[2]) for problem in problems]
     assert commands == [[str(gone)], [str(folder)]]
     for (name,) in commands:
-        assert await browsing.remove(library, [parse(name)], confirm=lambda _: False, json_=False) == 0
+        assert await model_commands.remove(library, [parse(name)], confirm=lambda _: False, json_=False) == 0
     assert capsys.readouterr().out == f"{gone}: forgotten.\n{folder}: forgotten.\n"
     assert (await library.listing()).problems == ()
     assert len(list(folder.iterdir())) == 2
     with pytest.raises(ModelMissingError, match="is not in the library"):
-        await browsing.remove(library, [parse(str(gone))], confirm=lambda _: True, json_=False)
+        await model_commands.remove(library, [parse(str(gone))], confirm=lambda _: True, json_=False)

@@ -37,7 +37,7 @@ class Remembered:
     """Title, message and hint of what made it stop."""
 
 
-class DownloadsFile:
+class QueueFile:
     """The file, and the lock that makes one program its owner; a second program has no file."""
 
     def __init__(self, path: Path) -> None:
