@@ -98,7 +98,7 @@ def test_offline(hub: LoopbackHub, command: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["garbage", "hf-mirror.com", "ftp://x", "http://", "http://[x"])
-def test_an_endpoint_that_is_no_address(endpoint: str) -> None:
+def test_invalid_endpoint_raises_a_clear_error(endpoint: str) -> None:
     for command in (("search", "made"), ("show", REPO), ("pull", f"{REPO}:Q8_0")):
         result = spnl(*command, HF_ENDPOINT=endpoint)
         assert (result.returncode, result.stdout) == (1, "")
@@ -129,7 +129,7 @@ def test_empty_variables_of_hugging_face_count_as_not_set() -> None:
     assert home == str(Path(os.environ["XDG_CACHE_HOME"], "huggingface"))
 
 
-def test_what_may_not_be_seen(hub: LoopbackHub) -> None:
+def test_hidden_repository_raises_a_clear_error(hub: LoopbackHub) -> None:
     missing = spnl("show", "acme/Missing-GGUF")
     assert missing.returncode == 1
     assert "acme/Missing-GGUF was not found" in missing.stderr

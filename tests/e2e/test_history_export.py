@@ -63,7 +63,7 @@ def test_export_of_a_store_that_is_none_fails_and_leaves_it(home: Path, tmp_path
     assert store_of(home).read_bytes() == b"no database" * 1000
 
 
-def test_export_of_a_damaged_store_has_what_can_be_read_and_fails(home: Path) -> None:
+def test_export_of_a_damaged_store_writes_readable_parts_and_fails(home: Path) -> None:
     execute(home, "UPDATE conversation SET sampling = '7' WHERE title = 'Short'")
     done = history(home, "export")
     assert done.returncode == 1

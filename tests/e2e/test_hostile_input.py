@@ -53,7 +53,7 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ],
     ids=lambda arguments: arguments[-1],
 )
-def test_what_is_not_a_file_is_rejected_by_name(arguments: tuple[str, ...], no_file: Path) -> None:
+def test_fifos_and_devices_are_rejected_by_name(arguments: tuple[str, ...], no_file: Path) -> None:
     result = spnl("--config", no_file, "list") if "--config" in arguments else spnl(*arguments, no_file)
     assert result.returncode == 1
     assert str(no_file) in result.stderr.decode()

@@ -179,7 +179,7 @@ def test_every_builtin_runs(builtin: str, starter_gguf: Path) -> None:
     assert json.loads(result.stdout)["replies"]
 
 
-def test_a_map_that_is_killed_goes_on_where_it_was(starter_gguf: Path, tmp_path: Path) -> None:
+def test_killed_map_resumes(starter_gguf: Path, tmp_path: Path) -> None:
     lines = "".join(f"{number}\n" for number in range(50))
     arguments = ["map", "-m", str(starter_gguf), "-t", "0", "-l", "4", "--jsonl", "Say {}"]
     with subprocess.Popen(

@@ -30,7 +30,7 @@ def spnl(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_what_was_pulled_runs_with_the_network_cut(hub: LoopbackHub, starter_gguf: Path) -> None:
+def test_pulled_model_runs_without_a_network(hub: LoopbackHub, starter_gguf: Path) -> None:
     hub.add_repo(REPO, {starter_gguf.name: starter_gguf, "config.json": "{}"})
     pulled = spnl("pull", f"{REPO}:Q4_1")
     assert pulled.returncode == 0, pulled.stderr
@@ -55,9 +55,7 @@ def test_json_gives_one_line_for_each_event(hub: LoopbackHub) -> None:
     assert pulled.stderr == ""
 
 
-def test_what_will_not_run_is_pulled_only_by_its_name_and_not_in_silence(
-    hub: LoopbackHub, tmp_path: Path
-) -> None:
+def test_unusable_model_is_pulled_only_by_name_with_a_warning(hub: LoopbackHub, tmp_path: Path) -> None:
     made = make_gguf(tmp_path / "m-Q5_K_S.gguf", matrix="Q5_K")
     hub.add_repo(REPO, {made.name: made, "m-IQ4_NL.gguf": b"GGUF" * 100})
     pulled = spnl("pull", REPO)

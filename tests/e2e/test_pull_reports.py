@@ -75,7 +75,7 @@ def test_json_is_one_line_for_each_event() -> None:
     assert failed["hint"]
 
 
-def test_one_failure_is_told_and_does_not_keep_the_others_from_coming() -> None:
+def test_failed_pull_is_reported_and_others_continue() -> None:
     ended = run("pull", "acme/Missing", f"{REPO}:Q4_K_M")
     assert ended.returncode == 1
     assert "Error: " in ended.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 
-def test_a_query_that_is_interrupted_prints_what_is_finished(starter_gguf: Path) -> None:
+def test_interrupted_query_prints_finished_results(starter_gguf: Path) -> None:
     query = f"""(seq (g "{starter_gguf}" (user "Name the capital of France.") 0 12)
                      (print "the first is done")
                      (g "{starter_gguf}" (user "Write a very long story.") 0 2000))"""

@@ -68,7 +68,7 @@ def test_a_reply_by_an_expression_and_by_a_grammar(starter_gguf: Path, file: Any
         ("--template", "nonsense", "chatml"),
     ],
 )
-def test_a_mistake_is_told_with_a_way_out(
+def test_mistake_is_reported_with_a_remedy(
     flag: str, text: str | None, cause: str, starter_gguf: Path, file: Any, tmp_path: Path
 ) -> None:
     value = text if flag in ("--regex", "--template") else tmp_path / "none"

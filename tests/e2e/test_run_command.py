@@ -69,7 +69,7 @@ def test_the_piped_text_follows_the_prompt(ask: Any) -> None:
     ],
     ids=["piped", "dash", "map", "prompt", "system"],
 )
-def test_what_is_not_utf8_is_replaced_and_that_is_said(
+def test_invalid_utf8_is_replaced_and_reported(
     starter_gguf: Path, arguments: tuple[str | bytes, ...], errors: str, where: str
 ) -> None:
     command, *rest = arguments
@@ -86,7 +86,7 @@ def test_what_is_not_utf8_is_replaced_and_that_is_said(
     assert said == f"{where} has bytes that are not UTF-8. Each was replaced by �."
 
 
-def test_time_is_told_on_standard_error(ask: Any) -> None:
+def test_time_is_printed_on_standard_error(ask: Any) -> None:
     result = ask("--time", CAPITAL)
     assert "TTFT" in result.stderr
     assert "tokens/s" in result.stderr
@@ -201,7 +201,7 @@ def test_two_launches_differ_and_a_seed_repeats(starter_gguf: Path) -> None:
     assert told("--seed", "5") == told("--seed", "5")
 
 
-def test_the_interface_without_a_terminal_says_what_to_use_instead() -> None:
+def test_interface_without_a_terminal_suggests_run() -> None:
     result = spnl(stdin="Hello")
     assert result.returncode == 2
     assert 'spnl-chat run "…"' in result.stderr

@@ -80,7 +80,7 @@ def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
         assert "and this is the next one" in screen
 
 
-def test_what_is_no_text_costs_nothing_that_was_typed(start: Callable[..., Terminal]) -> None:
+def test_attaching_a_binary_file_keeps_the_typed_text(start: Callable[..., Terminal]) -> None:
     with start() as terminal:
         terminal.wait_for("Ask something", 60)
         terminal.send("typed \x1b[200~caf\udce9 \x1b[31mred\x1b[0m\x1b[201~ \udcff and")

@@ -94,7 +94,7 @@ async def talker(starter_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("system", ["", "You are terse. Ünïcödé: 日本語 🎉"])
-async def test_meter_shows_what_the_engine_counts(talker: Talker, system: str) -> None:
+async def test_meter_shows_the_tokens_that_the_engine_counts(talker: Talker, system: str) -> None:
     said = [Message("system", system)] if system else []
     for text in ("Why is the sky blue?", "def f(x):\n\treturn x  # ½\n\n\n", "🎉 " * 20, "a\tb  c"):
         said.append(Message("user", text))

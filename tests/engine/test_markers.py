@@ -117,7 +117,7 @@ async def test_engine_splits_and_ends_the_replies_of_a_family(family: Any, tmp_p
     assert end_of(events).finish_reason == "stop"
 
 
-async def test_turn_ends_at_the_declared_token_whatever_its_name(starter_gguf: Path, tmp_path: Path) -> None:
+async def test_turn_ends_at_the_declared_token_with_any_name(starter_gguf: Path, tmp_path: Path) -> None:
     names = {"<|im_end|>": "<|finis|>", "<|im_start|>": "<|go|>"}
     file = rename_tokens(starter_gguf, tmp_path / "m.gguf", names, eos_token_id=0, eot_token_id=2)
     async with running(tmp_path, file) as (engine, model):
@@ -136,9 +136,7 @@ async def test_turn_ends_as_the_template_ends_it_though_nothing_declares_it(
     assert text_of(events) == "The capital of France is Paris."
 
 
-async def test_thought_between_control_tokens_is_told_from_the_reply(
-    starter_gguf: Path, tmp_path: Path
-) -> None:
+async def test_thought_between_control_tokens_is_not_the_reply(starter_gguf: Path, tmp_path: Path) -> None:
     names = {"<repo_name>": "[THINK]", "<reponame>": "[/THINK]"}
     file = rename_tokens(starter_gguf, tmp_path / "m.gguf", names)
     grammar = Grammar("lark", 'start: <[3]> "Hm." <[4]> "\\n\\nUse it well."\n')

@@ -38,7 +38,7 @@ def test_its_files_are_downloaded_from_the_cdn_without_the_token(hub: LoopbackHu
     assert {r.token for r in hub.requests if r.where == "cdn"} == {None}
 
 
-def test_it_tells_sizes_and_hashes(hub: LoopbackHub, api: HfApi) -> None:
+def test_listing_contains_sizes_and_hashes(hub: LoopbackHub, api: HfApi) -> None:
     repository = hub.add_repo(REPO, {"tiny.gguf": b"GGUF", "README.md": "hi"}, gguf={"architecture": "llama"})
     info = api.model_info("ACME/tiny-gguf", files_metadata=True)
     assert (info.id, info.sha) == (REPO, repository.head)

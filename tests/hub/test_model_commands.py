@@ -190,7 +190,7 @@ async def test_list_prints_every_model_and_its_size(
     assert (model["reference"], model["size_bytes"]) == ("unsloth/Qwen3-4B-GGUF:Q8_0", 1500)
 
 
-async def test_rm_deletes_what_was_named_after_a_question(
+async def test_rm_deletes_the_named_models_after_a_question(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {"t-Q8_0.gguf": b"8" * 8000, "t-Q4_0.gguf": b"4" * 4000, "t-Q2_K.gguf": b"2" * 2000}

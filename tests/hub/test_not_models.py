@@ -115,7 +115,7 @@ async def test_address_of_a_projector_is_refused_as_one(
         ("heron.gguf", {"general.architecture": "LLAMA"}, "no loader for the architecture LLAMA"),
     ],
 )
-def test_file_that_is_no_chat_model_is_named_at_its_path(
+def test_file_other_than_a_chat_model_is_identified_at_its_path(
     tmp_path: Path, name: str, metadata: dict[str, Any], reason: str
 ) -> None:
     path = make_gguf(tmp_path / name, metadata=metadata)
@@ -193,7 +193,7 @@ def test_sound_headers_of_every_architecture_have_no_defect(tmp_path: Path) -> N
     ],
     ids=["a web page", "a pointer", "a picture", "nothing"],
 )
-async def test_file_that_is_not_gguf_is_given_up_at_its_first_bytes(
+async def test_pull_of_a_file_other_than_gguf_stops_at_its_first_bytes(
     hub: LoopbackHub, cache: Path, content: bytes, words: str
 ) -> None:
     hub.chunk = 1000
@@ -206,7 +206,7 @@ async def test_file_that_is_not_gguf_is_given_up_at_its_first_bytes(
     assert part_files(cache) == []
 
 
-async def test_web_page_from_the_cdn_does_not_replace_what_has_come(hub: LoopbackHub, cache: Path) -> None:
+async def test_web_page_from_the_cdn_does_not_replace_received_data(hub: LoopbackHub, cache: Path) -> None:
     hub.add_repo(REPO, {"heron-Q8_0.gguf": Pattern(3_000_000)})
     hub.faults.add("fin_in_body", where="cdn", after=1_000_000)
     page = {"status": 200, "headers": {"Content-Type": "text/html; charset=utf-8"}, "body": b"<html>"}

@@ -45,13 +45,13 @@ def test_a_conversation_without_a_model_names_the_one_that_replied() -> None:
     assert '"other"' in branch_to_lisp(it)
 
 
-def test_what_the_query_leaves_open_is_as_in_a_new_chat() -> None:
+def test_missing_values_of_a_query_are_those_of_a_new_chat() -> None:
     defaults = Sampling(temperature=0.1, top_p=0.9)
     assert query_to_chat(read_query('(g "m" "Hi")'), defaults).conversation.sampling == defaults
 
 
 @pytest.mark.parametrize("query", ['(plus (g "m" "a") (g "m" "b"))', '(g "m" (g "m" "a"))', '(user "a")'])
-def test_a_query_that_asks_otherwise_is_no_chat(query: str) -> None:
+def test_query_with_several_requests_is_not_a_chat(query: str) -> None:
     with pytest.raises(QueryError, match="Not a chat"):
         query_to_chat(read_query(query), Sampling())
 

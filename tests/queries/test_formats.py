@@ -124,7 +124,7 @@ def test_json_shapes(body: dict[str, object], tree: Query) -> None:
     assert read_json(json.dumps(body)) == tree
 
 
-def test_read_query_tells_the_formats_apart() -> None:
+def test_read_query_recognizes_the_format() -> None:
     assert read_query(' \n{"user": "x"}') == read_query(' ; c\n(user "x")') == Message("user", "x")
 
 
@@ -186,7 +186,7 @@ LISP_ERRORS = [
 
 
 @pytest.mark.parametrize(("text", "line", "column", "says"), LISP_ERRORS, ids=lambda value: str(value)[:20])
-def test_lisp_errors_name_the_place_and_what_was_expected(
+def test_lisp_errors_name_the_place_and_the_expected_form(
     text: str, line: int, column: int, says: str
 ) -> None:
     with pytest.raises(QuerySyntaxError) as caught:

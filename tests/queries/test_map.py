@@ -88,7 +88,7 @@ async def test_no_more_lines_are_under_way_than_allowed() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_an_interrupted_map_goes_on_where_it_was_and_computes_no_line_twice(tmp_path: Path) -> None:
+async def test_interrupted_map_resumes_without_repeating_lines(tmp_path: Path) -> None:
     lines = [f"line {number % 45}" for number in range(50)]  # some lines are equal: each has its own reply
     journal = tmp_path / "deep" / "journal.jsonl"
     first = QueryEngine(shuffle=1)
@@ -191,7 +191,7 @@ async def test_a_journal_of_another_map_is_refused(tmp_path: Path) -> None:
         (json.dumps({"journal": "spnl-chat map", "version": 1, "key": "k"}) + "\nnope\n", "line 2"),
     ],
 )
-def test_a_file_that_is_no_sound_journal_is_left_as_it_is(tmp_path: Path, content: str, says: str) -> None:
+def test_invalid_journal_is_kept_unchanged(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(content)
     with pytest.raises(QueryError, match=says), open_journal(path, "k"):

@@ -129,7 +129,7 @@ async def test_events_of_one_node_come_in_order_and_add_up() -> None:
     assert finished.usage.completion_tokens == 4
 
 
-async def test_defaults_fill_in_what_the_query_leaves_open() -> None:
+async def test_defaults_supply_missing_values_of_a_query() -> None:
     engine = QueryEngine()
     await finish(
         '(seq (g "m" "a") (g "m" "b" 0.1))', engine, defaults=Sampling(temperature=0.9, max_tokens=5, top_k=3)
@@ -147,7 +147,7 @@ async def test_each_request_has_a_seed_of_its_own_that_does_not_depend_on_timing
         assert seeds == {"a": 100, "b": 101, "c": 102, "d": 103, "<user:e>": 104, "e": 105}
 
 
-async def test_a_failure_does_not_end_what_runs_beside_it_but_what_needs_it() -> None:
+async def test_failure_ends_only_requests_that_need_its_reply() -> None:
     engine = QueryEngine()
     events = await events_of(
         '(par (g "m" (plus (g "m" "FAIL") (g "m" "a"))) (g "m" "b") (seq (g "m" "FAIL") (g "m" "c")))', engine
@@ -202,7 +202,7 @@ async def test_files_are_read_relative_to_the_query(tmp_path: Path) -> None:
         await events_of('(g "m" (file "b.txt"))', engine, directory=tmp_path)
 
 
-async def test_reply_without_text_fails_and_what_needs_it_is_not_asked() -> None:
+async def test_reply_without_text_fails_and_skips_dependent_requests() -> None:
     engine = QueryEngine(reply=lambda messages: " \n" if messages[-1].text == "a" else "x")
     result = await finish('(seq (g "m" "b") (g "m" (cross (g "m" "a") "b")))', engine)
     assert not result.complete
@@ -232,7 +232,7 @@ def is_at_rest(engine: QueryEngine, events: list[QueryEvent]) -> bool:
 
 
 @pytest.mark.parametrize("query", HANGING)
-async def test_stopping_at_any_node_delivers_what_is_finished_and_leaves_nothing_running(query: str) -> None:
+async def test_stopping_at_any_node_yields_finished_results_and_ends_all(query: str) -> None:
     engine, stop = QueryEngine(), asyncio.Event()
     events: list[QueryEvent] = []
     async for event in run_query(read_lisp(query), engine, resolve, stop=stop):

@@ -126,7 +126,7 @@ async def test_every_builtin_runs(name: str) -> None:
     assert "{" not in write_lisp(query), "every parameter is filled in"
 
 
-async def test_builtins_mean_what_they_mean_in_spnl() -> None:
+async def test_builtins_have_the_meaning_of_spnl() -> None:
     email, gsm8k = QueryEngine(), QueryEngine()
     query = builtin("email").query(model="m", n=3)
     [_ async for _ in run_query(query, email, resolve)]
@@ -172,11 +172,11 @@ def test_a_chat_is_a_query_and_back() -> None:
         '(g "m" (file "a"))',
     ],
 )
-def test_what_is_no_chat_does_not_open_as_one(query: str) -> None:
+def test_query_other_than_a_chat_does_not_open_as_one(query: str) -> None:
     with pytest.raises(QueryError):
         query_to_messages(read_lisp(query))
 
 
-def test_an_empty_chat_is_no_query() -> None:
+def test_empty_chat_is_not_a_query() -> None:
     with pytest.raises(QueryError, match="no prompt yet"):
         conversation_to_query([Message("system", "s")], "m", Sampling())

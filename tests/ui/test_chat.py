@@ -219,7 +219,7 @@ async def test_ctrl_c_stops_a_reply_or_explains_how_to_quit() -> None:
         assert it.app.is_running
 
 
-async def test_first_reply_counts_what_the_chat_template_adds() -> None:
+async def test_first_reply_counts_the_tokens_of_the_template() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("Yes", hold)])
     engine.pool = (replace(engine.loaded()[0], template_tokens=30),)

@@ -60,7 +60,7 @@ def test_mentions_of_no_file_stay_text(text: str, folder: Path) -> None:
     assert as_typed(text) == text
 
 
-def test_file_is_read_once_whatever_its_name(folder: Path) -> None:
+def test_file_with_several_names_is_read_once(folder: Path) -> None:
     _, attachments = read("@alice and @alice", folder)
     assert attachments == (Attachment("alice", ""),)
     assert split(join("@alice", attachments)) == ("@alice", attachments)

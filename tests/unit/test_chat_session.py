@@ -171,7 +171,7 @@ async def test_failed_reply_is_reported_as_ended_and_frees_the_session() -> None
         assert not chat.session.busy
 
 
-async def test_sessions_forget_only_what_is_neither_visible_nor_busy() -> None:
+async def test_sessions_drop_only_hidden_idle_conversations() -> None:
     hold = asyncio.Event()
     async with chat_without_screen(ScriptedEngine([held("Slow.", hold)])) as chat:
         await chat.session.send("Go")

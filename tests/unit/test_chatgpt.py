@@ -210,7 +210,7 @@ def test_hidden_words_are_kept_in_the_reasoning() -> None:
     assert (reply.text, reply.reasoning) == ("open", "Hidden message:\nsecret")
 
 
-def test_file_reports_what_it_skips_and_leaves_out(tmp_path: Path) -> None:
+def test_import_reports_skipped_conversations_and_parts(tmp_path: Path) -> None:
     file = tmp_path / "conversations.json"
     file.write_text(json.dumps([*rich(), exported(title="Nothing"), 7]))
     found = read_export(file)

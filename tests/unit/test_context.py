@@ -76,7 +76,7 @@ def test_omitting_a_prompt_omits_its_reply() -> None:
     assert ids(plan.sent) == ["2", "3", "4"]
 
 
-def test_pinned_turns_are_sent_and_the_marker_comes_after_what_is_left_out() -> None:
+def test_pinned_turns_are_sent_and_a_marker_follows_the_omission() -> None:
     turns, tokens = branch(20, 20, 20, 20, 20, 20, 20, pinned=[1])
     plan = plan_context(turns, tokens, Budget(120, 10), overhead=NONE)
     assert ids(plan.sent) == ["1", "4", "5", "6"]
@@ -116,7 +116,7 @@ def test_turns_are_summarized_before_they_are_left_out() -> None:
     assert done.action == "send"
 
 
-def test_summary_reads_only_what_is_new_and_fits() -> None:
+def test_summary_reads_only_new_turns_that_fit() -> None:
     turns, tokens = branch(20, 20, 20, 20)
     turns = [turn.with_text(f"said {turn.id}") for turn in turns]
     (whole,) = summary_messages(turns, tokens, 1000)

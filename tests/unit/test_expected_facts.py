@@ -63,7 +63,7 @@ def test_expected_and_true_facts_lead_to_the_same_verdict(folder: Path, known: s
     assert assess(expected, machine, 2048).in_situ == assess(truth, machine, 2048).in_situ
 
 
-def test_what_mistralrs_cannot_load_is_expected_not_to_run(folder: Path) -> None:
+def test_unsupported_models_are_expected_not_to_run(folder: Path) -> None:
     known, _ = made(folder, "Q8_0")
     for label in ("IQ4_XS", "IQ2_M", "IQ1_S", "UD-IQ3_XXS", "TQ1_0", "IQ3_M"):
         expected = expected_facts(known, Quantization(label, (ModelFile("x", 10**6),), label))
@@ -80,7 +80,7 @@ def test_narrow_rows_fall_back_as_in_llama_cpp(starter_gguf: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["", "weights", "Q4"])
-def test_labels_that_tell_nothing(folder: Path, label: str) -> None:
+def test_labels_without_a_known_type_give_no_facts(folder: Path, label: str) -> None:
     assert expected_facts(made(folder, "Q8_0")[0], Quantization("x", (ModelFile("x", 1),), label)) is None
 
 

@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_an_error_that_the_thread_was_told_is_not_lost(
+def test_error_raised_in_a_thread_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
 ) -> None:
     """The system tells it once: fsync at the end succeeds."""

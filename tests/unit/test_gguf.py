@@ -167,7 +167,7 @@ def test_tensor_data_past_the_end_of_file_is_an_error(starter_gguf: Path, tmp_pa
         read_file_facts(cut)
 
 
-def test_memory_stays_small_whatever_an_array_claims() -> None:
+def test_false_array_length_does_not_use_memory() -> None:
     """Two million empty tokens and a text of 40 MB are skipped, not kept."""
     tokens = (
         struct.pack("<Q", 21)

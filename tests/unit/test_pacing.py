@@ -44,7 +44,7 @@ def test_it_is_reached_and_not_passed(monkeypatch: pytest.MonkeyPatch, late: flo
         assert 0.98 - late / second < share < 1.0 + 3 * BLOCK / (RATE * second)
 
 
-def test_without_a_limit_nobody_waits() -> None:
+def test_pull_without_a_limit_does_not_wait() -> None:
     stop = threading.Event()
     stop.wait = lambda timeout=None: pytest.fail("it waited")  # type: ignore[method-assign]
     RateLimit().take(10**12, stop)
@@ -94,7 +94,7 @@ def test_a_pull_hardly_computes_while_that_holds_somebody_up(cores: Cores) -> No
     assert _share(limit, cores, 10) < 0.035
 
 
-def test_what_was_computed_in_one_go_is_not_waited_for_long(cores: Cores) -> None:
+def test_prefetch_in_one_piece_does_not_delay_requests(cores: Cores) -> None:
     limit = RateLimit(holds_up=lambda: True)
     limit.take(BLOCK, cores)  # type: ignore[arg-type]
     cores.compute(60)  # a part was hashed

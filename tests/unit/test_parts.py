@@ -143,7 +143,7 @@ def test_hash_of_texts_alone_is_that_of_0_1_0() -> None:
     assert prompt_sha256([Message("user", ONE_OF_EACH)]) != known
 
 
-async def test_meter_prefill_and_growth_count_what_the_model_reads() -> None:
+async def test_meter_prefill_and_growth_count_the_tokens_the_model_reads() -> None:
     file = FilePart("a.txt", "word " * 1000)
     messages = (Message("user", (file, TextPart("Why?"))),)
     counted: list[str] = []

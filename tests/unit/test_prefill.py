@@ -83,7 +83,7 @@ class TestAskingAgain:
             memory.remember((*sent, self.REPLY), (*self.LONG, self.REPLY))
         assert len(seen) == 4
 
-    def test_next_turn_begins_with_what_was_sent(self) -> None:
+    def test_next_turn_begins_with_the_sent_messages(self) -> None:
         memory = PrefixMemory()
         memory.remember((*self.LONG, self.REPLY), (*self.LONG, self.REPLY))
         again = memory.as_sent(self.LONG)

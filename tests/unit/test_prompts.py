@@ -122,7 +122,7 @@ def test_end_of_turn_is_read_from_the_template(ends: str) -> None:
     assert made.end_words == ()
 
 
-def test_end_of_turn_that_is_no_token_is_found_in_the_text() -> None:
+def test_end_of_turn_without_a_token_is_found_in_the_text() -> None:
     made = writer(
         "{% for m in messages %}\n\n### {{ m.role }}:\n{{ m.content }}{% endfor %}\n\n### assistant:\n"
     )

@@ -39,13 +39,13 @@ def labels(*paths: str) -> list[str]:
     return [quantization.label for quantization in named(*paths)]
 
 
-def test_there_are_twenty_real_listings_and_each_has_a_source() -> None:
+def test_twenty_real_listings_each_name_their_source() -> None:
     assert len({listing["repository"] for listing in LISTINGS}) >= 20
     assert all(listing["source"].startswith("https://") for listing in LISTINGS)
 
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing["repository"])
-def test_a_real_listing_is_read_whole(listing: dict[str, Any]) -> None:
+def test_real_listing_is_read_completely(listing: dict[str, Any]) -> None:
     found = quantizations_of(files_of(listing))
     assert sorted(q.label for q in found) == sorted(listing["labels"])
     used = {file.path for q in found for file in q.files}
@@ -54,7 +54,7 @@ def test_a_real_listing_is_read_whole(listing: dict[str, Any]) -> None:
     assert choose(found).label == listing["default"]
 
 
-def test_sizes_add_up_over_shards_in_their_order() -> None:
+def test_sharded_quantization_adds_sizes_and_sorts_files() -> None:
     [listing] = [x for x in LISTINGS if x["repository"] == "unsloth/gpt-oss-120b-GGUF"]
     [quantization] = quantizations_of(reversed(files_of(listing)))
     assert quantization.size_bytes == 62_700_000_000
@@ -85,7 +85,7 @@ def test_sizes_add_up_over_shards_in_their_order() -> None:
         ("BF16x-model.gguf", None),
     ],
 )
-def test_labels(path: str, label: str | None) -> None:
+def test_file_name_gives_the_label(path: str, label: str | None) -> None:
     assert label_of_file(path) == label
 
 
@@ -107,15 +107,15 @@ def test_labels(path: str, label: str | None) -> None:
         "imatrix.dat",
     ],
 )
-def test_what_is_not_a_model_is_left_out(path: str) -> None:
+def test_files_that_are_not_models_are_omitted(path: str) -> None:
     assert named(path) == ()
 
 
-def test_shards_that_are_not_all_there_are_no_quantization() -> None:
+def test_incomplete_shards_are_not_a_quantization() -> None:
     assert labels("m-Q8_0-00001-of-00003.gguf", "m-Q8_0-00003-of-00003.gguf", "m-Q4_0.gguf") == ["Q4_0"]
 
 
-def test_repeated_labels_give_way_to_file_names() -> None:
+def test_repeated_labels_are_replaced_by_file_names() -> None:
     two_models = ("gemma-2-2b-it.q4_k_m.gguf", "gemma-2-9b-it.q4_k_m.gguf", "gemma-2-9b-it.q8_0.gguf")
     assert labels(*two_models) == ["gemma-2-2b-it.q4_k_m", "gemma-2-9b-it.q4_k_m", "Q8_0"]
     assert choose(named(*two_models), named="gemma-2-9b-it.Q4_K_M").label == "gemma-2-9b-it.q4_k_m"
@@ -128,7 +128,7 @@ def test_repeated_labels_give_way_to_file_names() -> None:
 ALL = named("m-Q4_K_M.gguf", "m-q8_0.gguf", "m-Q5_K_M.gguf", "m-Q6_K.gguf", "m-Q3_K_S.gguf", "m-F16.gguf")
 
 
-def test_the_user_wins_whatever_suits() -> None:
+def test_named_quantization_wins_over_the_default() -> None:
     assert choose(ALL, named="f16", cached=["Q4_K_M"], suits=lambda _: False).label == "F16"
     assert choose(ALL, named="FP16").label == "F16"
     with pytest.raises(ModelReferenceError, match="No Q2_K here"):
@@ -150,17 +150,19 @@ def test_the_user_wins_whatever_suits() -> None:
         ((), tuple(q.label for q in ALL), "Q4_K_M"),
     ],
 )
-def test_the_default(cached: tuple[str, ...], refused: tuple[str, ...], label: str) -> None:
+def test_default_quantization_suits_the_machine(
+    cached: tuple[str, ...], refused: tuple[str, ...], label: str
+) -> None:
     assert choose(ALL, cached=cached, suits=lambda q: q.label not in refused).label == label
 
 
-def test_nothing_to_choose_from() -> None:
+def test_empty_listing_raises_an_error() -> None:
     with pytest.raises(ModelReferenceError, match="No GGUF here"):
         choose(())
 
 
 @given(st.sampled_from([label for listing in LISTINGS for label in listing["labels"]]), st.booleans())
-def test_every_real_label_survives_its_journey_through_a_file_name(label: str, lower: bool) -> None:
+def test_real_labels_round_trip_through_file_names(label: str, lower: bool) -> None:
     written = label.lower() if lower else label
     assert normalize_label(written) == label
     assert label_of_file(f"Some-Model-7B-Instruct-{written}.gguf") == label
@@ -171,6 +173,6 @@ def test_every_real_label_survives_its_journey_through_a_file_name(label: str, l
 @given(st.text(max_size=40))
 @example(".")
 @example("/")
-def test_any_file_name_is_survived(name: str) -> None:
+def test_any_file_name_is_accepted(name: str) -> None:
     for quantization in named(name + ".gguf", f"{name}-00001-of-00001.gguf"):
         assert quantization.label

@@ -49,13 +49,13 @@ parse = ModelReference.parse
         ("/models/../x.gguf", "/x.gguf"),
     ],
 )
-def test_the_canonical_text(text: str, canonical: str) -> None:
+def test_reference_has_a_canonical_text(text: str, canonical: str) -> None:
     reference = parse(text)
     assert str(reference) == canonical
     assert parse(str(reference)) == reference
 
 
-def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_references_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert parse("./x.gguf").path == tmp_path / "x.gguf"
@@ -66,7 +66,7 @@ def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert parse("~/dir:Q8_0") == ModelReference(path=tmp_path / "me" / "dir", quantization="Q8_0")
 
 
-def test_a_colon_in_a_file_name_is_no_quantization() -> None:
+def test_colon_in_a_file_name_is_not_a_quantization() -> None:
     assert parse("/m/a:b.gguf").path == Path("/m/a:b.gguf")
     assert parse("/m/12:30").path == Path("/m/12:30")
 
@@ -100,7 +100,7 @@ def test_a_colon_in_a_file_name_is_no_quantization() -> None:
         ("gemini/gemini-2.5-pro", "gemini models do not run here", ""),
     ],
 )
-def test_what_is_refused_says_what_could_be_meant(text: str, title: str, hint: str) -> None:
+def test_rejected_reference_suggests_a_correction(text: str, title: str, hint: str) -> None:
     with pytest.raises(ModelReferenceError) as caught:
         parse(text)
     assert caught.value.title == title
@@ -108,13 +108,13 @@ def test_what_is_refused_says_what_could_be_meant(text: str, title: str, hint: s
     assert "\x1b" not in str(caught.value)
 
 
-def test_pretty() -> None:
+def test_pretty_name_resolves_to_its_repository() -> None:
     assert parse("unsloth/qwen3-4b-gguf:q8_0").pretty == "qwen3:4b:Q8_0"
     assert parse("org/name").pretty == "org/name"
     assert parse("starter").pretty == "starter"
 
 
-def test_the_table_is_sound() -> None:
+def test_table_of_pretty_names_is_consistent() -> None:
     assert len(set(PRETTY_NAMES.values())) == len(PRETTY_NAMES)
     for name, repository in PRETTY_NAMES.items():
         assert name == name.lower()
@@ -123,7 +123,7 @@ def test_the_table_is_sound() -> None:
         assert name.split(":")[1] in sizes_of(name.split(":")[0])
 
 
-def test_spnl_names_are_all_there_and_qwen25_means_what_it_says() -> None:
+def test_names_of_spnl_are_known_and_qwen25_is_corrected() -> None:
     spnl = {
         "llama3.1": ["8b", "70b"],
         "llama3.2": ["1b", "3b"],
@@ -162,7 +162,7 @@ def test_path_references_round_trip(parts: list[str], label: str | None) -> None
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_reference_or_a_reference_error(text: str) -> None:
+def test_any_text_gives_a_reference_or_a_reference_error(text: str) -> None:
     try:
         reference = parse(text)
     except ModelReferenceError:
@@ -170,7 +170,7 @@ def test_any_text_is_a_reference_or_a_reference_error(text: str) -> None:
     assert parse(str(reference)) == reference
 
 
-def test_the_documentation_has_the_table() -> None:
+def test_documentation_contains_the_table() -> None:
     text = (Path(__file__).parents[2] / "docs" / "references.md").read_text(encoding="utf-8")
     rows = [
         line for line in text.splitlines() if line.startswith("| `") and "](https://huggingface.co/" in line

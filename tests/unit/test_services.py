@@ -34,7 +34,7 @@ async def test_pulls_give_way_to_a_reply_and_need_no_engine(
     assert services.rate._holds_up()
 
 
-async def test_what_was_used_is_closed_though_the_store_could_not_be_opened(tmp_path: Path) -> None:
+async def test_services_close_although_the_store_failed_to_open(tmp_path: Path) -> None:
     services = Services(Settings(), Paths.below(tmp_path))
     services.paths.data.parent.mkdir(parents=True, exist_ok=True)
     services.paths.data.write_text("no directory")

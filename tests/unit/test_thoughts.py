@@ -122,7 +122,7 @@ def test_model_that_does_not_write_harmony_is_shown() -> None:
     assert split(HarmonySplitter(), ["Just ", "text."]) == ("Just text.", "")
 
 
-def test_harmony_prompt_that_opens_a_channel_goes_on_in_it() -> None:
+def test_harmony_prompt_with_an_open_channel_continues_in_it() -> None:
     assert split(HarmonySplitter(channel="analysis"), ["so.", "<|end|>"]) == ("", "so.")
     final = HarmonySplitter(channel="final")
     assert split(final, ["so.", "<|end|>", "more"]) == ("so.", "")

@@ -42,7 +42,7 @@ async def test_deleted_turns_come_back_as_they_were(store: Store, whole: bool) -
     assert loaded.path() == before.path()
 
 
-async def test_closing_the_store_purges_what_was_deleted(path: Path) -> None:
+async def test_closing_the_store_purges_deleted_conversations(path: Path) -> None:
     store = await Store.open(path)
     kept, gone = talk("kept zebra", "kept answer"), talk("gone zebra")
     await store.add(kept)
@@ -58,7 +58,7 @@ async def test_closing_the_store_purges_what_was_deleted(path: Path) -> None:
     connection.close()
 
 
-async def test_streaming_reply_does_not_restore_what_the_user_deleted(store: Store) -> None:
+async def test_streaming_reply_does_not_restore_a_deleted_conversation(store: Store) -> None:
     conversation = talk("q")
     await store.add(conversation)
     reply = conversation.add_turn("assistant", "half")

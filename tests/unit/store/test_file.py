@@ -67,7 +67,7 @@ async def test_only_its_owner_can_read_the_file(path: Path) -> None:
         os.umask(before)
 
 
-async def test_file_that_is_not_a_store_is_set_aside_unharmed(path: Path, tmp_path: Path) -> None:
+async def test_file_other_than_a_store_is_set_aside_unchanged(path: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious, but no database " * 500)
     path.parent.mkdir()

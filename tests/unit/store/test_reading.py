@@ -109,7 +109,7 @@ async def test_damaged_store_is_read_as_far_as_it_can_be(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 400, b"SQLite format 3\0" + b"\xff" * 9000])
-async def test_file_that_is_no_store_is_an_error_and_stays(path: Path, content: bytes) -> None:
+async def test_opening_a_file_other_than_a_store_fails_and_keeps_it(path: Path, content: bytes) -> None:
     write_file(path, content)
     with pytest.raises(StoreError):
         await Store.open_to_read(path)

@@ -41,7 +41,7 @@ async def test_turns_are_saved_one_by_one(store: Store, path: Path) -> None:
     await again.close()
 
 
-async def test_saving_a_turn_leaves_what_others_changed(store: Store) -> None:
+async def test_saving_a_turn_keeps_changes_of_other_programs(store: Store) -> None:
     conversation = talk("q")
     await store.add(conversation)
     await store.rename(conversation.id, "Renamed")

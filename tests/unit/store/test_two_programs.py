@@ -96,7 +96,7 @@ async def test_deleting_a_branch_that_another_program_continued_keeps_it(
     assert "q3 edited" in [turn.text for turn in stored.turns()]
 
 
-async def test_editing_below_a_deleted_branch_restores_only_what_is_above(
+async def test_editing_below_a_deleted_branch_restores_only_turns_above(
     store: Store, other: Store, here: Conversation, there: Conversation
 ) -> None:
     await delete_branch(other, there, 2)
@@ -128,7 +128,7 @@ async def test_walking_to_a_branch_that_another_program_deleted_keeps_it_deleted
 
 
 @pytest.mark.parametrize("purged", [False, True])
-async def test_undoing_a_deletion_restores_what_another_program_deleted_above(
+async def test_undoing_a_deletion_restores_turns_deleted_above(
     store: Store, other: Store, here: Conversation, there: Conversation, path: Path, purged: bool
 ) -> None:
     deletion = here.delete_branch(here.path()[4].id)
@@ -210,7 +210,7 @@ async def test_continuing_in_both_programs_makes_two_branches_and_shows_the_last
     assert "from there" in [turn.text for turn in stored.turns()]
 
 
-async def test_an_edit_in_one_program_does_not_hide_what_the_other_adds(
+async def test_edit_in_one_program_does_not_hide_turns_of_the_other(
     store: Store, other: Store, here: Conversation, there: Conversation
 ) -> None:
     await other.save_turn(there, there.branch_from(there.path()[2].id, "q2 edited"))
