@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -243,39 +243,6 @@ class Conversation:
         if old.role != "assistant":
             raise ValueError("only a reply can be generated again")
         return self.add_turn("assistant", parent=old.parent)
-
-    def fork(self, turn_id: str) -> Conversation:
-        """Return a new conversation with the branch that ends in this turn, with new ids."""
-        now = time.time()
-        details = dataclasses.replace(
-            self, pinned=False, archived=False, created_at=now, updated_at=now, chosen={}
-        )
-        return details._with_new_ids(self.path_to(turn_id))
-
-    def copy(self) -> Conversation:
-        """Return a copy of the conversation with new ids throughout."""
-        return self._with_new_ids(tuple(self.turns()))
-
-    def with_ids(self, ids: Mapping[str, str]) -> Conversation:
-        """Return a copy of the conversation whose turns have the ids that `ids` gives for theirs."""
-        return self._renamed(self.id, tuple(self.turns()), ids)
-
-    def _with_new_ids(self, turns: tuple[Turn, ...]) -> Conversation:
-        return self._renamed(new_id(), turns, {turn.id: new_id() for turn in turns})
-
-    def _renamed(self, id: str, turns: tuple[Turn, ...], named: Mapping[str, str]) -> Conversation:
-        ids: dict[str | None, str] = dict(named.items())
-        copies = []
-        for turn in turns:
-            provenance = turn.provenance
-            if provenance is not None and provenance.left_out:
-                left_out = tuple(ids[old] for old in provenance.left_out if old in ids)
-                provenance = dataclasses.replace(provenance, left_out=left_out)
-            copies.append(
-                dataclasses.replace(turn, id=ids[turn.id], parent=ids.get(turn.parent), provenance=provenance)
-            )
-        chosen = {ids.get(parent): ids[child] for parent, child in self.chosen.items()}
-        return Conversation.of(dataclasses.replace(self, id=id, chosen=chosen), copies)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 

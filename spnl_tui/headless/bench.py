@@ -27,9 +27,10 @@ from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import OK, Transient, print_json
 from spnl_tui.headless.pull import model_for
 from spnl_tui.headless.tables import print_table
+from spnl_tui.load_planning import LoadSummary, summarize_load
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.paths import Paths
-from spnl_tui.services import LoadSummary, Services, make_engine, summarize_load
+from spnl_tui.services import Services, make_engine
 from spnl_tui.settings import Settings
 from spnl_tui.tables import Column
 from spnl_tui.text import in_bytes, plain

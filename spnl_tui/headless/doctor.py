@@ -17,8 +17,9 @@ from typing import Literal
 from spnl_tui.errors import HubError, SettingsError
 from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
+from spnl_tui.load_planning import advise_engine_build, engine_threads, this_machine
 from spnl_tui.models.machine import Machine
-from spnl_tui.services import Services, advise_engine_build, engine_threads, this_machine
+from spnl_tui.services import Services
 from spnl_tui.text import in_bytes, plain
 
 Level = Literal["ok", "note", "problem"]

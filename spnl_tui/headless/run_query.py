@@ -192,7 +192,7 @@ async def _run(
 
 
 async def _dry_run(services: Services, query: Query, directory: Path) -> int:
-    from spnl_tui.services import summarize_load
+    from spnl_tui.load_planning import summarize_load
 
     known = {name: await resolve(services, name) for name in models(query)}
 

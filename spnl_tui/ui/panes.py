@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from spnl_tui.ui.chat.pane import ChatPane
     from spnl_tui.ui.models.lazy_pane import LazyModelsPane
     from spnl_tui.ui.models.pane import ModelsPane
-    from spnl_tui.ui.pulls.pane import DownloadsPane
+    from spnl_tui.ui.pulls.pane import PullsPane
 
 
 class PaneSwitcher:
     """Switches between the panes."""
 
     def __init__(
-        self, screen: Screen[Any], chat: ChatPane, pulls: DownloadsPane, lazy_models: LazyModelsPane
+        self, screen: Screen[Any], chat: ChatPane, pulls: PullsPane, lazy_models: LazyModelsPane
     ) -> None:
         self._screen = screen
         self._chat = chat

@@ -24,10 +24,11 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
+from spnl_tui.load_planning import load_planner
 from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.paths import Paths
-from spnl_tui.services import load_planner, make_engine
+from spnl_tui.services import make_engine
 from spnl_tui.settings import Settings
 from tests.support.engines import ask, chat, complete, text_of
 from tests.support.waiting import is_running, wait_until

@@ -13,11 +13,11 @@ from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
 from spnl_tui.engine.service import EngineService
+from spnl_tui.load_planning import load_planner
 from spnl_tui.models.files.local import resolve_local
 from spnl_tui.paths import Paths
 from spnl_tui.queries.chat import query_to_chat
 from spnl_tui.queries.formats.any_format import read_query
-from spnl_tui.services import load_planner
 from spnl_tui.settings import Settings
 from tests.support.echo_backend import CONTEXT, EchoBackend
 from tests.support.waiting import wait_until

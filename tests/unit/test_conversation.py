@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spnl_tui.conversations.conversation import Conversation, Deletion
+from spnl_tui.conversations.copies import fork
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.models.request import Message
 
@@ -109,14 +110,14 @@ def test_fork_is_a_separate_conversation() -> None:
     conversation.update_turn(
         dataclasses.replace(branch[1], provenance=Provenance(left_out=(branch[0].id, "elsewhere")))
     )
-    fork = conversation.fork(branch[1].id)
-    assert texts(fork.path()) == ["q1", "a1"]
-    assert fork.id != conversation.id
-    assert not {turn.id for turn in fork.turns()} & {turn.id for turn in conversation.turns()}
-    provenance = fork.path()[1].provenance
+    forked = fork(conversation, branch[1].id)
+    assert texts(forked.path()) == ["q1", "a1"]
+    assert forked.id != conversation.id
+    assert not {turn.id for turn in forked.turns()} & {turn.id for turn in conversation.turns()}
+    provenance = forked.path()[1].provenance
     assert provenance is not None
-    assert provenance.left_out == (fork.path()[0].id,)
-    fork.add_turn("user", "only here")
+    assert provenance.left_out == (forked.path()[0].id,)
+    forked.add_turn("user", "only here")
     assert texts(conversation.path()) == ["q1", "a1", "q2", "a2"]
 
 

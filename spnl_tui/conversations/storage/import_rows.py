@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.copies import with_ids
 from spnl_tui.conversations.storage import rows, tree_rows
 from spnl_tui.conversations.turn import Turn
 
@@ -116,7 +117,7 @@ def _with_own_turn_ids(
     def renamed(id: str) -> str:
         return hashlib.sha256(f"{conversation.id}\0{id}".encode()).hexdigest()[:32]
 
-    return conversation.with_ids({turn.id: renamed(turn.id) for turn in conversation.turns()})
+    return with_ids(conversation, {turn.id: renamed(turn.id) for turn in conversation.turns()})
 
 
 def _in_another(connection: sqlite3.Connection, turns: Iterable[str], key: int | None) -> bool:

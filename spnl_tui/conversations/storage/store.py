@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation, Deletion
+from spnl_tui.conversations.copies import copy
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.storage import import_rows, rows, tree_rows
 from spnl_tui.conversations.storage.database import Database
@@ -73,7 +74,7 @@ class Store(StoreReader):
         def save(connection: sqlite3.Connection) -> Conversation:
             added = conversation
             if rows.taken(connection, conversation.id, [turn.id for turn in conversation.turns()]):
-                added = conversation.copy()
+                added = copy(conversation)
             key = rows.save_details(connection, rows.details_row(added), added.tags)
             last = 0
             for turn in added.turns():

@@ -16,16 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.hub.access import (
-    BadStatus,
-    HubAccess,
-    RemoteFile,
-    RemoteRevision,
-    neighbours,
-    read_revision,
-)
-from spnl_tui.hub.failures import foreign_errors, unforeseen, why_again
+from spnl_tui.errors import SpnlError
+from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.failures import unforeseen
 from spnl_tui.hub.library.cache_layout import PullNote, RepositoryCache, default_cache
 from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.pulls.progress import (
@@ -36,8 +29,8 @@ from spnl_tui.hub.pulls.progress import (
     Speedometer,
     Stage,
 )
+from spnl_tui.hub.pulls.revision import file_at, find_revision
 from spnl_tui.hub.pulls.transfer import DiskFullError, Transfer, check_space, disk_error
-from spnl_tui.hub.refusals import RepositoryNotFound, refusal, retry_after, with_nearest
 from spnl_tui.models.quantization import label_of_file
 
 __all__ = [
@@ -202,11 +195,17 @@ class Pull:
     def _pull(self) -> PullFinished:
         request = self.request
         root = self._cache if self._cache is not None else default_cache()
-        revision = self._read_revision()
+        revision = find_revision(
+            self._hub,
+            request.repo,
+            request.revision,
+            timeout=self._options.connect_s,
+            wait=self._wait_for_hub,
+        )
         cache = RepositoryCache(root, revision.repo)
         transfers = tuple(
             Transfer(
-                self._file(revision, path),
+                file_at(self._hub, revision, path, request.revision),
                 revision,
                 request.revision,
                 hub=self._hub,
@@ -247,6 +246,11 @@ class Pull:
             fetched=sum(transfer.fetched for transfer in transfers),
         )
 
+    def _wait_for_hub(self, why: str, wait_s: float | None) -> None:
+        self._trouble = why
+        self._backoff.wait(why, wait_s)
+        self._trouble = ""
+
     def _tidy(self, cache: RepositoryCache) -> None:
         """Leave nothing of a file of which nothing has come: no empty part, note or directory."""
         revision = self.request.revision
@@ -285,58 +289,6 @@ class Pull:
         if errors:
             raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
         return paths
-
-    def _read_revision(self) -> RemoteRevision:
-        """Ask the hub what to pull, until it answers."""
-        from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
-        from huggingface_hub.utils import validate_repo_id
-
-        request, timeout = self.request, self._options.connect_s
-        try:
-            validate_repo_id(request.repo)
-        except HFValidationError as error:
-            raise HubError(
-                f"{request.repo} is not the name of a repository", "It must look like owner/name."
-            ) from error
-        while True:
-            wait_s = None
-            try:
-                return read_revision(self._hub, request.repo, request.revision, timeout=timeout)
-            except OfflineModeIsEnabled as error:
-                raise HubError(
-                    "Pulls are switched off",
-                    "HF_HUB_OFFLINE tells huggingface_hub not to use the network.",
-                    "Unset HF_HUB_OFFLINE to pull.",
-                ) from error
-            except BadStatus as answer:
-                final = refusal(
-                    answer.status,
-                    answer.headers,
-                    request.repo,
-                    logged_in=answer.logged_in,
-                    revision=request.revision,
-                )
-                if final is not None:
-                    if isinstance(final, RepositoryNotFound):
-                        names = neighbours(self._hub, request.repo, timeout=timeout)
-                        final = with_nearest(final, request.repo, names)
-                    raise final from answer
-                why, wait_s = f"the hub answered {answer.status}", retry_after(answer.headers)
-            except foreign_errors() as error:
-                why = why_again(error, timeout)
-            self._trouble = why
-            self._backoff.wait(why, wait_s)
-            self._trouble = ""
-
-    def _file(self, revision: RemoteRevision, path: str) -> RemoteFile:
-        if (file := revision.files.get(path)) is not None:
-            return file
-        error = HubError(
-            f"{revision.repo} has no file {path}",
-            f"It is not there at {self.request.revision}.",
-            f"Look at {self._hub.page(revision.repo)}/tree/{self.request.revision}.",
-        )
-        raise with_nearest(error, path, revision.files)
 
 
 async def pull(

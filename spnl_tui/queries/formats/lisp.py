@@ -17,16 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Names
 
-from spnl_tui.models.request import MAX_TOKENS, Role
+from spnl_tui.models.request import Role
 from spnl_tui.queries.formats.expressions import Expression, List, Literal, Word, head, read_expression, what
+from spnl_tui.queries.formats.lisp_values import (
+    check_arguments,
+    max_tokens_of,
+    model_of,
+    path_of,
+    temperature_of,
+    text_of,
+    value_of,
+)
 from spnl_tui.queries.source import (
-    Found,
     Parameters,
     QuerySyntaxError,
     Source,
     check_count,
-    check_model,
-    check_temperature,
     excerpt,
     nearest,
 )
@@ -121,10 +127,8 @@ class _Builder:
         for item in form.items[1:]:
             match item:
                 case List((Word("take"), *_)):
-                    self.arguments(item, "how many to take, then queries", 1, None)
-                    count = check_count(
-                        self.value(item.items[1]), "how many", 0, MAX_SIZE, item.items[1].place
-                    )
+                    check_arguments(item, "how many to take, then queries", 1, None)
+                    count = check_count(value_of(item.items[1]), "how many", 0, MAX_SIZE, item.items[1].place)
                     parts += [self.query(part) for part in item.items[2:]][:count]
                 case _:
                     parts.append(self.query(item))
@@ -133,10 +137,10 @@ class _Builder:
     def generate(self, form: List) -> Generate:
         values = self.settings(form, "input")
         return Generate(
-            self.model(values["model"]),
+            model_of(values["model"]),
             self.query(values["input"]),
-            self.temperature(values.get("temperature")),
-            self.max_tokens(values.get("max_tokens")),
+            temperature_of(values.get("temperature")),
+            max_tokens_of(values.get("max_tokens")),
             place=form.place,
         )
 
@@ -146,10 +150,10 @@ class _Builder:
         if not isinstance(inputs, List) or head(inputs.items) not in ("list", "inputs"):
             raise QuerySyntaxError(f"found {what(inputs)}; expected (list TEXT …)", inputs.place)
         return Map(
-            self.model(values["model"]),
-            tuple(self.text(item) for item in inputs.items[1:]),
-            self.temperature(values.get("temperature")),
-            self.max_tokens(values.get("max_tokens")),
+            model_of(values["model"]),
+            tuple(text_of(item) for item in inputs.items[1:]),
+            temperature_of(values.get("temperature")),
+            max_tokens_of(values.get("max_tokens")),
             place=form.place,
         )
 
@@ -160,7 +164,7 @@ class _Builder:
         if len(form.items) > 1 and isinstance(form.items[1], List) and head(form.items[1].items) in _KEYS:
             values = self.keyed(form, names)
         else:
-            self.arguments(form, "model, " + second + ", temperature and max_tokens", 2, 4)
+            check_arguments(form, "model, " + second + ", temperature and max_tokens", 2, 4)
             values = dict(zip(names, form.items[1:], strict=False))
         for needed in names[:2]:
             if needed not in values:
@@ -190,13 +194,13 @@ class _Builder:
             if key == "inputs":
                 values[key] = item
                 continue
-            self.arguments(item, "one value", 1, 1)
+            check_arguments(item, "one value", 1, 1)
             values[key] = item.items[1]
         return values
 
     def repeat(self, form: List) -> Repeat:
-        self.arguments(form, "how many times, and a (g …)", 2, 5)
-        n = check_count(self.value(form.items[1]), "how many times", 1, MAX_SIZE, form.items[1].place)
+        check_arguments(form, "how many times, and a (g …)", 2, 5)
+        n = check_count(value_of(form.items[1]), "how many times", 1, MAX_SIZE, form.items[1].place)
         if len(form.items) > 3:  # SPNL's short form: (repeat n model input temperature max_tokens)
             return Repeat(n, self.generate(List(form.items[1:], form.place, form.end)), place=form.place)
         query = self.query(form.items[2])
@@ -207,30 +211,28 @@ class _Builder:
         return Repeat(n, query, place=form.place)
 
     def message(self, form: List, role: Role) -> Message:
-        self.arguments(form, "one text", 1, 1)
+        check_arguments(form, "one text", 1, 1)
         match form.items[1]:
             case List((Word("file"), *_)) as inner:
                 return Message(role, self.file(inner), place=form.place)
-        return Message(role, self.text(form.items[1]), place=form.place)
+        return Message(role, text_of(form.items[1]), place=form.place)
 
     def print(self, form: List) -> Print:
-        self.arguments(form, "one text", 1, 1)
-        return Print(self.text(form.items[1]), place=form.place)
+        check_arguments(form, "one text", 1, 1)
+        return Print(text_of(form.items[1]), place=form.place)
 
     def file(self, form: List) -> File:
-        self.arguments(form, "the path of a file", 1, 1)
-        return File(self.path(form.items[1]), place=form.place)
+        check_arguments(form, "the path of a file", 1, 1)
+        return File(path_of(form.items[1]), place=form.place)
 
     def with_files(self, form: List) -> Cross:
         """Read `(with INPUT FILE…)`, SPNL's question about documents; here with all of their text."""
-        self.arguments(form, "a query, then files", 2, None)
+        check_arguments(form, "a query, then files", 2, None)
         files: list[Query] = []
         for item in form.items[2:]:
             inner = isinstance(item, List) and head(item.items) == "file"
             file = (
-                self.file(item)
-                if inner and isinstance(item, List)
-                else File(self.path(item), place=item.place)
+                self.file(item) if inner and isinstance(item, List) else File(path_of(item), place=item.place)
             )
             files.append(Message("user", file, place=item.place))
         return Cross(
@@ -244,14 +246,14 @@ class _Builder:
 
     def extract(self, form: List) -> Generate:
         """Read `(extract MODEL N BODY)`, which asks for the N final answers in the replies of BODY."""
-        self.arguments(form, "model, how many answers, and a query", 3, 3)
-        n = check_count(self.value(form.items[2]), "how many answers", 1, MAX_SIZE, form.items[2].place)
+        check_arguments(form, "model, how many answers, and a query", 3, 3)
+        n = check_count(value_of(form.items[2]), "how many answers", 1, MAX_SIZE, form.items[2].place)
         answers = "final answer" if n == 1 else f"{n} final answers"
         return self.ask_about(form, f"Extract the {answers} from this, each as short as can be.")
 
     def combine(self, form: List) -> Generate:
         """Read `(combine MODEL BODY)`, which asks for the replies of BODY as one list."""
-        self.arguments(form, "model and a query", 2, 2)
+        check_arguments(form, "model and a query", 2, 2)
         return self.ask_about(form, "Combine these answers into one flat JSON array, in the same order.")
 
     def ask_about(self, form: List, request: str) -> Generate:
@@ -261,46 +263,4 @@ class _Builder:
             self.query(form.items[-1]),
             Message("user", request, place=place),
         )
-        return Generate(self.model(form.items[1]), Cross(parts, place=place), place=place)
-
-    # ── values ──
-
-    def arguments(self, form: List, expected: str, low: int, high: int | None) -> None:
-        """Reject a form with too few or too many arguments."""
-        count = len(form.items) - 1
-        name = head(form.items)
-        if count < low:
-            raise QuerySyntaxError(f"found the end of ({name} …); expected {expected}", form.end)
-        if high is not None and count > high:
-            extra = form.items[high + 1]
-            raise QuerySyntaxError(
-                f"found {what(extra)}; expected ) after {expected} in ({name} …)", extra.place
-            )
-
-    def value(self, expression: Expression) -> object:
-        return expression.value if isinstance(expression, Literal) else Found(what(expression))
-
-    def text(self, expression: Expression) -> str:
-        if isinstance(expression, Literal):
-            return expression.value if isinstance(expression.value, str) else str(expression.value)
-        raise QuerySyntaxError(
-            f"found {what(expression)}; expected a text in quotes", expression.place, 'For example "Hello".'
-        )
-
-    def path(self, expression: Expression) -> str:
-        path = self.text(expression)
-        if not path or "\0" in path:
-            raise QuerySyntaxError(f"found {what(expression)}; expected the path of a file", expression.place)
-        return path
-
-    def model(self, expression: Expression) -> str:
-        return check_model(self.value(expression), expression.place)
-
-    def temperature(self, expression: Expression | None) -> float | None:
-        return None if expression is None else check_temperature(self.value(expression), expression.place)
-
-    def max_tokens(self, expression: Expression | None) -> int | None:
-        if expression is None:
-            return None
-        # SPNL writes 0 for "no limit of its own".
-        return check_count(self.value(expression), "max_tokens", 0, MAX_TOKENS, expression.place) or None
+        return Generate(model_of(form.items[1]), Cross(parts, place=place), place=place)

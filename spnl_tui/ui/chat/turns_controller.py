@@ -155,9 +155,11 @@ class TurnsController:
 
     async def fork(self) -> None:
         """Copy the branch down to the turn into a new conversation."""
+        from spnl_tui.conversations.copies import fork
+
         path = self._conversation.path()
         turn = self.under_cursor() or path[-1]
-        forked = self._conversation.fork(turn.id)
+        forked = fork(self._conversation, turn.id)
         if (store := await self._store.open()) is not None:
             forked = await store.add(forked)
         await self._show(forked)

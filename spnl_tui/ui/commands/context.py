@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.conversations.persona_controller import PersonaController
     from spnl_tui.ui.panes import PaneSwitcher
     from spnl_tui.ui.pulls.controller import PullsController
-    from spnl_tui.ui.pulls.pane import DownloadsPane
+    from spnl_tui.ui.pulls.pane import PullsPane
 
 
 class Program(Protocol):
@@ -74,7 +74,7 @@ class CommandContext:
     find: FindController
     clipboard: CopyController
     pulls: PullsController
-    pulls_pane: DownloadsPane
+    pulls_pane: PullsPane
     choose_model: Callable[[], Awaitable[None]]
     """Opens the dialog with the loaded models, and switches to the one that the user chooses."""
     find_model: Callable[[str], Awaitable[ModelHandle | None]]

@@ -26,13 +26,12 @@ from spnl_tui.hub.inspection import (
 )
 from spnl_tui.hub.library.library import Listing
 from spnl_tui.hub.library.scan import LibraryEntry
-from spnl_tui.hub.model_lines import removal_line, removal_question
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.settings import DEFAULT_CONTEXT
-from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.models.details import ModelDetails
+from spnl_tui.ui.models.library_changes import LibraryChanges
 from spnl_tui.ui.models.list import ModelList
 from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.toasts import tell
@@ -63,6 +62,7 @@ class ModelsPane(Horizontal):
         super().__init__(id=id)
         bind_keys(self, bindings)
         self._browser = browser
+        self._changes = LibraryChanges(self, browser)
         self._query = Query()
         self._results = Results(self._query)
         self._asked = False
@@ -274,14 +274,9 @@ class ModelsPane(Horizontal):
 
     @work(group="change")
     async def _import(self, path: Path) -> None:
-        try:
-            entry = await self._browser.import_path(path)
-        except SpnlError as error:
-            tell(self, error)
-            return
-        self.search.value = ""
-        self.notify(f"{plain(entry.name)} is in the library.", markup=False)
-        self.refresh_library()
+        if await self._changes.import_path(path):
+            self.search.value = ""
+            self.refresh_library()
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────
 
@@ -348,34 +343,15 @@ class ModelsPane(Horizontal):
 
     @work(group="change")
     async def delete(self) -> None:
-        """Delete the model that is highlighted from this machine, after asking."""
-        entry = self.entry_under_cursor
-        if entry is None:
-            return
-        try:
-            plan = await self._browser.plan_removal(entry)
-            if not await self.app.push_screen_wait(ConfirmScreen(removal_question([plan]))):
-                return
-            done = await self._browser.remove(entry)
-        except (SpnlError, OSError) as error:
-            tell(
-                self, error if isinstance(error, SpnlError) else SpnlError("It cannot be deleted", str(error))
-            )
-            return
-        self.notify(f"{removal_line(done.plan)}\nUndo brings it back until the program ends.", markup=False)
-        self.library_changed()
+        """Delete the highlighted model from this machine, after asking."""
+        if (entry := self.entry_under_cursor) is not None and await self._changes.delete(entry):
+            self.library_changed()
 
     @work(group="change")
     async def undo(self) -> None:
-        """Bring back what was deleted last."""
-        try:
-            undone = await self._browser.undo()
-        except SpnlError as error:
-            tell(self, error)
-            return
-        what = f"{plain(undone.plan.entry.name)} is back." if undone else "There is nothing to bring back."
-        self.notify(what, markup=False)
-        self.library_changed()
+        """Restore the model that was deleted last."""
+        if await self._changes.undo():
+            self.library_changed()
 
     def library_changed(self) -> None:
         """What is on this machine is not what it was."""

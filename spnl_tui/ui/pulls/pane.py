@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 
-class DownloadsPane(VerticalScroll):
+class PullsPane(VerticalScroll):
     """One block for each pull, in the order of the queue; keys act on the selected one.
 
     While the pane is hidden, it does nothing.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.copies import fork
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.errors import StoreError
 from tests.support.conversations import talk
@@ -308,7 +309,7 @@ async def test_fork_of_a_deleted_conversation_is_whole(
 ) -> None:
     await other.delete_conversation(here.id)
     purge(path)
-    forked = await store.add(here.fork(here.path()[-1].id))
+    forked = await store.add(fork(here, here.path()[-1].id))
     assert await said(store, forked) == list(SAID)
 
 

@@ -27,11 +27,8 @@ from spnl_tui.engine.backend import (
     LoadProgressed,
     ModelLoaded,
     PrefillProgressed,
-    ReplyChunk,
     ReplyFinished,
     RequestFailed,
-    Timing,
-    Usage,
 )
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.cache.cache_reuse import as_read
@@ -43,12 +40,12 @@ from spnl_tui.engine.mistralrs.failures import (
     load_failure,
     request_failure,
 )
+from spnl_tui.engine.mistralrs.runner.completion import continue_in_one_piece
+from spnl_tui.engine.mistralrs.runner.event_writer import EventWriter
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline, sampling_arguments
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
 from spnl_tui.engine.mistralrs.runner.requests import EngineRequest, chat_request, completion_request
-from spnl_tui.engine.mistralrs.runner.stops import StopFilter
-from spnl_tui.engine.mistralrs.runner.structured import grammar_arguments
 from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.files.vocabulary import read_special_tokens
 from spnl_tui.models.prompts.chat_prompt import TemplateError
@@ -58,28 +55,10 @@ if TYPE_CHECKING:
     import mistralrs
 
 
-class Wire:
-    """Writes events, one per line, from any thread."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._lock = threading.Lock()
-
-    def send(self, command_id: int, event: wire.Event) -> None:
-        """Write the event. End the process if the parent no longer reads."""
-        data = memoryview(wire.encode_event(command_id, event))
-        with self._lock:
-            try:
-                while data:
-                    data = data[os.write(self._descriptor, data) :]
-            except BrokenPipeError:
-                os._exit(1)
-
-
 class Runner:
     """Serves requests on one pipeline."""
 
-    def __init__(self, out: Wire) -> None:
+    def __init__(self, out: EventWriter) -> None:
         self._out = out
         self._pipeline: mistralrs.Runner | None = None
         # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
@@ -138,44 +117,16 @@ class Runner:
 
     def complete(self, command: wire.Complete) -> None:
         """Continue the text: as a stream if the model has no chat template, else in one piece."""
-        import mistralrs
-
         messages = (Message("user", command.prompt),)
         try:
             if self._prompts is None:
                 self._reply(command, messages)
                 return
-            started = time.monotonic()
-            pipeline = self._loaded()
             sampling = self._within_context(self._count(command.prompt), command.sampling)
             with self._pipeline_lock:
-                response = pipeline.send_completion_request(
-                    mistralrs.CompletionRequest(
-                        prompt=command.prompt,
-                        model=MODEL,
-                        **sampling_arguments(sampling),
-                        **grammar_arguments(command.grammar),
-                    )
-                )
-            choice, usage = response.choices[0], response.usage
-            stops = StopFilter(command.sampling.stop)
-            text = stops.feed(choice.text) + stops.rest()
-            seconds = time.monotonic() - started
-            self._out.send(command.id, ReplyChunk(text=text, tokens=usage.completion_tokens))
-            decode = usage.total_completion_time_sec
-            self._out.send(
-                command.id,
-                ReplyFinished(
-                    finish_reason="length" if choice.finish_reason == "length" else "stop",
-                    usage=Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens),
-                    timing=Timing(
-                        prefill_s=usage.total_prompt_time_sec,
-                        ttft_s=seconds,
-                        itl_s=decode / (usage.completion_tokens - 1) if usage.completion_tokens > 1 else None,
-                        decode_tokens_per_s=usage.avg_compl_tok_per_sec or None,
-                    ),
-                ),
-            )
+                chunk, finished = continue_in_one_piece(self._loaded(), command, sampling)
+            self._out.send(command.id, chunk)
+            self._out.send(command.id, finished)
         except BaseException as error:
             self._fail_request(command.id, error, messages)
         finally:
@@ -392,7 +343,7 @@ def main() -> None:
     # Ctrl-C in the terminal reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The wire keeps the real standard output; everything that mistral.rs prints goes to stderr.
-    out = Wire(os.dup(1))
+    out = EventWriter(os.dup(1))
     os.dup2(2, 1)
     import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log
 
