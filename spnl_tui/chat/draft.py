@@ -19,6 +19,7 @@ from spnl_tui.chat.events import (
     TreeChanged,
     VerdictGiven,
 )
+from spnl_tui.chat.model import ModelLoaded
 from spnl_tui.chat.status import reported_tokens
 from spnl_tui.models.parts import as_content
 
@@ -97,8 +98,6 @@ class BranchTokens:
             self.update()
 
     async def _on_model_event(self, event: ModelEvent) -> None:
-        from spnl_tui.chat.model import ModelLoaded
-
         if isinstance(event, ModelLoaded):
             self.update()
 
@@ -152,9 +151,14 @@ class DraftPrefetch:
         self._model: ModelHandle | None = None
         """The model that reads."""
         sessions.subscribe(self._on_event)
+        services.model.subscribe(self._on_model_event)
 
     async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
         if isinstance(event, SessionShown):
+            self.update()
+
+    async def _on_model_event(self, event: ModelEvent) -> None:
+        if isinstance(event, ModelLoaded):
             self.update()
 
     def update(self) -> None:

@@ -104,6 +104,8 @@ class CurrentModel:
         self._listeners: list[Callable[[ModelEvent], Awaitable[None]]] = []
         self._missing = False
         self.model: ModelHandle | None = None
+        self.choices = 0
+        """How often the user has chosen a model in the interface."""
         self.looked = False
         """True once it is known whether there is a model."""
         self.fetching = False
@@ -155,11 +157,16 @@ class CurrentModel:
                     if isinstance(step, Progress):
                         await self._emit(StarterProgressed(step))
                     else:
-                        await self.use(step)
+                        await self.choose(step)
         except SpnlError as error:
             await self._lack(error)
         finally:
             self.fetching = False
+
+    async def choose(self, model: ModelHandle) -> None:
+        """Use this model, which the user has chosen, also where another one has answered before."""
+        self.choices += 1
+        await self.use(model)
 
     async def use(self, model: ModelHandle) -> None:
         """Answer with this model from the next prompt on. A reply in progress ends on its own model."""

@@ -48,6 +48,8 @@ class ChatSession:
         """What was typed while the conversation could not answer it."""
         self._accepted = 0
         self._running_command = False
+        self._held_with = conversation.model if len(conversation) else ""
+        self._choices = services.model.choices
 
     async def emit(self, event: SessionEvent) -> None:
         """Report an event to the subscribers, and wait for them."""
@@ -64,6 +66,24 @@ class ChatSession:
     def busy(self) -> bool:
         """True while a new prompt must wait."""
         return self.replying or self._running_command
+
+    @property
+    def unsettled_model(self) -> str:
+        """The model that the conversation was held with, if another one is now the current model.
+
+        No other model answers before `settle` or the user's choice of a model; prompts wait until then. Empty
+        if the current model may answer.
+        """
+        model = self._services.model
+        another = model.model is not None and model.model.name != self._held_with
+        return self._held_with if another and model.choices == self._choices else ""
+
+    def settle(self) -> None:
+        """Let the current model answer in this conversation, whichever model it was held with."""
+        self._held_with = ""
+        if (model := self._services.model.model) is not None:
+            self.conversation.model = model.name
+        self.send_next()
 
     @property
     def last_reply(self) -> Turn | None:
@@ -86,7 +106,8 @@ class ChatSession:
         if await self._replace_reply(text):
             return
         # If a prompt waits though no reply is in progress, it is about to be sent or to be given back.
-        if self._services.model.model is not None and not self.busy and not self.queue:
+        waits = self._services.model.model is None or self.unsettled_model
+        if not waits and not self.busy and not self.queue:
             with self.accepting():
                 await self._send(text)
         else:
@@ -189,7 +210,7 @@ class ChatSession:
 
     def send_next(self) -> bool:
         """Begin with the next item of the queue. Returns False if it is empty or must wait."""
-        if self.busy or not self.queue:
+        if self.busy or not self.queue or self.unsettled_model:
             return False
         first = self.queue.pop()
 

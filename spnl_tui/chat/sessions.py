@@ -80,7 +80,6 @@ class Sessions:
 
     def send_queued(self) -> bool:
         """Send what was typed ahead in all conversations. Returns True if that includes a prompt."""
-        firsts = [session.queue.first for session in self if session.queue]
-        for session in self:
-            session.send_next()
-        return any(isinstance(first, str) for first in firsts)
+        firsts = [(session, session.queue.first) for session in self if session.queue]
+        begun = [first for session, first in firsts if session.send_next()]
+        return any(isinstance(first, str) for first in begun)

@@ -145,7 +145,7 @@ class ControllerScreen(Screen[None]):
             self.current_model,
             self.sessions,
             self.prompts,
-            context_known=lambda: self._prefetch.update(),
+            find_model=services.find_model,
             key_name=self.key,
         )
         self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None

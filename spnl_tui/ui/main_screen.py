@@ -65,6 +65,7 @@ class MainScreen(ControllerScreen):
         if self._services.resume is not None:
             self.post_message(messages.ConversationRequested(self._services.resume))
         if (opened := self._services.opened) is not None:
+            self.sessions.of(opened.conversation).settle()  # its model was asked for
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
         await self.drafts.restore(past)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Static
@@ -10,9 +11,9 @@ from textual.widgets import Static
 from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
 from spnl_tui.settings import Settings
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
-from tests.support.scripted_engine import MODEL
+from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.support.waiting import wait_until
-from tests.ui.support import ScriptedStarter, TempStore, chat
+from tests.ui.support import Chat, ScriptedStarter, TempStore, chat
 
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 
@@ -156,3 +157,55 @@ async def test_conversation_whose_model_is_gone_asks_before_the_starter(store: T
             await wait_until(lambda: starter.asked == 1)
             starter.go_on.set()
             await wait_until(lambda: it.turns[2:] == [("user", "again"), ("assistant", "Yes.")])
+
+
+GONE = "some-org/gone-model:Q4_K_M"
+
+
+async def hold_with_gone_model(store: TempStore) -> None:
+    """Store a conversation that was held with a model which is not on this machine."""
+    async with chat(store=store, model=replace(MODEL, name=GONE)) as it:
+        await it.ask("first")
+
+
+@pytest.mark.parametrize("answer", ["n", "y", "another"])
+async def test_no_other_model_replies_in_place_of_a_gone_one_unasked(store: TempStore, answer: str) -> None:
+    await hold_with_gone_model(store)
+    engine, found = ScriptedEngine(), asyncio.Event()
+    async with chat(engine, store=store, resume="", found=found) as it:
+        await wait_until(lambda: len(it.turns) == 2)
+        await it.ask("again", wait=False)  # before the program knows a model
+        await it.pilot.pause()
+        assert "sent when there is a model" in on_screen(it)
+        found.set()
+        await wait_until(lambda: isinstance(it.app.screen, ConfirmScreen))
+        question = " ".join(str(part.render()) for part in it.app.screen.query(Static))
+        assert f"{GONE} is not on this machine. Let {MODEL.name} answer?" in question
+        assert engine.asked == []
+        await it.press("n" if answer == "another" else answer)
+        if answer == "y":
+            await wait_until(lambda: it.turns[2:] == [("user", "again"), ("assistant", "Yes.")])
+            await it.ask("once more")  # no second question
+            return
+        await wait_until(lambda: it.prompt.text == "again")
+        assert not it.available("chat.regenerate")
+        assert (engine.asked, it.screen.activity.state) == ([], "idle")
+        assert it.screen.conversation.model == GONE
+        if answer == "another":
+            it.screen.switcher.switch(MODEL)
+            await wait_until(lambda: it.screen.conversation.model == MODEL.name)
+            await it.press("enter")
+            await wait_until(lambda: it.turns[2:] == [("user", "again"), ("assistant", "Yes.")])
+
+
+async def test_current_model_replies_if_the_earlier_one_is_here_too(store: TempStore) -> None:
+    await hold_with_gone_model(store)
+    async with chat(store=store, resume="", models={GONE: MODEL}) as it:
+        await wait_until(lambda: len(it.turns) == 2)
+        await it.ask("again")
+        assert it.turns[2:] == [("user", "again"), ("assistant", "Yes.")]
+
+
+def on_screen(it: Chat) -> str:
+    """Return the text of the screen."""
+    return "\n".join(strip.text for strip in it.app.screen._compositor.render_strips())

@@ -100,7 +100,8 @@ class ChatController:
         await self._view.show(session)
         if (model := self._model.model) is not None:
             if not session.replying:
-                conversation.model = model.name
+                if not session.unsettled_model:
+                    conversation.model = model.name
                 self._status.model_named(model.name)
             self._pane.welcome.ready(model.name)
         self._view.show_figures(session)

@@ -82,7 +82,11 @@ class ConversationView:
 
     async def show_queue(self, session: ChatSession) -> None:
         """Show what waits to be sent."""
-        await self._transcript.show_queued(session.queue.text)
+        if session.busy:
+            why = f"sent when this {'reply' if session.replying else 'command'} ends"
+        else:
+            why = "waits for your answer" if session.unsettled_model else "sent when there is a model"
+        await self._transcript.show_queued(session.queue.text, why)
 
     def reply(self, turn_id: str) -> Reply | None:
         """Return the widget of a reply, whether it is a candidate or a turn of the transcript."""

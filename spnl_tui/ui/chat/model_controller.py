@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat import model as chat_model
+from spnl_tui.chat.events import QueueChanged, SessionShown
 from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
 from spnl_tui.ui.widgets.background import start
@@ -14,8 +15,11 @@ from spnl_tui.ui.widgets.toasts import tell
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from spnl_tui.chat.events import SessionEvent
     from spnl_tui.chat.model import CurrentModel, ModelEvent
+    from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.input.controller import PromptController
     from spnl_tui.ui.chat.welcome import Welcome
 
@@ -31,19 +35,23 @@ class ModelController:
         sessions: Sessions,
         prompts: PromptController,
         *,
-        context_known: Callable[[], None],
+        find_model: Callable[[str], Awaitable[ModelHandle | None]],
         key_name: Callable[[str], str],
     ) -> None:
-        """`context_known` is called once the model is loaded; `key_name` returns the key of a command."""
+        """`find_model` returns the model with this name if it is on this machine, and may raise SpnlError.
+
+        `key_name` returns the key of a command.
+        """
         self._screen = screen
         self._welcome = welcome
         self._model = model
         self._sessions = sessions
         self._prompts = prompts
-        self._context_known = context_known
+        self._find_model = find_model
         self._key_name = key_name
         self._asking = False
         model.subscribe(self._on_event)
+        sessions.subscribe(self._on_session_event)
 
     @property
     def why_none(self) -> str:
@@ -88,6 +96,46 @@ class ModelController:
         finally:
             self._asking = False
 
+    async def _on_session_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, (SessionShown, QueueChanged)):
+            self._settle_soon(session)
+
+    def _settle_soon(self, session: ChatSession) -> None:
+        if session is self._sessions.visible and session.unsettled_model and not self._asking:
+            self._asking = True
+            start(self._screen, "settle", self._settle, session)
+
+    async def _settle(self, session: ChatSession) -> None:
+        """Let the current model answer if the conversation's own is on this machine, too. Else ask first."""
+        try:
+            if not (name := session.unsettled_model):
+                return
+            if await self._is_here(name):
+                session.settle()
+            elif session is self._sessions.visible and session.unsettled_model and session.queue:
+                if await self._may_answer_instead(name):
+                    session.settle()
+                elif session is self._sessions.visible:
+                    await self._prompts.return_queued()
+        finally:
+            self._asking = False
+
+    async def _is_here(self, name: str) -> bool:
+        try:
+            return await self._find_model(name) is not None
+        except SpnlError:  # such as the name of a file that another program used
+            return False
+
+    async def _may_answer_instead(self, name: str) -> bool:
+        from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+
+        current = self._model.model
+        question = (
+            f"{plain(name)} is not on this machine. Let {plain(current.name if current else '')} answer?"
+        )
+        why = f"This conversation was held with that model. {self._key_name('view.models')} pulls it again."
+        return await self._screen.app.push_screen_wait(ConfirmScreen(question, why))
+
     async def _on_event(self, event: ModelEvent) -> None:
         match event:
             case chat_model.ModelChosen(model):
@@ -100,7 +148,10 @@ class ModelController:
                         markup=False,
                     )
             case chat_model.ModelReady(model):
-                self._sessions.visible.conversation.model = model.name
+                visible = self._sessions.visible
+                if not visible.unsettled_model:
+                    visible.conversation.model = model.name
+                self._settle_soon(visible)
                 if not self._sessions.send_queued():
                     await self._model.load()
             case chat_model.ModelMissing(error):
@@ -113,7 +164,6 @@ class ModelController:
             case chat_model.ModelLoaded(context_length):
                 if (run := self._sessions.visible.runs.main) is not None:
                     run.learn(context_length=context_length)
-                self._context_known()
             case chat_model.LoadFailed(error):
                 tell(self._screen, error)
 

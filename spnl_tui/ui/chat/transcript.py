@@ -206,8 +206,8 @@ class Transcript(VerticalScroll, can_focus=False):
             shown = self._shown()
             await self.show([*self._older, *shown, *self._newer])
 
-    async def show_queued(self, text: str) -> None:
-        """Show a prompt that waits for the end of the reply; an empty text removes it."""
+    async def show_queued(self, text: str, why: str) -> None:
+        """Show a prompt that waits, and what for; an empty text removes it."""
         if not text:
             queued, self._queued = self._queued, None
             if queued is not None:
@@ -217,7 +217,7 @@ class Transcript(VerticalScroll, can_focus=False):
         from spnl_tui.ui.chat.turns import prompt_content
 
         shown = prompt_content(*split(text)).stylize("dim")
-        hint = Content.assemble(shown, ("\nsent when this reply ends", "dim italic"))
+        hint = Content.assemble(shown, (f"\n{why}", "dim italic"))
         if self._queued is not None:
             self._queued.update(hint)
         else:

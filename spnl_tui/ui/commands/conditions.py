@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spnl_tui.text import plain
 from spnl_tui.ui.commands.command import AVAILABLE, Availability, Condition, Unavailable
 from spnl_tui.ui.commands.context import CommandContext
 
@@ -28,7 +29,11 @@ def list_is_not_focused(context: CommandContext) -> Availability:
 
 def model_is_chosen(context: CommandContext) -> Availability:
     """There is a model to ask."""
-    return AVAILABLE if context.model.model is not None else Unavailable(context.model_controller.why_none)
+    if context.model.model is None:
+        return Unavailable(context.model_controller.why_none)
+    gone = context.sessions.visible.unsettled_model
+    why = f"This conversation was held with {plain(gone)}, which is not on this machine."
+    return unless(not gone, f"{why} Send a prompt to let another model answer, or press {{view.models}}.")
 
 
 def no_reply_in_progress(context: CommandContext) -> Availability:

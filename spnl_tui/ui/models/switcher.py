@@ -44,7 +44,7 @@ class ModelSwitcher:
     def switch(self, model: ModelHandle) -> None:
         """Talk to this model from now on."""
         self._show_chat()
-        start(self._screen, "model", self._current.use, model)
+        start(self._screen, "model", self._current.choose, model)
 
     async def choose(self) -> None:
         """Show the loaded models and those on this machine, and switch to the one that the user chooses."""
