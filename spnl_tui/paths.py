@@ -39,6 +39,11 @@ class Paths:
         return cls(config=root / "config", data=root / "data", state=root / "state", cache=root / "cache")
 
     @property
+    def images(self) -> Path:
+        """The images of conversations, each under the SHA-256 of its bytes."""
+        return self.data / "images"
+
+    @property
     def log_file(self) -> Path:
         """The rotating log of the program and of the output of mistral.rs."""
         return self.state / "spnl-chat.log"

@@ -20,6 +20,7 @@ from spnl_tui.conversations.context import (
     with_summary,
 )
 from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.models.image_marks import marked_text
 from spnl_tui.models.request import Message
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
@@ -111,7 +112,7 @@ class TokenMeter:
             left_out, summary = last.left_out, last.summary
         left_out = tuple(left_out)
         counts = await self.count_texts(
-            [with_summary(system_prompt, summary), *(turn.model_text for turn in turns)]
+            [with_summary(system_prompt, summary), *(marked_text(turn.content) for turn in turns)]
         )
         if counts is None:
             return None

@@ -19,6 +19,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import RequestError, SpnlError
+from spnl_tui.models.parts import images_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,16 @@ def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
             "This model cannot continue a reply",
             f"{model.name} always begins a new reply.",
             "Ask it to continue in a new prompt.",
+        )
+    if (
+        isinstance(request, ChatRequest)
+        and not can.vision
+        and any(images_in(message.content) for message in request.messages)
+    ):
+        return RequestError(
+            "This model cannot see images",
+            f"{model.name} reads only text, and the conversation has an image.",
+            "Choose a model that sees (F4), or go on without the image in a new conversation.",
         )
     if request.grammar is not None and not can.grammars:
         return RequestError(

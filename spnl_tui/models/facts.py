@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from spnl_tui.models.vision import VisionFiles
+
 Format = Literal["gguf", "safetensors"]
 TensorRole = Literal["embedding", "output", "matrix", "experts", "vector"]
 
@@ -80,6 +82,12 @@ class ModelFacts:
 
     type: str | None = None
     """GGUF: `general.type`, "model" or what else it is: "adapter", "mmproj", "imatrix"."""
+    base: str | None = None
+    """GGUF: the repository of the original model, as "owner/name"."""
+    vision: VisionFiles | None = None
+    """What it sees with; None if it reads only text, or that is not known."""
+    blind: str | None = None
+    """Why a model that could see does not."""
     defect: str | None = None
     """GGUF: what the header promises and does not keep, so that loading must fail."""
 

@@ -186,8 +186,8 @@ def _runs(facts: ModelFacts) -> Part:
 
 
 def needs_projector(architecture: str) -> str:
-    """Return why a model is refused that sees or hears."""
-    return f"{architecture} is loaded only together with its projector (mmproj), which is not supported yet"
+    """Return what a model that sees needs to be loaded."""
+    return f"{architecture} is loaded only together with its projector (mmproj)"
 
 
 def load_problem(facts: ModelFacts) -> str | None:
@@ -200,9 +200,10 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
     architecture = facts.architecture
     if (kind := kind_by_header(facts.type, architecture)) is not None:
         return f"it is {kind}"
-    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
-        return needs_projector(architecture)
-    if architecture not in GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN:
+    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and facts.vision is None:
+        return f"{needs_projector(architecture)}: {facts.blind or 'there is none beside it'}"
+    known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
+    if architecture not in known:
         return f"mistral.rs has no loader for the architecture {facts.architecture}"
     if not facts.tensors or all(group.role != "embedding" for group in facts.tensors):
         return "there are no weights in it"

@@ -33,6 +33,11 @@ class ImagePart:
     """Such as image/png (https://www.iana.org/assignments/media-types)."""
     size: int
     """Bytes."""
+    name: str = ""
+    """The name of the file that it was made of; empty if it had none."""
+    width: int = 0
+    """Pixels; 0 if unknown."""
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,13 @@ _KINDS: dict[str, type[Part]] = {
     "tool_result": ToolResultPart,
 }
 _IN_RESULTS = (TextPart, ImagePart, FilePart)
-_FIELDS: dict[str, type | tuple[type, ...]] = {"size": int, "error": bool, "content": (list, str)}
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "size": int,
+    "width": int,
+    "height": int,
+    "error": bool,
+    "content": (list, str),
+}
 """The JSON types of the fields that are not texts."""
 
 
@@ -163,7 +174,7 @@ def _part_as_text(part: Part) -> str:
         case TextPart():
             return part.text
         case ImagePart():
-            return f"[Image: {part.media_type}, {part.size:,} bytes]"
+            return f"[Image: {part.name or part.media_type}, {part.size:,} bytes]"
         case FilePart():
             return f"`{part.name}`:\n{fenced(part.text)}"
         case ToolCallPart():
@@ -171,6 +182,17 @@ def _part_as_text(part: Part) -> str:
         case ToolResultPart():
             title = "Tool error" if part.error else "Tool result"
             return f"{title}:\n{fenced(as_text(part.content))}"
+
+
+def images_in(content: Content) -> tuple[ImagePart, ...]:
+    """Return the images, also those in tool results."""
+    found: list[ImagePart] = []
+    for part in content:
+        if isinstance(part, ImagePart):
+            found.append(part)
+        elif isinstance(part, ToolResultPart):
+            found += images_in(part.content)
+    return tuple(found)
 
 
 def fenced(text: str, language: str = "") -> str:
@@ -215,7 +237,7 @@ def _part(value: Any) -> Part:
 def _field(cls: type[Part], name: str, value: Any) -> Any:
     kind = _FIELDS.get(name, str)
     right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if not right or (name == "size" and not 0 <= value < 2**63):
+    if not right or (kind is int and not 0 <= value < 2**63):
         raise ValueError(f"{name} of a {cls.__name__} has the wrong type or value")
     if name != "content":
         return value

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spnl_tui.errors import RequestError
-from spnl_tui.models.parts import Content, Part, as_content, as_text, text_of
+from spnl_tui.models.image_marks import marked_text
+from spnl_tui.models.parts import Content, Part, as_content, text_of
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -43,8 +44,11 @@ class Message:
 
     @property
     def model_text(self) -> str:
-        """All that a model reads of the content, as text: every count and cut of a prompt is made of it."""
-        return as_text(self.content)
+        """All that a model reads of the content, as text: every count and cut of a prompt is made of it.
+
+        Marks stand for images (models/image_marks.py).
+        """
+        return marked_text(self.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class GgufSpec:
     """"gpt2" (byte-level BPE), "llama" (SentencePiece), or another text for an unknown tokenizer."""
     pre_tokenizer: str = "smollm"
     template: str | None = CHATML
+    special: tuple[str, ...] = ()
+    """Control tokens besides those of ChatML."""
     name: str = "Made for tests"
     file_type: str | None = None
     seed: int = 0
@@ -135,7 +137,7 @@ def metadata_of(spec: GgufSpec) -> dict[str, Any]:
 
 
 def _tokenizer(spec: GgufSpec) -> dict[str, Any]:
-    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *spec.special]
     if spec.tokenizer == "llama":
         plain = [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", *"abcdefghijklmnopqrstuvwxyz"]
         kinds = [6] * 256 + [1] * 27

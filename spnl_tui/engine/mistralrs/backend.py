@@ -67,6 +67,7 @@ class MistralRsBackend:
             memory_budget=memory_budget,
             available_memory=available_memory,
             runner_command=runner_command,
+            images=str(paths.images),
         )
         self._scheduler = Scheduler(self._pool, max_concurrent=max_concurrent, on_loaded=on_loaded)
         self._resolve = resolve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,7 @@ from spnl_tui.engine.backend import Capabilities, ModelHandle
 from spnl_tui.engine.mistralrs import BACKEND
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.facts import Format
-from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.files.local import LocalModel, sees
 
 _CAPABILITIES = Capabilities(
     continues_text=True,
@@ -43,8 +44,8 @@ def to_handle(model: LocalModel) -> ModelHandle:
     return ModelHandle(
         name=model.name,
         backend=BACKEND,
-        key=(model.format, str(model.directory), *model.files),
-        capabilities=_CAPABILITIES,
+        key=(model.format, str(model.directory), model.projector, *model.files),
+        capabilities=replace(_CAPABILITIES, vision=sees(model)),
         revision=revision,
         file_sha256=file_sha256,
         engine_version=_engine_version(),
@@ -53,8 +54,8 @@ def to_handle(model: LocalModel) -> ModelHandle:
 
 def to_local(handle: ModelHandle) -> LocalModel:
     """Return the model of a handle that `to_handle` made."""
-    format, directory, *files = handle.key
-    return LocalModel(handle.name, cast(Format, format), Path(directory), tuple(files))
+    format, directory, projector, *files = handle.key
+    return LocalModel(handle.name, cast(Format, format), Path(directory), tuple(files), projector)
 
 
 def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:

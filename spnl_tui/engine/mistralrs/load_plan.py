@@ -17,6 +17,7 @@ from spnl_tui.models.machine import Device, Gpu, Machine
 from spnl_tui.models.memory import MemoryEstimate, estimate_memory, memory_on_gpu
 from spnl_tui.models.prompts.templates import ChatTemplate
 from spnl_tui.models.support import missing_config
+from spnl_tui.models.vision import VisionFiles
 from spnl_tui.settings import DEFAULT_CONTEXT
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
@@ -89,6 +90,8 @@ class LoadPlan:
     """Variables for the runner process, which mistral.rs reads when it starts."""
     config: Mapping[str, object] | None = None
     """The config.json that mistral.rs needs in the model's directory to load it."""
+    vision: VisionFiles | None = None
+    """What the model sees with; None if it reads only text."""
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -120,8 +123,15 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
     # Weights that compute fast are worth more than a long context, so choose them first.
+    if facts.vision is not None:
+        # The config of a model that sees states the width of its rows.
+        wish = replace(wish, pad_rows=False)
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
+    if facts.vision is not None:
+        reasons.append("reads images")
+    elif facts.blind is not None:
+        reasons.append(f"reads no images: {facts.blind}")
 
     prefix_cache, window = wish.prefix_cache, None
     outgrown = on_cpu and facts.outgrows_window(wish.context or facts.context_length)
@@ -183,7 +193,8 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         chat_template=facts.chat_template,
         template=wish.template,
         environment=runner_environment(threads, experts=on_cpu and facts.experts > 0),
-        config=missing_config(form.facts),
+        config=None if facts.vision else missing_config(form.facts),
+        vision=facts.vision,
         reasons=tuple(reasons),
     )
 

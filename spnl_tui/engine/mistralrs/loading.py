@@ -51,9 +51,12 @@ class Load:
                 await self._changed.wait()
 
 
-def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: int) -> wire.Load:
-    """Return the command that loads this model by this plan."""
+def load_command(
+    command_id: int, model: LocalModel, plan: LoadPlan, discard: int, images: str = ""
+) -> wire.Load:
+    """Return the command that loads this model by this plan. `images` is the directory of stored images."""
     template = plan.template or ChatTemplate("")
+    vision = plan.vision
     return wire.Load(
         id=command_id,
         format=model.format,
@@ -73,6 +76,9 @@ def load_command(command_id: int, model: LocalModel, plan: LoadPlan, discard: in
         stop=template.stop,
         obey_control_words=plan.obey_control_words,
         config=None if plan.config is None else json.dumps(plan.config),
+        projector=None if vision is None or vision.projector is None else str(vision.projector),
+        base=None if vision is None else str(vision.folder),
+        images=images,
         discard=discard,
     )
 

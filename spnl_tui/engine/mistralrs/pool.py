@@ -45,7 +45,9 @@ class Pool:
         memory_budget: int | None,
         available_memory: Callable[[], int] | None,
         runner_command: Sequence[str],
+        images: str = "",
     ) -> None:
+        self._images = images
         self._planner = planner
         self._launches = launches
         self._keep_warm_s = keep_warm_s
@@ -93,7 +95,7 @@ class Pool:
         async with self._door:
             if (pooled := self._models.get(model)) is None:
                 plan = await self._planner(model, context)
-                pooled = PooledModel(model, plan, self._spawn, self._launches.next)
+                pooled = PooledModel(model, plan, self._spawn, self._launches.next, self._images)
                 self._models[model] = pooled
             elif context is not None and context != pooled.wanted_context:
                 pooled.replan(await self._planner(model, context))

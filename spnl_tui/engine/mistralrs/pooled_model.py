@@ -45,10 +45,14 @@ class PooledModel:
     """A model, and the process that runs it, if there is one now.
 
     `discard` returns, for each new process, how many sampled tokens it throws away (see `wire.Load`).
+    `images` is the directory of stored images.
     """
 
-    def __init__(self, model: LocalModel, plan: LoadPlan, spawn: Spawn, discard: Callable[[], int]) -> None:
+    def __init__(
+        self, model: LocalModel, plan: LoadPlan, spawn: Spawn, discard: Callable[[], int], images: str = ""
+    ) -> None:
         self.model = model
+        self._images = images
         self.handle = to_handle(model)
         self.plan = plan
         self.wanted_context: int | None = None
@@ -197,7 +201,7 @@ class PooledModel:
         self._cached.clear()
         command_id = process.next_id()
         events = process.subscribe(command_id)
-        await process.send(load_command(command_id, self.model, self.plan, discard))
+        await process.send(load_command(command_id, self.model, self.plan, discard, self._images))
         while True:
             event = await events.get()
             if isinstance(event, wire.RunnerEnded):

@@ -31,8 +31,13 @@ from spnl_tui.engine.backend import (
 from spnl_tui.models.parts import content_from_plain
 from spnl_tui.models.request import Grammar, Message, Sampling
 
-RAW_TEMPLATE = "{{ messages[0]['content'] }}"
+RAW_TEMPLATE = (
+    "{% if messages[0]['content'] is string %}{{ messages[0]['content'] }}"
+    "{% else %}{% for part in messages[0]['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+    "{% endif %}{% endfor %}{% endif %}"
+)
 """A chat template that passes one message through, so that a base model can stream a completion.
+Of a message with images it passes the text, which has the placeholders already.
 
 mistral.rs streams chat requests only; it answers a CompletionRequest in one piece."""
 
@@ -79,6 +84,12 @@ class Load:
     """GGUF: the text of the config.json that mistral.rs needs beside this model."""
     obey_control_words: bool = False
     """True if control words of the model in a text (`<|im_end|>`) act as such."""
+    projector: str | None = None
+    """GGUF: the path of the projector that the model sees with."""
+    base: str | None = None
+    """The directory with the config files that a model needs to see; None if it reads only text."""
+    images: str = ""
+    """The directory of the images that messages name, each under its SHA-256."""
     discard: int = 0
 
 

@@ -13,6 +13,7 @@ from spnl_tui.errors import ModelFileError
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
 from spnl_tui.models.files.gguf_header import ARRAY, HeaderReader, Source, TensorInfo
 from spnl_tui.models.files.not_models import kind_by_header
+from spnl_tui.models.files.projector import base_repository
 from spnl_tui.models.files.soundness import Promise, find_defect
 
 _MAX_DIMENSION = 1 << 31
@@ -207,6 +208,7 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         pre_tokenizer=clean(pre, 60) if isinstance(pre, str) else None,
         chat_template=template if isinstance(template, str) and template.strip() else None,
         rope_scale=real("rope.scaling.factor"),
+        base=base_repository(values),
         type=clean(type, 60) if isinstance(type, str) else None,
         defect=find_defect(promise, {name: shape for h in headers for name, shape in h.shapes.items()}),
     )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError
-from spnl_tui.models.facts import Format, ModelFacts
+from spnl_tui.models.facts import Format, ModelFacts, clean
 from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.files.not_models import kind_by_name, why_nothing_loads
+from spnl_tui.models.files.projector import (
+    base_folder,
+    find_projector,
+    missing_base,
+    projectors_in,
+    read_projector,
+)
 from spnl_tui.models.files.safetensors import read_directory_facts
+from spnl_tui.models.vision import VisionFiles, read_vision
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
@@ -28,6 +36,8 @@ class LocalModel:
     format: Format
     directory: Path
     files: tuple[str, ...] = ()
+    projector: str = ""
+    """The path of the projector that the user named; empty to use one that lies beside the GGUF."""
 
 
 def resolve_local(path: Path, name: str | None = None) -> LocalModel:
@@ -60,9 +70,48 @@ def read_local_facts(model: LocalModel) -> ModelFacts:
     Raises:
         ModelFileError: a file cannot be read or is damaged.
     """
-    if model.format == "gguf":
-        return read_file_facts(*(model.directory / file for file in model.files))
-    return read_directory_facts(model.directory)
+    if model.format == "safetensors":
+        facts = read_directory_facts(model.directory)
+        rule = read_vision(model.directory)
+        return facts if rule is None else replace(facts, vision=VisionFiles(rule, model.directory))
+    facts = read_file_facts(*(model.directory / file for file in model.files))
+    return _with_projector(model, facts)
+
+
+def _with_projector(model: LocalModel, facts: ModelFacts) -> ModelFacts:
+    """Add what a GGUF sees with."""
+    if model.projector:
+        projector = read_projector(Path(model.projector))
+        if not projector.suits(facts.architecture, facts.embedding_width):
+            raise ModelFileError(
+                "The projector belongs to another model",
+                f"{projector.path.name} is of type {clean(projector.type, 40)}"
+                f"{f', {projector.width} wide' if projector.width else ''}; "
+                f"{model.name} is {facts.architecture}, {facts.embedding_width} wide.",
+                "Choose the mmproj file from the repository of the model.",
+            )
+    else:
+        found = find_projector(model.directory, facts.architecture, facts.embedding_width)
+        if found is None:
+            others = projectors_in(model.directory)
+            wrong = f"{others[0].name} beside it belongs to another model" if others else None
+            return replace(facts, blind=wrong)
+        projector = found
+    folder = base_folder(model.directory / model.files[0], facts.base)
+    rule = None if folder is None else read_vision(folder)
+    if folder is None or rule is None:
+        return replace(facts, blind=missing_base(facts.base))
+    return replace(facts, vision=VisionFiles(rule, folder, projector.path, projector.bytes))
+
+
+def sees(model: LocalModel) -> bool:
+    """Return True if this model reads images. Reads headers only if there is a projector."""
+    if model.format == "gguf" and not model.projector and not projectors_in(model.directory):
+        return False
+    try:
+        return read_local_facts(model).vision is not None
+    except ModelFileError:
+        return False
 
 
 def _in_file(path: Path, name: str) -> LocalModel:

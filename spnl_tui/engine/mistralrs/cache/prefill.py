@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from spnl_tui.engine.mistralrs.cache.cache_reuse import ask_again, times_asked
+from spnl_tui.models.image_marks import without_partial_mark
 from spnl_tui.models.prompts.common_prefix import characters, common_characters, common_messages
 from spnl_tui.models.request import Message
 
@@ -111,7 +112,8 @@ def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -
     for index, (message, count) in enumerate(zip(messages, counts, strict=True)):
         if tokens <= count:
             characters = len(message.model_text) * tokens // count if count else 0
-            return (*messages[:index], Message(message.role, message.model_text[:characters]))
+            cut = without_partial_mark(message.model_text[:characters])
+            return (*messages[:index], Message(message.role, cut))
         tokens -= count
     return messages
 

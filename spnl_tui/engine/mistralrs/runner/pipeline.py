@@ -15,12 +15,15 @@ from spnl_tui.engine.mistralrs.runner.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.request import Sampling
+from spnl_tui.models.vision import BASE_FILES
 
 if TYPE_CHECKING:
     import mistralrs
 
 MODEL = "default"
 """The name of a pipeline's only model."""
+
+_PROJECTOR = "mmproj.gguf"
 
 _VISIBLE_TEMPLATE = "{# <start_of_turn> #}" + wire.RAW_TEMPLATE
 """A chat template that passes a finished prompt through, and makes control tokens visible in the reply.
@@ -60,8 +63,12 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         raw = command.chat_template in (None, wire.RAW_TEMPLATE)
         template.write_text(wire.RAW_TEMPLATE if raw else _VISIBLE_TEMPLATE, encoding="utf-8")
         arguments["jinja_explicit"] = str(template)
-        if command.format == "safetensors":
-            which: Any = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
+        if command.format == "safetensors" and command.base is not None:
+            which: Any = mistralrs.Which.MultimodalPlain(
+                model_id=command.directory, dtype=dtypes[command.dtype]
+            )
+        elif command.format == "safetensors":
+            which = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
         else:
             # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
             # shown a directory that holds nothing but links to the shards.
@@ -79,10 +86,13 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
                 sources = padded_copies(sources, stack)
             for name, source in zip(names, sources, strict=True):
                 (links / name).symlink_to(source)
+            if command.projector is not None:
+                add_vision(links, command)
             which = mistralrs.Which.GGUF(
                 quantized_model_id=str(links),
                 quantized_filename=names if len(names) > 1 else names[0],
                 dtype=dtypes[command.dtype],
+                mmproj_filename=None if command.projector is None else _PROJECTOR,
             )
         try:
             return mistralrs.Runner(which=which, **arguments)
@@ -91,6 +101,15 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
                 raise
             # mistral.rs cannot page the keys and values of some models.
             return mistralrs.Runner(which=which, **{**arguments, "memory_goal": None})
+
+
+def add_vision(links: Path, command: wire.Load) -> None:
+    """Put the projector, and the config files that it needs, into the directory that mistral.rs is shown."""
+    (links / _PROJECTOR).symlink_to(Path(command.projector or "").resolve())
+    for name in BASE_FILES:
+        file = Path(command.base or "", name)
+        if file.is_file():
+            (links / name).write_bytes(file.read_bytes())
 
 
 def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:

@@ -42,6 +42,7 @@ from spnl_tui.engine.mistralrs.failures import (
 )
 from spnl_tui.engine.mistralrs.runner.completion import continue_in_one_piece
 from spnl_tui.engine.mistralrs.runner.event_writer import EventWriter
+from spnl_tui.engine.mistralrs.runner.images import PromptImages
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline, sampling_arguments
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
@@ -50,6 +51,7 @@ from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.files.vocabulary import read_special_tokens
 from spnl_tui.models.prompts.chat_prompt import TemplateError
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.vision import read_vision
 
 if TYPE_CHECKING:
     import mistralrs
@@ -74,6 +76,7 @@ class Runner:
         self._context_limit: int | None = None
         self._template_tokens = 0
         self._prefixes = PrefixMemory()
+        self._images = PromptImages(None, Path())
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
 
@@ -82,6 +85,8 @@ class Runner:
         started = time.monotonic()
         self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
+            rule = None if command.base is None else read_vision(Path(command.base))
+            self._images = PromptImages(rule, Path(command.images))
             self._read_template(command)
             self._pipeline = make_pipeline(command, self._ends())
         except BaseException as error:  # a panic in Rust is not an Exception
@@ -231,7 +236,10 @@ class Runner:
         tokens = read_special_tokens(Path(command.directory), command.files)
         try:
             self._prompts = PromptWriter(
-                command.chat_template or "", tokens, obey_control_words=command.obey_control_words
+                command.chat_template or "",
+                tokens,
+                obey_control_words=command.obey_control_words,
+                image_words=self._images.words,
             )
         except TemplateError as error:
             # The model can still continue texts.
@@ -282,7 +290,7 @@ class Runner:
         import mistralrs
 
         sent = mistralrs.ChatCompletionRequest(
-            messages=[{"role": "user", "content": request.prompt}],
+            messages=self._images.messages(request.prompt),
             model=MODEL,
             stream=True,
             ignore_eos=ignore_eos,
@@ -304,6 +312,10 @@ class Runner:
         return None if usage is None else usage.prompt_tokens - self._count(content)
 
     def _count(self, text: str) -> int:
+        """Return the tokens of a text, in which marks stand for images."""
+        return self._images.count(text, self._count_text)
+
+    def _count_text(self, text: str) -> int:
         pipeline = self._loaded()
         with self._pipeline_lock:
             return len(pipeline.tokenize_text(text, False, None))

@@ -8,7 +8,7 @@ words in a text stay text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -36,14 +36,23 @@ class PromptWriter:
         TemplateError: the template cannot be read, or writes no prompt.
     """
 
-    def __init__(self, template: str, tokens: SpecialTokens, *, obey_control_words: bool = False) -> None:
+    def __init__(
+        self,
+        template: str,
+        tokens: SpecialTokens,
+        *,
+        obey_control_words: bool = False,
+        image_words: Collection[str] = (),
+    ) -> None:
+        """`image_words` stand for images in prompts, so a text must never hold them."""
         self.tokens = tokens
         self._prompt = ChatPrompt(template, tokens.named)
         self.traits: TemplateTraits = read_traits(self._prompt, tokens.ids)
         self._ends = frozenset(self.traits.ends) | tokens.ends
         if self.traits.harmony:
             self._ends -= {"<|end|>"}  # it ends a message, and a reply is several
-        self._words = ControlWords(() if obey_control_words else self._control_words(template))
+        words = () if obey_control_words else self._control_words(template)
+        self._words = ControlWords({*words, *image_words})
 
     @property
     def end_tokens(self) -> tuple[int, ...]:

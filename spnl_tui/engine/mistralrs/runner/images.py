@@ -1,0 +1,69 @@
+"""Images in the prompts of one model: what stands for them, how many tokens they take, and their bytes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spnl_tui.models.image_marks import MarkedImage, marked_images, replace_marks
+from spnl_tui.models.vision import VisionRule
+
+
+class MissingImage(Exception):
+    """A message names an image that is not stored."""
+
+
+class PromptImages:
+    """The images of prompts for one model."""
+
+    def __init__(self, rule: VisionRule | None, folder: Path) -> None:
+        """`rule` is None if the model reads only text; `folder` holds the images, by their SHA-256."""
+        self._rule = rule
+        self._folder = folder
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The control words that must not stand in a text: each would count as an image."""
+        if self._rule is None:
+            return ()
+        placeholder = self._rule.placeholder
+        inner = ("<|image_pad|>",) if "<|image_pad|>" in placeholder else ()
+        return (placeholder, *inner)
+
+    def count(self, text: str, count: Callable[[str], int]) -> int:
+        """Return the tokens of a text with marks. `count` counts the tokens of a text without."""
+        rule = self._rule
+        if rule is None or not (images := marked_images(text)):
+            return count(text)
+        tokens = sum(rule.image_tokens(image.width, image.height) for image in images)
+        return count(replace_marks(text, lambda _: "")) + tokens
+
+    def messages(self, prompt: str) -> list[Any]:
+        """Return a finished prompt as the messages of a request to mistral.rs.
+
+        Raises:
+            MissingImage: an image is not stored any more.
+        """
+        rule = self._rule
+        if rule is None or not (images := marked_images(prompt)):
+            return [{"role": "user", "content": prompt}]
+        number = 0
+
+        def placeholder(_: MarkedImage) -> str:
+            nonlocal number
+            number += 1
+            return rule.placeholder.replace("{number}", str(number))
+
+        text = replace_marks(prompt, placeholder)
+        # mistral.rs takes images and the finished prompt as two kinds of parts, images in order.
+        urls = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
+        return [{"role": "user", "content": [*urls, {"type": "text", "text": text}]}]
+
+    def _data_url(self, image: MarkedImage) -> str:
+        try:
+            data = (self._folder / image.sha256).read_bytes()
+        except OSError as error:
+            raise MissingImage(f"{image.sha256[:12]}: {error.strerror}") from error
+        return f"data:{image.media_type};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,73 @@
+"""Images within a text: each is a mark of a few characters that names the image and its size.
+
+Prompts are cut, compared and counted as text, so an image has to have a place in it. The runner replaces the
+marks: by the model's own placeholder where it sends the prompt, by a number of tokens where it counts.
+Standard library only: the runner uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spnl_tui.models.parts import Content, ImagePart, TextPart, as_text
+
+_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
+"""Of the private use area: no text has them that a person wrote or a model made."""
+_MARK = re.compile(f"{_OPEN}([0-9a-f]{{64}}):([^:{_CLOSE}]*):(\\d+)x(\\d+){_CLOSE}")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedImage:
+    """The image that a mark stands for."""
+
+    sha256: str
+    media_type: str
+    width: int
+    """Pixels; 0 if unknown."""
+    height: int
+
+
+def image_mark(image: ImagePart) -> str:
+    """Return the mark of an image."""
+    return f"{_OPEN}{image.sha256}:{image.media_type}:{image.width}x{image.height}{_CLOSE}"
+
+
+def marked_text(content: Content) -> str:
+    """Return all parts as text, with a mark in the place of each image."""
+    if not any(isinstance(part, ImagePart) for part in content):
+        return as_text(content)
+    # Images stand directly before the text about them, as in the prompts that models were trained with.
+    pieces: list[str] = []
+    after_image = True
+    for part in content:
+        if isinstance(part, ImagePart):
+            pieces.append(image_mark(part))
+        else:
+            text = part.text if isinstance(part, TextPart) else as_text((part,))
+            pieces.append(text if after_image else f"\n\n{text}")
+        after_image = isinstance(part, ImagePart)
+    return "".join(pieces)
+
+
+def replace_marks(text: str, replacement: Callable[[MarkedImage], str]) -> str:
+    """Return the text with each mark replaced."""
+    if _OPEN not in text:
+        return text
+    return _MARK.sub(lambda match: replacement(_image(match)), text)
+
+
+def marked_images(text: str) -> tuple[MarkedImage, ...]:
+    """Return the images of a text in order, repeated ones as often as they occur."""
+    return tuple(_image(match) for match in _MARK.finditer(text)) if _OPEN in text else ()
+
+
+def without_partial_mark(text: str) -> str:
+    """Return the beginning of a text without the mark that its end may have cut in two."""
+    at = text.rfind(_OPEN)
+    return text if at < 0 or _CLOSE in text[at:] else text[:at]
+
+
+def _image(match: re.Match[str]) -> MarkedImage:
+    return MarkedImage(match[1], match[2], int(match[3]), int(match[4]))

@@ -1,0 +1,36 @@
+"""Images on their way to mistral.rs: synthetic models of every family that sees, in real runners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spnl_tui.models.parts import TextPart
+from spnl_tui.models.request import Message
+from tests.support.vision_chat import store_image, vision_chat
+from tests.support.vision_maker import FAMILIES, make_vision_model
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_synthetic_model_that_sees_answers_about_images(family: str, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    red, blue = store_image(images, 100, 60, "red"), store_image(images, 30, 90, "blue")
+    literal = "Is <image> or <|image_pad|> or <start_of_image> an image?"
+    one = Message("user", (red, TextPart(literal)))
+    reply, other = Message("assistant", "Yes."), Message("user", (blue, TextPart("And this?")))
+    async with vision_chat(make_vision_model(tmp_path / "model", family), images) as chat:
+        _, text_only = await chat.ask(Message("user", literal))
+        for messages in (
+            (one,),
+            (Message("user", (red, blue, TextPart(literal))),),
+            (one, reply, Message("user", "Thanks.")),
+            (one, reply, other),
+        ):
+            _, tokens = await chat.ask(*messages)
+            assert tokens > text_only
+            prompts = sum(message.role == "user" for message in messages)
+            template = chat.template_tokens * prompts
+            assert await chat.count(*messages) + template == pytest.approx(tokens, rel=0.02, abs=3 * prompts)

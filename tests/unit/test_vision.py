@@ -1,0 +1,77 @@
+"""Marks for images in texts, the rules of how many tokens an image takes, and the choice of a projector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spnl_tui.models.files.projector import best_first
+from spnl_tui.models.image_marks import image_mark, marked_images, marked_text, without_partial_mark
+from spnl_tui.models.parts import ImagePart, TextPart
+from spnl_tui.models.vision import vision_rule
+
+_PHOTO = ImagePart("a" * 64, "image/png", 123, "photo.png", 640, 480)
+_IDEFICS = {"model_type": "idefics3", "vision_config": {"patch_size": 16}}
+
+
+def _sized(longest: int, **more: Any) -> dict[str, Any]:
+    return {"size": {"longest_edge": longest}, "max_image_size": {"longest_edge": 512}, **more}
+
+
+@pytest.mark.parametrize(
+    ("config", "preprocessor", "size", "tokens"),
+    [
+        # Measured with mistral.rs 0.9.5, SmolVLM's processor: 64 tokens for each tile of 512 pixels.
+        (_IDEFICS, _sized(1024), (1, 1), 333),
+        (_IDEFICS, _sized(2048), (1024, 1024), 1127),
+        (_IDEFICS, _sized(1024, do_image_splitting=False), (1024, 700), 67),
+        (
+            {"model_type": "qwen2_vl", "vision_config": {}},
+            {"patch_size": 14, "merge_size": 2, "min_pixels": 3136, "max_pixels": 12845056},
+            (280, 140),
+            10 * 5 + 2,
+        ),
+        ({"model_type": "gemma3", "vision_config": {}, "mm_tokens_per_image": 256}, {"a": 1}, (9, 9), 260),
+    ],
+)
+def test_image_takes_as_many_tokens_as_mistralrs_reports(
+    config: dict[str, Any], preprocessor: dict[str, Any], size: tuple[int, int], tokens: int
+) -> None:
+    rule = vision_rule(config, preprocessor, {"image_seq_len": 64})
+    assert rule is not None
+    assert rule.image_tokens(*size) == tokens
+
+
+@pytest.mark.parametrize(
+    ("config", "preprocessor"),
+    [
+        ({"model_type": "llama"}, {"size": {}}),
+        ({"model_type": "idefics3", "vision_config": {}}, {}),
+        ({"model_type": "idefics3"}, {"size": {}}),
+    ],
+)
+def test_config_that_lacks_what_vision_needs_gives_no_rule(
+    config: dict[str, Any], preprocessor: dict[str, Any]
+) -> None:
+    assert vision_rule(config, preprocessor, {}) is None
+
+
+def test_marked_text_names_each_image_once_in_its_place() -> None:
+    text = marked_text((_PHOTO, TextPart("What is this?")))
+    assert text == image_mark(_PHOTO) + "What is this?"
+    (image,) = marked_images(text)
+    assert (image.sha256, image.media_type, image.width, image.height) == ("a" * 64, "image/png", 640, 480)
+
+
+@pytest.mark.parametrize("length", [1, 20, 80])
+def test_text_cut_within_a_mark_loses_all_of_the_mark(length: int) -> None:
+    text = "Look: " + image_mark(_PHOTO)
+    assert without_partial_mark(text[: 6 + length]) == "Look: "
+    assert without_partial_mark(text) == text
+
+
+def test_projectors_of_16_bits_come_first_and_32_bits_last() -> None:
+    names = ["mmproj-F32.gguf", "mmproj-model-Q8_0.gguf", "mmproj-x-BF16.gguf", "mmproj-model-f16.gguf"]
+    assert [file.name for file in best_first(map(Path, names))] == [names[3], names[2], names[1], names[0]]
