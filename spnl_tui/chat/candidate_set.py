@@ -13,7 +13,7 @@ class CandidateSet:
     """The ids of the turns."""
     labels: dict[str, str]
     """By the id of the turn."""
-    best: str = ""
-    """The id of the turn that the judge has chosen."""
+    best: str | None = None
+    """The id of the turn that the judge has chosen, if it has."""
     verdict: str = ""
     """What the judge said, or why it failed."""

@@ -26,8 +26,8 @@ class PromptAdded:
     """A prompt was added to the conversation."""
 
     turn: Turn
-    replaced: str = ""
-    """The id of the prompt that was edited into this one. Empty for a new prompt."""
+    replaced: str | None = None
+    """The id of the prompt that was edited into this one. None for a new prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Judge:
         prompt, replies, candidates = await self.weighed(session)
         if session.replying:
             return  # meanwhile, the user asked for something else
-        candidates.best, candidates.verdict = "", f"Judging by: {criteria} …"
+        candidates.best, candidates.verdict = None, f"Judging by: {criteria} …"
         await session.emit(CandidatesChanged())
         reply = await self._ask(session, prompt, replies, criteria)
         candidates.verdict = ""
@@ -48,15 +48,15 @@ class Judge:
                 candidates.verdict = f"The judge failed: {reply.error.replace(chr(10), ' ')}"
             elif reply.finish_reason != "cancelled":
                 verdict = read_verdict(reply.text, len(replies))
-                candidates.best = replies[verdict.best].id
-                number = candidates.turns.index(candidates.best) + 1
+                best = candidates.best = replies[verdict.best].id
+                number = candidates.turns.index(best) + 1
                 candidates.verdict = f"★ {number} is the best. {verdict.reason}"
         except QueryError as error:
             candidates.verdict = f"{error.title}. {error.message}"
         await session.emit(VerdictGiven())
         if session.candidates.open is candidates:
             await session.emit(CandidatesChanged())
-            if candidates.best:
+            if candidates.best is not None:
                 await session.candidates.highlight(candidates.best)
 
     async def _ask(self, session: ChatSession, prompt: Turn, replies: list[Turn], criteria: str) -> Reply:

@@ -80,7 +80,7 @@ class Runs:
                 other.learn(context_length=length, context_used=prompt or other.activity.context_used)
         await self._emit(RunsChanged() if self._runs else RunsEnded(run.activity))
 
-    async def stop(self, *, but: str = "") -> None:
+    async def stop(self, *, but: str | None = None) -> None:
         """Stop all runs but this one, and wait until their partial replies are saved."""
         stopped = [run for key, run in self._runs.items() if key != but]
         for run in stopped:

@@ -20,20 +20,20 @@ class Selection:
         self._emit = emit
         self._draft = ""
         """What was in the prompt before the edit."""
-        self.cursor = ""
-        """The id of the selected turn; empty if none is."""
-        self.edited = ""
-        """The id of the turn that is being edited; empty if none is."""
+        self.cursor: str | None = None
+        """The id of the selected turn; None if none is."""
+        self.edited: str | None = None
+        """The id of the turn that is being edited; None if none is."""
 
     @property
     def turn(self) -> Turn | None:
         """The selected turn."""
-        return self._conversation[self.cursor] if self.cursor in self._conversation else None  # noqa: SIM401 - not a dict
+        return self._turn(self.cursor)
 
     @property
     def edited_turn(self) -> Turn | None:
         """The turn that is being edited."""
-        return self._conversation[self.edited] if self.edited in self._conversation else None  # noqa: SIM401 - not a dict
+        return self._turn(self.edited)
 
     @property
     def answered(self) -> tuple[Turn, ...] | None:
@@ -42,21 +42,21 @@ class Selection:
             return tuple(self._conversation.path())
         return None if edited.role == "assistant" else tuple(self._conversation.path_to(edited.id)[:-1])
 
-    async def move(self, turn_id: str) -> None:
-        """Select a turn of the active branch, or (empty) none."""
+    async def move(self, turn_id: str | None) -> None:
+        """Select a turn of the active branch, or (None) none."""
         self.cursor = turn_id
         await self._emit(CursorMoved())
 
     def edit(self, turn: Turn, draft: str) -> None:
         """Edit a turn: what is sent next becomes its sibling. `draft` is set aside until then."""
-        if not self.edited:
+        if self.edited is None:
             self._draft = draft
         self.edited = turn.id
 
     async def end_edit(self) -> str:
         """End the edit. Returns the draft that was set aside."""
         draft = self._draft
-        self.edited = self._draft = ""
+        self.edited, self._draft = None, ""
         await self._emit(EditEnded())
         return draft
 
@@ -64,9 +64,16 @@ class Selection:
         """End the edit because its text is sent. Returns the turn that was edited, or None."""
         if (turn := self.edited_turn) is not None:
             await self.end_edit()
-            await self.move("")
+            await self.move(None)
         return turn
 
     def reset(self) -> None:
         """Forget the cursor and the edit, because another conversation is shown."""
-        self.cursor = self.edited = self._draft = ""
+        self.cursor = self.edited = None
+        self._draft = ""
+
+    def _turn(self, turn_id: str | None) -> Turn | None:
+        """Return the turn; None if there is none, or if it was deleted since."""
+        if turn_id is None or turn_id not in self._conversation:
+            return None
+        return self._conversation[turn_id]

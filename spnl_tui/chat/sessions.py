@@ -66,10 +66,12 @@ class Sessions:
         """Return the session of the conversation with this id, or None."""
         return self._sessions.get(id)
 
-    def unsaved(self, id: str) -> Conversation | None:
-        """Return the conversation with this id if its session is ahead of the store."""
+    def held(self, id: str) -> Conversation | None:
+        """Return the conversation with this id if it is visible or its session is ahead of the store."""
         session = self._sessions.get(id)
-        return session.conversation if session is not None and (session.busy or session.queue) else None
+        if session is None or not (session is self._visible or session.busy or session.queue):
+            return None
+        return session.conversation
 
     def forget_idle(self) -> None:
         """Drop the sessions that are not needed any more."""

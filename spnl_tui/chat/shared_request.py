@@ -46,11 +46,13 @@ class SharedRequest:
         """Replies that have not ended and are still wanted."""
         self._silent = set(range(n))
         """Replies that have not begun."""
+        self._parallel = False
         self._work: asyncio.Task[None] | None = None
 
     def begin(self, model: ModelHandle, prepared: Prepared, *, thinking: bool | None) -> None:
         """Send the request."""
         self.prepared = prepared
+        self._parallel = model.capabilities.parallel
         request = ChatRequest(
             messages=prepared.messages,
             sampling=prepared.sampling,
@@ -61,8 +63,8 @@ class SharedRequest:
         self._work = asyncio.create_task(self._hand_out(self._engine.generate(model, request)))
 
     async def reply(self, candidate: int) -> AsyncGenerator[Event, None]:
-        """Yield the events of this reply, and those of the request while this reply is the next to begin."""
-        if candidate != min(self._silent, default=0):
+        """Yield the events of this reply, and those of the request while this reply is about to begin."""
+        if not self._parallel and candidate != min(self._silent, default=0):
             yield RequestQueued(ahead=0)
         while True:
             event = await self._queues[candidate].get()
@@ -85,6 +87,9 @@ class SharedRequest:
                     if isinstance(event, ReplyChunk | ReplyFinished | RequestFailed):
                         self._silent.discard(event.candidate)
                         self._queues[event.candidate].put_nowait(event)
+                    elif self._parallel:
+                        for candidate in self._silent:
+                            self._queues[candidate].put_nowait(event)
                     elif self._silent:
                         # The engine does not say which reply a prefill is for: it is for the next one.
                         self._queues[min(self._silent)].put_nowait(event)

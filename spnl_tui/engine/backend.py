@@ -30,8 +30,6 @@ LoadState = Literal["loading", "idle", "busy"]
 class Capabilities:
     """The abilities of a backend with one model. The defaults suit a plain text model on a server."""
 
-    streams: bool = True
-    """Sends the reply in pieces."""
     continues_text: bool = False
     """Accepts CompletionRequest."""
     continues_replies: bool = False
@@ -39,17 +37,18 @@ class Capabilities:
     counts_tokens: bool = False
     """`count_tokens` returns exact counts once the model is loaded."""
     reports_prefill: bool = False
-    """Yields PrefillProgressed while it reads a prompt."""
+    """Yields PrefillProgressed while it reads a prompt. Otherwise the engine service yields one, without
+    numbers."""
     grammars: bool = False
     """Accepts a Grammar."""
     vision: bool = False
     tools: bool = False
     thinking: bool = False
-    """`ChatRequest.thinking` has an effect if the model's template knows it."""
+    """Receives `ChatRequest.thinking`, which has an effect if the model's template knows it."""
     unloads: bool = False
     """Frees memory on this machine with `unload`."""
     parallel: bool = False
-    """Answers several requests at once without slowing each down."""
+    """Answers several requests at once without slowing each down, so that candidates do not queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from spnl_tui.engine.backend import (
     Backend,
@@ -13,6 +14,7 @@ from spnl_tui.engine.backend import (
     Event,
     LoadedModel,
     ModelHandle,
+    PrefillProgressed,
     Request,
     failure_of,
     refused,
@@ -77,7 +79,11 @@ class EngineService:
             return refused(failure_of(refusal, kind="request"), request.n)
         if (backend := self._backend(model.backend)) is None:
             return refused(failure_of(self._unavailable(model)), request.n)
-        return backend.generate(model, request)
+        can = model.capabilities
+        if isinstance(request, ChatRequest) and not can.thinking:
+            request = replace(request, thinking=None)
+        events = backend.generate(model, request)
+        return events if can.reports_prefill else _with_prefill(events)
 
     def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         """Load the model ahead of any request; see `Backend`."""
@@ -93,7 +99,7 @@ class EngineService:
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Return the token counts by the model's own tokenizer; None while the model is not loaded."""
-        backend = self._backend(model.backend)
+        backend = self._backend(model.backend) if model.capabilities.counts_tokens else None
         return None if backend is None else await backend.count_tokens(model, texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
@@ -127,6 +133,14 @@ class EngineService:
             f"{model.name} belongs to {model.backend}, which is not set up.",
             "Choose another model.",
         )
+
+
+async def _with_prefill(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    """Yield the events, after a report that the prompt is being read, of which nothing more is known."""
+    async with aclosing(events):
+        yield PrefillProgressed(done=0, total=0)
+        async for event in events:
+            yield event
 
 
 def _refusal(model: ModelHandle, request: Request) -> RequestError | None:

@@ -71,6 +71,8 @@ def state_of(event: NodeProgressed | NodeChunk | NodeFinished | NodeFailed) -> s
             return f"queued behind {event.total}"
         case NodeProgressed(stage="loading"):
             return excerpt(f"loading: {event.detail}" if event.detail else "loading", _EXCERPT)
+        case NodeProgressed(total=0):
+            return "prefill"
         case NodeProgressed():
             return f"prefill {event.done}/{event.total} tokens"
         case NodeChunk():

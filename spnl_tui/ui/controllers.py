@@ -122,7 +122,13 @@ class ControllerScreen(Screen[None]):
             self, self.sessions, self.store, self.current_model, services, settings
         )
         self.conversations = ConversationsController(
-            self, chat, self.sessions, self.store, now=services.now, key_name=self.key
+            self,
+            chat,
+            self.sessions,
+            self.store,
+            is_visible=self.chat_controller.is_visible,
+            now=services.now,
+            key_name=self.key,
         )
         self.turns = TurnsController(
             self,
@@ -132,6 +138,7 @@ class ControllerScreen(Screen[None]):
             self.store,
             as_typed=self.prompts.as_typed,
             show=self.chat_controller.show,
+            is_visible=self.chat_controller.is_visible,
             push_undo=self.conversations.push_undo,
             explain=self.notice.show,
         )

@@ -181,6 +181,6 @@ async def test_sessions_drop_only_hidden_idle_conversations() -> None:
         chat.sessions.forget_idle()
         assert set(chat.sessions) == {busy, visible}
         assert chat.sessions.get(idle.conversation.id) is None
-        assert chat.sessions.unsaved(busy.conversation.id) is busy.conversation
+        assert chat.sessions.held(busy.conversation.id) is busy.conversation
         hold.set()
         await chat.saved()

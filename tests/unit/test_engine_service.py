@@ -8,17 +8,21 @@ import pytest
 
 from spnl_tui.engine.backend import (
     Backend,
+    Capabilities,
     ChatRequest,
     CompletionRequest,
     Event,
     ModelHandle,
+    PrefillProgressed,
+    ReplyFinished,
+    Request,
     RequestFailed,
     loaded_model,
 )
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.engine.service import EngineService
 from spnl_tui.models.request import Grammar, Message, Sampling
-from tests.support.echo_backend import CONTEXT, EchoBackend
+from tests.support.echo_backend import CAN, CONTEXT, EchoBackend
 from tests.support.engines import GREEDY, chat, text_of
 
 STRANGER = ModelHandle(name="m", backend="nowhere")
@@ -30,7 +34,7 @@ class Other(EchoBackend):
     id = "other"
 
     async def find(self, reference: str) -> ModelHandle | None:
-        return ModelHandle(name=reference, backend=self.id)
+        return ModelHandle(name=reference, backend=self.id, capabilities=CAN)
 
     async def close(self) -> None:
         await super().close()
@@ -113,6 +117,35 @@ async def test_request_beyond_the_capabilities_is_refused(
         (title, 0),
         (title, 1),
     ]
+
+
+class Recording(EchoBackend):
+    """Keeps the requests, and reports no prefill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+
+    async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        yield ReplyFinished(finish_reason="stop")
+
+
+@pytest.mark.parametrize("able", [True, False])
+async def test_request_is_adapted_to_the_capabilities(able: bool) -> None:
+    backend = Recording()
+    can = Capabilities(thinking=able, reports_prefill=able, counts_tokens=able)
+    model = ModelHandle(name="echo", backend="echo", capabilities=can)
+    engine = EngineService([backend])
+    request = ChatRequest(messages=[Message("user", "a")], sampling=GREEDY, thinking=True)
+    events = await all_of(engine.generate(model, request))
+    assert [each for each in backend.requests if isinstance(each, ChatRequest) and each.thinking] == (
+        [request] if able else []
+    )
+    prefill = PrefillProgressed(done=0, total=0)
+    assert events == [*([] if able else [prefill]), ReplyFinished(finish_reason="stop")]
+    await all_of(backend.load(model))
+    assert await engine.count_tokens(model, ["a b"]) == ((2,) if able else None)
 
 
 async def test_every_backend_is_closed_though_one_fails() -> None:

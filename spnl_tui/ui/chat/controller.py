@@ -61,6 +61,10 @@ class ChatController:
 
     # ── which conversation is visible ────────────────────────────────────────────────────────────
 
+    def is_visible(self, conversation: Conversation) -> bool:
+        """True if this conversation is the one on the screen. Only here is that compared."""
+        return conversation is self._sessions.visible.conversation
+
     async def open(self, id: str, turn: str | None = None) -> None:
         """Show the conversation whose id begins so, or (empty) the last one, and select this turn."""
         if id != self.conversation.id or not len(self.conversation):
@@ -78,7 +82,7 @@ class ChatController:
             await self.show(conversation)
             # In the background: revealing a turn waits for layouts, which wait for the caller.
             start(self._screen, "turn", self._sessions.visible.selection.move, turn)
-        elif conversation is not self.conversation:
+        elif not self.is_visible(conversation):
             await self.show(conversation)
 
     def request_new(self) -> None:
@@ -92,7 +96,7 @@ class ChatController:
     async def show(self, conversation: Conversation) -> None:
         """Show this conversation. A reply in progress in the one before continues out of sight."""
         before = self._sessions.visible
-        if before.replying and conversation is not before.conversation:
+        if before.replying and not self.is_visible(conversation):
             title = "The reply continues in the previous conversation"
             self._screen.notify(first_line(before.conversation.title, 60), title=title, markup=False)
             self._status.reply_hidden()
@@ -116,12 +120,8 @@ class ChatController:
 
     # ── what happens in the sessions ─────────────────────────────────────────────────────────────
 
-    def _is_visible(self, session: ChatSession) -> bool:
-        """True if this session is on the screen. Nothing else asks this."""
-        return session is self._sessions.visible
-
     async def _on_event(self, session: ChatSession, event: events.SessionEvent) -> None:
-        if self._is_visible(session):
+        if self.is_visible(session.conversation):
             await self._show_event(session, event)
         elif isinstance(event, events.ReplyEnded) and not session.replying:
             title = "A reply has failed" if event.turn.finish_reason == "failed" else "A reply is complete"
@@ -130,7 +130,7 @@ class ChatController:
             case events.ReplyStarted(_, prompt):
                 self._screen.post_message(messages.ReplyBegan(prompt))
             case events.ReplyEnded(turn, too_long):
-                if too_long and self._is_visible(session) and session.candidates.open is None:
+                if too_long and self.is_visible(session.conversation) and session.candidates.open is None:
                     self._screen.post_message(messages.PromptRejected(turn.id))
                 reason = turn.finish_reason or "cancelled"
                 self._screen.post_message(messages.ReplyEnded(reason, turn.text, session.conversation.id))
@@ -178,7 +178,7 @@ class ChatController:
         well = ended.finish_reason in ("stop", "length")
         if session is None or session.busy or (well and session.send_next()):
             return
-        if self._is_visible(session):
+        if self.is_visible(session.conversation):
             start(self._screen, "queued", self._prompts.return_queued)
         else:
             self._sessions.forget_idle()
@@ -187,7 +187,7 @@ class ChatController:
         """Ask if the model may answer without this many of the oldest turns. Out of sight, it may not."""
         from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 
-        if not self._is_visible(self._sessions.of(conversation)):
+        if not self.is_visible(conversation):
             return False
         question = f"The context is full. Answer without the {count} oldest turns?"
         why = "They stay in the conversation; only the model does not see them."

@@ -112,7 +112,7 @@ class ConversationView:
                 self._candidates.progressed(turn, None)
             case events.PromptAdded(turn, replaced):
                 self._pane.show_welcome(False)
-                if replaced:
+                if replaced is not None:
                     await self.show_branch(session, replaced, turn.id)
                 else:
                     await transcript.add(turn)
@@ -130,7 +130,7 @@ class ConversationView:
                 await self.show_turns(session)
                 self.show_figures(session)
             case events.CursorMoved():
-                if session.selection.cursor:
+                if session.selection.cursor is not None:
                     await transcript.reveal(session.selection.cursor)
                 transcript.mark(session.selection.cursor)
             case events.EditEnded():

@@ -29,7 +29,7 @@ class FindController:
         self._bindings = bindings
         self._bar: FindBar | None = None
         self._transcript = pane.transcript
-        self._at = ""
+        self._at: str | None = None
         """The id of the turn that was found last."""
 
         sessions.subscribe(self._on_event)
@@ -47,7 +47,7 @@ class FindController:
 
     async def look(self) -> None:
         """Go to the last turn that contains the words."""
-        self._at = ""
+        self._at = None
         await self.step(-1)
 
     async def step(self, by: int) -> None:
@@ -63,7 +63,7 @@ class FindController:
         if not hits:
             self._bar.tell("not found" if words else "")
             return
-        if self._at in hits:
+        if self._at is not None and self._at in hits:
             place = (hits.index(self._at) + by) % len(hits)
         else:
             place = len(hits) - 1 if by < 0 else 0

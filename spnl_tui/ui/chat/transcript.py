@@ -113,10 +113,10 @@ class Transcript(VerticalScroll, can_focus=False):
             if widget.is_attached:
                 self.scroll_to(y=max(0, widget.virtual_region.y - 1), animate=False, immediate=True)
 
-    def mark(self, turn_id: str) -> None:
-        """Show the cursor on this turn, or (empty) on none."""
+    def mark(self, turn_id: str | None) -> None:
+        """Show the cursor on this turn, or (None) on none."""
         for widget in self._column.children:
-            widget.set_class(widget.name == turn_id and bool(turn_id), "-cursor")
+            widget.set_class(turn_id is not None and widget.name == turn_id, "-cursor")
 
     async def count_files(self) -> None:
         """Count the tokens of files again that could not be counted before the model was loaded."""

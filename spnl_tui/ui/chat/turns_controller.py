@@ -44,6 +44,7 @@ class TurnsController:
         *,
         as_typed: Callable[[str], str],
         show: Callable[[Conversation], Awaitable[None]],
+        is_visible: Callable[[Conversation], bool],
         push_undo: Callable[[str, Callable[[], Awaitable[None]]], None],
         explain: Callable[[str, str], None],
     ) -> None:
@@ -56,13 +57,15 @@ class TurnsController:
         self._prompt = pane.prompt
         self._as_typed = as_typed
         self._show = show
+        self._is_visible = is_visible
         self._push_undo = push_undo
         self._explain = explain
 
     @property
     def can_leave(self) -> bool:
         """True if a turn is selected or being edited."""
-        return bool(self._session.selection.edited or self._session.selection.cursor)
+        selection = self._session.selection
+        return selection.edited is not None or selection.cursor is not None
 
     def place(self, turn: Turn) -> tuple[int, int]:
         """Return the number of a turn among its siblings, from 1, and how many there are."""
@@ -77,19 +80,19 @@ class TurnsController:
         """Move the cursor to another turn. Below the last turn, no turn is selected."""
         path, cursor = [turn.id for turn in self._conversation.path()], self._session.selection.cursor
         at = path.index(cursor) if cursor in path else len(path)
-        await self.jump(path[max(0, at + by)] if at + by < len(path) else "")
+        await self.jump(path[max(0, at + by)] if at + by < len(path) else None)
 
-    async def jump(self, turn_id: str) -> None:
-        """Select a turn of the active branch and bring it into view; empty: select none and go to the end."""
-        if not turn_id:
+    async def jump(self, turn_id: str | None) -> None:
+        """Select a turn of the active branch and bring it into view; None: select none and go to the end."""
+        if turn_id is None:
             self._transcript.follow()
         await self._session.selection.move(turn_id)
 
     async def leave(self) -> None:
         """Select no turn, and end the edit."""
-        if self._session.selection.edited:
+        if self._session.selection.edited is not None:
             self._prompt.replace_all(await self._session.selection.end_edit())
-        await self.jump("")
+        await self.jump(None)
 
     # ── branches ─────────────────────────────────────────────────────────────────────────────────
 
@@ -107,7 +110,7 @@ class TurnsController:
         self._conversation.select(siblings[place].id)
         await self._session.emit(BranchChanged(turn.id, siblings[place].id))
         await self._store.save_choice(self._conversation)
-        if self._session.selection.cursor:
+        if self._session.selection.cursor is not None:
             await self.jump(siblings[place].id)
 
     async def show_tree(self) -> None:
@@ -118,7 +121,7 @@ class TurnsController:
         path = conversation.path()
         at = self._session.selection.cursor or path[-1].id
         chosen = await self._screen.app.push_screen_wait(TreeScreen(conversation, at))
-        if chosen is None or chosen not in conversation or conversation is not self._conversation:
+        if chosen is None or chosen not in conversation or not self._is_visible(conversation):
             return
         conversation.select(chosen)
         await self._store.save_choice(conversation)
@@ -192,10 +195,8 @@ class TurnsController:
         deletion = conversation.delete_branch(turn.id) if branch else conversation.delete_turn(turn.id)
 
         async def restore() -> None:
-            store, now = await self._store.open(), self._conversation
-            if now.id != conversation.id:
-                live = self._sessions.unsaved(conversation.id)
-                now = live or (await store.load(conversation.id) if store is not None else conversation)
+            store, live = await self._store.open(), self._sessions.held(conversation.id)
+            now = live or (await store.load(conversation.id) if store is not None else conversation)
             try:
                 now.restore(deletion)
             except KeyError:
@@ -213,7 +214,7 @@ class TurnsController:
         self._push_undo(what, restore)
         await self._store.save_deletion(conversation, deletion)
         await self._sessions.of(conversation).emit(TreeChanged())
-        await self.jump(neighbour if neighbour in conversation else "")
+        await self.jump(neighbour if neighbour in conversation else None)
 
     # ── helpers ──────────────────────────────────────────────────────────────────────────────────
 

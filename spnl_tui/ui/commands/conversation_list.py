@@ -11,7 +11,7 @@ _CONVERSATIONS = Worker(group="talk")
 
 
 def _has_target(context: CommandContext) -> Availability:
-    return unless(context.conversations.target() != "", "This conversation is still empty.")
+    return unless(context.conversations.target() is not None, "This conversation is still empty.")
 
 
 def _list_is_shown(context: CommandContext) -> Availability:

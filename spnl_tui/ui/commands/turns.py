@@ -47,9 +47,9 @@ def _after_candidates(
 
     async def run(context: CommandContext) -> None:
         conversation = context.asked_in
-        if conversation is context.conversation:
+        if context.view.is_visible(conversation):
             await context.candidates.close()
-        if conversation is not context.conversation:
+        if not context.view.is_visible(conversation):
             raise gone()
         await act(context)
 

@@ -40,6 +40,7 @@ class ConversationsController:
         sessions: Sessions,
         store: ReportingStore,
         *,
+        is_visible: Callable[[Conversation], bool],
         now: Callable[[], float],
         key_name: Callable[[str], str],
     ) -> None:
@@ -48,6 +49,7 @@ class ConversationsController:
         self._pane = pane
         self._sessions = sessions
         self._store = store
+        self._is_visible = is_visible
         self._now = now
         self._key_name = key_name
         self._list = pane.conversation_list
@@ -156,7 +158,7 @@ class ConversationsController:
             )
         if not found:
             return None
-        return self._sessions.unsaved(found[0]) or await store.load(found[0])
+        return self._sessions.held(found[0]) or await store.load(found[0])
 
     async def open_highlighted(self) -> None:
         """Open the highlighted conversation."""
@@ -189,20 +191,18 @@ class ConversationsController:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
 
-    def target(self) -> str:
-        """Return the id of the conversation that commands work on; empty if nothing was said in it."""
+    def target(self) -> str | None:
+        """Return the id of the conversation that commands work on; None if nothing was said in it."""
         if self._list.has_focus and self._list.chosen is not None:
             return self._list.chosen.id
         current = self._sessions.visible.conversation
-        return current.id if len(current) else ""
+        return current.id if len(current) else None
 
     async def _load_target(self) -> Conversation:
-        current = self._sessions.visible.conversation
-        store = await self._store.open()
+        store, id = await self._store.open(), self.target()
         assert store is not None
-        if self.target() == current.id:
-            return current
-        return self._sessions.unsaved(self.target()) or await store.load(self.target())
+        assert id is not None
+        return self._sessions.held(id) or await store.load(id)
 
     async def rename(self, title: str = "") -> None:
         """Set the title of the conversation; empty: ask for one."""
@@ -256,7 +256,7 @@ class ConversationsController:
         conversation, store = await self._load_target(), await self._store.open()
         if store is None:
             return
-        seen = conversation is self._sessions.visible.conversation
+        seen = self._is_visible(conversation)
         if (session := self._sessions.get(conversation.id)) is not None:
             await session.runs.stop()
         await store.delete_conversation(conversation.id)

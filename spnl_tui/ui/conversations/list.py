@@ -49,7 +49,7 @@ class ConversationList(OptionList):
         self._archived = False
         self.filter = ""
         """The filter. Only conversations with it in the title or a tag are listed."""
-        self._current = ""
+        self._current: str | None = None
         self._replying: frozenset[str] = frozenset()
         self.display = False
 
