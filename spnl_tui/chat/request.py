@@ -307,8 +307,12 @@ class ReplyRequest:
         provenance = None
         if self._prepared is not None:
             provenance = with_outcome(self._prepared.provenance, reply, self._loaded())
+        reason = reply.finish_reason or "cancelled"
         return self._conversation.finish(
-            self._turn.id, reply.finish_reason or "cancelled", provenance=provenance, error=reply.error
+            self._turn.id,
+            "stop" if reason == "tool_calls" else reason,
+            provenance=provenance,
+            error=reply.error,
         )
 
     async def learn(self, reply: Reply) -> None:

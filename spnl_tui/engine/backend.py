@@ -3,7 +3,7 @@
 A backend answers requests: mistral.rs in runner processes on this machine, or a server over HTTP. Callers
 see only this module and `ModelHandle`; they never ask which backend a model belongs to.
 
-Fields that a backend may not know have defaults. What a reply can carry besides text (tool calls,
+Fields that a backend may not know have defaults. What a reply can carry besides text (such as
 log-probabilities) belongs in further fields of ReplyChunk, what it costs in further fields of Usage.
 """
 
@@ -13,12 +13,16 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from spnl_tui.models.parts import ToolCallPart
+
 if TYPE_CHECKING:
     from spnl_tui.engine.prefetch import Prefetch
     from spnl_tui.errors import SpnlError
     from spnl_tui.models.request import Grammar, Message, Sampling
+    from spnl_tui.models.tools import Tool, ToolChoice
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled", "tool_calls"]
+"""With "tool_calls" the reply ends in calls, and the model waits for their results."""
 ErrorKind = Literal["load", "request", "context", "template", "internal"]
 LoadState = Literal["loading", "idle", "busy"]
 
@@ -43,6 +47,7 @@ class Capabilities:
     """Accepts a Grammar."""
     vision: bool = False
     tools: bool = False
+    """Accepts `ChatRequest.tools`."""
     thinking: bool = False
     """Receives `ChatRequest.thinking`, which has an effect if the model's template knows it."""
     unloads: bool = False
@@ -115,6 +120,10 @@ class ChatRequest:
     thinking: bool | None = None
     """None leaves the choice to the model's template."""
     grammar: Grammar | None = None
+    tools: tuple[Tool, ...] = ()
+    """The tools that the model may call. The caller runs them and sends their results in a new request: the
+    assistant's message with its ToolCallParts, then a message of the role "tool" with the ToolResultParts."""
+    tool_choice: ToolChoice = "auto"
     continue_reply: bool = False
     """The last message is the beginning of the reply; only what follows it is yielded."""
     begun_thought: str = ""
@@ -209,6 +218,8 @@ class ReplyChunk:
 
     text: str = ""
     reasoning: str = ""
+    tool_calls: tuple[ToolCallPart, ...] = ()
+    """Complete calls. A call that names an unknown tool or has invalid arguments is passed on as it is."""
     tokens: int = 0
     """The tokens of the reply so far, this chunk included."""
     candidate: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from spnl_tui.models.prompts.common_prefix import characters, common_characters
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.tools import Tool
 
 
 def _ignore(done: int, total: int) -> None:
@@ -21,14 +22,16 @@ class Prefetch:
         messages: Sequence[Message],
         sampling: Sampling,
         on_progress: Callable[[int, int], None] = _ignore,
+        tools: tuple[Tool, ...] = (),
     ) -> None:
         """Prepare to read these messages.
 
-        `sampling` is that of the expected request. `on_progress` is called after each step but the last, with
-        the number of tokens read and the total.
+        `sampling` and `tools` are those of the expected request. `on_progress` is called after each step but
+        the last, with the number of tokens read and the total.
         """
         self.messages = tuple(messages)
         self.sampling = sampling
+        self.tools = tools
         self.on_progress = on_progress
         self.stopped = asyncio.Event()
         self.ended = asyncio.Event()

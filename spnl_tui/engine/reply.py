@@ -20,6 +20,7 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.errors import RequestError
+from spnl_tui.models.parts import ToolCallPart
 
 ReplyEnd: TypeAlias = FinishReason | Literal["failed"]
 
@@ -33,6 +34,7 @@ class Reply:
 
     text: str = ""
     reasoning: str = ""
+    tool_calls: tuple[ToolCallPart, ...] = ()
     tokens: int = 0
     finish_reason: ReplyEnd | None = None
     """None until it ends. Its reader writes "cancelled" if it stops reading."""
@@ -59,6 +61,7 @@ class Reply:
             case ReplyChunk():
                 self.text += event.text
                 self.reasoning += event.reasoning
+                self.tool_calls += event.tool_calls
                 self.tokens = event.tokens
             case ReplyFinished():
                 self.finish_reason, self.usage, self.timing = event.finish_reason, event.usage, event.timing

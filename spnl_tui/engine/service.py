@@ -168,6 +168,12 @@ def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
             f"{model.name} reads only text, and the conversation has an image.",
             "Choose a model that sees (F4), or go on without the image in a new conversation.",
         )
+    if isinstance(request, ChatRequest) and request.tools and not can.tools:
+        return RequestError(
+            "This model cannot call tools",
+            f"{model.name} accepts no tools.",
+            "Turn the tools off, or choose a model that runs on this machine.",
+        )
     if request.grammar is not None and not can.grammars:
         return RequestError(
             "This model does not accept a reply format",

@@ -108,6 +108,11 @@ def is_plain(content: Content) -> bool:
     return not content or (len(content) == 1 and isinstance(content[0], TextPart) and content[0].text != "")
 
 
+def has_calls(content: Content) -> bool:
+    """Return True if the content holds calls of tools, or their results."""
+    return any(isinstance(part, ToolCallPart | ToolResultPart) for part in content)
+
+
 def text_of(content: Content) -> str:
     """Return the text parts, with an empty line between them."""
     return "\n\n".join(part.text for part in content if isinstance(part, TextPart))

@@ -13,16 +13,17 @@ def reply_problem(
     text: str,
     *,
     thought: bool,
-    finish_reason: Literal["stop", "length", "cancelled"],
+    finish_reason: Literal["stop", "length", "cancelled", "tool_calls"],
     completion_tokens: int,
     sampling: Sampling,
     grammar: Grammar | None = None,
 ) -> RequestError | None:
     """Return the error to report for a finished reply, None if it can be used.
 
-    `thought` is True if the model has thought. A reply that the user cancelled is never an error.
+    `thought` is True if the model has thought. A reply that the user cancelled, or that
+    calls tools, is never an error.
     """
-    if finish_reason == "cancelled":
+    if finish_reason in ("cancelled", "tool_calls"):
         return None
     limit, remedy = _limit(completion_tokens, sampling)
     cut = finish_reason == "length"

@@ -13,6 +13,9 @@ from spnl_tui.models.parts import Content, Part, as_content, text_of
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+MessageRole = Literal["system", "user", "assistant", "tool"]
+"""A message of the role "tool" holds the results of the calls in the assistant's message before it."""
+MESSAGE_ROLES: tuple[MessageRole, ...] = (*ROLES, "tool")
 MAX_TOKENS = 10_000_000
 """Upper limit for token counts; no reply is this long."""
 
@@ -25,14 +28,14 @@ class Message:
         RequestError: the role is unknown.
     """
 
-    role: Role
+    role: MessageRole
     content: Content
 
-    def __init__(self, role: Role, content: str | Sequence[Part]) -> None:
-        if role not in ROLES:
+    def __init__(self, role: MessageRole, content: str | Sequence[Part]) -> None:
+        if role not in MESSAGE_ROLES:
             # mistral.rs accepts any role silently, and the result depends on the chat template.
             raise RequestError(
-                "Unknown role", f"{role!r} is not one of {', '.join(ROLES)}.", "Use one of these three."
+                "Unknown role", f"{role!r} is not one of {', '.join(MESSAGE_ROLES)}.", "Use one of these."
             )
         object.__setattr__(self, "role", role)
         object.__setattr__(self, "content", as_content(content))

@@ -28,7 +28,10 @@ def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling:
         asked.pop()
     if not any(message.role == "user" for message in asked):
         raise QueryError("Nothing to export", "The conversation has no prompt yet.", "Send a prompt first.")
-    parts = tuple(Message(message.role, message.model_text) for message in asked)
+    # A query has three roles, so the results of tools are sent as the user's.
+    parts = tuple(
+        Message("user" if message.role == "tool" else message.role, message.model_text) for message in asked
+    )
     return Generate(
         model, parts[0] if len(parts) == 1 else Cross(parts), sampling.temperature, sampling.max_tokens
     )
@@ -92,7 +95,7 @@ def query_to_chat(query: Query, defaults: Sampling) -> OpenedQuery:
         system_prompt=system, model=generate.model, sampling=sampling_of(generate, defaults)
     )
     for message in said:
-        if message.role != "system":
+        if message.role in ("user", "assistant"):
             turn = conversation.add_turn(message.role, message.content)
             if turn.role == "assistant":
                 conversation.finish(turn.id, "stop")

@@ -22,6 +22,7 @@ from spnl_tui.engine.backend import (
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.engine.service import EngineService
 from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.tools import Tool
 from tests.support.echo_backend import CAN, CONTEXT, EchoBackend
 from tests.support.engines import GREEDY, chat, text_of
 
@@ -99,6 +100,10 @@ async def test_model_of_a_missing_backend_fails_every_candidate() -> None:
         (
             ChatRequest(messages=[Message("user", "a")], sampling=GREEDY, n=2, grammar=Grammar("regex", "a")),
             "This model does not accept a reply format",
+        ),
+        (
+            ChatRequest(messages=[Message("user", "a")], sampling=GREEDY, n=2, tools=(Tool(name="now"),)),
+            "This model cannot call tools",
         ),
         (CompletionRequest(inputs=["a", "b"], sampling=GREEDY), "This model cannot continue a text"),
         (

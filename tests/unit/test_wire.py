@@ -6,7 +6,9 @@ import pytest
 
 from spnl_tui.engine.backend import ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs import wire
+from spnl_tui.models.parts import ToolCallPart
 from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.tools import Tool
 from tests.support.parts import ONE_OF_EACH
 
 
@@ -24,6 +26,8 @@ from tests.support.parts import ONE_OF_EACH
             ),
             sampling=Sampling(temperature=0, stop=("\n",), seed=7),
             grammar=Grammar("regex", "[a-z]+"),
+            tools=(Tool(name="now"), Tool(name="read", description="Reads.")),
+            tool_choice="required",
         ),
         wire.Tokenize(id=3, texts=("a", "")),
     ],
@@ -39,6 +43,7 @@ def test_encoded_command_decodes_to_itself(command: wire.Command) -> None:
     "event",
     [
         ReplyChunk(text="héllo\n", tokens=4),
+        ReplyChunk(tool_calls=(ToolCallPart("call-1", "read_file", '{"path": "a"}'),), tokens=9),
         ReplyFinished(
             finish_reason="stop",
             usage=Usage(prompt_tokens=3, completion_tokens=4),

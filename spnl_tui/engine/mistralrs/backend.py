@@ -210,6 +210,8 @@ def _replies(model: PooledModel, request: Request) -> list[RunnerRequest]:
             sampling=sampling,
             thinking=request.thinking,
             grammar=request.grammar,
+            tools=request.tools,
+            tool_choice=request.tool_choice,
             continue_reply=request.continue_reply,
             begun_thought=request.begun_thought,
             ephemeral=request.ephemeral,

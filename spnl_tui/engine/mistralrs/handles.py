@@ -21,6 +21,7 @@ _CAPABILITIES = Capabilities(
     counts_tokens=True,
     reports_prefill=True,
     grammars=True,
+    tools=True,
     thinking=True,
     unloads=True,
 )

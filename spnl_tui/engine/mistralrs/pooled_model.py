@@ -32,6 +32,7 @@ from spnl_tui.errors import RunnerError
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.prompts.common_prefix import common_characters
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.tools import Tool
 
 Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
 AnyPrompt = TypeVar("AnyPrompt", bound=wire.Chat | wire.Complete)
@@ -75,6 +76,7 @@ class PooledModel:
         self._growth = Growth(plan)
         self._seed_ready: int | None = None
         self._last_conversation: tuple[Message, ...] = ()
+        self._last_tools: tuple[Tool, ...] = ()
         self._cached: deque[tuple[Message, ...]] = deque(maxlen=4)
         """The last messages that this process has read to their end."""
         self._reading: Reading | None = None
@@ -242,9 +244,9 @@ class PooledModel:
         if said and end.finish_reason != "cancelled":
             self._cached.append(said)
 
-    def remember(self, said: tuple[Message, ...]) -> None:
+    def remember(self, said: tuple[Message, ...], tools: tuple[Tool, ...] = ()) -> None:
         """Remember the conversation that will continue, so that a new process can read it."""
-        self._last_conversation = said
+        self._last_conversation, self._last_tools = said, tools
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
         """Return token counts; None while no loaded runner can be asked."""
@@ -269,7 +271,7 @@ class PooledModel:
         """
         if self.state != "idle" or not self._has_use_for(prefetch):
             return
-        command = wire.ReadAhead(id=0, messages=prefetch.messages)
+        command = wire.ReadAhead(id=0, messages=prefetch.messages, tools=prefetch.tools)
         if not is_worth_it(self._new_tokens(command), self._growth.tokens(command)):
             return
         if self.should_be_renewed(command):  # now rather than when the prompt is sent
@@ -283,7 +285,7 @@ class PooledModel:
 
     async def read_last(self, queue: FairQueue) -> None:
         """Read the last conversation into the prefix cache, so that its next turn is as fast as ever."""
-        prefetch = Prefetch(self._last_conversation, Sampling())
+        prefetch = Prefetch(self._last_conversation, Sampling(), tools=self._last_tools)
         if prefetch.messages and self._has_use_for(prefetch) and not queue.wanted:
             await self._read(prefetch, queue)
 
@@ -301,7 +303,7 @@ class PooledModel:
             return False
         if prefetch.sampling.seed is not None and prefetch.sampling.temperature > 0:
             return False  # a seed needs a new process
-        command = wire.ReadAhead(id=0, messages=prefetch.messages)
+        command = wire.ReadAhead(id=0, messages=prefetch.messages, tools=prefetch.tools)
         # Beyond half of a window the conversation is, or will soon be, read again in any case.
         return self.plan.window is None or self._growth.tokens(command) <= self.plan.window // 2
 
@@ -314,7 +316,9 @@ class PooledModel:
         if (process := self._process) is None:
             return
         self._seed_ready = None
-        room = self._growth.room_ahead(self.memory_bytes(), wire.ReadAhead(id=0, messages=prefetch.messages))
+        room = self._growth.room_ahead(
+            self.memory_bytes(), wire.ReadAhead(id=0, messages=prefetch.messages, tools=prefetch.tools)
+        )
         reading = self._reading = Reading(prefetch)
         try:
             if await read(process, reading, queue, room=room, patience=self.patience_s(decoding=False)):

@@ -28,6 +28,7 @@ from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.mistralrs.scheduler import Scheduler
 from spnl_tui.engine.mistralrs.seeds import discard_for_seed
 from spnl_tui.errors import SpnlError
+from spnl_tui.models.parts import ToolCallPart, as_content
 from spnl_tui.models.request import Message
 
 
@@ -59,6 +60,7 @@ class RunnerRequest:
         self._seed = seed
         self._is_wanted = is_wanted
         self._reply = ""
+        self._calls: tuple[ToolCallPart, ...] = ()
         self._decoding = False
         self._left: _Left | None = None
 
@@ -155,9 +157,10 @@ class RunnerRequest:
                             f"{model.model.name}: {reason}.",
                             "Send again: a new runner starts by itself.",
                         )
-                    case ReplyChunk(text=text):
+                    case ReplyChunk(text=text, tool_calls=calls):
                         self._decoding = True
                         self._reply += text
+                        self._calls += calls
                     case ReplyFinished():
                         model.answered(prompt, self._said(), last)
                 if isinstance(last, Event):
@@ -166,7 +169,7 @@ class RunnerRequest:
             model.last_used = time.monotonic()
             finished = isinstance(last, ReplyFinished)
             if self._is_turn and (finished or (self._decoding and not isinstance(last, RequestFailed))):
-                model.remember(self._said())
+                model.remember(self._said(), getattr(self._prompt, "tools", ()))
             if isinstance(last, FINAL):
                 process.unsubscribe(prompt.id)
             else:
@@ -210,4 +213,4 @@ class RunnerRequest:
         messages = prompt.messages
         if prompt.continue_reply and not prompt.begun_thought:
             messages, reply = messages[:-1], messages[-1].model_text + reply
-        return (*messages, Message("assistant", reply))
+        return (*messages, Message("assistant", (*as_content(reply), *self._calls)))

@@ -28,8 +28,9 @@ from spnl_tui.engine.backend import (
     ReplyFinished,
     RequestFailed,
 )
-from spnl_tui.models.parts import content_from_plain
+from spnl_tui.models.parts import ToolCallPart, content_from_plain
 from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.tools import Tool, ToolChoice
 
 RAW_TEMPLATE = (
     "{% if messages[0]['content'] is string %}{{ messages[0]['content'] }}"
@@ -102,6 +103,8 @@ class Chat:
     sampling: Sampling = field(default_factory=Sampling)
     thinking: bool | None = None
     grammar: Grammar | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
     begun_thought: str = ""
     """With `continue_reply`: the thought in which the reply stopped. `messages` then end with the prompt."""
     continue_reply: bool = False
@@ -131,6 +134,7 @@ class ReadAhead:
 
     id: int
     messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     """The sampling of that request."""
     prefill_room: int | None = None
@@ -250,6 +254,8 @@ def _build(cls: type, body: dict[str, Any]) -> object:
         raise TypeError(f"{cls.__name__} must be an object")
     if cls is Message:
         return Message(body["role"], content_from_plain(body["content"]))
+    if cls is ToolCallPart:
+        return content_from_plain([body])[0]
     hints = _hints(cls)
     return cls(**{name: _restore(hints[name], value) for name, value in body.items()})
 

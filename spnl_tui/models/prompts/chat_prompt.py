@@ -60,9 +60,11 @@ class ChatPrompt:
         messages: Sequence[Mapping[str, Any]],
         *,
         thinking: bool | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
         add_generation_prompt: bool = True,
     ) -> str:
-        """Return the prompt. `thinking` goes to templates that can switch thinking on and off.
+        """Return the prompt. `thinking` goes to templates that can switch thinking on and off, `tools` (as
+        OpenAI's API has them) to those that list tools.
 
         Raises:
             TemplateRejection: the template refuses the messages.
@@ -74,6 +76,8 @@ class ChatPrompt:
             return self._template.render(
                 messages=[dict(message) for message in messages],
                 add_generation_prompt=add_generation_prompt,
+                # transformers passes None, too: some templates test for it.
+                tools=[dict(tool) for tool in tools] or None,
                 **self._tokens,
                 **switches,
             )

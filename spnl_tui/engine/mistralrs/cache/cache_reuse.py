@@ -17,8 +17,10 @@ AGAIN = "\U0010fffd"
 
 
 def ask_again(messages: Sequence[Message], times: int) -> tuple[Message, ...]:
-    """Return the same prompt, marked as its repetition number `times`."""
+    """Return the same prompt, marked as its repetition number `times`. Its last message must be a text."""
     *before, last = messages
+    if not times:
+        return tuple(messages)
     return (*before, Message(last.role, last.model_text + AGAIN * times))
 
 

@@ -92,7 +92,11 @@ async def read(
     try:
         await process.send(
             wire.ReadAhead(
-                id=command_id, messages=prefetch.messages, sampling=prefetch.sampling, prefill_room=room
+                id=command_id,
+                messages=prefetch.messages,
+                tools=prefetch.tools,
+                sampling=prefetch.sampling,
+                prefill_room=room,
             )
         )
         while not isinstance(event := await events.get(), (*FINAL, wire.RunnerEnded)):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from spnl_tui.engine.mistralrs.cache.cache_reuse import ask_again, times_asked
 from spnl_tui.models.image_marks import without_partial_mark
+from spnl_tui.models.parts import has_calls, is_plain
 from spnl_tui.models.prompts.common_prefix import characters, common_characters, common_messages
 from spnl_tui.models.request import Message
 
@@ -69,7 +70,7 @@ class PrefixMemory:
             if common == count:
                 times = max(times, 1 + times_asked(each.sent[count - 1]))
         # A short prompt is read fast in any case.
-        if characters(messages) < _WORTH_VARYING:
+        if characters(messages) < _WORTH_VARYING or not is_plain(messages[-1].content):
             times = 0
         return ask_again((*sent[:-1], messages[-1]), times)
 
@@ -110,6 +111,8 @@ def prefill_tokens(start: int, total: int, steps: int) -> int:
 def _prefix(messages: tuple[Message, ...], counts: Sequence[int], tokens: int) -> tuple[Message, ...]:
     """Return the first messages with about this many tokens; the last of them is cut."""
     for index, (message, count) in enumerate(zip(messages, counts, strict=True)):
+        if tokens <= count and index and has_calls(message.content):
+            return messages[:index]  # a call or a result is read as a whole
         if tokens <= count:
             characters = len(message.model_text) * tokens // count if count else 0
             cut = without_partial_mark(message.model_text[:characters])

@@ -10,7 +10,7 @@ once, and so does SIGTERM: there is no state to save.
 
 from __future__ import annotations
 
-import ctypes
+import json
 import os
 import signal
 import sys
@@ -43,6 +43,7 @@ from spnl_tui.engine.mistralrs.failures import (
 from spnl_tui.engine.mistralrs.runner.completion import continue_in_one_piece
 from spnl_tui.engine.mistralrs.runner.event_writer import EventWriter
 from spnl_tui.engine.mistralrs.runner.images import PromptImages
+from spnl_tui.engine.mistralrs.runner.parent_death import die_with_parent
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, make_pipeline, sampling_arguments
 from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
@@ -51,6 +52,7 @@ from spnl_tui.engine.mistralrs.runner.windows import apart_from_cache, outgrows
 from spnl_tui.models.files.vocabulary import read_special_tokens
 from spnl_tui.models.prompts.chat_prompt import TemplateError
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.tools import Tool
 from spnl_tui.models.vision import read_vision
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Runner:
         self._template_tokens = 0
         self._prefixes = PrefixMemory()
         self._images = PromptImages(None, Path())
+        self._tools: tuple[Tool, ...] = ()
+        """The tools of the last request: a prompt with others begins differently."""
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
 
@@ -140,16 +144,16 @@ class Runner:
     def read_ahead(self, command: wire.ReadAhead) -> None:
         """Read the messages into the prefix cache, as the next request will send them."""
         try:
-            counts = [self._count(self._as_text(message.model_text)) for message in command.messages]
+            counts = self._counts(command.messages, command.tools)
             self._within_context(sum(counts) + self._template_tokens, command.sampling)
             sent = self._as_sent(command.messages, command.sampling)
             end: FinishReason = "stop"
-            for _ in self._prefill(command.id, sent, counts, command.prefill_room):
+            for _ in self._prefill(command.id, sent, counts, command.prefill_room, command.tools):
                 if command.id in self._cancelled:
                     end = "cancelled"
                     break
             else:
-                self._read(sent)
+                self._read(sent, command.tools)
             self._out.send(command.id, ReplyFinished(finish_reason=end))
         except BaseException as error:
             self._fail_request(command.id, error, command.messages)
@@ -175,7 +179,8 @@ class Runner:
     def _reply(self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...]) -> None:
         started = time.monotonic()
         resumed = isinstance(command, wire.Chat) and command.continue_reply and not command.begun_thought
-        counts = [self._count(self._as_text(message.model_text)) for message in messages]
+        tools = command.tools if isinstance(command, wire.Chat) else ()
+        counts = self._counts(messages, tools)
         # Checked before the first step of the prefill: the engine would report it only after the last.
         sampling = self._within_context(sum(counts) + self._template_tokens, command.sampling)
         if self._stepped_prefill and outgrows(counts, self._window):
@@ -183,7 +188,7 @@ class Runner:
         else:
             sent = messages if resumed else self._as_sent(messages, command.sampling)
         request = self._request(replace(command, sampling=sampling), sent)
-        for _ in self._prefill(command.id, sent, counts, command.prefill_room):
+        for _ in self._prefill(command.id, sent, counts, command.prefill_room, tools):
             if command.id in self._cancelled:
                 self._out.send(command.id, ReplyFinished(finish_reason="cancelled"))
                 return
@@ -196,6 +201,7 @@ class Runner:
             ends=request.ends,
             begun=request.begun,
             splitter=request.splitter,
+            calls=request.calls,
             count_prompt=lambda: self._count(request.prompt),
         )
         if finished.finish_reason != "cancelled":
@@ -260,7 +266,12 @@ class Runner:
         return self._prefixes.as_sent(messages)
 
     def _prefill(
-        self, request_id: int, messages: tuple[Message, ...], counts: Sequence[int], room: int | None
+        self,
+        request_id: int,
+        messages: tuple[Message, ...],
+        counts: Sequence[int],
+        room: int | None,
+        tools: tuple[Tool, ...],
     ) -> Iterator[None]:
         """Read a long prompt in steps, through the prefix cache. Yields between steps, where it can stop.
 
@@ -275,13 +286,15 @@ class Runner:
         if in_steps:
             for done, prefix in prefill_steps(messages, counts, known, room=room):
                 yield
-                self._read(prefix)
+                self._read(prefix, tools)
                 self._out.send(request_id, PrefillProgressed(done=done, total=total))
         yield
 
-    def _read(self, messages: tuple[Message, ...]) -> None:
+    def _read(self, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
         """Read these messages, unchanged, into the prefix cache."""
-        prompt = messages[0].model_text if self._prompts is None else self._prompts.write(messages)
+        prompt = (
+            messages[0].model_text if self._prompts is None else self._prompts.write(messages, tools=tools)
+        )
         for _ in self._stream(EngineRequest(prompt, Sampling(temperature=0.0, max_tokens=1))):
             pass
         self._prefixes.remember(messages)
@@ -311,6 +324,18 @@ class Runner:
             usage = chunk.usage or usage
         return None if usage is None else usage.prompt_tokens - self._count(content)
 
+    def _counts(self, messages: Sequence[Message], tools: tuple[Tool, ...]) -> list[int]:
+        """Return the tokens of each message; those of the tools, which stand first, count with the first.
+
+        What the cache holds with other tools is of no use for these messages.
+        """
+        if tools != self._tools:
+            self._tools, self._prefixes = tools, PrefixMemory()
+        counts = [self._count(self._as_text(message.model_text)) for message in messages]
+        if tools and counts:
+            counts[0] += self._count(json.dumps([tool.as_function() for tool in tools], ensure_ascii=False))
+        return counts
+
     def _count(self, text: str) -> int:
         """Return the tokens of a text, in which marks stand for images."""
         return self._images.count(text, self._count_text)
@@ -337,21 +362,9 @@ class Runner:
         self._fail(request_id, request_failure(error), error)
 
 
-def _die_with_parent(parent: int) -> None:
-    """Ask Linux to end this process with its parent, however the parent ends.
-
-    Elsewhere the end of standard input ends it, but only after a load, which holds the GIL.
-    """
-    if sys.platform == "linux":
-        # PR_SET_PDEATHSIG is 1: prctl(2).
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before the call
-            os._exit(1)
-
-
 def main() -> None:
     """Serve commands until standard input ends."""
-    _die_with_parent(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     # Ctrl-C in the terminal reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The wire keeps the real standard output; everything that mistral.rs prints goes to stderr.

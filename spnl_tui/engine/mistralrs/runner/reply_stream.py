@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from spnl_tui.engine.backend import FinishReason, ReplyChunk, ReplyFinished, Timing, Usage
@@ -15,6 +16,8 @@ from spnl_tui.engine.mistralrs.continuation import Continuation
 from spnl_tui.engine.mistralrs.runner.control_words import JOINER
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
 from spnl_tui.engine.mistralrs.runner.thoughts import Piece, Splitter
+from spnl_tui.models.parts import ToolCallPart
+from spnl_tui.models.tool_formats.splitter import CallSplitter
 
 _WRITES_PER_SECOND = 20
 
@@ -50,6 +53,7 @@ def follow(
     ends: Sequence[str] = (),
     begun: Continuation | None = None,
     splitter: Splitter | None = None,
+    calls: CallSplitter | None = None,
     count_prompt: Callable[[], int] = lambda: 0,
 ) -> Followed:
     """Send a reply as it comes. Callers must not hold the stream: dropping it is what stops the decoding.
@@ -72,8 +76,9 @@ def follow(
     def add(piece: Piece) -> None:
         nonlocal text, reasoning, whole
         # A broken control word that the model repeats is whole again.
-        text += stops.feed(piece.text.replace(JOINER, "") if splitter else piece.text)
         whole += piece.text
+        shown = piece.text if calls is None else calls.feed(piece.text)
+        text += stops.feed(shown.replace(JOINER, "") if splitter else shown)
         reasoning += thought_stops.feed(piece.thought.replace(JOINER, ""))
         if piece.text and not thought_stops.stopped:
             reasoning += thought_stops.rest()
@@ -102,17 +107,26 @@ def follow(
             send(chunk_so_far())
             text = reasoning = ""
             written, sent = now, tokens
-        if split.ended or stops.stopped or thought_stops.stopped:
+        if split.ended or stops.stopped or thought_stops.stopped or (calls is not None and calls.ended):
             reason = "stop"
             break
     if not (split.ended or stops.stopped or thought_stops.stopped):
         add(split.rest())
+    called: tuple[ToolCallPart, ...] = ()
+    if calls is not None and not stops.stopped:
+        held, called = calls.finish()
+        text += stops.feed(held.replace(JOINER, ""))
+        called = tuple(replace(call, arguments=call.arguments.replace(JOINER, "")) for call in called)
+    if reason == "cancelled":
+        called = ()
+    elif called:
+        reason = "tool_calls"
     text += stops.rest()
     reasoning += thought_stops.rest()
     del stream
     ended = time.monotonic()
-    if text or reasoning or sent < tokens:
-        send(chunk_so_far())
+    if text or reasoning or called or sent < tokens:
+        send(replace(chunk_so_far(), tool_calls=called))
     completed = usage.completion_tokens if usage else tokens
     decode_s = ended - read if read is not None else 0.0
     finished = ReplyFinished(

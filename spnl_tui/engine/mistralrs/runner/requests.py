@@ -12,7 +12,10 @@ from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.structured import ThoughtRule, grammar_arguments
 from spnl_tui.engine.mistralrs.runner.thoughts import Splitter
 from spnl_tui.models.prompts.thought_markers import ThoughtMarkers
-from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.request import Grammar, Message, Sampling
+from spnl_tui.models.tool_formats.grammar import MOST_CALLS, call_grammar
+from spnl_tui.models.tool_formats.splitter import CallSplitter
+from spnl_tui.models.tool_formats.table import MARKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class EngineRequest:
     """Words that end the reply, where they are no tokens."""
     begun: Continuation | None = None
     splitter: Splitter | None = None
+    calls: CallSplitter | None = None
+    """None if the reply cannot hold calls."""
 
 
 def completion_request(command: wire.Complete) -> EngineRequest:
@@ -46,16 +51,25 @@ def chat_request(
     resumed: Literal["text", "thought"] | None = None
     if command.continue_reply and command.begun_thought:
         resumed = "thought"
-        begun, inside = prompts.resume_thought(messages, command.begun_thought, command.thinking)
+        begun, inside = prompts.resume_thought(
+            messages, command.begun_thought, command.thinking, command.tools
+        )
     elif command.continue_reply:
         resumed = "text"
-        begun = prompts.resume(messages, command.thinking)
-    prompt = begun.prompt if begun else prompts.write(messages, command.thinking)
+        begun = prompts.resume(messages, command.thinking, command.tools)
+    prompt = begun.prompt if begun else prompts.write(messages, command.thinking, command.tools)
     if begun is None:
         inside = prompts.open_thought(prompt)
-    splitter = prompts.splitter(prompt, inside, resumed)
+    calls = None
+    if command.tools and command.tool_choice != "none" and command.grammar is None:
+        calls = CallSplitter(prompts.tool_traits.format, command.tools)
+    splitter = prompts.splitter(prompt, inside, resumed, calls=calls is not None)
     sampling = command.sampling
-    if begun is None:
+    if begun is None and command.grammar is None and (grammar := _tool_grammar(prompts, command)):
+        markers = inside or next(iter(prompts.traits.thoughts), None)
+        rule = ThoughtRule(markers=markers, inside=inside is not None) if markers else None
+        arguments = grammar_arguments(grammar, rule, prompts.tokens, sampling.max_tokens)
+    elif begun is None:
         rule = _thought_rule(prompts, command, inside)
         arguments = grammar_arguments(command.grammar, rule, prompts.tokens, sampling.max_tokens)
     else:
@@ -63,7 +77,18 @@ def chat_request(
         arguments = grammar_arguments(begun.grammar)
     # A form ends by itself, and its texts may hold the words that end other replies.
     ends = prompts.end_words if command.grammar is None or begun else ()
-    return EngineRequest(prompt, sampling, arguments, ends, begun, splitter)
+    return EngineRequest(prompt, sampling, arguments, ends, begun, splitter, calls)
+
+
+def _tool_grammar(prompts: PromptWriter, command: wire.Chat) -> Grammar | None:
+    """Return what keeps calls valid; None without tools, or if the format's arguments are not JSON."""
+    if not command.tools or (frame := prompts.tool_traits.format.frame) is None:
+        return None
+    control = {word: prompts.tokens.ids[word] for word in prompts.tokens.control & MARKERS}
+    # A model that was not trained on tools repeats the same call without end.
+    most = MOST_CALLS if prompts.tool_traits.shows_tools else 1
+    format = prompts.tool_traits.format
+    return call_grammar(format, frame, command.tools, command.tool_choice, control, most=most)
 
 
 def _thought_rule(

@@ -217,8 +217,13 @@ class HarmonySplitter:
         tokens: Collection[str] = (),
         hidden: Collection[str] = (),
         channel: str | None = None,
+        calls: bool = False,
     ) -> None:
-        """`channel`: the one that the prompt has opened, if any."""
+        """`channel`: the one that the prompt has opened, if any. `calls`: a commentary for a tool is text,
+        as `to=NAME<|message|>…<|call|>`; otherwise it is dropped.
+        """
+        self._calls = calls
+        self._recipient = ""
         self._scanner = _Scanner(HARMONY, tokens, hidden, ())
         self._channel = channel
         self._header: str | None = None
@@ -239,28 +244,41 @@ class HarmonySplitter:
             if self.ended:
                 break
             if item.kind == "marker":
+                if item.text == "<|call|>" and self._channel == "tool" and self._calls:
+                    text += item.text
                 self._mark(item.text)
             elif item.kind == "text":
                 if self._header is not None:
                     self._header += item.text
                 elif self._channel in (None, "final", "commentary"):
                     text += self._text.feed(item.text).text
+                elif self._channel == "tool" and self._calls:
+                    text += f"to={self._recipient}<|message|>" if self._recipient else ""
+                    text, self._recipient = text + item.text, ""
                 else:
                     thought += item.text
         return Piece(text, thought)
 
     def _mark(self, marker: str) -> None:
-        if marker in ("<|start|>", "<|channel|>"):
-            self._header = ""
+        if marker == "<|start|>":
+            self._header, self._recipient = "", ""
+        elif marker == "<|channel|>":
+            # The recipient may stand before the channel or after it.
+            self._recipient, self._header = _recipient(self._header), ""
         elif marker == "<|message|>":
             words = (self._header or "").split()
-            # A commentary that is addressed to a tool is no part of the reply.
-            self._channel = (
-                "tool" if any(word.startswith("to=") for word in words) else (words or ["final"])[0]
-            )
+            self._recipient = _recipient(self._header) or self._recipient
+            # A commentary that is addressed to a tool is no part of the text.
+            self._channel = "tool" if self._recipient else (words or ["final"])[0]
             self._header = None
         elif marker in ("<|return|>", "<|call|>"):
             self.ended = True
         elif marker == "<|end|>":
             self.ended = self._channel == "final"
             self._channel, self._header = "between", None
+
+
+def _recipient(header: str | None) -> str:
+    """Return the tool that the header of a message names."""
+    words = (header or "").split()
+    return next((word.removeprefix("to=") for word in words if word.startswith("to=")), "")

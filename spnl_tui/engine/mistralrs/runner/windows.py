@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spnl_tui.engine.mistralrs.cache.cache_reuse import AGAIN
+from spnl_tui.models.parts import has_calls
 from spnl_tui.models.request import Message
 
 _FIRST, _EACH = 64, 16
@@ -40,5 +41,7 @@ def apart_from_cache(
     for index in range(1, len(sent)):
         if messages[index].role == "assistant" and outgrows(counts[: index + 1], window):
             asked = sent[index - 1]
+            if has_calls(asked.content):  # the results of tools: their place must stay
+                asked = Message("user", asked.model_text)
             sent[index - 1] = Message(asked.role, AGAIN + asked.model_text)
     return tuple(sent)

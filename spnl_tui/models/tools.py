@@ -1,0 +1,63 @@
+"""Tools as a model sees them: name, description, schema of the arguments. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from spnl_tui.errors import RequestError
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"]
+"""The model decides, must not call a tool, or must call one.
+
+To require one particular tool, send only that tool with "required"."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+_ANY_OBJECT = '{"type": "object", "properties": {}}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A tool that a model may call.
+
+    Raises:
+        RequestError: the name or the schema is not valid.
+    """
+
+    name: str
+    description: str = ""
+    parameters: str = _ANY_OBJECT
+    """The JSON schema of the arguments, an object, as JSON text. Text, so that a tool is hashable."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise RequestError(
+                "The tool's name is not valid",
+                f"{self.name!r} must be letters, digits, _, -, ., : or /, at most 128 of them.",
+                "Rename the tool.",
+            )
+        try:
+            schema = json.loads(self.parameters)
+        except (ValueError, RecursionError) as error:
+            schema = error
+        if not isinstance(schema, dict):
+            raise RequestError(
+                "The tool's parameters are not valid",
+                f"The parameters of {self.name} are not a JSON schema of an object.",
+                'They look like {"type": "object", "properties": {…}}.',
+            )
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The schema of the arguments."""
+        schema: dict[str, Any] = json.loads(self.parameters)
+        return schema
+
+    def as_function(self) -> dict[str, Any]:
+        """Return the tool as OpenAI's API and most chat templates expect it."""
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": self.schema},
+        }
