@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +21,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import Widget
 
-from spnl_tui.chat.model import Progress
+from spnl_tui.chat.starter import StarterDownload
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
@@ -36,7 +35,6 @@ from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
     # The first paint does not need these.
-    from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
@@ -263,24 +261,6 @@ class SpnlChat(App[None], inherit_bindings=False):
                 self.log.error(error)
 
 
-class _StarterForInterface:
-    """The starter model for the welcome."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
-        from spnl_tui.hub.starter import StarterReady
-
-        # Construct it only now, so that the first paint does not wait for its imports.
-        async with aclosing(self._services.starter.fetch()) as events:
-            async for event in events:
-                if isinstance(event, StarterReady):
-                    yield self._services.to_handle(event.model)
-                else:
-                    yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
-
-
 def _make_browser(services: Services) -> ModelBrowser:
     from spnl_tui.hub.inspection import ModelBrowser
 
@@ -316,7 +296,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             to_handle=services.to_handle,
             first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
-            starter=_StarterForInterface(services),
+            starter=StarterDownload(lambda: services.starter, services.to_handle),
             drafts=None if opened is not None else DraftFile(services.paths.state / "drafts"),
             store=services.store,
             resume=resume,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -69,6 +70,9 @@ class _Cli(click.Group):
     help="Continue the last conversation, or the one whose id begins with ID.",
 )
 @click.option("--query", type=click.Path(path_type=Path), help="Open the query in this file as a chat.")
+@click.option(
+    "--line", is_flag=True, help="Chat in plain lines, without a screen. The default with TERM=dumb."
+)
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -78,6 +82,7 @@ def cli(
     theme: str | None,
     resume: str | None,
     query: Path | None,
+    line: bool,
 ) -> None:
     """Chat with language models that run on this machine.
 
@@ -87,6 +92,10 @@ def cli(
     flags = {"model.default": model, "interface.theme": theme}
     ctx.obj = {"config": config, "persona": persona, "flags": flags}
     if ctx.invoked_subcommand is None:
+        if line or (os.environ.get("TERM") == "dumb" and sys.stdin.isatty()):
+            if query is not None:
+                raise click.UsageError("--query needs the interface, without --line.")
+            _chat_in_lines(ctx, resume)
         if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
         # Start-up creates no garbage; looking for some is a tenth of the time to the first paint.
@@ -102,3 +111,9 @@ def cli(
 
             opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
         ctx.exit(run_app(services, resume=resume, opened=opened))
+
+
+def _chat_in_lines(ctx: click.Context, resume: str | None) -> None:
+    from spnl_tui.line.repl import chat_in_lines
+
+    ctx.exit(chat_in_lines(services_for(ctx), resume=resume))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.errors import StoreError
 from spnl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -55,31 +53,8 @@ class ExportController:
         await self._export(branch_to_lisp(self._sessions.visible.conversation), ".lisp")
 
     async def _export(self, text: str, suffix: str) -> None:
-        name = _file_name(self._sessions.visible.conversation.title)
-        try:
-            file = await asyncio.to_thread(_write_new, Path.cwd(), name, suffix, text)
-        except OSError as error:
-            raise StoreError(
-                "The export cannot be written",
-                f"{Path.cwd()}: {error.strerror}.",
-                "Start the program in another directory.",
-            ) from error
+        from spnl_tui.conversations.exchange.new_file import write_new_file
+
+        title = self._sessions.visible.conversation.title
+        file = await asyncio.to_thread(write_new_file, Path.cwd(), title, suffix, text)
         self._screen.notify(plain(str(file)), title="Exported to", markup=False)
-
-
-def _file_name(title: str) -> str:
-    """Return the title as a file name of letters, digits and hyphens."""
-    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:60].strip("-") or "conversation"
-
-
-def _write_new(folder: Path, name: str, suffix: str, text: str) -> Path:
-    """Write a new file, with a number in its name if the name is taken. Return its path."""
-    for number in range(1, 1000):
-        file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
-        try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(text)
-        except FileExistsError:
-            continue
-        return file
-    raise FileExistsError(17, "a thousand files have that name")

@@ -1,0 +1,33 @@
+"""Write an export to a new file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from spnl_tui.errors import StoreError
+
+
+def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
+    """Write a new file named after a title, with a number if the name is taken. Return its path. Blocks.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    name = re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:60].strip("-") or "conversation"
+    try:
+        for number in range(1, 1000):
+            file = folder / f"{name}{f'-{number}' if number > 1 else ''}{suffix}"
+            try:
+                with file.open("x", encoding="utf-8") as stream:
+                    stream.write(text)
+            except FileExistsError:
+                continue
+            return file
+    except OSError as error:
+        raise StoreError(
+            "The export cannot be written",
+            f"{folder}: {error.strerror}.",
+            "Start the program in another directory.",
+        ) from error
+    raise StoreError("The export cannot be written", f"{folder} has a thousand files with that name.")

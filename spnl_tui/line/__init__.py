@@ -1,0 +1,1 @@
+"""The line mode: the same chat as a dialogue in plain lines, without a screen."""
