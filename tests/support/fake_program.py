@@ -1,4 +1,4 @@
-"""Run the whole program on the fake runner: `python -m tests.support.fake_program [--resume]`."""
+"""Run the whole program on the fake runner: `python -m tests.support.fake_program [--line] [--resume]`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.engine.service import EngineService
+from spnl_tui.line.repl import chat_in_lines
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.paths import Paths
 from spnl_tui.services import Services, make_services
@@ -29,7 +30,10 @@ def main() -> None:
     services: Services = make_services(Settings(chat=ChatSettings(automatic_titles=False)), paths)
     services.engine = EngineService([MistralRsBackend(plan, paths, runner_command=FAKE_RUNNER)])
     services.find_model = find_model  # type: ignore[method-assign]
-    sys.exit(run_app(services, resume="" if "--resume" in sys.argv else None))
+    resume = "" if "--resume" in sys.argv else None
+    if "--line" in sys.argv:
+        sys.exit(chat_in_lines(services, resume=resume))
+    sys.exit(run_app(services, resume=resume))
 
 
 if __name__ == "__main__":
