@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import Widget
 
-from spnl_tui.chat.starter import StarterDownload
+from spnl_tui.chat.model import StarterDownload
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean

@@ -12,6 +12,8 @@ from spnl_tui.errors import SpnlError
 if TYPE_CHECKING:
     from spnl_tui.chat.status import Status
     from spnl_tui.engine.backend import Backend, ModelHandle
+    from spnl_tui.hub import starter
+    from spnl_tui.models.files.local import LocalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,32 @@ class Starter(Protocol):
         Raises:
             SpnlError: the model could not be fetched.
         """
+
+
+class StarterDownload:
+    """Downloads the starter for `CurrentModel`."""
+
+    def __init__(
+        self, make: Callable[[], starter.Starter], to_handle: Callable[[LocalModel], ModelHandle]
+    ) -> None:
+        """`make` is called on the first download, so that the start does not wait for its imports."""
+        self._make = make
+        self._to_handle = to_handle
+
+    async def get(self) -> AsyncGenerator[Progress | ModelHandle, None]:
+        """Yield progress, and at the end the model.
+
+        Raises:
+            SpnlError: the model could not be downloaded.
+        """
+        from spnl_tui.hub.starter import StarterReady
+
+        async with aclosing(self._make().fetch()) as events:
+            async for event in events:
+                if isinstance(event, StarterReady):
+                    yield self._to_handle(event.model)
+                else:
+                    yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat import events
-from spnl_tui.chat.model import CurrentModel, LoadFailed, ModelEvent, ModelMissing, StarterProgressed
+from spnl_tui.chat.model import (
+    CurrentModel,
+    LoadFailed,
+    ModelEvent,
+    ModelMissing,
+    StarterDownload,
+    StarterProgressed,
+)
 from spnl_tui.chat.recording import ReportingStore
 from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
-from spnl_tui.chat.starter import StarterDownload
 from spnl_tui.chat.status import Status
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError, SpnlError, StoreError

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spnl_tui.chat.slash_text import looks_like_command, split_command, without_escape
+from spnl_tui.conversations.slash_text import looks_like_command, split_command, without_escape
 from spnl_tui.errors import SpnlError
 from spnl_tui.headless.broken_pipe import BROKEN_PIPE, discard_output
 from spnl_tui.headless.output import OK

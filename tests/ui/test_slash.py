@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from spnl_tui.chat.slash_text import looks_like_command, with_escape, without_escape
+from spnl_tui.conversations.slash_text import looks_like_command, with_escape, without_escape
 from spnl_tui.errors import CommandError
 from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
 from spnl_tui.ui.conversations.search_screen import SearchScreen

@@ -11,7 +11,7 @@ from typing import Any
 from textual.app import App
 from textual.binding import Binding
 
-from spnl_tui.chat.slash_text import AS_TEXT_HINT, split_command
+from spnl_tui.conversations.slash_text import AS_TEXT_HINT, split_command
 from spnl_tui.errors import CommandError
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.queue import QueuedCommand
-from spnl_tui.chat.slash_text import looks_like_command, with_escape, without_escape
+from spnl_tui.conversations.slash_text import looks_like_command, with_escape, without_escape
 from spnl_tui.errors import SpnlError
 from spnl_tui.ui.widgets.toasts import tell
 
