@@ -305,6 +305,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             pull_queue=lambda: services.pull_queue,
             browser=lambda: _make_browser(services),
             set_clipboard=set_clipboard,
+            media=lambda: services.media,
             close=(services.close,),
         ),
         themes=() if wanted is None else (wanted,),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.hub.starter import Starter
     from spnl_tui.hub.verdicts import Conditions
+    from spnl_tui.media.media_reader import MediaReader
     from spnl_tui.models.facts import ModelFacts
     from spnl_tui.models.files.local import LocalModel
     from spnl_tui.models.machine import Machine
@@ -167,6 +168,14 @@ class Services:
         from spnl_tui.conversations.storage.deferred import DeferredStore
 
         return DeferredStore(self.paths.data / "conversations.db")
+
+    @cached_property
+    def media(self) -> MediaReader:
+        """The reader of images and documents for prompts."""
+        from spnl_tui.media.image_store import ImageStore
+        from spnl_tui.media.media_reader import MediaReader
+
+        return MediaReader(ImageStore(self.paths.images, self.settings.chat.longest_image_side))
 
     async def store_to_read(self) -> Store:
         """Return the store for a command that only reads it; see `Store.open_to_read`."""

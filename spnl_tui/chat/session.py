@@ -22,6 +22,7 @@ from spnl_tui.chat.runs import Runs
 from spnl_tui.chat.selection import Selection
 from spnl_tui.chat.services import ChatServices
 from spnl_tui.errors import CommandError
+from spnl_tui.models.image_marks import content_of
 
 if TYPE_CHECKING:
     from spnl_tui.chat.request import Variation
@@ -245,7 +246,11 @@ class ChatSession:
         from spnl_tui.conversations.titles import title_of
 
         conversation, edited = self.conversation, await self.selection.take_edited()
-        turn = conversation.branch_from(edited.id, text) if edited else conversation.add_turn("user", text)
+        content = content_of(text)
+        if edited:
+            turn = conversation.branch_from(edited.id, content)
+        else:
+            turn = conversation.add_turn("user", content)
         await self.emit(PromptAdded(turn, edited.id if edited else ""))
         if conversation.title_is_automatic and not conversation.title:
             conversation.title = title_of(conversation)

@@ -11,6 +11,7 @@ import click
 from spnl_tui.cli.common import TEXT, run_command, sampling_options
 
 if TYPE_CHECKING:
+    from spnl_tui.models.parts import ImagePart
     from spnl_tui.services import Services
 
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 @click.option("--schema", type=click.Path(path_type=Path), help="Reply with JSON by the schema in this file.")
 @click.option("--regex", type=TEXT, help="Reply with a text that this regular expression matches.")
 @click.option("--lark", type=click.Path(path_type=Path), help="Reply by the Lark grammar in this file.")
+@click.option(
+    "--image",
+    "images",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Send this image along, for a model that sees. Can be given several times.",
+)
 @click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
 @click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
@@ -49,6 +57,7 @@ def run(
     schema: Path | None,
     regex: str | None,
     lark: Path | None,
+    images: tuple[Path, ...],
     completion: bool,
     template: str | None,
     verbose: bool,
@@ -60,11 +69,12 @@ def run(
 ) -> None:
     """Ask one PROMPT and print the reply.
 
-    "-" reads the prompt from standard input. Text that is piped in follows the prompt. With -f, -c or -b a
+    "-" reads the prompt from standard input. Text that is piped in follows the prompt; an image goes with it.
+    With -f, -c or -b a
     span query is run instead.
     """
     from spnl_tui.headless import pull, run_prompt
-    from spnl_tui.headless.streams import read_input
+    from spnl_tui.headless.streams import read_input, read_piped_image
 
     if (queries := [given for given in (file, query, builtin) if given is not None]) and (
         len(queries) > 1 or prompt is not None
@@ -72,8 +82,12 @@ def run(
         raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
     if len(formats := [given for given in (schema, regex, lark) if given is not None]) > 1:
         raise click.UsageError("Give one of --schema, --regex and --lark.")
-    if queries and (formats or completion or system is not None):
-        raise click.UsageError("--schema, --regex, --lark, --completion and -s apply only to a PROMPT.")
+    if queries and (formats or completion or images or system is not None):
+        raise click.UsageError(
+            "--schema, --regex, --lark, --image, --completion and -s apply only to a PROMPT."
+        )
+    if completion and images:
+        raise click.UsageError("--completion continues a text, so --image does not apply.")
     if not queries and (verbose or dry_run):
         raise click.UsageError("-v and --dry-run apply only to a query: -f, -c or -b.")
     if completion and (system is not None or template is not None):
@@ -109,7 +123,8 @@ def run(
             dry_run=dry_run,
         )
         run_command(ctx, lambda s: run_query.run(s, source, options), flags)
-    piped = None if sys.stdin.isatty() else read_input()
+    piped_image = None if sys.stdin.isatty() else read_piped_image()
+    piped = None if sys.stdin.isatty() or piped_image is not None else read_input()
     if prompt == "-":
         prompt, piped = None, read_input() if piped is None else piped
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
@@ -119,8 +134,14 @@ def run(
 
     async def main(services: Services) -> int:
         settings = services.settings
+        import asyncio
+
+        attached: tuple[ImagePart, ...] = ()
+        if images or piped_image is not None:
+            attached = await asyncio.to_thread(run_prompt.read_images, services.media, images, piped_image)
         request = run_prompt.Request(
             prompt=run_prompt.read_prompt(prompt, piped),
+            images=attached,
             system=settings.chat.system_prompt,
             sampling=settings.sampling,
             n=count or 1,

@@ -28,17 +28,25 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import AttachmentError
+from spnl_tui.media.suffixes import DOCUMENT_SUFFIXES, IMAGE_SUFFIXES
+from spnl_tui.models.image_marks import image_mark, marked_images, replace_marks
+from spnl_tui.models.parts import ImagePart
 from spnl_tui.text import in_bytes
+
+if TYPE_CHECKING:
+    from spnl_tui.media.media_reader import MediaReader
 
 MAX_BYTES = 1 << 20
 """The limit for all files of a prompt together, which is more than the context of most models holds."""
 
 _MENTION = re.compile(r'(?<![^\s(])(@+)(?:"([^"\n]+)"|([^\s@"]\S*))')
-_OF_PATHS = re.compile(r"[\w.~+/-]+")
-_SUFFIX = re.compile(r"\.\w{1,5}\Z")
+_OF_PATHS = re.compile(r"[\w.~+/-]+(?:#[0-9,-]+)?")
+_SUFFIX = re.compile(r"\.\w{1,5}(?:#[0-9,-]+)?\Z")
+_PAGES = re.compile(r"(.+\.\w{2,5})#([0-9][0-9,-]*)")
 _AFTER = ".,;:!?)]}'\""
 """Punctuation that may follow a path and is rarely part of it."""
 _HEAD = re.compile(r"`([^\n]+)`:")
@@ -47,20 +55,28 @@ _FENCE = re.compile(r"(`{3,})[^`\s]*")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A text file that goes with a prompt."""
+    """A file that goes with a prompt: text, or an image."""
 
     path: str
     """The path as the user wrote it."""
     text: str
-    """The text without its last line end."""
+    """The text without its last line end; empty for an image."""
+    image: ImagePart | None = None
 
     @property
     def size(self) -> int:
         """Bytes."""
+        if self.image is not None:
+            return self.image.size
         return len(self.text.encode("utf-8", "surrogatepass"))
 
     def block(self) -> str:
-        """Return what the model reads: the name, and the text in a fence that is longer than any in it."""
+        """Return what the model reads: the name, and the text in a fence that is longer than any in it.
+
+        Of an image, its mark.
+        """
+        if self.image is not None:
+            return image_mark(self.image)
         longest = max((len(ticks) for ticks in re.findall("`{3,}", self.text)), default=2)
         fence = "`" * (longest + 1)
         language = Path(self.path).suffix[1:]
@@ -103,10 +119,10 @@ def mention(path: str) -> str:
     return f'@"{path}"' if re.search(r"\s", path) or path[-1] in _AFTER else f"@{path}"
 
 
-def read(text: str, folder: Path) -> tuple[str, tuple[Attachment, ...]]:
+def read(text: str, folder: Path, media: MediaReader | None = None) -> tuple[str, tuple[Attachment, ...]]:
     """The text without the "@" that make mentions text, and the files that it mentions. Blocks: reads files.
 
-    Relative paths are of `folder`.
+    Relative paths are of `folder`. Without `media` only text files are read.
 
     Raises:
         AttachmentError: a file cannot be read, is no text or too large.
@@ -114,24 +130,31 @@ def read(text: str, folder: Path) -> tuple[str, tuple[Attachment, ...]]:
     found: dict[str, Attachment] = {}
     prose, at, left = [], 0, MAX_BYTES
     for each in mentions(text):
-        file = folder / Path(each.path).expanduser()
+        path, pages = _with_pages(each.path)
+        file = folder / Path(path).expanduser()
         if each.escaped:
             if each.looks_like_path or file.is_file():
                 prose.append(text[at : each.start])
                 at = each.start + 1
         elif each.path not in found and (each.looks_like_path or file.is_file()):
-            found[each.path] = _read(each.path, file, left)
-            left -= found[each.path].size
+            found[each.path] = attached = _attach(each.path, file, pages, left, media)
+            left -= 0 if attached.image is not None else attached.size
     return "".join([*prose, text[at:]]), tuple(found.values())
 
 
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
-    """Return the text that is sent and stored."""
-    return "\n\n".join([*(attachment.block() for attachment in attachments), prose])
+    """Return the text that is sent and stored. Images come first, as in the prompts that models know."""
+    every = tuple(attachments)
+    images = "".join(each.block() for each in every if each.image is not None)
+    return images + "\n\n".join([*(each.block() for each in every if each.image is None), prose])
 
 
 def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
     """Return the prompt as the user wrote it, and the files in it. This reverses `join`."""
+    images = tuple(Attachment(image.name, "", image) for image in marked_images(text))
+    if images:
+        prose, files = split(replace_marks(text, lambda _: ""))
+        return prose, (*images, *files)
     if "`:\n```" not in text:
         return text, ()
     lines = text.split("\n")
@@ -189,12 +212,48 @@ def as_typed(text: str) -> str:
     """Return what to type to send this text again: mentions instead of the contents of files."""
     prose, attachments = split(text)
     attached = {attachment.path for attachment in attachments}
-    parts, at = [], 0
+    mentioned = {each.path for each in mentions(prose)}
+    parts = [f"{mention(each.path)} " for each in attachments if each.path and each.path not in mentioned]
+    at = 0
     for each in mentions(prose):
         if each.looks_like_path and (each.escaped or each.path not in attached):
             parts += [prose[at : each.start], "@"]
             at = each.start
     return "".join([*parts, prose[at:]])
+
+
+def _with_pages(path: str) -> tuple[str, str]:
+    """Return a path and the pages that it selects: "paper.pdf#3-7"."""
+    match = _PAGES.fullmatch(path)
+    return (match[1], match[2]) if match else (path, "")
+
+
+def _attach(path: str, file: Path, pages: str, left: int, media: MediaReader | None) -> Attachment:
+    suffix = file.suffix.lower()
+    if media is not None and stat.S_ISREG(_mode(file)):
+        if suffix in IMAGE_SUFFIXES:
+            return Attachment(path, "", media.image(file, path))
+        if suffix in DOCUMENT_SUFFIXES:
+            text = media.document(file, path, pages)
+            if len(text.encode("utf-8", "surrogatepass")) > left:
+                raise _too_large(path, len(text))
+            return Attachment(path, text.removesuffix("\n"))
+    return _read(path, file, left)
+
+
+def _mode(file: Path) -> int:
+    try:
+        return file.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _too_large(path: str, size: int) -> AttachmentError:
+    return AttachmentError(
+        f"{path} cannot be sent along",
+        f"It has {in_bytes(size)}; all files of a prompt may have {in_bytes(MAX_BYTES)}.",
+        "Choose pages, as in @paper.pdf#3-7, or copy what matters into a smaller file.",
+    )
 
 
 def _read(path: str, file: Path, left: int) -> Attachment:
@@ -205,11 +264,7 @@ def _read(path: str, file: Path, left: int) -> Attachment:
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
             raise AttachmentError(title, f"It is {what}.", "Name a text file.")
         if status.st_size > left:
-            raise AttachmentError(
-                title,
-                f"It has {in_bytes(status.st_size)}; all files of a prompt may have {in_bytes(MAX_BYTES)}.",
-                "Copy what matters into a smaller file.",
-            )
+            raise _too_large(path, status.st_size)
         with file.open("rb") as stream:
             data = stream.read(left + 1)
     except FileNotFoundError as error:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from spnl_tui.conversations.turn import FinishReason, Provenance, Turn, as_messages, new_id
-from spnl_tui.models.parts import Content, append_text, as_content
+from spnl_tui.models.parts import (
+    Content,
+    ImagePart,
+    append_text,
+    as_content,
+    text_of,
+    with_text,
+    without_images,
+)
 from spnl_tui.models.request import Message, Role, Sampling
 
 
@@ -226,16 +234,21 @@ class Conversation:
         for turn in self.path_to(turn_id):
             self._choose(turn.parent, turn.id)
 
-    def branch_from(self, turn_id: str, text: str) -> Turn:
+    def branch_from(self, turn_id: str, new: str | Content) -> Turn:
         """Edit a turn: a sibling with the new text is added and chosen, and the old one stays.
+
+        New content may bring images, which then replace the old ones; other parts stay.
 
         An edited reply keeps its finish reason, but not its provenance: no model said it so.
         """
         old = self._turns[turn_id]
-        new = self.add_turn(old.role, old.with_text(text).content, parent=old.parent)
+        content = as_content(new)
+        kept = old.content if isinstance(new, str) else without_images(old.content)
+        images = tuple(part for part in content if isinstance(part, ImagePart))
+        turn = self.add_turn(old.role, (*images, *with_text(kept, text_of(content))), parent=old.parent)
         if old.role == "assistant":
-            new = self.finish(new.id, old.finish_reason or "cancelled")
-        return new
+            turn = self.finish(turn.id, old.finish_reason or "cancelled")
+        return turn
 
     def regenerate(self, turn_id: str) -> Turn:
         """Add an empty sibling of this reply, choose it, and return it for streaming."""

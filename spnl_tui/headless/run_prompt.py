@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine.backend import (
     Backend,
@@ -27,9 +27,13 @@ from spnl_tui.engine.backend import (
 from spnl_tui.engine.reply import Replies, Reply
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
+from spnl_tui.models.parts import ImagePart, as_content
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
+
+if TYPE_CHECKING:
+    from spnl_tui.media.media_reader import MediaReader
 
 MAX_GRAMMAR_BYTES = 4_000_000
 """Limit on the file of `--schema` and `--lark`."""
@@ -40,6 +44,7 @@ class Request:
     """What `spnl-chat run` was asked for."""
 
     prompt: str
+    images: tuple[ImagePart, ...] = ()
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     n: int = 1
@@ -55,7 +60,7 @@ class Request:
         """Return the request for a chat."""
         system = [Message("system", self.system)] if self.system else []
         return ChatRequest(
-            messages=(*system, Message("user", self.prompt)),
+            messages=(*system, Message("user", (*self.images, *as_content(self.prompt)))),
             sampling=self.sampling,
             n=self.n,
             thinking=self.thinking,
@@ -65,6 +70,18 @@ class Request:
     def completion_request(self) -> CompletionRequest:
         """Return the request to continue the prompt n times."""
         return CompletionRequest(inputs=(self.prompt,) * self.n, sampling=self.sampling, grammar=self.grammar)
+
+
+def read_images(media: MediaReader, files: Sequence[Path], piped: bytes | None) -> tuple[ImagePart, ...]:
+    """Store the images of a prompt and return their parts. Blocks.
+
+    Raises:
+        AttachmentError: one cannot be read.
+    """
+    images = [media.image(file.expanduser(), str(file)) for file in files]
+    if piped is not None:
+        images.append(media.images.add(piped, "standard input"))
+    return tuple(images)
 
 
 async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:

@@ -62,6 +62,20 @@ def prepared_streams() -> Iterator[None]:
         sys.exit(BROKEN_PIPE)
 
 
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+"""The first bytes of images."""
+
+
+def read_piped_image() -> bytes | None:
+    """Return standard input if it is an image; None, and read nothing, if it is not."""
+    begin = sys.stdin.buffer.peek(12)[:12] if isinstance(sys.stdin.buffer, io.BufferedReader) else b""
+    if not begin.startswith(_IMAGES) or (begin.startswith(b"RIFF") and begin[8:12] != b"WEBP"):
+        return None
+    if begin.startswith(b"BM") and begin.isascii():
+        return None  # a text that begins so
+    return sys.stdin.buffer.read()
+
+
 def read_input() -> str:
     """Return all of standard input."""
     return "".join(input_lines())

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from spnl_tui.models.parts import Content, ImagePart, TextPart, as_text
+from spnl_tui.models.parts import Content, ImagePart, Part, TextPart, as_content, as_text
 
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 """Of the private use area: no text has them that a person wrote or a model made."""
-_MARK = re.compile(f"{_OPEN}([0-9a-f]{{64}}):([^:{_CLOSE}]*):(\\d+)x(\\d+){_CLOSE}")
-
-
-@dataclass(frozen=True, slots=True)
-class MarkedImage:
-    """The image that a mark stands for."""
-
-    sha256: str
-    media_type: str
-    width: int
-    """Pixels; 0 if unknown."""
-    height: int
+_MARK = re.compile(
+    f"{_OPEN}([0-9a-f]{{64}}):([\\w/+.-]*):(\\d{{1,9}})x(\\d{{1,9}}):(\\d{{1,15}}):([^{_CLOSE}]*){_CLOSE}"
+)
 
 
 def image_mark(image: ImagePart) -> str:
     """Return the mark of an image."""
-    return f"{_OPEN}{image.sha256}:{image.media_type}:{image.width}x{image.height}{_CLOSE}"
+    size = f"{image.width}x{image.height}:{image.size}"
+    return f"{_OPEN}{image.sha256}:{image.media_type}:{size}:{image.name}{_CLOSE}"
+
+
+def content_of(text: str) -> Content:
+    """Return the content of a text with marks: its images, and the texts between them."""
+    parts: list[Part] = []
+    at = 0
+    for match in _MARK.finditer(text) if _OPEN in text else ():
+        parts += as_content(text[at : match.start()].strip("\n"))
+        parts.append(_image(match))
+        at = match.end()
+    return (*parts, *as_content(text[at:]))
 
 
 def marked_text(content: Content) -> str:
@@ -51,14 +53,14 @@ def marked_text(content: Content) -> str:
     return "".join(pieces)
 
 
-def replace_marks(text: str, replacement: Callable[[MarkedImage], str]) -> str:
+def replace_marks(text: str, replacement: Callable[[ImagePart], str]) -> str:
     """Return the text with each mark replaced."""
     if _OPEN not in text:
         return text
     return _MARK.sub(lambda match: replacement(_image(match)), text)
 
 
-def marked_images(text: str) -> tuple[MarkedImage, ...]:
+def marked_images(text: str) -> tuple[ImagePart, ...]:
     """Return the images of a text in order, repeated ones as often as they occur."""
     return tuple(_image(match) for match in _MARK.finditer(text)) if _OPEN in text else ()
 
@@ -69,5 +71,5 @@ def without_partial_mark(text: str) -> str:
     return text if at < 0 or _CLOSE in text[at:] else text[:at]
 
 
-def _image(match: re.Match[str]) -> MarkedImage:
-    return MarkedImage(match[1], match[2], int(match[3]), int(match[4]))
+def _image(match: re.Match[str]) -> ImagePart:
+    return ImagePart(match[1], match[2], int(match[5]), match[6], int(match[3]), int(match[4]))

@@ -200,6 +200,11 @@ def images_in(content: Content) -> tuple[ImagePart, ...]:
     return tuple(found)
 
 
+def without_images(content: Content) -> Content:
+    """Return the parts that are not images."""
+    return tuple(part for part in content if not isinstance(part, ImagePart))
+
+
 def fenced(text: str, language: str = "") -> str:
     """Return the text in a Markdown fence that is longer than any in it."""
     longest = max((len(ticks) for ticks in re.findall("`{3,}", text)), default=2)

@@ -104,12 +104,15 @@ class ChatSettings:
     """Let the model name a conversation while it is idle; false uses the first prompt as the title."""
     read_ahead: bool = True
     """Let the model read the conversation and the unfinished prompt while you type."""
+    longest_image_side: int = 1024
+    """Images are scaled down to this many pixels on their longer side. More pixels take more tokens."""
     candidates: int = 3
     """The number of candidates that /n requests by default, from 2 to 9."""
     judge_criteria: str = "correct, clear, and to the point"
     """The default criteria for judging candidates."""
 
     def __post_init__(self) -> None:
+        _within("longest_image_side", self.longest_image_side, 64, 4096)
         if not 2 <= self.candidates <= MOST_CANDIDATES:
             interval = f"from 2 to {MOST_CANDIDATES}"
             raise SettingsError(

@@ -104,7 +104,7 @@ class ControllerScreen(Screen[None]):
             may_leave_out=lambda conversation, count: self.chat_controller.may_leave_out(conversation, count),
         )
         self.sessions = Sessions(shared, blank_conversation(settings))
-        self.prompts = PromptController(self, chat.prompt, self.sessions, self.current_model)
+        self.prompts = PromptController(self, chat.prompt, self.sessions, self.current_model, services.media)
         view = ConversationView(chat, self.status, show_title=self._show_title, key_name=self.key)
         self.chat_controller = ChatController(
             self,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.pulls.queue import PullQueue
+    from spnl_tui.media.media_reader import MediaReader
     from spnl_tui.models.files.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.settings import Persona
@@ -53,6 +54,8 @@ class InterfaceServices:
     """Writes a persona with this name to the configuration. Called in a thread. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; returns False if it cannot. May raise SpnlError."""
+    media: Callable[[], MediaReader] | None = None
+    """Returns the reader of images and documents, constructed on the first call."""
     drafts: DraftFile | None = None
     """The file that keeps the unsent prompt for the next start."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.turn import Turn
+from spnl_tui.models.image_marks import marked_text
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.chat.reply_text import ReplyText, Sought, highlight
 from spnl_tui.ui.widgets.background import start
@@ -34,7 +35,7 @@ class UserTurn(Static):
     ) -> None:
         """`place`: its number among its siblings, and how many there are. `count` counts tokens."""
         self.turn = turn
-        self._prose, self._attachments = split(turn.model_text)
+        self._prose, self._attachments = split(marked_text(turn.content))
         self._place = place
         self._count = count
         self._counted = False
@@ -193,7 +194,7 @@ class Reply(Vertical):
 
 def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequence[int] = ()) -> Content:
     """Return a prompt with the size and the known tokens of each file after its first mention."""
-    sizes = {attachment.path: in_bytes(attachment.size) for attachment in attachments}
+    sizes = {attachment.path: _size(attachment) for attachment in attachments}
     for attachment, count in zip(attachments, tokens, strict=False):
         sizes[attachment.path] += f", {count:,} token{'' if count == 1 else 's'}"
     parts: list[str | tuple[str, str]] = []
@@ -202,7 +203,15 @@ def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequen
         if not each.escaped and (size := sizes.pop(each.path, None)):
             parts += [plain(prose[at : each.end]), (f" ({size})", "$text-muted")]
             at = each.end
-    return Content.assemble(*parts, plain(prose[at:]))
+    parts.append(plain(prose[at:]))
+    # What no mention names, such as the images of an imported conversation.
+    parts += [(f"\n{plain(path) or 'image'} ({size})", "$text-muted") for path, size in sizes.items()]
+    return Content.assemble(*parts)
+
+
+def _size(attachment: Attachment) -> str:
+    size, image = in_bytes(attachment.size), attachment.image
+    return f"{image.width}×{image.height}, {size}" if image is not None and image.width else size
 
 
 def siblings_line(place: tuple[int, int]) -> str:

@@ -10,6 +10,7 @@ from spnl_tui.chat.events import BranchChanged, TreeChanged
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError
+from spnl_tui.models.image_marks import marked_text
 from spnl_tui.text import first_line
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class TurnsController:
 
     async def _edit(self, turn: Turn) -> None:
         self._session.selection.edit(turn, self._prompt.text)
-        self._prompt.replace_all(self._as_typed(turn.text))
+        self._prompt.replace_all(self._as_typed(marked_text(turn.content)))
         self._prompt.border_title = _EDITING[turn.role]
         self._prompt.focus()
         await self._transcript.reveal(turn.id)

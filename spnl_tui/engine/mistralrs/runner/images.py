@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.models.image_marks import MarkedImage, marked_images, replace_marks
+from spnl_tui.models.image_marks import marked_images, replace_marks
+from spnl_tui.models.parts import ImagePart
 from spnl_tui.models.vision import VisionRule
 
 
@@ -51,7 +52,7 @@ class PromptImages:
             return [{"role": "user", "content": prompt}]
         number = 0
 
-        def placeholder(_: MarkedImage) -> str:
+        def placeholder(_: ImagePart) -> str:
             nonlocal number
             number += 1
             return rule.placeholder.replace("{number}", str(number))
@@ -61,7 +62,7 @@ class PromptImages:
         urls = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
         return [{"role": "user", "content": [*urls, {"type": "text", "text": text}]}]
 
-    def _data_url(self, image: MarkedImage) -> str:
+    def _data_url(self, image: ImagePart) -> str:
         try:
             data = (self._folder / image.sha256).read_bytes()
         except OSError as error:

@@ -8,12 +8,14 @@ what is sent and kept.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.queue import QueuedCommand
 from spnl_tui.conversations.slash_text import looks_like_command, with_escape, without_escape
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import AttachmentError, SpnlError
+from spnl_tui.models.image_marks import marked_images
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
@@ -21,13 +23,23 @@ if TYPE_CHECKING:
 
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.media.media_reader import MediaReader
     from spnl_tui.ui.chat.input.prompt import Prompt
 
 
 class PromptController:
     """Turns what was typed into what is sent, and back."""
 
-    def __init__(self, screen: Screen[Any], prompt: Prompt, sessions: Sessions, model: CurrentModel) -> None:
+    def __init__(
+        self,
+        screen: Screen[Any],
+        prompt: Prompt,
+        sessions: Sessions,
+        model: CurrentModel,
+        media: Callable[[], MediaReader] | None = None,
+    ) -> None:
+        """`media` returns the reader of images and documents, constructed on the first call."""
+        self._media = media
         self._screen = screen
         self._prompt = prompt
         self._sessions = sessions
@@ -37,11 +49,23 @@ class PromptController:
         """Send what was typed, or put it back into the prompt if a mentioned file cannot be read."""
         try:
             whole = await self.whole(typed)
+            self._check_images(whole)
         except SpnlError as error:
             self._prompt.give_back(typed)
             tell(self._screen, error)
             return
         await self._sessions.visible.send(whole)
+
+    def _check_images(self, whole: str) -> None:
+        """Refuse images, before anything is sent, if the current model reads only text."""
+        model = self._model.model
+        if model is None or model.capabilities.vision or not marked_images(whole):
+            return
+        raise AttachmentError(
+            "This model cannot see images",
+            f"{model.name} reads only text.",
+            "Choose a model that sees, or remove the image from the prompt.",
+        )
 
     async def return_queued(self) -> None:
         """Put what was typed ahead back into the prompt, because it cannot be answered as expected."""
@@ -66,7 +90,8 @@ class PromptController:
         from spnl_tui.conversations.attachments import join, read
 
         # Before pastes are unfolded, because an "@" in a paste does not mention a file.
-        prose, attachments = await asyncio.to_thread(read, typed, Path.cwd())
+        media = None if self._media is None else self._media()
+        prose, attachments = await asyncio.to_thread(read, typed, Path.cwd(), media)
         return join(self._prompt.folds.unfold(prose), attachments)
 
     def as_typed(self, whole: str) -> str:
@@ -99,7 +124,7 @@ class PromptController:
 
 def as_typed(whole: str) -> str:
     """Return what to type to send this text, given the same files."""
-    if "@" in whole:
+    if "@" in whole or marked_images(whole):
         from spnl_tui.conversations.attachments import as_typed
 
         whole = as_typed(whole)

@@ -1,0 +1,1 @@
+"""Images and documents that go with a prompt: checked and converted in a child process, stored by hash."""
