@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +54,9 @@ class Services:
     @cached_property
     def engine(self) -> EngineService:
         """The engine service, which answers requests."""
-        return make_engine(self.settings, self.paths, self._resolve)
+        return make_engine(
+            self.settings, self.paths, self._resolve, lambda model: self.library.mark_used(model)
+        )
 
     @cached_property
     def hub(self) -> HubAccess:
@@ -83,12 +87,16 @@ class Services:
         """The models on this machine."""
         from spnl_tui.hub.library.cache_layout import default_cache
         from spnl_tui.hub.library.library import Library
+        from spnl_tui.hub.library.programs.scan import OtherPrograms
 
+        hub = self.settings.hub
         return Library(
             default_cache(),
             self.paths.data / "imported.json",
-            model_cache_dir=self.settings.hub.model_cache_dir,
+            model_cache_dir=hub.model_cache_dir,
+            model_dirs=hub.model_dirs,
             starter=self.starter.locate,
+            programs=OtherPrograms(Path.home(), os.environ) if hub.other_programs else None,
         )
 
     @cached_property
@@ -271,8 +279,16 @@ def make_services(settings: Settings, paths: Paths, config_file: Path | None = N
     return Services(settings, paths, config_file)
 
 
-def make_engine(settings: Settings, paths: Paths, resolve: Resolve | None = None) -> EngineService:
-    """Return the engine for these settings. `resolve` finds the models on this disk."""
+def make_engine(
+    settings: Settings,
+    paths: Paths,
+    resolve: Resolve | None = None,
+    mark_used: Callable[[LocalModel], None] = lambda model: None,
+) -> EngineService:
+    """Return the engine for these settings. `resolve` finds the models on this disk.
+
+    `mark_used` receives each model that was loaded; it blocks.
+    """
     from spnl_tui.engine.mistralrs import BACKEND
     from spnl_tui.engine.service import DeferredBackend, EngineService
 
@@ -288,13 +304,7 @@ def make_engine(settings: Settings, paths: Paths, resolve: Resolve | None = None
             keep_warm_s=engine.keep_warm_minutes * 60,
             memory_budget=None if budget is None else int(budget * 1e9),
             resolve=resolve,
-            on_loaded=lambda model: asyncio.to_thread(_mark_used, model),
+            on_loaded=lambda model: asyncio.to_thread(mark_used, model),
         )
 
     return EngineService([DeferredBackend(BACKEND, make_local)])
-
-
-def _mark_used(model: LocalModel) -> None:
-    from spnl_tui.hub.library.library import mark_used
-
-    mark_used(model)

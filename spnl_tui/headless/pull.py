@@ -57,6 +57,12 @@ async def pull(services: Services, names: Sequence[str], *, quiet: bool, json_li
             raise HubError(
                 "Nothing to pull", f"{name} is a path on this machine.", "Use it as it is: -m PATH"
             )
+        if reference.ollama is not None:
+            raise HubError(
+                "Nothing to pull",
+                f"{name} means a model that Ollama has pulled.",
+                f"Pull it there: ollama pull {shlex.quote(reference.ollama)}",
+            )
     code = OK
     unfinished = list(names)
     for name, reference in zip(names, references, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from spnl_tui.hub.catalog import Card, RepositoryDetails
+from spnl_tui.hub.library.programs.scan import program_of
 from spnl_tui.hub.library.removal import RemovalPlan
 from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
 from spnl_tui.hub.verdicts import Appraisal
@@ -30,7 +31,12 @@ QUANTIZATION_COLUMNS = (
     Column("FIT", least=8, rank=1),
     Column("SPEED", rank=2),
 )
-LIBRARY_COLUMNS = (Column("MODEL", least=24), Column("SIZE", right=True), Column("LAST USED", rank=1))
+LIBRARY_COLUMNS = (
+    Column("MODEL", least=24),
+    Column("SIZE", right=True),
+    Column("LAST USED", rank=2),
+    Column("FROM", rank=1),
+)
 
 
 def search_row(card: Card) -> tuple[str, ...]:
@@ -67,7 +73,16 @@ def quantization_row(
 
 def library_row(entry: LibraryEntry) -> tuple[str, ...]:
     """Return a model on this machine as a row of LIBRARY_COLUMNS."""
-    return (entry.name, in_bytes(entry.size_bytes), _date(entry.used))
+    return (entry.name, in_bytes(entry.size_bytes), _date(entry.used), origin_title(entry))
+
+
+def origin_title(entry: LibraryEntry) -> str:
+    """Return where a model comes from: another program, or one of the ways to get one here."""
+    program = program_of(entry)
+    return program.title if program else _ORIGINS[entry.origin]
+
+
+_ORIGINS = {"cache": "Hugging Face", "folder": "a folder", "imported": "imported", "starter": "starter"}
 
 
 def card_lines(details: RepositoryDetails) -> list[str]:

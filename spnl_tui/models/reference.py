@@ -5,6 +5,7 @@
     phi4                             a family of one size
     ORG/NAME                         a repository on Hugging Face
     ./x.gguf  ../dir  ~/x  /x        a file, or a directory that holds a model
+    ollama:NAME                      a model that Ollama has pulled, loaded here from Ollama's own file
     …:QUANT                          a quantization, as in `qwen3:1.7b:Q8_0`, or a file: `ORG/NAME:dir/file`
     …@REVISION                       a branch, tag or commit of a name or repository, at the end
 
@@ -28,6 +29,8 @@ from spnl_tui.models.pretty_names import PRETTY_NAMES, pretty_name_of, sizes_of
 from spnl_tui.models.quantization import escape_label, label_of_file, normalize_label
 
 STARTER = "starter"
+OLLAMA = "ollama:"
+_OLLAMA_NAME = re.compile(r"[\w.-]+(?:[:/][\w.-]+)*", re.ASCII)
 
 _DROPPED_PREFIXES = ("mistralrs/", "local/")
 _OTHER_BACKENDS = ("ollama", "openai", "gemini")
@@ -48,7 +51,7 @@ _LONGEST_ID = 96
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
-    """The name of a model. Exactly one of `repository`, `path` and `is_starter` is set.
+    """The name of a model. Exactly one of `repository`, `path`, `ollama` and `is_starter` is set.
 
     `str()` gives the canonical text, which parses to an equal reference. The case of a repository is the
     user's, unless a pretty name has it: only the hub knows the rest (`Catalog.details`).
@@ -62,11 +65,13 @@ class ModelReference:
     """A branch, tag or commit; None means `main`."""
     path: Path | None = None
     """An absolute path of a file or a directory."""
+    ollama: str | None = None
+    """The name of a model of Ollama's."""
 
     @property
     def is_starter(self) -> bool:
         """True if this is the model that comes with the program."""
-        return self.repository is None and self.path is None
+        return self.repository is None and self.path is None and self.ollama is None
 
     @property
     def pretty(self) -> str:
@@ -75,6 +80,8 @@ class ModelReference:
         return self._text(name) if name else str(self)
 
     def __str__(self) -> str:
+        if self.ollama is not None:
+            return f"{OLLAMA}{self.ollama}"
         return self._text(self.repository or (str(self.path) if self.path else STARTER))
 
     def _text(self, name: str) -> str:
@@ -109,6 +116,8 @@ class ModelReference:
             rest = rest[len(prefix) :]
         if address := _ADDRESS.match(rest):
             return _from_address(given, rest[address.end() :])
+        if rest.lower().startswith(OLLAMA):
+            return _from_ollama(given, rest[len(OLLAMA) :])
         if _is_path(rest):
             return _from_path(rest)
         _refuse_other_backends(given, rest)
@@ -125,6 +134,12 @@ class ModelReference:
 
 def _malformed(given: str, why: str, hint: str) -> NoReturn:
     raise ModelReferenceError("Not a model reference", f"{given!r}: {why}", hint)
+
+
+def _from_ollama(given: str, name: str) -> ModelReference:
+    if not _OLLAMA_NAME.fullmatch(name):
+        _malformed(given, f"{name!r} is not a name of Ollama's.", "Names are listed by: spnl-chat list")
+    return ModelReference(ollama=name if ":" in name.rpartition("/")[2] else f"{name}:latest")
 
 
 def _is_path(text: str) -> bool:

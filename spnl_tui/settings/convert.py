@@ -59,7 +59,8 @@ def convert(hint: Any, value: Any, folder: Path) -> Any:
         return _choice(typing.get_args(kind), value)
     if typing.get_origin(kind) is tuple:
         if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-            return tuple(value)
+            (item_kind, *_) = typing.get_args(kind)
+            return tuple(convert(item_kind, item, folder) if item_kind is Path else item for item in value)
         raise Unfit("it must be a list of texts.", 'Write it as ["one", "two"].')
     if kind is Path and isinstance(value, (str, Path)) and str(value):
         return folder / Path(value).expanduser()

@@ -166,6 +166,11 @@ class HubSettings:
     model_cache_dir: Path | None = None
     """Another directory of models, such as SPNL's, besides the Hugging Face cache. A relative path starts at
     the configuration file."""
+    model_dirs: tuple[Path, ...] = ()
+    """Folders of yours with models, such as ["~/models"]. Relative paths start at the configuration file."""
+    other_programs: bool = True
+    """List the models that Ollama, LM Studio, llama.cpp, Jan, GPT4All, text-generation-webui and KoboldCpp
+    have pulled, and run them in place; false hides them."""
     timeout_s: int = 10
     """How long to wait for a response from the hub, in seconds."""
 

@@ -183,11 +183,12 @@ async def test_list_prints_every_model_and_its_size(
     add_snapshot(tmp_path / "hub", "unsloth/Qwen3-4B-GGUF", {"q-Q8_0.gguf": b"8" * 1500})
     await model_commands.list_models(library, json_=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "MODEL            SIZE  LAST USED"
+    assert lines[0] == "MODEL            SIZE  LAST USED   FROM"
     assert lines[1].startswith("qwen3:4b:Q8_0  1.5 kB  20")
     await model_commands.list_models(library, json_=True)
     [model] = json.loads(capsys.readouterr().out)["models"]
     assert (model["reference"], model["size_bytes"]) == ("unsloth/Qwen3-4B-GGUF:Q8_0", 1500)
+    assert model["origin"] == "cache"
 
 
 async def test_rm_deletes_the_named_models_after_a_question(
@@ -253,7 +254,9 @@ async def test_import_then_rm_then_show(
     assert path.is_file()
     assert "forgotten" in capsys.readouterr().out
     await show(catalog, library, str(path))
-    assert capsys.readouterr().out == shown  # what is to be shown need not be imported
+    assert capsys.readouterr().out == shown.replace(
+        "imported", "a folder"
+    )  # what is to be shown need not be imported
     assert (await library.listing()).entries == ()
 
 

@@ -60,7 +60,7 @@ def to_local(handle: ModelHandle) -> LocalModel:
 
 
 def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:
-    """Return the revision and the SHA-256 (of shards, joined by spaces) of a model in the Hugging Face cache.
+    """Return the revision and the SHA-256 of a model in a cache; for shards, the hashes joined by spaces.
 
     Both are names there: of the directory snapshots/REVISION, and of the blobs that its links lead to. None
     outside the cache, because hashing gigabytes is not worth it.
@@ -68,7 +68,8 @@ def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:
     revision = next(
         (part for part in reversed(model.directory.parts) if re.fullmatch("[0-9a-f]{40}", part)), None
     )
-    blobs = [(model.directory / file).resolve().name for file in model.files]
+    # Ollama puts the name of the hash before it.
+    blobs = [(model.directory / file).resolve().name.removeprefix("sha256-") for file in model.files]
     known = bool(blobs) and all(re.fullmatch("[0-9a-f]{64}", name) for name in blobs)
     return revision, " ".join(blobs) if known else None
 

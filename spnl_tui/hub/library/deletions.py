@@ -99,8 +99,8 @@ def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: in
     for entry in oldest_first:
         if missing_bytes <= 0:
             break
-        # Imported files are the user's own: forgetting them frees nothing.
-        if entry.origin != "imported" and os.stat(entry.paths[0]).st_dev == device:
+        # Imported files are the user's own: forgetting them frees nothing. Others are other programs'.
+        if entry.origin in ("cache", "folder", "starter") and os.stat(entry.paths[0]).st_dev == device:
             chosen.append(entry)
             missing_bytes -= entry.size_bytes
     if not chosen:

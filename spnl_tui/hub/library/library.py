@@ -16,6 +16,7 @@ from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_
 from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
 from spnl_tui.hub.library.import_registry import ImportRegistry
+from spnl_tui.hub.library.programs.scan import OtherPrograms, without_known
 from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
 from spnl_tui.hub.library.scan import (
     LibraryEntry,
@@ -51,8 +52,9 @@ class Library:
     """The models on this machine. Disk access is in threads; deletions can be undone until `close`.
 
     `hf_cache` is the Hugging Face cache; `model_cache_dir` is SPNL's MISTRALRS_MODEL_CACHE_DIR, a cache of
-    the same layout or plain folders; `extra_dirs` are plain folders; `registry` is the file that keeps what
-    the user has imported; `starter` finds the starter model (`Starter.locate`).
+    the same layout or plain folders; `extra_dirs` are plain folders; in `model_dirs` a GGUF needs no suffix;
+    `registry` is the file that keeps what the user has imported; `starter` finds the starter model
+    (`Starter.locate`). The models of `programs` are used in place and never changed.
     """
 
     def __init__(
@@ -62,10 +64,14 @@ class Library:
         *,
         model_cache_dir: Path | None = None,
         extra_dirs: Sequence[Path] = (),
+        model_dirs: Sequence[Path] = (),
         starter: Callable[[], LocalModel | None] = lambda: None,
+        programs: OtherPrograms | None = None,
     ) -> None:
         self._caches = (hf_cache, *((model_cache_dir,) if model_cache_dir else ()))
-        self._folders = (*((model_cache_dir,) if model_cache_dir else ()), *extra_dirs)
+        self._folders = (*((model_cache_dir,) if model_cache_dir else ()), *extra_dirs, *model_dirs)
+        self._by_content = frozenset(model_dirs)
+        self._programs = programs
         self._imports = ImportRegistry(registry)
         self._starter = starter
         self._deletions = Deletions(self._imports)
@@ -88,6 +94,9 @@ class Library:
             return await asyncio.to_thread(self._starter)
         if reference.path is not None:
             return await asyncio.to_thread(resolve_path, reference.path, reference.quantization)
+        if reference.ollama is not None:
+            entry = await asyncio.to_thread(self._of_ollama, reference.ollama)
+            return entry.model if entry else None
         entry = await self.find(reference)
         return entry.model if entry else None
 
@@ -228,6 +237,11 @@ class Library:
         missing = missing_bytes - self._deletions.purge(directory, missing_bytes)
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
+    def mark_used(self, model: LocalModel) -> None:
+        """Note that the model is used now, unless its files are another program's. Blocks: for threads."""
+        if self._programs is None or not self._programs.owns(model.directory):
+            mark_used(model)
+
     async def close(self) -> None:
         """Purge all deleted files, including those of programs that died."""
         await asyncio.to_thread(self._deletions.purge_all, (*self._caches, *self._folders))
@@ -236,6 +250,9 @@ class Library:
         """Return what the reference could mean, ignoring its quantization; likeliest first."""
         if reference.repository is not None:
             return await asyncio.to_thread(self._of_repository, reference.repository, reference.revision)
+        if reference.ollama is not None:
+            entry = await asyncio.to_thread(self._of_ollama, reference.ollama)
+            return [entry] if entry else []
         entries = (await self.listing()).entries
         if reference.path is None:
             return [entry for entry in entries if entry.reference == reference]
@@ -252,7 +269,8 @@ class Library:
 
         for place in dict.fromkeys((*self._caches, *self._folders)):
             entries += scan_cache(place, on_error=unreadable) if place in self._caches else []
-            entries += scan_folder(place, on_error=unreadable) if place in self._folders else []
+            if place in self._folders:
+                entries += scan_folder(place, by_content=place in self._by_content, on_error=unreadable)
         try:
             imported = self._imports.read()
         except StoreError as error:
@@ -267,7 +285,9 @@ class Library:
             entries = self._with_starter(entries)
         except ModelFileError as error:
             problems.append(error)
-        unique = {(entry.directory, entry.files): entry for entry in reversed(entries)}
+        if self._programs is not None:
+            entries += without_known(self._programs.entries(unreadable), entries)
+        unique = {(str(entry.reference), entry.directory, entry.files): entry for entry in reversed(entries)}
         found = sorted(unique.values(), key=lambda entry: (entry.name.casefold(), entry.size_bytes))
         return Listing(tuple(found), tuple(problems))
 
@@ -305,9 +325,14 @@ class Library:
                 replace(entry, reference=ModelReference(repository=repository, quantization=entry.label))
                 for entry in inside
             ]
+        if self._programs is not None and revision is None:
+            entries += without_known(self._programs.of_repository(repository), entries)
         if problems and not entries:
             raise problems[0]
         return entries
+
+    def _of_ollama(self, name: str) -> LibraryEntry | None:
+        return None if self._programs is None else self._programs.ollama_entry(name)
 
     def _import(self, path: Path) -> LibraryEntry:
         path = Path(os.path.abspath(path.expanduser()))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spnl_tui.errors import StoreError
+from spnl_tui.hub.library.programs.scan import refuse_removal
 from spnl_tui.hub.library.scan import LibraryEntry, refs_of, snapshots_of
 
 _ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
@@ -52,7 +53,11 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
 
     In a cache, the links to its files go from its own snapshot and, if the entry has no revision of its own,
     from superseded ones, which no branch or tag means any more. A blob that is linked from elsewhere stays.
+
+    Raises:
+        StoreError: it belongs to another program.
     """
+    refuse_removal(entry)
     paths = entry.paths
     if entry.origin == "imported":
         return RemovalPlan(entry, (), (), 0, ())

@@ -19,13 +19,19 @@ from stat import S_ISREG
 from types import MappingProxyType
 from typing import Literal
 
+from spnl_tui.hub.library.by_content import is_gguf, may_be_gguf
 from spnl_tui.hub.library.cache_layout import NOTES, RepositoryCache
 from spnl_tui.models.facts import Format
 from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.files.not_models import kind_by_name
 from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, label_of_file, quantizations_of
 from spnl_tui.models.reference import ModelReference
 
-Origin = Literal["cache", "folder", "imported", "starter"]
+Origin = Literal[
+    "cache", "folder", "imported", "starter",
+    "ollama", "lm-studio", "llama.cpp", "jan", "gpt4all", "text-generation-webui", "koboldcpp",
+]  # fmt: skip
+"""Where a model comes from; the second line are other programs (programs/places.py)."""
 _SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _DEPTH = 3
 """How far below a plain folder models are looked for: ORG/NAME/FOLDER."""
@@ -52,6 +58,8 @@ class LibraryEntry:
     origin: Origin
     commit: str | None = None
     """Of a cache: the snapshot that this is in."""
+    projector: str = ""
+    """The path of its projector, if it is not beside it."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -62,7 +70,7 @@ class LibraryEntry:
     def model(self) -> LocalModel:
         """Return the model for the engine to load."""
         files = self.files if self.format == "gguf" else ()
-        return LocalModel(str(self.reference), self.format, self.directory, files)
+        return LocalModel(str(self.reference), self.format, self.directory, files, self.projector)
 
     @property
     def name(self) -> str:
@@ -137,20 +145,26 @@ def scan_cache(
 
 
 def scan_folder(
-    root: Path, origin: Origin = "folder", *, on_error: Callable[[Path, OSError], None] = _raise
+    root: Path,
+    origin: Origin = "folder",
+    *,
+    repositories: bool = True,
+    by_content: bool = False,
+    on_error: Callable[[Path, OSError], None] = _raise,
 ) -> list[LibraryEntry]:
-    """Return every complete model in a folder and below it; models in ORG/NAME have that name.
+    """Return every complete model in a folder and below it.
 
-    `on_error` is told of each folder that is there and cannot be read.
+    With `repositories`, models in ORG/NAME have that name. With `by_content`, a GGUF is recognized by its
+    first bytes instead of its suffix. `on_error` receives each folder that exists and cannot be read.
     """
     entries: list[LibraryEntry] = []
     pending = [(root, 0)]
     while pending:
         folder, depth = pending.pop()
         inside = str(folder.relative_to(root))
-        repository = inside if _FOLDER_REPOSITORY.fullmatch(inside) else None
+        repository = inside if repositories and _FOLDER_REPOSITORY.fullmatch(inside) else None
         try:
-            entries += _models_in(folder, repository, origin)
+            entries += _models_in(folder, repository, origin, by_content=by_content)
             if depth < _DEPTH:
                 below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
                 pending += [(Path(f.path), depth + 1) for f in below]
@@ -257,12 +271,20 @@ def _models_in(
     origin: Origin,
     commit: str | None = None,
     labels: Mapping[str, str] = MappingProxyType({}),
+    *,
+    by_content: bool = False,
 ) -> Iterator[LibraryEntry]:
     """Yield the models in this directory; those below it, too, if it is the snapshot of a commit.
 
     `labels` are the names that quantizations have on the hub, by file, where they are known.
     """
     names = list(_files_below(directory) if commit else (e.name for e in _entries(directory)))
+    if by_content:
+        found = {n for n in names if may_be_gguf(n) and is_gguf(os.path.join(directory, n))}
+        names = [n for n in names if n in found or not _is(n, ".gguf")]
+        unnamed = sorted(n for n in found if not _is(n, ".gguf") and kind_by_name(n) is None)
+    else:
+        unnamed = []
     stats = _stats_of(directory, [name for name in names if _is(name, ".gguf", ".safetensors")])
     ggufs = quantizations_of(ModelFile(name, stat.st_size) for name, stat in stats.items())
     if labels:
@@ -285,6 +307,11 @@ def _models_in(
     for quantization in ggufs:
         files = tuple(file.path for file in quantization.files)
         yield entry(_reference(directory, repository, quantization), quantization.label, "gguf", files)
+    stats |= _stats_of(directory, unnamed)
+    for name in unnamed:
+        yield entry(
+            ModelReference(path=directory / name), label_of_file(f"{name}.gguf") or name, "gguf", (name,)
+        )
     if weights := _whole_weights(names, stats):
         stats |= _stats_of(
             directory, (n for n in names if "/" not in n and _is(n, ".json", ".jinja", ".model"))

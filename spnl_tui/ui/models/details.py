@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from spnl_tui.hub.inspection import Look, longer, shorter
+from spnl_tui.hub.library.programs.scan import program_of
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import QUANTIZATION_COLUMNS, card_facts, quantization_row
 from spnl_tui.hub.verdicts import Appraisal
@@ -217,6 +218,8 @@ def _entry_facts(entry: LibraryEntry, look: Look) -> list[tuple[str, str]]:
     local = look.local
     place = "the Hugging Face cache" if entry.origin == "cache" else str(entry.directory)
     facts = [("size", in_bytes(entry.size_bytes)), ("place", place)]
+    if (program := program_of(entry)) is not None:
+        facts.append(("from", program.title))
     if local is not None:
         context = f"{local.context_length:,} tokens" if local.context_length else ""
         facts = [("architecture", local.architecture), ("context", context), *facts]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.hub.inspection import Results, Subject
+from spnl_tui.hub.library.programs.scan import program_of
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import in_short
 from spnl_tui.models.reference import ModelReference
@@ -81,8 +82,10 @@ class ModelList(RowList):
         if entries or problems:
             options.append(ModelRow.heading("On this machine", "SIZE"))
         for entry in entries:
-            key = f"here {entry.directory} {entry.files[0]}"
-            options.append(ModelRow(key, entry, Row(plain(entry.name), (in_bytes(entry.size_bytes),))))
+            key = f"here {entry.reference} {entry.directory} {entry.files[0]}"
+            program = program_of(entry)
+            name = f"{entry.name} ({program.title})" if program else entry.name
+            options.append(ModelRow(key, entry, Row(plain(name), (in_bytes(entry.size_bytes),))))
         return options + [note for problem in problems for note in _failure(problem)]
 
     def _hub(self, results: Results, named: ModelReference | None) -> list[ModelRow]:

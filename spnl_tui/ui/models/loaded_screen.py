@@ -111,16 +111,19 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
             row = Row(self._named(each.model, "in use"), (memory, self._state(each)), widths=_COLUMNS)
             yield ModelRow(_key(each.model), each.model, row)
         known = {_key(each.model) for each in loaded}
+        names = {each.model.name for each in loaded}
         others = [
             (model, entry)
             for model, entry in self._entries or ()
-            if _key(model) not in known and wanted(entry.name)
+            if wanted(entry.name)
+            and (_key(model) not in known or (entry.origin == "ollama" and model.name not in names))
         ]
         if others:
             yield ModelRow.heading("On this machine", "SIZE", "", widths=_COLUMNS)
         for model, entry in others:
             row = Row(self._named(model, "current"), (in_bytes(entry.size_bytes), ""), widths=_COLUMNS)
-            yield ModelRow(_key(model), model, row)
+            # Ollama has several models of one file.
+            yield ModelRow(f"{model.name}\0{_key(model)}", model, row)
         if self._entries is None:
             yield ModelRow.note("reading what else is here…")
 

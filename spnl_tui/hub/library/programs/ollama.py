@@ -1,0 +1,204 @@
+"""Ollama's models: manifests that name blobs by their hash.
+
+    <models>/manifests/<registry>/<namespace>/<model>/<tag>   JSON with `config` and `layers`
+            /blobs/sha256-<hex>                               their content; before 0.1.24 sha256:<hex>
+
+Sources: Ollama's manifest/manifest.go, manifest/paths.go and types/model/name.go (the parts of a name that it
+leaves out: registry.ollama.ai and library), envconfig/config.go (OLLAMA_MODELS), server/images.go (the media
+types of layers). Blocking, for threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from spnl_tui.errors import ModelFileError
+from spnl_tui.hub.library.scan import LibraryEntry
+from spnl_tui.models.reference import ModelReference
+
+_LAYER = "application/vnd.ollama.image."
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_HIDDEN = ("registry.ollama.ai", "library")
+"""The registry and the namespace that Ollama leaves out of names."""
+_LARGEST_JSON = 1 << 20
+_LARGEST_TEXT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaModel:
+    """A model as its manifest describes it."""
+
+    name: str
+    """As `ollama list` shows it: `llama3.2:1b`, `hf.co/ORG/NAME:Q4_K_M`."""
+    manifest: Path
+    weights: tuple[Path, ...]
+    projectors: tuple[Path, ...]
+    adapters: tuple[Path, ...]
+    texts: Mapping[str, Path]
+    """The layers "template", "system" and "params", as far as there are any."""
+    config: Path | None
+    key: tuple[str, ...]
+    """The digests of all layers: two names with the same key are one model."""
+
+    @property
+    def system(self) -> str:
+        """Return the system prompt; empty if it has none."""
+        return self._text("system").strip()
+
+    @property
+    def template(self) -> str:
+        """Return the prompt template, in the language of Go's text/template; empty if it has none."""
+        return self._text("template")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters by Ollama's names, such as `temperature` and `stop`."""
+        try:
+            value = json.loads(self._text("params") or "{}")
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _text(self, kind: str) -> str:
+        if (path := self.texts.get(kind)) is None:
+            return ""
+        with path.open("rb") as file:
+            return file.read(_LARGEST_TEXT).decode("utf-8", "replace")
+
+
+def read_models(folder: Path) -> Iterator[OllamaModel]:
+    """Yield the complete models in this folder, by name. A manifest that cannot be read is left out."""
+    root = folder / "manifests"
+    for directory, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            parts = Path(directory, name).relative_to(root).parts
+            if len(parts) >= 2 and (model := _read_manifest(folder, Path(directory, name), parts)):
+                yield model
+
+
+def find_model(folders: list[Path], name: str) -> OllamaModel | None:
+    """Return the model of this name; without a tag, `latest`."""
+    wanted = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    for folder in folders:
+        for model in read_models(folder):
+            if model.name.casefold() == wanted.casefold():
+                return model
+    return None
+
+
+def ollama_entries(folder: Path) -> list[LibraryEntry]:
+    """Return the models in this folder that consist of one GGUF. Names of one model are listed once."""
+    by_key: dict[tuple[str, ...], OllamaModel] = {}
+    for model in read_models(folder):
+        other = by_key.get(model.key)
+        # Of several names, `latest` says the least.
+        if other is None or other.name.endswith(":latest"):
+            by_key[model.key] = model
+    return [entry for model in by_key.values() if (entry := entry_of(model)) is not None]
+
+
+def entry_of(model: OllamaModel) -> LibraryEntry | None:
+    """Return a model as an entry of the library; None if it is no GGUF."""
+    if len(model.weights) != 1 or not _is_gguf(model.weights[0]):
+        return None
+    blob = model.weights[0]
+    status = blob.stat()
+    return LibraryEntry(
+        reference=ModelReference(ollama=model.name),
+        label=_file_type(model) or "GGUF",
+        format="gguf",
+        directory=blob.parent,
+        files=(blob.name,),
+        size_bytes=status.st_size,
+        used=datetime.fromtimestamp(max(status.st_atime, status.st_mtime), UTC),
+        origin="ollama",
+        projector=str(model.projectors[0]) if model.projectors else "",
+    )
+
+
+def check_adapters(model: OllamaModel) -> None:
+    """Refuse a model that is a base model with adapters: without them it would be another one.
+
+    Raises:
+        ModelFileError: it has adapters, which are named.
+    """
+    if model.adapters:
+        raise ModelFileError(
+            "The model needs an adapter",
+            f"{model.name} is {model.weights[0]} with {', '.join(str(path) for path in model.adapters)}. "
+            "spnl-chat cannot apply adapters to a GGUF.",
+            f"To run it without the adapter: -m {model.weights[0]}",
+        )
+
+
+def _read_manifest(folder: Path, manifest: Path, parts: tuple[str, ...]) -> OllamaModel | None:
+    value = _read_json(manifest)
+    layers = value.get("layers") if isinstance(value, dict) else None
+    if not isinstance(layers, list):
+        return None
+    found: dict[str, list[Path]] = {}
+    digests = []
+    for layer in layers:
+        kind, digest = (layer.get("mediaType"), layer.get("digest")) if isinstance(layer, dict) else (0, 0)
+        if not isinstance(kind, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            return None
+        digests.append(digest)
+        if kind.startswith(_LAYER):
+            if (blob := _blob(folder, digest)) is None:
+                return None  # a pull in progress, or a damaged store
+            found.setdefault(kind.removeprefix(_LAYER), []).append(blob)
+    if "model" not in found:
+        return None
+    config = value["config"].get("digest") if isinstance(value.get("config"), dict) else None
+    return OllamaModel(
+        name=_name(parts),
+        manifest=manifest,
+        weights=tuple(found["model"]),
+        projectors=tuple(found.get("projector", ())),
+        adapters=tuple(found.get("adapter", ())),
+        texts={kind: found[kind][-1] for kind in ("template", "system", "params") if kind in found},
+        config=_blob(folder, config) if isinstance(config, str) and _DIGEST.fullmatch(config) else None,
+        key=tuple(digests),
+    )
+
+
+def _name(parts: tuple[str, ...]) -> str:
+    *place, model, tag = parts
+    for hidden in _HIDDEN:
+        if place[:1] == [hidden]:
+            place = place[1:]
+    return "/".join([*place, f"{model}:{tag}"])
+
+
+def _blob(folder: Path, digest: str) -> Path | None:
+    for name in (digest.replace(":", "-"), digest):
+        if (path := folder / "blobs" / name).is_file():
+            return path
+    return None
+
+
+def _is_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
+
+
+def _file_type(model: OllamaModel) -> str:
+    value = _read_json(model.config) if model.config else None
+    kind = value.get("file_type") if isinstance(value, dict) else None
+    return kind[:40] if isinstance(kind, str) else ""
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return json.loads(file.read(_LARGEST_JSON))
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -1,0 +1,134 @@
+"""List the models of other programs. Blocking, for threads."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from spnl_tui.errors import ModelFileError, StoreError
+from spnl_tui.hub.library.programs.ollama import (
+    OllamaModel,
+    check_adapters,
+    entry_of,
+    find_model,
+    ollama_entries,
+    read_models,
+)
+from spnl_tui.hub.library.programs.places import PROGRAMS, Place, Program, find_places
+from spnl_tui.hub.library.scan import LibraryEntry, scan_folder, scan_path
+
+_WITH_REPOSITORIES = ("lm-studio",)
+"""Programs whose folders PUBLISHER/MODEL are named like the repositories on Hugging Face."""
+
+
+class OtherPrograms:
+    """The models of other programs for one home directory and environment."""
+
+    def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
+        self._home = home
+        self._environ = environ
+
+    def places(self) -> list[Place]:
+        """Return the places with models that exist."""
+        return find_places(self._home, self._environ)
+
+    def entries(self, on_error: Callable[[Path, OSError], None]) -> list[LibraryEntry]:
+        """Return the complete models of all programs. `on_error` receives each folder that cannot be read."""
+        found: list[LibraryEntry] = []
+        for place in self.places():
+            try:
+                found += _entries(place)
+            except PermissionError:
+                continue  # Ollama's service keeps its models from other users; that is not the user's concern
+            except OSError as error:
+                on_error(place.path, error)
+        return found
+
+    def of_repository(self, repository: str) -> list[LibraryEntry]:
+        """Return the models in folders that are named like this repository on Hugging Face."""
+        wanted = repository.casefold()
+        places = [place for place in self.places() if place.program.origin in _WITH_REPOSITORIES]
+        entries = [entry for place in places for entry in _entries(place)]
+        return [entry for entry in entries if (entry.reference.repository or "").casefold() == wanted]
+
+    def ollama_entry(self, name: str) -> LibraryEntry:
+        """Return Ollama's model of this name.
+
+        Raises:
+            ModelFileError: there is none, or it needs an adapter or is no GGUF.
+        """
+        if (model := self.ollama_model(name)) is None:
+            names = [model.name for folder in self._ollama_folders() for model in read_models(folder)]
+            near = difflib.get_close_matches(name, names, n=5, cutoff=0.2)
+            raise ModelFileError(
+                "Ollama has no such model",
+                f"Ollama has not pulled {name}.",
+                f"It has {', '.join(near or names[:5])}." if names else "It has no models on this disk.",
+            )
+        check_adapters(model)
+        if (entry := entry_of(model)) is None:
+            raise ModelFileError(
+                "The model cannot be loaded", f"{name} of Ollama's is not one GGUF.", "Choose another model."
+            )
+        return entry
+
+    def ollama_model(self, name: str) -> OllamaModel | None:
+        """Return what Ollama's manifest of this name says; None if it has none."""
+        return find_model(self._ollama_folders(), name)
+
+    def _ollama_folders(self) -> list[Path]:
+        return [place.path for place in self.places() if place.program.origin == "ollama"]
+
+    def owns(self, path: Path) -> bool:
+        """True if this path is in a folder of another program."""
+        real = path.resolve()
+        return any(real.is_relative_to(place.path.resolve()) for place in self.places())
+
+
+def program_of(entry: LibraryEntry) -> Program | None:
+    """Return the program that an entry belongs to; None if it is the user's or ours."""
+    return next((program for program in PROGRAMS if program.origin == entry.origin), None)
+
+
+def refuse_removal(entry: LibraryEntry) -> None:
+    """Refuse to delete a model of another program, and say how to remove it there.
+
+    Raises:
+        StoreError: it belongs to another program.
+    """
+    if (program := program_of(entry)) is None:
+        return
+    name = entry.reference.ollama or entry.name
+    how = program.removal.format(name=shlex.quote(name), path=shlex.quote(str(entry.paths[0])))
+    raise StoreError(
+        f"The model belongs to {program.title}",
+        f"{entry.name} is a file of {program.title}. spnl-chat uses it and never deletes it.",
+        f"To remove it there: {how}",
+    )
+
+
+def without_known(entries: Iterable[LibraryEntry], known: Iterable[LibraryEntry]) -> list[LibraryEntry]:
+    """Return the entries whose files are not among the known ones, each file once.
+
+    Only Ollama has several models of one file: they differ in their system prompts and parameters.
+    """
+    owners: dict[str, str] = {os.path.realpath(entry.paths[0]): "" for entry in known}
+    kept = []
+    for entry in entries:
+        real = os.path.realpath(entry.paths[0])
+        if real not in owners or owners[real] == entry.origin == "ollama":
+            owners[real] = entry.origin
+            kept.append(entry)
+    return kept
+
+
+def _entries(place: Place) -> list[LibraryEntry]:
+    origin = place.program.origin
+    if origin == "ollama":
+        return ollama_entries(place.path)
+    if place.path.is_file():
+        return scan_path(place.path, origin)
+    return scan_folder(place.path, origin, repositories=origin in _WITH_REPOSITORIES, by_content=True)
