@@ -26,6 +26,7 @@ _COMMANDS = {
     "history": "conversations.history",
     "bench": "machine.bench",
     "doctor": "machine.doctor",
+    "serve": "serve.serve",
     "completions": "shell.completions",
     "man": "shell.man",
 }

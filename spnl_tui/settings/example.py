@@ -53,6 +53,7 @@ _SAMPLES: dict[str, Any] = {
     "length": 8192,
     "rate_limit_mb": 10.0,
     "model_cache_dir": "~/models",
+    "api_key_env": "SPNL_CHAT_KEY",
     "description": "English to French",
     "system_prompt": "Translate what I write into French. Say nothing else.",
     "model": "starter",

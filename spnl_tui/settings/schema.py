@@ -191,6 +191,26 @@ class InterfaceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The server for other programs: `spnl-chat serve`, and /serve in the interface."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. All but those of this machine require a key."""
+    port: int = 8484
+    """The port to listen on; 0 takes a free one."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of clients. Not set: programs on this machine need none."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages that may use the server, as "https://example.org"."""
+    max_requests: int = 64
+    """Requests that run or wait at once; further ones are refused until later."""
+
+    def __post_init__(self) -> None:
+        _within("port", self.port, 0, 65_535)
+        _within("max_requests", self.max_requests, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Persona:
     """A named preset of system prompt, model and sampling for a conversation."""
 
@@ -237,6 +257,7 @@ class Settings:
     context: ContextSettings = field(default_factory=ContextSettings)
     pulls: PullSettings = field(default_factory=PullSettings)
     hub: HubSettings = field(default_factory=HubSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     interface: InterfaceSettings = field(default_factory=InterfaceSettings)
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys in Textual's names, separated by commas."""
@@ -298,6 +319,7 @@ SECTIONS: Mapping[str, type] = {
     "context": ContextSettings,
     "pulls": PullSettings,
     "hub": HubSettings,
+    "server": ServerSettings,
     "interface": InterfaceSettings,
 }
 """The tables of config.toml with fixed settings, in the order of the example. The user chooses the names in

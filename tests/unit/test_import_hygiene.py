@@ -54,7 +54,15 @@ def test_the_wire_needs_the_standard_library_alone() -> None:
 
 def test_the_interface_imports_nothing_heavy_before_the_first_paint() -> None:
     loaded = modules_after("import spnl_tui.app, spnl_tui.ui.main_screen")
-    assert not loaded & {"mistralrs", "huggingface_hub", "httpx2", "tomlkit", "hf_xet"}
+    assert not loaded & {
+        "mistralrs",
+        "huggingface_hub",
+        "httpx2",
+        "tomlkit",
+        "hf_xet",
+        "starlette",
+        "uvicorn",
+    }
 
 
 def test_asking_for_help_starts_nothing() -> None:
