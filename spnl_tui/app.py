@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual import work
 from textual._context import active_message_pump
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingsMap
+from textual.command import CommandPalette, Provider
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.message import Message
@@ -26,11 +27,13 @@ from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.ui.commands.command import Command
-from spnl_tui.ui.commands.registry import COMMANDS, CommandRegistry
+from spnl_tui.ui.commands.registry import COMMANDS as ALL_COMMANDS
+from spnl_tui.ui.commands.registry import CommandRegistry
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
 from spnl_tui.ui.textual_patches.signals import leave_when_told
+from spnl_tui.ui.widgets.key_text import key_text
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
@@ -44,10 +47,17 @@ CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
 
 
+def _command_provider() -> type[Provider]:
+    from spnl_tui.ui.commands.palette import CommandProvider
+
+    return CommandProvider
+
+
 class SpnlChat(App[None], inherit_bindings=False):
     """The application. It owns the services and closes them at its end."""
 
     TITLE = "spnl-chat"
+    COMMANDS: ClassVar = {_command_provider}
     # Stylesheets of the first screen and its panes, because Textual does not load a default screen's own.
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",
@@ -76,7 +86,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         keep_setting: Callable[[str, str], None] | None = None,
         problems: Iterable[SpnlError] = (),
         strict: bool = False,
-        commands: Iterable[Command] = COMMANDS,
+        commands: Iterable[Command] = ALL_COMMANDS,
     ) -> None:
         """`problems` are errors found during the start, shown after the first paint.
 
@@ -101,7 +111,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         if settings.interface.theme in self.available_themes:
             self.theme = settings.interface.theme
         try:
-            settings.check_keys(command.id for command in self.commands)
+            settings.check_keys(self.commands.ids)
         except SettingsError as error:
             self._problems.append(error)
         for id, key, other in self.commands.clashes():
@@ -174,13 +184,19 @@ class SpnlChat(App[None], inherit_bindings=False):
         if (main := self._main) is not None:
             await main.commands.run(self.commands[id])
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Return the available commands, for the palette; above a dialog, only the program's own."""
+    def palette_commands(self) -> Iterable[Command]:
+        """Yield the available commands, for the palette; above a dialog, only the program's own."""
         main = self._main
+        stack = [screen for screen in self.screen_stack if not isinstance(screen, CommandPalette)]
         for command in self.commands:
-            here = command.place == "app" or screen is main
+            here = command.place == "app" or (bool(stack) and stack[-1] is main)
             if main is not None and command.palette and here and main.commands.is_available(command):
-                yield SystemCommand(command.label, command.help, partial(main.commands.run, command))
+                yield command
+
+    def key_of(self, command: Command) -> str:
+        """Return the first key of a command as the palette shows it; empty if it has none."""
+        keys = self.commands.keys_of(command)
+        return self.get_key_display(Binding(keys[0], "")) if keys else ""
 
     def toggle_help(self) -> None:
         """Show or hide the help screen."""
@@ -189,12 +205,34 @@ class SpnlChat(App[None], inherit_bindings=False):
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
             return
-        groups: dict[str, list[HelpEntry]] = {}
+        if (main := self._main) is None:
+            return
+        here = main.commands.here()
+        groups: dict[str, list[HelpEntry]] = {"Here": []}
         for command in self.commands:
-            keys = (self.get_key_display(Binding(key, "")) for key in self.commands.keys_of(command))
-            entry = HelpEntry(" ".join(keys), command.id, command.help, command.usage)
+            named = self.commands.keys_of(command)
+            entry = HelpEntry(
+                " ".join(self.get_key_display(Binding(key, "")) for key in named),
+                command.id,
+                command.help,
+                command.label,
+                command.usage,
+                " ".join((command.synonyms, *named)),
+            )
+            if command.id in here:
+                groups["Here"].append(entry)
             groups.setdefault(command.group, []).append(entry)
-        self.push_screen(HelpScreen(groups))
+        groups["Here"].sort(key=lambda entry: here.index(entry.id))
+        self.push_screen(HelpScreen(groups), main.commands.run_from_help)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return a key as the footer and the help show it."""
+        return key_text(super().get_key_display(binding))
+
+    async def open_row_menu(self) -> None:
+        """Show what can be done with the row or turn under the cursor, and do what the user chooses."""
+        if (main := self._main) is not None:
+            await main.commands.open_row_menu()
 
     def open_palette(self) -> None:
         """Open the palette with all commands."""

@@ -48,6 +48,7 @@ from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
+from spnl_tui.ui.widgets.undo import UndoStack
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
@@ -74,6 +75,7 @@ class ControllerScreen(Screen[None]):
         self.key = KeyNames(self.app, registry)
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
         self.notice = Notice(self)
+        self.undo = UndoStack(self, partial(self.key, "talks.undo"))
         self.chat = ChatPane(settings.chat, services.now, id="chat")
         self.pulls = PullsPane(id="pulls")
         self._connect_chat(settings)
@@ -128,7 +130,7 @@ class ControllerScreen(Screen[None]):
             self.store,
             is_visible=self.chat_controller.is_visible,
             now=services.now,
-            key_name=self.key,
+            undo=self.undo,
         )
         self.turns = TurnsController(
             self,
@@ -139,7 +141,7 @@ class ControllerScreen(Screen[None]):
             as_typed=self.prompts.as_typed,
             show=self.chat_controller.show,
             is_visible=self.chat_controller.is_visible,
-            push_undo=self.conversations.push_undo,
+            undo=self.undo,
             explain=self.notice.show,
         )
         self.last_reply = LastReplyController(self.sessions, view, chat.transcript)
@@ -182,7 +184,7 @@ class ControllerScreen(Screen[None]):
             key_name=self.key,
         )
         self.pulls_controller = PullsController(
-            self, settings, services.pull_queue, self._show_pulls, self.key
+            self, settings, services.pull_queue, self._show_pulls, self.key, self.undo.push
         )
 
     def _connect_commands(self, program: Program) -> None:
@@ -194,6 +196,7 @@ class ControllerScreen(Screen[None]):
         bind_keys(self.chat.conversation_list, registry.bindings("talks"))
         bind_keys(self.pulls, registry.bindings("pulls"))
         self.chat.prompt.read_command = registry.read
+        self.chat.prompt.undo_elsewhere = lambda: self.undo.newest
         self.chat.prompt.completers = (
             CommandCompleter(registry, self.commands.is_available),
             FileCompleter(self, self.chat.prompt.look_again),
@@ -223,6 +226,7 @@ class ControllerScreen(Screen[None]):
             clipboard=self.copier,
             pulls=self.pulls_controller,
             pulls_pane=self.pulls,
+            undo=self.undo,
             choose_model=self.switcher.choose,
             find_model=self._services.find_model,
             switch_model=self.switcher.switch,

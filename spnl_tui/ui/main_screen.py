@@ -14,9 +14,11 @@ from spnl_tui.ui import messages
 from spnl_tui.ui.chat import markdown_stream
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.input.controller import as_typed
+from spnl_tui.ui.commands.footer import LAST, MOST
 from spnl_tui.ui.controllers import WIDE, ControllerScreen
 from spnl_tui.ui.conversations.list import ConversationList
 from spnl_tui.ui.pulls.captions import summary
+from spnl_tui.ui.pulls.pane import PullsPane
 from spnl_tui.ui.widgets.background import restart, start
 from spnl_tui.ui.widgets.key_line import KeyLine
 from spnl_tui.ui.widgets.status_line import StatusLine
@@ -35,7 +37,7 @@ class MainScreen(ControllerScreen):
             yield self.chat
             yield self.pulls.data_bind(MainScreen.queued_pulls)
         yield StatusLine(self.status, self._services.clock)
-        yield KeyLine()
+        yield KeyLine(self.commands.footer, LAST, most=MOST)
 
     def on_mount(self) -> None:
         """After the first paint, look for a model and for pulls to resume."""
@@ -52,7 +54,7 @@ class MainScreen(ControllerScreen):
 
     @on(messages.PullRequested)
     @on(messages.PullChangeRequested)
-    @on(messages.PullUndoRequested)
+    @on(messages.FinishedPullsClearRequested)
     def _pull_wished(self, message: messages.PullWish) -> None:
         message.stop()
         self.pulls_controller.grant(message)
@@ -107,6 +109,17 @@ class MainScreen(ControllerScreen):
         self._draft_tokens.update()
         self._prefetch.update()
         restart(self, "draft", self.drafts.save_soon)
+        self.undo.prompt_edited()
+
+    @on(messages.UndoOffered)
+    def _undo_offered(self, message: messages.UndoOffered) -> None:
+        message.stop()
+        self.undo.push(message.title, message.undo, message.detail)
+
+    @on(messages.UndoRequested)
+    def _undo_requested(self, message: messages.UndoRequested) -> None:
+        message.stop()
+        start(self, "talk", partial(self.commands.run, self._registry["talks.undo"]))
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +174,10 @@ class MainScreen(ControllerScreen):
     @on(messages.FollowRequested)
     def _follow_requested(self) -> None:
         self.chat.transcript.follow()
+
+    def on_descendant_focus(self) -> None:
+        """Place toasts where they do not cover the rows they are about."""
+        self.set_class(isinstance(self.focused, ConversationList | PullsPane), "-list")
 
     def on_key(self, event: events.Key) -> None:
         """Show why a key that neither a widget nor a binding handled did nothing."""

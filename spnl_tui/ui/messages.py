@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -121,7 +122,7 @@ class PullRequested(Message):
     """The user's name for it."""
 
 
-PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep", "clear"]
+PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep"]
 
 
 @dataclass
@@ -133,11 +134,27 @@ class PullChangeRequested(Message):
 
 
 @dataclass
-class PullUndoRequested(Message):
-    """The user wants to restore the last cancelled pull."""
+class FinishedPullsClearRequested(Message):
+    """The user wants these finished pulls off the list."""
+
+    ids: tuple[str, ...]
 
 
-PullWish: TypeAlias = PullRequested | PullChangeRequested | PullUndoRequested
+PullWish: TypeAlias = PullRequested | PullChangeRequested | FinishedPullsClearRequested
+
+
+@dataclass
+class UndoRequested(Message):
+    """The user wants to undo, and the prompt has nothing newer to undo itself."""
+
+
+@dataclass
+class UndoOffered(Message):
+    """Something was changed that can be undone."""
+
+    title: str
+    undo: Callable[[], Awaitable[object]]
+    detail: str = ""
 
 
 @dataclass

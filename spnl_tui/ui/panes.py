@@ -58,7 +58,9 @@ class PaneSwitcher:
                 self._screen.refresh_bindings()
 
     def back(self) -> None:
-        """Go back within the pane, or from there to the conversation."""
+        """Go back to the conversation, or within the pane first."""
+        if self.seen == "pulls" and self._pulls.take_filter():
+            return
         if self.seen != "models" or self.models is None or not self.models.step_back():
             self.show("chat")
 

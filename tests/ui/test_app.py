@@ -90,4 +90,4 @@ def test_commands_of_the_screen_have_distinct_keys() -> None:
     everywhere = [command for command in COMMANDS if command.place in ("app", "screen")]
     keys = Counter(key for command in everywhere for key in command.keys.split(","))
     # Esc means what can be left at the moment.
-    assert [key for key, count in keys.items() if count > 1 and key != "escape"] == []
+    assert [key for key, count in keys.items() if count > 1 and key not in ("", "escape")] == []

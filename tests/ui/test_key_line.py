@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from spnl_tui.ui.widgets.key_line import KeyLine
 from tests.support.waiting import wait_until
-from tests.ui.support import Chat, chat
+from tests.ui.support import Chat, chat, go_to
 
 
 def line(it: Chat) -> KeyLine:
@@ -17,33 +18,40 @@ def shown(it: Chat) -> str:
 
 async def test_key_line_shows_the_keys_that_are_bound() -> None:
     async with chat() as it:
-        assert "f4 Pulls" in shown(it)
+        assert "⏎ Send" in shown(it)
         await it.press("f4")
-        await wait_until(lambda: it.screen.panes.seen == "pulls" and " Chat" in shown(it))
-        assert "f4 Pulls" not in shown(it)
+        await wait_until(lambda: it.screen.panes.seen == "pulls" and "Esc Chat" in shown(it))
+        assert "Send" not in shown(it)
+
+
+async def test_key_line_shows_at_most_six_keys_of_the_state() -> None:
+    async with chat() as it:
+        assert shown(it).startswith("⏎ Send")
+        await it.ask("Hi")
+        await go_to(it, "Hi")
+        await wait_until(lambda: shown(it).startswith("^E Edit"))
+        assert "Esc Leave" in shown(it)
+        assert len(line(it).keys) == 6
+        assert shown(it).endswith("F1 Help")
 
 
 async def test_click_presses_the_key_under_the_mouse() -> None:
     async with chat() as it:
-        at = shown(it).index("Pulls")
+        at = shown(it).index("Help")
         await it.pilot.hover(KeyLine, offset=(at, 0))
-        await wait_until(lambda: line(it).hovered == "f4" and line(it).tooltip)
+        await wait_until(lambda: line(it).hovered == "f1" and line(it).tooltip)
         await it.pilot.mouse_down(KeyLine, offset=(at, 0))
-        await wait_until(lambda: it.screen.panes.seen == "pulls")
-        await it.pilot.mouse_down(KeyLine, offset=(it.app.size.width - 1, 0))
-        await it.pilot.pause()
-        assert it.screen.panes.seen == "pulls"
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
 
 
-async def test_wheel_scrolls_the_key_line() -> None:
+async def test_narrow_key_line_keeps_the_help_and_scrolls_by_wheel() -> None:
     async with chat(size=(30, 24)) as it:
         begin = shown(it)
-        assert begin.endswith(" …")  # behind a whole key
-        assert 20 < len(begin) <= 30
+        assert begin.endswith("… F1 Help")
+        assert len(begin) <= 30
         line(it).left_out += 4
-        assert shown(it).startswith(begin[4:-2])
         assert len(shown(it)) == 30
         line(it).left_out += 1000
-        assert shown(it).endswith("Quit")
+        assert shown(it).endswith("Help")
         line(it).left_out -= 1000
         assert shown(it) == begin

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from textual.widgets import OptionList
+
 from spnl_tui.settings import Settings
 from spnl_tui.ui.commands.command import AVAILABLE, Availability, Command, Unavailable, Worker
 from spnl_tui.ui.commands.context import CommandContext
 from spnl_tui.ui.commands.registry import COMMANDS
-from spnl_tui.ui.dialogs.help_screen import HelpScreen, KeyGroup
+from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from spnl_tui.ui.widgets.key_line import KeyLine
 from tests.support.waiting import wait_until
 from tests.ui.support import Chat, chat, offered, told
@@ -49,7 +51,7 @@ def footer(it: Chat) -> list[str]:
 
 
 def palette(it: Chat) -> list[str]:
-    return [command.title for command in it.app.get_system_commands(it.screen)]
+    return [command.label for command in it.app.palette_commands()]
 
 
 def commands(waver: Waver) -> Iterable[Command]:
@@ -59,15 +61,18 @@ def commands(waver: Waver) -> Iterable[Command]:
 async def test_command_is_in_footer_palette_help_and_slash_list() -> None:
     waver = Waver()
     async with chat(commands=commands(waver), size=(200, 60)) as it:
+        await it.press("f4")
         await wait_until(lambda: "Wave" in footer(it))
+        await it.press("f2")
         assert "Wave" in palette(it)
         await it.press(*"/wav")
         assert offered(it) == ["/wave NAME"]
         it.prompt.text = ""
         await it.press("f1")
-        await wait_until(lambda: isinstance(it.app.screen, HelpScreen) and it.app.screen.query(KeyGroup))
-        lines = [line.plain for group in it.app.screen.query(KeyGroup) for line in group.lines(120)]
-        assert any("test.wave" in line and "Wave at the user.  /wave NAME" in line for line in lines)
+        await wait_until(lambda: isinstance(it.app.screen, HelpScreen) and it.app.screen.query(OptionList))
+        await it.pilot.pause()
+        lines = [str(option.prompt) for option in it.app.screen.query_one(OptionList).options]
+        assert any("Alt+W" in line and "Wave at the user.  /wave NAME" in line for line in lines)
 
 
 async def test_command_runs_by_key_name_and_alias() -> None:

@@ -141,7 +141,9 @@ async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHu
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
-        early = PullsController(screen, Settings(), lambda: it.queue, lambda pulls: None, screen.key)
+        early = PullsController(
+            screen, Settings(), lambda: it.queue, lambda pulls: None, screen.key, screen.undo.push
+        )
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow())
@@ -167,13 +169,13 @@ async def test_keys_act_on_the_selected_pull_and_reorder_it(launch: Open) -> Non
         await it.press("f4")
         await it.until("pulling", 0)
         await it.until("waiting", 2)
-        await it.press("down", "down", "K")
+        await it.press("down", "down", "shift+up")
         await wait_until(lambda: [text.split()[0] for text in it.blocks()] == ["m0", "m2", "m1"])
         assert it.chat.screen.pulls.selected == it.get(2).id
         await it.press("up", "space")
         await it.until("paused", 0)
         await it.until("pulling", 2)
-        await it.press("J")
+        await it.press("shift+down")
         await wait_until(lambda: [text.split()[0] for text in it.blocks()] == ["m2", "m0", "m1"])
 
 
@@ -182,25 +184,25 @@ async def test_undone_cancel_keeps_the_received_data(hub: LoopbackHub, launch: O
         await it.pull(0)
         await it.press("f4")
         await wait_until(lambda: it.get().done > 0)
-        await it.press("x")
+        await it.press("delete")
         await wait_until(lambda: it.blocks() == [])
-        assert any("Cancelled m0" in toast and "u brings it back" in toast for toast in it.toasts)
+        assert any("Cancelled m0" in toast and "Ctrl+Z undoes it" in toast for toast in it.toasts)
         assert it.chat.screen.query_one("#no-pulls").display
-        await it.press("u")
+        await it.press("ctrl+z")
         await it.until("pulling")
         hub.faults.clear()
         it.queue.pause(it.get().id)
         it.queue.resume(it.get().id)
         await it.until("done")
         assert [r.start for r in hub.downloads("m0.gguf") if r.where == "cdn"][-1] > 0
-        await it.press("c")
+        await it.press("alt+c")
         await wait_until(lambda: it.states == {})
-        await it.press("u", "u")
-        await wait_until(lambda: any("nothing to bring back" in toast for toast in it.toasts))
+        await it.press("ctrl+z", "ctrl+z")
+        await wait_until(lambda: any("nothing to undo" in toast for toast in it.toasts))
         assert it.states == {"m0": "done"}
 
 
-@pytest.mark.parametrize(("key", "kept"), [("x", False), ("X", True)])
+@pytest.mark.parametrize(("key", "kept"), [("delete", False), ("shift+delete", True)])
 async def test_cancel_drops_or_keeps_the_partial_file(
     launch: Open, tmp_path: Path, key: str, kept: bool
 ) -> None:
@@ -231,7 +233,7 @@ async def test_failed_pull_shows_its_reason_and_can_be_retried(hub: LoopbackHub,
         assert any(error.title in toast for toast in it.toasts)
         repository.gated = False
         hub.faults.clear()
-        await it.press("r")
+        await it.press("ctrl+r")
         await it.until("done")
 
 

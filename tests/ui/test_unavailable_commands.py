@@ -18,6 +18,7 @@ from tests.ui.support import Chat, ScriptedStarter, TempStore, chat, held, make_
 
 NOBODY = "http://127.0.0.1:9"
 SILENT = (
+    "list.help",
     "app.",
     "view.",
     "models.loaded",
@@ -61,8 +62,8 @@ async def test_every_key_explains_itself_in_an_empty_conversation() -> None:
         (["alt+i"], "No turn is selected. Press Alt+↑ to select one."),
         (["f9"], "No pulls are left from the last run."),
         (["f4", "ctrl+e"], "This is a command for the conversation. Press F2 to show it."),
-        (["f4", "x"], "No pull is selected."),
-        (["f4", "K"], "No pull is selected."),
+        (["f4", "delete"], "No pull is selected."),
+        (["f4", "shift+up"], "No pull is selected."),
         (["f4", "f4"], "This is already on the screen."),
         (["f5", "ctrl+y"], "This command does not work in the list. Press Esc to leave the list."),
     ],
@@ -82,7 +83,7 @@ async def test_unavailable_key_shows_its_reason(tmp_path: Path, keys: list[str],
 async def test_only_the_last_reason_is_visible() -> None:
     async with chat() as it:
         first = await says(it, "ctrl+r")
-        assert await says(it, "alt+u") == "Alt+U does nothing now: There is nothing to restore."
+        assert await says(it, "alt+u") == "Ctrl+Z does nothing now: There is nothing to undo."
         assert first not in told(it)
 
 

@@ -67,7 +67,7 @@ class PullQueue:
         options: PullOptions | None = None,
         rate: RateLimit | None = None,
         limit: int = 2,
-        undo_s: float = 10.0,
+        undo_s: float = 60.0,
     ) -> None:
         self.rate = rate or RateLimit()
         self.notice = ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.widgets.undo import UndoStack
 
 _EDITING = {
     "user": "Edit: Enter begins a branch, Esc leaves all as it was",
@@ -46,7 +47,7 @@ class TurnsController:
         as_typed: Callable[[str], str],
         show: Callable[[Conversation], Awaitable[None]],
         is_visible: Callable[[Conversation], bool],
-        push_undo: Callable[[str, Callable[[], Awaitable[None]]], None],
+        undo: UndoStack,
         explain: Callable[[str, str], None],
     ) -> None:
         """`explain` shows why nothing happened; `show` makes another conversation the visible one."""
@@ -59,7 +60,7 @@ class TurnsController:
         self._as_typed = as_typed
         self._show = show
         self._is_visible = is_visible
-        self._push_undo = push_undo
+        self._undo = undo
         self._explain = explain
 
     @property
@@ -212,7 +213,7 @@ class TurnsController:
         more = len(deletion.removed) - 1
         what = (first_line(words_of(turn), 40) or "an empty turn") + (f" and {more:,} more" if more else "")
         # Before it is saved: the user may want to undo it at once.
-        self._push_undo(what, restore)
+        self._undo.push(f"Deleted: {what}", restore)
         await self._store.save_deletion(conversation, deletion)
         await self._sessions.of(conversation).emit(TreeChanged())
         await self.jump(neighbour if neighbour in conversation else None)

@@ -16,7 +16,7 @@ from spnl_tui.ui.commands.conditions import (
 )
 from spnl_tui.ui.commands.context import CommandContext
 
-_GROUP = "Many answers"
+_GROUP = "Candidates"
 _CANDIDATES = Worker(group="choose")
 _NO_CANDIDATES = "There is only one reply. Press {many.ask} to ask for several."
 
@@ -59,8 +59,9 @@ COMMANDS = (
         run=lambda c: c.candidates.many(c.argument, conversation=c.asked_in),
         needs=(*IN_CHAT, model_is_chosen, _no_reply_where_asked),
         worker=Worker(group="choose", asks_for_reply=True),
-        label="Many",
+        label="Candidates",
         help="Ask for several candidates side by side, for a new prompt or the last one.",
+        synonyms="several many replies alternatives variants",
         group=_GROUP,
         slash="n",
         argument="COUNT PROMPT",

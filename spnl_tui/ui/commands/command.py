@@ -76,6 +76,14 @@ class Command:
     """The name to type after a "/": letters, digits and hyphens."""
     aliases: tuple[str, ...] = ()
     """Other names that work after a "/", mostly habits from other programs."""
+    old_ids: tuple[str, ...] = ()
+    """Former ids of this command, and those of commands it replaces. Users may have them in [keys]."""
+    synonyms: str = ""
+    """More words by which the palette and the help find it."""
+    in_menu: bool = True
+    """False if the menu of a row leaves it out, because it is not about the row."""
+    on_turn: bool = False
+    """True if it works on the selected turn, and belongs in that turn's menu."""
     argument: str = ""
     """The word that stands for the argument in lists, such as "TITLE". Empty: it takes none."""
     before_prompt: re.Pattern[str] | None = None

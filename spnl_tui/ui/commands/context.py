@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.panes import PaneSwitcher
     from spnl_tui.ui.pulls.controller import PullsController
     from spnl_tui.ui.pulls.pane import PullsPane
+    from spnl_tui.ui.widgets.undo import UndoStack
 
 
 class Program(Protocol):
@@ -41,6 +42,9 @@ class Program(Protocol):
 
     def toggle_help(self) -> None:
         """Show or hide the help screen."""
+
+    async def open_row_menu(self) -> None:
+        """Show what can be done with the row or turn under the cursor, and do what the user chooses."""
 
     def open_palette(self) -> None:
         """Open the palette with all commands."""
@@ -75,6 +79,7 @@ class CommandContext:
     clipboard: CopyController
     pulls: PullsController
     pulls_pane: PullsPane
+    undo: UndoStack
     choose_model: Callable[[], Awaitable[None]]
     """Opens the dialog with the loaded models, and switches to the one that the user chooses."""
     find_model: Callable[[str], Awaitable[ModelHandle | None]]

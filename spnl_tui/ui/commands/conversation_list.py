@@ -114,18 +114,6 @@ COMMANDS = (
         footer=True,
     ),
     Command(
-        id="talks.undo_in_list",
-        keys="ctrl+z",
-        run=lambda c: c.conversations.undo(),
-        needs=(chat_is_shown, lambda c: unless(c.conversations.can_undo, "There is nothing to restore.")),
-        worker=_CONVERSATIONS,
-        label="Undo delete",
-        help="Restore the conversation or turn that you deleted last.",
-        group=_GROUP,
-        place="talks",
-        palette=False,
-    ),
-    Command(
         id="talks.leave",
         keys="escape",
         run=lambda c: c.conversations.leave_list(),
@@ -135,6 +123,7 @@ COMMANDS = (
         help="Go back to the prompt.",
         group=_GROUP,
         place="talks",
+        in_menu=False,
         palette=False,
     ),
 )

@@ -13,6 +13,16 @@ def _list_is_open(context: CommandContext) -> Availability:
     return unless(context.prompt.completing, "There is nothing to complete.")
 
 
+def _attach(context: CommandContext) -> None:
+    """Add the mention of a file at the end of the prompt, or begin one for the user to complete."""
+    prompt, path = context.prompt, context.argument
+    quoted = f'"{path}"' if " " in path else path
+    space = "" if not prompt.text or prompt.text[-1].isspace() else " "
+    prompt.move_cursor(prompt.document.end)
+    prompt.insert(f"{space}@{quoted}{' ' if path else ''}")
+    prompt.focus()
+
+
 COMMANDS = (
     Command(
         id="chat.send",
@@ -85,6 +95,18 @@ COMMANDS = (
         help="Close the search line and remove the highlights.",
         group=_GROUP,
         palette=False,
+    ),
+    Command(
+        id="chat.attach",
+        keys="",
+        run=_attach,
+        needs=IN_CHAT,
+        label="Attach a file",
+        help="Attach a file to the prompt: type @ and its path.",
+        synonyms="attach upload add file document image @",
+        group=_GROUP,
+        slash="attach",
+        argument="FILE",
     ),
     Command(
         id="chat.editor",

@@ -52,7 +52,7 @@ COMMANDS = (
     ),
     Command(
         id="pulls.pause",
-        keys="space,p",
+        keys="space",
         run=lambda c: c.pulls_pane.pause(),
         needs=(_selected_can_pause,),
         label="Pause/resume",
@@ -64,7 +64,7 @@ COMMANDS = (
     ),
     Command(
         id="pulls.retry",
-        keys="r",
+        keys="ctrl+r",
         run=lambda c: c.pulls_pane.retry(),
         needs=(_selected_has_failed,),
         label="Retry",
@@ -76,7 +76,7 @@ COMMANDS = (
     ),
     Command(
         id="pulls.up",
-        keys="shift+up,K",
+        keys="shift+up",
         run=lambda c: c.pulls_pane.move_up(),
         needs=(_one_is_selected,),
         label="Move up",
@@ -87,7 +87,7 @@ COMMANDS = (
     ),
     Command(
         id="pulls.down",
-        keys="shift+down,J",
+        keys="shift+down",
         run=lambda c: c.pulls_pane.move_down(),
         needs=(_one_is_selected,),
         label="Move down",
@@ -98,11 +98,11 @@ COMMANDS = (
     ),
     Command(
         id="pulls.cancel",
-        keys="x,delete",
+        keys="delete",
         run=lambda c: c.pulls_pane.cancel(),
         needs=(_one_is_selected,),
         label="Cancel",
-        help="Cancel the selected pull and delete its partial files (you can undo this until you quit).",
+        help="Cancel the selected pull and delete its partial files (you can undo this for a while).",
         group=_GROUP,
         place="pulls",
         footer=True,
@@ -110,7 +110,7 @@ COMMANDS = (
     ),
     Command(
         id="pulls.cancel_keep",
-        keys="X,shift+delete",
+        keys="shift+delete",
         run=lambda c: c.pulls_pane.cancel_and_keep(),
         needs=(_one_is_selected,),
         label="Cancel, keep",
@@ -120,18 +120,8 @@ COMMANDS = (
         palette=False,
     ),
     Command(
-        id="pulls.undo",
-        keys="u",
-        run=lambda c: c.pulls_pane.undo(),
-        label="Undo",
-        help="Restore the pull that you cancelled last.",
-        group=_GROUP,
-        place="pulls",
-        palette=False,
-    ),
-    Command(
         id="pulls.clear",
-        keys="c",
+        keys="alt+c",
         run=lambda c: c.pulls_pane.clear(),
         needs=(_any_is_done,),
         label="Clear done",

@@ -74,7 +74,16 @@ class CommandRegistry:
 
     def keys_of(self, command: Command) -> tuple[str, ...]:
         """Return the keys of a command, as the user has set them."""
-        return _keys(self._keymap.get(command.id, command.keys))
+        keys = list(_keys(self._keymap.get(command.id, command.keys)))
+        for id in command.old_ids:
+            keys += _keys(self._keymap.get(id, ""))
+        return tuple(dict.fromkeys(keys))
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """All ids that [keys] may hold, those that were replaced included."""
+        for command in self:
+            yield from (command.id, *command.old_ids)
 
     def clashes(self) -> Iterator[tuple[str, str, str]]:
         """Yield the keys that the user gave to a command though another one in the same place has them.

@@ -7,6 +7,7 @@ import inspect
 from dataclasses import replace
 from functools import partial
 
+from textual.binding import Binding
 from textual.dom import DOMNode
 
 from spnl_tui.chat.queue import QueuedCommand
@@ -14,6 +15,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError, SpnlError
 from spnl_tui.ui.commands.command import Availability, Command, Place, Unavailable
 from spnl_tui.ui.commands.context import CommandContext
+from spnl_tui.ui.commands.footer import chat_footer
 from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
 from spnl_tui.ui.messages import CommandSubmitted
 from spnl_tui.ui.widgets.background import restart, start
@@ -45,6 +47,27 @@ class CommandRunner:
     def is_available(self, command: Command) -> bool:
         """Return True if a key could run this command now."""
         return not isinstance(self.availability(command), Unavailable)
+
+    def here(self) -> tuple[str, ...]:
+        """Return the ids of the commands for where the user is, those of the footer first."""
+        place = self._places()[0]
+        places = ("prompt",) if place == "screen" else (place,)
+        own = (command.id for command in self._registry if command.place in places)
+        return tuple(dict.fromkeys((*self.footer(), *own)))
+
+    async def run_from_help(self, id: str | None) -> None:
+        """Run the command chosen in the help, or show why it cannot run now."""
+        if id is None:
+            return
+        command = self._registry[id]
+        if self.is_available(command):
+            await self.run(command)
+        else:
+            self._notice.show(f"{command.label} cannot run now", self._reason(command))
+
+    def footer(self) -> tuple[str, ...]:
+        """Return the ids of the commands that the footer shows; empty: those that say so themselves."""
+        return chat_footer(self._context)
 
     async def run(self, command: Command) -> None:
         """Run a command for a key or from the palette."""
@@ -86,6 +109,38 @@ class CommandRunner:
         title = f"{command.usage.partition(' ')[0]} cannot run now"
         tell(self._screen, CommandError(title, self._reason(command)))
 
+    async def open_row_menu(self) -> None:
+        """Show what can be done with the row or turn under the cursor, and do what the user chooses."""
+        from spnl_tui.ui.dialogs.row_menu import MenuItem, RowMenu
+
+        app, place = self._screen.app, self._places()[0]
+        items = [
+            MenuItem(command.id, command.label, keys, app.get_key_display(Binding(keys[0], "")), command.help)
+            for command in self._registry
+            if (command.on_turn if place == "screen" else command.place == place and command.in_menu)
+            and (keys := self._registry.keys_of(command))
+            and self.is_available(command)
+        ]
+        if not items:
+            return
+        chosen = await app.push_screen_wait(RowMenu(self._row_title(place), items))
+        if chosen is not None:
+            await self.run(self._registry[chosen])
+
+    def _row_title(self, place: Place) -> str:
+        """Return what the row or turn under the cursor is called."""
+        context = self._context
+        match place:
+            case "talks":
+                return chosen.title if (chosen := context.chat.conversation_list.chosen) else ""
+            case "models":
+                return pane.title_under_cursor if (pane := context.panes.models) else ""
+            case "pulls":
+                return current.name if (current := context.pulls_pane.current) else ""
+            case _:
+                turn = context.turns.under_cursor()
+                return turn.text if turn is not None else ""
+
     def explain_key(self, key: str) -> None:
         """Show why this key did nothing. Esc and keys of no command stay silent."""
         if key == "escape":
@@ -102,6 +157,8 @@ class CommandRunner:
 
     def _places(self) -> tuple[Place, ...]:
         """Return where keys work now, the innermost place first."""
+        if (place := getattr(self._screen.app.screen, "PLACE", None)) is not None:
+            return (place, "app")
         if self._context.chat.conversation_list.has_focus:
             return ("talks", "screen", "app")
         match self._context.panes.seen:

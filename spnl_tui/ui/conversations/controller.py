@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat.events import PromptSaved, SessionShown, TitleChanged
@@ -10,10 +11,8 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import StoreError
 from spnl_tui.text import first_line
 from spnl_tui.ui import messages
-from spnl_tui.ui.widgets.toasts import say, withdraw
 
 if TYPE_CHECKING:
-    from textual.notifications import Notification
     from textual.screen import Screen
 
     from spnl_tui.chat.events import SessionEvent
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.storage.rows import Cursor, ListFilter
+    from spnl_tui.conversations.storage.store import Store
     from spnl_tui.ui.chat.pane import ChatPane
+    from spnl_tui.ui.widgets.undo import UndoStack
 
 _PAGE = 50
 _TITLE_LENGTH = 500
@@ -42,36 +43,25 @@ class ConversationsController:
         *,
         is_visible: Callable[[Conversation], bool],
         now: Callable[[], float],
-        key_name: Callable[[str], str],
+        undo: UndoStack,
     ) -> None:
-        """`now` returns Unix seconds; `key_name` the key of a command, as the user writes it."""
+        """`now` returns Unix seconds."""
         self._screen = screen
         self._pane = pane
         self._sessions = sessions
         self._store = store
         self._is_visible = is_visible
         self._now = now
-        self._key_name = key_name
         self._list = pane.conversation_list
         self._next: Cursor | None = None
         self._archived = False
-        self._undo: list[tuple[Notification, Callable[[], Awaitable[None]]]] = []
+        self._undo = undo
 
         sessions.subscribe(self._on_event)
 
     async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
         if isinstance(event, SessionShown | PromptSaved | TitleChanged):
             await self.refresh()
-
-    @property
-    def can_undo(self) -> bool:
-        """True if something was deleted that can be restored."""
-        return bool(self._undo)
-
-    def push_undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> None:
-        """Keep how to undo a deletion, and show the key that does."""
-        key = self._key_name("talks.undo")
-        self._undo.append((say(self._screen, f"{key} brings it back.", title=f"Deleted: {what}"), undo))
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
 
@@ -215,18 +205,30 @@ class ConversationsController:
         store = await self._store.open()
         if chosen is None or store is None:
             return
-        await store.rename(conversation.id, chosen)
-        conversation.title, conversation.title_is_automatic = chosen, False
-        await self._sessions.of(conversation).emit(TitleChanged())
+        before = conversation.title
+
+        async def name(title: str) -> None:
+            await store.rename(conversation.id, title)
+            conversation.title, conversation.title_is_automatic = title, False
+            await self._sessions.of(conversation).emit(TitleChanged())
+
+        await name(chosen)
+        if chosen != before:
+            self._undo.push(f"Renamed: {_title(conversation)}", partial(name, before))
 
     async def pin(self) -> None:
         """Pin the conversation to the top of the list, or unpin it."""
         conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
-            conversation.pinned = not conversation.pinned
-            await store.set_pinned(conversation.id, conversation.pinned)
-            self._say("Pinned" if conversation.pinned else "No longer pinned", conversation)
-            await self.refresh()
+            await self._set_pinned(store, conversation, not conversation.pinned)
+            what = "Pinned" if conversation.pinned else "No longer pinned"
+            undo = partial(self._set_pinned, store, conversation, not conversation.pinned)
+            self._undo.push(f"{what}: {_title(conversation)}", undo)
+
+    async def _set_pinned(self, store: Store, conversation: Conversation, pinned: bool) -> None:
+        conversation.pinned = pinned
+        await store.set_pinned(conversation.id, pinned)
+        await self.refresh()
 
     async def tag(self) -> None:
         """Ask for the tags of the conversation."""
@@ -238,18 +240,30 @@ class ConversationsController:
         if typed is None or store is None:
             return
         names = (first_line(name.strip().lstrip("#"), 40) for name in typed.split(","))
-        conversation.tags = tuple(dict.fromkeys(filter(None, names)))
-        await store.set_tags(conversation.id, conversation.tags)
-        await self.refresh()
+        before, after = conversation.tags, tuple(dict.fromkeys(filter(None, names)))
+
+        async def set_tags(tags: tuple[str, ...]) -> None:
+            conversation.tags = tags
+            await store.set_tags(conversation.id, tags)
+            await self.refresh()
+
+        await set_tags(after)
+        if after != before:
+            self._undo.push(f"Tagged: {_title(conversation)}", partial(set_tags, before))
 
     async def archive(self) -> None:
         """Archive the conversation, or bring it back."""
         conversation, store = await self._load_target(), await self._store.open()
         if store is not None:
-            conversation.archived = not conversation.archived
-            await store.set_archived(conversation.id, conversation.archived)
-            self._say("Archived" if conversation.archived else "Back from the archive", conversation)
-            await self.refresh()
+            await self._set_archived(store, conversation, not conversation.archived)
+            what = "Archived" if conversation.archived else "Back from the archive"
+            undo = partial(self._set_archived, store, conversation, not conversation.archived)
+            self._undo.push(f"{what}: {_title(conversation)}", undo)
+
+    async def _set_archived(self, store: Store, conversation: Conversation, archived: bool) -> None:
+        conversation.archived = archived
+        await store.set_archived(conversation.id, archived)
+        await self.refresh()
 
     async def delete(self) -> None:
         """Delete the conversation. The user can undo this until the program ends."""
@@ -263,24 +277,14 @@ class ConversationsController:
 
         async def restore() -> None:
             await store.restore_conversation(conversation.id)
+            await self.refresh()
             if seen:
                 self._screen.post_message(messages.ConversationRequested(conversation.id))
 
-        self.push_undo(_title(conversation), restore)
+        self._undo.push(f"Deleted: {_title(conversation)}", restore)
         if seen:
             self._screen.post_message(messages.NewConversationRequested())
         await self.refresh()
-
-    async def undo(self) -> None:
-        """Restore what was deleted last."""
-        if self._undo:
-            toast, restore = self._undo.pop()
-            withdraw(self._screen, toast)
-            await restore()
-            await self.refresh()
-
-    def _say(self, what: str, conversation: Conversation) -> None:
-        self._screen.notify(_title(conversation), title=what, markup=False, timeout=3)
 
 
 def _title(conversation: Conversation) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from spnl_tui.text import first_line, plain
+from spnl_tui.ui.widgets.typed_filter import filter_after_key
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.storage.rows import ConversationSummary
@@ -99,19 +100,8 @@ class ConversationList(OptionList):
 
     def on_key(self, event: events.Key) -> None:
         """Filter by what is typed. A key that the user has given to a command is the command's."""
-        active = self.screen.active_bindings.get(event.key)
-        if active is not None and active.node is self:
-            return
-        if event.is_printable and event.character is not None:
-            self._filter_by(self.filter + event.character)
-        elif event.key == "backspace" and self.filter:
-            self._filter_by(self.filter[:-1])
-        elif event.key == "ctrl+u" and self.filter:
-            self._filter_by("")
-        else:
-            return
-        event.stop()
-        event.prevent_default()
+        if (filter := filter_after_key(self.filter, event, self)) is not None:
+            self._filter_by(filter)
 
     def on_paste(self, event: events.Paste) -> None:
         """Filter by a pasted line; longer texts are for the prompt."""

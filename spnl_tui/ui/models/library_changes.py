@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from textual.widget import Widget
@@ -11,17 +12,22 @@ from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import removal_line, removal_question
 from spnl_tui.text import plain
+from spnl_tui.ui import messages
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.widgets.toasts import tell
 
 
 class LibraryChanges:
-    """Imports, deletes and restores models. Each method returns True if the library has changed."""
+    """Imports and deletes models, and undoes it. Each method returns True if the library has changed."""
 
-    def __init__(self, widget: Widget, browser: ModelBrowser) -> None:
-        """`widget` shows the toasts; call the methods in a worker of it, because they may ask the user."""
+    def __init__(self, widget: Widget, browser: ModelBrowser, changed: Callable[[], object]) -> None:
+        """`widget` shows the toasts; call the methods in a worker of it, because they may ask the user.
+
+        `changed` is called after an undo.
+        """
         self._widget = widget
         self._browser = browser
+        self._changed = changed
 
     async def import_path(self, path: Path) -> bool:
         """Add a file or a folder elsewhere on this disk."""
@@ -47,19 +53,11 @@ class LibraryChanges:
         except OSError as error:
             tell(self._widget, SpnlError("It cannot be deleted", str(error)))
             return False
-        undo = "Undo brings it back until the program ends."
-        self._widget.notify(f"{removal_line(done.plan)}\n{undo}", markup=False)
+        self._widget.post_message(messages.UndoOffered(removal_line(done.plan), self._undo))
         return True
 
-    async def undo(self) -> bool:
+    async def _undo(self) -> None:
         """Restore the model that was deleted last."""
-        try:
-            undone = await self._browser.undo()
-        except SpnlError as error:
-            tell(self._widget, error)
-            return False
-        if undone is None:
-            self._widget.notify("There is nothing to bring back.", markup=False)
-            return False
-        self._widget.notify(f"{plain(undone.plan.entry.name)} is back.", markup=False)
-        return True
+        if (undone := await self._browser.undo()) is not None:
+            self._widget.notify(f"{plain(undone.plan.entry.name)} is back.", markup=False)
+            self._changed()

@@ -32,7 +32,10 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
     """What is typed filters both lists. Enter chooses a model: one that is loaded answers at once."""
 
     CSS_PATH = "loaded_screen.tcss"
+    PLACE = "loaded"
+    """Where the keys of commands work, for the help."""
     BINDINGS = [
+        Binding("question_mark", "app.command('app.help')", "Help", show=False, priority=True),
         Binding("escape", "dismiss", "Close", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("up", "move(-1)", "Up", show=False),

@@ -62,7 +62,7 @@ class ModelsPane(Horizontal):
         super().__init__(id=id)
         bind_keys(self, bindings)
         self._browser = browser
-        self._changes = LibraryChanges(self, browser)
+        self._changes = LibraryChanges(self, browser, self.library_changed)
         self._query = Query()
         self._results = Results(self._query)
         self._asked = False
@@ -294,6 +294,13 @@ class ModelsPane(Horizontal):
             return self.details.look.here.get(self.details.label or "")
         return chosen if isinstance(chosen := self.list.chosen, LibraryEntry) else None
 
+    @property
+    def title_under_cursor(self) -> str:
+        """The name of what is highlighted."""
+        if self.details.has_focus_within and self.details.look is not None:
+            return f"{self.details.look.name} {self.details.label or ''}".strip()
+        return row.row.left if (row := self.list.highlighted_row) else ""
+
     def _refresh_keys(self) -> None:
         """Refresh the footer, which is costly, only when other keys apply than before."""
         offered = (
@@ -345,12 +352,6 @@ class ModelsPane(Horizontal):
     async def delete(self) -> None:
         """Delete the highlighted model from this machine, after asking."""
         if (entry := self.entry_under_cursor) is not None and await self._changes.delete(entry):
-            self.library_changed()
-
-    @work(group="change")
-    async def undo(self) -> None:
-        """Restore the model that was deleted last."""
-        if await self._changes.undo():
             self.library_changed()
 
     def library_changed(self) -> None:

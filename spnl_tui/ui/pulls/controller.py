@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from textual.screen import Screen
 from spnl_tui.settings import Settings
 from spnl_tui.text import plain
 from spnl_tui.ui import messages
+from spnl_tui.ui.pulls.captions import counted
 from spnl_tui.ui.widgets.toasts import call_attention, tell, warn
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class PullsController:
         make_queue: Callable[[], PullQueue] | None,
         show: Callable[[tuple[QueuedPull, ...]], None],
         key: Callable[[str], str],
+        push_undo: Callable[[str, Callable[[], Awaitable[object]], str], None],
     ) -> None:
         """`show` receives the whole queue whenever it has changed, at most ten times a second.
 
         `key` returns the key of a command.
         """
         self._key_of = key
+        self._push_undo = push_undo
         self._screen = screen
         self._settings = settings
         self._make_queue = make_queue
@@ -73,8 +76,8 @@ class PullsController:
                 self._toast(f"{self._key('view.pulls')} shows how far it is.", f"Pulling {name}")
             case messages.PullChangeRequested(change, id):
                 self._change(change, id)
-            case messages.PullUndoRequested():
-                self._undo()
+            case messages.FinishedPullsClearRequested(ids):
+                self._clear(ids)
 
     def _add(self, request: PullRequest, name: str) -> None:
         """Pull this as well."""
@@ -102,22 +105,35 @@ class PullsController:
                 queue.move(id, place - 1)
             case "down":
                 queue.move(id, place + 1)
-            case "clear":
-                queue.cancel(id, keep_part=True)
             case "cancel" | "cancel but keep":
-                queue.cancel(id, keep_part=change == "cancel but keep")
-                if item.state != "done":
-                    kept = (
-                        "What has come is kept."
-                        if change == "cancel but keep"
-                        else "What has come is dropped."
-                    )
-                    self._toast(f"{kept} {self._key('pulls.undo')} brings it back.", f"Cancelled {item.name}")
+                keep = change == "cancel but keep"
+                queue.cancel(id, keep_part=keep)
+                if item.state == "done":
+                    self._push_undo(f"Off the list: {item.name}", self._restore, "The model stays.")
+                else:
+                    kept = "The received part is kept." if keep else "The received part is deleted."
+                    self._push_undo(f"Cancelled {item.name}", self._restore, kept)
 
-    def _undo(self) -> None:
-        """Bring back the pull that was cancelled last."""
+    def _clear(self, ids: tuple[str, ...]) -> None:
+        """Take these finished pulls off the list."""
+        queue = self._queue
+        known = {item.id for item in queue.items} if queue is not None else set()
+        ids = tuple(id for id in ids if id in known)
+        if queue is None or not ids:
+            return
+        for id in ids:
+            queue.cancel(id, keep_part=True)
+
+        async def restore() -> None:
+            for _ in ids:
+                await self._restore()
+
+        self._push_undo(f"Off the list: {counted(len(ids))}", restore, "The models stay.")
+
+    async def _restore(self) -> None:
+        """Restore the pull that was cancelled last."""
         if self._queue is not None and self._queue.undo_cancel() is None:
-            self._toast("There is nothing to bring back.")
+            self._toast("The pull was cancelled too long ago, and its part is deleted.", "Cannot be undone")
 
     @property
     def left_over(self) -> bool:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from spnl_tui.text import plain
 from spnl_tui.ui import messages
 from spnl_tui.ui.pulls.block import PullBlock
+from spnl_tui.ui.widgets.typed_filter import filter_after_key, matches
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
@@ -24,8 +28,8 @@ class PullsPane(VerticalScroll):
     """
 
     BINDINGS = [
-        Binding("up,k", "select(-1)", "Up", show=False),
-        Binding("down,j", "select(1)", "Down", show=False),
+        Binding("up", "select(-1)", "Up", show=False),
+        Binding("down", "select(1)", "Down", show=False),
     ]
 
     queued_pulls: reactive[tuple[QueuedPull, ...]] = reactive((), repaint=False)
@@ -37,8 +41,11 @@ class PullsPane(VerticalScroll):
         self._blocks: dict[str, PullBlock] = {}
         self._shown: tuple[str, ...] = ()
         self._offered: tuple[object, ...] = ()
+        self.filter = ""
+        """The filter. Only pulls with it in their name are shown."""
 
     def compose(self) -> ComposeResult:
+        yield Static(markup=False, id="pull-filter")
         yield Static(
             "Nothing is being pulled.\n\nPulls go on while you chat, survive the end of the program, and are"
             " verified before a model takes its place.",
@@ -68,10 +75,49 @@ class PullsPane(VerticalScroll):
             self.sort_children(key=lambda child: places.get(child, -1))  # type: ignore[call-overload]
             before, self._shown = self._shown, ids
             self.query_one("#no-pulls").display = not ids
+            self._show_matching()
             self._select_near(before)
         for pull in self.queued_pulls:
             self._blocks[pull.id].pull = pull
         self._offer()
+
+    # ── the filter ───────────────────────────────────────────────────────────────────────────────
+
+    def on_key(self, event: events.Key) -> None:
+        """Filter by what is typed."""
+        if (filter := filter_after_key(self.filter, event, self)) is not None:
+            self.filter = filter
+            self._show_matching()
+            matching = self._matching
+            if self.selected not in matching:
+                self.selected = matching[0] if matching else ""
+
+    def take_filter(self) -> bool:
+        """Stop filtering. Return False if nothing was typed."""
+        filtered, self.filter = bool(self.filter), ""
+        if filtered:
+            self._show_matching()
+            self._select_near(self._shown)
+        return filtered
+
+    @property
+    def _matching(self) -> tuple[str, ...]:
+        return tuple(
+            pull.id
+            for pull in self.queued_pulls
+            if pull.id in self._blocks and matches(self.filter, pull.name)
+        )
+
+    def _show_matching(self) -> None:
+        matching = self._matching
+        for id, block in self._blocks.items():
+            block.display = id in matching
+        line = self.query_one("#pull-filter", Static)
+        line.display = bool(self.filter)
+        found = f"{len(matching)} of {len(self._shown)}" if matching else "none matches; Esc shows all"
+        line.update(
+            Content.assemble("Filter: ", (plain(self.filter), "bold"), (f"   {found}", "$text-muted"))
+        )
 
     def _select_near(self, before: tuple[str, ...]) -> None:
         """Keep the selection; when its pull has gone, take the one that came into its place."""
@@ -118,9 +164,10 @@ class PullsPane(VerticalScroll):
 
     def action_select(self, step: int) -> None:
         """Select another pull."""
-        if self.selected in self._shown:
-            place = self._shown.index(self.selected) + step
-            self.selected = self._shown[max(0, min(place, len(self._shown) - 1))]
+        matching = self._matching
+        if self.selected in matching:
+            place = matching.index(self.selected) + step
+            self.selected = matching[max(0, min(place, len(matching) - 1))]
 
     def load(self) -> None:
         """Talk to the model that was pulled."""
@@ -154,15 +201,10 @@ class PullsPane(VerticalScroll):
         """Cancel, but keep what has come."""
         self._ask("cancel but keep")
 
-    def undo(self) -> None:
-        """Undo the last cancel."""
-        self.post_message(messages.PullUndoRequested())
-
     def clear(self) -> None:
         """Take the finished ones off the list."""
-        for pull in self.queued_pulls:
-            if pull.state == "done":
-                self.post_message(messages.PullChangeRequested("clear", pull.id))
+        done = tuple(pull.id for pull in self.queued_pulls if pull.state == "done")
+        self.post_message(messages.FinishedPullsClearRequested(done))
 
     def _ask(self, change: messages.PullChange) -> None:
         if current := self.current:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from textual import events
 from textual.content import Content
 from textual.reactive import reactive
@@ -29,6 +31,17 @@ class KeyLine(Widget):
     left_out: reactive[int] = reactive(0)
     """The characters scrolled out of sight at the left."""
 
+    def __init__(
+        self, first: Callable[[], Sequence[str]] = tuple, last: Sequence[str] = (), *, most: int = 6
+    ) -> None:
+        """`first` returns the ids of the keys to show, in this order, whether their bindings say so or not;
+        none: those whose bindings do. `last` are shown at the end in any case. `most`: how many there may be.
+        """
+        super().__init__()
+        self._first = first
+        self._last = last
+        self._most = most
+
     def on_mount(self) -> None:
         """Follow the available bindings of the screen."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -36,25 +49,29 @@ class KeyLine(Widget):
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if screen is not self.screen or not self.app.app_focus:
             return
-        first: dict[str, tuple[str, str, str, str]] = {}
+        known: dict[str, tuple[str, str, str, str]] = {}
+        shown: list[str] = []
         for _, binding, _, tooltip in screen.active_bindings.values():
-            if binding.show:
+            if binding.id is not None and binding.id not in known:
                 key = (binding.key, self.app.get_key_display(binding), binding.description, tooltip)
-                first.setdefault(binding.action, key)
-        self.keys = tuple(first.values())
+                known[binding.id] = key
+                if binding.show:
+                    shown.append(binding.id)
+        last = [id for id in self._last if id in known]
+        wanted = self._first() or shown
+        first = [id for id in wanted if id in known and id not in last][: self._most - len(last)]
+        self.keys = tuple(known[id] for id in (*first, *last))
 
     def render(self) -> Content:
         """Return the line, or as many whole keys as fit and "…"."""
         room, line = self.size.width, self._line()
         if self.left_out or line.cell_length <= room:
             return line[self.left_out :].truncate(room, ellipsis=True)
-        parts, used = [], 0
-        for part in self._parts():
-            used += part.cell_length + 1
-            if used >= room:
-                break
-            parts.append(part)
-        return Content(" ").join([*parts, Content("…")])
+        # The last key leads to all others: it stays, and those before it give way.
+        *parts, last = self._parts()
+        while parts and sum(part.cell_length + 1 for part in (*parts, last)) + 1 > room:
+            parts.pop()
+        return Content(" ").join([*parts, Content("…"), last]).truncate(room, ellipsis=True)
 
     def _line(self) -> Content:
         return Content(" ").join(self._parts())

@@ -22,6 +22,7 @@ from spnl_tui.ui.messages import (
     FollowRequested,
     KeyInVain,
     PromptSubmitted,
+    UndoRequested,
 )
 from spnl_tui.ui.widgets.toasts import tell
 
@@ -44,6 +45,8 @@ class Prompt(TextArea):
         """Completers of the word before the cursor. The first one that offers something is used."""
         self.read_command: Callable[[str], CommandSubmitted | None] = lambda text: None
         """Returns the command that a text is, or None. Raises CommandError for one that does not exist."""
+        self.undo_elsewhere: Callable[[], bool] = lambda: False
+        """Returns True if something outside the prompt was changed after the last edit."""
         self.past = PromptHistory()
         self.folds = Folds()
         self.choosing = False
@@ -92,6 +95,13 @@ class Prompt(TextArea):
         self.post_message(PromptSubmitted(text) if command is None else command)
         if text:
             self.past.add(text)
+
+    def action_undo(self) -> None:
+        """Undo the last edit, or else the last change anywhere that is newer."""
+        if self.undo_elsewhere() or not self.history.undo_stack:
+            self.post_message(UndoRequested())
+        else:
+            self.undo()
 
     def edit(self, edit: Edit) -> EditResult:
         """Change the text. Words that stand for a longer text are replaced as a whole.
@@ -211,6 +221,12 @@ class Prompt(TextArea):
 
     def _look(self) -> None:
         """Look for completions of the word before the cursor."""
+        before_look = self.completing
+        self._find_completions()
+        if self.completing != before_look:
+            self.refresh_bindings()
+
+    def _find_completions(self) -> None:
         self._looked_at = before = self._before_cursor()
         for completer in self.completers:
             if (found := completer(before)) is not None:
