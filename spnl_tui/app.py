@@ -109,7 +109,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         for theme in themes:
             self.register_theme(theme)
         if settings.interface.theme in self.available_themes:
-            self.theme = settings.interface.theme
+            self._begin_with(settings.interface.theme)
         try:
             settings.check_keys(self.commands.ids)
         except SettingsError as error:
@@ -117,6 +117,16 @@ class SpnlChat(App[None], inherit_bindings=False):
         for id, key, other in self.commands.clashes():
             reason = f"{key} is the key of {other}, too."
             self._problems.append(settings.mistake(f"keys.{id}", reason, "Give one of the two another key."))
+
+    def _begin_with(self, theme: str) -> None:
+        """Use this theme from the start. Assigning it would parse Textual's stylesheets twice."""
+        self.set_reactive(App.theme, theme)
+        dark = self.current_theme.dark
+        self.update_classes(
+            {f"-theme-{theme}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False
+        )
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def on_ready(self) -> None:
         """After the first paint, report problems of the start and do what could wait."""

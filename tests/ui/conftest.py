@@ -9,13 +9,14 @@ import pytest
 
 from tests.support.hub import LoopbackHub
 from tests.support.idle import prompt_pilot
+from tests.support.parsed_css import shared_stylesheets
 from tests.ui.models_support import cache, fill
 from tests.ui.support import TempStore
 
 
 @pytest.fixture(autouse=True)
 def _prompt_pilot() -> Iterator[None]:
-    with prompt_pilot():
+    with prompt_pilot(), shared_stylesheets():
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
@@ -14,6 +15,7 @@ from typing import Any
 from textual.message import Message
 from textual.pilot import Pilot
 from textual.strip import Strip
+from textual.theme import Theme
 
 from spnl_tui.app import SpnlChat
 from spnl_tui.chat.model import Progress, Starter
@@ -152,6 +154,13 @@ class Chat:
             await self.pilot.pause()
 
 
+@functools.cache
+def _builtin_themes() -> tuple[tuple[Theme, ...], tuple[SpnlError, ...]]:
+    """Read the themes only once."""
+    themes, failures = load_themes(builtin_directory(), Path("/nonexistent"))
+    return tuple(themes), tuple(failures)
+
+
 def make_app(
     engine: Backend,
     *,
@@ -188,7 +197,7 @@ def make_app(
     async def find_model(name: str) -> ModelHandle | None:
         return (models or {}).get(name)
 
-    themes, _ = load_themes(builtin_directory(), Path("/nonexistent"))
+    themes, _ = _builtin_themes()
     services = InterfaceServices(
         engine=engine,
         to_handle=to_handle,
@@ -229,11 +238,13 @@ async def chat(
     """
     engine = engine or ScriptedEngine()
     seen: list[Message] = []
+    known: set[int] = set()
     app = make_app(engine, **options)
 
     def hook(message: Message) -> None:
-        # A message that bubbles arrives once per widget on its way.
-        if not any(message is earlier for earlier in seen):
+        # A message that bubbles arrives once per widget on its way. `seen` keeps it, so its id stays its own.
+        if id(message) not in known:
+            known.add(id(message))
             seen.append(message)
 
     async with app.run_test(size=size, notifications=toasts, message_hook=hook) as pilot:
