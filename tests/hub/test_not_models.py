@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from spnl_tui.models.files.gguf_noise import write_gguf
 from spnl_tui.models.fit import load_problem
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.reference import ModelReference
+from tests.support.commands import run_commands
 from tests.support.gguf_maker import GgufSpec, make_gguf, metadata_of, tensors_of
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import Pattern
@@ -102,31 +101,28 @@ async def test_address_of_a_projector_is_refused_as_one(
         await find_wanted(catalog, reference, conditions)
 
 
-@pytest.mark.parametrize(
-    ("name", "metadata", "reason"),
-    [
-        ("mmproj-heron.gguf", {}, "a projector"),
-        ("heron.gguf", {"general.architecture": "clip"}, "a projector"),
-        ("heron.gguf", {"general.type": "adapter"}, "a LoRA adapter"),
-        ("heron.gguf", {"general.type": "mmproj"}, "a projector"),
-        ("heron.gguf", {"general.type": "imatrix"}, "an importance matrix"),
-        ("heron.gguf", {"general.architecture": "bert"}, "an embedding model"),
-        ("heron.gguf", {"general.architecture": "whisper"}, "a speech model"),
-        ("heron.gguf", {"general.architecture": "LLAMA"}, "no loader for the architecture LLAMA"),
-    ],
-)
-def test_file_other_than_a_chat_model_is_identified_at_its_path(
-    tmp_path: Path, name: str, metadata: dict[str, Any], reason: str
-) -> None:
-    path = make_gguf(tmp_path / name, metadata=metadata)
-    for command in ("show", "run"):
-        done = subprocess.run(
-            [sys.executable, "-m", "spnl_tui", command, *(["-m"] if command == "run" else []), str(path)]
-            + (["Hello"] if command == "run" else []),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+STRANGE_FILES: list[tuple[str, dict[str, Any], str]] = [
+    ("mmproj-heron.gguf", {}, "a projector"),
+    ("heron.gguf", {"general.architecture": "clip"}, "a projector"),
+    ("heron.gguf", {"general.type": "adapter"}, "a LoRA adapter"),
+    ("heron.gguf", {"general.type": "mmproj"}, "a projector"),
+    ("heron.gguf", {"general.type": "imatrix"}, "an importance matrix"),
+    ("heron.gguf", {"general.architecture": "bert"}, "an embedding model"),
+    ("heron.gguf", {"general.architecture": "whisper"}, "a speech model"),
+    ("heron.gguf", {"general.architecture": "LLAMA"}, "no loader for the architecture LLAMA"),
+]
+
+
+def test_file_other_than_a_chat_model_is_identified_at_its_path(tmp_path: Path) -> None:
+    commands = []
+    for number, (name, metadata, _) in enumerate(STRANGE_FILES):
+        (folder := tmp_path / str(number)).mkdir()
+        path = str(make_gguf(folder / name, metadata=metadata))
+        commands += [["show", path], ["run", "-m", path, "Hello"]]
+    reasons = [reason for _, _, reason in STRANGE_FILES for _ in ("show", "run")]
+    for command, reason, done in zip(commands, reasons, run_commands(*commands), strict=True):
         assert reason in done.stdout + done.stderr, command
-        assert "base model" not in done.stdout + done.stderr
+        assert "base model" not in done.stdout + done.stderr, command
 
 
 def lies(change: str) -> tuple[dict[str, Any], list[Any]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +12,7 @@ import pytest
 from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.quantization import ModelFile, choose, quantizations_of
 from spnl_tui.models.reference import ModelReference
+from tests.support.commands import run_commands
 from tests.support.gguf_maker import make_gguf
 from tests.support.hub import LoopbackHub
 
@@ -29,17 +28,6 @@ FILES = (
     " spaces at both ends .gguf",
     "turned \u202eFUGG.gguf",
 )
-
-
-def spnl(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "spnl_tui", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -92,22 +80,26 @@ def test_same_name_works_before_and_after_the_pull(hub: LoopbackHub, tmp_path: P
         "heron-9b.Q8_0.gguf": make_gguf(tmp_path / "b.gguf", seed=2),
     }
     hub.add_repo(REPO, made)
-    shown = json.loads(spnl("show", "--json", f"{REPO}:heron-9b.Q8_0").stdout)
-    names = [q["reference"] for q in shown["quantizations"]]
-    assert names == [f"{REPO}:heron-9b.Q8_0", f"{REPO}:wren-2b.Q8_0"]
-    pulled = spnl("pull", names[0])
+    names = [f"{REPO}:heron-9b.Q8_0", f"{REPO}:wren-2b.Q8_0"]
+    shown, pulled, listed, after, table, other, removed, left = run_commands(
+        ["show", "--json", names[0]],
+        ["pull", names[0]],
+        ["list", "--json"],
+        ["show", "--json", REPO],
+        ["list"],
+        ["run", "-m", names[1], "Hello"],
+        ["rm", "--yes", names[0]],
+        ["list", "--json"],
+    )
+    assert [q["reference"] for q in json.loads(shown.stdout)["quantizations"]] == names
     assert Path(pulled.stdout.strip()).name == "heron-9b.Q8_0.gguf", pulled.stderr
-    listed = json.loads(spnl("list", "--json").stdout)["models"]
-    assert [model["reference"] for model in listed] == names[:1]
-    here = {
-        q["reference"]: q["cached"] for q in json.loads(spnl("show", "--json", REPO).stdout)["quantizations"]
-    }
+    assert [model["reference"] for model in json.loads(listed.stdout)["models"]] == names[:1]
+    here = {q["reference"]: q["cached"] for q in json.loads(after.stdout)["quantizations"]}
     assert here == {names[0]: True, names[1]: False}
-    assert names[0] in spnl("list").stdout
-    assert "has not been pulled" in spnl("run", "-m", names[1], "Hello").stderr
-    removed = spnl("rm", "--yes", names[0])
+    assert names[0] in table.stdout
+    assert "has not been pulled" in other.stderr
     assert removed.returncode == 0, removed.stderr
-    assert json.loads(spnl("list", "--json").stdout)["models"] == []
+    assert json.loads(left.stdout)["models"] == []
 
 
 def test_model_pulled_by_another_tool_keeps_the_names_of_the_hub(hub: LoopbackHub, tmp_path: Path) -> None:
@@ -116,26 +108,32 @@ def test_model_pulled_by_another_tool_keeps_the_names_of_the_hub(hub: LoopbackHu
     hub.add_repo(REPO, {name: make_gguf(tmp_path / name) for name in ("a.Q8_0.gguf", "b.Q8_0.gguf")})
     cache = Path(os.environ["HF_HOME"]) / "hub"
     hf_hub_download(REPO, "b.Q8_0.gguf", cache_dir=cache, endpoint=hub.endpoint, token=False)
-    shown = json.loads(spnl("show", "--json", REPO).stdout)["quantizations"]
-    assert {q["label"]: q["cached"] for q in shown} == {"a.Q8_0": False, "b.Q8_0": True}
-    for name in ("b.Q8_0", "Q8_0", "b.Q8_0.gguf", "B.q8_0"):
-        assert spnl("show", f"{REPO}:{name}", HF_HUB_OFFLINE="1").returncode == 0, name
+    [shown] = run_commands(["show", "--json", REPO])
+    quantizations = json.loads(shown.stdout)["quantizations"]
+    assert {q["label"]: q["cached"] for q in quantizations} == {"a.Q8_0": False, "b.Q8_0": True}
+    names = ("b.Q8_0", "Q8_0", "b.Q8_0.gguf", "B.q8_0")
+    offline = run_commands(*(["show", f"{REPO}:{name}"] for name in names), HF_HUB_OFFLINE="1")
+    assert [each.returncode for each in offline] == [0] * len(names)
 
 
 @pytest.mark.parametrize("offline", [True, False])
 def test_local_model_needs_no_hub(hub: LoopbackHub, tmp_path: Path, offline: bool) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": make_gguf(tmp_path / "kiwi-Q8_0.gguf")})
-    path = spnl("pull", f"{REPO}:Q8_0").stdout
+    path = run_commands(["pull", f"{REPO}:Q8_0"])[0].stdout
     hub.close()
-    environment = {"HF_HUB_OFFLINE": "1"} if offline else {}
-    for name in (REPO, f"{REPO}:Q8_0"):
-        shown = spnl("show", name, **environment)
+    names = (REPO, f"{REPO}:Q8_0")
+    *results, listed, missing = run_commands(
+        *([command, name] for name in names for command in ("show", "pull")),
+        ["list"],
+        ["show", f"{REPO}:Q2_K"],
+        **({"HF_HUB_OFFLINE": "1"} if offline else {}),
+    )
+    for shown in results[::2]:
         assert (shown.returncode, "  Runs: llama" in shown.stdout) == (0, True), shown.stderr
-        pulled = spnl("pull", name, **environment)
+    for pulled in results[1::2]:
         assert (pulled.returncode, pulled.stdout) == (0, path), pulled.stderr
         assert "the hub was not asked again" in pulled.stderr
-    assert spnl("list", **environment).stdout.count(REPO) == 1
-    missing = spnl("show", f"{REPO}:Q2_K", **environment)
+    assert listed.stdout.count(REPO) == 1
     assert missing.returncode == 1
 
 
@@ -143,23 +141,30 @@ def test_unfinished_pull_is_listed_and_can_be_removed(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": b"GGUF" * 100_000})
     hub.faults.add("fin_in_body", where="cdn", after=200_000)
     hub.faults.add("status", status=410, skip=1, path="/resolve/")
-    assert spnl("pull", f"{REPO}:Q8_0").returncode == 1
-    [begun] = json.loads(spnl("list", "--json").stdout)["unfinished"]
+    pulled, listed, table, removed, left = run_commands(
+        ["pull", f"{REPO}:Q8_0"],
+        ["list", "--json"],
+        ["list"],
+        ["rm", "--yes", f"{REPO}:Q8_0"],
+        ["list", "--json"],
+    )
+    assert pulled.returncode == 1
+    [begun] = json.loads(listed.stdout)["unfinished"]
     assert (begun["reference"], begun["done_bytes"]) == (f"{REPO}:Q8_0", 200_000)
-    assert f"spnl-chat pull {REPO}:Q8_0" in spnl("list").stderr
-    removed = spnl("rm", "--yes", f"{REPO}:Q8_0")
+    assert f"spnl-chat pull {REPO}:Q8_0" in table.stderr
     assert removed.returncode == 0, removed.stderr
-    assert json.loads(spnl("list", "--json").stdout) == {"models": [], "unfinished": []}
+    assert json.loads(left.stdout) == {"models": [], "unfinished": []}
     assert list((Path(os.environ["HF_HOME"]) / "hub").glob("models--*")) == []
 
 
 def test_refused_gated_pull_leaves_nothing_in_the_cache(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": b"GGUF" * 100}, gated=True)
-    assert "is gated" in spnl("pull", f"{REPO}:Q8_0").stderr
+    assert "is gated" in run_commands(["pull", f"{REPO}:Q8_0"])[0].stderr
     cache = Path(os.environ["HF_HOME"]) / "hub"
     assert [path for path in cache.rglob("*") if ".locks" not in path.parts] == []
 
 
 def test_search_without_result_fails_with_and_without_json(hub: LoopbackHub) -> None:
     assert hub.repositories == {}
-    assert [spnl("search", "zzz").returncode, spnl("search", "zzz", "--json").returncode] == [1, 1]
+    results = run_commands(["search", "zzz"], ["search", "zzz", "--json"])
+    assert [each.returncode for each in results] == [1, 1]

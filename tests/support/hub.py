@@ -14,10 +14,12 @@ endpoint first.
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -183,8 +185,14 @@ class LoopbackHub:
     def close(self) -> None:
         """Stop both servers and release requests that hang in a fault."""
         self.closing.set()
+        ending = [threading.Thread(target=server.shutdown) for server in self._servers]
+        for thread in ending:
+            thread.start()
         for server in self._servers:
-            server.shutdown()
+            with suppress(OSError):  # wakes the server, which otherwise looks only every 50 ms
+                socket.create_connection(("127.0.0.1", server.server_port)).close()
+        for thread, server in zip(ending, self._servers, strict=True):
+            thread.join()
             server.server_close()
 
     def __enter__(self) -> Self:

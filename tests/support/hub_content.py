@@ -15,6 +15,18 @@ BLOCK = 1 << 20
 _LFS_SUFFIXES = (".gguf", ".safetensors", ".bin", ".model", ".pt", ".pth")
 
 
+_hashes: dict[tuple[int, ...], str] = {}
+"""The SHA-256 of files on disk, by device, inode, time and size."""
+
+
+def hash_of(content: Content) -> str:
+    """Return the SHA-256 of the content."""
+    digest = hashlib.sha256()
+    for block in content.blocks():
+        digest.update(block)
+    return digest.hexdigest()
+
+
 class Content:
     """The bytes of one file: in memory, on disk, or generated."""
 
@@ -37,10 +49,7 @@ class Content:
 
     @cached_property
     def sha256(self) -> str:
-        digest = hashlib.sha256()
-        for block in self.blocks():
-            digest.update(block)
-        return digest.hexdigest()
+        return hash_of(self)
 
     @cached_property
     def git_sha1(self) -> str:
@@ -88,6 +97,14 @@ class DiskContent(Content):
     @property
     def size(self) -> int:
         return self.path.stat().st_size
+
+    @property
+    def sha256(self) -> str:  # many tests use the same file, so it is hashed once
+        state = self.path.stat()
+        key = state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
+        if key not in _hashes:
+            _hashes[key] = hash_of(self)
+        return _hashes[key]
 
     def read(self, start: int, count: int) -> bytes:
         with self.path.open("rb") as file:

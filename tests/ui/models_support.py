@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from textual.message import Message
@@ -43,15 +46,25 @@ SHAPE: dict[str, Any] = {
 TYPES = {"Q2_K": "Q2_K", "Q4_K_S": "Q4_K", "Q6_K": "Q6_K", "Q8_0": "Q8_0", "F16": "F16", "F32": "F32"}
 
 
-def made_files(folder: Path) -> dict[str, Path]:
-    """Create one model in several quantizations."""
-    folder.mkdir(exist_ok=True)
-    files = {}
+@functools.cache
+def _made() -> tuple[TemporaryDirectory[str], list[Path]]:
+    """Create the files of `made_files` once for all tests."""
+    folder = TemporaryDirectory()
+    files = []
     for label, type in TYPES.items():
         ends = type if type in ("Q8_0", "F16", "F32") else "Q6_K"
-        path = folder / f"made-{label}.gguf"
-        files[path.name] = make_gguf(path, matrix=type, embedding=ends, **SHAPE)
-    return files
+        path = Path(folder.name) / f"made-{label}.gguf"
+        files.append(make_gguf(path, matrix=type, embedding=ends, **SHAPE))
+    return folder, files
+
+
+def made_files(folder: Path) -> dict[str, Path]:
+    """Return one model in several quantizations, linked into this folder. Do not write to the files."""
+    folder.mkdir(exist_ok=True)
+    _, made = _made()
+    for file in made:
+        os.link(file, folder / file.name)
+    return {file.name: folder / file.name for file in made}
 
 
 def fill(hub: LoopbackHub, folder: Path, *, others: int = 8) -> None:

@@ -191,7 +191,12 @@ def test_deletions_undone_in_reverse_order_restore_the_tree(data: st.DataObject)
 
 
 def test_branch_of_thousands_of_turns_is_handled() -> None:
-    conversation = talk(*["said"] * 5000)
+    turns, parent = [], None
+    for number in range(4999):
+        turns.append(Turn(id=str(number), parent=parent, role="user", created_at=float(number)))
+        parent = turns[-1].id
+    conversation = Conversation.of(Conversation(), turns)
+    conversation.add_turn("assistant", "said")
     assert len(conversation.path()) == len(list(conversation.turns())) == 5000
     conversation.delete_branch(conversation.path()[1].id)
     assert len(conversation) == 1

@@ -174,6 +174,7 @@ def test_user_theme_replaces_a_built_in_one(tmp_path: Path) -> None:
 # ── installed ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow  # builds the wheel
 def test_installed_wheel_contains_the_themes(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     subprocess.run(

@@ -20,6 +20,7 @@ from spnl_tui.models.files.gguf_header import TENSOR_TYPES
 
 _NUMBERS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
 _ALIGNMENT = 32
+_WRITE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def _write_data(
     step = TENSOR_TYPES[_NUMBERS[tensor.type]][2]
     start = randomness.randrange(len(pattern) // step) * step
     rotated = pattern[start:] + pattern[:start]
+    # Some patterns are short, and a call for each would take most of the time.
+    rotated *= max(1, min(size, _WRITE_BYTES) // len(rotated))
     whole, rest = divmod(size, len(rotated))
     for _ in range(whole):
         file.write(rotated)
@@ -158,7 +161,19 @@ def _value(value: Any) -> tuple[int, bytes]:
         return 6, struct.pack("<f", value)
     if isinstance(value, str):
         return 8, _text(value)
-    items = [_value(item) for item in value]
-    return 9, struct.pack("<IQ", items[0][0] if items else 4, len(items)) + b"".join(
-        body for _, body in items
-    )
+    number, body = _list(value)
+    return 9, struct.pack("<IQ", number, len(value)) + body
+
+
+def _list(values: Sequence[Any]) -> tuple[int, bytes]:
+    """Return the type of these values, which is one for all, and their bytes."""
+    if not values:
+        return 4, b""
+    first = values[0]
+    if isinstance(first, str):
+        return 8, b"".join(map(_text, values))
+    if isinstance(first, tuple):
+        number, code = _CODES[first[0]]
+        return number, struct.pack(f"<{len(values)}{code}", *(value for _, value in values))
+    number, code = _CODES["bool" if isinstance(first, bool) else "u32" if isinstance(first, int) else "f32"]
+    return number, struct.pack(f"<{len(values)}{code}", *values)
