@@ -230,6 +230,8 @@ def _with_pages(path: str) -> tuple[str, str]:
 
 def _attach(path: str, file: Path, pages: str, left: int, media: MediaReader | None) -> Attachment:
     suffix = file.suffix.lower()
+    if media is not None and not _mode(file) and (image := media.pasted(path)) is not None:
+        return Attachment(path, "", image)
     if media is not None and stat.S_ISREG(_mode(file)):
         if suffix in IMAGE_SUFFIXES:
             return Attachment(path, "", media.image(file, path))

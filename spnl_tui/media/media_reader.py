@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +14,7 @@ from spnl_tui.media.conversion import DOCUMENT_BYTES, convert
 from spnl_tui.media.image_store import ImageStore
 from spnl_tui.models.parts import ImagePart
 
+_PASTED = re.compile(r"clipboard-([0-9a-f]{12})\.png")
 _REMEMBERED = 64
 Result = TypeVar("Result", ImagePart, str)
 
@@ -31,6 +34,36 @@ class MediaReader:
             AttachmentError: it cannot be read.
         """
         return _kept(self._images, _state(file, name), lambda: self.images.add(file, name))
+
+    def add_pasted(self, data: bytes) -> ImagePart:
+        """Store an image without a file, such as one from the clipboard, and return its part.
+
+        Its name is a path that `pasted` finds again.
+
+        Raises:
+            AttachmentError: it cannot be read.
+        """
+        image = self.images.add(data, "The image in the clipboard")
+        return replace(image, name=f"clipboard-{image.sha256[:12]}.png")
+
+    def pasted(self, name: str) -> ImagePart | None:
+        """Return the image that `add_pasted` gave this name, if it is stored."""
+        match = _PASTED.fullmatch(name)
+        if match is None:
+            return None
+        for sha256 in self.images.stored():
+            if sha256.startswith(match[1]):
+                return replace(self.image(self.images.path(sha256), name), sha256=sha256)
+        return None
+
+    def thumbnail(self, image: ImagePart, columns: int, rows: int) -> tuple[int, int, bytes]:
+        """Return width, height and pixels (three bytes each) of a small copy.
+
+        Raises:
+            AttachmentError: it cannot be read.
+        """
+        done = convert("thumbnail", self.images.read(image), name=image.name, columns=columns, rows=rows)
+        return done.facts["width"], done.facts["height"], done.data
 
     def document(self, file: Path, name: str, pages: str = "") -> str:
         """Return a document as text. `pages` selects some: "3-7,9"; empty means all.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from spnl_tui.ui.chat.find_controller import FindController
 from spnl_tui.ui.chat.input.controller import PromptController
 from spnl_tui.ui.chat.input.draft_controller import DraftController
 from spnl_tui.ui.chat.input.file_completer import FileCompleter
+from spnl_tui.ui.chat.input.image_controller import ImageController
 from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.model_controller import ModelController
 from spnl_tui.ui.chat.pane import ChatPane
@@ -106,6 +108,7 @@ class ControllerScreen(Screen[None]):
             may_leave_out=lambda conversation, count: self.chat_controller.may_leave_out(conversation, count),
         )
         self.sessions = Sessions(shared, blank_conversation(settings))
+        self.images = ImageController(services.media, os.environ)
         self.prompts = PromptController(self, chat.prompt, self.sessions, self.current_model, services.media)
         view = ConversationView(chat, self.status, show_title=self._show_title, key_name=self.key)
         self.chat_controller = ChatController(
@@ -166,6 +169,7 @@ class ControllerScreen(Screen[None]):
         self._draft_tokens = DraftTokens(self.sessions, shared, self.prompts.unsent, typed)
         self._prefetch = DraftPrefetch(self.sessions, shared, self.prompts.unsent, typed)
         BranchTokens(self.sessions, shared)
+        chat.transcript.preview = self.images.preview
         chat.transcript.count_texts = self._draft_tokens.count_texts
         chat.transcript.place = self.turns.place
 
@@ -218,6 +222,7 @@ class ControllerScreen(Screen[None]):
             model_controller=self.model_controller,
             reply=self.last_reply,
             turns=self.turns,
+            images=self.images,
             candidates=self.candidates,
             conversations=self.conversations,
             exports=self.exports,

@@ -26,6 +26,7 @@ from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.pulls.queue import PullQueue
+from spnl_tui.media.media_reader import MediaReader
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.settings import Persona, Settings
@@ -182,6 +183,7 @@ def make_app(
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
     drafts: DraftFile | None = None,
+    media: MediaReader | None = None,
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
 ) -> SpnlChat:
@@ -215,6 +217,7 @@ def make_app(
         keep_persona=keep_persona,
         set_clipboard=set_clipboard,
         drafts=drafts,
+        media=None if media is None else lambda: media,
     )
     settings = settings or Settings()
     # One more request, which most tests do not expect.

@@ -32,6 +32,37 @@ def clipboard_program(env: Mapping[str, str], platform: str = sys.platform) -> S
     return next((each for each in candidates if shutil.which(each[0], path=env.get("PATH"))), None)
 
 
+async def read_clipboard_image() -> bytes | None:
+    """Return the image in the clipboard as PNG; None if there is none, or no program that reads it."""
+    candidates: list[tuple[str, ...]] = []
+    if sys.platform == "darwin":
+        candidates.append(("pngpaste", "-"))
+    if os.environ.get("WAYLAND_DISPLAY"):
+        candidates.append(("wl-paste", "--type", "image/png"))
+    if os.environ.get("DISPLAY"):
+        candidates.append(("xclip", "-selection", "clipboard", "-target", "image/png", "-out"))
+    for command in candidates:
+        if shutil.which(command[0]) is None:
+            continue
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                data, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            continue
+        if process.returncode == 0 and data:
+            return data
+    return None
+
+
 async def set_clipboard(text: str) -> bool:
     """Set the clipboard of this machine; False: no program that could is at hand.
 

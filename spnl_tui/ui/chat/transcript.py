@@ -18,7 +18,7 @@ from spnl_tui.ui.widgets.background import restart, start
 from spnl_tui.ui.widgets.mounting import mount
 
 if TYPE_CHECKING:
-    from spnl_tui.ui.chat.turns import CountTexts, Reply, Thinking
+    from spnl_tui.ui.chat.turns import CountTexts, Preview, Reply, Thinking
 
 _FIRST_LINES = 100
 """Approximate lines of a conversation to mount at first; one Markdown takes some 30 ms to mount."""
@@ -39,6 +39,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
         """Returns the number of a turn among its siblings, and how many there are. Called on mounting."""
         self.count_texts: CountTexts | None = None
+        self.preview: Preview | None = None
         """Counts the tokens of attached files."""
         self._markdown = markdown
         self._show_thinking = show_thinking
@@ -312,7 +313,13 @@ class Transcript(VerticalScroll, can_focus=False):
                 sought=lambda: self._sought,
             )
         else:
-            widget = UserTurn(turn, self.place(turn), count=self.count_texts, sought=lambda: self._sought)
+            widget = UserTurn(
+                turn,
+                self.place(turn),
+                count=self.count_texts,
+                preview=self.preview,
+                sought=lambda: self._sought,
+            )
         widget.set_class(turn.id in self._found, "-found")
         self._mark_memory(widget)
         widget.set_class(turn.pinned, "-pinned")

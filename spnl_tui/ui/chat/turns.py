@@ -13,6 +13,7 @@ from textual.widgets import Static
 from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.models.image_marks import marked_text
+from spnl_tui.models.parts import ImagePart, images_in
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.chat.reply_text import ReplyText, Sought, highlight
 from spnl_tui.ui.widgets.background import start
@@ -20,6 +21,8 @@ from spnl_tui.ui.widgets.mounting import mount
 
 CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
 """Counts the tokens of each text; None while they cannot be counted."""
+Preview: TypeAlias = Callable[[ImagePart], Awaitable[Content | None]]
+"""Returns the preview of an image; None if there is none."""
 
 
 class UserTurn(Static):
@@ -31,9 +34,13 @@ class UserTurn(Static):
         place: tuple[int, int] = (1, 1),
         *,
         count: CountTexts | None = None,
+        preview: Preview | None = None,
         sought: Sought = lambda: None,
     ) -> None:
         """`place`: its number among its siblings, and how many there are. `count` counts tokens."""
+        self._preview = preview
+        self._pictures: list[Content] = []
+        self._tokens: Sequence[int] = ()
         self.turn = turn
         self._prose, self._attachments = split(marked_text(turn.content))
         self._place = place
@@ -43,9 +50,18 @@ class UserTurn(Static):
         super().__init__(self._content(), markup=False, name=turn.id)
 
     def on_mount(self) -> None:
-        """Show the tokens of the files once they are known."""
+        """Show the tokens of the files once they are known, and the images."""
         if self._attachments:
             start(self, "count", self.count_files)
+        if self._preview is not None and images_in(self.turn.content):
+            start(self, "preview", self._show_images)
+
+    async def _show_images(self) -> None:
+        assert self._preview is not None
+        for image in images_in(self.turn.content):
+            if (picture := await self._preview(image)) is not None:
+                self._pictures.append(picture)
+        self.update(self._content())
 
     async def count_files(self) -> None:
         """Count the tokens of the files, unless that is done or not possible yet."""
@@ -53,15 +69,18 @@ class UserTurn(Static):
             return
         if tokens := await self._count([attachment.block() for attachment in self._attachments]):
             self._counted = True
-            self.update(self._content(tokens))
+            self._tokens = tokens
+            self.update(self._content())
 
     def render(self) -> RenderResult:
         """Return the prompt with matches of the search highlighted."""
         text = super().render()
         return highlight(text, self._sought()) if isinstance(text, Content) else text
 
-    def _content(self, tokens: Sequence[int] = ()) -> Content:
-        text = prompt_content(self._prose, self._attachments, tokens)
+    def _content(self) -> Content:
+        text = prompt_content(self._prose, self._attachments, self._tokens)
+        for picture in self._pictures:
+            text = Content.assemble(text, "\n", picture)
         if self._place[1] > 1:
             text = Content.assemble(text, "\n", (siblings_line(self._place), "$text-muted"))
         return text

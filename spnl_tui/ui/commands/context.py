@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.chat.copying import CopyController
     from spnl_tui.ui.chat.find_controller import FindController
     from spnl_tui.ui.chat.input.controller import PromptController
+    from spnl_tui.ui.chat.input.image_controller import ImageController
     from spnl_tui.ui.chat.input.prompt import Prompt
     from spnl_tui.ui.chat.last_reply import LastReplyController
     from spnl_tui.ui.chat.model_controller import ModelController
@@ -71,6 +72,7 @@ class CommandContext:
     model_controller: ModelController
     reply: LastReplyController
     turns: TurnsController
+    images: ImageController
     candidates: CandidatesController
     conversations: ConversationsController
     exports: ExportController

@@ -18,6 +18,7 @@ from spnl_tui.ui.commands import (
     candidates,
     conversation,
     conversation_list,
+    images,
     models,
     prompt,
     pulls,
@@ -31,6 +32,7 @@ from spnl_tui.ui.messages import CommandSubmitted
 
 COMMANDS: tuple[Command, ...] = (
     *prompt.COMMANDS,
+    *images.COMMANDS,
     *reply.COMMANDS,
     *conversation.COMMANDS,
     *turns.COMMANDS,

@@ -14,6 +14,7 @@ from spnl_tui.errors import CommandError
 from spnl_tui.text import plain
 from spnl_tui.ui.chat.input.completion import Completer, Offer
 from spnl_tui.ui.chat.input.completion_list import Completions
+from spnl_tui.ui.chat.input.dropped import mentions_of_drop
 from spnl_tui.ui.chat.input.folds import Folds
 from spnl_tui.ui.chat.input.history import PromptHistory
 from spnl_tui.ui.messages import (
@@ -264,7 +265,8 @@ class Prompt(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may contain anything: escape sequences of a terminal's log, line ends of other systems.
         event.prevent_default()
-        await super()._on_paste(events.Paste(self.folds.fold(plain(event.text))))
+        text = mentions_of_drop(event.text) or self.folds.fold(plain(event.text))
+        await super()._on_paste(events.Paste(text))
 
     def _show(self, text: str) -> None:
         self.text = self.folds.refold(text)
