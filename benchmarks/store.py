@@ -73,7 +73,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
         where = chance.randrange(len(text) - 100)
         title = text[where : where + 40].partition(" ")[2]
         connection.execute(
-            "INSERT INTO conversation VALUES (?, ?, ?, ?, ?, 0, 0, 1, ?, ?, '{}', '[]', '')",
+            "INSERT INTO conversation VALUES (?, ?, ?, ?, ?, 0, 0, 1, ?, ?, '{}', '[]', '', '')",
             (number, new_id(), start, start + 30 * length, int(number % 500 == 0), title, model),
         )
         if number % 10 == 0:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from textual.content import Content
 
 from spnl_tui.text import first_line
+from spnl_tui.ui.chat.formulas import to_unicode
 from spnl_tui.ui.chat.markdown_parser import parser
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ class Code:
             )
             for source_line in self._highlighted.split("\n", allow_blank=True)
             for line in (source_line.fold(inner) or [_EMPTY])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A displayed formula, which may take several lines."""
+
+    formula: str
+
+    def lines(self, width: int) -> list[Content]:
+        inner = max(1, width - 2)
+        return [
+            Content.assemble("  ", line)
+            for row in to_unicode(self.formula, lines=True).split("\n")
+            for line in Content(row).fold(inner) or [_EMPTY]
         ]
 
 
@@ -212,6 +228,8 @@ def _is_loose(source: str) -> bool:
 
 def _place(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
     match node.type:
+        case "paragraph" if (formula := _only_formula(node)) is not None:
+            yield Placed(Formula(formula), first, rest, rest)
         case "paragraph":
             yield Placed(Text(_inline(node)), first, rest, rest)
         case "heading":
@@ -233,6 +251,8 @@ def _place(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
             yield Placed(code, rest if more else first, rest, rest)
         case "hr":
             yield Placed(Rule(), first, rest, rest)
+        case "formula":
+            yield Placed(Formula(node.token.content.strip()), first, rest, rest)
         case "table":
             rows = tuple(
                 tuple(_inline(cell) for cell in row.children)
@@ -269,6 +289,18 @@ def _place_list(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
     yield from (replace(last, gap=rest) for last in blocks[-1:])
 
 
+def _only_formula(node: _Node) -> str | None:
+    """Return the formula of a paragraph that consists of one displayed formula; None for any other."""
+    tokens = [token for child in node.children for token in child.token.children or ()]
+    if (
+        len(tokens) == 1
+        and tokens[0].type == "formula_inline"
+        and tokens[0].content.startswith(("\\[", "$$"))
+    ):
+        return tokens[0].content
+    return None
+
+
 def _inline(node: _Node) -> Content:
     """The text of a paragraph, a heading or a cell, with its emphasis."""
     parts: list[tuple[str, str]] = []
@@ -282,6 +314,8 @@ def _inline(node: _Node) -> Content:
                 parts.append(("\n", style))
             case "code_inline":
                 parts.append((token.content, f"{style} $text-warning on $warning 12%".strip()))
+            case "formula_inline":
+                parts.append((to_unicode(token.content), style))
             case "html_inline" if _BREAK.fullmatch(token.content):
                 parts.append(("\n", style))
             case "image":

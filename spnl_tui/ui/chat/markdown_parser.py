@@ -3,8 +3,8 @@
 It differs from markdown-it's "gfm-like" in what a reader of a terminal would miss:
 
 - Blocks nested too deep are text. markdown-it leaves them out.
-- Formulas (`\\(…\\)`, `\\[…\\]`, `$$…$$`, `\\begin{…}…\\end{…}`) stay as they were written. Elsewhere, too,
-  a backslash before a bracket, a comma or a backslash is kept.
+- Formulas (`$x_1$`, `\\(…\\)`, `\\[…\\]`, `$$…$$`, `\\begin{…}…\\end{…}`) are tokens of their own.
+  Elsewhere, a backslash before a bracket, a comma or a backslash is kept.
 - Link definitions, and cells beyond the columns of a table, stay visible.
 - Chinese, Japanese and Korean text needs no spaces around emphasis (`**「重点」**です`), as proposed in
   https://github.com/tats-u/markdown-cjk-friendly.
@@ -129,7 +129,7 @@ def _table_with_all_cells(rule: _BlockRule) -> _BlockRule:
 
 
 def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula of several lines, which would otherwise be cut by its minus signs and equals signs."""
+    """Read a formula of several lines, which would otherwise be cut by its minus and equals signs."""
     if state.is_code_block(start):
         return False
     line = _line(state, start)
@@ -163,7 +163,7 @@ _InlineRule = Callable[["StateInline", bool], bool]
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    """A formula within a line, as it was written."""
+    """Read a formula within a line."""
     text, start = state.src, state.pos
     if text.startswith(("\\(", "\\["), start):
         end = _find(state, "\\)" if text[start + 1] == "(" else "\\]", start + 2)
@@ -176,7 +176,8 @@ def _formula(state: StateInline, silent: bool) -> bool:
     if not start < end <= state.posMax:
         return False
     if not silent:
-        state.append_pending(text[start:end])
+        token = state.push("formula_inline", "", 0)
+        token.content = text[start:end]
     state.pos = end
     return True
 
