@@ -344,6 +344,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             to_handle=services.to_handle,
             first_model=partial(services.model_to_begin_with, opened.model if opened else None),
             find_model=services.find_model,
+            models_here=services.models_here,
             starter=StarterDownload(lambda: services.starter, services.to_handle),
             drafts=None if opened is not None else DraftFile(services.paths.state / "drafts"),
             store=services.store,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.access import HubAccess
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.library.library import Library
+    from spnl_tui.hub.library.programs.scan import OtherPrograms
     from spnl_tui.hub.pulls.pacing import PullOptions, RateLimit
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.hub.starter import Starter
@@ -87,7 +88,6 @@ class Services:
         """The models on this machine."""
         from spnl_tui.hub.library.cache_layout import default_cache
         from spnl_tui.hub.library.library import Library
-        from spnl_tui.hub.library.programs.scan import OtherPrograms
 
         hub = self.settings.hub
         return Library(
@@ -96,8 +96,21 @@ class Services:
             model_cache_dir=hub.model_cache_dir,
             model_dirs=hub.model_dirs,
             starter=self.starter.locate,
-            programs=OtherPrograms(Path.home(), os.environ) if hub.other_programs else None,
+            programs=self.other_programs if hub.other_programs else None,
         )
+
+    @cached_property
+    def other_programs(self) -> OtherPrograms:
+        """The models of other programs."""
+        from spnl_tui.hub.library.programs.scan import OtherPrograms
+
+        return OtherPrograms(Path.home(), os.environ)
+
+    async def models_here(self) -> tuple[str, ...]:
+        """Return the names of the models on this machine, the last used first."""
+        entries = (await self.library.listing()).entries
+        recent = sorted(entries, key=lambda entry: -(entry.used.timestamp() if entry.used else 0))
+        return tuple(entry.name for entry in recent)
 
     @cached_property
     def rate(self) -> RateLimit:

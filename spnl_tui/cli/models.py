@@ -94,10 +94,24 @@ def rm(ctx: click.Context, /, models: tuple[str, ...], yes: bool, json_: bool) -
 
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="The name of the persona that a Modelfile becomes.")
 @json_option
 @click.pass_context
-def import_(ctx: click.Context, /, path: Path, json_: bool) -> None:
-    """Take the model at PATH into the library, where it lies: nothing is copied."""
-    from spnl_tui.headless import models as commands
+def import_(ctx: click.Context, /, path: Path, name: str | None, json_: bool) -> None:
+    """Add the model at PATH to the library without copying it.
 
+    A Modelfile, or ollama:NAME, becomes a persona: model, system prompt and parameters.
+    """
+    from spnl_tui.headless import import_persona
+    from spnl_tui.headless import models as commands
+    from spnl_tui.models.reference import OLLAMA, ModelReference
+
+    if str(path).startswith(OLLAMA):
+        model = ModelReference.parse(str(path)).ollama
+        assert model is not None
+        run_command(ctx, lambda s: import_persona.import_ollama(s, model, persona=name, json_=json_))
+    if (modelfile := import_persona.read_modelfile(path)) is not None:
+        run_command(
+            ctx, lambda s: import_persona.import_modelfile(s, path, modelfile, name=name, json_=json_)
+        )
     run_command(ctx, lambda s: commands.import_model(s.library, path, json_=json_))

@@ -133,8 +133,12 @@ def run(
     grammar = run_prompt.read_grammar(schema, regex, lark)
 
     async def main(services: Services) -> int:
-        settings = services.settings
         import asyncio
+
+        from spnl_tui.headless.model_settings import settings_for
+
+        chosen = await pull.model_for(services)
+        settings = await settings_for(services, chosen)
 
         attached: tuple[ImagePart, ...] = ()
         if images or piped_image is not None:
@@ -152,7 +156,7 @@ def run(
             json=json_,
             time=time_,
         )
-        return await run_prompt.ask(services.engine, await pull.model_for(services), request)
+        return await run_prompt.ask(services.engine, chosen, request)
 
     run_command(ctx, main, flags)
 

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -17,6 +17,9 @@ from typing import Literal
 from spnl_tui.errors import HubError, SettingsError
 from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
+from spnl_tui.hub.library.programs.usage import duplicates_of, usage_of
+from spnl_tui.hub.library.scan import LibraryEntry
+from spnl_tui.hub.model_lines import title_of_origin
 from spnl_tui.load_planning import advise_engine_build, engine_threads, this_machine
 from spnl_tui.models.machine import Machine
 from spnl_tui.services import Services
@@ -69,11 +72,30 @@ async def _findings(services: Services) -> AsyncIterator[Finding]:
     yield Finding("models here", "ok" if count else "note", str(count), remedy)
     for problem in listing.problems:
         yield Finding("models here", "problem", problem.message, problem.hint)
+    for finding in await asyncio.to_thread(_models_on_disk, listing.entries):
+        yield finding
     yield await _hub(services)
     yield _token(services)
     yield _terminal()
     yield _configuration(services)
     yield Finding("log", "ok", str(services.paths.log_file))
+
+
+def _models_on_disk(entries: Sequence[LibraryEntry]) -> list[Finding]:
+    """Return what each program uses for models, and the files that exist twice."""
+    found = []
+    try:
+        for usage in usage_of(entries):
+            title = title_of_origin(usage.origin)
+            models = f"{usage.count} model{'' if usage.count == 1 else 's'}"
+            found.append(Finding(f"from {title}", "ok", f"{models}, {in_bytes(usage.bytes)}"))
+        for same in duplicates_of(entries):
+            paths = " = ".join(str(path) for path in same.paths)
+            spare = in_bytes(same.bytes * (len(same.paths) - 1))
+            found.append(Finding("exists twice", "note", paths, f"Keep one of them: the others use {spare}."))
+    except OSError as error:  # a program has deleted a model meanwhile
+        found.append(Finding("models here", "note", f"{error.filename}: {error.strerror}"))
+    return found
 
 
 def _configuration(services: Services) -> Finding:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from spnl_tui.hub.catalog import Card, RepositoryDetails
-from spnl_tui.hub.library.programs.scan import program_of
+from spnl_tui.hub.library.programs.places import PROGRAMS
 from spnl_tui.hub.library.removal import RemovalPlan
-from spnl_tui.hub.library.scan import LibraryEntry, UnfinishedPull
+from spnl_tui.hub.library.scan import LibraryEntry, Origin, UnfinishedPull
 from spnl_tui.hub.verdicts import Appraisal
 from spnl_tui.models.quantization import Quantization, escape_label
 from spnl_tui.tables import Column
@@ -78,11 +78,20 @@ def library_row(entry: LibraryEntry) -> tuple[str, ...]:
 
 def origin_title(entry: LibraryEntry) -> str:
     """Return where a model comes from: another program, or one of the ways to get one here."""
-    program = program_of(entry)
-    return program.title if program else _ORIGINS[entry.origin]
+    return title_of_origin(entry.origin)
 
 
-_ORIGINS = {"cache": "Hugging Face", "folder": "a folder", "imported": "imported", "starter": "starter"}
+def title_of_origin(origin: Origin) -> str:
+    """Return the name of an origin for the user."""
+    return next((program.title for program in PROGRAMS if program.origin == origin), "") or _OURS[origin]
+
+
+_OURS: Mapping[str, str] = {
+    "cache": "Hugging Face",
+    "folder": "a folder",
+    "imported": "imported",
+    "starter": "starter",
+}
 
 
 def card_lines(details: RepositoryDetails) -> list[str]:

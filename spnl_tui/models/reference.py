@@ -76,6 +76,10 @@ class ModelReference:
     @property
     def pretty(self) -> str:
         """Return the shortest equivalent text, for the screen."""
+        if self.path is not None:
+            home = os.path.expanduser("~")
+            below = str(self.path).removeprefix(f"{home}/")
+            return str(self) if below == str(self.path) or home == "/" else self._text(f"~/{below}")
         name = self.repository and pretty_name_of(self.repository)
         return self._text(name) if name else str(self)
 

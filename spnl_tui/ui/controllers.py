@@ -158,6 +158,7 @@ class ControllerScreen(Screen[None]):
             self.sessions,
             self.prompts,
             find_model=services.find_model,
+            models_here=services.models_here,
             key_name=self.key,
         )
         self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None

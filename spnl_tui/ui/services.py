@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ async def _no_model(name: str = "") -> ModelHandle | None:
     return None
 
 
+async def _no_names() -> Sequence[str]:
+    return ()
+
+
 def _no_handle(model: LocalModel) -> ModelHandle:
     raise LookupError(f"no backend runs {model.name}")
 
@@ -38,6 +42,8 @@ class InterfaceServices:
     and the starter is missing. Raises SpnlError if the requested model is missing or cannot be used."""
     find_model: Callable[[str], Awaitable[ModelHandle | None]] = _no_model
     """Returns the model of a reference; None if it must be pulled first. May raise SpnlError."""
+    models_here: Callable[[], Awaitable[Sequence[str]]] = _no_names
+    """Returns the names of the models on this machine, for the welcome. May raise SpnlError."""
     to_handle: Callable[[LocalModel], ModelHandle] = _no_handle
     """Returns the handle of a model in the library, for the engine."""
     starter: Starter | None = None

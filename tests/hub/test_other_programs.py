@@ -10,6 +10,7 @@ import pytest
 from spnl_tui.errors import ModelFileError, StoreError
 from spnl_tui.hub.library.library import Library
 from spnl_tui.hub.library.programs.scan import OtherPrograms
+from spnl_tui.hub.library.programs.usage import duplicates_of, usage_of
 from spnl_tui.models.reference import ModelReference
 from tests.support import other_programs as others
 from tests.support.gguf_maker import make_gguf
@@ -38,7 +39,7 @@ async def origins(library: Library) -> dict[str, str]:
     listing = await library.listing()
     assert listing.problems == ()
     assert len({str(entry.reference) for entry in listing.entries}) == len(listing.entries)
-    return {entry.name: entry.origin for entry in listing.entries}
+    return {str(entry.reference): entry.origin for entry in listing.entries}
 
 
 async def test_each_programs_models_are_listed_once_and_not_changed(home: Path, gguf: Path) -> None:
@@ -159,3 +160,30 @@ async def test_unknown_name_of_ollama_names_similar_ones(home: Path, gguf: Path)
     with pytest.raises(ModelFileError, match="has not pulled smol:latest") as caught:
         await library_of(home).resolve(ModelReference.parse("ollama:smol"))
     assert caught.value.hint == "It has smol:135m."
+
+
+def _large_copies(home: Path, gguf: Path) -> tuple[int, Path]:
+    """Put one large file into three programs, one of which has a copy. Return its size and the copy."""
+    large = home.parent / "large.gguf"
+    large.write_bytes(gguf.read_bytes() + bytes(2_000_000))
+    others.add_ollama(home / ".ollama/models", "library/a/latest", large)
+    others.add_ollama(home / ".ollama/models", "library/b/latest", large, system="Another.")
+    others.link(large, home / "koboldcpp/linked.gguf")
+    copied = home / ".cache/gpt4all/copied.gguf"
+    copied.parent.mkdir(parents=True)
+    copied.write_bytes(large.read_bytes())
+    return large.stat().st_size, copied
+
+
+async def test_usage_counts_files_once_and_copies_are_duplicates(home: Path, gguf: Path) -> None:
+    size, copied = _large_copies(home, gguf)
+    entries = (await library_of(home).listing()).entries
+    assert {(usage.origin, usage.count, usage.bytes) for usage in usage_of(entries)} == {
+        ("ollama", 2, size),
+        ("koboldcpp", 1, size),
+        ("gpt4all", 1, size),
+    }
+    [same] = duplicates_of(entries)
+    assert same.bytes == size
+    assert copied in same.paths
+    assert len(same.paths) == 2

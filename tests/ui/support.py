@@ -6,7 +6,7 @@ import asyncio
 import functools
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -186,6 +186,7 @@ def make_app(
     media: MediaReader | None = None,
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
+    here: Sequence[str] = (),
 ) -> SpnlChat:
     """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
@@ -199,12 +200,16 @@ def make_app(
     async def find_model(name: str) -> ModelHandle | None:
         return (models or {}).get(name)
 
+    async def models_here() -> Sequence[str]:
+        return here
+
     themes, _ = _builtin_themes()
     services = InterfaceServices(
         engine=engine,
         to_handle=to_handle,
         first_model=first_model,
         find_model=find_model,
+        models_here=models_here,
         starter=starter,
         store=store,
         pull_queue=None if pull_queue is None else lambda: pull_queue,

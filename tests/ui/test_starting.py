@@ -31,6 +31,16 @@ async def test_first_run_offers_the_starter_and_sends_the_typed_prompt() -> None
         assert starter.asked == 1
 
 
+async def test_first_run_also_offers_models_that_are_here_already() -> None:
+    names = [f"ollama:[b]{number}:latest" for number in range(6)]
+    async with chat(model=None, starter=ScriptedStarter(), here=names) as it:
+        await wait_until(lambda: names[0] in str(it.screen.chat.welcome.render()))
+        welcome = str(it.screen.chat.welcome.render())
+        assert "SmolLM2" in welcome
+        assert "and 2 more" in welcome
+        assert "Press Alt+L to choose" in welcome
+
+
 async def test_prompt_sent_before_the_model_is_found_waits_for_it() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     async with chat(found=found, starter=starter) as it:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat import model as chat_model
@@ -36,11 +36,12 @@ class ModelController:
         prompts: PromptController,
         *,
         find_model: Callable[[str], Awaitable[ModelHandle | None]],
+        models_here: Callable[[], Awaitable[Sequence[str]]],
         key_name: Callable[[str], str],
     ) -> None:
         """`find_model` returns the model with this name if it is on this machine, and may raise SpnlError.
 
-        `key_name` returns the key of a command.
+        `models_here` returns the names of those that are. `key_name` returns the key of a command.
         """
         self._screen = screen
         self._welcome = welcome
@@ -48,6 +49,7 @@ class ModelController:
         self._sessions = sessions
         self._prompts = prompts
         self._find_model = find_model
+        self._models_here = models_here
         self._key_name = key_name
         self._asking = False
         model.subscribe(self._on_event)
@@ -159,6 +161,8 @@ class ModelController:
                 start(self._screen, "queued", self._prompts.return_queued)
                 refused = None if self._model.refused is None else self._with_hint(self._model.refused)
                 self._welcome.offer(starter=self._model.has_starter, error=refused or error)
+                if self._model.refused is None:
+                    start(self._screen, "models here", self._offer_models, error)
             case chat_model.StarterProgressed(progress):
                 self._welcome.progress(progress)
             case chat_model.ModelLoaded(context_length):
@@ -166,6 +170,16 @@ class ModelController:
                     run.learn(context_length=context_length)
             case chat_model.LoadFailed(error):
                 tell(self._screen, error)
+
+    async def _offer_models(self, error: SpnlError | None) -> None:
+        """Add the models on this machine to the welcome, if there are any."""
+        try:
+            names = await self._models_here()
+        except SpnlError:  # the models pane reports it
+            return
+        if names and self._model.model is None and not self._model.fetching:
+            key = self._key_name("models.loaded")
+            self._welcome.offer(starter=self._model.has_starter, error=error, here=names, key=key)
 
     def _with_hint(self, error: SpnlError) -> SpnlError:
         hint = f"Press {self._key_name('view.models')} to pull or choose a model."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Static
@@ -11,6 +13,8 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.text import plain
 
 _BAR = 32
+_NAMED = 4
+"""How many models of this machine are named."""
 
 
 class Welcome(Static):
@@ -23,8 +27,18 @@ class Welcome(Static):
         """Return the width of the text, which centers it. Longer lines wrap."""
         return min(super().get_content_width(container, viewport), container.width)
 
-    def offer(self, *, starter: bool, error: SpnlError | None = None) -> None:
-        """Show how to get a model, or why the requested one cannot be used."""
+    def offer(
+        self,
+        *,
+        starter: bool,
+        error: SpnlError | None = None,
+        here: Sequence[str] = (),
+        key: str = "",
+    ) -> None:
+        """Show how to get a model, or why the requested one cannot be used.
+
+        `here` are the models on this machine; `key` shows them.
+        """
         parts: list[tuple[str, str]] = []
         if error is not None:
             parts += [(plain(error.title), "bold $text-error"), (f"\n{plain(error.message)}", "")]
@@ -48,6 +62,12 @@ class Welcome(Static):
                 ("-m FILE.gguf", "bold"),
                 (" to talk to a model that you have.", ""),
             ]
+        if here:
+            parts.append(("\n\nOr choose one that is on this machine already:\n\n", ""))
+            parts += [(f"  {plain(name)}\n", "$text-primary") for name in here[:_NAMED]]
+            if len(here) > _NAMED:
+                parts.append((f"  and {len(here) - _NAMED:,} more\n", "$text-muted"))
+            parts += [("\nPress ", ""), (key, "bold"), (" to choose.", "")]
         self.update(Content.assemble(*parts))
 
     def progress(self, progress: Progress) -> None:
