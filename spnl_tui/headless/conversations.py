@@ -11,6 +11,7 @@ from typing import Any, Literal
 from spnl_tui.conversations import listing as views
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.export import conversation_to_plain, to_json_text, whole_to_markdown
+from spnl_tui.conversations.exchange.image_files import LinkedImages
 from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.search import SearchFilter
@@ -84,8 +85,9 @@ async def export(
     if not conversations:
         # An empty file would replace a good backup.
         raise StoreError("There is nothing to export", "The store holds no conversations that can be read.")
+    linked: LinkedImages | None = None
     if format == "json":
-        text = to_json_text(conversations)
+        text = await asyncio.to_thread(to_json_text, conversations, services.media.images)
     elif format == "query":
         if len(conversations) != 1:
             raise StoreError(
@@ -93,13 +95,18 @@ async def export(
             )
         text = branch_to_lisp(conversations[0])
     else:
-        text = "\n".join(whole_to_markdown(conversation) for conversation in conversations)
+        if output is not None and output.suffix:
+            linked = LinkedImages(f"{output.stem}-images")
+        link = linked.link if linked is not None else lambda turn: turn
+        text = "\n".join(whole_to_markdown(conversation, link) for conversation in conversations)
     if output is None:
         text = encodable_json(text) if format == "json" else text
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     else:
         try:
             await asyncio.to_thread(_write_whole, output, text)
+            if linked is not None:
+                await asyncio.to_thread(linked.write, output, services.media.images)
         except OSError as error:
             raise StoreError(
                 "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."

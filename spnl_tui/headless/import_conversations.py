@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spnl_tui.conversations.exchange.image_files import store_images
 from spnl_tui.conversations.exchange.imports import ReadFile, read_export
 from spnl_tui.conversations.storage.import_rows import Imported, ImportResult
 from spnl_tui.errors import StoreError
@@ -38,6 +39,11 @@ async def import_files(services: Services, paths: Sequence[Path], *, json_: bool
     try:
         files = [await progress.read(path) for path in paths]
         conversations = [conversation for file in files for conversation in file.conversations]
+        images = {sha256: data for file in files for sha256, data in file.images.items()}
+        if images:
+            # Before the conversations, so that none of these is without them.
+            refused = await asyncio.to_thread(store_images, images, services.media.images)
+            files[0].left_out["image"] = files[0].left_out.get("image", 0) + refused
         result = await store.import_all(conversations, lambda done, of: progress.show("Saved", done, of))
     finally:
         progress.clear()
@@ -89,7 +95,7 @@ def _left_out(files: Sequence[ReadFile]) -> Counter[str]:
     total: Counter[str] = Counter()
     for file in files:
         total.update(file.left_out)
-    return total
+    return +total
 
 
 def _count(conversations: int) -> str:

@@ -58,6 +58,18 @@ class ImageStore:
         facts = done.facts
         return ImagePart(sha256, facts["media_type"], len(done.data), name, facts["width"], facts["height"])
 
+    def has(self, sha256: str) -> bool:
+        """Return True if this image is stored."""
+        return self.path(sha256).is_file()
+
+    def check(self, data: bytes) -> None:
+        """Check that these bytes are an image that can be read.
+
+        Raises:
+            AttachmentError: they are not.
+        """
+        convert("image", data, name="An image", longest=self._longest)
+
     def put(self, data: bytes) -> str:
         """Store these bytes and return their SHA-256."""
         sha256 = hashlib.sha256(data).hexdigest()

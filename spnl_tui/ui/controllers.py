@@ -122,7 +122,7 @@ class ControllerScreen(Screen[None]):
             self.prompts,
             load=lambda id: self.conversations.load(id),
         )
-        self.exports = ExportController(self, self.sessions)
+        self.exports = ExportController(self, self.sessions, services.media)
         self.personas = PersonaController(
             self, self.sessions, self.store, self.current_model, services, settings
         )

@@ -4,6 +4,7 @@ The JSON is one object, {"format": "spnl-chat conversations", "version": 1, "con
 conversation has its details and its `turns`, parents first; field names are those of `Conversation`, `Turn`
 and `Provenance`, empty fields are left out, and `chosen` is a list of [parent or null, child]. The content of
 a turn is its `text`, or in version 2 `content`, a list of parts (models/parts.py).
+`images` holds the bytes of their images as base64, by their SHA-256.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.exchange.image_files import images_as_plain
 from spnl_tui.conversations.records import from_plain, to_plain, turn_from_plain, turn_to_plain, well_formed
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import plain
+
+if TYPE_CHECKING:
+    from spnl_tui.media.image_store import ImageStore
 
 FORMAT = "spnl-chat conversations"
 VERSION = 2
@@ -34,13 +39,19 @@ _LATEST = 1e11
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def to_json_text(conversations: Iterable[Conversation]) -> str:
-    """Return the conversations as JSON for an import. Equal conversations give equal text."""
-    whole = [conversation_to_plain(conversation) for conversation in conversations]
+def to_json_text(conversations: Iterable[Conversation], images: ImageStore | None = None) -> str:
+    """Return the conversations as JSON for an import. Equal conversations give equal text.
+
+    With `images`, the bytes of their images are included.
+    """
+    every = tuple(conversations)
+    whole = [conversation_to_plain(conversation) for conversation in every]
     # Version 0.1.0 reads what it can hold.
     has_parts = any("content" in turn for each in whole for turn in each["turns"])
     version = VERSION if has_parts else _VERSION_OF_TEXT
-    file = {"format": FORMAT, "version": version, "conversations": whole}
+    file: dict[str, Any] = {"format": FORMAT, "version": version, "conversations": whole}
+    if images is not None and (data := images_as_plain(every, images)):
+        file["images"] = data
     return well_formed(json.dumps(file, ensure_ascii=False, indent=1)) + "\n"
 
 
@@ -83,8 +94,15 @@ def _chosen(value: Any) -> dict[str | None, str]:
 # ── Markdown ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None) -> str:
-    """Return the active branch, or these turns, as Markdown with front matter, without control characters."""
+def to_markdown(
+    conversation: Conversation,
+    turns: Sequence[Turn] | None = None,
+    linked: Callable[[Turn], Turn] = lambda turn: turn,
+) -> str:
+    """Return the active branch, or these turns, as Markdown with front matter, without control characters.
+
+    `linked` replaces the images of a turn by links.
+    """
     chosen = conversation.path() if turns is None else turns
     front = {
         "title": conversation.title,
@@ -100,16 +118,19 @@ def to_markdown(conversation: Conversation, turns: Sequence[Turn] | None = None)
     parts = ["---\n" + "\n".join(lines) + "\n---"]
     for turn in chosen:
         parts.append(f"## {_heading(conversation, turn)}")
-        if (said := turn.model_text).strip():
+        if (said := linked(turn).model_text).strip():
             parts.append(said.strip("\n"))
         if turn.error or turn.finish_reason in ("cancelled", "failed"):
             parts.append(f"> *{' '.join((turn.error or 'Stopped.').split())}*")
     return well_formed(plain("\n\n".join(parts))) + "\n"
 
 
-def whole_to_markdown(conversation: Conversation) -> str:
-    """Return all branches as Markdown: each turn once, siblings numbered one after the other."""
-    return to_markdown(conversation, tuple(conversation.turns()))
+def whole_to_markdown(conversation: Conversation, linked: Callable[[Turn], Turn] = lambda turn: turn) -> str:
+    """Return all branches as Markdown: each turn once, siblings numbered one after the other.
+
+    `linked` replaces the images of a turn by links.
+    """
+    return to_markdown(conversation, tuple(conversation.turns()), linked)
 
 
 def _heading(conversation: Conversation, turn: Turn) -> str:

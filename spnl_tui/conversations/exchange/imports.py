@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.exchange.export import FORMAT, VERSION, conversation_from_plain
+from spnl_tui.conversations.exchange.image_files import images_from_plain, images_of
 from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
@@ -50,6 +51,8 @@ class ReadFile:
     skipped: tuple[Skipped, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     """How many attachments of each kind the file names without their content."""
+    images: dict[str, bytes] = field(default_factory=dict)
+    """The images that it brings, by their SHA-256. They were not decoded yet."""
 
 
 def read_file(path: Path) -> tuple[Conversation, ...]:
@@ -91,7 +94,10 @@ def _parse(text: str, name: str, on_read: Callable[[int, int], None]) -> ReadFil
     except ValueError as error:
         raise _unknown(f"{name} is not JSON: {error}.") from error
     if isinstance(value, dict) and value.get("format") == FORMAT:
-        return ReadFile(_from_own(value, name, on_read))
+        own = _from_own(value, name, on_read)
+        lost: Counter[str] = Counter()
+        wanted = images_of(turn for conversation in own for turn in conversation.turns())
+        return ReadFile(own, (), lost, images_from_plain(value.get("images"), wanted, lost))
     items = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and "mapping" in item for item in items):
         raise _unknown(f"{name} holds no conversations that spnl-chat knows how to read.")

@@ -15,6 +15,7 @@ from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.storage import import_rows, rows, tree_rows
 from spnl_tui.conversations.storage.database import Database
 from spnl_tui.conversations.storage.folding import indexed_copy
+from spnl_tui.conversations.storage.image_rows import remove_unused_images
 from spnl_tui.conversations.storage.import_rows import ImportResult
 from spnl_tui.conversations.storage.store_reader import StoreReader
 from spnl_tui.conversations.turn import Turn
@@ -34,7 +35,9 @@ class Store(StoreReader):
     Deleted things can be restored until the last program closes the store.
     """
 
-    def __init__(self, database: Database, problem: StoreError | None) -> None:
+    def __init__(self, database: Database, problem: StoreError | None, images: Path | None = None) -> None:
+        """`images` is the directory with the images that turns name."""
+        self._images = images
         self.problem = problem
         """What was wrong with the store, and where it is now; None if nothing was."""
         super().__init__(database)
@@ -49,7 +52,7 @@ class Store(StoreReader):
 
         A store that cannot be written can still be read; `problem` says so, and every change is a StoreError.
         """
-        return cls(*await asyncio.to_thread(_open, path))
+        return cls(*await asyncio.to_thread(_open, path), path.parent / "images")
 
     @classmethod
     async def open_to_read(cls, path: Path) -> Store:
@@ -61,7 +64,12 @@ class Store(StoreReader):
 
     async def close(self) -> None:
         """Close the file. The last program to close it forgets for good what was deleted."""
-        await self._database.close(_forget_deleted)
+        await self._database.close(self._forget)
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        _forget_deleted(connection)
+        if self._images is not None:
+            remove_unused_images(connection, self._images)
 
     # ── saving ───────────────────────────────────────────────────────────────────────────────────
 

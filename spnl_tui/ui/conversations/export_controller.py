@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spnl_tui.errors import StoreError
 from spnl_tui.text import plain
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.media.media_reader import MediaReader
 
 
 class ExportController:
     """Writes the visible conversation to a new file in the working directory."""
 
-    def __init__(self, screen: Screen[Any], sessions: Sessions) -> None:
+    def __init__(
+        self, screen: Screen[Any], sessions: Sessions, media: Callable[[], MediaReader] | None = None
+    ) -> None:
+        """`media` returns the reader of images."""
+        self._media = media
         self._screen = screen
         self._sessions = sessions
 
@@ -28,8 +35,16 @@ class ExportController:
             StoreError: the file cannot be written.
         """
         from spnl_tui.conversations.exchange.export import to_markdown
+        from spnl_tui.conversations.exchange.image_files import LinkedImages
 
-        await self._export(to_markdown(self._sessions.visible.conversation), ".md")
+        conversation = self._sessions.visible.conversation
+        linked = LinkedImages(f"images-{conversation.id[:12]}")
+        file = await self._export(to_markdown(conversation, None, linked.link), ".md")
+        if self._media is not None:
+            try:
+                await asyncio.to_thread(linked.write, file, self._media().images)
+            except OSError as error:
+                raise StoreError("The images cannot be written", f"{error.strerror}.") from error
 
     async def json(self) -> None:
         """Write the whole conversation as JSON, without loss.
@@ -39,7 +54,9 @@ class ExportController:
         """
         from spnl_tui.conversations.exchange.export import to_json_text
 
-        await self._export(to_json_text([self._sessions.visible.conversation]), ".json")
+        images = None if self._media is None else self._media().images
+        conversation = self._sessions.visible.conversation
+        await self._export(await asyncio.to_thread(to_json_text, [conversation], images), ".json")
 
     async def query(self) -> None:
         """Write the active branch as a span query that asks for its last reply again.
@@ -52,9 +69,10 @@ class ExportController:
 
         await self._export(branch_to_lisp(self._sessions.visible.conversation), ".lisp")
 
-    async def _export(self, text: str, suffix: str) -> None:
+    async def _export(self, text: str, suffix: str) -> Path:
         from spnl_tui.conversations.exchange.new_file import write_new_file
 
         title = self._sessions.visible.conversation.title
         file = await asyncio.to_thread(write_new_file, Path.cwd(), title, suffix, text)
         self._screen.notify(plain(str(file)), title="Exported to", markup=False)
+        return file
