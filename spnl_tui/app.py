@@ -353,6 +353,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             keep_persona=keep_persona,
             pull_queue=lambda: services.pull_queue,
             browser=lambda: _make_browser(services),
+            save_rules=lambda name, rules: write_setting(services.config_file, name, list(rules)),
             set_clipboard=set_clipboard,
             media=lambda: services.media,
             close=(services.close,),

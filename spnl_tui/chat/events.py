@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.status import Activity
     from spnl_tui.conversations.memory import Memory
     from spnl_tui.conversations.turn import Turn
+    from spnl_tui.tools.agent import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,20 @@ class VerdictGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """The model wants to call a tool, and the user must decide."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """The question was answered, or withdrawn because the reply was stopped."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
 class TitleChanged:
     """The conversation has another title."""
 
@@ -187,5 +202,7 @@ SessionEvent: TypeAlias = (
     | CandidatesClosed
     | CandidateChosen
     | VerdictGiven
+    | QuestionAsked
+    | QuestionAnswered
     | TitleChanged
 )

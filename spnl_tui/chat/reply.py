@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from spnl_tui.chat.status import Activity
 from spnl_tui.engine.backend import (
+    CallProgressed,
     Event,
     LoadProgressed,
     ModelLoaded,
@@ -21,6 +22,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.reply import BROKEN_OFF, Reply
 from spnl_tui.models.machine import read_machine
+from spnl_tui.text import plain
 
 _SHORTEST_GAP_S = 0.05
 _LONGEST_GAP_S = 0.5
@@ -168,6 +170,9 @@ class ReplyRun:
                 self.activity = replace(self.activity, context_length=event.context_length)
             case PrefillProgressed():
                 self._take_progress(event)
+            case CallProgressed():
+                self.reply.take(event)
+                self._enter("calling", stage=self._running_calls())
             case ReplyChunk():
                 self.reply.take(event)
                 self._take_chunk(event)
@@ -176,6 +181,13 @@ class ReplyRun:
                 self._take_end(event)
             case RequestFailed():
                 self.reply.take(event)
+
+    def _running_calls(self) -> str:
+        """Return the names of the calls that run or wait for the user."""
+        running = [step for step in self.reply.calls.values() if step.result is None]
+        waiting = any(step.state == "waiting" for step in running)
+        names = ", ".join(plain(step.call.name) for step in running)
+        return f"{names}, waiting for you" if waiting and names else names
 
     def _take_progress(self, progress: PrefillProgressed) -> None:
         now, before, ends_at = self._clock(), self.activity, None
@@ -191,6 +203,9 @@ class ReplyRun:
             self._first_chunk_at = now
             self._enter("replying", ttft_s=now - self._asked_at)
             self._first_tokens = chunk.tokens
+        elif self.activity.state != "replying":  # after calls of tools
+            self._first_chunk_at, self._first_tokens = now, chunk.tokens
+            self._enter("replying")
         decoding = now - self._first_chunk_at
         rate = (chunk.tokens - self._first_tokens) / decoding if decoding > 0.5 else None
         used = self.prompt_tokens + chunk.tokens if self.prompt_tokens else None

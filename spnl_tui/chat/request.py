@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from spnl_tui.chat.provenance import provenance_of_request, with_outcome
 from spnl_tui.chat.reply import Counted, Step, Summarizing
@@ -34,9 +35,12 @@ from spnl_tui.engine.backend import (
     loaded_model,
 )
 from spnl_tui.engine.reply import Reply
-from spnl_tui.models.parts import append_text
+from spnl_tui.models.parts import NO_RESULT, ToolResultPart, extend, unanswered_calls
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from spnl_tui.tools.agent import Agent
 
 _SUMMARIES = 2
 """Summaries per request. A summary takes room itself, so a second one may be needed; a third never helps."""
@@ -80,7 +84,10 @@ class ReplyRequest:
         conversation: Conversation,
         turn: Turn,
         variation: Variation | None = None,
+        agent: Agent | None = None,
     ) -> None:
+        """`agent` runs the calls of tools, if the conversation has any."""
+        self._agent = agent
         self._variation = variation or Variation()
         self._engine = engine
         self._meter = meter
@@ -88,9 +95,9 @@ class ReplyRequest:
         self._model = model
         self._conversation = conversation
         self._turn = turn
-        self._begun = bool(turn.text or turn.reasoning)
+        self._begun = bool(turn.content or turn.reasoning)
         self._path = conversation.path_to(turn.id)
-        self._branch = self._path if turn.text else self._path[:-1]
+        self._branch = self._path if turn.content else self._path[:-1]
         before = next((turn.provenance for turn in reversed(self._path) if turn.provenance), Provenance())
         self._left_out = before.left_out
         self._summary = before.summary if settings.context.policy == "summarize" else ""
@@ -164,10 +171,12 @@ class ReplyRequest:
                 messages=self._prepared.messages,
                 sampling=self._prepared.sampling,
                 thinking=self._settings.chat.thinking,
-                continue_reply=self._begun,
-                begun_thought="" if self._turn.text else self._turn.reasoning,
+                # After the results of tools the model begins anew.
+                continue_reply=self._begun and self._prepared.messages[-1].role != "tool",
+                begun_thought="" if self._turn.content else self._turn.reasoning,
             )
-            async with aclosing(self._engine.generate(self._model, request)) as events:
+            answering = self._agent or self._engine
+            async with aclosing(answering.generate(self._model, request)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -224,7 +233,14 @@ class ReplyRequest:
             return None
         self._meter.begin_with(loaded.template_tokens)
         tokens = await self._meter.count_messages(self._prepared.messages)
-        return None if tokens is None else Counted(tokens)
+        return None if tokens is None else Counted(tokens + await self._tool_tokens())
+
+    async def _tool_tokens(self) -> int:
+        """Return about how many tokens the list of tools takes in the prompt."""
+        if self._agent is None:
+            return 0
+        counts = await self._meter.count_texts([self._agent.tools_text])
+        return counts[0] if counts else 0
 
     async def _prepare(
         self, plan: ContextPlan | None, remember: Callable[[Memory], Awaitable[None]] | None
@@ -295,7 +311,7 @@ class ReplyRequest:
         """Put the partial reply into the conversation."""
         turn = replace(
             self._conversation[self._turn.id],
-            content=append_text(self._turn.content, reply.text),
+            content=extend(self._turn.content, reply.content),
             reasoning=self._turn.reasoning + reply.reasoning,
         )
         self._conversation.update_turn(turn)
@@ -303,7 +319,10 @@ class ReplyRequest:
 
     def finish(self, reply: Reply) -> Turn:
         """Put the complete reply into the conversation. A reply without an end counts as cancelled."""
-        self.keep(reply)
+        kept = self.keep(reply)
+        if unanswered := unanswered_calls(kept.content):
+            results = [ToolResultPart(call.id, NO_RESULT, True) for call in unanswered]
+            self._conversation.update_turn(replace(kept, content=(*kept.content, *results)))
         provenance = None
         if self._prepared is not None:
             provenance = with_outcome(self._prepared.provenance, reply, self._loaded())
@@ -317,9 +336,11 @@ class ReplyRequest:
 
     async def learn(self, reply: Reply) -> None:
         """Correct the meter with the engine's own count."""
-        # The cost of a continued reply says nothing about the template.
-        if reply.usage is not None and reply.usage.prompt_tokens and self.messages and not self._begun:
-            await self._meter.observe(self.messages, reply.usage.prompt_tokens)
+        # The cost of a continued reply, or of a later round of calls, says nothing about the template.
+        if reply.usage is None or not reply.usage.prompt_tokens or not self.messages:
+            return
+        if not self._begun and not reply.tool_calls:
+            await self._meter.observe(self.messages, reply.usage.prompt_tokens - await self._tool_tokens())
 
     async def _plan_once_loaded(self, *, kept_free: int = 0) -> ContextPlan | None:
         """Return the plan for a loaded model; None only if its limit is unknown or it cannot be loaded.
@@ -345,7 +366,10 @@ class ReplyRequest:
         self._meter.begin_with(loaded.template_tokens)
         return await self._meter.plan(
             self._branch,
-            Budget(loaded.context_length - kept_free, self._conversation.sampling.max_tokens),
+            Budget(
+                loaded.context_length - kept_free - await self._tool_tokens(),
+                self._conversation.sampling.max_tokens,
+            ),
             system_prompt=self._conversation.system_prompt,
             policy=self._settings.context.policy,
             left_out=self._left_out,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.turn import Turn
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.engine.reply import Reply
+    from spnl_tui.tools.agent import Ask
 
 
 class Runs:
@@ -38,10 +39,13 @@ class Runs:
         conversation: Conversation,
         services: ChatServices,
         emit: Callable[[SessionEvent], Awaitable[None]],
+        ask: Ask,
     ) -> None:
+        """`ask` asks the user about a call of a tool."""
         self._conversation = conversation
         self._services = services
         self._emit = emit
+        self._ask = ask
         self._runs: dict[str, ReplyRun] = {}
 
     def __len__(self) -> int:
@@ -96,8 +100,10 @@ class Runs:
         model = (variation and variation.model) or services.model.model
         assert model is not None
         meter = services.meters.of(model)
+        # Candidates have no tools: what one of them does would change the world for the others.
+        agent = services.tools.agent(self._conversation.id, self._ask) if variation is None else None
         request = ReplyRequest(
-            services.engine, meter, services.settings, model, self._conversation, turn, variation
+            services.engine, meter, services.settings, model, self._conversation, turn, variation, agent
         )
         run = await self.begin(turn.id, model)
         services.background.start("reply", self._stream, turn, request, run)

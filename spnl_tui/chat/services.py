@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.status import Status
+    from spnl_tui.chat.tools import ConversationTools
     from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.conversations.meter import TokenMeter
     from spnl_tui.engine.backend import Backend, ModelHandle
@@ -50,6 +51,7 @@ class ChatServices:
     background: Background
     clock: Callable[[], float]
     """Returns seconds, for elapsed times."""
+    tools: ConversationTools
     may_leave_out: Callable[[Conversation, int], Awaitable[bool]]
     """Asks the user if this many more turns may be left out of the request."""
 

@@ -21,6 +21,7 @@ from spnl_tui.chat.queue import PromptQueue, Queued
 from spnl_tui.chat.runs import Runs
 from spnl_tui.chat.selection import Selection
 from spnl_tui.chat.services import ChatServices
+from spnl_tui.chat.tools import Questions
 from spnl_tui.errors import CommandError
 from spnl_tui.models.image_marks import content_of
 
@@ -42,7 +43,8 @@ class ChatSession:
         self.conversation = conversation
         self._services = services
         self._listener = listener
-        self.runs = Runs(conversation, services, self.emit)
+        self.questions = Questions(self.emit)
+        self.runs = Runs(conversation, services, self.emit, self.questions.ask)
         self.candidates = Candidates(conversation, self.runs, services.store, self.emit)
         self.selection = Selection(conversation, self.emit)
         self.queue = PromptQueue()

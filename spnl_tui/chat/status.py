@@ -22,6 +22,7 @@ State = Literal[
     "reading ahead",
     "prefill",
     "replying",
+    "calling",
     "getting",
 ]
 
@@ -249,6 +250,8 @@ def _state(activity: Activity, now: float) -> str:
             if activity.ends_at is not None and (left_s := int(activity.ends_at - now)) > 0:
                 elapsed = f", {left_s} s left"
             return f"reading the prompt{amount}{elapsed}"
+        case "calling":
+            return f"running {activity.stage}{elapsed}"
         case "unloaded":
             return "not loaded"
         case "reading ahead":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 )
 @click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
 @click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
+@click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
+@click.option("--allow", help="Calls that need no permission: read_file,run_command(make *),…")
+@click.option("--allow-all", is_flag=True, help="Allow every call. Only for what may do no harm.")
+@click.option("--workspace", type=click.Path(path_type=Path), help="The folder of file tools and commands.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
 @click.option("--dry-run", is_flag=True, help="Show the query's tree and token counts, and run nothing.")
 @click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
@@ -60,6 +65,10 @@ def run(
     images: tuple[Path, ...],
     completion: bool,
     template: str | None,
+    tools: str | None,
+    allow: str | None,
+    allow_all: bool,
+    workspace: Path | None,
     verbose: bool,
     dry_run: bool,
     no_stream: bool,
@@ -92,6 +101,10 @@ def run(
         raise click.UsageError("-v and --dry-run apply only to a query: -f, -c or -b.")
     if completion and (system is not None or template is not None):
         raise click.UsageError("--completion uses no chat template, so -s and --template do not apply.")
+    if tools and (queries or formats or completion or (count or 1) > 1):
+        raise click.UsageError("--tools applies to one reply to a PROMPT, without a format.")
+    if (allow or allow_all) and not tools:
+        raise click.UsageError("--allow and --allow-all apply only with --tools.")
     if template is not None:
         from spnl_tui.models.prompts.templates import find_template
 
@@ -102,6 +115,8 @@ def run(
         "model.template": template,
         "chat.system_prompt": system,
         "engine.stream": False if no_stream else None,
+        "tools.enabled": _names(tools),
+        "tools.workspace": workspace,
         **{f"sampling.{name}": value for name, value in sampling.items()},
     }
     if queries:
@@ -156,9 +171,21 @@ def run(
             json=json_,
             time=time_,
         )
-        return await run_prompt.ask(services.engine, chosen, request)
+        if not settings.tools.enabled or completion or grammar is not None or request.n > 1:
+            return await run_prompt.ask(services.engine, chosen, request)
+        from spnl_tui.headless.run_tools import agent_for
+
+        async with agent_for(services, _names(allow) or (), allow_all=allow_all) as agent:
+            return await run_prompt.ask(agent, chosen, request)
 
     run_command(ctx, main, flags)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names in a list separated by commas; commas in parentheses belong to a name."""
+    if text is None:
+        return None
+    return tuple(name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip())
 
 
 @click.command("map")

@@ -8,7 +8,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
-from spnl_tui.models.parts import Content, as_text, join, text_of, with_text
+from spnl_tui.models.parts import (
+    NO_RESULT,
+    Content,
+    Part,
+    ToolCallPart,
+    ToolResultPart,
+    as_text,
+    has_calls,
+    join,
+    text_of,
+    unanswered_calls,
+    with_text,
+)
 from spnl_tui.models.request import Grammar, Message, Role, Sampling
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled", "failed"]
@@ -107,8 +119,37 @@ def as_messages(system_prompt: str, turns: Iterable[Turn]) -> tuple[Message, ...
     for turn in turns:
         if not turn.model_text.strip():
             continue
+        if turn.role == "assistant" and has_calls(turn.content):
+            messages += _rounds(turn.content)
+            continue
         if messages and messages[-1].role == turn.role != "system":
             messages[-1] = Message(turn.role, join(messages[-1].content, turn.content))
         else:
             messages.append(Message(turn.role, turn.content))
     return tuple(messages)
+
+
+def _rounds(content: Content) -> list[Message]:
+    """Return a reply with calls as messages: text and calls, then their results, then the rest.
+
+    Every call gets a result: templates and servers refuse one without.
+    """
+    rounds: list[tuple[list[Part], list[Part]]] = [([], [])]
+    for part in content:
+        said, results = rounds[-1]
+        if isinstance(part, ToolResultPart):
+            results.append(part)
+        elif results:
+            rounds.append(([part], []))
+        else:
+            said.append(part)
+    missing = {call.id for call in unanswered_calls(content)}
+    messages: list[Message] = []
+    for said, results in rounds:
+        calls = [part for part in said if isinstance(part, ToolCallPart)]
+        results += [ToolResultPart(call.id, NO_RESULT, True) for call in calls if call.id in missing]
+        if said:
+            messages.append(Message("assistant", said))
+        if results:
+            messages.append(Message("tool", results))
+    return messages

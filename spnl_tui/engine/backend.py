@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from spnl_tui.models.parts import ToolCallPart
+from spnl_tui.models.parts import ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
     from spnl_tui.engine.prefetch import Prefetch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FinishReason = Literal["stop", "length", "cancelled", "tool_calls"]
 """With "tool_calls" the reply ends in calls, and the model waits for their results."""
 ErrorKind = Literal["load", "request", "context", "template", "internal"]
+CallState = Literal["waiting", "running", "done", "failed", "denied"]
+"""A call waits for permission or runs, and then has succeeded, has failed or was denied."""
 LoadState = Literal["loading", "idle", "busy"]
 
 
@@ -227,6 +229,20 @@ class ReplyChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallProgressed:
+    """A call of a tool has reached another state. The agent yields it, because it runs the calls."""
+
+    call: ToolCallPart
+    state: CallState
+    summary: str = ""
+    """What the call does, in a line."""
+    seconds: float = 0.0
+    """How long it ran."""
+    result: ToolResultPart | None = None
+    """Set once the call has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyFinished:
     """A reply is complete, was cut off or was cancelled."""
 
@@ -248,7 +264,7 @@ class RequestFailed:
 
 
 LoadEvent: TypeAlias = LoadProgressed | ModelLoaded | RequestFailed
-Event: TypeAlias = RequestQueued | LoadEvent | PrefillProgressed | ReplyChunk | ReplyFinished
+Event: TypeAlias = RequestQueued | LoadEvent | PrefillProgressed | ReplyChunk | CallProgressed | ReplyFinished
 
 FINAL = (ReplyFinished, RequestFailed)
 """Events that end a reply."""

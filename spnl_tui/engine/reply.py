@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from spnl_tui.engine.backend import (
-    Backend,
+    CallProgressed,
     Event,
     FinishReason,
     ModelHandle,
@@ -20,7 +20,7 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.errors import RequestError
-from spnl_tui.models.parts import ToolCallPart
+from spnl_tui.models.parts import Content, ToolCallPart, as_content
 
 ReplyEnd: TypeAlias = FinishReason | Literal["failed"]
 
@@ -35,6 +35,8 @@ class Reply:
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCallPart, ...] = ()
+    calls: dict[str, CallProgressed] = field(default_factory=dict)
+    """The last state of each call that the agent runs, by its id."""
     tokens: int = 0
     finish_reason: ReplyEnd | None = None
     """None until it ends. Its reader writes "cancelled" if it stops reading."""
@@ -42,6 +44,15 @@ class Reply:
     timing: Timing = field(default_factory=Timing)
     failure: RequestFailed | None = None
     """The event that ended it, if it failed."""
+    _before: Content = ()
+    """The parts before the text that grows."""
+    _from: int = 0
+    """Where in `text` it begins."""
+
+    @property
+    def content(self) -> Content:
+        """The parts in order: texts, calls and the results of calls."""
+        return (*self._before, *as_content(self.text[self._from :]))
 
     @property
     def error(self) -> str:
@@ -61,8 +72,14 @@ class Reply:
             case ReplyChunk():
                 self.text += event.text
                 self.reasoning += event.reasoning
-                self.tool_calls += event.tool_calls
+                if event.tool_calls:
+                    self.tool_calls += event.tool_calls
+                    self._before, self._from = (*self.content, *event.tool_calls), len(self.text)
                 self.tokens = event.tokens
+            case CallProgressed():
+                self.calls[event.call.id] = event
+                if event.result is not None:
+                    self._before, self._from = (*self.content, event.result), len(self.text)
             case ReplyFinished():
                 self.finish_reason, self.usage, self.timing = event.finish_reason, event.usage, event.timing
             case RequestFailed():
@@ -84,10 +101,17 @@ class Reply:
         )
 
 
+class Generator(Protocol):
+    """Answers requests: a backend, the engine, or an agent that runs calls of tools in between."""
+
+    def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        """Answer the request; see `Backend`."""
+
+
 class Replies:
     """The replies to one request, by their numbers."""
 
-    def __init__(self, engine: Backend, model: ModelHandle, request: Request) -> None:
+    def __init__(self, engine: Generator, model: ModelHandle, request: Request) -> None:
         self._engine, self._model, self._request = engine, model, request
         self._replies = tuple(Reply() for _ in range(request.n))
 
@@ -105,6 +129,8 @@ class Replies:
         """
         async with aclosing(self._engine.generate(self._model, self._request)) as events:
             async for event in events:
+                if isinstance(event, CallProgressed):
+                    self._replies[0].take(event)
                 if isinstance(event, ReplyChunk | ReplyFinished | RequestFailed):
                     self._replies[event.candidate].take(event)
                 yield event
@@ -115,7 +141,7 @@ class Replies:
                 yield failed
 
 
-async def collect(engine: Backend, model: ModelHandle, request: Request) -> Reply:
+async def collect(engine: Generator, model: ModelHandle, request: Request) -> Reply:
     """Return the complete reply to a request for one.
 
     Raises:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.engine.backend import (
-    Backend,
+    CallProgressed,
     ChatRequest,
     CompletionRequest,
     Event,
@@ -24,13 +24,14 @@ from spnl_tui.engine.backend import (
     RequestQueued,
     Usage,
 )
-from spnl_tui.engine.reply import Replies, Reply
+from spnl_tui.engine.reply import Generator, Replies, Reply
 from spnl_tui.errors import RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
-from spnl_tui.models.parts import ImagePart, as_content
+from spnl_tui.models.parts import ImagePart, as_content, as_text
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
+from spnl_tui.tools.agent import Agent, call_as_dict
 
 if TYPE_CHECKING:
     from spnl_tui.media.media_reader import MediaReader
@@ -84,8 +85,11 @@ def read_images(media: MediaReader, files: Sequence[Path], piped: bytes | None) 
     return tuple(images)
 
 
-async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
-    """Print the reply, or n of them, and return the exit code: 1 also for a reply without text."""
+async def ask(engine: Generator, model: ModelHandle, request: Request) -> int:
+    """Print the reply, or n of them, and return the exit code: 1 also for a reply without text.
+
+    `engine` may be an agent, which runs calls of tools.
+    """
     asked = request.completion_request() if request.completion else request.chat_request()
     replies = Replies(engine, model, asked)
     printer = _Printer(request)
@@ -106,7 +110,7 @@ async def ask(engine: Backend, model: ModelHandle, request: Request) -> int:
     complete = len(done) == request.n
     problems = [reply.problem(asked) for reply in replies]
     if request.json and complete:
-        print_json(_document(model, done))
+        print_json(_document(model, done, isinstance(engine, Agent)))
     if request.time:
         _show_times(done)
     for number, problem in enumerate(problems, 1):
@@ -182,6 +186,20 @@ class _Printer:
                 self._status.show(f"loading: {stage}…")
             case PrefillProgressed(done=done, total=total) if total > 500:
                 self._status.show(f"reading the prompt: {done:,} of {total:,} tokens…")
+            case CallProgressed():
+                self._call(event)
+
+    def _call(self, event: CallProgressed) -> None:
+        """Show a call on standard error: while it runs if that is a terminal, and once it has ended."""
+        name, summary = plain(event.call.name), first_line(plain(event.summary), 200)
+        if event.result is None:
+            self._status.show(f"{name} {summary} ({event.state})…")
+            return
+        self._status.clear()
+        self._close_line()
+        problem = first_line(plain(as_text(event.result.content)), 200) if event.result.error else ""
+        parts = [f"{name} {summary}".strip(), event.state, f"{event.seconds:.1f} s"]
+        print(" · ".join([*parts, *filter(None, [problem])]), file=sys.stderr, flush=True)
 
     def chunk(self, event: ReplyChunk) -> None:
         if self._request.json:
@@ -223,13 +241,14 @@ class _Printer:
             self._open_line = False
 
 
-def _document(model: ModelHandle, replies: Sequence[Reply]) -> dict[str, Any]:
-    values = [_plain(reply) for reply in replies]
+def _document(model: ModelHandle, replies: Sequence[Reply], with_calls: bool) -> dict[str, Any]:
+    values = [_plain(reply, with_calls) for reply in replies]
     return {"model": model.name, **(values[0] if len(values) == 1 else {"replies": values})}
 
 
-def _plain(reply: Reply) -> dict[str, Any]:
-    """Return the reply as `--json` prints it."""
+def _plain(reply: Reply, with_calls: bool) -> dict[str, Any]:
+    """Return the reply as `--json` prints it, with its calls if tools were offered."""
+    calls = [call_as_dict(step) for step in reply.calls.values() if step.result is not None]
     return {
         "reply": reply.text,
         "reasoning": reply.reasoning,
@@ -239,6 +258,7 @@ def _plain(reply: Reply) -> dict[str, Any]:
             name: None if value is None else round(value, 6)
             for name, value in dataclasses.asdict(reply.timing).items()
         },
+        **({"calls": calls} if calls or with_calls else {}),
     }
 
 

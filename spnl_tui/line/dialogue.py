@@ -23,6 +23,7 @@ from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Status
+from spnl_tui.chat.tools import ConversationTools
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError, SpnlError, StoreError
 from spnl_tui.headless.output import colour
@@ -72,6 +73,7 @@ class Dialogue:
             settings=settings,
             background=self.background,
             clock=time.monotonic,
+            tools=ConversationTools(settings, services.engine, self.printer.error),
             may_leave_out=self._may_leave_out,
         )
         self.sessions = Sessions(self.chat_services, self.blank())
@@ -245,6 +247,12 @@ class Dialogue:
                 self._print_end(session, turn)
             case events.ReplySaved():
                 self._unsaved -= 1
+            case events.QuestionAsked(question):
+                from spnl_tui.tools.agent import Answer
+
+                name = question.tool.tool.name
+                self.printer.note(f"{name} was denied: allow it in [tools] of the configuration")
+                session.questions.answer(question, Answer(allowed=False, reason="No user can be asked here."))
             case events.MemoryChanged(memory) if memory.begins is not None:
                 self.printer.note("the context is full: the model no longer sees the first turns")
             case _:

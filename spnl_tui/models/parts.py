@@ -70,10 +70,15 @@ class ToolResultPart:
     content: tuple[TextPart | ImagePart | FilePart, ...]
     error: bool = False
     """True if the tool failed; `content` then says why."""
+    seconds: float = 0.0
+    """How long the call ran."""
 
 
 Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart
 Content: TypeAlias = tuple[Part, ...]
+
+NO_RESULT: tuple[TextPart, ...] = (TextPart("The call was stopped before it had a result."),)
+"""The result of a call that was stopped, or during which the program ended."""
 
 _KINDS: dict[str, type[Part]] = {
     "text": TextPart,
@@ -88,6 +93,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "width": int,
     "height": int,
     "error": bool,
+    "seconds": (int, float),
     "content": (list, str),
 }
 """The JSON types of the fields that are not texts."""
@@ -113,6 +119,13 @@ def has_calls(content: Content) -> bool:
     return any(isinstance(part, ToolCallPart | ToolResultPart) for part in content)
 
 
+def unanswered_calls(content: Content) -> tuple[ToolCallPart, ...]:
+    """Return the calls without a result."""
+    answered = {part.call_id for part in content if isinstance(part, ToolResultPart)}
+    calls = (part for part in content if isinstance(part, ToolCallPart))
+    return tuple(call for call in calls if call.id not in answered)
+
+
 def text_of(content: Content) -> str:
     """Return the text parts, with an empty line between them."""
     return "\n\n".join(part.text for part in content if isinstance(part, TextPart))
@@ -133,6 +146,13 @@ def append_text(content: Content, text: str) -> Content:
     if content and isinstance(content[-1], TextPart):
         return (*content[:-1], TextPart(content[-1].text + text))
     return (*content, TextPart(text))
+
+
+def extend(content: Content, more: Content) -> Content:
+    """Add parts at the end; two texts that meet become one, with nothing between them."""
+    if more and isinstance(more[0], TextPart):
+        return (*append_text(content, more[0].text), *more[1:])
+    return (*content, *more)
 
 
 def cut_text(content: Content, length: int) -> Content:

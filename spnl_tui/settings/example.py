@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 import textwrap
 from dataclasses import MISSING, fields
@@ -57,6 +58,8 @@ _SAMPLES: dict[str, Any] = {
     "description": "English to French",
     "system_prompt": "Translate what I write into French. Say nothing else.",
     "model": "starter",
+    "workspace": "~/src/project",
+    "tools": ["files", "time"],
 }
 
 
@@ -116,6 +119,8 @@ def _comment(doc: str) -> str:
 def _toml(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, list):  # tomli_w gives each item a line, which a comment sign would not cover
+        return f"{name} = [{', '.join(json.dumps(each) for each in value)}]"
     return tomli_w.dumps({name: value.as_posix() if isinstance(value, Path) else value}).rstrip()
 
 

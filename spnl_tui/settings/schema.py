@@ -13,6 +13,7 @@ from typing import Literal
 
 from spnl_tui.errors import SettingsError
 from spnl_tui.models.request import MAX_TOKENS, Sampling
+from spnl_tui.models.tools import PERMISSION
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.settings.toml import line_of
 
@@ -138,6 +139,36 @@ class ContextSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSettings:
+    """What models may do besides writing. Every call needs permission."""
+
+    enabled: tuple[str, ...] = ()
+    """The tools of a new conversation: "files", "command", "web", "time", "math", or the name of one tool.
+    None by default."""
+    workspace: Path | None = None
+    """The folder that file tools are confined to, and that commands start in. Not set: the folder in which
+    the program was started."""
+    max_rounds: int = 8
+    """How often in one reply the model may call tools before it must answer in words."""
+    allow: tuple[str, ...] = ()
+    """Calls that need no question: "read_file", "run_command(make *)", "edit_file(src/*)"."""
+    deny: tuple[str, ...] = ()
+    """Calls that are always denied, in the same form. They outrank `allow`."""
+    private_addresses: bool = False
+    """Let fetch_url read addresses of this machine and its network."""
+
+    def __post_init__(self) -> None:
+        _within("max_rounds", self.max_rounds, 1, 100)
+        for text in (*self.allow, *self.deny):
+            if PERMISSION.fullmatch(text.strip()) is None:
+                raise SettingsError(
+                    "The permission is not valid",
+                    f"{text!r} is neither TOOL nor TOOL(PATTERN).",
+                    'Permissions look like "read_file" or "run_command(make *)".',
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullSettings:
     """Downloads of models."""
 
@@ -220,6 +251,8 @@ class Persona:
     """Replaces [chat] system_prompt."""
     model: str | None = None
     """Replaces [model] default."""
+    tools: tuple[str, ...] | None = None
+    """Replaces [tools] enabled."""
     sampling: Sampling = field(default_factory=Sampling)
     """The values of [sampling], overridden by the persona's and then by the command line's."""
 
@@ -255,6 +288,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
+    tools: ToolSettings = field(default_factory=ToolSettings)
     pulls: PullSettings = field(default_factory=PullSettings)
     hub: HubSettings = field(default_factory=HubSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -268,7 +302,7 @@ class Settings:
     """Full name of a setting → where it was set. Settings at their default are missing."""
 
     def as_persona(self, name: str) -> Settings:
-        """Return the settings with this persona's system prompt, model and sampling.
+        """Return the settings with this persona's system prompt, model, tools and sampling.
 
         Raises:
             SettingsError: the persona does not exist.
@@ -282,12 +316,14 @@ class Settings:
                 did_you_mean(name, self.personas) or "Add one to config.toml: [personas.NAME]",
             )
         flags = {setting for setting, origin in self.origins.items() if origin.where == "command line"}
-        chat, model = self.chat, self.model
+        chat, model, tools = self.chat, self.model, self.tools
         if persona.system_prompt is not None and "chat.system_prompt" not in flags:
             chat = replace(chat, system_prompt=persona.system_prompt)
         if persona.model is not None and "model.default" not in flags:
             model = replace(model, default=persona.model)
-        return replace(self, chat=chat, model=model, sampling=persona.sampling, persona=name)
+        if persona.tools is not None and "tools.enabled" not in flags:
+            tools = replace(tools, enabled=persona.tools)
+        return replace(self, chat=chat, model=model, tools=tools, sampling=persona.sampling, persona=name)
 
     def check_keys(self, known_ids: Iterable[str]) -> None:
         """Reject ids in [keys] that no binding has.
@@ -317,6 +353,7 @@ SECTIONS: Mapping[str, type] = {
     "engine": EngineSettings,
     "chat": ChatSettings,
     "context": ContextSettings,
+    "tools": ToolSettings,
     "pulls": PullSettings,
     "hub": HubSettings,
     "server": ServerSettings,

@@ -16,6 +16,7 @@ from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Activity, Status
 from spnl_tui.chat.titles import TitleWriter
+from spnl_tui.chat.tools import ConversationTools
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.settings import Settings
 from spnl_tui.ui.chat.candidates import CandidatesController
@@ -105,6 +106,7 @@ class ControllerScreen(Screen[None]):
             settings=settings,
             background=ScreenBackground(self),
             clock=services.clock,
+            tools=ConversationTools(settings, services.engine, partial(tell, self), services.save_rules),
             may_leave_out=lambda conversation, count: self.chat_controller.may_leave_out(conversation, count),
         )
         self.sessions = Sessions(shared, blank_conversation(settings))

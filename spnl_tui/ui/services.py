@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spnl_tui.chat.model import Starter
+    from spnl_tui.chat.tools import SaveRules
     from spnl_tui.conversations.drafts import DraftFile
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
@@ -58,6 +59,8 @@ class InterfaceServices:
     """Constructs the services of the models pane. Called in a thread, because it imports a lot."""
     keep_persona: Callable[[str, Persona], None] | None = None
     """Writes a persona with this name to the configuration. Called in a thread. May raise SpnlError."""
+    save_rules: SaveRules | None = None
+    """Writes permissions of tools to the configuration. May raise SpnlError."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; returns False if it cannot. May raise SpnlError."""
     media: Callable[[], MediaReader] | None = None

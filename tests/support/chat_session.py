@@ -15,6 +15,7 @@ from spnl_tui.chat.services import ChatServices, TokenMeters
 from spnl_tui.chat.session import ChatSession
 from spnl_tui.chat.sessions import Sessions
 from spnl_tui.chat.status import Status
+from spnl_tui.chat.tools import ConversationTools
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import SpnlError
 from spnl_tui.settings import Settings
@@ -85,7 +86,10 @@ class ChatWithoutScreen:
 
 @asynccontextmanager
 async def chat_without_screen(
-    engine: ScriptedEngine | None = None, *, model_found: bool = True
+    engine: ScriptedEngine | None = None,
+    *,
+    model_found: bool = True,
+    settings: Settings = Settings(),  # noqa: B008  # it is frozen
 ) -> AsyncIterator[ChatWithoutScreen]:
     """Yield sessions with one empty conversation."""
     engine, status, background = engine or ScriptedEngine(), Status(lambda: 0.0), TaskBackground()
@@ -112,9 +116,10 @@ async def chat_without_screen(
         meters=TokenMeters(engine),
         status=status,
         store=ReportingStore(None, report),
-        settings=Settings(),
+        settings=settings,
         background=background,
         clock=lambda: 0.0,
+        tools=ConversationTools(settings, engine, report),
         may_leave_out=may_leave_out,
     )
     sessions = Sessions(services, Conversation())
