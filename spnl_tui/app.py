@@ -39,6 +39,7 @@ from spnl_tui.ui.widgets.toasts import tell
 if TYPE_CHECKING:
     # The first paint does not need these.
     from spnl_tui.hub.inspection import ModelBrowser
+    from spnl_tui.hub.pulls.interrupted import InterruptedPull
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.services import Services
     from spnl_tui.settings import Persona
@@ -309,6 +310,12 @@ class SpnlChat(App[None], inherit_bindings=False):
                 self.log.error(error)
 
 
+async def _interrupted_pulls(services: Services) -> list[InterruptedPull]:
+    from spnl_tui.hub.pulls.interrupted import interrupted_pulls
+
+    return await interrupted_pulls(services.library)
+
+
 def _make_browser(services: Services) -> ModelBrowser:
     from spnl_tui.hub.inspection import ModelBrowser
 
@@ -352,6 +359,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             opened=opened,
             keep_persona=keep_persona,
             pull_queue=lambda: services.pull_queue,
+            interrupted_pulls=partial(_interrupted_pulls, services),
             browser=lambda: _make_browser(services),
             save_rules=lambda name, rules: write_setting(services.config_file, name, list(rules)),
             set_clipboard=set_clipboard,

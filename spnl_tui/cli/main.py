@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "run.run",
     "map": "run.map_",
     "pull": "models.pull",
+    "pulls": "models.pulls",
     "search": "models.search",
     "show": "models.show",
     "list": "models.list_",

@@ -22,6 +22,35 @@ def pull(ctx: click.Context, models: tuple[str, ...], quiet: bool, json_: bool) 
     run_command(ctx, lambda s: command.pull(s, models, quiet=quiet, json_lines=json_))
 
 
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def pulls(ctx: click.Context, /, json_: bool) -> None:
+    """List interrupted pulls and leftover parts; remove them with `pulls rm`."""
+    from spnl_tui.headless import pulls as commands
+
+    if ctx.invoked_subcommand is None:
+        run_command(ctx, lambda s: commands.list_pulls(s.library, json_=json_))
+
+
+@pulls.command("rm")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "every", is_flag=True, help="Remove all of them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def pulls_rm(ctx: click.Context, /, names: tuple[str, ...], every: bool, yes: bool) -> None:
+    """Delete what has been received of interrupted pulls."""
+    from spnl_tui.headless import pulls as commands
+
+    if not names and not every:
+        raise click.UsageError("Name a pull, or give --all.")
+
+    def confirm(question: str) -> bool:
+        return yes or click.confirm(question, err=True)
+
+    run_command(ctx, lambda s: commands.remove_pulls(s.library, names, every=every, confirm=confirm))
+
+
 @click.command()
 @click.argument("text", default="", type=TEXT)
 @click.option("--format", "format_", type=click.Choice(["gguf", "safetensors"]), default="gguf")

@@ -191,7 +191,13 @@ class ControllerScreen(Screen[None]):
             key_name=self.key,
         )
         self.pulls_controller = PullsController(
-            self, settings, services.pull_queue, self._show_pulls, self.key, self.undo.push
+            self,
+            settings,
+            services.pull_queue,
+            self._show_pulls,
+            self.key,
+            self.undo.push,
+            services.interrupted_pulls,
         )
 
     def _connect_commands(self, program: Program) -> None:

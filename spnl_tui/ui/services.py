@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
+    from spnl_tui.hub.pulls.interrupted import InterruptedPull
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.media.media_reader import MediaReader
     from spnl_tui.models.files.local import LocalModel
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 async def _no_model(name: str = "") -> ModelHandle | None:
     return None
+
+
+async def _no_interrupted() -> Iterable[InterruptedPull]:
+    return ()
 
 
 async def _no_names() -> Sequence[str]:
@@ -55,6 +60,8 @@ class InterfaceServices:
 
     Called in a thread, because it imports a lot.
     """
+    interrupted_pulls: Callable[[], Awaitable[Iterable[InterruptedPull]]] = _no_interrupted
+    """Returns the pulls that other programs have left."""
     browser: Callable[[], ModelBrowser] | None = None
     """Constructs the services of the models pane. Called in a thread, because it imports a lot."""
     keep_persona: Callable[[str, Persona], None] | None = None

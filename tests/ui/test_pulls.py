@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spnl_tui.hub.access import HubAccess
+from spnl_tui.hub.pulls.interrupted import InterruptedPull
 from spnl_tui.hub.pulls.pull import PullRequest
 from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.hub.pulls.queued_pull import QueuedPull
@@ -141,13 +142,26 @@ async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHu
     hub.faults.clear()
     async with launch() as it:
         screen = it.chat.screen
+        # `spnl-chat pull` has left another one.
+        left = InterruptedPull(PullRequest("acme/m1", ("m1.gguf",)), "m1", done=7)
+
+        async def find_interrupted() -> list[InterruptedPull]:
+            return [left]
+
         early = PullsController(
-            screen, Settings(), lambda: it.queue, lambda pulls: None, screen.key, screen.undo.push
+            screen,
+            Settings(),
+            lambda: it.queue,
+            lambda pulls: None,
+            screen.key,
+            screen.undo.push,
+            find_interrupted,
         )
         early.grant(messages.PullRequested(PullRequest("acme/m0", ("m0.gguf",)), "m0"))
         assert it.states == {}
         screen.run_worker(early.follow())
         await it.until("done")
+        assert (it.get(1).state, it.get(1).done) == ("paused", 7)
 
 
 async def test_paused_pull_resumes(hub: LoopbackHub, launch: Open) -> None:

@@ -16,6 +16,7 @@ from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_
 from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
 from spnl_tui.hub.library.import_registry import ImportRegistry
+from spnl_tui.hub.library.leftovers import Leftover, scan_leftovers
 from spnl_tui.hub.library.programs.scan import OtherPrograms, without_known
 from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
 from spnl_tui.hub.library.scan import (
@@ -175,6 +176,22 @@ class Library:
             raise StoreError(
                 f"{pull.name} is being pulled", "Another program is writing it.", "Stop that pull first."
             )
+
+    async def leftovers(self) -> list[Leftover]:
+        """Return the parts that no pull resumes, and the empty folders of repositories."""
+
+        def scan() -> list[Leftover]:
+            found = []
+            for cache in self._caches:
+                with contextlib.suppress(OSError):  # the listing reports it
+                    found += scan_leftovers(cache, scan_unfinished(cache))
+            return found
+
+        return await asyncio.to_thread(scan)
+
+    async def drop_parts(self, parts: UnfinishedPull | Leftover) -> bool:
+        """Delete the parts of an interrupted pull, or leftovers. False if another program writes them."""
+        return await asyncio.to_thread(parts.drop)
 
     async def import_path(self, path: Path) -> LibraryEntry:
         """Import a file or a folder with a model. It stays where it is.

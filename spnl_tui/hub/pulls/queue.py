@@ -162,6 +162,13 @@ class PullQueue:
         self._changed()
         return entry.id
 
+    def adopt(self, request: PullRequest, name: str, done: int) -> None:
+        """Add a pull that another program began, paused; `done` is in bytes. One that is known stays."""
+        known = [entry.request for entry in self._entries] + self._dropping
+        if request not in known:
+            self._entries.append(Entry(uuid.uuid4().hex[:12], name, request, state="paused", done=done))
+            self._changed()
+
     def pause(self, id: str) -> None:
         """Stop a pull for now. What has come is kept."""
         entry = self._entry(id)

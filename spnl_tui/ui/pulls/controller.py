@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from spnl_tui.ui.pulls.captions import counted
 from spnl_tui.ui.widgets.toasts import call_attention, tell, warn
 
 if TYPE_CHECKING:
+    from spnl_tui.hub.pulls.interrupted import InterruptedPull
     from spnl_tui.hub.pulls.pull import PullRequest
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
@@ -33,12 +34,15 @@ class PullsController:
         show: Callable[[tuple[QueuedPull, ...]], None],
         key: Callable[[str], str],
         push_undo: Callable[[str, Callable[[], Awaitable[object]], str], None],
+        find_interrupted: Callable[[], Awaitable[Iterable[InterruptedPull]]],
     ) -> None:
         """`show` receives the whole queue whenever it has changed, at most ten times a second.
 
-        `key` returns the key of a command.
+        `key` returns the key of a command. `find_interrupted` returns the pulls that other programs, such as
+        `spnl-chat pull`, have left.
         """
         self._key_of = key
+        self._find_interrupted = find_interrupted
         self._push_undo = push_undo
         self._screen = screen
         self._settings = settings
@@ -55,6 +59,8 @@ class PullsController:
             return
         queue = await asyncio.to_thread(self._make_queue)
         left_over = queue.restore()
+        for each in await self._find_interrupted():
+            queue.adopt(each.request, each.name, each.done)
         self._queue = queue
         for request, name in self._early:
             queue.add(request, name)

@@ -1,0 +1,34 @@
+"""Pulls that another program, such as `spnl-chat pull`, has left in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spnl_tui.hub.library.cache_layout import default_cache
+from spnl_tui.hub.library.library import Library
+from spnl_tui.hub.pulls.pull import PullRequest
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedPull:
+    """A pull that can be resumed."""
+
+    request: PullRequest
+    name: str
+    """The user's name for it."""
+    done: int
+    """The received bytes."""
+
+
+async def interrupted_pulls(library: Library) -> list[InterruptedPull]:
+    """Return the interrupted pulls in the cache that the queue pulls into."""
+    cache = default_cache()
+    return [
+        InterruptedPull(
+            PullRequest(pull.cache.name, pull.files, pull.revision, pull.reference.quantization or ""),
+            pull.name,
+            pull.done_bytes,
+        )
+        for pull in await library.unfinished()
+        if pull.cache.root.parent == cache
+    ]
