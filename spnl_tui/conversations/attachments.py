@@ -229,6 +229,10 @@ def _with_pages(path: str) -> tuple[str, str]:
 
 
 def _attach(path: str, file: Path, pages: str, left: int, media: MediaReader | None) -> Attachment:
+    if path.endswith("/") and stat.S_ISDIR(_mode(file)):
+        from spnl_tui.conversations.folders import read_folder
+
+        return Attachment(path, read_folder(file, path, left))
     suffix = file.suffix.lower()
     if media is not None and not _mode(file) and (image := media.pasted(path)) is not None:
         return Attachment(path, "", image)
@@ -263,8 +267,10 @@ def _read(path: str, file: Path, left: int) -> Attachment:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            what = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
-            raise AttachmentError(title, f"It is {what}.", "Name a text file.")
+            if stat.S_ISDIR(status.st_mode):
+                hint = f"@{path}/ sends the text files in it."
+                raise AttachmentError(title, "It is a directory.", hint)
+            raise AttachmentError(title, "It is no ordinary file.", "Name a text file.")
         if status.st_size > left:
             raise _too_large(path, status.st_size)
         with file.open("rb") as stream:

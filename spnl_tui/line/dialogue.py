@@ -123,7 +123,7 @@ class Dialogue:
         from spnl_tui.conversations.attachments import join, read
 
         self.needed_model()
-        prose, attachments = await asyncio.to_thread(read, typed, Path.cwd())
+        prose, attachments = await asyncio.to_thread(read, typed, Path.cwd(), self.services.media)
         for each in attachments:
             self.printer.note(f"attached {each.path}: {in_bytes(each.size)}")
         await self.session.candidates.close()

@@ -36,10 +36,7 @@ def read_document(source: str | bytes, name: str, *, pages: str = "") -> tuple[d
     for piece in reader(data, wanted, facts):
         length += len(piece)
         if length > MOST_CHARACTERS:
-            raise Refusal(
-                f"Its text has more than {MOST_CHARACTERS // 1_000_000} million characters.",
-                "Choose pages, as in @paper.pdf#3-7.",
-            )
+            raise _too_long()
         pieces.append(piece)
     text = "\n\n".join(pieces).strip()
     if not text:
@@ -48,6 +45,13 @@ def read_document(source: str | bytes, name: str, *, pages: str = "") -> tuple[d
             "Attach its pages as images to a model that sees." if suffix == ".pdf" else "",
         )
     return facts, text.encode("utf-8", "replace")
+
+
+def _too_long() -> Refusal:
+    return Refusal(
+        f"Its text has more than {MOST_CHARACTERS // 1_000_000} million characters.",
+        "Choose pages, as in @paper.pdf#3-7.",
+    )
 
 
 def selected(pages: str) -> Callable[[int], bool]:
@@ -216,6 +220,8 @@ def _epub(data: bytes, wanted: Wanted, facts: dict[str, Any]) -> Iterator[str]:
 
 def _csv(data: bytes, wanted: Wanted, facts: dict[str, Any]) -> Iterator[str]:
     text = _decoded(data)
+    if len(text) > MOST_CHARACTERS:
+        raise _too_long()
     try:
         dialect: Any = csv.Sniffer().sniff(text[:8192], ",;\t|")
     except csv.Error:
@@ -248,6 +254,8 @@ def _joined(value: object) -> str:
 
 
 def _decoded(data: bytes) -> str:
+    if len(data) > 4 * MOST_CHARACTERS:
+        raise _too_long()
     if b"\0" in data[:4096] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise Refusal("It is a binary file.", "Its name says that it is text.")
     for encoding in ("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "cp1252"):

@@ -91,7 +91,7 @@ def test_files_that_cannot_be_sent_are_rejected(folder: Path) -> None:
         ("@latin.txt", "UTF-8"),
         ("@huge.log", r"1\.0 MB"),
         ("@half.log @half2.log", "half2.log"),
-        ("@src/", "directory"),
+        ('@"src"', "directory"),
         ("@pipe.txt", "no ordinary file"),
         ("@gone.txt", "no such file"),
         ('@"gone"', '@@"gone"|@@gone'),
