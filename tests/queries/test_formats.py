@@ -48,7 +48,7 @@ PARAMETERS: Parameters = {"model": '\\n"', "n": 3, "temperature": 0.5, "max_toke
 
 
 @given(QUERIES)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_every_query_survives_both_formats(query: Query) -> None:
     lisp = write_lisp(query)
     tree = read_lisp(lisp, PARAMETERS)

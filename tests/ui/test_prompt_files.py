@@ -121,16 +121,20 @@ async def test_file_that_cannot_be_sent_keeps_the_prompt(path: str, says: str) -
 async def test_command_that_takes_a_prompt_sends_files_and_pastes() -> None:
     async with chat(models={MODEL.name: MODEL}) as it:
         pasted = "x\n" * 19 + "y"
-        await it.press(*"/n 2 Explain @src/app.py ")
+        it.prompt.insert("/n 2 Explain @src/app.py ")
         it.app.post_message(events.Paste(pasted))
         await wait_until(lambda: it.prompt.text.endswith("lines]"))
         await it.press("enter")
         await wait_until(lambda: it.ended() == 2)
         assert it.turns[0] == ("user", f"{SENT} {pasted}")
-        await it.press("escape", *f"/compare {MODEL.name} {MODEL.name} -- Explain @src/app.py", "enter")
+        await it.press("escape")
+        it.prompt.insert(f"/compare {MODEL.name} {MODEL.name} -- Explain @src/app.py")
+        await it.press("enter")
         await wait_until(lambda: it.ended() == 4)
         assert ("user", SENT) in it.turns
-        await it.press("escape", *"/n 2 @gone.py", "enter")
+        await it.press("escape")
+        it.prompt.insert("/n 2 @gone.py")
+        await it.press("enter")
         await wait_until(lambda: it.prompt.text == "/n 2 @gone.py")
         await wait_until(lambda: told(it))
         assert "no such file" in told(it)[-1]

@@ -52,7 +52,7 @@ def with_parts(*contents: Content) -> Conversation:
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(CONTENTS, min_size=1, max_size=4))
 async def test_any_parts_survive_store_export_import_export(contents: list[Content]) -> None:
     conversation = with_parts(*contents)
