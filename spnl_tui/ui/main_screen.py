@@ -11,9 +11,9 @@ from textual.app import ComposeResult
 from textual.widgets import ContentSwitcher, TextArea
 
 from spnl_tui.ui import messages
-from spnl_tui.ui.chat import markdown_stream
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.input.controller import as_typed
+from spnl_tui.ui.chat.markdown import stream as markdown_stream
 from spnl_tui.ui.commands.footer import LAST, MOST
 from spnl_tui.ui.controllers import WIDE, ControllerScreen
 from spnl_tui.ui.conversations.list import ConversationList

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.ui.chat.markdown import layout, parse
-from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, Piece, code_blocks, whole_blocks
+from spnl_tui.ui.chat.markdown.rendering import layout, parse
+from spnl_tui.ui.chat.markdown.stream import MarkdownSplitter, Piece, code_blocks, whole_blocks
 
 FENCE = "```python\n" + "".join(f"line({n})\n" for n in range(50)) + "```\n"
 LIST = "".join(f"{n}. item {n}\n" for n in range(1, 41))
 
 
 def lines(source: str, width: int = 40) -> list[str]:
-    return [line.plain.rstrip() for line in layout(parse(source), width)]
+    return [line.content.plain.rstrip() for line in layout(parse(source), width)]
 
 
 def stream(source: str, size: int = 7) -> tuple[list[Piece], str]:
@@ -106,9 +106,11 @@ def test_long_block_is_split_into_pieces_with_a_short_tail(source: str) -> None:
     shown: list[str] = []
     for character in source:
         for piece in splitter.feed(character):
-            shown += [line.plain for line in layout(parse(piece.source, continues=piece.continues), 40)]
+            shown += [
+                line.content.plain for line in layout(parse(piece.source, continues=piece.continues), 40)
+            ]
         longest = max(longest, splitter.tail.count("\n"))
-    shown += [line.plain for line in layout(parse(splitter.tail), 40)]
+    shown += [line.content.plain for line in layout(parse(splitter.tail), 40)]
     assert longest <= 25
     assert [line.strip() for line in shown if line.strip()] == [s.strip() for s in lines(source) if s.strip()]
 
@@ -194,9 +196,9 @@ def test_pieces_of_a_long_text_show_every_line_once(source: str) -> None:
     for character in source:
         for piece in splitter.feed(character):
             blocks = parse(piece.source, continues=piece.continues, headless=piece.headless)
-            shown += [line.plain for line in layout(blocks, 40)]
+            shown += [line.content.plain for line in layout(blocks, 40)]
         assert splitter.tail.count("\n") <= 25
-    shown += [line.plain for line in layout(parse(splitter.tail, headless=splitter.headless), 40)]
+    shown += [line.content.plain for line in layout(parse(splitter.tail, headless=splitter.headless), 40)]
     assert [line.split() for line in shown if line.strip()] == [
         line.split() for line in lines(source) if line
     ]
@@ -256,7 +258,7 @@ def test_link_references_work_across_pieces() -> None:
     parts, references = whole_blocks("see [it][a]\n\n" * 3 + "[a]: https://example.org\n\nend\n", 2)
     assert len(parts) > 1
     (line, _) = layout(parse(parts[0], references=references), 40)
-    assert line.plain == "see it (https://example.org)"
+    assert line.content.plain == "see it (https://example.org)"
 
 
 def test_code_blocks_are_found_in_order() -> None:

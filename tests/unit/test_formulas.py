@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spnl_tui.ui.chat.formulas import to_unicode
+from spnl_tui.ui.chat.markdown.formulas import to_unicode
 
 DATA = Path(__file__).parents[1] / "data" / "formulas.txt"
 FORMULAS = [line.split("\t") for line in DATA.read_text().splitlines() if not line.startswith("#")]
@@ -56,6 +56,6 @@ def test_any_text_is_accepted(formula: str) -> None:
 
 
 def test_parser_is_imported_only_for_formulas() -> None:
-    code = "import sys, spnl_tui.ui.chat.formulas; sys.exit('pylatexenc' in sys.modules)"
+    code = "import sys, spnl_tui.ui.chat.markdown.formulas; sys.exit('pylatexenc' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.chat.markdown_stream import CodeBlock
+from spnl_tui.ui.chat.markdown.stream import CodeBlock
 
 
 class CodePicker(ModalScreen[CodeBlock | None]):

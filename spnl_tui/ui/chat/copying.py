@@ -60,7 +60,7 @@ class CopyController:
     async def code(self) -> None:
         """Copy a code block of the turn. If there are several, ask which one."""
         from spnl_tui.ui.chat.code_picker import CodePicker
-        from spnl_tui.ui.chat.markdown_stream import code_blocks
+        from spnl_tui.ui.chat.markdown.stream import code_blocks
 
         turn = self.target()
         blocks = code_blocks(turn.text) if turn is not None else []

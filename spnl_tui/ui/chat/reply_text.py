@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Size
+from textual.selection import Selection
 from textual.widget import Widget
 from textual.widgets import Static
 
-from spnl_tui.ui.chat.markdown import Placed, layout, parse
-from spnl_tui.ui.chat.markdown_stream import MarkdownSplitter, Piece, whole_blocks
+from spnl_tui.ui.chat.markdown.lines import Line, selected_text
+from spnl_tui.ui.chat.markdown.rendering import Placed, layout, parse
+from spnl_tui.ui.chat.markdown.stream import MarkdownSplitter, Piece, whole_blocks
 from spnl_tui.ui.widgets.mounting import mount
 
 _LINES_TOGETHER = 40
@@ -41,7 +43,7 @@ class Prose(Widget):
         super().__init__()
         self._sought = sought
         self._blocks: list[Placed] = parse(source, references=references) if source else []
-        self._lines: list[Content] = []
+        self._lines: list[Line] = []
         self._width = 0
         self.source_lines = source.count("\n")
 
@@ -57,7 +59,7 @@ class Prose(Widget):
         self.source_lines += max(1, piece.source.count("\n"), len(piece.source) // 100)
         self._changed(self._lines + layout(added, self._width) if self._width else [])
 
-    def _changed(self, lines: list[Content]) -> None:
+    def _changed(self, lines: list[Line]) -> None:
         # A layout moves and paints the whole conversation. Most additions only make the last line longer.
         self.refresh(layout=not self._width or len(lines) != len(self._lines))
         self._lines = lines
@@ -67,15 +69,23 @@ class Prose(Widget):
         return len(self._laid_out(width))
 
     def render(self) -> Content:
-        """The lines, joined."""
-        return highlight(Content("\n").join(self._laid_out(self.size.width)), self._sought())
+        """Return the lines, joined."""
+        lines = [line.content for line in self._laid_out(self.size.width)]
+        return highlight(Content("\n").join(lines), self._sought())
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Return the selected original text, without wraps, borders and bullets, and what follows it."""
+        lines = self._laid_out(self.size.width)
+        start = (0, 0) if selection.start is None else (selection.start.y, selection.start.x)
+        last = (len(lines), 0) if selection.end is None else (selection.end.y, selection.end.x)
+        return selected_text(lines, start, last), "\n"
 
     def line_of(self, pattern: re.Pattern[str]) -> int | None:
         """The first line that has this."""
         lines = self._laid_out(self.size.width)
-        return next((number for number, line in enumerate(lines) if pattern.search(line.plain)), None)
+        return next((number for number, line in enumerate(lines) if pattern.search(line.content.plain)), None)
 
-    def _laid_out(self, width: int) -> list[Content]:
+    def _laid_out(self, width: int) -> list[Line]:
         if width != self._width:
             self._lines = layout(self._blocks, width)
             self._width = width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from spnl_tui.ui.chat.formulas.symbols import TALL
+from spnl_tui.ui.chat.markdown.formulas.symbols import TALL
 
 
 class Box(NamedTuple):

@@ -1,146 +1,35 @@
-"""Markdown as lines of content, for one width. No widgets, no state.
+"""Markdown as lines for one width. No widgets, no state.
 
 Textual's Markdown makes widgets: four for every list item. Every addition to a reply then costs a layout
 of hundreds of widgets, and a list of a hundred items half a second. Here a text becomes blocks, and blocks
-become lines, which one widget can show. What a link, an image or HTML would do is not done: a model wrote it.
+become lines, which one widget can show. Links, images and HTML stay text, because a model wrote them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from textual.content import Content
 
 from spnl_tui.text import first_line
-from spnl_tui.ui.chat.formulas import to_unicode
-from spnl_tui.ui.chat.markdown_parser import parser
+from spnl_tui.ui.chat.markdown.blocks import Block, Code, Formula, Rule, Text
+from spnl_tui.ui.chat.markdown.formulas import to_unicode
+from spnl_tui.ui.chat.markdown.lines import Line
+from spnl_tui.ui.chat.markdown.parser import parser
+from spnl_tui.ui.chat.markdown.table import Table
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
-    from textual.highlight import HighlightTheme
 
 _EMPTY = Content("")
-_CODE_BACKGROUND = "on $foreground 6%"
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ENCODED = re.compile(r"(?:%[89A-F][0-9A-F])+")
 _SCHEME = re.compile(r"^(?:https?://|mailto:)")
 _INLINE = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
-
-
-class Block(Protocol):
-    """Something that can be laid out."""
-
-    def lines(self, width: int) -> list[Content]:
-        """The block in lines of at most this many cells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A paragraph or a heading."""
-
-    content: Content
-
-    def lines(self, width: int) -> list[Content]:
-        return self.content.wrap(width)
-
-
-@dataclass(slots=True)
-class Code:
-    """A code block. Long lines are wrapped: to scroll sideways would need a mouse."""
-
-    code: str
-    language: str
-    _highlighted: Content | None = field(default=None, repr=False)
-
-    def lines(self, width: int) -> list[Content]:
-        if self._highlighted is None:
-            self._highlighted = _highlight(self.code, self.language)
-        inner = max(1, width - 4)
-        return [
-            Content.assemble("  ", line, " " * (width - 2 - line.cell_length)).stylize_before(
-                _CODE_BACKGROUND
-            )
-            for source_line in self._highlighted.split("\n", allow_blank=True)
-            for line in (source_line.fold(inner) or [_EMPTY])
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """A displayed formula, which may take several lines."""
-
-    formula: str
-
-    def lines(self, width: int) -> list[Content]:
-        inner = max(1, width - 2)
-        return [
-            Content.assemble("  ", line)
-            for row in to_unicode(self.formula, lines=True).split("\n")
-            for line in Content(row).fold(inner) or [_EMPTY]
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A horizontal line."""
-
-    def lines(self, width: int) -> list[Content]:
-        return [Content.styled("─" * width, "$foreground 30%")]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table; cells are wrapped when there is not enough room."""
-
-    rows: tuple[tuple[Content, ...], ...]
-    """The first one is the head."""
-    headless: bool = False
-    """True if these rows continue a table whose head is shown above."""
-
-    def lines(self, width: int) -> list[Content]:
-        if len(self.rows[0]) * 4 > width + 3:
-            return self._lines_of_cells(width)
-        widths = _column_widths(self.rows, width)
-        bar = Content.styled(" │ ", "$foreground 30%")
-        result = []
-        for number, row in enumerate(self.rows):
-            if self.headless and number == 0:
-                continue
-            cells = [cell.wrap(size) or [_EMPTY] for cell, size in zip(row, widths, strict=True)]
-            for line in range(max(map(len, cells))):
-                parts = [cell[line] if line < len(cell) else _EMPTY for cell in cells]
-                padded = [
-                    part.pad_right(size - part.cell_length) for part, size in zip(parts, widths, strict=True)
-                ]
-                joined = bar.join(padded)
-                result.append(joined.stylize("bold") if number == 0 else joined)
-            if number == 0:
-                result.append(Content.styled("─┼─".join("─" * size for size in widths), "$foreground 30%"))
-        return result
-
-    def _lines_of_cells(self, width: int) -> list[Content]:
-        """The rows as paragraphs: there are more columns than the width has room for."""
-        rows = self.rows[1:] if self.headless else self.rows
-        return [line for row in rows for line in Content(" │ ").join(row).wrap(width) or [_EMPTY]]
-
-
-def _column_widths(rows: Sequence[Sequence[Content]], width: int) -> list[int]:
-    """As wide as the cells want; if that is too wide, the widest columns give."""
-    widths = [max(1, *(cell.cell_length for cell in column)) for column in zip(*rows, strict=True)]
-    room = max(len(widths), width - 3 * (len(widths) - 1))
-    while (excess := sum(widths) - room) > 0:
-        widest = max(widths)
-        second = max((size for size in widths if size < widest), default=1)
-        count = widths.count(widest)
-        # All of the widest come down to the next one, or as far as is needed.
-        cut = max(1, min(widest - second, -(-excess // count)))
-        widths = [size - cut if size == widest else size for size in widths]
-    return widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +40,23 @@ class Placed:
     first: Content = _EMPTY
     rest: Content = _EMPTY
     gap: Content | None = _EMPTY
-    """An empty line after the block, with what stands in it; None: no such line."""
+    """The decoration of an empty line after the block; None if there is no such line."""
+    kept: int = 0
+    """The last characters of `first` that belong to the text, such as "1. "."""
 
 
-def layout(blocks: Iterable[Placed], width: int) -> list[Content]:
-    """The blocks as lines of at most `width` cells."""
+def layout(blocks: Iterable[Placed], width: int) -> list[Line]:
+    """Return the blocks as lines of at most `width` cells."""
     lines = []
     for placed in blocks:
         before, rest = (_shortened(prefix, width // 2) for prefix in (placed.first, placed.rest))
+        kept = placed.kept
         for line in placed.block.lines(max(1, width - rest.cell_length)):
-            lines.append(before + line if before.plain else line)
-            before = rest
+            lines.append(line.behind(before, kept))
+            before, kept = rest, 0
         if placed.gap is not None:
-            lines.append(_shortened(placed.gap, width // 2))
+            gap = _shortened(placed.gap, width // 2)
+            lines.append(Line(gap, before=len(gap.plain)))
     return lines
 
 
@@ -231,10 +124,11 @@ def _place(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
         case "paragraph" if (formula := _only_formula(node)) is not None:
             yield Placed(Formula(formula), first, rest, rest)
         case "paragraph":
-            yield Placed(Text(_inline(node)), first, rest, rest)
+            yield Placed(Text(_inline(node), _original(node)), first, rest, rest)
         case "heading":
             style = "bold $primary" if node.token.tag in ("h1", "h2") else "bold"
-            yield Placed(Text(_inline(node).stylize_before(style)), first, rest, rest)
+            text = Text(_inline(node).stylize_before(style), _original(node))
+            yield Placed(text, first, rest, rest)
         case "bullet_list" | "ordered_list":
             yield from _place_list(node, first, rest)
         case "blockquote":
@@ -282,6 +176,8 @@ def _place_list(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
         marker = Content.styled(f"{number}{mark} ".rjust(size) if ordered else "• ", "$text-primary")
         lead = first if number == start else rest
         inside = list(_place_children(item, lead + marker, rest + " " * size))
+        if ordered and inside:
+            inside[0] = replace(inside[0], kept=len(marker.plain.lstrip()))
         blocks += inside or [Placed(Text(Content(" ")), lead + marker, rest, rest)]
     if tight:
         blocks = [replace(block, gap=None) for block in blocks]
@@ -336,6 +232,14 @@ def _inline(node: _Node) -> Content:
     return Content.assemble(*parts)
 
 
+def _original(node: _Node) -> str | None:
+    """Return the text with its formulas as they were written; None if it has none."""
+    tokens = [token for child in node.children for token in child.token.children or ()]
+    if not any(token.type == "formula_inline" for token in tokens):
+        return None
+    return "".join("\n" if token.type in ("softbreak", "hardbreak") else token.content for token in tokens)
+
+
 def _address(token: Token, text: str) -> str:
     """What follows the text of a link: its address, unless it is the text itself, and its title."""
     target = token.attrGet("href") or token.attrGet("src") or ""
@@ -351,25 +255,3 @@ def _address(token: Token, text: str) -> str:
 def _decoded(match: re.Match[str]) -> str:
     text = unquote(match[0])
     return text if text.isprintable() and "\ufffd" not in text else match[0]
-
-
-def _highlight(code: str, language: str) -> Content:
-    if not language:
-        return Content(code)  # guessing takes long, and is often wrong
-    from textual.highlight import highlight
-
-    return highlight(code, language=language, theme=_code_theme(), tab_size=4)
-
-
-@cache
-def _code_theme() -> type[HighlightTheme]:
-    from textual.highlight import HighlightTheme
-
-    class CodeTheme(HighlightTheme):
-        """Textual's, without its underlines, which are for links."""
-
-        STYLES = {
-            token: style.replace("underline", "").strip() for token, style in HighlightTheme.STYLES.items()
-        }
-
-    return CodeTheme

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.ui.chat.markdown_parser import block_parser
+from spnl_tui.ui.chat.markdown.parser import block_parser
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

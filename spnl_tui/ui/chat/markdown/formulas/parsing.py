@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.ui.chat.formulas.symbols import ACCENTS, ALPHABETS, MATRICES, PLAIN
+from spnl_tui.ui.chat.markdown.formulas.symbols import ACCENTS, ALPHABETS, MATRICES, PLAIN
 
 if TYPE_CHECKING:
     from pylatexenc.macrospec import LatexContextDb

@@ -8,8 +8,8 @@ from functools import cache
 from itertools import zip_longest
 from typing import Any
 
-from spnl_tui.ui.chat.formulas.boxes import Box, beside, bracket, padded, stacked
-from spnl_tui.ui.chat.formulas.fragments import (
+from spnl_tui.ui.chat.markdown.formulas.boxes import Box, beside, bracket, padded, stacked
+from spnl_tui.ui.chat.markdown.formulas.fragments import (
     SIMPLE,
     accented,
     fraction,
@@ -20,7 +20,7 @@ from spnl_tui.ui.chat.formulas.fragments import (
     root,
     scripts,
 )
-from spnl_tui.ui.chat.formulas.parsing import (
+from spnl_tui.ui.chat.markdown.formulas.parsing import (
     ROWS,
     InvalidFormulaError,
     atoms,
@@ -29,7 +29,7 @@ from spnl_tui.ui.chat.formulas.parsing import (
     parse,
     unwrapped,
 )
-from spnl_tui.ui.chat.formulas.symbols import (
+from spnl_tui.ui.chat.markdown.formulas.symbols import (
     ACCENTS,
     ALPHABETS,
     CLOSE,

@@ -1,0 +1,1 @@
+"""Markdown as lines for the terminal: parsing, layout, formulas, tables. No widgets."""
