@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from textual import events, on, work
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.widgets import ContentSwitcher, TextArea
 
@@ -46,6 +47,12 @@ class MainScreen(ControllerScreen):
         self.call_after_refresh(start, self, "pulls", self.pulls_controller.follow)
         self.lazy_models.make_ahead_soon()
         self.set_interval(10, self.current_model.check_loaded)
+
+    def action_copy_text(self) -> None:
+        """Copy the text that is selected on the screen, in place of Textual's own action."""
+        if (text := self.get_selected_text()) is None:
+            raise SkipAction  # the key may mean something else
+        start(self, "copy", self.copier.selected, text)
 
     @on(messages.PullEnded)
     def _pull_ended(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from spnl_tui.errors import ClipboardError
 from spnl_tui.ui.chat.clipboard import clipboard_program, set_clipboard
 from spnl_tui.ui.chat.code_picker import CodePicker
+from spnl_tui.ui.chat.reply_text import Prose
 from tests.support.scripted_engine import ScriptedEngine, reply
 from tests.support.waiting import wait_until
 from tests.ui.support import chat, told
@@ -114,3 +115,20 @@ async def test_long_text_warns_that_the_terminal_may_drop_it() -> None:
         await it.ask("Hi")
         await it.press("ctrl+y")
         await wait_until(lambda: "some terminals refuse it" in told(it)[-1])
+
+
+async def test_selection_is_copied_without_wraps() -> None:
+    text = "The **quick** brown fox jumps over the lazy dog and runs away from it all, again and again."
+    async with chat(ScriptedEngine([reply(text)])) as it:
+        await it.ask("First")
+        prose = it.screen.query(Prose).first()
+        await it.pilot.mouse_down(prose, offset=(4, 0))
+        await it.pilot.hover(prose, offset=(5, 1))
+        await it.pilot.mouse_up(prose, offset=(5, 1))
+
+        await it.press("ctrl+c")
+        await wait_until(lambda: it.app.clipboard != "")
+
+        assert it.app.clipboard.startswith("quick brown fox jumps")
+        assert "\n" not in it.app.clipboard
+        assert any("selection was" in message for message in told(it))

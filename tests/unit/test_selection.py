@@ -9,6 +9,7 @@ from spnl_tui.ui.chat.markdown.rendering import layout, parse
 
 PARAGRAPH = "The quick brown fox jumps over the lazy dog and runs away."
 CODE = "```python\ndef add(a, b):\n    return a + b  # a long comment that is wrapped\n```\n"
+MATRIX = "\\[\nA = \\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}\n\\]"
 TABLE = "| Name | Age |\n|---|---|\n| Ann Lee | 31 |\n| Bob | 4 |\n"
 
 
@@ -35,7 +36,7 @@ def everything(source: str, width: int) -> str:
         (CODE, "def add(a, b):\n    return a + b  # a long comment that is wrapped"),
         ("# A heading of several words\n\ntext\n", "A heading of several words\n\ntext"),
         (r"Let \(x^2 + \alpha\) be small.", r"Let \(x^2 + \alpha\) be small."),
-        ("\\[\nA = \\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}\n\\]\n", "\\[\nA = \\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}\n\\]"),
+        (f"{MATRIX}\n", MATRIX),
         ("東京都千代田区丸の内一丁目と大阪", "東京都千代田区丸の内一丁目と大阪"),
         ("a\n\n---\n\nb\n", "a\n\n---\n\nb"),
         ("**bold** and `code` words that are wrapped", "bold and code words that are wrapped"),

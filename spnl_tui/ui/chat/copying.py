@@ -77,6 +77,10 @@ class CopyController:
 
         await self._copy(to_markdown(self._sessions.visible.conversation), "The conversation")
 
+    async def selected(self, text: str) -> None:
+        """Copy the text that is selected on the screen."""
+        await self._copy(text, "The selection")
+
     def target(self) -> Turn | None:
         """Return the turn that is copied: the one under the cursor, else the last reply."""
         session = self._sessions.visible
