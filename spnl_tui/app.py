@@ -249,6 +249,12 @@ class SpnlChat(App[None], inherit_bindings=False):
         """Open the palette with all commands."""
         self.action_command_palette()
 
+    def redraw(self) -> None:
+        """Draw the whole screen again, and scroll the conversation to its end."""
+        if (main := self._main) is not None:
+            main.chat.transcript.follow()
+        self.refresh(repaint=True, layout=True)
+
     def choose_theme(self) -> None:
         """Let the user choose a theme."""
         self.search_themes()

@@ -50,6 +50,8 @@ class Activity:
     ttft_s: float | None = None
     context_used: int | None = None
     context_length: int | None = None
+    system_prompt: bool = False
+    """True if the conversation has a system prompt."""
     unsent: int = 0
     """Tokens of the draft."""
 
@@ -69,6 +71,7 @@ class Status:
         """`clock` returns seconds, for elapsed times."""
         self._clock = clock
         self._activity = Activity()
+        self._system_prompt = False
         self._subscribers: list[Callable[[Activity], None]] = []
 
     @property
@@ -152,6 +155,11 @@ class Status:
         """Report how many tokens the visible branch uses."""
         self._change(context_used=context_used)
 
+    def system_prompt_set(self, active: bool) -> None:
+        """Report whether the visible conversation has a system prompt."""
+        self._system_prompt = active
+        self._change()
+
     # ── the draft ────────────────────────────────────────────────────────────────────────────────
 
     def draft_counted(self, tokens: int) -> None:
@@ -171,6 +179,7 @@ class Status:
         self._set(replace(self._activity, **figures))
 
     def _set(self, activity: Activity) -> None:
+        activity = replace(activity, system_prompt=self._system_prompt)
         if activity != self._activity:
             self._activity = activity
             for subscriber in self._subscribers:
@@ -206,18 +215,21 @@ _SHORT_NAME = 20
 def status_parts(activity: Activity, now: float, width: int) -> tuple[str, str]:
     """Return model and state (left) and the figures (right), which together fit into `width` cells.
 
-    What does not fit is left out: first the time to the first token, then the end of a long model name, then
-    the other figures.
+    What does not fit is shortened or left out: first the time to the first token and the context's words,
+    then the end of a long model name, then the other figures.
     """
     state = _state(activity, now)
     model = activity.model.rpartition("/")[2] if len(activity.model) > width // 3 else activity.model
-    figures = [_tokens(activity), _ttft(activity), _context(activity)]
+    system = "system prompt" if activity.system_prompt else ""
+    tokens, context, brief = _tokens(activity), _context(activity), _context(activity, brief=True)
     short_model = shortened(model, _SHORT_NAME)
     for name, shown in (
-        (model, figures),
-        (model, [figures[0], figures[2]]),
-        (short_model, [figures[0], figures[2]]),
-        (short_model, [figures[2]]),
+        (model, [system, tokens, _ttft(activity), context]),
+        (model, [system, tokens, context]),
+        (model, [system, tokens, brief]),
+        (short_model, [system, tokens, brief]),
+        (short_model, [system, brief]),
+        (short_model, [brief]),
         (short_model, []),
     ):
         left, right = _left(name, state), " · ".join(filter(None, shown))
@@ -252,6 +264,8 @@ def _state(activity: Activity, now: float) -> str:
             return f"reading the prompt{amount}{elapsed}"
         case "calling":
             return f"running {activity.stage}{elapsed}"
+        case "idle":
+            return "ready"
         case "unloaded":
             return "not loaded"
         case "reading ahead":
@@ -277,16 +291,18 @@ def tokens_text(tokens: int, rate: float | None) -> str:
 
 
 def _ttft(activity: Activity) -> str:
-    return f"TTFT {activity.ttft_s:.1f} s" if activity.ttft_s is not None else ""
+    return f"first after {activity.ttft_s:.1f} s" if activity.ttft_s is not None else ""
 
 
-def _context(activity: Activity) -> str:
+def _context(activity: Activity, *, brief: bool = False) -> str:
     if not activity.context_length:
         return ""
-    unsent = f"+{short(activity.unsent)}" if activity.unsent else ""
+    number = short if brief else "{:,}".format
+    name, of = ("ctx", "/") if brief else ("context", " of ")
+    unsent = f"+{number(activity.unsent)}" if activity.unsent else ""
     if activity.context_used is None and not unsent:
-        return f"ctx {short(activity.context_length)}"
-    return f"ctx {short(activity.context_used or 0)}{unsent}/{short(activity.context_length)}"
+        return f"{name} {number(activity.context_length)}"
+    return f"{name} {number(activity.context_used or 0)}{unsent}{of}{number(activity.context_length)}"
 
 
 def short(tokens: int) -> str:

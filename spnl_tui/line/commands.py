@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from spnl_tui.errors import CommandError, ModelMissingError, RequestError
+from spnl_tui.errors import CommandError, ModelMissingError
 from spnl_tui.line.dialogue import Dialogue
-from spnl_tui.models.request import Sampling
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.text import first_line
 
@@ -70,26 +67,16 @@ async def _starter(chat: Dialogue, argument: str) -> None:
 
 
 async def _set(chat: Dialogue, argument: str) -> None:
-    from spnl_tui.settings.convert import Unfit, from_text, hints_of
+    from spnl_tui.chat.sampling_values import values, with_value
 
-    name, _, value = argument.partition(" ")
-    hints = hints_of(Sampling)
-    sampling = chat.conversation.sampling
+    name, _, value = argument.removeprefix("parameter ").strip().partition(" ")
     if not name:
-        for field in dataclasses.fields(Sampling):
-            chat.printer.line(f"{field.name} = {getattr(sampling, field.name)}")
+        for known, shown in values(chat.conversation.sampling):
+            chat.printer.line(f"{known} = {shown}")
         return
-    if name not in hints or name == "stop":
-        raise CommandError(
-            "No such value", f"{name!r} cannot be set.", did_you_mean(name, hints) or "/set lists them."
-        )
-    try:
-        new = None if value.strip() in ("", "none") else from_text(hints[name], value.strip())
-        changed: dict[str, Any] = {name: new}
-        chat.conversation.sampling = replace(sampling, **changed)
-    except (Unfit, RequestError, TypeError) as error:
-        raise CommandError(f"{name} cannot have this value", str(error)) from error
+    chat.conversation.sampling = with_value(chat.conversation.sampling, name, value)
     await _save_persona(chat)
+    new = getattr(chat.conversation.sampling, name)
     chat.printer.note(f"{name} = {new} in this conversation")
 
 
@@ -109,6 +96,8 @@ async def _save_persona(chat: Dialogue) -> None:
 
 
 async def _info(chat: Dialogue, argument: str) -> None:
+    from spnl_tui.conversations.statistics import statistics_lines
+
     model, conversation = chat.model.model, chat.conversation
     chat.printer.line(f"Model         {model.name if model else 'none'}")
     if model is not None and (length := chat.model.context_length(model)):
@@ -116,7 +105,8 @@ async def _info(chat: Dialogue, argument: str) -> None:
     chat.printer.line(
         f"Conversation  {first_line(conversation.title, 60) or 'Untitled'} ({conversation.id[:12]})"
     )
-    chat.printer.line(f"Turns         {len(conversation.path())} on this branch, {len(conversation)} in all")
+    for name, value in statistics_lines(conversation):
+        chat.printer.line(f"{name:<14}{value}")
     if conversation.system_prompt:
         chat.printer.line(f"System        {first_line(conversation.system_prompt, 60)}")
 

@@ -47,6 +47,7 @@ from spnl_tui.ui.pulls.pane import PullsPane
 from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
 from spnl_tui.ui.widgets.background import ScreenBackground
+from spnl_tui.ui.widgets.key_text import key_pair
 from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.toasts import tell
@@ -126,7 +127,7 @@ class ControllerScreen(Screen[None]):
         )
         self.exports = ExportController(self, self.sessions, services.media)
         self.personas = PersonaController(
-            self, self.sessions, self.store, self.current_model, services, settings
+            self, self.sessions, self.store, self.current_model, services, settings, self.status
         )
         self.conversations = ConversationsController(
             self,
@@ -175,6 +176,8 @@ class ControllerScreen(Screen[None]):
         chat.transcript.preview = self.images.preview
         chat.transcript.count_texts = self._draft_tokens.count_texts
         chat.transcript.place = self.turns.place
+        earlier, later = self.key("turn.earlier"), self.key("turn.later")
+        chat.transcript.branch_keys = key_pair(earlier, later)
 
     def _connect_panes(self, settings: Settings) -> None:
         """Create the controllers of the panes."""

@@ -160,5 +160,5 @@ def test_script_from_a_pipe_is_answered_line_by_line(home: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("word-") == 10
-    assert "4 on this branch, 4 in all" in done.stdout
+    assert "Turns         4" in done.stdout
     assert "\x1b" not in done.stdout

@@ -22,7 +22,7 @@ FULL = Activity(
 def test_wide_terminal_shows_everything() -> None:
     left, right = status_parts(FULL, 3, 160)
     assert left == "bartowski/SmolLM2-135M-Instruct-GGUF:Q8_0 · replying"
-    assert right == "1,234 tokens at 82.3/s · TTFT 0.2 s · ctx 2.3k/8.2k"
+    assert right == "1,234 tokens at 82.3/s · first after 0.2 s · context 2,345 of 8,192"
 
 
 def test_narrow_terminal_drops_the_least_important_first() -> None:
@@ -55,7 +55,7 @@ def test_narrow_terminal_drops_the_least_important_first() -> None:
             "m · reading the prompt 512/3,000 19 s",
         ),
         (Activity(model="m", state="reading ahead", done=512, total=3000), 7, "m · reading ahead 512/3,000"),
-        (Activity(model="m", state="idle"), 7, "m · idle"),
+        (Activity(model="m", state="idle"), 7, "m · ready"),
     ],
 )
 def test_each_state_has_its_words(activity: Activity, elapsed: int, left: str) -> None:

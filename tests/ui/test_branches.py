@@ -29,10 +29,10 @@ async def test_keys_walk_the_siblings_and_the_choice_is_stored(store: TempStore)
         for count in (2, 3):
             await it.press("ctrl+r")
             await wait_until(lambda count=count: it.ended() == count)
-        assert shown_places(it) == ["◂ 3/3  "]
+        assert shown_places(it) == ["◂ 3 of 3    Alt+←/→"]
         await it.press("alt+left")
         await wait_until(lambda: it.turns[-1] == ("assistant", "Second."))
-        await wait_until(lambda: shown_places(it) == ["◂ 2/3 ▸"])
+        await wait_until(lambda: shown_places(it) == ["◂ 2 of 3 ▸  Alt+←/→"])
         await it.press("alt+left", "alt+left", "alt+left")
         await wait_until(lambda: it.turns[-1] == ("assistant", "First."))
         await wait_until(lambda: shown_places(it) == ["  1/3 ▸"])

@@ -33,7 +33,7 @@ async def test_candidates_arrive_in_turn_and_one_is_picked(store: TempStore) -> 
         assert it.turns == [("user", "Write a tagline"), ("assistant", "Two.")]
         await it.pilot.pause()
         (mounted,) = it.screen.query(".siblings")
-        assert "◂ 2/3 ▸" in str(mounted.render())
+        assert "◂ 2 of 3 ▸  Alt+←/→" in str(mounted.render())
         await it.ask("And now?")
         assert it.engine.asked[-1][-2].text == "Two."
         id = it.screen.conversation.id

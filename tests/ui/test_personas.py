@@ -175,7 +175,7 @@ async def test_removing_the_persona_restores_the_values_of_the_conversation() ->
         assert it.screen.conversation.sampling == Sampling()
         assert (it.screen.current_model.model, told(it)) == (
             MODEL,
-            ["Persona and sampling changed: It applies from the next turn on."],
+            ["Persona and sampling changed: In this conversation, from the next turn on."],
         )
 
 

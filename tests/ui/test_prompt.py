@@ -63,6 +63,6 @@ async def test_unsent_prompt_is_counted(store: TempStore) -> None:
         await it.ask("Hi")
         it.prompt.insert("three more words")
         await wait_until(lambda: it.screen.activity.unsent == 3)
-        assert "ctx 24+3/8.2k" in str(it.screen.query_one(StatusLine).render())
+        assert "context 24+3 of 8,192" in str(it.screen.query_one(StatusLine).render())
         it.prompt.text = ""
         await wait_until(lambda: it.screen.activity.unsent == 0)

@@ -31,3 +31,20 @@ def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
             "Start the program in another directory.",
         ) from error
     raise StoreError("The export cannot be written", f"{folder} has a thousand files with that name.")
+
+
+def write_as(file: Path, text: str) -> Path:
+    """Write a file that does not exist yet. Return its path. Blocks.
+
+    Raises:
+        StoreError: there is such a file, or it cannot be written.
+    """
+    file = file.expanduser()
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise StoreError("The file exists", f"{file} was not changed.", "Choose another name.") from None
+    except OSError as error:
+        raise StoreError("The export cannot be written", f"{file}: {error.strerror}.") from error
+    return file.absolute()

@@ -36,6 +36,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def __init__(self, *, markdown: bool = True, show_thinking: bool = False) -> None:
         super().__init__()
+        self.branch_keys = ""
+        """The keys that go to the siblings of a turn, for the line that counts them."""
         self.place: Callable[[Turn], tuple[int, int]] = lambda turn: (1, 1)
         """Returns the number of a turn among its siblings, and how many there are. Called on mounting."""
         self.count_texts: CountTexts | None = None
@@ -308,6 +310,7 @@ class Transcript(VerticalScroll, can_focus=False):
             widget = Reply(
                 turn,
                 place,
+                branch_keys=self.branch_keys,
                 markdown=self._markdown,
                 show_thinking=self._show_thinking,
                 sought=lambda: self._sought,
@@ -318,6 +321,7 @@ class Transcript(VerticalScroll, can_focus=False):
                 self.place(turn),
                 count=self.count_texts,
                 preview=self.preview,
+                branch_keys=self.branch_keys,
                 sought=lambda: self._sought,
             )
         widget.set_class(turn.id in self._found, "-found")

@@ -33,6 +33,7 @@ class UserTurn(Static):
         turn: Turn,
         place: tuple[int, int] = (1, 1),
         *,
+        branch_keys: str = "",
         count: CountTexts | None = None,
         preview: Preview | None = None,
         sought: Sought = lambda: None,
@@ -44,6 +45,7 @@ class UserTurn(Static):
         self.turn = turn
         self._prose, self._attachments = split(marked_text(turn.content))
         self._place = place
+        self._branch_keys = branch_keys
         self._count = count
         self._counted = False
         self._sought = sought
@@ -82,7 +84,9 @@ class UserTurn(Static):
         for picture in self._pictures:
             text = Content.assemble(text, "\n", picture)
         if self._place[1] > 1:
-            text = Content.assemble(text, "\n", (siblings_line(self._place), "$text-muted"))
+            text = Content.assemble(
+                text, "\n", (siblings_line(self._place, self._branch_keys), "$text-muted")
+            )
         return text
 
 
@@ -142,6 +146,7 @@ class Reply(Vertical):
         turn: Turn,
         place: tuple[int, int] = (1, 1),
         *,
+        branch_keys: str = "",
         markdown: bool = True,
         show_thinking: bool = False,
         sought: Sought = lambda: None,
@@ -149,6 +154,7 @@ class Reply(Vertical):
         """`place`: its number among its siblings, and how many there are."""
         super().__init__(name=turn.id)
         self._place = place
+        self._branch_keys = branch_keys
         self._turn = turn
         self._markdown = markdown
         self._show_thinking = show_thinking
@@ -157,7 +163,7 @@ class Reply(Vertical):
 
     def compose(self) -> ComposeResult:
         if self._place[1] > 1:
-            yield Static(siblings_line(self._place), markup=False, classes="siblings")
+            yield Static(siblings_line(self._place, self._branch_keys), markup=False, classes="siblings")
         yield self._text
 
     async def on_mount(self) -> None:
@@ -233,9 +239,10 @@ def _size(attachment: Attachment) -> str:
     return f"{image.width}×{image.height}, {size}" if image is not None and image.width else size
 
 
-def siblings_line(place: tuple[int, int]) -> str:
-    """Return the line that shows which of several siblings a turn is."""
-    return f"{'◂' if place[0] > 1 else ' '} {place[0]}/{place[1]} {'▸' if place[0] < place[1] else ' '}"
+def siblings_line(place: tuple[int, int], keys: str) -> str:
+    """Return the line that shows which of several siblings a turn is. `keys` go to the others."""
+    before, after = "◂" if place[0] > 1 else " ", "▸" if place[0] < place[1] else " "
+    return f"{before} {place[0]} of {place[1]} {after}  {keys}".rstrip()
 
 
 def end_note(turn: Turn) -> Content | None:

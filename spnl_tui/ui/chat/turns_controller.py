@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from spnl_tui.ui.widgets.undo import UndoStack
 
 _EDITING = {
-    "user": "Edit: Enter begins a branch, Esc leaves all as it was",
-    "assistant": "Edit the reply: Enter puts it beside the first, Esc leaves all as it was",
+    "user": "Edit: Enter sends it as a second version, Esc leaves all as it was",
+    "assistant": "Your version of the reply: Enter adds it, the original stays; Esc leaves",
     "system": "",
 }
 

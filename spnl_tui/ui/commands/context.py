@@ -50,6 +50,9 @@ class Program(Protocol):
     def open_palette(self) -> None:
         """Open the palette with all commands."""
 
+    def redraw(self) -> None:
+        """Draw the whole screen again, and scroll the conversation to its end."""
+
     def choose_theme(self) -> None:
         """Let the user choose a theme."""
 

@@ -95,7 +95,7 @@ COMMANDS = (
     ),
     Command(
         id="talks.list",
-        keys="f5,ctrl+l",
+        keys="f5",
         run=lambda c: c.conversations.toggle_list(),
         needs=(chat_is_shown, conversations_are_saved),
         worker=_CONVERSATIONS,
@@ -193,14 +193,16 @@ COMMANDS = (
     Command(
         id="talks.export",
         keys="alt+s",
-        run=lambda c: c.exports.markdown(),
+        run=lambda c: c.exports.markdown(c.argument),
         needs=(chat_is_shown, conversation_has_turns),
         worker=_CONVERSATIONS,
         label="Export",
-        help="Write the conversation on the screen to a Markdown file in this directory.",
+        help="Write the conversation to a file as Markdown: in this directory, or where you say.",
         synonyms="save write file download markdown",
         group=_GROUP,
         slash="export",
+        aliases=("save",),
+        argument="FILE",
     ),
     Command(
         id="talks.export_json",

@@ -13,6 +13,19 @@ def _list_is_open(context: CommandContext) -> Availability:
     return unless(context.prompt.completing, "There is nothing to complete.")
 
 
+def _is_typing(context: CommandContext) -> Availability:
+    typing = bool(context.prompt.text) and context.turns.under_cursor() is None
+    return unless(typing, "Nothing is typed.")
+
+
+def _delete_or_leave(context: CommandContext) -> None:
+    """Ctrl+D is a habit from shells: it ends the input, and deletes where there is any."""
+    if context.prompt.text:
+        context.prompt.action_delete_right()
+    else:
+        context.program.ask_to_quit()
+
+
 def _attach(context: CommandContext) -> None:
     """Add the mention of a file at the end of the prompt, or begin one for the user to complete."""
     prompt, path = context.prompt, context.argument
@@ -94,6 +107,37 @@ COMMANDS = (
         label="Close",
         help="Close the search line and remove the highlights.",
         group=_GROUP,
+        palette=False,
+    ),
+    Command(
+        id="chat.line_end",
+        keys="ctrl+e",
+        run=lambda c: c.prompt.action_cursor_line_end(),
+        needs=(_is_typing,),
+        label="End of line",
+        help="Move to the end of the line (while something is typed and no turn is selected).",
+        group=_GROUP,
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.end_of_input",
+        keys="ctrl+d",
+        run=_delete_or_leave,
+        label="Delete, or leave",
+        help="Delete the character to the right; on an empty prompt, quit.",
+        group=_GROUP,
+        place="prompt",
+        palette=False,
+    ),
+    Command(
+        id="chat.delete_word",
+        keys="alt+d",
+        run=lambda c: c.prompt.action_delete_word_right(),
+        label="Delete word",
+        help="Delete the word to the right.",
+        group=_GROUP,
+        place="prompt",
         palette=False,
     ),
     Command(

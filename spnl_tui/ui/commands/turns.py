@@ -106,6 +106,7 @@ COMMANDS = (
         needs=(*AT_REST, _has_prompt),
         worker=_TURN,
         on_turn=True,
+        yields_keys=True,
         label="Edit",
         help="Edit the last prompt or the selected turn. Sending it starts a new branch.",
         synonyms="change correct branch",

@@ -150,6 +150,15 @@ COMMANDS = (
         palette=False,
     ),
     Command(
+        id="view.redraw",
+        keys="ctrl+l",
+        run=lambda c: c.program.redraw(),
+        label="Redraw",
+        help="Draw the screen again, and scroll to the end.",
+        group=_GROUP,
+        palette=False,
+    ),
+    Command(
         id="app.theme",
         keys="f10",
         run=lambda c: c.program.choose_theme(),

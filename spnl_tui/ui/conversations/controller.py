@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from spnl_tui.chat.events import SessionEvent
+    from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.recording import ReportingStore
     from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
@@ -169,6 +170,34 @@ class ConversationsController:
             else:
                 self._screen.notify("There is no other conversation yet.", markup=False)
 
+    async def find_in_list(self, words: str) -> None:
+        """Open the conversation with these words in its title; if it is not the only one, list them."""
+        self._list.display = True
+        self._list.focus()
+        self._list.filter_by(words)
+        await self.refresh()
+        if words and len(self._list.items) == 1:
+            await self.open_highlighted()
+
+    async def show_info(self, model: CurrentModel) -> None:
+        """Show what the visible conversation is set to, and its figures."""
+        from spnl_tui.chat.sampling_values import values
+        from spnl_tui.conversations.statistics import statistics_lines
+        from spnl_tui.ui.dialogs.info_screen import InfoScreen
+
+        conversation, current = self._sessions.visible.conversation, model.model
+        length = None if current is None else model.context_length(current)
+        facts = [
+            ("Model", "none" if current is None else current.name),
+            ("Context", f"{length:,} tokens" if length else "not known before the model is loaded"),
+            ("System prompt", first_line(conversation.system_prompt, 200) or "none"),
+            ("", ""),
+            *statistics_lines(conversation),
+            ("", ""),
+            *((name, value) for name, value in values(conversation.sampling) if value != "not set"),
+        ]
+        await self._screen.app.push_screen_wait(InfoScreen(title_of(conversation), facts))
+
     async def search(self, words: str = "") -> None:
         """Open the full-text search with these words, and go to the hit that the user chooses."""
         from spnl_tui.ui.conversations.search_screen import SearchScreen
@@ -214,7 +243,7 @@ class ConversationsController:
 
         await name(chosen)
         if chosen != before:
-            self._undo.push(f"Renamed: {_title(conversation)}", partial(name, before))
+            self._undo.push(f"Renamed: {title_of(conversation)}", partial(name, before))
 
     async def pin(self) -> None:
         """Pin the conversation to the top of the list, or unpin it."""
@@ -223,7 +252,7 @@ class ConversationsController:
             await self._set_pinned(store, conversation, not conversation.pinned)
             what = "Pinned" if conversation.pinned else "No longer pinned"
             undo = partial(self._set_pinned, store, conversation, not conversation.pinned)
-            self._undo.push(f"{what}: {_title(conversation)}", undo)
+            self._undo.push(f"{what}: {title_of(conversation)}", undo)
 
     async def _set_pinned(self, store: Store, conversation: Conversation, pinned: bool) -> None:
         conversation.pinned = pinned
@@ -249,7 +278,7 @@ class ConversationsController:
 
         await set_tags(after)
         if after != before:
-            self._undo.push(f"Tagged: {_title(conversation)}", partial(set_tags, before))
+            self._undo.push(f"Tagged: {title_of(conversation)}", partial(set_tags, before))
 
     async def archive(self) -> None:
         """Archive the conversation, or bring it back."""
@@ -258,7 +287,7 @@ class ConversationsController:
             await self._set_archived(store, conversation, not conversation.archived)
             what = "Archived" if conversation.archived else "Back from the archive"
             undo = partial(self._set_archived, store, conversation, not conversation.archived)
-            self._undo.push(f"{what}: {_title(conversation)}", undo)
+            self._undo.push(f"{what}: {title_of(conversation)}", undo)
 
     async def _set_archived(self, store: Store, conversation: Conversation, archived: bool) -> None:
         conversation.archived = archived
@@ -281,11 +310,12 @@ class ConversationsController:
             if seen:
                 self._screen.post_message(messages.ConversationRequested(conversation.id))
 
-        self._undo.push(f"Deleted: {_title(conversation)}", restore)
+        self._undo.push(f"Deleted: {title_of(conversation)}", restore)
         if seen:
             self._screen.post_message(messages.NewConversationRequested())
         await self.refresh()
 
 
-def _title(conversation: Conversation) -> str:
+def title_of(conversation: Conversation) -> str:
+    """Return the title to show."""
     return first_line(conversation.title, 60) or "Untitled"

@@ -28,26 +28,31 @@ class ExportController:
         self._screen = screen
         self._sessions = sessions
 
-    async def markdown(self) -> None:
-        """Write the active branch as Markdown, for reading.
+    async def markdown(self, named: str = "") -> None:
+        """Write the active branch as Markdown, for reading; to a file named .json, the whole as JSON.
+
+        The file must not exist yet; empty: a new file in the working directory.
 
         Raises:
             StoreError: the file cannot be written.
         """
+        if named.endswith(".json"):
+            await self.json(named)
+            return
         from spnl_tui.conversations.exchange.export import to_markdown
         from spnl_tui.conversations.exchange.image_files import LinkedImages
 
         conversation = self._sessions.visible.conversation
         linked = LinkedImages(f"images-{conversation.id[:12]}")
-        file = await self._export(to_markdown(conversation, None, linked.link), ".md")
+        file = await self._export(to_markdown(conversation, None, linked.link), ".md", named)
         if self._media is not None:
             try:
                 await asyncio.to_thread(linked.write, file, self._media().images)
             except OSError as error:
                 raise StoreError("The images cannot be written", f"{error.strerror}.") from error
 
-    async def json(self) -> None:
-        """Write the whole conversation as JSON, without loss.
+    async def json(self, named: str = "") -> None:
+        """Write the whole conversation as JSON, without loss. A named file must not exist yet.
 
         Raises:
             StoreError: the file cannot be written.
@@ -56,7 +61,7 @@ class ExportController:
 
         images = None if self._media is None else self._media().images
         conversation = self._sessions.visible.conversation
-        await self._export(await asyncio.to_thread(to_json_text, [conversation], images), ".json")
+        await self._export(await asyncio.to_thread(to_json_text, [conversation], images), ".json", named)
 
     async def query(self) -> None:
         """Write the active branch as a span query that asks for its last reply again.
@@ -69,10 +74,13 @@ class ExportController:
 
         await self._export(branch_to_lisp(self._sessions.visible.conversation), ".lisp")
 
-    async def _export(self, text: str, suffix: str) -> Path:
-        from spnl_tui.conversations.exchange.new_file import write_new_file
+    async def _export(self, text: str, suffix: str, named: str = "") -> Path:
+        from spnl_tui.conversations.exchange.new_file import write_as, write_new_file
 
-        title = self._sessions.visible.conversation.title
-        file = await asyncio.to_thread(write_new_file, Path.cwd(), title, suffix, text)
+        if named:
+            file = await asyncio.to_thread(write_as, Path(named), text)
+        else:
+            title = self._sessions.visible.conversation.title
+            file = await asyncio.to_thread(write_new_file, Path.cwd(), title, suffix, text)
         self._screen.notify(plain(str(file)), title="Exported to", markup=False)
         return file

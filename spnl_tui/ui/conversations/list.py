@@ -101,7 +101,7 @@ class ConversationList(OptionList):
     def on_key(self, event: events.Key) -> None:
         """Filter by what is typed. A key that the user has given to a command is the command's."""
         if (filter := filter_after_key(self.filter, event, self)) is not None:
-            self._filter_by(filter)
+            self.filter_by(filter)
 
     def on_paste(self, event: events.Paste) -> None:
         """Filter by a pasted line; longer texts are for the prompt."""
@@ -110,9 +110,10 @@ class ConversationList(OptionList):
         if len(text) > _LONGEST_FILTER or "\n" in text.strip():
             self.post_message(self.PastedForPrompt(event))
         else:
-            self._filter_by(self.filter + text.strip())
+            self.filter_by(self.filter + text.strip())
 
-    def _filter_by(self, typed: str) -> None:
+    def filter_by(self, typed: str) -> None:
+        """Filter by this text."""
         self.filter = typed
         self._show_filter()
         self.post_message(self.FilterChanged())

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spnl_tui.chat.events import SessionShown
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.text import plain
 from spnl_tui.ui.services import InterfaceServices
@@ -14,9 +15,12 @@ from spnl_tui.ui.widgets.background import start
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from spnl_tui.chat.events import SessionEvent
     from spnl_tui.chat.model import CurrentModel
     from spnl_tui.chat.recording import ReportingStore
+    from spnl_tui.chat.session import ChatSession
     from spnl_tui.chat.sessions import Sessions
+    from spnl_tui.chat.status import Status
     from spnl_tui.conversations.conversation import Conversation
 
 
@@ -31,6 +35,7 @@ class PersonaController:
         model: CurrentModel,
         services: InterfaceServices,
         settings: Settings,
+        status: Status,
     ) -> None:
         self._screen = screen
         self._sessions = sessions
@@ -39,6 +44,15 @@ class PersonaController:
         self._services = services
         self._settings = settings
         self._known = dict(settings.personas)
+        self._status = status
+        sessions.subscribe(self._on_event)
+
+    async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
+        if isinstance(event, SessionShown):
+            self._show_status(session.conversation)
+
+    def _show_status(self, conversation: Conversation) -> None:
+        self._status.system_prompt_set(bool(conversation.system_prompt.strip()))
 
     async def edit(self) -> None:
         """Show the editor, and apply what the user chooses.
@@ -80,11 +94,27 @@ class PersonaController:
         conversation.system_prompt = text
         await self._save(conversation, "System prompt changed")
 
+    async def set_value(self, name: str, value: str) -> None:
+        """Set one value of the visible conversation's sampling, as typed.
+
+        Raises:
+            CommandError: there is no such value, or it cannot be this.
+            StoreError: the store cannot be written.
+        """
+        from spnl_tui.chat.sampling_values import with_value
+
+        conversation = self._sessions.visible.conversation
+        conversation.sampling = with_value(conversation.sampling, name, value)
+        new = getattr(conversation.sampling, name)
+        await self._save(conversation, f"{name}: {'not set' if new is None else new}")
+
     async def _save(self, conversation: Conversation, title: str) -> None:
+        self._show_status(self._sessions.visible.conversation)
         store = await self._store.open()
         if store is not None and len(conversation):
             await store.save_persona(conversation)
-        self._screen.notify("It applies from the next turn on.", title=title, markup=False, timeout=3)
+        text = "In this conversation, from the next turn on."
+        self._screen.notify(text, title=title, markup=False, timeout=3)
 
     def _name_of(self, now: Persona) -> str | None:
         """Return the persona that the conversation matches, preferring the one the program started with.

@@ -32,7 +32,7 @@ EDITED = (
 )
 _WHOLE = ("top_k", "max_tokens", "seed")
 _NEEDED = tuple(item.name for item in fields(Sampling) if getattr(Sampling(), item.name) is not None)
-_HINT = "Ctrl+S applies it from the next turn on, F6 saves it as a persona, Esc leaves all as it was."
+_HINT = "Ctrl+S applies it from the next turn on. F6 keeps it as a persona for others. Esc leaves it."
 
 
 class PersonaScreen(ModalScreen[Persona | None]):
@@ -66,7 +66,7 @@ class PersonaScreen(ModalScreen[Persona | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = "Persona and sampling"
+            box.border_title = "Persona and sampling of this conversation only"
             options = [(_line(name, persona), name) for name, persona in sorted(self._personas.items())]
             prompt = "Choose a persona" if options else "No persona is configured yet: F6 saves one"
             yield Select(options, prompt=prompt, compact=True, disabled=not options)

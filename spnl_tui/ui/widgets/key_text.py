@@ -17,3 +17,11 @@ def key_text(shown: str) -> str:
     elif len(last) > 1 and last.isalpha():
         last = last.capitalize()
     return "+".join([*(name.capitalize() for name in held), last])
+
+
+def key_pair(one: str, other: str) -> str:
+    """Return two keys, such as "Alt+←/→", without what they share."""
+    held, plus, last = other.rpartition("+")
+    if held and one.startswith(held + plus):
+        return f"{one}/{last}"
+    return "/".join(key for key in (one, other) if key)

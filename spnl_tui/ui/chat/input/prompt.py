@@ -38,7 +38,7 @@ class Prompt(TextArea):
             soft_wrap=True,
             show_line_numbers=False,
             tab_behavior="focus",
-            placeholder="Ask something",
+            placeholder="Ask something    / commands   @ files",
             compact=True,
             highlight_cursor_line=False,
         )

@@ -1,0 +1,44 @@
+"""Set one value of the sampling by its name, as typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from spnl_tui.errors import CommandError, RequestError
+from spnl_tui.models.request import Sampling
+from spnl_tui.settings.nearest import did_you_mean
+
+_UNSET = ("", "none", "default")
+_NOT_HERE = ("stop",)
+"""Values that one word cannot set."""
+
+
+def with_value(sampling: Sampling, name: str, value: str) -> Sampling:
+    """Return the sampling with this value; "none" leaves it to the engine.
+
+    Raises:
+        CommandError: there is no such value, or it cannot be this.
+    """
+    from spnl_tui.settings.convert import Unfit, from_text, hints_of
+
+    hints = {name: hint for name, hint in hints_of(Sampling).items() if name not in _NOT_HERE}
+    if name not in hints:
+        known = f"Known are {', '.join(hints)}."
+        raise CommandError("No such value", f"{name!r} cannot be set.", did_you_mean(name, hints) or known)
+    try:
+        new = None if value.strip().casefold() in _UNSET else from_text(hints[name], value.strip())
+        changed: dict[str, Any] = {name: new}
+        return replace(sampling, **changed)
+    except (Unfit, RequestError, TypeError) as error:
+        raise CommandError(f"{name} cannot have this value", str(error)) from error
+
+
+def values(sampling: Sampling) -> Iterator[tuple[str, str]]:
+    """Yield the names that can be set, with their values."""
+    for field in dataclasses.fields(Sampling):
+        if field.name not in _NOT_HERE:
+            value = getattr(sampling, field.name)
+            yield field.name, "not set" if value is None else str(value)
