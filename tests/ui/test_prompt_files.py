@@ -83,7 +83,7 @@ async def test_completed_path_sends_the_file_folded(tmp_path: Path) -> None:
         assert str(shown.render()) == f"Explain @src/app.py (8 B, {count} tokens)"
         await it.press("up")
         assert it.prompt.text == "Explain @src/app.py"
-        await it.press("ctrl+e")
+        await it.press("ctrl+u", "ctrl+e")
         await wait_until(lambda: "Edit" in str(it.prompt.border_title))
         assert it.prompt.text == "Explain @src/app.py"
     async with chat(store=store) as it:

@@ -246,9 +246,8 @@ async def test_system_sets_the_prompt_of_this_conversation(tmp_path: Path) -> No
     async with chat(store=store) as it:
         await it.ask("Hi")
         await it.press(*"/system Be brief.", "enter")
-        await wait_until(
-            lambda: told(it)[-1:] == ["System prompt changed: It applies from the next turn on."]
-        )
+        said = "System prompt changed: In this conversation, from the next turn on."
+        await wait_until(lambda: told(it)[-1:] == [said])
         assert it.screen.conversation.system_prompt == "Be brief."
         kept = await (await store()).load(it.screen.conversation.id)
         assert kept.system_prompt == "Be brief."

@@ -64,7 +64,7 @@ COMMANDS = (
         synonyms="resume open",
         group=_GROUP,
         slash="load",
-        aliases=("open", "resume"),
+        aliases=("resume",),
         argument="TITLE",
     ),
 )
