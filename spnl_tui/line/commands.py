@@ -67,7 +67,7 @@ async def _starter(chat: Dialogue, argument: str) -> None:
 
 
 async def _set(chat: Dialogue, argument: str) -> None:
-    from spnl_tui.chat.sampling_values import values, with_value
+    from spnl_tui.conversations.sampling_values import values, with_value
 
     name, _, value = argument.removeprefix("parameter ").strip().partition(" ")
     if not name:

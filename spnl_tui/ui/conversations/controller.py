@@ -181,7 +181,7 @@ class ConversationsController:
 
     async def show_info(self, model: CurrentModel) -> None:
         """Show what the visible conversation is set to, and its figures."""
-        from spnl_tui.chat.sampling_values import values
+        from spnl_tui.conversations.sampling_values import values
         from spnl_tui.conversations.statistics import statistics_lines
         from spnl_tui.ui.dialogs.info_screen import InfoScreen
 

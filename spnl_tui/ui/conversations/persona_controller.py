@@ -101,7 +101,7 @@ class PersonaController:
             CommandError: there is no such value, or it cannot be this.
             StoreError: the store cannot be written.
         """
-        from spnl_tui.chat.sampling_values import with_value
+        from spnl_tui.conversations.sampling_values import with_value
 
         conversation = self._sessions.visible.conversation
         conversation.sampling = with_value(conversation.sampling, name, value)
