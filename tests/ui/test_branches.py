@@ -35,7 +35,7 @@ async def test_keys_walk_the_siblings_and_the_choice_is_stored(store: TempStore)
         await wait_until(lambda: shown_places(it) == ["◂ 2 of 3 ▸  Alt+←/→"])
         await it.press("alt+left", "alt+left", "alt+left")
         await wait_until(lambda: it.turns[-1] == ("assistant", "First."))
-        await wait_until(lambda: shown_places(it) == ["  1/3 ▸"])
+        await wait_until(lambda: shown_places(it) == ["  1 of 3 ▸  Alt+←/→"])
         await it.ask("Go on")
         assert [m.text for m in it.engine.asked[-1]] == ["Say something", "First.", "Go on"]
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
