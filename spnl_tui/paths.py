@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Paths:
     """Data that may be lost without harm: logs, paused pulls, counters."""
     cache: Path
     """Data that can be recreated: calibration, link directories for the engine."""
+    runtime: Path
+    """The socket of the resident engine. Gone after a restart of the machine."""
 
     @classmethod
     def for_user(cls) -> Paths:
@@ -31,12 +34,14 @@ class Paths:
             data=Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)),
             state=Path(platformdirs.user_state_dir(APP_NAME, appauthor=False)),
             cache=Path(platformdirs.user_cache_dir(APP_NAME, appauthor=False)),
+            runtime=_runtime_dir(),
         )
 
     @classmethod
     def below(cls, root: Path) -> Paths:
         """Return directories that all lie below one root, for tests and portable installations."""
-        return cls(config=root / "config", data=root / "data", state=root / "state", cache=root / "cache")
+        names = ("config", "data", "state", "cache", "runtime")
+        return cls(**{name: root / name for name in names})
 
     @property
     def images(self) -> Path:
@@ -47,3 +52,19 @@ class Paths:
     def log_file(self) -> Path:
         """The rotating log of the program and of the output of mistral.rs."""
         return self.state / "spnl-chat.log"
+
+    @property
+    def resident_log_file(self) -> Path:
+        """The rotating log of the resident engine and of its runners."""
+        return self.state / "engine.log"
+
+
+def _runtime_dir() -> Path:
+    """Return the user's runtime directory, which also programs without a login session find.
+
+    platformdirs would warn, and take a directory that any user could have created.
+    """
+    login = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    if login.is_dir():
+        return login / APP_NAME
+    return Path(platformdirs.user_state_dir(APP_NAME, appauthor=False)) / "run"

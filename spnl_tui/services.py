@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spnl_tui.errors import ModelMissingError, SpnlError
-from spnl_tui.load_planning import load_overrides, load_planner, this_machine
 from spnl_tui.log import start_log
 from spnl_tui.paths import Paths
 from spnl_tui.settings import DEFAULT_CONTEXT, Settings
@@ -161,6 +160,7 @@ class Services:
         """
         from spnl_tui.engine.mistralrs import calibration, load_plan
         from spnl_tui.hub.verdicts import Conditions
+        from spnl_tui.load_planning import this_machine
 
         engine = self.settings.engine
         machine = await this_machine()
@@ -181,6 +181,7 @@ class Services:
     def plan_in_words(self, facts: ModelFacts, machine: Machine) -> str:
         """Return a line that says how a model would be loaded."""
         from spnl_tui.engine.mistralrs.load_plan import plan_load
+        from spnl_tui.load_planning import load_overrides
 
         return str(plan_load(facts, machine, load_overrides(self.settings)))
 
@@ -219,10 +220,7 @@ class Services:
             ModelReferenceError: the text names no model, or several.
             ModelFileError: the path is not a model, or the model is broken.
         """
-        if (wanted := name or self.settings.model.default) is not None:
-            return await self.engine.find(wanted)
-        starter = await asyncio.to_thread(self.starter.locate)
-        return None if starter is None else self.to_handle(starter)
+        return await self.engine.find(name or self.settings.model.default or "starter")
 
     async def _resolve(self, reference: str) -> LocalModel | None:
         from spnl_tui.models.reference import ModelReference
@@ -306,18 +304,36 @@ def make_engine(
     from spnl_tui.engine.service import DeferredBackend, EngineService
 
     def make_local() -> Backend:
-        from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+        return make_local_backend(settings, paths, resolve, mark_used)
 
-        engine = settings.engine
-        budget = engine.memory_budget_gb
-        return MistralRsBackend(
-            load_planner(settings),
-            paths,
-            max_concurrent=engine.max_concurrent,
-            keep_warm_s=engine.keep_warm_minutes * 60,
-            memory_budget=None if budget is None else int(budget * 1e9),
-            resolve=resolve,
-            on_loaded=lambda model: asyncio.to_thread(mark_used, model),
-        )
+    def make() -> Backend:
+        if settings.engine.resident == "never":
+            return make_local()
+        from spnl_tui.resident import resident_backend
 
-    return EngineService([DeferredBackend(BACKEND, make_local)])
+        return resident_backend(BACKEND, settings, paths, make_local)
+
+    return EngineService([DeferredBackend(BACKEND, make)])
+
+
+def make_local_backend(
+    settings: Settings,
+    paths: Paths,
+    resolve: Resolve | None,
+    mark_used: Callable[[LocalModel], None],
+) -> Backend:
+    """Return the backend that loads models for this process; see `make_engine`."""
+    from spnl_tui.engine.mistralrs.backend import MistralRsBackend
+    from spnl_tui.load_planning import load_planner
+
+    engine = settings.engine
+    budget = engine.memory_budget_gb
+    return MistralRsBackend(
+        load_planner(settings),
+        paths,
+        max_concurrent=engine.max_concurrent,
+        keep_warm_s=engine.keep_warm_minutes * 60,
+        memory_budget=None if budget is None else int(budget * 1e9),
+        resolve=resolve,
+        on_loaded=lambda model: asyncio.to_thread(mark_used, model),
+    )

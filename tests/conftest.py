@@ -54,9 +54,11 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "XDG_DATA_HOME": ".local/share",
         "XDG_STATE_HOME": ".local/state",
         "XDG_CACHE_HOME": ".cache",
+        "XDG_RUNTIME_DIR": ".run",
         "HF_HOME": ".cache/huggingface",
     }.items():
         monkeypatch.setenv(name, str(home / folder))
+    (home / ".run").mkdir()  # else the user's own would be used
     for name in ("HF_TOKEN", "MISTRALRS_HF_TOKEN", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
 

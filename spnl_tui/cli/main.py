@@ -28,6 +28,9 @@ _COMMANDS = {
     "bench": "machine.bench",
     "doctor": "machine.doctor",
     "serve": "serve.serve",
+    "engine": "engine.engine",
+    "ps": "engine.ps",
+    "unload": "engine.unload",
     "completions": "shell.completions",
     "man": "shell.man",
 }

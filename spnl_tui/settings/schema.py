@@ -74,6 +74,9 @@ class EngineSettings:
     memory_budget_gb: float | None = None
     """The memory limit for all loaded models together, in GB (10⁹ bytes). If it is not set, what the machine
     can spare."""
+    resident: Literal["auto", "always", "never"] = "auto"
+    """The resident engine, which keeps models loaded for all programs (`spnl-chat engine start`): "auto" uses
+    it if it runs, "always" starts it, "never" ignores it."""
     control_words: bool = False
     """True obeys the model's control words, such as <|im_end|>, in prompts and files; false sends them as
     text."""

@@ -15,12 +15,12 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.handles import to_handle
+from spnl_tui.load_planning import load_planner
 from spnl_tui.models.files.local import resolve_local
 from spnl_tui.models.parts import TextPart, ToolCallPart, ToolResultPart
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.models.tools import Tool, ToolChoice
 from spnl_tui.paths import Paths
-from spnl_tui.services import load_planner
 from spnl_tui.settings import Settings
 
 

@@ -13,12 +13,9 @@ RequestFailed, unless the runner dies first.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from spnl_tui.engine.backend import (
     LoadProgressed,
@@ -28,7 +25,8 @@ from spnl_tui.engine.backend import (
     ReplyFinished,
     RequestFailed,
 )
-from spnl_tui.models.parts import ToolCallPart, content_from_plain
+from spnl_tui.engine.json_lines import ProtocolError as ProtocolError
+from spnl_tui.engine.json_lines import decode_command_of, decode_event_of, encode
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.models.tools import Tool, ToolChoice
 
@@ -41,10 +39,6 @@ RAW_TEMPLATE = (
 Of a message with images it passes the text, which has the placeholders already.
 
 mistral.rs streams chat requests only; it answers a CompletionRequest in one piece."""
-
-
-class ProtocolError(Exception):
-    """A line on the wire is not a known command or event."""
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────
@@ -203,12 +197,12 @@ _EVENTS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Event)}
 
 def encode_command(command: Command) -> bytes:
     """Return the command as one line, newline included."""
-    return _line({"type": type(command).__name__, **dataclasses.asdict(command)})
+    return encode(command)
 
 
 def encode_event(command_id: int, event: Event) -> bytes:
     """Return an event of the command with this id as one line, newline included."""
-    return _line({"type": type(event).__name__, "id": command_id, **dataclasses.asdict(event)})
+    return encode(event, command_id)
 
 
 def decode_command(line: bytes) -> Command:
@@ -217,7 +211,7 @@ def decode_command(line: bytes) -> Command:
     Raises:
         ProtocolError: the line is not JSON, or not a known command with the right fields.
     """
-    return typing.cast("Command", _decode(line, _COMMANDS)[1])
+    return typing.cast("Command", decode_command_of(line, _COMMANDS))
 
 
 def decode_event(line: bytes) -> tuple[int, Event]:
@@ -226,58 +220,8 @@ def decode_event(line: bytes) -> tuple[int, Event]:
     Raises:
         ProtocolError: the line is not JSON, or not a known event with the right fields.
     """
-    command_id, event = _decode(line, _EVENTS)
+    command_id, event = decode_event_of(line, _EVENTS)
     return command_id, typing.cast("Event", event)
-
-
-def _line(body: dict[str, Any]) -> bytes:
-    # ensure_ascii: lone surrogates and line separators from model text cannot break the line.
-    return json.dumps(body, separators=(",", ":")).encode() + b"\n"
-
-
-def _decode(line: bytes, classes: dict[str, type]) -> tuple[int, object]:
-    try:
-        body = json.loads(line)
-        cls = classes[body.pop("type")]
-        command_id = body["id"] if classes is _COMMANDS else body.pop("id")
-        if type(command_id) is not int:
-            raise TypeError("id must be an integer")
-        return command_id, _build(cls, body)
-    except Exception as error:
-        # Bad UTF-8, a missing field and a value out of range all mean the same to the reader.
-        raise ProtocolError(f"{line[:200]!r}: {error}") from error
-
-
-def _build(cls: type, body: dict[str, Any]) -> object:
-    """Return `body` as an instance of the dataclass `cls`, with nested dataclasses and tuples restored."""
-    if not isinstance(body, dict):
-        raise TypeError(f"{cls.__name__} must be an object")
-    if cls is Message:
-        return Message(body["role"], content_from_plain(body["content"]))
-    if cls is ToolCallPart:
-        return content_from_plain([body])[0]
-    hints = _hints(cls)
-    return cls(**{name: _restore(hints[name], value) for name, value in body.items()})
-
-
-def _restore(hint: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        inner = next((arg for arg in typing.get_args(hint) if arg is not Ellipsis), Any)
-        return tuple(_restore(inner, item) for item in value)
-    if isinstance(value, dict):
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        return _build(next(o for o in options if isinstance(o, type) and dataclasses.is_dataclass(o)), value)
-    return value
-
-
-_hint_cache: dict[type, dict[str, Any]] = {}
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    # Resolving hints costs 20 µs and more: too much for every chunk.
-    if cls not in _hint_cache:
-        _hint_cache[cls] = typing.get_type_hints(cls)
-    return _hint_cache[cls]
 
 
 def temporary_prefix(pid: int) -> str:

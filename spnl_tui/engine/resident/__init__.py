@@ -1,0 +1,1 @@
+"""The resident engine: one process of this user that holds the loaded models for all programs."""
