@@ -22,6 +22,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.reply import BROKEN_OFF, Reply
 from spnl_tui.models.machine import read_machine
+from spnl_tui.models.repetition import repeated_part
 from spnl_tui.text import plain
 
 _SHORTEST_GAP_S = 0.05
@@ -82,8 +83,12 @@ Step: TypeAlias = Event | Summarizing | Counted
 class ReplyRun:
     """Follows one request."""
 
-    def __init__(self, activity: Activity, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, activity: Activity, clock: Callable[[], float], *, stop_repetition: bool = False
+    ) -> None:
+        """`stop_repetition` ends a reply that repeats itself."""
         self.reply = Reply()
+        self._stop_repetition = stop_repetition
         self.activity = activity
         self.ended = asyncio.Event()
         """Set by the caller of `run` once the reply is in the conversation and saved."""
@@ -176,6 +181,11 @@ class ReplyRun:
             case ReplyChunk():
                 self.reply.take(event)
                 self._take_chunk(event)
+                if self._stop_repetition and (
+                    repeated_part(self.reply.text) or repeated_part(self.reply.reasoning)
+                ):
+                    self.reply.finish_reason = "cancelled"
+                    self.reply.stopped_because = "it repeated itself"
             case ReplyFinished():
                 self.reply.take(event)
                 self._take_end(event)

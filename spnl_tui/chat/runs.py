@@ -71,7 +71,9 @@ class Runs:
 
         services = self._services
         activity = services.status.request_activity(model.name, services.model.context_length(model))
-        run = self._runs[key] = ReplyRun(activity, services.clock)
+        run = self._runs[key] = ReplyRun(
+            activity, services.clock, stop_repetition=services.settings.chat.stop_repetition
+        )
         await self._emit(RunsChanged())
         return run
 

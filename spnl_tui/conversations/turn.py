@@ -82,7 +82,7 @@ class Turn:
     finish_reason: FinishReason | None = None
     """Why a reply ended. None for a prompt, and for a reply that is still being written."""
     error: str = ""
-    """What went wrong, if the reply failed."""
+    """What went wrong if the reply failed, or why the program stopped it."""
     provenance: Provenance | None = None
     created_at: float = 0.0
     """Unix seconds."""

@@ -42,6 +42,8 @@ class Reply:
     """None until it ends. Its reader writes "cancelled" if it stops reading."""
     usage: Usage | None = None
     timing: Timing = field(default_factory=Timing)
+    stopped_because: str = ""
+    """Why the program stopped the reply, if it did, as a clause."""
     failure: RequestFailed | None = None
     """The event that ended it, if it failed."""
     _before: Content = ()
@@ -56,9 +58,9 @@ class Reply:
 
     @property
     def error(self) -> str:
-        """The failure in words for the user; empty if there is none."""
+        """The failure, or why the program stopped the reply, in words for the user; else empty."""
         if (failure := self.failure) is None:
-            return ""
+            return self.stopped_because
         return "\n".join(filter(None, (failure.title, failure.message, failure.hint)))
 
     @property

@@ -326,7 +326,8 @@ def end_note(turn: Turn) -> str:
     said = bool(turn.text.strip())
     match turn.finish_reason:
         case "cancelled":
-            return "stopped. /continue continues, /regenerate asks again"
+            why = f": {turn.error}" if turn.error else ""
+            return f"stopped{why}. /continue continues, /regenerate asks again"
         case "length":
             return "cut off at the limit of max_tokens. /continue continues"
         case "stop" if not said:

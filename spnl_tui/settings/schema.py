@@ -110,6 +110,8 @@ class ChatSettings:
     """Let the model read the conversation and the unfinished prompt while you type."""
     longest_image_side: int = 1024
     """Images are scaled down to this many pixels on their longer side. More pixels take more tokens."""
+    stop_repetition: bool = True
+    """Stop a reply that repeats the same words again and again."""
     candidates: int = 3
     """The number of candidates that /n requests by default, from 2 to 9."""
     judge_criteria: str = "correct, clear, and to the point"

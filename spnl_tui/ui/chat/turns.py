@@ -255,7 +255,8 @@ def end_note(turn: Turn) -> Content | None:
         case "stop" if not said:
             return Content("no reply: the model ended it at once")
         case "cancelled":
-            return Content(f"stopped{thinking}")
+            why = f": {plain(turn.error)}" if turn.error else ""
+            return Content(f"stopped{thinking}{why}")
         case "length":
             return Content(f"cut off{thinking}: the reply reached its greatest length")
         case "failed":
