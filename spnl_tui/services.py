@@ -225,7 +225,13 @@ class Services:
     async def _resolve(self, reference: str) -> LocalModel | None:
         from spnl_tui.models.reference import ModelReference
 
-        return await self.library.resolve(ModelReference.parse(reference))
+        model = await self.library.resolve(ModelReference.parse(reference))
+        projector = self.settings.model.projector
+        if model is None or projector is None or reference != self.settings.model.default:
+            return model
+        from spnl_tui.models.files.local import with_projector
+
+        return await asyncio.to_thread(with_projector, model, Path(projector))
 
     async def wanted_model(self, name: str | None = None) -> ModelHandle | None:
         """Return the model as `find_model` does; None if the starter must be pulled.

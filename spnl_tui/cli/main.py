@@ -64,6 +64,7 @@ class _Cli(click.Group):
 @click.version_option(package_name="spnl-chat", prog_name="spnl-chat")
 @click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
 @click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
+@click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
 @click.option("--theme", help="The theme of the interface.")
 @click.option(
@@ -83,6 +84,7 @@ def cli(
     ctx: click.Context,
     config: Path | None,
     model: str | None,
+    projector: str | None,
     persona: str | None,
     theme: str | None,
     resume: str | None,
@@ -94,7 +96,7 @@ def cli(
     Without a command the interface opens. Settings come from the configuration file, then the environment,
     then these flags.
     """
-    flags = {"model.default": model, "interface.theme": theme}
+    flags = {"model.default": model, "model.projector": projector, "interface.theme": theme}
     ctx.obj = {"config": config, "persona": persona, "flags": flags}
     if ctx.invoked_subcommand is None:
         if line or (os.environ.get("TERM") == "dumb" and sys.stdin.isatty()):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("prompt", required=False, type=TEXT)
 @click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-s", "--system", type=TEXT, help="The system prompt.")
 @sampling_options
 @click.option("-n", "count", type=click.IntRange(1, 64), help="How many replies to give.")
@@ -54,6 +55,7 @@ def run(
     /,
     prompt: str | None,
     model: str | None,
+    projector: str | None,
     system: str | None,
     count: int | None,
     file: Path | None,
@@ -112,6 +114,7 @@ def run(
     sampling["stop"] = list(sampling["stop"]) or None
     flags = {
         "model.default": model,
+        "model.projector": projector,
         "model.template": template,
         "chat.system_prompt": system,
         "engine.stream": False if no_stream else None,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, Literal
 from urllib.parse import quote
 
 from spnl_tui.errors import HubError
 from spnl_tui.hub.access import HASH, HubAccess
 from spnl_tui.hub.client import HubClient
-from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts
+from spnl_tui.hub.remote_facts import gguf_facts, safetensors_facts, with_vision
 from spnl_tui.models.facts import Format, ModelFacts, clean
-from spnl_tui.models.files.not_models import missing_shards, why_nothing_loads
+from spnl_tui.models.files.not_models import PROJECTOR, kind_by_name, missing_shards, why_nothing_loads
+from spnl_tui.models.files.projector import best_first
 from spnl_tui.models.quantization import SAFETENSORS, ModelFile, Quantization, quantizations_of
 
 Sort = Literal["trending", "downloads", "likes", "updated"]
@@ -85,6 +87,13 @@ class RepositoryDetails:
         if self.quantizations or not self.safetensors_files:
             return self.quantizations
         return (Quantization(SAFETENSORS, self.safetensors_files, ""),)
+
+    @property
+    def projector(self) -> ModelFile | None:
+        """Return the projector that a model of this repository sees with; None if there is none."""
+        names = {PurePath(file.path): file for file in self.files if file.path.lower().endswith(".gguf")}
+        projectors = best_first(path for path in names if kind_by_name(str(path)) == PROJECTOR)
+        return names[projectors[0]] if projectors else None
 
     @property
     def problem(self) -> str:
@@ -192,7 +201,9 @@ class Catalog:
         if quantization is None:
             files = details.safetensors_files
             return await safetensors_facts(self._client, details.repository, details.commit, files)
-        return await gguf_facts(self._client, details.repository, details.commit, quantization.files)
+        facts = await gguf_facts(self._client, details.repository, details.commit, quantization.files)
+        projector = details.projector
+        return facts if projector is None else await with_vision(self._client, facts, projector)
 
     async def close(self) -> None:
         """End the session with the hub."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from spnl_tui.errors import HubError, ModelFileError
+from spnl_tui.hub.access import HASH
 from spnl_tui.hub.client import HubClient
 from spnl_tui.models.facts import ModelFacts, clean
 from spnl_tui.models.files.gguf import read_facts
 from spnl_tui.models.files.gguf_header import MAX_HEADER_BYTES, Source
+from spnl_tui.models.files.projector import missing_base
 from spnl_tui.models.files.safetensors import MAX_HEADER_BYTES as MAX_SAFETENSORS_HEADER
 from spnl_tui.models.files.safetensors import read_directory_facts
 from spnl_tui.models.quantization import ModelFile
+from spnl_tui.models.vision import BASE_FILES, VisionFiles, read_vision, vision_rule_of
 
 _FIRST_GGUF = 2 << 20
 _FIRST_SAFETENSORS = 128 << 10
@@ -24,7 +29,7 @@ _AT_ONCE = 4
 _MAX_JSON = 16 << 20
 _READ_WHOLE = frozenset(
     {
-        "config.json",
+        *BASE_FILES,
         "tokenizer_config.json",
         "chat_template.json",
         "chat_template.jinja",
@@ -45,6 +50,42 @@ async def gguf_facts(
     """
     sources = await _each(files, lambda file: _gguf_head(client, repository, commit, file))
     return await asyncio.to_thread(read_facts, *sources)
+
+
+async def with_vision(client: HubClient, facts: ModelFacts, projector: ModelFile) -> ModelFacts:
+    """Add what a GGUF sees with: this projector, and the config files of its original repository.
+
+    Where these cannot be read, the facts say why the model is blind.
+    """
+    base = facts.base
+    if base is None:
+        return replace(facts, blind=missing_base(None))
+    try:
+        answer = await client.get_json(f"/api/models/{quote(base)}", {"blobs": "true"})
+        commit = answer.data.get("sha") if isinstance(answer.data, dict) else None
+        siblings = answer.data.get("siblings") if isinstance(answer.data, dict) else None
+        sizes = {
+            item.get("rfilename"): item.get("size")
+            for item in (siblings if isinstance(siblings, list) else [])
+            if isinstance(item, dict)
+        }
+        if not isinstance(commit, str) or not HASH.fullmatch(commit):
+            raise HubError("Cannot read the hub's answer", f"{base} has no commit.", "Try again later.")
+        texts = []
+        for name in BASE_FILES:
+            size = sizes.get(name)
+            small = isinstance(size, int) and 0 < size <= _MAX_JSON
+            texts.append(await client.get_range(base, commit, name, 0, size) if small and size else b"")
+    except HubError as error:
+        # A gated repository, mostly: the hint names the page where its licence is accepted.
+        return replace(
+            facts, blind=f"it needs config files of {base}: {error.title}. {error.hint}".strip(". ")
+        )
+    rule = vision_rule_of(texts)
+    if rule is None:
+        return replace(facts, blind=f"{base} has no config of a model that sees")
+    size_bytes = projector.size_bytes or 0
+    return replace(facts, vision=VisionFiles(rule, Path(), Path(projector.path), size_bytes))
 
 
 async def safetensors_facts(
@@ -68,7 +109,8 @@ async def safetensors_facts(
                     stream.write(head)
                     stream.truncate(_size(file))
             try:
-                return read_directory_facts(Path(folder))
+                facts, rule = read_directory_facts(Path(folder)), read_vision(Path(folder))
+                return facts if rule is None else replace(facts, vision=VisionFiles(rule, Path()))
             except ModelFileError as error:
                 message = error.message.replace(f"{folder}/", "").replace(folder, repository)
                 raise ModelFileError(error.title, message, "Choose another repository.") from None

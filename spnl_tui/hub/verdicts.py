@@ -245,14 +245,18 @@ def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Apprai
     )
 
 
-def repository_problem(card: Card) -> str | None:
-    """Return why nothing of a repository can be loaded, according to the header that the hub has read."""
+def repository_problem(card: Card, has_projector: bool = True) -> str | None:
+    """Return why nothing of a repository can be loaded, according to the header that the hub has read.
+
+    `has_projector`: it has a projector, or that is not known.
+    """
     architecture = card.architecture or ""
     if (kind := kind_by_header(None, architecture)) is not None:
         return f"it is {kind}"
-    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR:
-        return needs_projector(architecture)
-    if architecture and architecture not in GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN:
+    if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and not has_projector:
+        return f"{needs_projector(architecture)}, and the repository has none"
+    known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
+    if architecture and architecture not in known:
         return f"mistral.rs has no loader for the architecture {architecture}"
     return None
 

@@ -63,7 +63,7 @@ async def find_wanted(
         raise HubError("This file is not a model", f"{reference.quantization}.gguf is {kind}.", _OTHERS)
     if not details.choices:
         return wanted_of(details, reference)
-    if (problem := repository_problem(details.card)) is not None:
+    if (problem := repository_problem(details.card, details.projector is not None)) is not None:
         raise HubError(
             "This model cannot be loaded", f"{details.repository}: {problem}.", "Choose another model."
         )
@@ -118,13 +118,17 @@ def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
             f"{details.repository}: {details.problem}",
             _OTHERS,
         )
+    if details.quantizations and (projector := details.projector) is not None:
+        files = (*files, projector)
+        size = None if size is None or projector.size_bytes is None else size + projector.size_bytes
     paths = tuple(file.path for file in files)
     return Wanted(named, PullRequest(details.repository, paths, reference.revision or "main", label), size)
 
 
 def pulled_model(request: PullRequest, finished: PullFinished) -> LocalModel:
     """Return the pulled model with its name in the library."""
-    files = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
+    every = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
+    files = tuple(file for file in every if kind_by_name(file) is None)
     is_gguf = files[0].lower().endswith(".gguf")
     reference = ModelReference(
         finished.repo,

@@ -81,6 +81,8 @@ class Verdict:
         return min(self.runs.level, self.fits.level, key=_ORDER.index)
 
 
+LARGE_IMAGE = (1024, 768)
+"""The size in pixels of the image that verdicts assume: as cameras take it, scaled to 1,024."""
 PROMPT = 256
 """Tokens of the prompt that prefill speeds are given for."""
 
@@ -182,7 +184,16 @@ def _runs(facts: ModelFacts) -> Part:
         return Part("maybe", f"needs --template chatml, or another: its own cannot be read. {unreadable}")
     if facts.chat_template is None:
         return Part("yes", f"{facts.architecture}, a base model without chat template: it continues text")
-    return Part("yes", f"{facts.architecture}, with chat template")
+    return Part("yes", f"{facts.architecture}, with chat template{_sight(facts)}")
+
+
+def _sight(facts: ModelFacts) -> str:
+    """Return how the model sees, as a clause; empty if it has no eyes."""
+    if facts.vision is None:
+        return f"; it reads only text: {facts.blind}" if facts.blind else ""
+    rule = facts.vision.rule
+    about = "" if rule.exact else "about "
+    return f"; reads images: {about}{rule.image_tokens(*LARGE_IMAGE):,} tokens for one of 1,024 pixels"
 
 
 def needs_projector(architecture: str) -> str:
@@ -329,7 +340,10 @@ def _speed(
     decode = 1 / _seconds(facts, in_situ, calibration, prefill=False)
     prefill = 1 / _seconds(facts, in_situ, calibration, prefill=True)
     level: Level = "yes" if decode >= READING_SPEED else "maybe" if decode >= 2 else "no"
-    return Speed(level, f"about {_round(decode)} tokens/s, prompts {_round(prefill)}", prefill, decode)
+    words = f"about {_round(decode)} tokens/s, prompts {_round(prefill)}"
+    if facts.vision is not None:
+        words += f", an image {facts.vision.rule.image_tokens(*LARGE_IMAGE) / prefill:.0f} s and more"
+    return Speed(level, words, prefill, decode)
 
 
 def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:

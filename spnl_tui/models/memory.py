@@ -31,6 +31,10 @@ _PAIR_BYTES = 10
 """Bytes of the masks for each pair of tokens, if a prompt is computed in one piece."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
+_VISION = 2
+"""A projector in 16 bits is widened to 32."""
+_IMAGE_BYTES = 250_000_000
+"""Buffers while one image of 1,024 pixels is read: a rough figure."""
 _GPU_PROGRAM = 700_000_000
 """mistral.rs's kernels and buffers on a graphics processor. Not measured."""
 _GPU_RESERVE = 512 << 20
@@ -119,6 +123,10 @@ def estimate_memory(
     working = _working(facts, min(context, _PASS) if in_steps else context)
     if not in_steps:
         working += _PAIR_BYTES * context**2
+    if facts.vision is not None:
+        weights += _VISION * facts.vision.projector_bytes
+        loading += _VISION * facts.vision.projector_bytes
+        working += _IMAGE_BYTES
     return MemoryEstimate(int(weights), overhead, kv_cache, int(loading), working)
 
 

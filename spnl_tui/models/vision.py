@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,7 +129,12 @@ class VisionFiles:
 
 def read_vision(folder: Path) -> VisionRule | None:
     """Return how the model of these config files reads images; None if it reads none, or no file says it."""
-    config, preprocessor, processor = (_read(folder / name) for name in BASE_FILES)
+    return vision_rule_of([_read(folder / name) for name in BASE_FILES])
+
+
+def vision_rule_of(files: Sequence[bytes]) -> VisionRule | None:
+    """Return the same from the contents of BASE_FILES, empty where one is missing."""
+    config, preprocessor, processor = map(_object, files)
     image = processor.get("image_processor")
     if isinstance(image, dict):
         preprocessor = {**image, **preprocessor}
@@ -185,12 +190,18 @@ def vision_rule(
     return rule(tile=28, exact=False)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return a JSON object; empty if there is none."""
+def _read(file: Path) -> bytes:
+    """Return the contents of a file; empty if there is none."""
     try:
-        if file.stat().st_size > _MAX_JSON:
-            return {}
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return b"" if file.stat().st_size > _MAX_JSON else file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """Return a JSON object; empty if it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

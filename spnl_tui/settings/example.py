@@ -38,6 +38,7 @@ _TAIL = """
 # Sample values of settings without a default.
 _SAMPLES: dict[str, Any] = {
     "default": "starter",
+    "projector": "~/models/mmproj-F16.gguf",
     "template": "chatml",
     "top_p": 0.95,
     "top_k": 40,

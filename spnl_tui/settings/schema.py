@@ -38,6 +38,9 @@ class ModelSettings:
     default: str | None = None
     """The model of a new conversation, as a reference: "starter", "qwen3:1.7b", "Qwen/Qwen3-1.7B-GGUF:Q8_0",
     "~/models/x.gguf". If it is not set, the interface uses the most recent model, commands the starter."""
+    projector: str | None = None
+    """The file of the projector (mmproj) that the default model sees with. If it is not set, the one that
+    lies beside the model."""
     template: str | None = None
     """A chat template for every model, instead of its own: "chatml", "gemma", "llama3", "mistral", "phi3",
     "zephyr", or a Jinja file. If it is not set, each model uses its own; one without a template continues

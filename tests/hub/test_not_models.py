@@ -68,8 +68,8 @@ REPOSITORIES: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     ),
     "whisper": ({"ggml-base.bin": b"x"}, {"pipeline_tag": "automatic-speech-recognition"}, "whisper.cpp"),
     "PyTorch weights": ({"pytorch_model.bin": b"x", "config.json": b"{}"}, {}, "PyTorch's format"),
-    "a vision model with its projector": (
-        {"Heron-VL-Q8_0.gguf": GGUF, "mmproj-F16.gguf": GGUF},
+    "a vision model without its projector": (
+        {"Heron-VL-Q8_0.gguf": GGUF},
         {"gguf": {"architecture": "qwen3vl"}},
         "together with its projector",
     ),

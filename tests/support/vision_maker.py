@@ -30,8 +30,11 @@ TEMPLATE = (
 FAMILIES = ("idefics3",)
 
 
-def make_vision_model(directory: Path, family: str = "idefics3") -> Path:
-    """Write model, projector and config files, and return the path of the model."""
+def make_vision_model(directory: Path, family: str = "idefics3", *, base: str | None = None) -> Path:
+    """Write model, projector and config files, and return the path of the model.
+
+    `base` is the repository that its header names as its original.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     special = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
     special += [f"<row_{row}_col_{col}>" for row in range(1, 5) for col in range(1, 5)]
@@ -41,6 +44,7 @@ def make_vision_model(directory: Path, family: str = "idefics3") -> Path:
         special=tuple(special),
         template=TEMPLATE.replace("IMAGE", "<image>"),
         matrix="Q8_0",
+        metadata={} if base is None else {"general.base_model.0.repo_url": f"https://huggingface.co/{base}"},
     )
     write_gguf(
         directory / "mmproj-model-f16.gguf",

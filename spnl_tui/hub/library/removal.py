@@ -18,6 +18,7 @@ from pathlib import Path
 from spnl_tui.errors import StoreError
 from spnl_tui.hub.library.programs.scan import refuse_removal
 from spnl_tui.hub.library.scan import LibraryEntry, refs_of, snapshots_of
+from spnl_tui.models.files.not_models import PROJECTOR, kind_by_name
 
 _ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
 
@@ -58,7 +59,7 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
         StoreError: it belongs to another program.
     """
     refuse_removal(entry)
-    paths = entry.paths
+    paths = (*entry.paths, *_projectors(entry))
     if entry.origin == "imported":
         return RemovalPlan(entry, (), (), 0, ())
     if entry.commit is None:
@@ -88,6 +89,15 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
         frees_bytes=sum(os.stat(path).st_size for path in contents),
         kept_for=tuple(sorted(set().union(*needed.values()))) if needed else (),
     )
+
+
+def _projectors(entry: LibraryEntry) -> tuple[Path, ...]:
+    """Return the projectors that no other model of the repository needs once this one is gone."""
+    if entry.origin != "cache" or entry.format != "gguf":
+        return ()
+    ggufs = {path for path in entry.directory.rglob("*.gguf") if path.is_file()}
+    projectors = {path for path in ggufs if kind_by_name(path.name) == PROJECTOR}
+    return tuple(sorted(projectors)) if ggufs - projectors <= set(entry.paths) else ()
 
 
 def remove(plan: RemovalPlan) -> Removal:

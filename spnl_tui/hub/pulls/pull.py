@@ -20,6 +20,7 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.failures import unforeseen
 from spnl_tui.hub.library.cache_layout import PullNote, RepositoryCache, default_cache
+from spnl_tui.hub.pulls.base_config import pull_base_files
 from spnl_tui.hub.pulls.pacing import Backoff, PullOptions, RateLimit, Stopped
 from spnl_tui.hub.pulls.progress import (
     PullEvent,
@@ -180,7 +181,10 @@ class Pull:
 
     def _run(self) -> None:
         try:
-            self._result = self._pull()
+            finished = self._pull()
+            if note := self._pull_base(finished):
+                self._notes.append(note)
+            self._result = finished
         except Stopped:
             pass
         except SpnlError as error:
@@ -191,6 +195,25 @@ class Pull:
             self._over.set()
             for tell in self._listeners:
                 tell()
+
+    def _pull_base(self, finished: PullFinished) -> str:
+        """Pull what a model that sees needs of its original repository; return why that failed."""
+
+        def pull(repo: str, files: tuple[str, ...]) -> None:
+            one = Pull(
+                PullRequest(repo, files),
+                hub=self._hub,
+                cache=self._cache,
+                options=self._options,
+                rate=self._rate,
+            )
+            one._stop = self._stop
+            one._run()
+            if one._error is not None:
+                raise one._error
+
+        patience = self._options.connect_s
+        return pull_base_files(finished.files, self._hub, patience, self._backoff, pull)
 
     def _pull(self) -> PullFinished:
         request = self.request

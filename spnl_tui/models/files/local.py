@@ -104,6 +104,23 @@ def _with_projector(model: LocalModel, facts: ModelFacts) -> ModelFacts:
     return replace(facts, vision=VisionFiles(rule, folder, projector.path, projector.bytes))
 
 
+def with_projector(model: LocalModel, projector: Path) -> LocalModel:
+    """Return the model with a projector that the user names.
+
+    Raises:
+        ModelFileError: it is not a projector, or that of another model, or config files are missing.
+    """
+    named = replace(model, projector=str(projector.expanduser().absolute()))
+    facts = read_local_facts(named)
+    if facts.vision is None:
+        raise ModelFileError(
+            "The model cannot see with this projector",
+            f"{model.name}: {facts.blind or 'it is not a GGUF'}.",
+            "Put these files beside the model.",
+        )
+    return named
+
+
 def sees(model: LocalModel) -> bool:
     """Return True if this model reads images. Reads headers only if there is a projector."""
     if model.format == "gguf" and not model.projector and not projectors_in(model.directory):

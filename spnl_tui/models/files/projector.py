@@ -10,8 +10,8 @@ import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 from spnl_tui.errors import ModelFileError
 from spnl_tui.models.files.gguf_header import HeaderReader, Source
@@ -28,6 +28,7 @@ _QWEN = {
     "qwen2.5vl_merger": ("qwen2vl",),
     "qwen3vl_merger": ("qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"),
 }
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 _ORDER = ("f16", "bf16", "q8_0", "f32")
 
 
@@ -90,10 +91,10 @@ def projectors_in(folder: Path) -> list[Path]:
     return best_first(file for file in files if kind_by_name(file.name) == PROJECTOR and file.is_file())
 
 
-def best_first(files: Iterable[Path]) -> list[Path]:
+def best_first(files: Iterable[AnyPath]) -> list[AnyPath]:
     """Return projectors in the order of preference."""
 
-    def rank(file: Path) -> tuple[int, str]:
+    def rank(file: PurePath) -> tuple[int, str]:
         words = re.split(r"[-.]", file.name.lower())
         return next((place for place, word in enumerate(_ORDER) if word in words), len(_ORDER)), file.name
 
@@ -139,6 +140,7 @@ def base_repository(values: dict[str, Any]) -> str | None:
 
 def missing_base(base: str | None) -> str:
     """Return why a model with a projector cannot see."""
-    names = ", ".join(BASE_FILES[:2])
-    where = f"of {base}" if base else "of its original model, which its header does not name"
-    return f"{names} {where} are not beside it"
+    names = " and ".join(BASE_FILES[:2])
+    if base:
+        return f"{names} of {base} are not on this disk"
+    return f"{names} of its original model are not beside it"
