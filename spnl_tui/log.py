@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 from pathlib import Path
 
 
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log that stops silently on a full disk: the program itself reports that the disk is full."""
+class _LogFile(logging.Handler):
+    """A log of at most three files of 2 MB. The first record opens it, because many commands log nothing.
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the record. The default prints a traceback for each one on standard error."""
+    It stops silently on a full disk: the program itself reports that the disk is full.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+        self._writer: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        if self._writer is None:
+            from logging.handlers import RotatingFileHandler  # 20 ms
+
+            self._writer = RotatingFileHandler(
+                self._file, maxBytes=2_000_000, backupCount=2, encoding="utf-8", delay=True
+            )
+            # The default prints a traceback for each record on standard error.
+            self._writer.handleError = lambda record: None  # type: ignore[method-assign]
+            self._writer.setFormatter(self.formatter)
+        self._writer.emit(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+        super().close()
 
 
 def start_log(file: Path) -> None:
@@ -19,9 +42,7 @@ def start_log(file: Path) -> None:
     root = logging.getLogger("spnl_tui")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = _LogFile(
-            file, maxBytes=2_000_000, backupCount=2, encoding="utf-8", delay=True
-        )
+        handler: logging.Handler = _LogFile(file)
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

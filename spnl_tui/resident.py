@@ -6,18 +6,19 @@ import asyncio
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spnl_tui import __version__
 from spnl_tui.engine.resident.address import ResidentAddress
 from spnl_tui.errors import RunnerError
 
 if TYPE_CHECKING:
+    import subprocess
+
     from spnl_tui.engine.backend import Backend
     from spnl_tui.engine.resident.backend import ResidentBackend
     from spnl_tui.paths import Paths
@@ -41,7 +42,7 @@ def resident_address(settings: Settings, paths: Paths) -> ResidentAddress:
     variables = {name: os.environ.get(name) for name in _VARIABLES}
     shared = [engine, hub, variables, settings.model.template, settings.context.length]
     digest = hashlib.sha256(json.dumps(shared, default=str, sort_keys=True).encode()).hexdigest()[:12]
-    identity = f"{metadata.version('spnl-chat')} {digest}"
+    identity = f"{__version__} {digest}"
     return ResidentAddress.within(paths.runtime, paths.state, identity)
 
 
@@ -93,6 +94,8 @@ async def start_resident(address: ResidentAddress, paths: Paths, config: Path | 
 
 
 def _spawn(log_file: Path, config: Path | None) -> subprocess.Popen[bytes]:
+    import subprocess
+
     log_file.parent.mkdir(parents=True, exist_ok=True)
     options = () if config is None else ("--config", str(config.absolute()))
     with open(log_file, "ab") as log:

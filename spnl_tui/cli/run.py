@@ -84,7 +84,7 @@ def run(
     With -f, -c or -b a
     span query is run instead.
     """
-    from spnl_tui.headless import pull, run_prompt
+    from spnl_tui.headless import chosen_model, run_prompt
     from spnl_tui.headless.streams import read_input, read_piped_image
 
     if (queries := [given for given in (file, query, builtin) if given is not None]) and (
@@ -153,10 +153,8 @@ def run(
     async def main(services: Services) -> int:
         import asyncio
 
-        from spnl_tui.headless.model_settings import settings_for
-
-        chosen = await pull.model_for(services)
-        settings = await settings_for(services, chosen)
+        chosen = await chosen_model.model_for(services)
+        settings = await chosen_model.settings_for(services, chosen)
 
         attached: tuple[ImagePart, ...] = ()
         if images or piped_image is not None:

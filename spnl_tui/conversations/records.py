@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import RequestError
 from spnl_tui.models.parts import Content, as_content, content_from_plain, content_to_plain, is_plain
+from spnl_tui.text import well_formed
 
 T = TypeVar("T")
 
@@ -98,17 +99,6 @@ def _well_formed(value: Any) -> Any:
 def to_json(value: Any) -> str:
     """Return `to_plain` as compact JSON."""
     return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
-
-
-def well_formed(text: str) -> str:
-    """Replace lone surrogates, which neither UTF-8 nor SQLite can hold."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _reader(hint: Any) -> Callable[[Any, str], Any]:

@@ -24,8 +24,8 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.reply import Reply, collect
 from spnl_tui.errors import RequestError
+from spnl_tui.headless.chosen_model import model_for
 from spnl_tui.headless.output import OK, Transient, print_json
-from spnl_tui.headless.pull import model_for
 from spnl_tui.headless.tables import print_table
 from spnl_tui.load_planning import LoadSummary, summarize_load
 from spnl_tui.models.request import Message, Sampling

@@ -7,43 +7,15 @@ import shlex
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import HubError, SpnlError
-from spnl_tui.headless.output import FAILED, OK, Transient
+from spnl_tui.headless.output import FAILED, OK
 from spnl_tui.headless.pull_report import PullReport
 from spnl_tui.hub.pulls.pull import PullFinished, PullNoted
 from spnl_tui.hub.pulls.pull import pull as hub_pull
-from spnl_tui.hub.starter import STARTER, StarterReady
+from spnl_tui.hub.starter import StarterReady
 from spnl_tui.hub.wanted import find_wanted, pulled_model
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.services import Services
-
-
-async def model_for(services: Services) -> ModelHandle:
-    """Return the model of the settings for a command that needs it now. Download the starter if necessary.
-
-    Raises:
-        SpnlError: the model is not on this machine or does not exist.
-    """
-    if (model := await services.wanted_model()) is not None:
-        return model
-    if services.settings.model.default is None:
-        raise HubError(
-            "There is no model on this machine yet",
-            "No model was named, and the starter model is not here.",
-            "Get one: spnl-chat pull starter",
-        )
-    status = Transient()
-    try:
-        async with aclosing(services.starter.fetch()) as events:
-            async for event in events:
-                if isinstance(event, StarterReady):
-                    return services.to_handle(event.model)
-                part = f" {event.done / 1e6:.0f} of {event.total / 1e6:.0f} MB" if event.total else ""
-                status.show(f"{STARTER}: {event.stage}{part} {event.source and f'({event.source})'}")
-    finally:
-        status.clear()
-    raise AssertionError("a fetch ends in StarterReady or raises")
 
 
 async def pull(services: Services, names: Sequence[str], *, quiet: bool, json_lines: bool) -> int:

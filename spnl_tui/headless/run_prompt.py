@@ -31,7 +31,6 @@ from spnl_tui.models.parts import ImagePart, as_content, as_text
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
-from spnl_tui.tools.agent import Agent, call_as_dict
 
 if TYPE_CHECKING:
     from spnl_tui.media.media_reader import MediaReader
@@ -110,7 +109,7 @@ async def ask(engine: Generator, model: ModelHandle, request: Request) -> int:
     complete = len(done) == request.n
     problems = [reply.problem(asked) for reply in replies]
     if request.json and complete:
-        print_json(_document(model, done, isinstance(engine, Agent)))
+        print_json(_document(model, done, _runs_tools(engine)))
     if request.time:
         _show_times(done)
     for number, problem in enumerate(problems, 1):
@@ -246,9 +245,20 @@ def _document(model: ModelHandle, replies: Sequence[Reply], with_calls: bool) ->
     return {"model": model.name, **(values[0] if len(values) == 1 else {"replies": values})}
 
 
+def _runs_tools(engine: Generator) -> bool:
+    # An agent can only be here if its module is imported, and importing it takes time.
+    agent = sys.modules.get("spnl_tui.tools.agent")
+    return agent is not None and isinstance(engine, agent.Agent)
+
+
 def _plain(reply: Reply, with_calls: bool) -> dict[str, Any]:
     """Return the reply as `--json` prints it, with its calls if tools were offered."""
-    calls = [call_as_dict(step) for step in reply.calls.values() if step.result is not None]
+    finished = [step for step in reply.calls.values() if step.result is not None]
+    calls = []
+    if finished:
+        from spnl_tui.tools.agent import call_as_dict
+
+        calls = [call_as_dict(step) for step in finished]
     return {
         "reply": reply.text,
         "reasoning": reply.reasoning,

@@ -15,8 +15,8 @@ from typing import Any
 
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import ModelMissingError, QueryError, SpnlError
+from spnl_tui.headless.chosen_model import model_for
 from spnl_tui.headless.output import FAILED, OK, print_json, show_error
-from spnl_tui.headless.pull import model_for
 from spnl_tui.headless.streams import input_lines
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin

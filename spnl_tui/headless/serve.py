@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import ModelMissingError
-from spnl_tui.headless.pull import model_for
+from spnl_tui.headless.chosen_model import model_for
 from spnl_tui.services import Services
 from spnl_tui.serving import make_server
 

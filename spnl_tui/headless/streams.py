@@ -83,7 +83,7 @@ def read_input() -> str:
 
 def input_lines() -> Iterator[str]:
     """Yield the lines of standard input, without its byte order mark. Invalid UTF-8 is reported once."""
-    from spnl_tui.conversations.records import well_formed
+    from spnl_tui.text import well_formed
 
     reported = False
     for number, line in enumerate(sys.stdin):
@@ -95,7 +95,7 @@ def input_lines() -> Iterator[str]:
 
 def in_utf8(text: str, where: str) -> str:
     """Return the text with � for each byte that is not UTF-8, and report such bytes on standard error."""
-    from spnl_tui.conversations.records import well_formed
+    from spnl_tui.text import well_formed
 
     clean = well_formed(text)
     if clean != text:

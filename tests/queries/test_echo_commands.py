@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from spnl_tui.engine.service import EngineService
 from spnl_tui.headless import run_query
-from spnl_tui.headless.pull import model_for
+from spnl_tui.headless.chosen_model import model_for
 from spnl_tui.headless.run_prompt import Request, ask
 from spnl_tui.models.request import Grammar, Sampling
 from spnl_tui.paths import Paths

@@ -69,3 +69,14 @@ def test_asking_for_help_starts_nothing() -> None:
     code = "import sys; sys.argv = ['spnl-chat', '--help']; from spnl_tui.__main__ import main\n"
     code += "try: main()\nexcept SystemExit: pass"
     assert not modules_after(code) & {"asyncio", "textual", "mistralrs", "huggingface_hub"}
+
+
+def test_run_with_a_resident_engine_imports_little() -> None:
+    names = (
+        "cli.main cli.run headless.output headless.chosen_model headless.run_prompt services resident "
+        "engine.resident.backend engine.service"
+    )
+    loaded = modules_after("\n".join(f"import spnl_tui.{name}" for name in names.split()))
+    heavy = {"psutil", "huggingface_hub", "textual", "logging.handlers", "email", "sqlite3"}
+    assert not loaded & heavy
+    assert not {name for name in loaded if name.startswith(("spnl_tui.hub", "spnl_tui.engine.mistralrs"))}

@@ -20,11 +20,10 @@ from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.chatgpt_citations import Sources, footnotes, resolve_citations
-from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.titles import title_of
 from spnl_tui.conversations.turn import Provenance, Turn
 from spnl_tui.models.parts import Part, TextPart, ToolCallPart, ToolResultPart, fenced, merge_texts
-from spnl_tui.text import first_line
+from spnl_tui.text import first_line, well_formed
 
 _TITLE = 200
 _WORDS = ("title", "name", "url", "summary", "text", "content", "result", "output_str", "output", "caption")

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from spnl_tui.conversations.records import well_formed
-from spnl_tui.text import first_line
+from spnl_tui.text import first_line, well_formed
 
 _MARK = re.compile("\ue200[^\ue200\ue201]*\ue201|【[0-9]{1,4}(?::[0-9]{1,4})?†[^【】\n]{0,100}】")
 _STRAY = re.compile("[\ue200-\ue20f]")

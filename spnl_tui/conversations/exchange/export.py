@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.image_files import images_as_plain
-from spnl_tui.conversations.records import from_plain, to_plain, turn_from_plain, turn_to_plain, well_formed
+from spnl_tui.conversations.records import from_plain, to_plain, turn_from_plain, turn_to_plain
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.text import plain
+from spnl_tui.text import plain, well_formed
 
 if TYPE_CHECKING:
     from spnl_tui.media.image_store import ImageStore

@@ -21,11 +21,10 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.exchange.export import FORMAT, VERSION, conversation_from_plain
 from spnl_tui.conversations.exchange.image_files import images_from_plain, images_of
-from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.parts import as_content
-from spnl_tui.text import first_line
+from spnl_tui.text import first_line, well_formed
 from spnl_tui.text_files import UnreadableFileError, read_file_bytes
 
 MAX_BYTES = 512 * 1024**2

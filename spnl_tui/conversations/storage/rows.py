@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.records import content_to_json, from_plain, to_json, well_formed
+from spnl_tui.conversations.records import content_to_json, from_plain, to_json
 from spnl_tui.conversations.storage.folding import fold, indexed_copy
 from spnl_tui.conversations.turn import FINISH_REASONS, Provenance, Turn
 from spnl_tui.errors import StoreError
 from spnl_tui.models.parts import as_content, content_from_plain, is_plain
 from spnl_tui.models.request import ROLES, Sampling
+from spnl_tui.text import well_formed
 
 Cursor = tuple[int, float, int]
 _LATEST = 1e11

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.copies import copy
-from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.storage import import_rows, rows, tree_rows
 from spnl_tui.conversations.storage.database import Database
 from spnl_tui.conversations.storage.folding import indexed_copy
@@ -20,6 +19,7 @@ from spnl_tui.conversations.storage.import_rows import ImportResult
 from spnl_tui.conversations.storage.store_reader import StoreReader
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
+from spnl_tui.text import well_formed
 
 INTERRUPTED = "The program ended before the reply did."
 """The error of a reply whose program was killed."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.records import well_formed
 from spnl_tui.conversations.storage import rows, search
 from spnl_tui.conversations.storage.database import Database
 from spnl_tui.conversations.storage.rows import Cursor, ListFilter, Page
 from spnl_tui.conversations.storage.search import SearchFilter, SearchResult
+from spnl_tui.text import well_formed
 
 
 class StoreReader:
