@@ -66,6 +66,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         _STYLES / "chat" / "candidates.tcss",
         _STYLES / "conversations" / "list.tcss",
         _STYLES / "pulls" / "pane.tcss",
+        _STYLES / "tools" / "tools.tcss",
     ]
 
     def get_driver_class(self) -> type[Driver]:

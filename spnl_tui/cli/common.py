@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -44,6 +45,11 @@ def sampling_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names in a list separated by commas; commas in parentheses belong to a name."""
+    return tuple(name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip())
 
 
 def run_command(

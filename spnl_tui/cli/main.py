@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, services_for
+from spnl_tui.cli.common import TEXT, names_in, services_for
 from spnl_tui.errors import SpnlError
 
 _COMMANDS = {
@@ -66,6 +66,8 @@ class _Cli(click.Group):
 @click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
 @click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
+@click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
+@click.option("--workspace", type=click.Path(path_type=Path), help="The folder of file tools and commands.")
 @click.option("--theme", help="The theme of the interface.")
 @click.option(
     "--resume",
@@ -86,6 +88,8 @@ def cli(
     model: str | None,
     projector: str | None,
     persona: str | None,
+    tools: str | None,
+    workspace: Path | None,
     theme: str | None,
     resume: str | None,
     query: Path | None,
@@ -96,7 +100,13 @@ def cli(
     Without a command the interface opens. Settings come from the configuration file, then the environment,
     then these flags.
     """
-    flags = {"model.default": model, "model.projector": projector, "interface.theme": theme}
+    flags = {
+        "model.default": model,
+        "model.projector": projector,
+        "interface.theme": theme,
+        "tools.enabled": None if tools is None else names_in(tools),
+        "tools.workspace": workspace,
+    }
     ctx.obj = {"config": config, "persona": persona, "flags": flags}
     if ctx.invoked_subcommand is None:
         if line or (os.environ.get("TERM") == "dumb" and sys.stdin.isatty()):

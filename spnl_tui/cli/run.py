@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, run_command, sampling_options
+from spnl_tui.cli.common import TEXT, names_in, run_command, sampling_options
 
 if TYPE_CHECKING:
     from spnl_tui.models.parts import ImagePart
@@ -118,7 +117,7 @@ def run(
         "model.template": template,
         "chat.system_prompt": system,
         "engine.stream": False if no_stream else None,
-        "tools.enabled": _names(tools),
+        "tools.enabled": None if tools is None else names_in(tools),
         "tools.workspace": workspace,
         **{f"sampling.{name}": value for name, value in sampling.items()},
     }
@@ -176,17 +175,10 @@ def run(
             return await run_prompt.ask(services.engine, chosen, request)
         from spnl_tui.headless.run_tools import agent_for
 
-        async with agent_for(services, _names(allow) or (), allow_all=allow_all) as agent:
+        async with agent_for(services, names_in(allow or ""), allow_all=allow_all) as agent:
             return await run_prompt.ask(agent, chosen, request)
 
     run_command(ctx, main, flags)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    """Return the names in a list separated by commas; commas in parentheses belong to a name."""
-    if text is None:
-        return None
-    return tuple(name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip())
 
 
 @click.command("map")

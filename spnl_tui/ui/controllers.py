@@ -46,6 +46,7 @@ from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import PullsPane
 from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
+from spnl_tui.ui.tools.controller import ToolsController
 from spnl_tui.ui.widgets.background import ScreenBackground
 from spnl_tui.ui.widgets.key_text import key_pair
 from spnl_tui.ui.widgets.notice import Notice
@@ -98,6 +99,7 @@ class ControllerScreen(Screen[None]):
             starter=services.starter,
             replying=lambda: self.replying,
         )
+        tools = ConversationTools(settings, services.engine, partial(tell, self), services.save_rules)
         shared = ChatServices(
             engine=services.engine,
             model=self.current_model,
@@ -107,7 +109,7 @@ class ControllerScreen(Screen[None]):
             settings=settings,
             background=ScreenBackground(self),
             clock=services.clock,
-            tools=ConversationTools(settings, services.engine, partial(tell, self), services.save_rules),
+            tools=tools,
             may_leave_out=lambda conversation, count: self.chat_controller.may_leave_out(conversation, count),
         )
         self.sessions = Sessions(shared, blank_conversation(settings))
@@ -124,6 +126,9 @@ class ControllerScreen(Screen[None]):
             settings,
             self.prompts,
             load=lambda id: self.conversations.load(id),
+        )
+        self.tools = ToolsController(
+            self, self.sessions, tools, chat.prompt, chat.make_question_box, self.chat_controller.is_visible
         )
         self.exports = ExportController(self, self.sessions, services.media)
         self.personas = PersonaController(
@@ -233,6 +238,7 @@ class ControllerScreen(Screen[None]):
             model=self.current_model,
             model_controller=self.model_controller,
             reply=self.last_reply,
+            tools=self.tools,
             turns=self.turns,
             images=self.images,
             candidates=self.candidates,

@@ -102,6 +102,11 @@ class MainScreen(ControllerScreen):
         message.stop()
         await self.commands.run_typed(message)
 
+    @on(messages.CallAnswered)
+    def _call_answered(self, message: messages.CallAnswered) -> None:
+        message.stop()
+        self.tools.answered(message)
+
     @on(messages.ReplyEnded)
     def _reply_ended(self, message: messages.ReplyEnded) -> None:
         self.chat_controller.reply_ended(message)

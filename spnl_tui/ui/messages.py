@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.pulls.pull import PullRequest
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
     from spnl_tui.models.files.local import LocalModel
+    from spnl_tui.tools.agent import Answer, Question
 
 
 @dataclass
@@ -162,3 +163,13 @@ class PullEnded(Message):
     """A pull is complete or has failed."""
 
     pull: QueuedPull
+
+
+@dataclass
+class CallAnswered(Message):
+    """The user has answered a question about a call."""
+
+    question: Question
+    answer: Answer
+    keep: str = ""
+    """"conversation" or "always" to allow such calls from now on."""

@@ -25,13 +25,14 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.parts import ToolCallPart
 from spnl_tui.models.request import Message, Sampling
 
 MODEL = ModelHandle(
     name="SmolLM2-135M-Instruct",
     backend="scripted",
     key=("/models", "smollm2.gguf"),
-    capabilities=Capabilities(grammars=True),
+    capabilities=Capabilities(grammars=True, tools=True),
     engine_version="1.0",
 )
 
@@ -61,6 +62,12 @@ def reply(text: str, *, pieces: int = 1, reasoning: str = "", finish: str = "sto
         )
     )
     return steps
+
+
+def calling(*calls: ToolCallPart) -> list[Step]:
+    """Return the events of a reply that calls tools."""
+    script = reply("Let me see. ", finish="tool_calls")
+    return [*script[:-1], ReplyChunk(tool_calls=calls, tokens=9), script[-1]]
 
 
 def failure(title: str, message: str = "", hint: str = "") -> RequestFailed:

@@ -16,6 +16,8 @@ from spnl_tui.engine.mistralrs.runner.prompts import PromptWriter
 from spnl_tui.engine.mistralrs.runner.reply_stream import follow
 from spnl_tui.engine.mistralrs.runner.requests import chat_request
 from spnl_tui.models.files.vocabulary import SpecialTokens
+from spnl_tui.models.parts import ToolCallPart
+from spnl_tui.models.tool_formats.table import TABLE
 
 _FILE = Path(__file__).parents[1] / "data" / "templates" / "tool_families.toml"
 
@@ -67,6 +69,17 @@ def tool_families() -> list[ToolFamily]:
     """Return all families, in the file's order."""
     found = tomllib.loads(_FILE.read_text("utf-8"))["family"]
     return [ToolFamily(**{**each, "tokens": tuple(each["tokens"])}) for each in found]
+
+
+def formats_table() -> str:
+    """Return the table of docs/tools.md."""
+    lines = ["| Format | Families | A call | Bound by a grammar |", "|---|---|---|---|"]
+    call = ToolCallPart("", "now", '{"zone": "UTC"}')
+    for format in TABLE:
+        written = format.write([call]).replace("\n", " ").replace("|", "\\|")
+        bound = "yes" if format.frame is not None else "no"
+        lines.append(f"| {format.name} | {format.families} | `{written}` | {bound} |")
+    return "\n".join(lines) + "\n"
 
 
 def _chunks(pieces: Sequence[str]) -> Iterator[Any]:

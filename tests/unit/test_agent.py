@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.chat.tools import ConversationTools
-from spnl_tui.engine.backend import CallProgressed, ChatRequest, ReplyChunk
+from spnl_tui.engine.backend import CallProgressed, ChatRequest
 from spnl_tui.engine.reply import Reply
 from spnl_tui.errors import SettingsError
 from spnl_tui.models.parts import TextPart, ToolCallPart, ToolResultPart, as_text
@@ -26,7 +26,7 @@ from spnl_tui.tools.tool import BuiltInTool, Outcome, Prepared
 from spnl_tui.tools.toolbox import Toolbox, built_in_tools
 from tests.support.chat_session import chat_without_screen
 from tests.support.format_engine import MODEL, FormatEngine
-from tests.support.scripted_engine import ScriptedEngine, Step, reply
+from tests.support.scripted_engine import ScriptedEngine, calling, reply
 from tests.support.tool_families import ToolFamily, tool_families
 from tests.support.waiting import wait_until
 
@@ -150,11 +150,6 @@ async def test_ten_tasks_end_correctly_in_the_format_of(family: ToolFamily, fold
 
 
 # ── the loop itself ──────────────────────────────────────────────────────────────────────────────
-
-
-def calling(*calls: ToolCallPart) -> list[Step]:
-    script = reply("Let me see. ", finish="tool_calls")
-    return [*script[:-1], ReplyChunk(tool_calls=calls, tokens=9), script[-1]]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from spnl_tui.models.request import Message
 from spnl_tui.models.tool_formats.calls import ToolFormat
 from spnl_tui.models.tool_formats.table import TABLE
 from spnl_tui.models.tools import Tool
-from tests.support.tool_families import ToolFamily, tool_families
+from tests.support.tool_families import ToolFamily, formats_table, tool_families
 
 READ = Tool(
     name="read_file",
@@ -101,3 +102,8 @@ def test_calls_that_a_format_writes_are_read_back(format: ToolFormat) -> None:
     assert [(each.name, json.loads(each.arguments)) for each in parsed.calls] == [
         (each.name, json.loads(each.arguments)) for each in (CALL, SECOND)
     ]
+
+
+def test_documented_table_is_made_from_the_tested_formats() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "tools.md"
+    assert formats_table() in docs.read_text("utf-8")

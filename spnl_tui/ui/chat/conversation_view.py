@@ -100,7 +100,8 @@ class ConversationView:
         match event:
             case events.ReplyProgressed(turn, activity):
                 if (widget := self.reply(turn.id)) is not None:
-                    await widget.show(turn)
+                    run = session.runs.get(turn.id)
+                    await widget.show(turn, run.reply.calls if run is not None else {})
                 self._candidates.progressed(turn, activity)
             case events.ReplyStarted(turn):
                 if self.reply(turn.id) is None:

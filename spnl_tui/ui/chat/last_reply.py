@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.turn import Turn
+from spnl_tui.models.parts import has_calls
 
 if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
@@ -31,6 +32,16 @@ class LastReplyController:
     async def regenerate(self) -> None:
         """Ask for another reply to the last prompt."""
         await self._sessions.visible.regenerate()
+
+    def has_calls(self) -> bool:
+        """Return True if the last reply has called tools."""
+        last = self._transcript.last_reply()
+        return last is not None and has_calls(last.turn.content)
+
+    def toggle_results(self) -> None:
+        """Fold or unfold the results of the last reply's calls."""
+        if (reply := self._transcript.last_reply()) is not None:
+            reply.toggle_results()
 
     def toggle_thinking(self) -> None:
         """Fold or unfold the reasoning, and the summary of what the model does not see."""

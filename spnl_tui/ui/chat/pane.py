@@ -21,6 +21,7 @@ from spnl_tui.ui.conversations.list import ConversationList
 
 if TYPE_CHECKING:
     from spnl_tui.ui.chat.find_bar import FindBar
+    from spnl_tui.ui.tools.question_box import QuestionBox
 
 
 class ChatPane(Horizontal):
@@ -73,6 +74,14 @@ class ChatPane(Horizontal):
         """Show the welcome, or the conversation."""
         self.query_one("#welcome-box").display = shown
         self.transcript.display = not shown
+
+    def make_question_box(self) -> QuestionBox:
+        """Create the question above the prompt. Most sessions never need one."""
+        from spnl_tui.ui.tools.question_box import QuestionBox
+
+        box = QuestionBox(self.prompt)
+        self.query_one("#prompt-box").mount(box, before=0)
+        return box
 
     async def make_find_bar(self, bindings: Iterable[Binding]) -> FindBar:
         """Create the search line above the prompt. Most sessions never need one."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 from textual.app import ComposeResult, RenderResult
 from textual.containers import Vertical
@@ -12,13 +15,18 @@ from textual.widgets import Static
 
 from spnl_tui.conversations.attachments import Attachment, mentions, split
 from spnl_tui.conversations.turn import Turn
+from spnl_tui.engine.backend import CallProgressed
 from spnl_tui.models.image_marks import marked_text
-from spnl_tui.models.parts import ImagePart, images_in
+from spnl_tui.models.parts import Content as Parts
+from spnl_tui.models.parts import ImagePart, ToolCallPart, ToolResultPart, images_in
 from spnl_tui.text import in_bytes, plain
 from spnl_tui.ui.chat.reply_text import ReplyText, Sought, highlight
+from spnl_tui.ui.tools.call_block import CallBlock
 from spnl_tui.ui.widgets.background import start
 from spnl_tui.ui.widgets.mounting import mount
 
+NO_CALLS: Mapping[str, CallProgressed] = MappingProxyType({})
+_Segment = TypeVar("_Segment", ReplyText, CallBlock)
 CountTexts: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
 """Counts the tokens of each text; None while they cannot be counted."""
 Preview: TypeAlias = Callable[[ImagePart], Awaitable[Content | None]]
@@ -158,7 +166,10 @@ class Reply(Vertical):
         self._turn = turn
         self._markdown = markdown
         self._show_thinking = show_thinking
+        self._sought = sought
         self._text = ReplyText(markdown=markdown, sought=sought)
+        self._segments: list[ReplyText | CallBlock] = [self._text]
+        """The texts and calls of the reply, in order."""
         self._thinking: Thinking | None = None
 
     def compose(self) -> ComposeResult:
@@ -173,14 +184,41 @@ class Reply(Vertical):
         else:
             await self.finish(self._turn)
 
-    async def show(self, turn: Turn) -> None:
-        """Show the partial reply, which is longer than before."""
+    async def show(self, turn: Turn, calls: Mapping[str, CallProgressed] = NO_CALLS) -> None:
+        """Show the partial reply, which is longer than before. `calls` are the states of its calls."""
         self._turn = turn
         if not self.is_attached:
             return  # another conversation is shown by now
         await self._show_thinking_of(turn)
-        if turn.model_text:
-            await self._text.show(plain(turn.model_text))
+        await self._show_content(turn, calls, whole=False)
+
+    async def _show_content(self, turn: Turn, calls: Mapping[str, CallProgressed], *, whole: bool) -> None:
+        """Show texts and calls in order. Only the last text may still grow."""
+        results = {part.call_id: part for part in turn.content if isinstance(part, ToolResultPart)}
+        for place, part in enumerate(_pieces(turn.content)):
+            if isinstance(part, ToolCallPart):
+                block = await self._segment(place, CallBlock, partial(CallBlock, part))
+                block.show(results.get(part.id), calls.get(part.id))
+            else:
+                text = await self._segment(place, ReplyText, self._new_text)
+                await (text.show_whole(part) if whole else text.show(part))
+
+    def _new_text(self) -> ReplyText:
+        return ReplyText(markdown=self._markdown, sought=self._sought)
+
+    async def _segment(self, place: int, kind: type[_Segment], make: Callable[[], _Segment]) -> _Segment:
+        """Return the widget at this place of the reply; mount it if it is new."""
+        if place < len(self._segments) and isinstance(found := self._segments[place], kind):
+            return found
+        new = make()
+        before = self._segments[place] if place < len(self._segments) else None
+        after = self._segments[-1]
+        self._segments.insert(place, new)
+        if before is not None:
+            await mount(self, new, before=before)
+        elif self.is_attached:
+            await self.mount(new, after=after)
+        return new
 
     async def _show_thinking_of(self, turn: Turn) -> None:
         if turn.reasoning:
@@ -199,12 +237,18 @@ class Reply(Vertical):
         if not self.is_attached:
             return
         await self._show_thinking_of(turn)
-        if turn.model_text:
-            await self._text.show_whole(plain(turn.model_text))
+        await self._show_content(turn, NO_CALLS, whole=True)
         note = note or end_note(turn)
         if note:
             kind = "-failed" if turn.finish_reason == "failed" else "-quiet"
             await mount(self, Static(note, markup=False, classes=f"note {kind}"))
+
+    def toggle_results(self) -> None:
+        """Fold or unfold the results of all calls."""
+        blocks = [segment for segment in self._segments if isinstance(segment, CallBlock)]
+        folded = any(not block.folded for block in blocks)
+        for block in blocks:
+            block.fold(folded)
 
     def toggle_thinking(self) -> None:
         """Fold or unfold the reasoning, if there is any."""
@@ -215,6 +259,16 @@ class Reply(Vertical):
     def turn(self) -> Turn:
         """The turn that this widget shows."""
         return self._turn
+
+
+def _pieces(content: Parts) -> Iterator[ToolCallPart | str]:
+    """Yield the calls of a reply, and the texts between them. A result is shown with its call."""
+    parts = (part for part in content if not isinstance(part, ToolResultPart))
+    for is_call, row in groupby(parts, lambda part: isinstance(part, ToolCallPart)):
+        if is_call:
+            yield from (part for part in row if isinstance(part, ToolCallPart))
+        elif text := plain(marked_text(tuple(row))):
+            yield text
 
 
 def prompt_content(prose: str, attachments: Sequence[Attachment], tokens: Sequence[int] = ()) -> Content:

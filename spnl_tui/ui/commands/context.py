@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.panes import PaneSwitcher
     from spnl_tui.ui.pulls.controller import PullsController
     from spnl_tui.ui.pulls.pane import PullsPane
+    from spnl_tui.ui.tools.controller import ToolsController
     from spnl_tui.ui.widgets.undo import UndoStack
 
 
@@ -74,6 +75,7 @@ class CommandContext:
     model: CurrentModel
     model_controller: ModelController
     reply: LastReplyController
+    tools: ToolsController
     turns: TurnsController
     images: ImageController
     candidates: CandidatesController

@@ -1,4 +1,4 @@
-"""Commands for the last reply: stop, regenerate, copy, show the reasoning."""
+"""Commands for the last reply (stop, regenerate, copy, show the reasoning) and for the tools in replies."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from spnl_tui.ui.commands.conditions import (
 from spnl_tui.ui.commands.context import CommandContext
 
 _GROUP = "Reply"
+_TOOLS = "Tools"
 _ASKS_MODEL = (*IN_CHAT, model_is_chosen, no_reply_in_progress, conversation_has_turns)
 
 
@@ -126,5 +127,45 @@ COMMANDS = (
         synonyms="reasoning thoughts",
         group=_GROUP,
         slash="thinking",
+    ),
+    Command(
+        id="tools.choose",
+        keys="",
+        run=lambda c: c.tools.choose(c.argument),
+        needs=IN_CHAT,
+        label="Tools",
+        help="Choose the tools of this conversation, such as /tools files,time; /tools none turns them off.",
+        group=_TOOLS,
+        slash="tools",
+        argument="NAMES",
+    ),
+    Command(
+        id="tools.permissions",
+        keys="",
+        run=lambda c: c.tools.permissions(),
+        needs=IN_CHAT,
+        worker=Worker(group="permissions", exclusive=True),
+        label="Permissions",
+        help="List the calls that need no question, and revoke some.",
+        group=_TOOLS,
+        slash="permissions",
+    ),
+    Command(
+        id="tools.answer",
+        keys="alt+h",
+        run=lambda c: c.tools.focus(),
+        needs=(*IN_CHAT, lambda c: unless(c.tools.asking, "No call waits for your permission.")),
+        label="Answer",
+        help="Go to the question about a call.",
+        group=_TOOLS,
+    ),
+    Command(
+        id="tools.results",
+        keys="alt+o",
+        run=lambda c: c.reply.toggle_results(),
+        needs=(*IN_CHAT, lambda c: unless(c.reply.has_calls(), "The last reply has called no tools.")),
+        label="Results",
+        help="Show or hide the results of the calls in the last reply.",
+        group=_TOOLS,
     ),
 )

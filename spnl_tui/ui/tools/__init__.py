@@ -1,0 +1,1 @@
+"""Calls of tools on the screen: the question before a call, and the call and its result in a reply."""
