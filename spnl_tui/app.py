@@ -341,7 +341,6 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     query to open as a chat.
     """
     from spnl_tui.conversations.drafts import DraftFile
-    from spnl_tui.settings import write_persona, write_setting
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.chat.clipboard import set_clipboard
 
@@ -349,7 +348,14 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     wanted = wanted_theme(services.settings.interface.theme, builtin, own)
 
     def keep_persona(name: str, persona: Persona) -> None:
+        from spnl_tui.settings.write import write_persona
+
         write_persona(services.config_file, name, persona, services.settings.sampling)
+
+    def keep_setting(name: str, value: str | list[str]) -> None:
+        from spnl_tui.settings.write import write_setting
+
+        write_setting(services.config_file, name, value)
 
     app = SpnlChat(
         services.settings,
@@ -368,14 +374,14 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             pull_queue=lambda: services.pull_queue,
             interrupted_pulls=partial(_interrupted_pulls, services),
             browser=lambda: _make_browser(services),
-            save_rules=lambda name, rules: write_setting(services.config_file, name, list(rules)),
+            save_rules=lambda name, rules: keep_setting(name, list(rules)),
             set_clipboard=set_clipboard,
             media=lambda: services.media,
             close=(services.close,),
         ),
         themes=() if wanted is None else (wanted,),
         more_themes=lambda: load_themes(builtin, own),
-        keep_setting=partial(write_setting, services.config_file),
+        keep_setting=keep_setting,
     )
     app.run(mouse=services.settings.interface.mouse)
     return app.return_code or 0

@@ -22,8 +22,6 @@ Each one says what happened (`title`), why (`message`), and what to do (`hint`).
 
 from __future__ import annotations
 
-import shlex
-
 
 class SpnlError(Exception):
     """An error that the user can understand and act on.
@@ -70,6 +68,8 @@ class ModelMissingError(HubError):
     """A model is not on this machine. `name` is the user's name for it; `pullable` is False for a path."""
 
     def __init__(self, name: str, *, pullable: bool = True) -> None:
+        import shlex
+
         super().__init__(
             "The model is not on this machine",
             f"{name} has not been pulled." if pullable else f"{name} is not in the library.",

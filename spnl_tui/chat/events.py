@@ -6,8 +6,9 @@ slows the drawing of a reply instead of falling behind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from spnl_tui.records import record
 
 if TYPE_CHECKING:
     from spnl_tui.chat.candidate_set import CandidateSet
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from spnl_tui.tools.agent import Question
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionShown:
     """The conversation has become the visible one, or is shown again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PromptAdded:
     """A prompt was added to the conversation."""
 
@@ -31,17 +32,17 @@ class PromptAdded:
     """The id of the prompt that was edited into this one. None for a new prompt."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QueueChanged:
     """The prompts typed ahead have changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunsChanged:
     """A reply or a verdict was requested, has made progress or has ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunsEnded:
     """Nothing is in progress any more."""
 
@@ -49,7 +50,7 @@ class RunsEnded:
     """Of the last one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplyStarted:
     """The engine is asked for a reply."""
 
@@ -57,19 +58,19 @@ class ReplyStarted:
     prompt: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PromptSaved:
     """The store has the prompt that is being answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MemoryChanged:
     """The model sees less, or more, of the conversation than before."""
 
     memory: Memory
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplyProgressed:
     """More of a reply was received, or its request has made progress."""
 
@@ -77,7 +78,7 @@ class ReplyProgressed:
     activity: Activity
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplyEnded:
     """A reply is complete: it has ended, was stopped or has failed."""
 
@@ -86,21 +87,21 @@ class ReplyEnded:
     """True if its prompt was rejected because it does not fit into the context."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplySaved:
     """The store has the complete reply."""
 
     turn: Turn
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TurnsReplaced:
     """This turn and those below it are about to be replaced by others."""
 
     first: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BranchChanged:
     """Another branch is the active one, from `first` on; before, its sibling `replaced` was."""
 
@@ -108,34 +109,34 @@ class BranchChanged:
     first: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TreeChanged:
     """Turns were deleted or restored, or a turn of another branch was chosen."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CursorMoved:
     """The cursor is on another turn, or on none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EditEnded:
     """No turn is being edited any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CandidatesOpened:
     """Several replies to one prompt are to be compared."""
 
     candidates: CandidateSet
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CandidatesChanged:
     """Another candidate is highlighted, or the judge has said something."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CandidateAdded:
     """One more candidate was requested, and is highlighted."""
 
@@ -143,38 +144,38 @@ class CandidateAdded:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CandidatesClosed:
     """The candidates are no longer compared."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CandidateChosen:
     """The conversation continues with this candidate."""
 
     turn: Turn
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VerdictGiven:
     """The judge has given a verdict, or has failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuestionAsked:
     """The model wants to call a tool, and the user must decide."""
 
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuestionAnswered:
     """The question was answered, or withdrawn because the reply was stopped."""
 
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TitleChanged:
     """The conversation has another title."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spnl_tui.errors import SpnlError
+from spnl_tui.records import record
 
 if TYPE_CHECKING:
     from spnl_tui.chat.status import Status
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spnl_tui.models.files.local import LocalModel
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progress:
     """The progress of a download."""
 
@@ -65,21 +65,21 @@ class StarterDownload:
                     yield Progress(f"{event.stage} · {event.source}", event.done, event.total)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelChosen:
     """This model answers from the next prompt on."""
 
     model: ModelHandle
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelReady:
     """The chosen model can be asked: no reply of another model is in progress on the screen."""
 
     model: ModelHandle
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelMissing:
     """There is no model to talk to."""
 
@@ -87,21 +87,21 @@ class ModelMissing:
     """Why, if something went wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StarterProgressed:
     """More of the starter model was fetched."""
 
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelLoaded:
     """The model is in memory, with this context length in tokens."""
 
     context_length: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoadFailed:
     """The model could not be loaded."""
 

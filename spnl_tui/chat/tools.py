@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from spnl_tui.chat.events import QuestionAnswered, QuestionAsked, SessionEvent
 from spnl_tui.errors import SettingsError
-from spnl_tui.tools.permissions import Permissions
 
 if TYPE_CHECKING:
     from spnl_tui.engine.backend import Backend
     from spnl_tui.errors import SpnlError
     from spnl_tui.settings import Settings
     from spnl_tui.tools.agent import Agent, Answer, Ask, Question
-    from spnl_tui.tools.permissions import Rule
+    from spnl_tui.tools.permissions import Permissions, Rule
     from spnl_tui.tools.tool import BoundTool
 
 
@@ -41,7 +41,13 @@ class ConversationTools:
         self._save_rules = save_rules
         self._groups: dict[str, tuple[str, ...]] = {}
         self._permissions: dict[str, Permissions] = {}
-        self._always = Permissions(self._settings.allow, self._settings.deny)
+
+    @cached_property
+    def _always(self) -> Permissions:
+        """The rules of the settings. Read on first use, because the start does not need them."""
+        from spnl_tui.tools.permissions import Permissions
+
+        return Permissions(self._settings.allow, self._settings.deny)
 
     @property
     def workspace(self) -> Path:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from spnl_tui.engine.backend import (
-    Backend,
-    ChatRequest,
-    CompletionRequest,
-    Event,
-    LoadedModel,
-    ModelHandle,
-    PrefillProgressed,
-    Request,
-    failure_of,
-    refused,
-)
-from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.errors import RequestError, SpnlError
-from spnl_tui.models.parts import images_in
+
+if TYPE_CHECKING:
+    # The first paint needs the service, but no request.
+    from spnl_tui.engine.backend import Backend, Event, LoadedModel, ModelHandle, Request
+    from spnl_tui.engine.prefetch import Prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +66,18 @@ class EngineService:
 
         A request that the model cannot serve ends in RequestFailed for every candidate.
         """
-        if (refusal := _refusal(model, request)) is not None:
-            return refused(failure_of(refusal, kind="request"), request.n)
-        if (backend := self._backend(model.backend)) is None:
-            return refused(failure_of(self._unavailable(model)), request.n)
-        can = model.capabilities
-        if isinstance(request, ChatRequest) and not can.thinking:
-            request = replace(request, thinking=None)
-        events = backend.generate(model, request)
-        return events if can.reports_prefill else _with_prefill(events)
+        from spnl_tui.engine.admission import admit
+
+        backend = self._backend(model.backend)
+        return admit(backend or self._unavailable(model), model, request)
 
     def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
         """Load the model ahead of any request; see `Backend`."""
-        backend = self._backend(model.backend)
-        return refused(failure_of(self._unavailable(model))) if backend is None else backend.load(model)
+        if (backend := self._backend(model.backend)) is not None:
+            return backend.load(model)
+        from spnl_tui.engine.backend import failure_of, refused
+
+        return refused(failure_of(self._unavailable(model)))
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
         """Read messages before they are sent; see `Backend`."""
@@ -133,51 +122,3 @@ class EngineService:
             f"{model.name} belongs to {model.backend}, which is not set up.",
             "Choose another model.",
         )
-
-
-async def _with_prefill(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    """Yield the events, after a report that the prompt is being read, of which nothing more is known."""
-    async with aclosing(events):
-        yield PrefillProgressed(done=0, total=0)
-        async for event in events:
-            yield event
-
-
-def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
-    """Return why the model cannot serve this request, or None if it can."""
-    can = model.capabilities
-    if isinstance(request, CompletionRequest) and not can.continues_text:
-        return RequestError(
-            "This model cannot continue a text",
-            f"{model.name} only replies to messages.",
-            "Ask it in a prompt, without --completion.",
-        )
-    if isinstance(request, ChatRequest) and request.continue_reply and not can.continues_replies:
-        return RequestError(
-            "This model cannot continue a reply",
-            f"{model.name} always begins a new reply.",
-            "Ask it to continue in a new prompt.",
-        )
-    if (
-        isinstance(request, ChatRequest)
-        and not can.vision
-        and any(images_in(message.content) for message in request.messages)
-    ):
-        return RequestError(
-            "This model cannot see images",
-            f"{model.name} reads only text, and the conversation has an image.",
-            "Choose a model that sees (F4), or go on without the image in a new conversation.",
-        )
-    if isinstance(request, ChatRequest) and request.tools and not can.tools:
-        return RequestError(
-            "This model cannot call tools",
-            f"{model.name} accepts no tools.",
-            "Turn the tools off, or choose a model that runs on this machine.",
-        )
-    if request.grammar is not None and not can.grammars:
-        return RequestError(
-            "This model does not accept a reply format",
-            f"{model.name} cannot be held to a JSON schema, regular expression or grammar.",
-            "Leave the format out, or choose a model that runs on this machine.",
-        )
-    return None

@@ -14,7 +14,8 @@ from spnl_tui.headless.output import OK, print_json
 from spnl_tui.models.modelfile import Modelfile, looks_like_modelfile, parse_modelfile, sampling_of
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.services import Services
-from spnl_tui.settings import Persona, write_persona
+from spnl_tui.settings import Persona
+from spnl_tui.settings.write import write_persona
 from spnl_tui.text import plain
 from spnl_tui.text_files import UnreadableFileError, read_text_file
 

@@ -1,7 +1,7 @@
 """The settings: defaults < config.toml < environment < command line, in one frozen object.
 
 `schema` declares them, `load` reads them from the four sources, `write` changes one setting or persona in
-the user's file, and `example` prints config.example.toml from the schema.
+the user's file (imported only where it is used), and `example` prints config.example.toml from the schema.
 """
 
 from spnl_tui.settings.load import ENVIRONMENT, load_settings
@@ -18,7 +18,6 @@ from spnl_tui.settings.schema import (
     PullSettings,
     Settings,
 )
-from spnl_tui.settings.write import write_persona, write_setting
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -34,6 +33,4 @@ __all__ = [
     "PullSettings",
     "Settings",
     "load_settings",
-    "write_persona",
-    "write_setting",
 ]

@@ -14,7 +14,6 @@ from textual.widgets import ContentSwitcher, TextArea
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.input.controller import as_typed
-from spnl_tui.ui.chat.markdown import stream as markdown_stream
 from spnl_tui.ui.commands.footer import LAST, MOST
 from spnl_tui.ui.controllers import WIDE, ControllerScreen
 from spnl_tui.ui.conversations.list import ConversationList
@@ -78,7 +77,7 @@ class MainScreen(ControllerScreen):
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
         await self.drafts.restore(past)
-        await asyncio.to_thread(markdown_stream.prepare)  # before the first reply or conversation is shown
+        await asyncio.to_thread(_prepare_markdown)
 
     # ── models, prompts and replies ──────────────────────────────────────────────────────────────
 
@@ -200,3 +199,10 @@ class MainScreen(ControllerScreen):
     def _key_in_vain(self, message: messages.KeyInVain) -> None:
         message.stop()
         self.commands.explain_key(message.key)
+
+
+def _prepare_markdown() -> None:
+    """Import and warm up what the first reply or conversation needs, while the program is idle."""
+    from spnl_tui.ui.chat.markdown import stream
+
+    stream.prepare()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spnl_tui.tools.agent import Answer, Question
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # a message is itself, and Textual shows it
 class PromptSubmitted(Message):
     """The user pressed the key that sends. The text may be blank."""
 
@@ -25,7 +25,7 @@ class PromptSubmitted(Message):
     """The typed text, with mentions of files and placeholders of pastes."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CommandSubmitted(Message):
     """The user typed a command and pressed the key that sends."""
 
@@ -37,43 +37,43 @@ class CommandSubmitted(Message):
     """The whole typed text."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class KeyInVain(Message):
     """The user pressed a key that the prompt does not handle."""
 
     key: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FollowRequested(Message):
     """The user wants to follow the end of the conversation."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FindChanged(Message):
     """The user changed the words to find."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FindEarlierRequested(Message):
     """The user wants to go to the previous match."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CandidateMoveRequested(Message):
     """The user wants the previous (-1) or next (1) candidate highlighted."""
 
     by: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ReplyBegan(Message):
     """The engine has received this prompt."""
 
     prompt: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ReplyEnded(Message):
     """The reply has ended and is in the conversation and on the screen."""
 
@@ -83,12 +83,12 @@ class ReplyEnded(Message):
     """The id of the conversation."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class NewConversationRequested(Message):
     """The user wants a new conversation."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ConversationRequested(Message):
     """The user wants to see this conversation, or a turn in it."""
 
@@ -97,7 +97,7 @@ class ConversationRequested(Message):
     turn: str | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ModelChosen(Message):
     """The user wants this model, which is on this machine, to answer."""
 
@@ -106,7 +106,7 @@ class ModelChosen(Message):
     """The tokens of context that the user chose; None if the user made no choice."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PromptRejected(Message):
     """The prompt of this reply does not fit into the context."""
 
@@ -114,7 +114,7 @@ class PromptRejected(Message):
     """The id of its turn."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PullRequested(Message):
     """The user wants to pull this model."""
 
@@ -126,7 +126,7 @@ class PullRequested(Message):
 PullChange = Literal["pause", "resume", "up", "down", "cancel", "cancel but keep"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PullChangeRequested(Message):
     """The user wants an action on the pull with this id."""
 
@@ -134,7 +134,7 @@ class PullChangeRequested(Message):
     id: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FinishedPullsClearRequested(Message):
     """The user wants these finished pulls off the list."""
 
@@ -144,12 +144,12 @@ class FinishedPullsClearRequested(Message):
 PullWish: TypeAlias = PullRequested | PullChangeRequested | FinishedPullsClearRequested
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UndoRequested(Message):
     """The user wants to undo, and the prompt has nothing newer to undo itself."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UndoOffered(Message):
     """Something was changed that can be undone."""
 
@@ -158,7 +158,7 @@ class UndoOffered(Message):
     detail: str = ""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PullEnded(Message):
     """A pull is complete or has failed."""
 

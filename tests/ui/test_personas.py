@@ -10,7 +10,8 @@ import pytest
 from textual.widgets import Input, OptionList, Select, Static, TextArea
 
 from spnl_tui.models.request import Sampling
-from spnl_tui.settings import Persona, Settings, load_settings, write_persona
+from spnl_tui.settings import Persona, Settings, load_settings
+from spnl_tui.settings.write import write_persona
 from spnl_tui.ui.conversations.persona_screen import PersonaScreen
 from spnl_tui.ui.conversations.search_screen import SearchScreen
 from spnl_tui.ui.dialogs.text_screen import TextScreen
