@@ -69,8 +69,9 @@ async def test_regenerate_keeps_the_old_reply() -> None:
 
 async def test_view_follows_the_end_unless_the_user_scrolls_up() -> None:
     first, second = asyncio.Event(), asyncio.Event()
-    para = "word " * 40 + "\n\n"
-    chunks = reply(para * 40, pieces=4)
+    # Every word differs, so that the reply does not count as one that repeats itself.
+    paragraphs = (" ".join(f"{n}.{word}" for word in range(40)) for n in range(40))
+    chunks = reply("\n\n".join(paragraphs), pieces=4)
     script = [*chunks[:3], first, chunks[3], second, *chunks[4:]]
     async with chat(ScriptedEngine([script])) as it:
         await it.ask("Go", wait=False)
