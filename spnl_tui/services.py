@@ -306,6 +306,7 @@ def make_engine(
 
     `mark_used` receives each model that was loaded; it blocks.
     """
+    from spnl_tui.endpoints import ENDPOINT, make_endpoints
     from spnl_tui.engine.mistralrs import BACKEND
     from spnl_tui.engine.service import DeferredBackend, EngineService
 
@@ -319,7 +320,12 @@ def make_engine(
 
         return resident_backend(BACKEND, settings, paths, make_local)
 
-    return EngineService([DeferredBackend(BACKEND, make)])
+    return EngineService(
+        [
+            DeferredBackend(ENDPOINT, lambda: make_endpoints(settings, paths, resolve)),
+            DeferredBackend(BACKEND, make),
+        ]
+    )
 
 
 def make_local_backend(

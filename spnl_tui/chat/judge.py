@@ -66,13 +66,14 @@ class Judge:
         from spnl_tui.queries.verdict import judge_query, verdict_grammar
 
         model = self._model()
+        can = model.capabilities
         texts = [reply.text for reply in replies]
         query, messages = query_to_messages(judge_query(model.name, prompt.text, texts, criteria))
         request = ChatRequest(
             messages=messages,
             sampling=sampling_of(query, session.conversation.sampling),
             thinking=False,
-            grammar=verdict_grammar(len(replies)) if model.capabilities.grammars else None,
+            grammar=verdict_grammar(len(replies)) if can.grammars or can.schemas else None,
             ephemeral=True,
         )
         events = self._services.engine.generate(model, request)

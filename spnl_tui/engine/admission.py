@@ -23,7 +23,7 @@ from spnl_tui.models.parts import images_in
 
 def admit(backend: Backend | SpnlError, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
     """Return the events of the request. A refusal, or an error in place of the backend, fails every reply."""
-    if (refusal := _refusal(model, request)) is not None:
+    if (refusal := refusal_of(model, request)) is not None:
         return refused(failure_of(refusal, kind="request"), request.n)
     if isinstance(backend, SpnlError):
         return refused(failure_of(backend), request.n)
@@ -42,7 +42,7 @@ async def _with_prefill(events: AsyncGenerator[Event, None]) -> AsyncGenerator[E
             yield event
 
 
-def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
+def refusal_of(model: ModelHandle, request: Request) -> RequestError | None:
     """Return why the model cannot serve this request, or None if it can."""
     can = model.capabilities
     if isinstance(request, CompletionRequest) and not can.continues_text:
@@ -73,10 +73,14 @@ def _refusal(model: ModelHandle, request: Request) -> RequestError | None:
             f"{model.name} accepts no tools.",
             "Turn the tools off, or choose a model that runs on this machine.",
         )
-    if request.grammar is not None and not can.grammars:
+    if request.grammar is not None and not (
+        can.grammars or (can.schemas and request.grammar.kind == "json_schema")
+    ):
         return RequestError(
             "This model does not accept a reply format",
-            f"{model.name} cannot be held to a JSON schema, regular expression or grammar.",
+            f"{model.name} cannot be held to a regular expression or grammar."
+            if can.schemas
+            else f"{model.name} cannot be held to a JSON schema, regular expression or grammar.",
             "Leave the format out, or choose a model that runs on this machine.",
         )
     return None

@@ -41,12 +41,14 @@ class Capabilities:
     continues_replies: bool = False
     """Accepts a ChatRequest whose last message is the beginning of the reply."""
     counts_tokens: bool = False
-    """`count_tokens` returns exact counts once the model is loaded."""
+    """`count_tokens` returns counts once the model is loaded: exact unless `LoadedModel.estimates_tokens`."""
     reports_prefill: bool = False
     """Yields PrefillProgressed while it reads a prompt. Otherwise the engine service yields one, without
     numbers."""
     grammars: bool = False
-    """Accepts a Grammar."""
+    """Accepts a Grammar of any kind."""
+    schemas: bool = False
+    """Accepts a Grammar that is a JSON schema."""
     vision: bool = False
     tools: bool = False
     """Accepts `ChatRequest.tools`."""
@@ -82,6 +84,8 @@ class ModelHandle:
     """The SHA-256 of the model's files, joined by spaces, if it is known."""
     engine_version: str | None = field(default=None, compare=False)
     """The version of the engine that computes the replies, if it is known."""
+    host: str | None = field(default=None, compare=False)
+    """The other machine that receives the words; None if they stay on this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,8 @@ class LoadedModel:
     """In tokens; None if it is not known yet."""
     template_tokens: int | None = None
     """The tokens that the chat template adds to one prompt without a system prompt, if known."""
+    estimates_tokens: bool = False
+    """True if `count_tokens` only estimates, because the server does not count."""
     memory_bytes: int = 0
     """Memory on this machine that only unloading frees."""
     idle_s: float | None = None

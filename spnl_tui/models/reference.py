@@ -33,8 +33,8 @@ OLLAMA = "ollama:"
 _OLLAMA_NAME = re.compile(r"[\w.-]+(?:[:/][\w.-]+)*", re.ASCII)
 
 _DROPPED_PREFIXES = ("mistralrs/", "local/")
-_OTHER_BACKENDS = ("ollama", "openai", "gemini")
-"""SPNL's names for backends that are services. Here models run on this machine."""
+_SERVER_PREFIXES = ("ollama", "llamacpp", "lmstudio", "vllm")
+"""Prefixes of models on servers (engine/endpoint/), which are never repositories."""
 _OPENAI_SERVICE = re.compile(r"(chatgpt|gpt-\d|o\d)", re.IGNORECASE)
 """What OpenAI serves but never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
 
@@ -124,7 +124,8 @@ class ModelReference:
             return _from_ollama(given, rest[len(OLLAMA) :])
         if _is_path(rest):
             return _from_path(rest)
-        _refuse_other_backends(given, rest)
+        if prefix is None:
+            _refuse_services(given, rest)
         name, _, revision = rest.partition("@")
         if "@" in rest and not _REVISION.fullmatch(revision):
             hint = "The quantization comes before the revision: ORG/NAME:QUANT@REVISION."
@@ -193,26 +194,30 @@ def _from_address(given: str, rest: str) -> ModelReference:
     return replace(reference, quantization=file[: -len(".gguf")])
 
 
-def _refuse_other_backends(given: str, text: str) -> None:
-    backend, _, rest = text.partition("/")
-    if backend.lower() not in _OTHER_BACKENDS or not rest:
-        return
-    # openai/gpt-oss-20b is a repository of OpenAI's: only what can be nothing else is refused.
-    service = (
-        "/" in rest
-        or rest.lower() in PRETTY_NAMES
-        or (backend.lower() == "openai" and _OPENAI_SERVICE.match(rest) and "oss" not in rest.lower())
-        or (backend.lower() == "ollama")
-        or (backend.lower() == "gemini" and rest.lower().startswith("gemini"))
-    )
-    if not service:
+def is_of_service(name: str, model: str) -> bool:
+    """True if SPNL means a service by this prefix and not a repository.
+
+    OpenAI has published models, such as openai/gpt-oss-20b, and serves others.
+    """
+    match name.lower():
+        case "openai":
+            return bool(_OPENAI_SERVICE.match(model)) and "oss" not in model.lower()
+        case "gemini":
+            return model.lower().startswith("gemini")
+        case prefix:
+            return prefix in _SERVER_PREFIXES
+
+
+def _refuse_services(given: str, text: str) -> None:
+    prefix, _, rest = text.partition("/")
+    if not rest or not is_of_service(prefix, rest):
         return
     name = rest.lower()
-    close = name if name in PRETTY_NAMES or "/" in rest else _nearest(name)
+    close = name if name in PRETTY_NAMES else _nearest(name)
     raise ModelReferenceError(
-        f"{backend} models do not run here",
-        f"{given!r} names the backend {backend!r}; spnl-chat runs models on this machine only.",
-        f"Try {close}." if close else "Name a model as qwen3:1.7b, ORG/NAME or ./file.gguf.",
+        "This model is on a server",
+        f"{given!r} is answered by a server. There are no files of it to pull or to load here.",
+        f"Chat with it: spnl-chat -m {given}{f' · On this machine: {close}' if close else ''}",
     )
 
 

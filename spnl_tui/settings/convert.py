@@ -6,6 +6,7 @@ import re
 import types
 import typing
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +63,10 @@ def convert(hint: Any, value: Any, folder: Path) -> Any:
             (item_kind, *_) = typing.get_args(kind)
             return tuple(convert(item_kind, item, folder) if item_kind is Path else item for item in value)
         raise Unfit("it must be a list of texts.", 'Write it as ["one", "two"].')
+    if typing.get_origin(kind) is Mapping:
+        if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+            return dict(value)
+        raise Unfit("it must be a table of texts.", 'Write it as { "X-Name" = "value" }.')
     if kind is Path and isinstance(value, (str, Path)) and str(value):
         return folder / Path(value).expanduser()
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

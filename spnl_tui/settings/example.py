@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from spnl_tui.settings.endpoints import EndpointSettings
 from spnl_tui.settings.schema import SECTIONS, Persona
 
 _HEAD = """\
@@ -33,6 +34,12 @@ _TAIL = """
 {persona}
 #[personas.translator.sampling]
 #temperature = 0.2
+
+# Endpoints: servers that speak OpenAI's API, as many tables as you like (docs/endpoints.md). The model M of
+# the endpoint gpu-box is called gpu-box/M. openai/, gemini/, ollama/, llamacpp/, lmstudio/ and vllm/ need no
+# table.
+#[endpoints.gpu-box]
+{endpoint}
 """
 
 # Sample values of settings without a default.
@@ -56,6 +63,10 @@ _SAMPLES: dict[str, Any] = {
     "rate_limit_mb": 10.0,
     "model_cache_dir": "~/models",
     "api_key_env": "SPNL_CHAT_KEY",
+    "url": "http://gpu-box:8000/v1",
+    "api_key_command": "pass show work/llm",
+    "headers": {"X-Team": "$TEAM"},
+    "models": ("my-model",),
     "description": "English to French",
     "system_prompt": "Translate what I write into French. Say nothing else.",
     "model": "starter",
@@ -75,8 +86,13 @@ def example() -> str:
         for name, _, doc in documented(Persona)
         if name != "sampling"
     ]
-    parts.append(_TAIL.format(persona="\n".join(persona)))
+    endpoint = [_endpoint_entry(*each) for each in documented(EndpointSettings)]
+    parts.append(_TAIL.format(persona="\n".join(persona), endpoint="\n".join(endpoint)))
     return "".join(parts)
+
+
+def _endpoint_entry(name: str, default: Any, doc: str) -> str:
+    return _comment(doc) + f"#{_toml(name, _SAMPLES.get(name, default))}"
 
 
 def documented(cls: type) -> list[tuple[str, Any, str]]:
@@ -118,6 +134,8 @@ def _comment(doc: str) -> str:
 
 
 def _toml(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{name} = {{ {', '.join(f'{key} = {json.dumps(each)}' for key, each in value.items())} }}"
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(value, list):  # tomli_w gives each item a line, which a comment sign would not cover

@@ -12,6 +12,7 @@ from typing import Any
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings.convert import Unfit, convert, from_text, hints_of, normal_keys
+from spnl_tui.settings.endpoints import EndpointSettings, check_endpoint_name
 from spnl_tui.settings.nearest import did_you_mean, nearest
 from spnl_tui.settings.schema import SECTIONS, Origin, Persona, Settings
 from spnl_tui.settings.toml import parse_toml
@@ -92,7 +93,7 @@ def parse_settings(
     """Return the settings as `load_settings` does, from a text that is or will be in `file`."""
     given: dict[str, _Given] = {}
     keys: dict[str, str] = {}
-    personas: list[str] = []
+    named: dict[str, list[str]] = {"personas": [], "endpoints": []}
     origins: dict[str, Origin] = {}
 
     where = str(file)
@@ -103,8 +104,8 @@ def parse_settings(
             binding_id = ".".join(path[1:])
             keys[binding_id] = _keys(value, name, origin)
             origins[name] = origin
-        elif path[0] == "personas" and len(path) == 2:
-            personas.append(path[1])
+        elif path[0] in named and len(path) == 2:
+            named[path[0]].append(path[1])
         else:
             given[name] = _Given(name, _section(path), path[-1], value, origin)
     given.update((item.name, item) for item in _from_environment(environ or {}))
@@ -125,8 +126,9 @@ def parse_settings(
                     sections["sampling"], **{**_below(values, f"personas.{name}.sampling"), **flagged}
                 ),
             )
-            for name in personas
+            for name in named["personas"]
         },
+        endpoints={name: _endpoint(name, values, origins) for name in named["endpoints"]},
         origins=origins,
     )
 
@@ -188,6 +190,13 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
         for key, inner in table(path, value).items():
             here = (*path, key)
             if key not in known:
+                if cls is EndpointSettings and key in ("api_key", "key", "token"):
+                    raise refuse(
+                        here,
+                        "A secret in the configuration",
+                        f"{'.'.join(here)} is not read from files.",
+                        'Put the key into a variable and name that: api_key_env = "MY_KEY".',
+                    )
                 if key in {item.name for item in fields(cls)}:
                     raise refuse(
                         here,
@@ -210,6 +219,10 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
             for persona, inner in table(("personas",), value).items():
                 yield ("personas", persona), None
                 yield from settings(("personas", persona), inner, Persona)
+        elif name == "endpoints":
+            for endpoint, inner in table(("endpoints",), value).items():
+                yield ("endpoints", endpoint), None
+                yield from settings(("endpoints", endpoint), inner, EndpointSettings)
         elif name in SECTIONS:
             yield from settings((name,), value, SECTIONS[name])
         else:
@@ -218,7 +231,7 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
                 (name,),
                 f"Unknown {kind}",
                 f"There is no {kind} {name}.",
-                _hint((name,), (*SECTIONS, "keys", "personas")),
+                _hint((name,), (*SECTIONS, "keys", "personas", "endpoints")),
             )
 
 
@@ -296,7 +309,7 @@ def _check(item: _Given, folder: Path) -> Any:
     Raises:
         SettingsError: the value has another type or is out of range.
     """
-    shown = "its value" if item.key == "token" else f"{item.name} = {_shown(item.value)}"
+    shown = "its value" if item.key in ("token", "headers", "url") else f"{item.name} = {_shown(item.value)}"
     try:
         value = convert(hints_of(item.section)[item.key], item.value, folder)
     except Unfit as error:
@@ -325,6 +338,8 @@ def _keys(value: Any, name: str, origin: Origin) -> str:
 def _section(path: tuple[str, ...]) -> type:
     if path[0] == "personas":
         return Sampling if len(path) == 4 else Persona
+    if path[0] == "endpoints":
+        return EndpointSettings
     return SECTIONS[path[0]]
 
 
@@ -336,3 +351,17 @@ def _below(values: Mapping[str, Any], section: str) -> dict[str, Any]:
         for name, value in values.items()
         if name.startswith(prefix) and "." not in name.removeprefix(prefix)
     }
+
+
+def _endpoint(name: str, values: Mapping[str, Any], origins: Mapping[str, Origin]) -> EndpointSettings:
+    section = f"endpoints.{name}"
+    given = _below(values, section)
+    try:
+        check_endpoint_name(name)
+        if "url" not in given:
+            raise SettingsError("The endpoint has no address", f"[{section}] has no url.", "Add its url.")
+        return EndpointSettings(**given)
+    except SettingsError as error:
+        origin = next((each for full, each in origins.items() if full.startswith(f"{section}.")), None)
+        place = f"{origin}: " if origin else ""
+        raise SettingsError(error.title, f"{place}{error.message}", error.hint) from error

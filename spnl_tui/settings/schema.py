@@ -14,6 +14,7 @@ from typing import Literal
 from spnl_tui.errors import SettingsError
 from spnl_tui.models.request import MAX_TOKENS, Sampling
 from spnl_tui.models.tools import PERMISSION
+from spnl_tui.settings.endpoints import EndpointSettings
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.settings.toml import line_of
 
@@ -304,6 +305,7 @@ class Settings:
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id → keys in Textual's names, separated by commas."""
     personas: Mapping[str, Persona] = field(default_factory=dict)
+    endpoints: Mapping[str, EndpointSettings] = field(default_factory=dict)
     persona: str | None = None
     """The persona that `as_persona` applied, if any."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -368,7 +370,7 @@ SECTIONS: Mapping[str, type] = {
     "interface": InterfaceSettings,
 }
 """The tables of config.toml with fixed settings, in the order of the example. The user chooses the names in
-[keys] and [personas.*]."""
+[keys], [personas.*] and [endpoints.*]."""
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:

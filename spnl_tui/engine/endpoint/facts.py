@@ -1,0 +1,25 @@
+"""What is known about a model on a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model as its server describes it."""
+
+    id: str
+    """The name by which the server knows it."""
+    server: str = "other"
+    """The kind of server, a key of `endpoints.CAPABILITIES`; never "auto"."""
+    context_length: int | None = None
+    """In tokens, if the server says so."""
+    wanted_context: int | None = None
+    """The context to load it with, in tokens; only Ollama takes it."""
+    abilities: frozenset[str] | None = None
+    """Those that the server reports, such as "vision", "tools" and "thinking"; None if it reports none."""
+
+    def has(self, ability: str) -> bool:
+        """True if the server reports this ability."""
+        return self.abilities is not None and ability in self.abilities
