@@ -31,6 +31,7 @@ from spnl_tui.ui.commands.registry import COMMANDS as ALL_COMMANDS
 from spnl_tui.ui.commands.registry import CommandRegistry
 from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import InterfaceServices
+from spnl_tui.ui.textual_patches.dismissing import dismiss_once
 from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
 from spnl_tui.ui.textual_patches.signals import leave_when_told
 from spnl_tui.ui.widgets.key_text import key_text
@@ -283,6 +284,8 @@ class SpnlChat(App[None], inherit_bindings=False):
 
     def _register_child(self, parent: DOMNode, child: Widget, before: int | None, after: int | None) -> None:
         super()._register_child(parent, child, before, after)
+        if isinstance(child, Screen):
+            dismiss_once(child)
         if self.unforeseen is not None:
             self.unforeseen.guard(child)
 

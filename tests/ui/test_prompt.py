@@ -66,3 +66,11 @@ async def test_unsent_prompt_is_counted(store: TempStore) -> None:
         assert "context 24+3 of 8,192" in str(it.screen.query_one(StatusLine).render())
         it.prompt.text = ""
         await wait_until(lambda: it.screen.activity.unsent == 0)
+
+
+async def test_terminal_too_narrow_for_the_prompt_does_not_end_the_program() -> None:
+    async with chat() as it:
+        for size in ((1, 1), (5, 12), (5, 2), (80, 24)):
+            await it.pilot.resize_terminal(*size)
+        await it.press("z")
+        assert it.prompt.text == "z"

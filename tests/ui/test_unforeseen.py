@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.widgets.background import start
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import wait_until
@@ -110,3 +111,18 @@ async def test_exception_in_every_frame_ends_the_program_and_keeps_the_reply(sto
     assert it.app.return_code == 1
     [[_, reply]] = await kept(store)
     assert reply[1] == "Half"
+
+
+async def test_second_enter_dismisses_no_other_dialog() -> None:
+    answers: list[bool | None] = []
+    async with chat() as it:
+        first, second = ConfirmScreen("First?"), ConfirmScreen("Second?")
+        it.app.push_screen(first, answers.append)
+        it.app.push_screen(second)
+        await wait_until(lambda: it.app.screen is second)
+        for _ in range(3):
+            second.dismiss(True)
+        await it.pilot.pause()
+        assert it.app.screen is first
+        first.dismiss(True)
+        await wait_until(lambda: answers == [True])

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual import events, on
 from textual.document._document import EditResult, Location
 from textual.document._edit import Edit
+from textual.strip import Strip
 from textual.widgets import TextArea
 
 from spnl_tui.errors import CommandError
@@ -57,6 +58,11 @@ class Prompt(TextArea):
         """The index at which the word to complete begins."""
         self._looked_at: str | None = None
         """The text before the cursor at the last look for completions."""
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line; blank in a terminal that is too narrow for a single character."""
+        # Textual wraps the placeholder at this width, which fails at 0.
+        return super().render_line(y) if self.content_size.width else Strip.blank(self.size.width)
 
     def take(self) -> str:
         """Empty the prompt and return its text."""
