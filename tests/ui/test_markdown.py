@@ -264,3 +264,17 @@ def test_link_references_work_across_pieces() -> None:
 def test_code_blocks_are_found_in_order() -> None:
     blocks = code_blocks("a\n\n```python title\nx = 1\n```\n\n- b\n  ~~~\n  y\n  ~~~\n")
     assert [(block.language, block.code) for block in blocks] == [("python", "x = 1"), ("", "y")]
+
+
+@pytest.mark.parametrize(
+    ("opening", "shown"),
+    [
+        ("```python", []),
+        ("```c++", []),
+        ("```python title=x.py", ["title=x.py"]),
+        ("~~~~<b>word</b>", ["<b>word</b>"]),
+        ("~~~`code` and words", ["`code` and words"]),
+    ],
+)
+def test_words_behind_a_fence_are_shown_unless_they_are_a_language(opening: str, shown: list[str]) -> None:
+    assert lines(f"{opening}\nx\n{opening[:3]}\n")[: len(shown) + 1] == [*shown, "  x"]

@@ -29,6 +29,8 @@ _EMPTY = Content("")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ENCODED = re.compile(r"(?:%[89A-F][0-9A-F])+")
 _SCHEME = re.compile(r"^(?:https?://|mailto:)")
+_LANGUAGE = re.compile(r"[\w+#.-]{0,30}")
+"""What may be the language of a code block, which is not shown."""
 _INLINE = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
 
 
@@ -138,7 +140,10 @@ def _place(node: _Node, first: Content, rest: Content) -> Iterator[Placed]:
             yield from inside[:-1]
             yield from (replace(last, gap=rest) for last in inside[-1:])
         case "fence" | "code_block":
-            language, _, more = node.token.info.strip().partition(" ")
+            info = node.token.info.strip()
+            language, _, more = info.partition(" ")
+            if not _LANGUAGE.fullmatch(language):  # text that only happens to open a fence
+                language, more = "", info
             if more:
                 yield Placed(Text(Content.styled(more, "$text-muted")), first, rest, None)
             code = Code(node.token.content.rstrip("\n"), language)
