@@ -29,7 +29,7 @@ _LONG = 5_000
 """Characters of a text that shows what more of it costs: the open end is bounded from 4,000 on."""
 _WORDS = 60
 """From this many words on, a text gets no further nested blocks."""
-_MOST_PARSED = 5.0
+_MOST_PARSED = 7.0
 """How many times as much may be parsed for four times the text."""
 
 

@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import events, on
 from textual.document._document import EditResult, Location
 from textual.document._edit import Edit
-from textual.strip import Strip
 from textual.widgets import TextArea
 
 from spnl_tui.errors import CommandError
@@ -26,10 +25,11 @@ from spnl_tui.ui.messages import (
     PromptSubmitted,
     UndoRequested,
 )
+from spnl_tui.ui.textual_patches.text_area import NarrowTextArea
 from spnl_tui.ui.widgets.toasts import tell
 
 
-class Prompt(TextArea):
+class Prompt(NarrowTextArea):
     """A text area that grows with its text, sends it, and remembers what was sent."""
 
     def __init__(self, completions: Completions, *, id: str | None = None) -> None:
@@ -58,11 +58,6 @@ class Prompt(TextArea):
         """The index at which the word to complete begins."""
         self._looked_at: str | None = None
         """The text before the cursor at the last look for completions."""
-
-    def render_line(self, y: int) -> Strip:
-        """Return one line; blank in a terminal that is too narrow for a single character."""
-        # Textual wraps the placeholder at this width, which fails at 0.
-        return super().render_line(y) if self.content_size.width else Strip.blank(self.size.width)
 
     def take(self) -> str:
         """Empty the prompt and return its text."""
