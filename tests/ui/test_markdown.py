@@ -278,3 +278,11 @@ def test_code_blocks_are_found_in_order() -> None:
 )
 def test_words_behind_a_fence_are_shown_unless_they_are_a_language(opening: str, shown: list[str]) -> None:
     assert lines(f"{opening}\nx\n{opening[:3]}\n")[: len(shown) + 1] == [*shown, "  x"]
+
+
+@pytest.mark.parametrize("start", ["", "漢字", "e\u0301" * 5, "👩\u200d👧", "हिन्दी "])
+@pytest.mark.parametrize("width", [10, 17, 30])
+def test_long_line_of_code_is_shown_whole_in_any_script(start: str, width: int) -> None:
+    code = start + "abcdefghij" * 8
+    shown = "".join(line.strip() for line in lines(f"```\n{code}\n```\n", width))
+    assert shown == code.replace(" ", "") or shown == code

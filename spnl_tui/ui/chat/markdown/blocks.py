@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from textual.content import Content
 
 from spnl_tui.ui.chat.markdown.formulas import to_unicode
-from spnl_tui.ui.chat.markdown.lines import Line, Origin, wrapped
+from spnl_tui.ui.chat.markdown.lines import Line, Origin, folded, wrapped
 
 if TYPE_CHECKING:
     from textual.highlight import HighlightTheme
@@ -54,7 +54,7 @@ class Code:
         return [
             self._line(piece, width, "" if number else "\n")
             for source_line in self._highlighted.split("\n", allow_blank=True)
-            for number, piece in enumerate(source_line.fold(max(1, width - 4)) or [_EMPTY])
+            for number, piece in enumerate(folded(source_line, width - 4))
         ]
 
     def _line(self, piece: Content, width: int, joint: str) -> Line:
@@ -75,7 +75,7 @@ class Formula:
         return [
             Line(Content.assemble("  ", piece), before=2, joint="" if number else "\n", origin=origin)
             for row in to_unicode(self.formula, lines=True).split("\n")
-            for number, piece in enumerate(Content(row).fold(max(1, width - 2)) or [_EMPTY])
+            for number, piece in enumerate(folded(Content(row), width - 2))
         ]
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from rich.cells import cell_len
 from textual.content import Content
 
+_JOINER = "\u200d"
 _CELL_BORDER = re.compile(r" *│ *")
 
 
@@ -52,6 +54,25 @@ def wrapped(content: Content, width: int, origin: Origin | None = None) -> Itera
             joint = "\n" if number == 0 else " " if spaces else ""
             at += (spaces if number else 0) + len(piece.plain)
             yield Line(piece, joint=joint, origin=origin)
+
+
+def folded(content: Content, width: int) -> list[Content]:
+    """Return a line in pieces of at most `width` cells (at least two), cut at any character.
+
+    `Content.fold` of Textual 8.2.8 drops the rest of a line after a piece with combining characters.
+    """
+    text, width = content.plain, max(2, width)
+    if text.isascii():
+        starts = list(range(0, len(text), width)) or [0]
+    else:
+        starts, cells = [0], 0
+        for at, character in enumerate(text):
+            size = cell_len(character)
+            if cells + size > width and text[at - 1] != _JOINER:
+                starts.append(at)
+                cells = 0
+            cells += size
+    return [content[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
 def selected_text(lines: Sequence[Line], start: tuple[int, int], stop: tuple[int, int]) -> str:
