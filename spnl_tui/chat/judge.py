@@ -98,7 +98,7 @@ class Judge:
         Raises:
             CommandError: fewer than two candidates have a text.
         """
-        from spnl_tui.chat.request import Variation
+        from spnl_tui.chat.shared_request import Variation
         from spnl_tui.queries.chat import query_to_messages
         from spnl_tui.queries.verdict import merge_query
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spnl_tui.chat.provenance import provenance_of_request, with_outcome
 from spnl_tui.chat.reply import Counted, Step, Summarizing
-from spnl_tui.chat.shared_request import Prepared, SharedRequest
+from spnl_tui.chat.shared_request import Prepared, Variation
 from spnl_tui.conversations.context import (
     SUMMARY_MAX_TOKENS,
     Budget,
@@ -48,24 +47,6 @@ _RENEWALS = 3
 """How often in a row a runner may be replaced just when it is to count tokens."""
 _AROUND_A_SUMMARY = 80
 """Tokens of a request for a summary besides the turns to be summarized."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variation:
-    """How one of several requests for the same prompt differs from a plain one."""
-
-    model: ModelHandle | None = None
-    """The model to ask instead of the current one."""
-    sampling: Sampling | None = None
-    """Used instead of the conversation's."""
-    messages: tuple[Message, ...] | None = None
-    """Sent instead of the branch."""
-    turns: asyncio.Lock | None = None
-    """Held during the request: requests that share it run one after the other."""
-    shared: SharedRequest | None = None
-    """The request to the engine that several candidates share."""
-    candidate: int = 0
-    """The number of this candidate in `shared`, from 0."""
 
 
 class ReplyRequest:
@@ -246,7 +227,8 @@ class ReplyRequest:
         self, plan: ContextPlan | None, remember: Callable[[Memory], Awaitable[None]] | None
     ) -> Prepared:
         conversation, given = self._conversation, self._variation.messages
-        sampling = self._variation.sampling or conversation.sampling
+        own = self._variation.sampling or conversation.sampling
+        sampling = self._settings.sampling_for(self._model.recommended_sampling, own)
         sent, left_out = (self._branch, ()) if plan is None else (plan.sent, plan.left_out)
         if plan is not None and (left_out or plan.action == "too_long"):
             sampling = replace(sampling, max_tokens=max(1, plan.max_tokens))

@@ -20,8 +20,9 @@ from spnl_tui.chat.events import (
 
 if TYPE_CHECKING:
     from spnl_tui.chat.reply import ReplyRun
-    from spnl_tui.chat.request import ReplyRequest, Variation
+    from spnl_tui.chat.request import ReplyRequest
     from spnl_tui.chat.services import ChatServices
+    from spnl_tui.chat.shared_request import Variation
     from spnl_tui.chat.status import Activity
     from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.conversations.memory import Memory

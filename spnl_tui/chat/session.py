@@ -26,7 +26,7 @@ from spnl_tui.errors import CommandError
 from spnl_tui.models.image_marks import content_of
 
 if TYPE_CHECKING:
-    from spnl_tui.chat.request import Variation
+    from spnl_tui.chat.shared_request import Variation
     from spnl_tui.conversations.conversation import Conversation
     from spnl_tui.conversations.turn import Turn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from spnl_tui.conversations.turn import Provenance
@@ -97,3 +98,21 @@ class SharedRequest:
             # End the replies that are still awaited: the engine promises an end for each, but may fail.
             for queue in self._queues:
                 queue.put_nowait(RequestFailed(kind="internal", title="The reply broke off"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """How one of several requests for the same prompt differs from a plain one."""
+
+    model: ModelHandle | None = None
+    """The model to ask instead of the current one."""
+    sampling: Sampling | None = None
+    """Used instead of the conversation's."""
+    messages: tuple[Message, ...] | None = None
+    """Sent instead of the branch."""
+    turns: asyncio.Lock | None = None
+    """Held during the request: requests that share it run one after the other."""
+    shared: SharedRequest | None = None
+    """The request to the engine that several candidates share."""
+    candidate: int = 0
+    """The number of this candidate in `shared`, from 0."""

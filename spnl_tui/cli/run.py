@@ -162,7 +162,7 @@ def run(
             prompt=run_prompt.read_prompt(prompt, piped),
             images=attached,
             system=settings.chat.system_prompt,
-            sampling=settings.sampling,
+            sampling=settings.sampling_for(chosen.recommended_sampling),
             n=count or 1,
             completion=completion,
             grammar=grammar,

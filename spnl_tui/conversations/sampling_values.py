@@ -36,9 +36,14 @@ def with_value(sampling: Sampling, name: str, value: str) -> Sampling:
         raise CommandError(f"{name} cannot have this value", str(error)) from error
 
 
-def values(sampling: Sampling) -> Iterator[tuple[str, str]]:
-    """Yield the names that can be set, with their values."""
+def values(sampling: Sampling, used: Sampling | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the names that can be set, with their values.
+
+    `used` has the values of the next request, among them those that the model's authors recommend.
+    """
     for field in dataclasses.fields(Sampling):
         if field.name not in _NOT_HERE:
-            value = getattr(sampling, field.name)
-            yield field.name, "not set" if value is None else str(value)
+            own = getattr(sampling, field.name)
+            value = own if used is None else getattr(used, field.name)
+            shown = "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            yield field.name, shown if value == own else f"{shown} (recommended by the model's authors)"

@@ -82,6 +82,8 @@ class ModelHandle:
     """The commit that the model's files come from, if it is known."""
     file_sha256: str | None = field(default=None, compare=False)
     """The SHA-256 of the model's files, joined by spaces, if it is known."""
+    recommended_sampling: tuple[tuple[str, float | int], ...] = field(default=(), compare=False)
+    """The values of Sampling that the model's authors recommend."""
     engine_version: str | None = field(default=None, compare=False)
     """The version of the engine that computes the replies, if it is known."""
     host: str | None = field(default=None, compare=False)

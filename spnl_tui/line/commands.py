@@ -71,7 +71,9 @@ async def _set(chat: Dialogue, argument: str) -> None:
 
     name, _, value = argument.removeprefix("parameter ").strip().partition(" ")
     if not name:
-        for known, shown in values(chat.conversation.sampling):
+        model, sampling = chat.model.model, chat.conversation.sampling
+        used = chat.services.settings.sampling_for(model.recommended_sampling if model else (), sampling)
+        for known, shown in values(sampling, used):
             chat.printer.line(f"{known} = {shown}")
         return
     chat.conversation.sampling = with_value(chat.conversation.sampling, name, value)
@@ -164,8 +166,7 @@ async def _branch(chat: Dialogue, argument: str) -> None:
 
 
 async def _candidates(chat: Dialogue, argument: str) -> None:
-    from spnl_tui.chat.request import Variation
-    from spnl_tui.chat.shared_request import SharedRequest
+    from spnl_tui.chat.shared_request import SharedRequest, Variation
 
     count, _, text = argument.partition(" ")
     if not count.isdecimal():

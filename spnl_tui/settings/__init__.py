@@ -4,6 +4,7 @@
 the user's file (imported only where it is used), and `example` prints config.example.toml from the schema.
 """
 
+from spnl_tui.settings.all_settings import Origin, Persona, Settings
 from spnl_tui.settings.load import ENVIRONMENT, load_settings
 from spnl_tui.settings.schema import (
     DEFAULT_CONTEXT,
@@ -13,10 +14,7 @@ from spnl_tui.settings.schema import (
     HubSettings,
     InterfaceSettings,
     ModelSettings,
-    Origin,
-    Persona,
     PullSettings,
-    Settings,
 )
 
 __all__ = [

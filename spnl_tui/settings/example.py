@@ -13,8 +13,8 @@ from typing import Any
 
 import tomli_w
 
+from spnl_tui.settings.all_settings import SECTIONS, Persona
 from spnl_tui.settings.endpoints import EndpointSettings
-from spnl_tui.settings.schema import SECTIONS, Persona
 
 _HEAD = """\
 # Every setting of spnl-chat, at its default. Copy what you change to config.toml in the configuration

@@ -11,10 +11,10 @@ from typing import Any
 
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.models.request import Sampling
+from spnl_tui.settings.all_settings import SECTIONS, Origin, Persona, Settings
 from spnl_tui.settings.convert import Unfit, convert, from_text, hints_of, normal_keys
 from spnl_tui.settings.endpoints import EndpointSettings, check_endpoint_name
 from spnl_tui.settings.nearest import did_you_mean, nearest
-from spnl_tui.settings.schema import SECTIONS, Origin, Persona, Settings
 from spnl_tui.settings.toml import parse_toml
 from spnl_tui.text import first_line
 from spnl_tui.text_files import UnreadableFileError, read_text_file

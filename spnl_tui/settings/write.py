@@ -9,8 +9,8 @@ from pathlib import Path
 
 from spnl_tui.errors import SettingsError
 from spnl_tui.models.request import Sampling
+from spnl_tui.settings.all_settings import Persona
 from spnl_tui.settings.load import parse_settings, read_text
-from spnl_tui.settings.schema import Persona
 
 
 def write_setting(file: Path, name: str, value: bool | int | float | str | list[str] | None) -> None:

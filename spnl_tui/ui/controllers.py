@@ -140,6 +140,7 @@ class ControllerScreen(Screen[None]):
             self.sessions,
             self.store,
             is_visible=self.chat_controller.is_visible,
+            settings=settings,
             now=services.now,
             undo=self.undo,
         )

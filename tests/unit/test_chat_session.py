@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spnl_tui.chat.queue import QueuedCommand
-from spnl_tui.chat.request import Variation
+from spnl_tui.chat.shared_request import Variation
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import CommandError
 from spnl_tui.models.request import Sampling

@@ -14,9 +14,9 @@ import textual.keys
 from spnl_tui.errors import SettingsError
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings import ENVIRONMENT, Settings, load_settings
+from spnl_tui.settings.all_settings import SECTIONS, Persona
 from spnl_tui.settings.convert import normal_keys
 from spnl_tui.settings.example import documented, example
-from spnl_tui.settings.schema import SECTIONS, Persona
 from spnl_tui.settings.write import write_setting
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

@@ -14,6 +14,7 @@ from spnl_tui.engine.mistralrs import BACKEND
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 from spnl_tui.models.facts import Format
 from spnl_tui.models.files.local import LocalModel, sees
+from spnl_tui.models.files.sampling import recommended_sampling
 
 _CAPABILITIES = Capabilities(
     continues_text=True,
@@ -40,7 +41,7 @@ _RECORDED = (
 
 
 def to_handle(model: LocalModel) -> ModelHandle:
-    """Return the handle of a model on this disk. Reads the names of the links in the Hugging Face cache."""
+    """Return the handle of a model on this disk. Reads links of the cache and the beginning of the header."""
     revision, file_sha256 = origin_in_cache(model)
     return ModelHandle(
         name=model.name,
@@ -49,6 +50,7 @@ def to_handle(model: LocalModel) -> ModelHandle:
         capabilities=replace(_CAPABILITIES, vision=sees(model)),
         revision=revision,
         file_sha256=file_sha256,
+        recommended_sampling=recommended_sampling(model),
         engine_version=_engine_version(),
     )
 

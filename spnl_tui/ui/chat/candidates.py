@@ -59,8 +59,7 @@ class CandidatesController:
 
     async def many(self, argument: str = "", *, conversation: Conversation | None = None) -> None:
         """Ask for several replies: "4 Write a tagline", or "4" for the last prompt."""
-        from spnl_tui.chat.request import Variation
-        from spnl_tui.chat.shared_request import SharedRequest
+        from spnl_tui.chat.shared_request import SharedRequest, Variation
 
         session = self._session if conversation is None else self._sessions.of(conversation)
         match = _COUNT.fullmatch(argument)
@@ -87,7 +86,7 @@ class CandidatesController:
 
         One model alone is compared with the one in use.
         """
-        from spnl_tui.chat.request import Variation
+        from spnl_tui.chat.shared_request import Variation
         from spnl_tui.ui.dialogs.text_screen import TextScreen
 
         if not argument:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.conversations.storage.rows import Cursor, ListFilter
     from spnl_tui.conversations.storage.store import Store
+    from spnl_tui.settings import Settings
     from spnl_tui.ui.chat.pane import ChatPane
     from spnl_tui.ui.widgets.undo import UndoStack
 
@@ -45,8 +46,10 @@ class ConversationsController:
         is_visible: Callable[[Conversation], bool],
         now: Callable[[], float],
         undo: UndoStack,
+        settings: Settings,
     ) -> None:
         """`now` returns Unix seconds."""
+        self._settings = settings
         self._screen = screen
         self._pane = pane
         self._sessions = sessions
@@ -187,6 +190,8 @@ class ConversationsController:
 
         conversation, current = self._sessions.visible.conversation, model.model
         length = None if current is None else model.context_length(current)
+        recommended = () if current is None else current.recommended_sampling
+        used = self._settings.sampling_for(recommended, conversation.sampling)
         facts = [
             ("Model", "none" if current is None else current.name),
             ("Context", f"{length:,} tokens" if length else "not known before the model is loaded"),
@@ -194,7 +199,7 @@ class ConversationsController:
             ("", ""),
             *statistics_lines(conversation),
             ("", ""),
-            *((name, value) for name, value in values(conversation.sampling) if value != "not set"),
+            *((name, value) for name, value in values(conversation.sampling, used) if value != "not set"),
         ]
         await self._screen.app.push_screen_wait(InfoScreen(title_of(conversation), facts))
 
