@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from spnl_tui.text import in_bytes
 
@@ -65,6 +66,23 @@ def read_file_bytes(path: Path, max_bytes: int, *, pipes: bool = False) -> bytes
     if len(data) > max_bytes:
         raise UnreadableFileError(f"it has more than {in_bytes(max_bytes)}")
     return data
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Raises:
+        UnreadableFileError: it is of another kind.
+        OSError: it cannot be opened.
+    """
+    _check_kind(os.stat(path), pipes=False)
+    file = open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")  # noqa: SIM115
+    try:
+        _check_kind(os.fstat(file.fileno()), pipes=False)
+    except UnreadableFileError:
+        file.close()
+        raise
+    return file
 
 
 def decode_text(data: bytes) -> str:

@@ -68,14 +68,32 @@ def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, ou
 
 
 @history.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.option(
+    "--from",
+    "program",
+    type=click.Choice(["aichat", "llm", "lm-studio", "ollama", "open-webui", "oterm", "parllama"]),
+    help="Read what this program keeps on this disk.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be imported, and save nothing.")
 @json_option
 @click.pass_context
-def history_import(ctx: click.Context, /, paths: tuple[Path, ...], json_: bool) -> None:
-    """Import exports of spnl-chat, ChatGPT (conversations.json) or oterm."""
+def history_import(
+    ctx: click.Context, /, paths: tuple[Path, ...], program: str | None, dry_run: bool, json_: bool
+) -> None:
+    """Import conversations of other programs from files, folders, ZIP files and databases.
+
+    Exports of spnl-chat, ChatGPT, Claude, Gemini (Takeout), Open WebUI, LM Studio, oterm, parllama, aichat
+    and llm; OpenAI messages, ShareGPT and Markdown. Importing again updates.
+    """
     from spnl_tui.headless import import_conversations
 
-    run_command(ctx, lambda s: import_conversations.import_files(s, paths, json_=json_))
+    if not paths and program is None:
+        raise click.UsageError("Name a file or a folder, or give --from PROGRAM.")
+    run_command(
+        ctx,
+        lambda s: import_conversations.import_files(s, paths, program=program, dry_run=dry_run, json_=json_),
+    )
 
 
 @history.command("replay")

@@ -1,4 +1,4 @@
-"""Conversations from files that others wrote: our own JSON, ChatGPT's export, oterm's export.
+"""Conversations from texts that others wrote, in any of the known formats.
 
 Nothing in such a file is trusted. What has the wrong type is left out or refused, texts are kept as they are
 (callers that show them remove control characters and never parse markup), and work and memory are in
@@ -8,38 +8,30 @@ proportion to the size of the file.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.exchange.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.exchange.export import FORMAT, VERSION, conversation_from_plain
 from spnl_tui.conversations.exchange.image_files import images_from_plain, images_of
+from spnl_tui.conversations.exchange.items import NOT_ONE, Item, Skipped, read_item, read_items
+from spnl_tui.conversations.exchange.readers.markdown import looks_like_markdown, read_markdown
+from spnl_tui.conversations.exchange.readers.messages import Gathered
+from spnl_tui.conversations.exchange.streams import MAX_BYTES, load
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import StoreError
+from spnl_tui.front_matter import load_yaml
 from spnl_tui.models.parts import as_content
 from spnl_tui.text import first_line, well_formed
 from spnl_tui.text_files import UnreadableFileError, read_file_bytes
 
-MAX_BYTES = 512 * 1024**2
-"""The largest file that is read."""
 _OTERM_TURN = re.compile(r"(?:^|\n\n---\n)\*(user|assistant|system)\*\n")
 _TITLE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Something in a file that was not imported."""
-
-    title: str
-    reason: str
-    """A clause: "it is damaged"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,7 @@ def read_export(path: Path, on_read: Callable[[int, int], None] = lambda done, t
         data = read_file_bytes(path, MAX_BYTES)
     except UnreadableFileError as error:
         raise StoreError("Cannot read the file", f"{path}: {error}.", "Check the path.") from error
-    return _parse(data.decode("utf-8-sig", "replace"), path.name, on_read)
+    return parse(data.decode("utf-8-sig", "replace"), path.name, on_read)
 
 
 def read_text(text: str, name: str = "The text") -> tuple[Conversation, ...]:
@@ -80,55 +72,73 @@ def read_text(text: str, name: str = "The text") -> tuple[Conversation, ...]:
     Raises:
         StoreError: it is none of the formats, or damaged.
     """
-    return _parse(text, name, lambda done, total: None).conversations
+    return parse(text, name, lambda done, total: None).conversations
 
 
-def _parse(text: str, name: str, on_read: Callable[[int, int], None]) -> ReadFile:
+def parse(text: str, name: str, on_read: Callable[[int, int], None] = lambda done, total: None) -> ReadFile:
+    """Return the conversations in a text of any format. `on_read` receives how many of how many were read.
+
+    Raises:
+        StoreError: it is none of the formats, or damaged.
+    """
     if _OTERM_TURN.match(text):
         return ReadFile((_from_oterm(text, name),))
+    gathered = Gathered()
+    if text.lstrip()[:1] not in ("{", "["):
+        return _collected(_from_words(text, name, gathered), gathered, name)
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = load(text)
     except RecursionError as error:
         raise StoreError("The file cannot be imported", f"{name} is nested too deeply.") from error
     except ValueError as error:
-        raise _unknown(f"{name} is not JSON: {error}.") from error
+        raise unknown(f"{name} is not JSON: {error}.") from error
     if isinstance(value, dict) and value.get("format") == FORMAT:
         own = _from_own(value, name, on_read)
         lost: Counter[str] = Counter()
         wanted = images_of(turn for conversation in own for turn in conversation.turns())
         return ReadFile(own, (), lost, images_from_plain(value.get("images"), wanted, lost))
     items = value if isinstance(value, list) else [value]
-    if not any(isinstance(item, dict) and "mapping" in item for item in items):
-        raise _unknown(f"{name} holds no conversations that spnl-chat knows how to read.")
-    conversations: list[Conversation] = []
-    skipped: list[Skipped] = []
-    left_out: Counter[str] = Counter()
+    return _collected(_reported(read_items(items, name, gathered), len(items), on_read), gathered, name)
+
+
+def _from_words(text: str, name: str, gathered: Gathered) -> Iterator[Item]:
+    """Yield the conversation in Markdown, or in YAML as aichat keeps it."""
+    stem = Path(name).stem
+    if looks_like_markdown(text):
+        if (conversation := read_markdown(text, stem)) is not None:
+            yield conversation
+        return
+    try:
+        value = load_yaml(text)
+    except ValueError as error:
+        raise unknown(f"{name} is neither JSON nor a conversation in Markdown or YAML.") from error
+    if isinstance(value, dict):
+        yield read_item(value, 1, stem, gathered)
+
+
+def _reported(items: Iterator[Item], total: int, on_read: Callable[[int, int], None]) -> Iterator[Item]:
     for number, item in enumerate(items, 1):
-        on_read(number, len(items))
-        if not isinstance(item, dict) or "mapping" not in item:
-            skipped.append(Skipped(f"Item {number:,}", "it is not a conversation"))
-            continue
-        conversation = conversation_from_chatgpt(item, left_out)
-        if len(conversation):
-            conversations.append(conversation)
-        else:
-            title = item.get("title")
-            shown = first_line(well_formed(title), 60) if isinstance(title, str) else ""
-            skipped.append(Skipped(shown or f"Item {number:,}", "no message in it holds words"))
+        on_read(min(number, total), total)
+        yield item
+
+
+def _collected(items: Iterator[Item], gathered: Gathered, name: str) -> ReadFile:
+    found = list(items)
+    conversations = tuple(item for item in found if isinstance(item, Conversation))
+    skipped = tuple(item for item in found if isinstance(item, Skipped))
     if not conversations:
-        raise _unknown(f"{name} holds no conversations with words: {len(skipped):,} are empty or damaged.")
-    return ReadFile(tuple(conversations), tuple(skipped), dict(left_out))
+        if all(item.reason == NOT_ONE for item in skipped):
+            raise unknown(f"{name} holds no conversations that spnl-chat knows how to read.")
+        raise unknown(f"{name} holds no conversations with words: {len(skipped):,} are empty or damaged.")
+    return ReadFile(conversations, skipped, dict(+gathered.left_out), gathered.images)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number")
-
-
-def _unknown(message: str) -> StoreError:
+def unknown(message: str) -> StoreError:
+    """Return the error for a source without conversations."""
     return StoreError(
         "The file cannot be imported",
         message,
-        "Give a JSON export of spnl-chat, ChatGPT's conversations.json, or an export of oterm.",
+        "See docs/conversations.md for what can be imported.",
     )
 
 

@@ -92,12 +92,16 @@ class Store(StoreReader):
         return await self._database.write(save)
 
     async def import_all(
-        self, conversations: Sequence[Conversation], on_saved: Callable[[int, int], None] = lambda *_: None
+        self,
+        conversations: Sequence[Conversation],
+        on_saved: Callable[[int, int], None] = lambda *_: None,
+        *,
+        dry_run: bool = False,
     ) -> ImportResult:
         """Add these conversations, or update those that are stored, in one transaction.
 
         `on_saved` receives how many of how many are done, in the store's thread. If the caller is cancelled,
-        nothing is changed.
+        nothing is changed. With `dry_run`, nothing is changed in any case.
         """
         cancelled = threading.Event()
 
@@ -107,7 +111,12 @@ class Store(StoreReader):
                     raise StoreError("The import was cancelled", "Nothing was imported.")
                 on_saved(done, total)
 
-            return import_rows.save_imported(connection, conversations, check)
+            if not dry_run:
+                return import_rows.save_imported(connection, conversations, check)
+            connection.execute("SAVEPOINT dry_run")
+            result = import_rows.save_imported(connection, conversations, check)
+            connection.execute("ROLLBACK TO dry_run")
+            return result
 
         try:
             return await self._database.write(save)

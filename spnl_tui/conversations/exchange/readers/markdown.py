@@ -1,0 +1,94 @@
+"""Conversations in Markdown: headings that name a speaker, with or without our front matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from spnl_tui.conversations.conversation import Conversation
+from spnl_tui.conversations.exchange.readers.messages import (
+    Said,
+    as_list,
+    as_text,
+    conversation_of,
+    digest_of,
+    role_of,
+    text_parts,
+    time_of,
+)
+from spnl_tui.front_matter import split_front_matter
+
+_NAMES = {"you": "user", "me": "user", "prompt": "user", "response": "assistant", "chatgpt": "assistant"}
+_HEADING = re.compile(
+    r"(?:#{1,6}\s+|\*\*)\W*(?P<name>[A-Za-z]+)(?:\s+\((?P<model>[^()]*)\))?"
+    r"(?:, (?P<place>\d+) of \d+)?\W*"
+)
+_FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
+_OWN_ID = re.compile(r"md-[0-9a-f]{24}")
+
+
+def looks_like_markdown(text: str) -> bool:
+    """True if some line is a heading that names the user or a model."""
+    return any(speaker is not None for speaker, _ in _sections(text))
+
+
+def read_markdown(text: str, name: str) -> Conversation | None:
+    """Return the conversation in this text; `name` names it if it has no id. Siblings are read in a row."""
+    details, body = split_front_matter(text)
+    said = []
+    for speaker, lines in _sections(body):
+        words = "\n".join(lines).strip("\n")
+        if speaker is not None:
+            said.append(Said(speaker[0], text_parts(words), model=speaker[1]))
+    own = as_text(details.get("id"))
+    conversation = conversation_of(
+        "markdown",
+        own or digest_of([as_text(details.get("title")) or name, [str(each.parts) for each in said[:2]]]),
+        said,
+        title=as_text(details.get("title")) or name,
+        system=as_text(details.get("system_prompt")),
+        model=details.get("model"),
+        created_at=_time(details.get("created")),
+        updated_at=_time(details.get("updated")),
+        tags=as_list(details.get("tags")),
+    )
+    return None if conversation is None else _with_own_ids(conversation, own)
+
+
+def _with_own_ids(conversation: Conversation, own: str) -> Conversation:
+    """Return the conversation under an id that an export keeps, so that importing that changes nothing."""
+    id = own if _OWN_ID.fullmatch(own) else f"md-{conversation.id}"
+    parent = None
+    turns = []
+    for number, turn in enumerate(conversation.turns()):
+        turns.append(replace(turn, id=f"{id}.{number}", parent=parent))
+        parent = turns[-1].id
+    return Conversation.of(replace(conversation, id=id, chosen={}), turns)
+
+
+def _time(value: Any) -> float | None:
+    return time_of(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+def _sections(text: str) -> Iterator[tuple[tuple[str, str] | None, list[str]]]:
+    """Yield each part with the role and the model of its heading; None before the first."""
+    speaker: tuple[str, str] | None = None
+    lines: list[str] = []
+    fence = ""
+    for line in text.splitlines():
+        if (mark := _FENCE.match(line)) is not None:
+            if not fence:
+                fence = mark[1]
+            elif mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+        heading = None if fence else _HEADING.fullmatch(line.strip())
+        name = heading["name"].lower() if heading else ""
+        role = (_NAMES.get(name) or role_of(name)) if heading else None
+        if heading is None or role is None or role == "tool":
+            lines.append(line)
+            continue
+        yield speaker, lines
+        speaker, lines = (role, (heading["model"] or "").strip()), []
+    yield speaker, lines
