@@ -56,3 +56,11 @@ def test_unknown_architecture_is_named() -> None:
 
 def test_other_words_of_the_engine_stay() -> None:
     assert load_failure(ValueError("something new\n  0: trace")).message == "something new"
+
+
+def test_engine_that_could_not_start_points_to_limits() -> None:
+    failed = load_failure(ValueError('Failed to create engine instance: "Engine thread exited before …"'))
+    assert failed.title == "The model could not be loaded"  # other words stay
+    failed = load_failure(ValueError('"Engine thread exited before reporting readiness"'))
+    assert failed.title == "The engine could not start"
+    assert "ulimit" in failed.message

@@ -43,6 +43,13 @@ def load_failure(error: BaseException) -> RequestFailed:
             first_line(error),
             "Close other programs that use it, or choose a smaller quantization or context.",
         )
+    if "exited before reporting readiness" in reason:
+        return _failure(
+            "load",
+            "The engine could not start",
+            "It ended while it started, most likely because memory or threads are limited (ulimit).",
+            "Raise the limit, close other programs or choose a smaller quantization.",
+        )
     return _damage(reason, "load") or _failure("load", "The model could not be loaded", first_line(error))
 
 

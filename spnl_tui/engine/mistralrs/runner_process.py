@@ -18,6 +18,7 @@ from pathlib import Path
 
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.errors import RunnerError
+from spnl_tui.text import in_bytes
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ RUNNER = (sys.executable, "-m", "spnl_tui.engine.mistralrs.runner.program")
 # One line may hold a reply in one piece.
 _LONGEST_LINE = 64 * 1024 * 1024
 _ANSI = re.compile(rb"\x1b\[[0-9;]*m")
+_RUST_NOTE = "note: run with `RUST_BACKTRACE"
+"""Begins a line for developers, which follows the cause of a crash."""
+_NO_MEMORY = re.compile(r"memory allocation of (\d+) bytes failed")
+"""Rust's last words when the system, or a limit such as `ulimit -v`, gives it no more memory."""
 _END_GRACE_S = 0.5
 
 
@@ -147,11 +152,14 @@ class RunnerProcess:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             for line in _ANSI.sub(b"", chunk).decode(errors="replace").splitlines():
-                if line.strip():
+                if line.strip() and not line.startswith(_RUST_NOTE):
                     self._last_lines.append(line.strip())
                     log.info("runner %d: %s", self.pid, line)
 
     def _cause(self, code: int) -> str:
+        for line in reversed(self._last_lines):
+            if match := _NO_MEMORY.search(line):
+                return f"it could not get {in_bytes(int(match[1]))} more memory"
         if code == -signal.SIGKILL:
             return "it was killed, perhaps because memory ran out"
         if code < 0:
