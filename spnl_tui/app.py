@@ -33,6 +33,7 @@ from spnl_tui.ui.main_screen import MainScreen
 from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.dismissing import dismiss_once
 from spnl_tui.ui.textual_patches.exceptions import UnforeseenErrors, told
+from spnl_tui.ui.textual_patches.selecting import select_attached
 from spnl_tui.ui.textual_patches.signals import leave_when_told
 from spnl_tui.ui.widgets.key_text import key_text
 from spnl_tui.ui.widgets.toasts import tell
@@ -286,6 +287,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         super()._register_child(parent, child, before, after)
         if isinstance(child, Screen):
             dismiss_once(child)
+            select_attached(child)
         if self.unforeseen is not None:
             self.unforeseen.guard(child)
 

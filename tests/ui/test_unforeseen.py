@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.app import ComposeResult
+from textual.geometry import Offset
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -126,3 +127,15 @@ async def test_second_enter_dismisses_no_other_dialog() -> None:
         assert it.app.screen is first
         first.dismiss(True)
         await wait_until(lambda: answers == [True])
+
+
+async def test_click_on_a_widget_that_was_just_removed_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat() as it:
+        removed = Static("gone")
+        find = it.screen._compositor.get_widget_and_offset_at
+        gone = (removed, Offset(0, 0))
+        monkeypatch.setattr(it.screen._compositor, "get_widget_and_offset_at", lambda x, y: gone)
+        await it.pilot.mouse_down(offset=(5, 5))
+        monkeypatch.setattr(it.screen._compositor, "get_widget_and_offset_at", find)
+        await it.press("z")
+        assert it.prompt.text == "z"
