@@ -65,4 +65,4 @@ def make_server(services: Services, models: Mapping[str, ModelHandle], *, only: 
 
     served = ServedModels(models) if only else ServedModels(models, services.engine.find, names)
     api = Api(services.engine, served, options, sampling=services.settings.sampling, keep_image=keep_image)
-    return HttpServer(api.application(), options)
+    return HttpServer(api, options)

@@ -44,6 +44,8 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.running = 0
+        self.closing = asyncio.Event()
+        """Ends the requests that run."""
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -52,6 +54,8 @@ class Admission:
         Raises:
             ApiError: all places are taken.
         """
+        if self.closing.is_set():
+            raise ApiError(503, "The server is stopping.")
         if self.running >= self._limit:
             raise ApiError(
                 429,
@@ -81,17 +85,21 @@ class Work:
             response = await self.handle(HttpRequest(scope, receive))
             answering = asyncio.create_task(self._run(response(scope, receive, send)))
             leaving = asyncio.create_task(_client_left(receive))
+            closing = asyncio.create_task(self._closing())
+            tasks = (answering, leaving, closing)
             try:
-                await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if leaving.done() and not answering.done():
                     self.metrics.disconnected += 1
             finally:
-                leaving.cancel()
-                if not answering.done():
-                    answering.cancel()
-                await asyncio.wait((answering, leaving))
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
             if not answering.cancelled():
                 answering.result()
+
+    async def _closing(self) -> None:
+        await self.admission.closing.wait()
 
     @staticmethod
     async def _run(response: Awaitable[None]) -> None:

@@ -59,6 +59,12 @@ class Api:
         """The requests that run or wait now."""
         return self._admission.running
 
+    async def close(self) -> None:
+        """Refuse requests from now on, and end those that run."""
+        self._admission.closing.set()
+        while self._admission.running:  # noqa: ASYNC110  # each ends within one step of the loop
+            await asyncio.sleep(0.01)
+
     def application(self) -> ASGIApp:
         """Return the application, with all its checks."""
         work = {

@@ -9,13 +9,14 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from spnl_tui.errors import SpnlError
+from spnl_tui.server.application import Api
 from spnl_tui.server.connection import bounded_connection
 from spnl_tui.server.options import ServerOptions
 
 _log = logging.getLogger(__name__)
+_END_S = 0.5
 _MOST_CONNECTIONS = 512
 _LONGEST_HEAD_BYTES = 32_768
 
@@ -30,10 +31,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 class HttpServer:
-    """One application on one address."""
+    """The endpoints on one address."""
 
-    def __init__(self, app: ASGIApp, options: ServerOptions) -> None:
-        self._app = app
+    def __init__(self, api: Api, options: ServerOptions) -> None:
+        self._api = api
         self._options = options
         self._server: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None
@@ -55,7 +56,7 @@ class HttpServer:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         _use_our_log()
         config = uvicorn.Config(
-            self._app,
+            self._api.application(),
             http=bounded_connection(self._options),
             ws="none",
             lifespan="off",
@@ -79,6 +80,9 @@ class HttpServer:
         """Close all connections and end, within two seconds."""
         if self._server is None or self._task is None:
             return
+        with contextlib.suppress(TimeoutError):
+            # Before uvicorn ends: it waits for requests that run.
+            await asyncio.wait_for(self._api.close(), _END_S)
         self._server.should_exit = True
         await asyncio.wait((self._task,))
         self._server = self._task = None

@@ -82,7 +82,7 @@ async def running_server(
     assert model is not None
     settings = ServerOptions(port=0, **options)
     api = Api(engine, ServedModels({"m": model}), settings, sampling=Sampling(), keep_image=keep_image)
-    server = HttpServer(api.application(), settings)
+    server = HttpServer(api, settings)
     await server.start()
     root = server.url.removesuffix("/v1")
     try:
