@@ -21,6 +21,7 @@ GGUF_ARCHITECTURES = frozenset({
 GGUF_ARCHITECTURES_UNPROVEN = frozenset({
     "phimoe", "qwen3next", "qwen35", "qwen35moe", "deepseek2", "glm4moe", "granite", "granitemoe",
     "granitehybrid", "hunyuan-dense", "hunyuan-moe", "lfm2moe",
+    "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen3vlmoe",
 })  # fmt: skip
 """mistral.rs has a loader for these. Some load and fail at the first request (granite, deepseek2)."""
 
@@ -35,6 +36,13 @@ SAFETENSORS_ARCHITECTURES_UNPROVEN = frozenset({
     "Glm4MoeForCausalLM", "Glm4MoeLiteForCausalLM", "Qwen3NextForCausalLM", "HunYuanDenseV1ForCausalLM",
     "HunYuanMoEV1ForCausalLM", "Lfm2MoeForCausalLM", "Qwen3_5ForCausalLM",
     "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration",
+    "Idefics3ForConditionalGeneration", "Qwen2VLForConditionalGeneration",
+    "Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration",
+    "Qwen3VLMoeForConditionalGeneration", "Mistral3ForConditionalGeneration",
+    "Llama4ForConditionalGeneration", "Gemma3nForConditionalGeneration", "Gemma4ForConditionalGeneration",
+    "LlavaForConditionalGeneration", "LlavaNextForConditionalGeneration", "Lfm2VlForConditionalGeneration",
+    "MllamaForConditionalGeneration", "Idefics2ForConditionalGeneration",
+    "Phi3VForCausalLM", "Phi4MMForCausalLM",
 })  # fmt: skip
 
 GGUF_TOKENIZERS = frozenset({"gpt2", "llama", "replit", "gemma", "gemma4"})

@@ -60,6 +60,7 @@ class VisionRule:
     tile: int = 0
     """Pixels of the side of a tile, or of the square that one token stands for."""
     tile_tokens: int = 0
+    """Tokens of a tile; for Mistral 3, pixels of the side of the square that one token stands for."""
     longest_edge: int = 0
     """Images are scaled to this many pixels, or below it."""
     least_pixels: int = 0
@@ -75,7 +76,9 @@ class VisionRule:
         if self.family in ("idefics3", "smolvlm"):
             return self._tiled(width, height)
         if self.family == "mistral3":
-            columns, rows = self._grid(width, height, self.longest_edge)
+            ratio = max(width / self.longest_edge, height / self.longest_edge, 1.0)
+            columns, rows = (int(side / ratio - 1) // self.tile + 1 for side in (width, height))
+            columns, rows = (int(side * self.tile) // self.tile_tokens for side in (columns, rows))
             return rows * (columns + 1)
         rows, columns = self._smart_size(width, height)
         return rows * columns + 2
@@ -96,11 +99,6 @@ class VisionRule:
             return alone
         rows = shorter_tiles if width >= height else longer_tiles
         return longer_tiles * shorter_tiles * (self.tile_tokens + 2) + rows + alone
-
-    def _grid(self, width: int, height: int, longest: int) -> tuple[int, int]:
-        ratio = max(width / longest, height / longest, 1.0)
-        width, height = math.ceil(width / ratio), math.ceil(height / ratio)
-        return math.ceil(width / self.tile), math.ceil(height / self.tile)
 
     def _smart_size(self, width: int, height: int) -> tuple[int, int]:
         """Return rows and columns of tokens after Qwen's `smart_resize`."""
@@ -167,7 +165,7 @@ def vision_rule(
             longest_edge=number(size, "longest_edge", 4 * tile),
         )
     if family == "gemma3":
-        tokens = number(config, "mm_tokens_per_image", 256)
+        tokens = number(processor, "image_seq_length", number(processor, "image_seq_len", 256))
         return rule(per_image=tokens + 4)
     if family == "gemma3n":
         return rule(per_image=number(config, "vision_soft_tokens_per_image", 256) + 4)
@@ -175,10 +173,13 @@ def vision_rule(
         tokens = number(config, "vision_soft_tokens_per_image", 280)
         return rule(per_image=tokens + 2, exact=False)
     if family == "mistral3":
-        merge = number(config, "spatial_merge_size", 2)
-        patch = number(vision, "patch_size", 14)
-        longest = number(size, "longest_edge", 1540)
-        return rule(tile=patch * merge, longest_edge=longest)
+        patch = number(processor, "patch_size", number(vision, "patch_size", 14))
+        merge = number(processor, "spatial_merge_size", number(config, "spatial_merge_size", 2))
+        return rule(
+            tile=number(preprocessor, "patch_size", patch),
+            tile_tokens=patch * merge,
+            longest_edge=number(size, "longest_edge", 1540),
+        )
     if family.startswith("qwen"):
         patch = number(preprocessor, "patch_size", number(vision, "patch_size", 14))
         unit = patch * number(preprocessor, "merge_size", 2)

@@ -57,6 +57,8 @@ class GgufSpec:
     """"gpt2" (byte-level BPE), "llama" (SentencePiece), or another text for an unknown tokenizer."""
     pre_tokenizer: str = "smollm"
     template: str | None = CHATML
+    header: str | None = None
+    """`general.architecture`; None: as `architecture` says."""
     special: tuple[str, ...] = ()
     """Control tokens besides those of ChatML."""
     name: str = "Made for tests"
@@ -99,7 +101,7 @@ def header_architecture(architecture: str) -> str:
 
 def metadata_of(spec: GgufSpec) -> dict[str, Any]:
     """Return the metadata for write_gguf."""
-    arch = header_architecture(spec.architecture)
+    arch = spec.header or header_architecture(spec.architecture)
     head = spec.head_width or spec.width // spec.heads
     window = spec.sliding_window
     if window is None and spec.architecture in ("mistral", "gemma2", "gemma3"):

@@ -39,7 +39,7 @@ def _sized(longest: int, **more: Any) -> dict[str, Any]:
             (280, 140),
             10 * 5 + 2,
         ),
-        ({"model_type": "gemma3", "vision_config": {}, "mm_tokens_per_image": 256}, {"a": 1}, (9, 9), 260),
+        ({"model_type": "gemma3", "vision_config": {}, "mm_tokens_per_image": 64}, {"a": 1}, (9, 9), 68),
     ],
 )
 def test_image_takes_as_many_tokens_as_mistralrs_reports(

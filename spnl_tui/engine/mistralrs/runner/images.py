@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.models.image_marks import marked_images, replace_marks
+from spnl_tui.models.image_marks import image_mark, marked_images, replace_marks
 from spnl_tui.models.parts import ImagePart
-from spnl_tui.models.vision import VisionRule
+from spnl_tui.models.vision import VisionRule, read_vision
 
 
 class MissingImage(Exception):
     """A message names an image that is not stored."""
 
 
+_GEMMA_FAULT = "image hashes but"
+"""mistral.rs 0.9.5 refuses a Gemma 3 prompt if its prefix cache holds some of the images and not all."""
+
+
 class PromptImages:
     """The images of prompts for one model."""
 
-    def __init__(self, rule: VisionRule | None, folder: Path) -> None:
+    def __init__(self, rule: VisionRule | None = None, folder: Path = Path()) -> None:
         """`rule` is None if the model reads only text; `folder` holds the images, by their SHA-256."""
         self._rule = rule
         self._folder = folder
+        self._apart = 0
+        """How often a prompt was set apart from the prefix cache."""
+
+    @classmethod
+    def of(cls, base: str | None, folder: str) -> PromptImages:
+        """Return those of a model with these config files; None if it reads only text."""
+        return cls(None if base is None else read_vision(Path(base)), Path(folder))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -61,6 +73,34 @@ class PromptImages:
         # mistral.rs takes images and the finished prompt as two kinds of parts, images in order.
         urls = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
         return [{"role": "user", "content": [*urls, {"type": "text", "text": text}]}]
+
+    def stream(self, prompt: str, send: Callable[[list[Any]], Iterator[Any]]) -> Iterator[Any]:
+        """Send a finished prompt with `send` and return the stream of the reply.
+
+        A prompt that Gemma 3 refuses for what the prefix cache holds is sent again, with newlines before its
+        first image, so that the cache does not apply.
+        """
+        first_image = next(iter(marked_images(prompt)), None)
+        if self._rule is None or first_image is None:
+            return send(self.messages(prompt))
+        return self._with_images(prompt, image_mark(first_image), send)
+
+    def _with_images(
+        self, prompt: str, first_image: str, send: Callable[[list[Any]], Iterator[Any]]
+    ) -> Iterator[Any]:
+        try:
+            # The first chunk is empty, and comes before the prompt is read.
+            stream = send(self.messages(prompt))
+            first = [*islice(stream, 2)]
+        except Exception as error:  # mistral.rs has one type for all
+            if _GEMMA_FAULT not in str(error):
+                raise
+            self._apart += 1
+            apart = prompt.replace(first_image, "\n" * self._apart + first_image, 1)
+            stream = send(self.messages(apart))
+            first = []
+        yield from first
+        yield from stream
 
     def _data_url(self, image: ImagePart) -> str:
         try:

@@ -53,7 +53,6 @@ from spnl_tui.models.files.vocabulary import read_special_tokens
 from spnl_tui.models.prompts.chat_prompt import TemplateError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.models.tools import Tool
-from spnl_tui.models.vision import read_vision
 
 if TYPE_CHECKING:
     import mistralrs
@@ -78,7 +77,7 @@ class Runner:
         self._context_limit: int | None = None
         self._template_tokens = 0
         self._prefixes = PrefixMemory()
-        self._images = PromptImages(None, Path())
+        self._images = PromptImages()
         self._tools: tuple[Tool, ...] = ()
         """The tools of the last request: a prompt with others begins differently."""
 
@@ -89,8 +88,7 @@ class Runner:
         started = time.monotonic()
         self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
-            rule = None if command.base is None else read_vision(Path(command.base))
-            self._images = PromptImages(rule, Path(command.images))
+            self._images = PromptImages.of(command.base, command.images)
             self._read_template(command)
             self._pipeline = make_pipeline(command, self._ends())
         except BaseException as error:  # a panic in Rust is not an Exception
@@ -302,17 +300,19 @@ class Runner:
     def _stream(self, request: EngineRequest, *, ignore_eos: bool = False) -> Iterator[Any]:
         import mistralrs
 
-        sent = mistralrs.ChatCompletionRequest(
-            messages=self._images.messages(request.prompt),
-            model=MODEL,
-            stream=True,
-            ignore_eos=ignore_eos,
-            **sampling_arguments(request.sampling),
-            **request.grammar,
-        )
-        pipeline = self._loaded()
-        with self._pipeline_lock:
-            return pipeline.send_chat_completion_request(sent)  # type: ignore[return-value]  # a stream
+        def send(messages: list[Any]) -> Iterator[Any]:
+            sent = mistralrs.ChatCompletionRequest(
+                messages=messages,
+                model=MODEL,
+                stream=True,
+                ignore_eos=ignore_eos,
+                **sampling_arguments(request.sampling),
+                **request.grammar,
+            )
+            with self._pipeline_lock:
+                return self._loaded().send_chat_completion_request(sent)  # type: ignore[return-value]  # a stream
+
+        return self._images.stream(request.prompt, send)
 
     def _discard(self, tokens: int) -> int | None:
         """Draw so many tokens; return what the chat template has added to the prompt, if there is one."""
