@@ -1,21 +1,25 @@
-"""Constructs the backend of servers from the settings."""
+"""Constructs the backend of servers from the settings, and asks which servers respond."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from spnl_tui.engine.endpoint import BACKEND as ENDPOINT
-from spnl_tui.errors import SpnlError
+from spnl_tui.engine.endpoint import BACKEND
+from spnl_tui.errors import SettingsError, SpnlError
+from spnl_tui.settings.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from spnl_tui.engine.endpoint.backend import EndpointBackend
+    from spnl_tui.engine.endpoint.survey import EndpointStatus
     from spnl_tui.models.parts import ImagePart
     from spnl_tui.paths import Paths
     from spnl_tui.settings import Settings
 
-__all__ = ["ENDPOINT", "make_endpoints"]
+ENDPOINT = BACKEND
+"""The id of the backend, for those that may not import it."""
 
 
 def make_endpoints(
@@ -43,3 +47,34 @@ def make_endpoints(
         is_here=is_here,
         context=settings.context.length,
     )
+
+
+async def surveyed(
+    settings: Settings, paths: Paths, names: Sequence[str] = (), *, patience_s: float = 10.0
+) -> AsyncGenerator[EndpointStatus, None]:
+    """Yield each endpoint as soon as it is known whether it responds; those of these names, or all.
+
+    A service whose key is missing is not asked.
+
+    Raises:
+        SettingsError: there is no endpoint of this name.
+    """
+    backend = make_endpoints(settings, paths)
+    known = backend.endpoints
+    for name in names:
+        if name.lower() not in known:
+            raise SettingsError(
+                "There is no such endpoint",
+                f"No endpoint is called {name!r}. The endpoints are {', '.join(sorted(known))}.",
+                did_you_mean(name, known) or f"Add it to config.toml: [endpoints.{name}]",
+            )
+    chosen = [name.lower() for name in names] or list(known)
+    tasks = [asyncio.create_task(backend.survey(name, patience_s)) for name in chosen]
+    try:
+        for task in asyncio.as_completed(tasks):
+            yield await task
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await backend.close()

@@ -27,6 +27,7 @@ _COMMANDS = {
     "history": "conversations.history",
     "bench": "machine.bench",
     "doctor": "machine.doctor",
+    "endpoints": "endpoints.endpoints",
     "serve": "serve.serve",
     "engine": "engine.engine",
     "ps": "engine.ps",

@@ -30,6 +30,7 @@ from spnl_tui.errors import SpnlError
 if TYPE_CHECKING:
     from spnl_tui.engine.endpoint.messages import ReadImage
     from spnl_tui.engine.endpoint.server import Server, UsedModel
+    from spnl_tui.engine.endpoint.survey import EndpointStatus
     from spnl_tui.engine.prefetch import Prefetch
 
 IsHere = Callable[[str], Awaitable[bool]]
@@ -189,6 +190,12 @@ class EndpointBackend:
         """Close all connections."""
         self._closed = True
         await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    async def survey(self, name: str, patience_s: float = 10.0) -> EndpointStatus:
+        """Return whether this endpoint responds, with which models, and why not."""
+        from spnl_tui.engine.endpoint.survey import survey
+
+        return await survey(self.server(name), patience_s)
 
     def server(self, name: str) -> Server:
         """Return the server of an endpoint."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ _CONTEXT_FIELDS = (
 )  # fmt: skip
 _EXACT = ("vllm", "ollama", "spnl")
 """Servers that refuse a name that they do not list."""
+_AT_ONCE = 8
 _QUICK_S = 5.0
 """How long facts may take that replies do not need."""
 _DEFAULT = "default"
@@ -130,9 +131,24 @@ async def describe(
     return found
 
 
-def nearest(names: Sequence[str], name: str) -> list[str]:
-    """Return up to three similar names."""
-    return difflib.get_close_matches(name, names, 3, 0.4)
+async def with_contexts(connection: Connection, endpoint: Endpoint, listing: Listing) -> Listing:
+    """Add the context lengths that the server says elsewhere, as far as it does so quickly."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def complete(model: ServedModel) -> ServedModel:
+        async with gate:
+            match listing.server:
+                case "ollama":
+                    shown = await _quietly(connection, f"{endpoint.root}/api/show", {"model": model.id})
+                    longest = _ollama_longest(shown if isinstance(shown, dict) else {})
+                    return replace(model, context_length=longest)
+                case "llamacpp":
+                    return await _with_props(connection, endpoint, model)
+                case "lmstudio":
+                    return await _from_lmstudio(connection, endpoint, model)
+        return model
+
+    return replace(listing, models=tuple(await asyncio.gather(*map(complete, listing.models))))
 
 
 def _declared(endpoint: Endpoint) -> str:
@@ -159,9 +175,11 @@ def _context(entry: Any) -> int | None:
     return next((each for each in values if type(each) is int and each > 0), None)
 
 
-async def _quietly(connection: Connection, url: str) -> Any:
+async def _quietly(connection: Connection, url: str, body: Any = None) -> Any:
     """Return the JSON at the address; None if there is none: replies do not need it."""
     try:
+        if body is not None:
+            return await connection.post(url, body, patience_s=_QUICK_S)
         return await connection.get(url, patience_s=_QUICK_S)
     except EndpointError:
         return None

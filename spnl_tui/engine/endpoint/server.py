@@ -59,7 +59,7 @@ class Server:
         self.endpoint = endpoint
         self.used: dict[str, UsedModel] = {}
         """By the names of the server."""
-        self._connection = Connection(endpoint, environ)
+        self.connection = Connection(endpoint, environ)
         self._queue = FairQueue(endpoint.max_concurrent)
         self._read_image = read_image
         self._waiting = 0
@@ -71,7 +71,7 @@ class Server:
         Raises:
             SpnlError: it does not say.
         """
-        return await list_models(self._connection, self.endpoint)
+        return await list_models(self.connection, self.endpoint)
 
     async def learn(self, handle: ModelHandle, model: str) -> UsedModel:
         """Return the model, after asking the server about it the first time.
@@ -81,14 +81,14 @@ class Server:
         """
         async with self._asking:
             if (used := self.used.get(model)) is None:
-                served = await describe(self._connection, self.endpoint, model, handle.wanted_context)
-                counter = TokenCounter(self._connection, self.endpoint, served)
+                served = await describe(self.connection, self.endpoint, model, handle.wanted_context)
+                counter = TokenCounter(self.connection, self.endpoint, served)
                 used = self.used[model] = UsedModel(handle, served, counter)
             return used
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._connection.close()
+        await self.connection.close()
 
     async def replies(self, used: UsedModel, request: Request, numbers: range) -> AsyncGenerator[Event, None]:
         """Answer with the candidates of these numbers, which share one request to the server.
@@ -137,7 +137,7 @@ class Server:
         stopped = {each.number for each in candidates if not is_wanted(each.number)}
         if len(stopped) < len(candidates):
             async with (
-                self._connection.stream(url, body, used.served.id) as response,
+                self.connection.stream(url, body, used.served.id) as response,
                 aclosing(pieces_of(response, self.endpoint)) as pieces,
             ):
                 async for piece in pieces:
