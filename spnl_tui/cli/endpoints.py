@@ -17,6 +17,6 @@ def endpoints(ctx: click.Context, /, name: str | None, json_: bool) -> None:
     Servers are those of [endpoints.NAME] in the configuration, and openai, gemini, ollama, llamacpp, lmstudio
     and vllm at their usual addresses. Chat with a model of one: spnl-chat -m NAME/MODEL.
     """
-    from spnl_tui.headless.endpoints import endpoints as command
+    from spnl_tui.headless.servers.endpoints import endpoints as command
 
     run_command(ctx, lambda s: command(s, name, json_=json_))

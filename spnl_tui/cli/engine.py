@@ -18,7 +18,7 @@ def engine() -> None:
 @click.pass_context
 def start(ctx: click.Context, /) -> None:
     """Start the resident engine."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, command.start)
 
@@ -27,7 +27,7 @@ def start(ctx: click.Context, /) -> None:
 @click.pass_context
 def stop(ctx: click.Context, /) -> None:
     """Stop the resident engine and unload its models."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, command.stop)
 
@@ -37,7 +37,7 @@ def stop(ctx: click.Context, /) -> None:
 @click.pass_context
 def status(ctx: click.Context, /, json_: bool) -> None:
     """Show whether the resident engine runs, and for whom."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, lambda services: command.status(services, json_=json_))
 
@@ -47,7 +47,7 @@ def status(ctx: click.Context, /, json_: bool) -> None:
 @click.pass_context
 def logs(ctx: click.Context, /, follow: bool) -> None:
     """Print the end of the log of the resident engine."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, lambda services: command.logs(services, follow=follow))
 
@@ -56,7 +56,7 @@ def logs(ctx: click.Context, /, follow: bool) -> None:
 @click.pass_context
 def run(ctx: click.Context, /) -> None:
     """Be the resident engine, in the foreground, for systemd and launchd."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, command.run, _ITSELF)
 
@@ -66,7 +66,7 @@ def run(ctx: click.Context, /) -> None:
 @click.pass_context
 def ps(ctx: click.Context, /, json_: bool) -> None:
     """List the models that are loaded, for whom, and until when."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, lambda services: command.ps(services, json_=json_))
 
@@ -76,6 +76,6 @@ def ps(ctx: click.Context, /, json_: bool) -> None:
 @click.pass_context
 def unload(ctx: click.Context, /, model: str) -> None:
     """Unload MODEL from the resident engine."""
-    from spnl_tui.headless import engine as command
+    from spnl_tui.headless.servers import engine as command
 
     run_command(ctx, lambda services: command.unload(services, model))

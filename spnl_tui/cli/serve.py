@@ -28,7 +28,7 @@ def serve(
 
     Editors, agents and scripts use the address that is printed as their base URL. Ctrl+C ends it.
     """
-    from spnl_tui.headless import serve as command
+    from spnl_tui.headless.servers import serve as command
 
     flags = {"server.host": host, "server.port": port, "server.api_key_env": api_key_env}
     run_command(ctx, lambda services: command.serve(services, models), flags)
