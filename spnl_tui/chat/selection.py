@@ -36,6 +36,11 @@ class Selection:
         return self._turn(self.edited)
 
     @property
+    def set_aside(self) -> str:
+        """What was in the prompt before the edit in progress."""
+        return self._draft if self.edited is not None else ""
+
+    @property
     def answered(self) -> tuple[Turn, ...] | None:
         """The branch to which a new prompt would be added; None while a reply is being edited."""
         if (edited := self.edited_turn) is None:

@@ -40,7 +40,14 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 
 def encodable_json(text: str) -> str:
-    """Return JSON with escapes for all but ASCII if standard output cannot encode all of it."""
+    """Return JSON that standard output can encode and a terminal shows as it is, by escapes where necessary.
+
+    Text of the hub or of a model may hold characters that reorder a terminal's line.
+    """
+    if sys.stdout.isatty():
+        text = "".join(
+            each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+        )
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

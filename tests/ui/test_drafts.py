@@ -81,3 +81,29 @@ def test_damaged_draft_is_ignored(tmp_path: Path) -> None:
     file = DraftFile(tmp_path)
     assert file.open() == Draft()
     file.close()
+
+
+async def test_prompt_queued_in_a_hidden_conversation_survives_quitting(tmp_path: Path) -> None:
+    async with chat(ScriptedEngine([held("Half", asyncio.Event())]), drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen.drafts.restored)
+        await it.ask("first", wait=False)
+        await wait_until(lambda: it.screen.replying)
+        await it.press(*"second", "enter")
+        await wait_until(lambda: len(it.screen.sessions.visible.queue) == 1)
+        await it.press("ctrl+n")
+        await wait_until(lambda: not it.turns)
+        await it.press(*"third")
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.prompt.text == "second\n\nthird")
+
+
+async def test_text_that_was_set_aside_for_an_edit_survives_quitting(tmp_path: Path) -> None:
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.screen.drafts.restored)
+        await it.ask("first")
+        it.prompt.insert("set aside")
+        turn = it.screen.conversation.path()[0]
+        it.screen.sessions.visible.selection.edit(turn, it.prompt.text)
+        it.prompt.replace_all("first, edited")
+    async with chat(drafts=DraftFile(tmp_path)) as it:
+        await wait_until(lambda: it.prompt.text == "set aside\n\nfirst, edited")

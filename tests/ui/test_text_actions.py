@@ -52,6 +52,19 @@ async def test_cut_line_is_on_the_clipboard() -> None:
         assert it.app.clipboard.strip() == "second"
 
 
+@pytest.mark.parametrize("key", ["ctrl+x", "ctrl+c"])
+async def test_folded_paste_is_cut_and_copied_whole(key: str) -> None:
+    paste = "line\n" * 40
+    async with chat() as it:
+        it.prompt.insert(f"see {it.prompt.folds.fold(paste)}")
+        it.prompt.select_all()
+        await it.press(key)
+        assert it.app.clipboard == f"see {paste}"
+        if key == "ctrl+x":
+            await it.press("ctrl+z")
+        assert it.prompt.text == "see [pasted 40 lines]"
+
+
 @pytest.mark.slow  # hundreds of combinations, each with keys of its own
 async def test_prompt_survives_every_action_at_every_edge() -> None:
     async with chat() as it:

@@ -48,11 +48,16 @@ class DraftController:
         self.restored = True
 
     def current(self) -> Draft:
-        """Return the unsent text: the prompts that wait in the visible conversation, and the prompt."""
+        """Return the unsent text: the prompts that wait in any conversation, and the prompt.
+
+        While a turn is edited, that includes what the prompt held before.
+        """
         from spnl_tui.conversations.drafts import Draft
 
-        waiting = [self._as_typed(item) for item in self._sessions.visible.queue if isinstance(item, str)]
-        typed = "\n\n".join(part for part in (*waiting, self._prompt.text) if part.strip())
+        queued = (item for session in self._sessions for item in session.queue if isinstance(item, str))
+        waiting = [self._as_typed(item) for item in queued]
+        aside = self._sessions.visible.selection.set_aside
+        typed = "\n\n".join(part for part in (*waiting, aside, self._prompt.text) if part.strip())
         return Draft(typed, self._prompt.folds.behind(typed))
 
     async def save_soon(self) -> None:

@@ -63,7 +63,7 @@ async def edit(app: App[Any], text: str) -> str:
                 raise EditorError(
                     "The prompt is as it was", f"{Path(command[0]).name} ended with {_in_words(status)}."
                 )
-            return plain(file.read_text(encoding="utf-8")).removesuffix("\n")
+            return plain(file.read_text(encoding="utf-8-sig")).removesuffix("\n")
     except SuspendNotSupported as error:
         raise EditorError("There is no terminal for an editor", str(error)) from error
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rich.text import Text
 from textual import events, on
@@ -118,7 +119,16 @@ class Prompt(NarrowTextArea):
         lines = self.document.lines
         edit.from_location = top, self.folds.outside(lines[top], left, -1)
         edit.to_location = bottom, self.folds.outside(lines[bottom], right, 1)
-        return super().edit(edit)
+        result = super().edit(edit)
+        # This copy of the result is for the clipboard; undoing uses the edit's own.
+        return replace(result, replaced_text=self.folds.unfold(result.replaced_text))
+
+    def action_copy(self) -> None:
+        """Copy the selection, with the pastes in place of the words for them."""
+        if self.selected_text:
+            self.app.copy_to_clipboard(self.folds.unfold(self.selected_text))
+        else:
+            super().action_copy()
 
     def _within(self, location: Location) -> Location:
         """Return the location, or the end of the text if it lies beyond."""
