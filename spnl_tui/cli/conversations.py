@@ -57,14 +57,36 @@ def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
 
 @history.command("export")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--format", "format_", type=click.Choice(["json", "markdown", "query"]), default="json")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["json", "markdown", "html", "openai", "sharegpt", "query"]),
+    default="json",
+)
+@click.option("--tag", type=TEXT, help="Only those with this tag.")
+@click.option("--search", "words", type=TEXT, help="Only those with a turn that holds these words.")
+@click.option("--branch", help='"active", "all", or the id of the turn at which the branch ends.')
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @click.pass_context
-def history_export(ctx: click.Context, /, ids: tuple[str, ...], format_: Any, output: Path | None) -> None:
-    """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
-    from spnl_tui.headless import conversations as commands
+def history_export(
+    ctx: click.Context,
+    /,
+    ids: tuple[str, ...],
+    format_: Any,
+    tag: str | None,
+    words: str | None,
+    branch: str | None,
+    output: Path | None,
+) -> None:
+    """Export conversations, by id, tag or words, or all of them.
 
-    run_command(ctx, lambda s: commands.export(s, ids, format=format_, output=output))
+    json loses nothing; markdown and html are to read; openai (JSON lines) and sharegpt are for other
+    programs; query makes a span query of one conversation.
+    """
+    from spnl_tui.headless.history import exporting
+
+    selection = exporting.Selection(ids=ids, tag=tag, words=words, branch=branch)
+    run_command(ctx, lambda s: exporting.export(s, selection, format=format_, output=output))
 
 
 @history.command("import")

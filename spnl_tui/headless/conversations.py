@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from spnl_tui.conversations import listing as views
 from spnl_tui.conversations.conversation import Conversation
-from spnl_tui.conversations.exchange.export import conversation_to_plain, to_json_text, whole_to_markdown
-from spnl_tui.conversations.exchange.image_files import LinkedImages
+from spnl_tui.conversations.exchange.export import conversation_to_plain
 from spnl_tui.conversations.replay import ReplayRequest, ReplayResult, replay
 from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.search import SearchFilter
@@ -19,9 +16,8 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import ChatRequest
 from spnl_tui.engine.reply import collect
 from spnl_tui.errors import StoreError
-from spnl_tui.headless.output import FAILED, OK, colour, encodable_json, print_json, show_error
+from spnl_tui.headless.output import FAILED, OK, colour, print_json, show_error
 from spnl_tui.headless.run_query import resolve
-from spnl_tui.queries.chat import branch_to_lisp
 from spnl_tui.services import Services
 from spnl_tui.text import plain
 
@@ -30,7 +26,7 @@ async def list_conversations(
     services: Services, *, limit: int, archived: bool, tag: str | None, model: str | None, json_: bool
 ) -> int:
     """Print conversations, pinned ones first, then the most recently changed."""
-    store = await _store(services)
+    store = await open_store(services)
     page = await store.list(ListFilter(archived=archived, tag=tag, model=model), limit=limit)
     if json_:
         items = [views.summary_to_plain(item) for item in page.items]
@@ -47,7 +43,7 @@ async def list_conversations(
 
 async def search(services: Services, words: str, *, limit: int, model: str | None, json_: bool) -> int:
     """Print the turns that contain these words."""
-    store = await _store(services)
+    store = await open_store(services)
     result = await store.search(words, SearchFilter(model=model), limit=limit)
     if json_:
         print_json({"hits": [views.hit_to_plain(hit) for hit in result.hits], "more": result.more})
@@ -60,7 +56,7 @@ async def search(services: Services, words: str, *, limit: int, model: str | Non
 
 async def show(services: Services, prefix: str, *, json_: bool) -> int:
     """Print a conversation's active branch."""
-    conversation = await _conversation(await _store(services), prefix)
+    conversation = await load_conversation(await open_store(services), prefix)
     if json_:
         print_json(conversation_to_plain(conversation))
     else:
@@ -68,61 +64,12 @@ async def show(services: Services, prefix: str, *, json_: bool) -> int:
     return OK
 
 
-async def export(
-    services: Services,
-    prefixes: Sequence[str],
-    *,
-    format: Literal["json", "markdown", "query"],
-    output: Path | None,
-) -> int:
-    """Export conversations, or all of them, as lossless JSON or as Markdown; or one as a query."""
-    store = await _store(services)
-    failed = 0
-    if prefixes:
-        conversations = [await _conversation(store, prefix) for prefix in prefixes]
-    else:
-        conversations, failed = await _all(store)
-    if not conversations:
-        # An empty file would replace a good backup.
-        raise StoreError("There is nothing to export", "The store holds no conversations that can be read.")
-    linked: LinkedImages | None = None
-    if format == "json":
-        text = await asyncio.to_thread(to_json_text, conversations, services.media.images)
-    elif format == "query":
-        if len(conversations) != 1:
-            raise StoreError(
-                "Which conversation?", "A query is made of one conversation.", "Name one by its id."
-            )
-        text = branch_to_lisp(conversations[0])
-    else:
-        if output is not None and output.suffix:
-            linked = LinkedImages(f"{output.stem}-images")
-        link = linked.link if linked is not None else lambda turn: turn
-        text = "\n".join(whole_to_markdown(conversation, link) for conversation in conversations)
-    if output is None:
-        text = encodable_json(text) if format == "json" else text
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    else:
-        try:
-            await asyncio.to_thread(_write_whole, output, text)
-            if linked is not None:
-                await asyncio.to_thread(linked.write, output, services.media.images)
-        except OSError as error:
-            raise StoreError(
-                "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."
-            ) from error
-    if failed:
-        lost = f"{failed:,} conversation{'' if failed == 1 else 's'}"
-        print(f"The export lacks {lost} that cannot be read.", file=sys.stderr)
-    return FAILED if failed else OK
-
-
 async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callable[[str], bool]) -> int:
     """Delete conversations for good, after `confirm` has received their titles and returned True."""
     store = await services.store()
     if store.problem is not None:
         show_error(store.problem)
-    conversations = [await _conversation(store, prefix) for prefix in prefixes]
+    conversations = [await load_conversation(store, prefix) for prefix in prefixes]
     titles = ", ".join(repr(plain(each.title) or "(no title)") for each in conversations)
     if not confirm(f"Delete {titles} for good?"):
         return FAILED
@@ -133,7 +80,7 @@ async def remove(services: Services, prefixes: Sequence[str], *, confirm: Callab
 
 async def replay_replies(services: Services, prefix: str, *, json_: bool) -> int:
     """Run the replies of a conversation's active branch again, and show where they differ."""
-    conversation = await _conversation(await _store(services), prefix)
+    conversation = await load_conversation(await open_store(services), prefix)
     if not any(turn.role == "assistant" and turn.provenance for turn in conversation.path()):
         raise StoreError(
             "Nothing to replay",
@@ -187,29 +134,14 @@ class _Replier:
         return (await collect(self._services.engine, model, asked)).text
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write the whole file or keep the existing one, because a full disk must not cost an older backup."""
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")  # a device or a pipe
-        return
-    target = path.resolve()
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-async def _store(services: Services) -> Store:
+async def open_store(services: Services) -> Store:
     store = await services.store_to_read()
     if store.problem is not None:
         show_error(store.problem)
     return store
 
 
-async def _conversation(store: Store, prefix: str) -> Conversation:
+async def load_conversation(store: Store, prefix: str) -> Conversation:
     found = await store.find(prefix)
     if len(found) != 1 or not prefix:
         raise StoreError(
@@ -218,25 +150,6 @@ async def _conversation(store: Store, prefix: str) -> Conversation:
             "See: spnl-chat history list",
         )
     return await store.load(found[0])
-
-
-async def _all(store: Store) -> tuple[list[Conversation], int]:
-    """Return all readable conversations and the number of others, whose errors are shown."""
-    conversations: list[Conversation] = []
-    failed = 0
-    for archived in (False, True):
-        cursor = None
-        while True:
-            page = await store.list(ListFilter(archived=archived), after=cursor, limit=200)
-            for item in page.items:
-                try:
-                    conversations.append(await store.load(item.id))
-                except StoreError as error:
-                    show_error(error)
-                    failed += 1
-            if (cursor := page.next) is None:
-                break
-    return conversations, failed
 
 
 def _print_lines(lines: Any) -> None:

@@ -118,6 +118,9 @@ def to_markdown(
     parts = ["---\n" + "\n".join(lines) + "\n---"]
     for turn in chosen:
         parts.append(f"## {_heading(conversation, turn)}")
+        if turn.reasoning.strip():
+            thought = turn.reasoning.strip("\n")
+            parts.append(f"<details>\n<summary>Thinking</summary>\n\n{thought}\n\n</details>")
         if (said := linked(turn).model_text).strip():
             parts.append(said.strip("\n"))
         if turn.error or turn.finish_reason in ("cancelled", "failed"):

@@ -29,7 +29,9 @@ class ExportController:
         self._sessions = sessions
 
     async def markdown(self, named: str = "") -> None:
-        """Write the active branch as Markdown, for reading; to a file named .json, the whole as JSON.
+        """Write the active branch as Markdown, for reading, or as HTML to a file named .html.
+
+        To a file named .json, the whole conversation is written as JSON.
 
         The file must not exist yet; empty: a new file in the working directory.
 
@@ -38,6 +40,9 @@ class ExportController:
         """
         if named.endswith(".json"):
             await self.json(named)
+            return
+        if named.endswith((".html", ".htm")):
+            await self.html(named)
             return
         from spnl_tui.conversations.exchange.export import to_markdown
         from spnl_tui.conversations.exchange.image_files import LinkedImages
@@ -50,6 +55,19 @@ class ExportController:
                 await asyncio.to_thread(linked.write, file, self._media().images)
             except OSError as error:
                 raise StoreError("The images cannot be written", f"{error.strerror}.") from error
+
+    async def html(self, named: str = "") -> None:
+        """Write the active branch as one HTML file. A named file must not exist yet.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        from spnl_tui.conversations.exchange.html_export import to_html
+
+        images = None if self._media is None else self._media().images
+        conversation = self._sessions.visible.conversation
+        text = await asyncio.to_thread(to_html, [(conversation, conversation.path())], images)
+        await self._export(text, ".html", named)
 
     async def json(self, named: str = "") -> None:
         """Write the whole conversation as JSON, without loss. A named file must not exist yet.

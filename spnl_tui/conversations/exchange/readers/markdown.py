@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.readers.messages import (
+    PORTABLE,
     Said,
     as_list,
     as_text,
@@ -26,7 +26,7 @@ _HEADING = re.compile(
     r"(?:, (?P<place>\d+) of \d+)?\W*"
 )
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
-_OWN_ID = re.compile(r"md-[0-9a-f]{24}")
+_THOUGHT = re.compile(r"<details>\n<summary>Thinking</summary>\n\n(.*?)\n\n</details>\n*", re.DOTALL)
 
 
 def looks_like_markdown(text: str) -> bool:
@@ -39,12 +39,14 @@ def read_markdown(text: str, name: str) -> Conversation | None:
     details, body = split_front_matter(text)
     said = []
     for speaker, lines in _sections(body):
-        words = "\n".join(lines).strip("\n")
         if speaker is not None:
-            said.append(Said(speaker[0], text_parts(words), model=speaker[1]))
+            words = "\n".join(lines).strip("\n")
+            thought = _THOUGHT.match(words)
+            words = words[thought.end() :] if thought else words
+            said.append(Said(speaker[0], text_parts(words), thought[1] if thought else "", model=speaker[1]))
     own = as_text(details.get("id"))
-    conversation = conversation_of(
-        "markdown",
+    return conversation_of(
+        PORTABLE,
         own or digest_of([as_text(details.get("title")) or name, [str(each.parts) for each in said[:2]]]),
         said,
         title=as_text(details.get("title")) or name,
@@ -54,18 +56,6 @@ def read_markdown(text: str, name: str) -> Conversation | None:
         updated_at=_time(details.get("updated")),
         tags=as_list(details.get("tags")),
     )
-    return None if conversation is None else _with_own_ids(conversation, own)
-
-
-def _with_own_ids(conversation: Conversation, own: str) -> Conversation:
-    """Return the conversation under an id that an export keeps, so that importing that changes nothing."""
-    id = own if _OWN_ID.fullmatch(own) else f"md-{conversation.id}"
-    parent = None
-    turns = []
-    for number, turn in enumerate(conversation.turns()):
-        turns.append(replace(turn, id=f"{id}.{number}", parent=parent))
-        parent = turns[-1].id
-    return Conversation.of(replace(conversation, id=id, chosen={}), turns)
 
 
 def _time(value: Any) -> float | None:

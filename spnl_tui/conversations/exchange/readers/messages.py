@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,10 @@ from spnl_tui.models.parts import (
 from spnl_tui.text import first_line, well_formed
 
 _TITLE = 200
+PORTABLE = "portable"
+"""The source of formats that we also write. Their conversations keep their ids from import to import."""
+_OWN = "x-"
+_OWN_ID = re.compile(r"x-[0-9a-f]{24}")
 _LATEST = 1e11
 """Unix seconds, in the year 5138."""
 _MAX_DEPTH = 12
@@ -85,6 +90,9 @@ def conversation_of(
     `source` and `key` name it in every import. Without `tree`, each message follows the one before. `current`
     is the message at which the branch ends that was shown last.
     """
+    id = stable_id(f"{source}\0{key}")
+    if source == PORTABLE:
+        id = key = key if _OWN_ID.fullmatch(key) else f"{_OWN}{id}"
     systems = [system.strip()] if system.strip() else []
     kept: list[Said] = []
     for each in said:
@@ -116,7 +124,7 @@ def conversation_of(
     latest = max((turn.created_at for turn in turns), default=0.0)
     conversation = Conversation.of(
         Conversation(
-            id=stable_id(f"{source}\0{key}"),
+            id=id,
             title=first_line(well_formed(title), _TITLE) if isinstance(title, str) else "",
             title_is_automatic=False,
             system_prompt=well_formed("\n\n".join(systems)),

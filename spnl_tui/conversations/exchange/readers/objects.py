@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.chatgpt import conversation_from_chatgpt
 from spnl_tui.conversations.exchange.readers.messages import (
+    PORTABLE,
     Gathered,
     Said,
     as_dict,
@@ -217,7 +218,7 @@ def _messages(item: dict[str, Any], name: str, gathered: Gathered) -> Conversati
     )
     times = [item.get(key) for key in ("created_at", "createdAt", "last_updated", "updated_at")]
     return conversation_of(
-        "messages",
+        PORTABLE,
         own or digest_of([as_text(title) or name, item["messages"][:2]]),
         said,
         title=title,
@@ -241,12 +242,14 @@ def _sharegpt(item: dict[str, Any], name: str, gathered: Gathered) -> Conversati
         else:
             said.append(Said(role, text_parts(value), as_text(message.get("reasoning"))))
     return conversation_of(
-        "sharegpt",
+        PORTABLE,
         as_text(item.get("id")) or digest_of(item["conversations"][:2]),
         said,
         title=item.get("title"),
         system=as_text(item.get("system")),
         model=item.get("model"),
+        created_at=time_of(item.get("created_at")),
+        updated_at=time_of(item.get("updated_at")),
     )
 
 

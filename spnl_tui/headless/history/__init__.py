@@ -1,0 +1,1 @@
+"""Parts of `spnl-chat history` that are commands of their own."""
