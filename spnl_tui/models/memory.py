@@ -21,8 +21,6 @@ _PER_TOKEN = 1050
 _PER_MERGE = 350
 _MERGES_PER_TOKEN = 2
 """Merges of a SentencePiece vocabulary, which the header does not have (gguf_tokenizer.py): 1.9 to 2."""
-_LEFT_OVER = 0.12
-"""The share of the re-quantized weights that stays behind in the allocator; 0 to 0.3 was measured."""
 _BUFFERS = 15_000_000
 """Bytes for any prompt, whatever the model."""
 _PASS = 512
@@ -85,7 +83,7 @@ def estimate_memory(
     `in_steps`: a long prompt is read in steps (engine/mistralrs/cache/prefill.py). `vnni`: see Machine.
     """
     tied = all(group.role != "output" for group in facts.tensors)
-    weights = stored = plain = made = 0.0
+    weights = stored = plain = 0.0
     largest = 0
     for group in facts.tensors:
         kept = group.elements * _kernel(group, group.type).bytes_per_element
@@ -103,8 +101,6 @@ def estimate_memory(
         if _is_requantized(group, in_situ) or (
             tied and group.role == "embedding" and _is_requantized(group.as_output(), in_situ)
         ):
-            # As much stays behind in the allocator where no copy is made in the end.
-            made += _resident(group.as_output(), in_situ, vnni=True)
             plain += (
                 group.elements * _kernel(group, after_in_situ(group.as_output(), in_situ)).bytes_per_element
             )
@@ -115,7 +111,6 @@ def estimate_memory(
     overhead = _PROGRAM + _PER_TOKEN * (facts.vocabulary or 0) + _PER_MERGE * (merges or 0)
     loading = weights + overhead
     if in_situ is not None:
-        weights += _LEFT_OVER * made
         loading = max(loading, stored + plain + largest + overhead)
     kv_cache = facts.kv_cache_bytes(math.ceil(context / _CACHE_STEP) * _CACHE_STEP, kv_element_bytes)
     if kv_cache is not None and prefix_cache:
@@ -186,8 +181,8 @@ def _resident(group: TensorGroup, in_situ: str | None, vnni: bool) -> float:
     """Return the bytes of these tensors once loaded, with any second copy."""
     type = after_in_situ(group, in_situ)
     kernel = _kernel(group, type)
-    # An output matrix is multiplied by one row only, for which stored Q6_K needs no second copy.
-    spared = (group.role == "output" and type == "Q6_K" and in_situ is None) or (type == "Q8_0" and not vnni)
+    # An output matrix is multiplied by one row only, for which Q6_K needs no second copy.
+    spared = (group.role == "output" and type == "Q6_K") or (type == "Q8_0" and not vnni)
     rearranged = 0.0 if spared or group.role == "experts" or group.row % 256 else kernel.repacked
     return group.elements * (kernel.bytes_per_element + rearranged)
 

@@ -95,8 +95,8 @@ class TestFits:
             ("Q4_1", None, 153), ("Q5_0", None, 157), ("Q5_1", None, 161), ("Q8_0", None, 244),
             ("Q2_K", None, 135), ("Q3_K", None, 141), ("Q4_K", None, 196), ("Q5_K", None, 158),
             ("Q6_K", None, 242), ("Q8_K", None, 185),
-            ("Q4_1", "Q4K", 197), ("Q4_1", "Q6K", 290), ("Q4_1", "Q8_0", 303), ("F16", "Q8_0", 264),
-            ("Q5_0", "Q6K", 291), ("Q5_0", "Q8_0", 307),
+            ("Q4_1", "Q6K", 237), ("Q4_1", "Q8_0", 241), ("F16", "Q8_0", 241), ("Q5_0", "Q6K", 237),
+            ("Q5_0", "Q8_0", 240),
         ],
     )  # fmt: skip
     def test_predicted_memory_is_near_the_measured(
@@ -106,9 +106,13 @@ class TestFits:
             matrix=matrix, layers=4, width=1024, feed_forward=4096, heads=8, kv_heads=2, vocabulary=32768
         )
         estimate = estimate_memory(model, in_situ, 0)
-        assert (estimate.weights + estimate.overhead) / 1e6 - 14 == pytest.approx(
-            measured, rel=0.15 if in_situ is None else 0.18
-        )
+        assert (estimate.weights + estimate.overhead) / 1e6 - 14 == pytest.approx(measured, rel=0.15)
+
+    def test_second_copy_of_re_quantized_q4_k_is_counted(self, facts: Any) -> None:
+        """Measured with rows of 2,048. With rows of 1,024 there is none: 161 MB instead of 218."""
+        shape = {"layers": 4, "width": 2048, "feed_forward": 8192, "heads": 16, "kv_heads": 4}
+        estimate = estimate_memory(facts(matrix="Q4_1", vocabulary=8192, **shape), "Q4K", 0)
+        assert (estimate.weights + estimate.overhead) / 1e6 == pytest.approx(367, rel=0.15)
 
     def test_tensor_of_the_wanted_type_takes_no_more_memory(self, facts: Any) -> None:
         """mistral.rs does not make it anew, so one copy of the embedding still serves both ends."""

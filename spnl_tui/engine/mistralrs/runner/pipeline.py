@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from spnl_tui.engine.mistralrs import wire
+from spnl_tui.engine.mistralrs.runner.allocator import returning_freed_memory
 from spnl_tui.engine.mistralrs.runner.gguf_tokenizer import write_tokenizer
 from spnl_tui.engine.mistralrs.runner.padded_gguf import write_padded
 from spnl_tui.errors import ModelFileError
@@ -58,6 +59,8 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         # Otherwise it takes all memory of a graphics processor.
         arguments["memory_goal"] = f"{command.paged_tokens}tokens"
     with contextlib.ExitStack() as stack:
+        if command.in_situ_quantization is not None:
+            stack.enter_context(returning_freed_memory())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=wire.temporary_prefix(os.getpid())))
         template = Path(folder) / "template.jinja"
         raw = command.chat_template in (None, wire.RAW_TEMPLATE)
