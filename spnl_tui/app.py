@@ -346,6 +346,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     query to open as a chat.
     """
     from spnl_tui.conversations.drafts import DraftFile
+    from spnl_tui.serving import ServerSwitch, make_server
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.chat.clipboard import set_clipboard
 
@@ -362,6 +363,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
 
         write_setting(services.config_file, name, value)
 
+    server = ServerSwitch(partial(make_server, services))
     app = SpnlChat(
         services.settings,
         InterfaceServices(
@@ -382,7 +384,8 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             save_rules=lambda name, rules: keep_setting(name, list(rules)),
             set_clipboard=set_clipboard,
             media=lambda: services.media,
-            close=(services.close,),
+            server=server,
+            close=(server.stop, services.close),
         ),
         themes=() if wanted is None else (wanted,),
         more_themes=lambda: load_themes(builtin, own),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spnl_tui.errors import SettingsError
@@ -15,6 +15,37 @@ if TYPE_CHECKING:
     from spnl_tui.server.serving import HttpServer
     from spnl_tui.services import Services
     from spnl_tui.settings import Settings
+
+
+class ServerSwitch:
+    """Starts and stops the server of a program that also does something else."""
+
+    def __init__(self, make: Callable[[Mapping[str, ModelHandle]], HttpServer]) -> None:
+        """`make` constructs a server of these models, by their names."""
+        self._make = make
+        self._server: HttpServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The base address for clients; empty while it does not run."""
+        return "" if self._server is None else self._server.url
+
+    async def start(self, model: ModelHandle) -> None:
+        """Start it, if it does not run. The model answers requests that name none.
+
+        Raises:
+            SpnlError: it needs a key, or the address cannot be used.
+        """
+        if self._server is None:
+            server = self._make({model.name: model})
+            await server.start()
+            self._server = server
+
+    async def stop(self) -> None:
+        """Stop it, if it runs."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop()
 
 
 def server_options(settings: Settings, environ: Mapping[str, str]) -> ServerOptions:

@@ -40,6 +40,7 @@ from spnl_tui.ui.conversations.controller import ConversationsController
 from spnl_tui.ui.conversations.export_controller import ExportController
 from spnl_tui.ui.conversations.persona_controller import PersonaController
 from spnl_tui.ui.models.lazy_pane import LazyModelsPane
+from spnl_tui.ui.models.serving_controller import ServingController
 from spnl_tui.ui.models.switcher import ModelSwitcher
 from spnl_tui.ui.panes import PaneSwitcher
 from spnl_tui.ui.pulls.controller import PullsController
@@ -250,6 +251,7 @@ class ControllerScreen(Screen[None]):
             clipboard=self.copier,
             pulls=self.pulls_controller,
             pulls_pane=self.pulls,
+            serving=ServingController(self, self._services.server),
             undo=self.undo,
             choose_model=self.switcher.choose,
             find_model=self._services.find_model,

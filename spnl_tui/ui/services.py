@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spnl_tui.media.media_reader import MediaReader
     from spnl_tui.models.files.local import LocalModel
     from spnl_tui.queries.chat import OpenedQuery
+    from spnl_tui.serving import ServerSwitch
     from spnl_tui.settings import Persona
 
 
@@ -74,6 +75,8 @@ class InterfaceServices:
     """Returns the reader of images and documents, constructed on the first call."""
     drafts: DraftFile | None = None
     """The file that keeps the unsent prompt for the next start."""
+    server: ServerSwitch | None = None
+    """The server for other programs."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Further services to close at the end, besides the engine."""
     clock: Callable[[], float] = field(default=time.monotonic)

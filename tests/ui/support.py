@@ -29,6 +29,7 @@ from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.media.media_reader import MediaReader
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.queries.chat import OpenedQuery
+from spnl_tui.serving import ServerSwitch
 from spnl_tui.settings import Persona, Settings
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
@@ -187,6 +188,7 @@ def make_app(
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
     here: Sequence[str] = (),
+    server: ServerSwitch | None = None,
 ) -> SpnlChat:
     """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
@@ -206,6 +208,7 @@ def make_app(
     themes, _ = _builtin_themes()
     services = InterfaceServices(
         engine=engine,
+        server=server,
         to_handle=to_handle,
         first_model=first_model,
         find_model=find_model,

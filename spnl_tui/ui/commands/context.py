@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spnl_tui.ui.conversations.controller import ConversationsController
     from spnl_tui.ui.conversations.export_controller import ExportController
     from spnl_tui.ui.conversations.persona_controller import PersonaController
+    from spnl_tui.ui.models.serving_controller import ServingController
     from spnl_tui.ui.panes import PaneSwitcher
     from spnl_tui.ui.pulls.controller import PullsController
     from spnl_tui.ui.pulls.pane import PullsPane
@@ -86,6 +87,7 @@ class CommandContext:
     clipboard: CopyController
     pulls: PullsController
     pulls_pane: PullsPane
+    serving: ServingController
     undo: UndoStack
     choose_model: Callable[[], Awaitable[None]]
     """Opens the dialog with the loaded models, and switches to the one that the user chooses."""

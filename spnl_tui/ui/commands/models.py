@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spnl_tui.errors import HubError
 from spnl_tui.ui.commands.command import AVAILABLE, Availability, Command, Unavailable, Worker
-from spnl_tui.ui.commands.conditions import unless
+from spnl_tui.ui.commands.conditions import model_is_chosen, unless
 from spnl_tui.ui.commands.context import CommandContext
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ def _in_pane(act: Callable[[ModelsPane], object]) -> Callable[[CommandContext], 
     return run
 
 
+async def _serve(context: CommandContext) -> None:
+    if (model := context.model.model) is not None:
+        await context.serving.run(context.argument, model)
+
+
 COMMANDS = (
     Command(
         id="models.loaded",
@@ -87,6 +92,23 @@ COMMANDS = (
         slash="loaded",
         aliases=("model",),
         argument="NAME",
+    ),
+    Command(
+        id="models.serve",
+        keys="",
+        run=_serve,
+        needs=(
+            lambda c: unless(c.serving.is_possible, "This program cannot serve models."),
+            model_is_chosen,
+        ),
+        worker=Worker(group="serve", exclusive=False),
+        label="Serve",
+        help="Let editors, agents and scripts use the models through OpenAI's API; /serve stop ends it.",
+        synonyms="server api openai http port",
+        group=_GROUP,
+        slash="serve",
+        argument="stop",
+        in_menu=False,
     ),
     Command(
         id="models.unload",
