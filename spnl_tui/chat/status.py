@@ -263,7 +263,7 @@ def _state(activity: Activity, now: float) -> str:
                 elapsed = f", {left_s} s left"
             return f"reading the prompt{amount}{elapsed}"
         case "calling":
-            return f"running {activity.stage}{elapsed}"
+            return f"running {activity.stage}{elapsed}" if activity.stage else "reading the results"
         case "idle":
             return "ready"
         case "unloaded":

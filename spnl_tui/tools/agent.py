@@ -38,7 +38,8 @@ from spnl_tui.tools.toolbox import Toolbox, check_arguments
 
 _RESULT_CHARACTERS = 24_000
 """The longest result if the length of the context is unknown."""
-_DENIED = "The user denied this call."
+DENIED = "The user denied this call."
+"""How the result of a denied call begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,7 @@ class Agent:
                 report(CallProgressed(call=call, state="waiting", summary=summary))
                 answer = await self._permission(call, tool, prepared.effect, model.name)
                 if not answer.allowed:
-                    reason = f"{_DENIED} {answer.reason}".strip()
+                    reason = f"{DENIED} {answer.reason}".strip()
                     ended("denied", failed_result(call, reason), summary)
                     return
                 if not answer.arguments or answer.arguments == arguments:

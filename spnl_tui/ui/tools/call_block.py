@@ -13,6 +13,7 @@ from spnl_tui.engine.backend import CallProgressed
 from spnl_tui.models.parts import ToolCallPart, ToolResultPart, as_text
 from spnl_tui.models.tool_formats.calls import as_object
 from spnl_tui.text import first_line, plain
+from spnl_tui.tools.agent import DENIED
 from spnl_tui.tools.inert import inert
 
 _MOST_SHOWN = 20_000
@@ -48,12 +49,15 @@ class CallBlock(Vertical):
 
     def show(self, result: ToolResultPart | None, step: CallProgressed | None) -> None:
         """Show the state of the call. Without a step, the result alone tells it."""
+        state: str
         if step is not None:
             state = step.state
         elif result is None:
             state = "waiting"
+        elif not result.error:
+            state = "done"
         else:
-            state = "failed" if result.error else "done"
+            state = "denied" if as_text(result.content).startswith(DENIED) else "failed"
         if (result, state) == (self._result, self._state):
             return
         self._result, self._state = result, state
@@ -81,7 +85,8 @@ class CallBlock(Vertical):
         sign = "▸" if self.folded else "▾"
         state = _STATES[self._state]
         if self._result is not None and self._result.error:
-            state = f"{state}: {first_line(inert(as_text(self._result.content)), 120)}"
+            reason = as_text(self._result.content).removeprefix(DENIED).strip()
+            state = f"{state}: {first_line(inert(reason), 120)}" if reason else state
         seconds = (
             f" · {self._result.seconds:.1f} s" if self._result is not None and self._result.seconds else ""
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -96,10 +97,10 @@ class QuestionBox(Vertical, can_focus=True):
     def _note_shown(self) -> None:
         self._shown_at = time.monotonic()
 
-    def _show_keys(self) -> None:
+    def _show_keys(self, *, focused: bool) -> None:
         assert self._question is not None
-        rule = rule_for(self._question.tool, self._question.effect)
-        what = inert(rule.pattern or rule.tool)
+        rule = replace(rule_for(self._question.tool, self._question.effect), fingerprint="")
+        what = inert(str(rule))
         keys = [
             ("y", "once"),
             ("c", "in this chat"),
@@ -107,7 +108,7 @@ class QuestionBox(Vertical, can_focus=True):
             ("e", "edit"),
             ("n", "no, because …"),
         ]
-        hint = [] if self.has_focus else [("alt+h", "answer")]
+        hint = [] if focused else [("alt+h", "answer")]
         parts: list[str | tuple[str, str]] = []
         for key, label in [*hint, *keys, ("esc", "stop")]:
             parts += [(key, "bold $text-primary"), f" {label}   "]
@@ -116,12 +117,12 @@ class QuestionBox(Vertical, can_focus=True):
     def on_focus(self) -> None:
         """Show the keys that work now."""
         if self._question is not None:
-            self._show_keys()
+            self._show_keys(focused=True)
 
     def on_blur(self) -> None:
         """Show how to come back."""
         if self._question is not None:
-            self._show_keys()
+            self._show_keys(focused=False)
 
     def on_key(self, event: events.Key) -> None:
         """Answer, or hand the key on to the prompt."""
@@ -168,7 +169,7 @@ class QuestionBox(Vertical, can_focus=True):
         self._editing = ""
         self._input.display = False
         self._keys.display = True
-        self._show_keys()
+        self._show_keys(focused=self.has_focus)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
