@@ -382,6 +382,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             interrupted_pulls=partial(_interrupted_pulls, services),
             browser=lambda: _make_browser(services),
             save_rules=lambda name, rules: keep_setting(name, list(rules)),
+            mcp=services.mcp,
             set_clipboard=set_clipboard,
             media=lambda: services.media,
             server=server,

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spnl_tui.models.facts import ModelFacts
     from spnl_tui.models.files.local import LocalModel
     from spnl_tui.models.machine import Machine
+    from spnl_tui.tools.mcp.servers import McpServers
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Services:
         self.settings = settings
         self.paths = paths
         self.config_file = config_file or paths.config / "config.toml"
+        self.mcp = lru_cache(maxsize=1)(partial(_make_servers, settings))
+        """Returns the MCP servers of the settings. None runs until a conversation needs it."""
 
     @cached_property
     def engine(self) -> EngineService:
@@ -278,6 +281,8 @@ class Services:
             for name in ("engine", "pull_queue", "catalog", "library", "_store")
             if name in self.__dict__  # constructed, because it was used
         ]
+        if self.mcp.cache_info().currsize:
+            closing.append(self.mcp().close())
         # Close each, even if another one cannot be closed.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -288,6 +293,12 @@ class Services:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+
+def _make_servers(settings: Settings) -> McpServers:
+    from spnl_tui.tools.mcp.servers import McpServers
+
+    return McpServers(settings.mcp, settings.tools.workspace or Path.cwd())
 
 
 def make_services(settings: Settings, paths: Paths, config_file: Path | None = None) -> Services:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from spnl_tui.errors import SpnlError
     from spnl_tui.settings import Settings
     from spnl_tui.tools.agent import Agent, Answer, Ask, Question
+    from spnl_tui.tools.mcp.servers import McpServers
     from spnl_tui.tools.permissions import Permissions, Rule
     from spnl_tui.tools.tool import BoundTool
+    from spnl_tui.tools.toolbox import ToolSource
 
 
 SaveRules: TypeAlias = Callable[[str, Sequence[str]], None]
@@ -33,9 +35,14 @@ class ConversationTools:
         engine: Backend,
         report: Callable[[SpnlError], None],
         save_rules: SaveRules | None = None,
+        servers: Callable[[], McpServers] | None = None,
     ) -> None:
-        """`save_rules` writes the list "tools.allow" or "tools.deny" to the configuration."""
+        """`save_rules` writes the list "tools.allow" or "tools.deny" to the configuration. `servers` returns
+        the MCP servers, constructed on the first call.
+        """
         self._report = report
+        self._servers = servers
+        self._configured = frozenset(settings.mcp) if servers is not None else frozenset()
         self._settings = settings.tools
         self._engine = engine
         self._save_rules = save_rules
@@ -65,7 +72,9 @@ class ConversationTools:
             SettingsError: there are no such tools.
         """
         chosen = tuple(dict.fromkeys(groups))
-        self._bound(chosen)
+        self._built_in(chosen)
+        if self._servers is not None and (names := self._chosen_servers(chosen)):
+            self._servers().forget_failures(names)
         self._groups[conversation] = chosen
 
     def permissions(self, conversation: str) -> Permissions:
@@ -102,28 +111,52 @@ class ConversationTools:
         """
         groups = self.groups(conversation)
         try:
-            tools = self._bound(groups) if groups else ()
+            tools = self._built_in(groups) if groups else ()
         except SettingsError as error:
             self._report(error)
-            tools = ()
-        if not tools:
             return None
+        if not groups:
+            return None
+        source: ToolSource | None = None
+        if self._servers is not None and (names := self._chosen_servers(groups)):
+            from spnl_tui.tools.mcp.servers import ChosenServers
+
+            source = ChosenServers(self._servers(), names)
         from spnl_tui.tools.agent import Agent
         from spnl_tui.tools.toolbox import Toolbox
 
         return Agent(
             self._engine,
-            Toolbox(tools),
+            Toolbox(tools, source),
             self.permissions(conversation),
             ask,
             max_rounds=self._settings.max_rounds,
+            report=self._report,
         )
 
-    def _bound(self, groups: Sequence[str]) -> Sequence[BoundTool]:
+    def servers(self) -> dict[str, str]:
+        """Return the state of each MCP server, in words, by its name."""
+        if self._servers is None or not self._server_names:
+            return {}
+        found = [self._servers()[name] for name in sorted(self._server_names)]
+        return {each.name: f"{each.state}: {each.message}" if each.message else each.state for each in found}
+
+    @cached_property
+    def _server_names(self) -> frozenset[str]:
+        """The servers of the settings; a group of built-in tools keeps its name."""
+        from spnl_tui.tools.toolbox import GROUPS
+
+        return self._configured - GROUPS.keys()
+
+    def _chosen_servers(self, groups: Sequence[str]) -> list[str]:
+        return [name for name in groups if name in self._server_names]
+
+    def _built_in(self, groups: Sequence[str]) -> Sequence[BoundTool]:
         from spnl_tui.tools.toolbox import built_in_tools
 
+        names = [name for name in groups if name not in self._server_names]
         private = self._settings.private_addresses
-        return built_in_tools(groups, self.workspace, private_addresses=private)
+        return built_in_tools(names, self.workspace, private_addresses=private)
 
     def _save(self) -> None:
         if self._save_rules is not None:

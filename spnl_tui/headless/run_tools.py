@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spnl_tui.headless.output import show_error
 from spnl_tui.tools.agent import Agent
 from spnl_tui.tools.permissions import Permissions
-from spnl_tui.tools.toolbox import Toolbox, built_in_tools
+from spnl_tui.tools.toolbox import GROUPS, Toolbox, built_in_tools
 
 if TYPE_CHECKING:
     from spnl_tui.services import Services
@@ -30,6 +31,14 @@ async def agent_for(services: Services, allow: Sequence[str], *, allow_all: bool
             file=sys.stderr,
         )
     workspace = settings.workspace or Path.cwd()
-    tools = built_in_tools(settings.enabled, workspace, private_addresses=settings.private_addresses)
+    servers = [name for name in settings.enabled if name in services.settings.mcp and name not in GROUPS]
+    built_in = [name for name in settings.enabled if name not in servers]
+    tools = built_in_tools(built_in, workspace, private_addresses=settings.private_addresses)
     permissions = Permissions((*settings.allow, *allow), settings.deny, all_allowed=allow_all)
-    yield Agent(services.engine, Toolbox(tools), permissions, max_rounds=settings.max_rounds)
+    source = None
+    if servers:
+        from spnl_tui.tools.mcp.servers import ChosenServers
+
+        source = ChosenServers(services.mcp(), servers)
+    toolbox = Toolbox(tools, source)
+    yield Agent(services.engine, toolbox, permissions, max_rounds=settings.max_rounds, report=show_error)

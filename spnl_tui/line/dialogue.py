@@ -73,7 +73,7 @@ class Dialogue:
             settings=settings,
             background=self.background,
             clock=time.monotonic,
-            tools=ConversationTools(settings, services.engine, self.printer.error),
+            tools=ConversationTools(settings, services.engine, self.printer.error, servers=services.mcp),
             may_leave_out=self._may_leave_out,
         )
         self.sessions = Sessions(self.chat_services, self.blank())

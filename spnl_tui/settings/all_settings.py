@@ -16,6 +16,7 @@ from spnl_tui.settings.schema import (
     EngineSettings,
     HubSettings,
     InterfaceSettings,
+    McpServer,
     ModelSettings,
     PullSettings,
     ServerSettings,
@@ -80,6 +81,7 @@ class Settings:
     """Command id → keys in Textual's names, separated by commas."""
     personas: Mapping[str, Persona] = field(default_factory=dict)
     endpoints: Mapping[str, EndpointSettings] = field(default_factory=dict)
+    mcp: Mapping[str, McpServer] = field(default_factory=dict)
     persona: str | None = None
     """The persona that `as_persona` applied, if any."""
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)

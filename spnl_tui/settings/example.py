@@ -15,6 +15,7 @@ import tomli_w
 
 from spnl_tui.settings.all_settings import SECTIONS, Persona
 from spnl_tui.settings.endpoints import EndpointSettings
+from spnl_tui.settings.schema import McpServer
 
 _HEAD = """\
 # Every setting of spnl-chat, at its default. Copy what you change to config.toml in the configuration
@@ -28,6 +29,10 @@ _TAIL = """
 [keys]
 #"chat.new" = "ctrl+n"
 #"chat.copy" = "ctrl+y,f8"
+
+# MCP servers: as many tables as you like. Their names stand for their tools in `tools`.
+#[mcp.git]
+{server}
 
 # Personas: as many tables as you like, each with a name of its own.
 #[personas.translator]
@@ -74,6 +79,15 @@ _SAMPLES: dict[str, Any] = {
     "tools": ["files", "time"],
 }
 
+_SERVER_SAMPLES: dict[str, Any] = {
+    "command": "uvx",
+    "args": ["mcp-server-git"],
+    "env": {"LEVEL": "1"},
+    "cwd": "~/src/project",
+    "url": "https://tracker.example/mcp",
+    "headers": {"Authorization": "Bearer …"},
+}
+
 
 def example() -> str:
     """Return the text of config.example.toml."""
@@ -87,7 +101,13 @@ def example() -> str:
         if name != "sampling"
     ]
     endpoint = [_endpoint_entry(*each) for each in documented(EndpointSettings)]
-    parts.append(_TAIL.format(persona="\n".join(persona), endpoint="\n".join(endpoint)))
+    server = [
+        _comment(doc) + f"#{_toml(name, _SERVER_SAMPLES.get(name, default))}"
+        for name, default, doc in documented(McpServer)
+    ]
+    parts.append(
+        _TAIL.format(persona="\n".join(persona), endpoint="\n".join(endpoint), server="\n".join(server))
+    )
     return "".join(parts)
 
 
@@ -139,7 +159,10 @@ def _toml(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(value, list):  # tomli_w gives each item a line, which a comment sign would not cover
-        return f"{name} = [{', '.join(json.dumps(each) for each in value)}]"
+        return f"{name} = [{', '.join(json.dumps(each, ensure_ascii=False) for each in value)}]"
+    if isinstance(value, dict):
+        pairs = (f"{key} = {json.dumps(each, ensure_ascii=False)}" for key, each in value.items())
+        return f"{name} = {{ {', '.join(pairs)} }}"
     return tomli_w.dumps({name: value.as_posix() if isinstance(value, Path) else value}).rstrip()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from spnl_tui.settings.all_settings import SECTIONS, Origin, Persona, Settings
 from spnl_tui.settings.convert import Unfit, convert, from_text, hints_of, normal_keys
 from spnl_tui.settings.endpoints import EndpointSettings, check_endpoint_name
 from spnl_tui.settings.nearest import did_you_mean, nearest
+from spnl_tui.settings.schema import McpServer
 from spnl_tui.settings.toml import parse_toml
 from spnl_tui.text import first_line
 from spnl_tui.text_files import UnreadableFileError, read_text_file
@@ -40,6 +42,7 @@ MISTRALRS_NO_STREAM negates its setting. An empty variable counts as not set.
 
 
 MAX_FILE_BYTES = 1_000_000
+_SERVER_NAME = re.compile("[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def parse_settings(
     """Return the settings as `load_settings` does, from a text that is or will be in `file`."""
     given: dict[str, _Given] = {}
     keys: dict[str, str] = {}
-    named: dict[str, list[str]] = {"personas": [], "endpoints": []}
+    named: dict[str, list[str]] = {"personas": [], "endpoints": [], "mcp": []}
     origins: dict[str, Origin] = {}
 
     where = str(file)
@@ -129,6 +132,7 @@ def parse_settings(
             for name in named["personas"]
         },
         endpoints={name: _endpoint(name, values, origins) for name in named["endpoints"]},
+        mcp={name: McpServer(**_below(values, f"mcp.{name}")) for name in named["mcp"]},
         origins=origins,
     )
 
@@ -223,6 +227,13 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
             for endpoint, inner in table(("endpoints",), value).items():
                 yield ("endpoints", endpoint), None
                 yield from settings(("endpoints", endpoint), inner, EndpointSettings)
+        elif name == "mcp":
+            for server, inner in table(("mcp",), value).items():
+                if not _SERVER_NAME.fullmatch(server):
+                    why = f"{server!r} must be letters, digits, _ and -, at most 32."
+                    raise refuse(("mcp", server), "The server's name is not valid", why, "Rename it.")
+                yield ("mcp", server), None
+                yield from settings(("mcp", server), inner, McpServer)
         elif name in SECTIONS:
             yield from settings((name,), value, SECTIONS[name])
         else:
@@ -231,7 +242,7 @@ def _tables(document: dict[str, Any], where: str, text: str) -> Iterator[tuple[t
                 (name,),
                 f"Unknown {kind}",
                 f"There is no {kind} {name}.",
-                _hint((name,), (*SECTIONS, "keys", "personas", "endpoints")),
+                _hint((name,), (*SECTIONS, "keys", "personas", "endpoints", "mcp")),
             )
 
 
@@ -340,7 +351,7 @@ def _section(path: tuple[str, ...]) -> type:
         return Sampling if len(path) == 4 else Persona
     if path[0] == "endpoints":
         return EndpointSettings
-    return SECTIONS[path[0]]
+    return McpServer if path[0] == "mcp" else SECTIONS[path[0]]
 
 
 def _below(values: Mapping[str, Any], section: str) -> dict[str, Any]:

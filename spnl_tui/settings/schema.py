@@ -6,6 +6,7 @@ for that, so the file omits such a setting.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -171,6 +172,29 @@ class ToolSettings:
                     f"{text!r} is neither TOOL nor TOOL(PATTERN).",
                     'Permissions look like "read_file" or "run_command(make *)".',
                 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """An MCP server whose tools can be chosen by its name: a program, or an address."""
+
+    command: str | None = None
+    """The program that is the server, which speaks on standard input and output."""
+    args: tuple[str, ...] = ()
+    """Its arguments."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables for it. It inherits only PATH, HOME and the like."""
+    cwd: Path | None = None
+    """The folder that it starts in. Not set: the workspace."""
+    url: str | None = None
+    """The address of a server with streamable HTTP, in place of a program."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers for every request to that address."""
+    timeout_s: float = 300.0
+    """How long one call may take, in seconds."""
+
+    def __post_init__(self) -> None:
+        _more_than_zero("timeout_s", self.timeout_s, 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

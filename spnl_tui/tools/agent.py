@@ -20,6 +20,7 @@ from spnl_tui.engine.backend import (
     CallState,
     ChatRequest,
     Event,
+    LoadProgressed,
     ModelHandle,
     ReplyChunk,
     ReplyFinished,
@@ -28,6 +29,7 @@ from spnl_tui.engine.backend import (
     Usage,
     loaded_model,
 )
+from spnl_tui.errors import SpnlError
 from spnl_tui.models.parts import Part, TextPart, ToolCallPart, ToolResultPart, append_text
 from spnl_tui.models.request import Message
 from spnl_tui.models.tool_formats.calls import as_object, new_call_id
@@ -74,6 +76,10 @@ async def deny_all(question: Question) -> Answer:
     return Answer(allowed=False, reason=f"No user can be asked here, and {name} was not allowed beforehand.")
 
 
+def _ignore(error: SpnlError) -> None:
+    """Do nothing."""
+
+
 class Agent:
     """Answers requests with tools. One conversation uses it, for one request at a time."""
 
@@ -85,7 +91,10 @@ class Agent:
         ask: Ask = deny_all,
         *,
         max_rounds: int = 8,
+        report: Callable[[SpnlError], None] = _ignore,
     ) -> None:
+        """`report` receives what failed when the toolbox's source was started."""
+        self._report = report
         self._engine = engine
         self._toolbox = toolbox
         self._permissions = permissions
@@ -104,9 +113,14 @@ class Agent:
         After `max_rounds` rounds the model must answer in words. Leaving the iterator ends running calls.
         """
         assert isinstance(request, ChatRequest)
-        request = replace(request, tools=self._toolbox.tools)
+        if (source := self._toolbox.source) is not None and (names := source.pending):
+            yield LoadProgressed(stage=f"starting {', '.join(names)}")
+            for error in await source.start():
+                self._report(error)
         used, ids, first = Usage(), _ids_in(request.messages), None
         for number in range(self._max_rounds + 1):
+            self._toolbox.refresh()
+            request = replace(request, tools=self._toolbox.tools)
             if number == self._max_rounds:
                 request = replace(request, tool_choice="none")
             said: tuple[Part, ...] = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from spnl_tui.errors import SettingsError
+from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.models.tools import Tool
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.tools.tool import Arguments, BoundTool, ToolError
@@ -24,11 +24,33 @@ GROUPS: Mapping[str, str] = {
 """The groups of built-in tools, with what they are for."""
 
 
+class ToolSource(Protocol):
+    """Offers tools once it was started, such as the servers of a conversation."""
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The names of what must be started first."""
+
+    async def start(self) -> Sequence[SpnlError]:
+        """Start it, and return what has failed."""
+
+    def tools(self) -> Sequence[BoundTool]:
+        """Return the tools that it offers now."""
+
+
 class Toolbox:
     """Tools by their names."""
 
-    def __init__(self, tools: Iterable[BoundTool] = ()) -> None:
-        self._tools = {each.tool.name: each for each in tools}
+    def __init__(self, tools: Iterable[BoundTool] = (), source: ToolSource | None = None) -> None:
+        self._own = tuple(tools)
+        self.source = source
+        self._tools: dict[str, BoundTool] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the tools that the source offers now. No built-in tool is replaced."""
+        offered = () if self.source is None else self.source.tools()
+        self._tools = {each.tool.name: each for each in (*offered, *self._own)}
 
     def __len__(self) -> int:
         return len(self._tools)

@@ -100,7 +100,9 @@ class ControllerScreen(Screen[None]):
             starter=services.starter,
             replying=lambda: self.replying,
         )
-        tools = ConversationTools(settings, services.engine, partial(tell, self), services.save_rules)
+        tools = ConversationTools(
+            settings, services.engine, partial(tell, self), services.save_rules, services.mcp
+        )
         shared = ChatServices(
             engine=services.engine,
             model=self.current_model,

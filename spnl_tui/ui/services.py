@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spnl_tui.queries.chat import OpenedQuery
     from spnl_tui.serving import ServerSwitch
     from spnl_tui.settings import Persona
+    from spnl_tui.tools.mcp.servers import McpServers
 
 
 async def _no_model(name: str = "") -> ModelHandle | None:
@@ -69,6 +70,8 @@ class InterfaceServices:
     """Writes a persona with this name to the configuration. Called in a thread. May raise SpnlError."""
     save_rules: SaveRules | None = None
     """Writes permissions of tools to the configuration. May raise SpnlError."""
+    mcp: Callable[[], McpServers] | None = None
+    """Returns the MCP servers, constructed on the first call."""
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None
     """Sets the clipboard of this machine; returns False if it cannot. May raise SpnlError."""
     media: Callable[[], MediaReader] | None = None

@@ -106,11 +106,13 @@ class ToolsController:
         if names:
             self._tools.choose(id, [] if names in (["none"], ["off"]) else names)
         chosen = self._tools.groups(id)
-        known = ", ".join(GROUPS)
+        known = ", ".join([*GROUPS, *self._tools.servers()])
+        states = [f"{name}: {state}" for name, state in self._tools.servers().items() if name in chosen]
         if chosen:
             text = f"{', '.join(chosen)}, in {self._tools.workspace}. /tools none turns them off."
         else:
             text = f"None. /tools {next(iter(GROUPS))} turns some on; there are {known}."
+        text = "\n".join([text, *states])
         self._screen.notify(text, title="Tools of this conversation", markup=False)
 
     def rules(self) -> Sequence[tuple[str, Rule]]:
