@@ -48,8 +48,8 @@ class TreeScreen(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """Highlight the turn where the user is."""
         ids = [turn.id for turn, _, _ in self._rows]
-        tree = self.query_one(OptionList)
-        tree.highlighted = ids.index(self._at) if self._at in ids else 0
+        for tree in self.query(OptionList):  # none if the program ends meanwhile
+            tree.highlighted = ids.index(self._at) if self._at in ids else 0
 
     def action_fork(self, by: int) -> None:
         """Highlight the next turn that has siblings, in this direction."""
