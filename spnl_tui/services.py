@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spnl_tui.hub.catalog import Catalog
     from spnl_tui.hub.library.library import Library
     from spnl_tui.hub.library.programs.scan import OtherPrograms
+    from spnl_tui.hub.offers import ModelOffers
     from spnl_tui.hub.pulls.pacing import PullOptions, RateLimit
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.hub.starter import Starter
@@ -108,11 +109,15 @@ class Services:
 
         return OtherPrograms(Path.home(), os.environ)
 
-    async def models_here(self) -> tuple[str, ...]:
-        """Return the names of the models on this machine, the last used first."""
-        entries = (await self.library.listing()).entries
-        recent = sorted(entries, key=lambda entry: -(entry.used.timestamp() if entry.used else 0))
-        return tuple(entry.name for entry in recent)
+    async def model_offers(self) -> ModelOffers:
+        """Return the models to offer at the start: those here, else good first ones. Asks no server.
+
+        Raises:
+            StoreError: the models on this machine cannot be listed.
+        """
+        from spnl_tui.hub.offers import model_offers
+
+        return await model_offers(self.library, await self.conditions())
 
     @cached_property
     def rate(self) -> RateLimit:

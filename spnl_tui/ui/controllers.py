@@ -32,6 +32,7 @@ from spnl_tui.ui.chat.last_reply import LastReplyController
 from spnl_tui.ui.chat.model_controller import ModelController
 from spnl_tui.ui.chat.pane import ChatPane
 from spnl_tui.ui.chat.turns_controller import TurnsController
+from spnl_tui.ui.chat.welcome_controller import WelcomeController
 from spnl_tui.ui.commands.context import CommandContext, Program
 from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
 from spnl_tui.ui.commands.running import CommandRunner
@@ -82,7 +83,7 @@ class ControllerScreen(Screen[None]):
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
         self.notice = Notice(self)
         self.undo = UndoStack(self, partial(self.key, "talks.undo"))
-        self.chat = ChatPane(settings.chat, services.now, id="chat")
+        self.chat = ChatPane(settings.chat, services.now, services.clock, id="chat")
         self.pulls = PullsPane(id="pulls")
         self._connect_chat(settings)
         self._connect_panes(settings)
@@ -163,14 +164,26 @@ class ControllerScreen(Screen[None]):
         self.finder = FindController(chat, self.sessions, self._registry.bindings("find"))
         self.copier = CopyController(self, self.sessions, services.set_clipboard)
         self.candidates = CandidatesController(self, self.sessions, shared, find_model=services.find_model)
-        self.model_controller = ModelController(
+        self.welcome = WelcomeController(
             self,
             chat.welcome,
+            self.current_model,
+            self.store,
+            model_offers=services.model_offers,
+            find_model=services.find_model,
+            use_model=lambda model: self.switcher.switch(model),
+            pull=self._pull_first,
+            prompts=lambda: len(chat.prompt.past.prompts),
+            now=services.now,
+            key_name=self.key,
+        )
+        self.model_controller = ModelController(
+            self,
+            self.welcome,
             self.current_model,
             self.sessions,
             self.prompts,
             find_model=services.find_model,
-            models_here=services.models_here,
             key_name=self.key,
         )
         self.titles = TitleWriter(self.sessions, shared) if settings.chat.automatic_titles else None
@@ -221,11 +234,18 @@ class ControllerScreen(Screen[None]):
         bind_keys(self.chat.conversation_list, registry.bindings("talks"))
         bind_keys(self.pulls, registry.bindings("pulls"))
         self.chat.prompt.read_command = registry.read
+        self.chat.prompt.move_above = self.chat.welcome.move
         self.chat.prompt.undo_elsewhere = lambda: self.undo.newest
         self.chat.prompt.completers = (
             CommandCompleter(registry, self.commands.is_available),
             FileCompleter(self, self.chat.prompt.look_again),
         )
+
+    async def _pull_first(self, reference: str) -> None:
+        """Pull a model that the welcome offers. May raise SpnlError."""
+        wanted = await self.lazy_models.request_pull(reference)
+        self.welcome.pull_requested(reference, wanted.name)
+        self.post_message(wanted)
 
     def _show_title(self, title: str) -> None:
         self.query_one(TopLine).title = title
@@ -278,5 +298,6 @@ class ControllerScreen(Screen[None]):
     def _show_pulls(self, queued_pulls: tuple[QueuedPull, ...]) -> None:
         left_over = any(pull.left_over for pull in (*self.queued_pulls, *queued_pulls))
         self.queued_pulls = queued_pulls
+        self.welcome.show_pulls(queued_pulls)
         if left_over:
             self.refresh_bindings()

@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher, TextArea
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat.candidate_list import Candidate
 from spnl_tui.ui.chat.input.controller import as_typed
+from spnl_tui.ui.chat.welcome import Welcome
 from spnl_tui.ui.commands.footer import LAST, MOST
 from spnl_tui.ui.controllers import WIDE, ControllerScreen
 from spnl_tui.ui.conversations.list import ConversationList
@@ -54,9 +55,14 @@ class MainScreen(ControllerScreen):
         start(self, "copy", self.copier.selected, text)
 
     @on(messages.PullEnded)
-    def _pull_ended(self) -> None:
+    def _pull_ended(self, message: messages.PullEnded) -> None:
         if self.panes.models is not None:
             self.panes.models.library_changed()
+        finished = message.pull.finished
+        if finished is not None and self.welcome.started_here(message.pull.name):
+            from spnl_tui.hub.wanted import pulled_model
+
+            self.post_message(messages.ModelChosen(pulled_model(message.pull.request, finished)))
 
     @on(messages.PullRequested)
     @on(messages.PullChangeRequested)
@@ -76,6 +82,8 @@ class MainScreen(ControllerScreen):
             self.sessions.of(opened.conversation).settle()  # its model was asked for
             await self.chat_controller.show(opened.conversation)
             self.chat.prompt.give_back(self.prompts.as_typed(opened.prompt))
+        await self.welcome.show_recent()
+        self.welcome.show_tip()
         await self.drafts.restore(past)
         await asyncio.to_thread(_prepare_markdown)
 
@@ -93,8 +101,16 @@ class MainScreen(ControllerScreen):
         await self.candidates.close()
         if message.text:
             await self.prompts.submit(message.text)
+        elif self.chat.welcoming and (row := self.chat.welcome.chosen) is not None:
+            start(self, "model", self.welcome.choose, row)
+            return
         if self.current_model.model is None:
             start(self, "model", self.model_controller.prompted)
+
+    @on(Welcome.Chosen)
+    def _welcome_row_chosen(self, message: Welcome.Chosen) -> None:
+        message.stop()
+        start(self, "model", self.welcome.choose, message.row)
 
     @on(messages.CommandSubmitted)
     async def _command_submitted(self, message: messages.CommandSubmitted) -> None:

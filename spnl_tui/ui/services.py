@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
+    from spnl_tui.hub.offers import ModelOffers
     from spnl_tui.hub.pulls.interrupted import InterruptedPull
     from spnl_tui.hub.pulls.queue import PullQueue
     from spnl_tui.media.media_reader import MediaReader
@@ -32,8 +33,10 @@ async def _no_interrupted() -> Iterable[InterruptedPull]:
     return ()
 
 
-async def _no_names() -> Sequence[str]:
-    return ()
+async def _no_offers() -> ModelOffers:
+    from spnl_tui.hub.offers import ModelOffers
+
+    return ModelOffers()
 
 
 def _no_handle(model: LocalModel) -> ModelHandle:
@@ -50,8 +53,8 @@ class InterfaceServices:
     and the starter is missing. Raises SpnlError if the requested model is missing or cannot be used."""
     find_model: Callable[[str], Awaitable[ModelHandle | None]] = _no_model
     """Returns the model of a reference; None if it must be pulled first. May raise SpnlError."""
-    models_here: Callable[[], Awaitable[Sequence[str]]] = _no_names
-    """Returns the names of the models on this machine, for the welcome. May raise SpnlError."""
+    model_offers: Callable[[], Awaitable[ModelOffers]] = _no_offers
+    """Returns the models to offer in the welcome. May raise SpnlError."""
     to_handle: Callable[[LocalModel], ModelHandle] = _no_handle
     """Returns the handle of a model in the library, for the engine."""
     starter: Starter | None = None

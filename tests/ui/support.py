@@ -25,9 +25,11 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
 from spnl_tui.hub.inspection import ModelBrowser
+from spnl_tui.hub.offers import ModelHere, ModelOffers
 from spnl_tui.hub.pulls.queue import PullQueue
 from spnl_tui.media.media_reader import MediaReader
 from spnl_tui.models.files.local import LocalModel
+from spnl_tui.models.first_models import FirstModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.serving import ServerSwitch
 from spnl_tui.settings import Persona, Settings
@@ -187,8 +189,9 @@ def make_app(
     media: MediaReader | None = None,
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
-    here: Sequence[str] = (),
     server: ServerSwitch | None = None,
+    here: Sequence[str | ModelHere] = (),
+    first: tuple[FirstModel, ...] = (),
 ) -> SpnlChat:
     """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
@@ -202,8 +205,9 @@ def make_app(
     async def find_model(name: str) -> ModelHandle | None:
         return (models or {}).get(name)
 
-    async def models_here() -> Sequence[str]:
-        return here
+    async def model_offers() -> ModelOffers:
+        named = tuple(ModelHere(name=name) if isinstance(name, str) else name for name in here)
+        return ModelOffers(here=named, first=first, free_bytes=14_000_000_000)
 
     themes, _ = _builtin_themes()
     services = InterfaceServices(
@@ -212,7 +216,7 @@ def make_app(
         to_handle=to_handle,
         first_model=first_model,
         find_model=find_model,
-        models_here=models_here,
+        model_offers=model_offers,
         starter=starter,
         store=store,
         pull_queue=None if pull_queue is None else lambda: pull_queue,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.widgets import Static
 
 from spnl_tui.errors import HubError, ModelFileError, PullError, StoreError
+from spnl_tui.models.first_models import first_models
+from spnl_tui.models.machine import Machine
 from spnl_tui.settings import Settings
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from tests.support.conversations import talk
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.support.waiting import wait_until
 from tests.ui.support import Chat, ScriptedStarter, TempStore, chat
+
+OTHER = replace(MODEL, name="other", key=("other",))
 
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 
@@ -38,7 +44,39 @@ async def test_first_run_also_offers_models_that_are_here_already() -> None:
         welcome = str(it.screen.chat.welcome.render())
         assert "SmolLM2" in welcome
         assert "and 2 more" in welcome
-        assert "Press Alt+L to choose" in welcome
+        assert "Alt+L lists them" in welcome
+
+
+async def test_enter_takes_the_row_that_the_arrows_highlight(tmp_path: Path) -> None:
+    store = TempStore(tmp_path / "c.db")
+    opened = await store()
+    for title in ("Apples", "Plums"):
+        await opened.add(talk("Hi", title, title=title))
+    async with chat(store=store, models={"other": OTHER}, here=["other"]) as it:
+        welcome = it.screen.chat.welcome
+        await wait_until(lambda: "other" in str(welcome.render()))
+        assert welcome.chosen is None  # Enter on an empty prompt does nothing by surprise
+        await it.press("down", "down", "up", "down", "down")
+        assert welcome.chosen is not None
+        assert welcome.chosen.key == "other"
+        await it.press("enter")
+        await wait_until(lambda: it.screen.current_model.model == OTHER)
+        await it.press("up")
+        await wait_until(lambda: welcome.chosen is not None and welcome.chosen.title == "Apples")
+        await it.press("enter")
+        await wait_until(lambda: it.screen.conversation.title == "Apples")
+    await store.close()
+
+
+async def test_first_run_offers_models_that_fit_the_machine() -> None:
+    machine = Machine(cores=4, fast_cores=4, memory_total=16 * 10**9, memory_available=14 * 10**9)
+    async with chat(model=None, starter=ScriptedStarter(), first=first_models(machine, 8192)) as it:
+        welcome = it.screen.chat.welcome
+        await wait_until(lambda: "gemma3:1b:Q4_K_M" in str(welcome.render()))
+        assert welcome.chosen is not None
+        assert welcome.chosen.kind == "starter"
+        await it.press("down")
+        assert welcome.chosen.key == "gemma3:1b:Q4_K_M"
 
 
 async def test_prompt_sent_before_the_model_is_found_waits_for_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat import model as chat_model
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.ui.chat.input.controller import PromptController
-    from spnl_tui.ui.chat.welcome import Welcome
+    from spnl_tui.ui.chat.welcome_controller import WelcomeController
 
 
 class ModelController:
@@ -30,18 +30,17 @@ class ModelController:
     def __init__(
         self,
         screen: Screen[Any],
-        welcome: Welcome,
+        welcome: WelcomeController,
         model: CurrentModel,
         sessions: Sessions,
         prompts: PromptController,
         *,
         find_model: Callable[[str], Awaitable[ModelHandle | None]],
-        models_here: Callable[[], Awaitable[Sequence[str]]],
         key_name: Callable[[str], str],
     ) -> None:
         """`find_model` returns the model with this name if it is on this machine, and may raise SpnlError.
 
-        `models_here` returns the names of those that are. `key_name` returns the key of a command.
+        `key_name` returns the key of a command.
         """
         self._screen = screen
         self._welcome = welcome
@@ -49,7 +48,6 @@ class ModelController:
         self._sessions = sessions
         self._prompts = prompts
         self._find_model = find_model
-        self._models_here = models_here
         self._key_name = key_name
         self._asking = False
         model.subscribe(self._on_event)
@@ -141,7 +139,7 @@ class ModelController:
     async def _on_event(self, event: ModelEvent) -> None:
         match event:
             case chat_model.ModelChosen(model):
-                self._welcome.ready(model.name)
+                self._welcome.model_chosen(model.name)
                 if self._sessions.visible.replying:
                     same = model.name == self._sessions.visible.conversation.model
                     self._screen.notify(
@@ -160,9 +158,9 @@ class ModelController:
                 # The prompt comes back: whether to fetch a model is for the user to decide.
                 start(self._screen, "queued", self._prompts.return_queued)
                 refused = None if self._model.refused is None else self._with_hint(self._model.refused)
-                self._welcome.offer(starter=self._model.has_starter, error=refused or error)
+                self._welcome.offer(refused or error)
                 if self._model.refused is None:
-                    start(self._screen, "models here", self._offer_models, error)
+                    start(self._screen, "offers", self._welcome.show_models)
             case chat_model.StarterProgressed(progress):
                 self._welcome.progress(progress)
             case chat_model.ModelLoaded(context_length):
@@ -170,16 +168,6 @@ class ModelController:
                     run.learn(context_length=context_length)
             case chat_model.LoadFailed(error):
                 tell(self._screen, error)
-
-    async def _offer_models(self, error: SpnlError | None) -> None:
-        """Add the models on this machine to the welcome, if there are any."""
-        try:
-            names = await self._models_here()
-        except SpnlError:  # the models pane reports it
-            return
-        if names and self._model.model is None and not self._model.fetching:
-            key = self._key_name("models.loaded")
-            self._welcome.offer(starter=self._model.has_starter, error=error, here=names, key=key)
 
     def _with_hint(self, error: SpnlError) -> SpnlError:
         hint = f"Press {self._key_name('view.models')} to pull or choose a model."

@@ -31,11 +31,13 @@ class ChatPane(Horizontal):
     terminal.
     """
 
-    def __init__(self, settings: ChatSettings, now: Callable[[], float], *, id: str) -> None:
-        """`now` returns Unix seconds."""
+    def __init__(
+        self, settings: ChatSettings, now: Callable[[], float], clock: Callable[[], float], *, id: str
+    ) -> None:
+        """`now` returns Unix seconds, `clock` seconds of any origin."""
         super().__init__(id=id)
         self.conversation_list = ConversationList(id="talks", now=now)
-        self.welcome = Welcome()
+        self.welcome = Welcome(clock)
         self.transcript = Transcript(markdown=settings.markdown, show_thinking=settings.show_thinking)
         self._completions = Completions()
         self.candidates = Candidates(markdown=settings.markdown, show_thinking=settings.show_thinking)
@@ -69,6 +71,11 @@ class ChatPane(Horizontal):
     def page(self, by: int) -> None:
         """Scroll the conversation or the candidates by pages, upwards if negative."""
         (self.candidates if self.has_class("-choosing") else self.transcript).page(by)
+
+    @property
+    def welcoming(self) -> bool:
+        """True while the welcome is shown."""
+        return bool(self.query_one("#welcome-box").display)
 
     def show_welcome(self, shown: bool) -> None:
         """Show the welcome, or the conversation."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.status import Status
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.library.scan import LibraryEntry
+    from spnl_tui.ui.messages import PullRequested
     from spnl_tui.ui.models.pane import ModelsPane
 
 _AHEAD_S = 2.0
@@ -92,6 +93,16 @@ class LazyModelsPane:
                 await screen.query_one("#body", ContentSwitcher).add_content(pane)
                 self.pane = pane
             return self.pane
+
+    async def request_pull(self, reference: str) -> PullRequested:
+        """Return the request that pulls this model.
+
+        Raises:
+            SpnlError: it does not exist, or the hub does not answer.
+        """
+        from spnl_tui.ui.models.pull_request import pull_request
+
+        return await pull_request((await self.make()).browser, reference)
 
     async def library(self) -> Sequence[LibraryEntry]:
         """The models on this machine."""

@@ -111,6 +111,11 @@ class ModelsPane(Horizontal):
         self._show_list()
 
     @property
+    def browser(self) -> ModelBrowser:
+        """What the pane asks."""
+        return self._browser
+
+    @property
     def listed(self) -> bool:
         """Whether it is known what is on this machine."""
         return self._listing is not None

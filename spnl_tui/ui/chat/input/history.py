@@ -19,6 +19,11 @@ class PromptHistory:
         """The prompts, the latest last."""
         return tuple(self._prompts)
 
+    @property
+    def leafing(self) -> bool:
+        """True while an earlier prompt is shown."""
+        return self._position is not None
+
     def put_before(self, prompts: Sequence[str]) -> None:
         """Put the prompts of earlier sessions before those of this one."""
         self._prompts[:0] = prompts

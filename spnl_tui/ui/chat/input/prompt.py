@@ -48,6 +48,8 @@ class Prompt(NarrowTextArea):
         """Completers of the word before the cursor. The first one that offers something is used."""
         self.read_command: Callable[[str], CommandSubmitted | None] = lambda text: None
         """Returns the command that a text is, or None. Raises CommandError for one that does not exist."""
+        self.move_above: Callable[[int], bool] = lambda by: False
+        """Moves among what is shown above while the prompt is empty. Returns False if there is nothing."""
         self.undo_elsewhere: Callable[[], bool] = lambda: False
         """Returns True if something outside the prompt was changed after the last edit."""
         self.past = PromptHistory()
@@ -164,6 +166,8 @@ class Prompt(NarrowTextArea):
             self._completions.move(-1)
         elif not self.navigator.is_first_wrapped_line(self.cursor_location):
             self.action_cursor_up()
+        elif not self.text and self.move_above(-1):
+            return
         elif (prompt := self.past.earlier(self.text)) is not None:
             self._show(prompt)
 
@@ -173,6 +177,8 @@ class Prompt(NarrowTextArea):
             self._completions.move(1)
         elif not self.navigator.is_last_wrapped_line(self.cursor_location):
             self.action_cursor_down()
+        elif not self.text and not self.past.leafing and self.move_above(1):
+            return
         elif (prompt := self.past.later()) is not None:
             self._show(prompt)
 
