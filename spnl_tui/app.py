@@ -392,5 +392,9 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
         more_themes=lambda: load_themes(builtin, own),
         keep_setting=keep_setting,
     )
+    if services.settings.chat.backups:
+        from spnl_tui.headless.history.daily import back_up_later
+
+        back_up_later(services.config_file)
     app.run(mouse=services.settings.interface.mouse)
     return app.return_code or 0

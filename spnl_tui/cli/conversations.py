@@ -129,6 +129,53 @@ def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
     run_command(ctx, lambda s: commands.replay_replies(s, id, json_=json_))
 
 
+@history.command("check")
+@json_option
+@click.pass_context
+def history_check(ctx: click.Context, /, json_: bool) -> None:
+    """Read the whole store and report damage."""
+    from spnl_tui.headless.history import keeping
+
+    run_command(ctx, lambda s: keeping.check_store(s, json_=json_))
+
+
+@history.command("backup")
+@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[FILE]")
+@click.option("--daily", is_flag=True, help="Only if there is none of today; delete the oldest.")
+@click.pass_context
+def history_backup(ctx: click.Context, /, path: Path | None, daily: bool) -> None:
+    """Copy the store to FILE, or to the backups in the data directory. Other programs may use it."""
+    from spnl_tui.headless.history import keeping
+
+    run_command(ctx, lambda s: keeping.back_up_store(s, path, daily=daily))
+
+
+@history.command("restore")
+@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[FILE]")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def history_restore(ctx: click.Context, /, path: Path | None, yes: bool) -> None:
+    """Put a backup into the place of the store, which is kept beside it. Without FILE, list the backups."""
+    from spnl_tui.headless.history import keeping
+
+    def confirm(question: str) -> bool:
+        return yes or click.confirm(question, err=True)
+
+    run_command(ctx, lambda s: keeping.restore_store(s, path, confirm=confirm))
+
+
+@history.command("merge")
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Show what would be merged, and save nothing.")
+@json_option
+@click.pass_context
+def history_merge(ctx: click.Context, /, path: Path, dry_run: bool, json_: bool) -> None:
+    """Add the conversations of another machine's store: its conversations.db, or a backup of it."""
+    from spnl_tui.headless.history import keeping
+
+    run_command(ctx, lambda s: keeping.merge_store(s, path, dry_run=dry_run, json_=json_))
+
+
 @history.command("rm")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

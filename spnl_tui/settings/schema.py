@@ -105,6 +105,8 @@ class ChatSettings:
     """Show the model's thinking unfolded. One key opens it otherwise."""
     markdown: bool = True
     """Render replies as Markdown; false shows the raw text."""
+    backups: int = 7
+    """The number of daily backups of the conversations to keep in the data directory; 0 makes none."""
     automatic_titles: bool = True
     """Let the model name a conversation while it is idle; false uses the first prompt as the title."""
     read_ahead: bool = True
@@ -120,6 +122,7 @@ class ChatSettings:
 
     def __post_init__(self) -> None:
         _within("longest_image_side", self.longest_image_side, 64, 4096)
+        _within("backups", self.backups, 0, 10_000)
         if not 2 <= self.candidates <= MOST_CANDIDATES:
             interval = f"from 2 to {MOST_CANDIDATES}"
             raise SettingsError(

@@ -9,13 +9,14 @@ process however it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -217,6 +218,25 @@ class Database:
             return await asyncio.get_running_loop().run_in_executor(thread, transact, connection, work, begin)
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the store's lock as its only program.
+
+    Raises:
+        StoreError: another program has the store open.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _lock_alone(lock):
+            raise StoreError(
+                "Conversations are in use", f"Another program has {path} open.", "End it and try again."
+            )
+        yield
+    finally:
+        os.close(lock)
 
 
 def connect(path: Path) -> sqlite3.Connection:
