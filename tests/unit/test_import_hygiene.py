@@ -65,6 +65,30 @@ def test_the_interface_imports_nothing_heavy_before_the_first_paint() -> None:
     }
 
 
+FIRST_PAINT = """
+import sys
+from spnl_tui.app import SpnlChat
+from spnl_tui.engine.service import EngineService
+from spnl_tui.settings import Settings
+from spnl_tui.ui.services import InterfaceServices
+
+class App(SpnlChat):
+    def on_ready(self):  # right after the first paint
+        self.painted = set(sys.modules)
+        self.exit()
+
+app = App(Settings(), InterfaceServices(engine=EngineService([])))
+app.run(headless=True)
+for name in set(sys.modules) - app.painted:
+    del sys.modules[name]
+"""
+
+
+def test_first_paint_imports_neither_requests_nor_turns() -> None:
+    later = ("engine.backend", "tools.permissions", "ui.chat.turns", "ui.chat.markdown", "settings.write")
+    assert not modules_after(FIRST_PAINT) & {f"spnl_tui.{name}" for name in later}
+
+
 def test_asking_for_help_starts_nothing() -> None:
     code = "import sys; sys.argv = ['spnl-chat', '--help']; from spnl_tui.__main__ import main\n"
     code += "try: main()\nexcept SystemExit: pass"

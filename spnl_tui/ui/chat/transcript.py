@@ -256,6 +256,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def last_reply(self) -> Reply | None:
         """Return the last mounted reply, or None."""
+        if not self._column.children:
+            return None  # the first paint asks, and needs no turns
         from spnl_tui.ui.chat.turns import Reply
 
         return next((w for w in reversed(self._column.children) if isinstance(w, Reply)), None)

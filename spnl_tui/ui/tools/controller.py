@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.chat import events
 from spnl_tui.errors import CommandError, SettingsError
-from spnl_tui.tools.permissions import Rule, rule_for
 from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.sessions import Sessions
     from spnl_tui.chat.tools import ConversationTools
     from spnl_tui.conversations.conversation import Conversation
+    from spnl_tui.tools.permissions import Rule
     from spnl_tui.ui.messages import CallAnswered
     from spnl_tui.ui.tools.question_box import QuestionBox
 
@@ -80,6 +80,8 @@ class ToolsController:
 
     def answered(self, message: CallAnswered) -> None:
         """Pass an answer on, and remember it if the user wants that."""
+        from spnl_tui.tools.permissions import rule_for
+
         session, question = self._sessions.visible, message.question
         rule = rule_for(question.tool, question.effect)
         try:
