@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from spnl_tui.engine.backend import (
-    Backend,
     ChatRequest,
     Event,
     FinishReason,
@@ -22,7 +21,7 @@ from spnl_tui.engine.backend import (
     RequestQueued,
     Usage,
 )
-from spnl_tui.engine.reply import Replies, Reply
+from spnl_tui.engine.reply import Generator, Replies, Reply
 from spnl_tui.errors import SpnlError
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodeProgressed, QueryEvent, Stage
@@ -33,7 +32,7 @@ Resolve: TypeAlias = Callable[[str], Awaitable[ModelHandle]]
 
 
 async def ask(
-    engine: Backend,
+    engine: Generator,
     model: ModelHandle,
     messages: Messages[Message],
     sampling: Sampling,

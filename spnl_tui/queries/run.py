@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.models.request import Message as ChatMessage
@@ -38,6 +39,9 @@ from spnl_tui.queries.tree import (
     models,
     walk,
 )
+
+if TYPE_CHECKING:
+    from spnl_tui.tools.agent import Agent
 
 DEFAULT_PARALLEL = 16
 """How many requests of a query may be at the engine at once. The engine decides how many of them run."""
@@ -264,8 +268,9 @@ class _Run:
         async with self.admission:
             if isinstance(node, Generate):
                 self.emit(NodeStarted(path=path, model=node.model, candidates=n))
+            tools = node.tools if isinstance(node, Generate) else ()
             replies = await ask(
-                self.engine,
+                _with_tools(self.engine, tools) if tools else self.engine,
                 self.models[node.model],
                 messages,
                 sampling,
@@ -294,3 +299,12 @@ def _joined(outcomes: list[_Outcome]) -> _Outcome:
         tuple(message for outcome in outcomes for message in outcome.messages),
         all(outcome.complete for outcome in outcomes),
     )
+
+
+def _with_tools(engine: Backend, tools: tuple[str, ...]) -> Agent:
+    """Return an agent that may call these tools, which only read, in the current folder."""
+    from spnl_tui.tools.agent import Agent
+    from spnl_tui.tools.permissions import Permissions
+    from spnl_tui.tools.toolbox import Toolbox, built_in_tools
+
+    return Agent(engine, Toolbox(built_in_tools(tools, Path.cwd())), Permissions(tools))

@@ -87,6 +87,8 @@ def _fold_key(node: Query) -> Hashable:
     generate = node.generate if isinstance(node, Repeat) else node
     if not isinstance(generate, Generate) or asks(generate.input):
         return None
+    if generate.tools:
+        return generate
     match generate.input:
         case Message(role="user", content=str()):
             return (generate.model, generate.temperature, generate.max_tokens)

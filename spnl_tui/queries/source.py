@@ -119,6 +119,23 @@ def parameter(word: str, parameters: Parameters, place: Place) -> str | int | fl
     return parameters[match[1]]
 
 
+def check_tool(name: object, place: Place | None) -> str:
+    """Return the name of a tool that only reads.
+
+    Raises:
+        QuerySyntaxError: it is another.
+    """
+    from spnl_tui.tools.toolbox import READ_ONLY
+
+    if isinstance(name, str) and name in READ_ONLY:
+        return name
+    raise QuerySyntaxError(
+        f"found the tool {excerpt(str(name))}; expected one that only reads",
+        place,
+        f"These do: {', '.join(sorted(READ_ONLY))}.",
+    )
+
+
 def check_temperature(value: object, place: Place | None) -> float:
     """Return `value` as a temperature.
 

@@ -100,6 +100,8 @@ class Generate:
     input: Query
     temperature: float | None = None
     max_tokens: int | None = None
+    tools: tuple[str, ...] = ()
+    """Tools that the model may call. They only read, because a query runs unattended."""
     place: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:

@@ -138,4 +138,6 @@ def _sampling(node: Generate | Map) -> str:
         parts.append(f"temperature {node.temperature:g}")
     if node.max_tokens is not None:
         parts.append(f"≤ {node.max_tokens} tokens")
+    if isinstance(node, Generate) and node.tools:
+        parts.append(f"tools {' '.join(node.tools)}")
     return ", ".join(parts)

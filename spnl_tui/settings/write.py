@@ -66,6 +66,7 @@ def write_persona(file: Path, name: str, persona: Persona, sampling: Sampling) -
         "description": persona.description or None,
         "system_prompt": persona.system_prompt,
         "model": persona.model,
+        "tools": None if persona.tools is None else list(persona.tools),
     }
     for item in fields(Sampling):
         value = getattr(persona.sampling, item.name)

@@ -108,11 +108,23 @@ class Agent:
         return json.dumps([tool.as_function() for tool in self._toolbox.tools], ensure_ascii=False)
 
     async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+        """Answer a request, one reply after the other. Leaving the iterator ends running calls."""
+        assert isinstance(request, ChatRequest)
+        for candidate in range(request.n):
+            if not request.is_wanted(candidate):
+                yield ReplyFinished(finish_reason="cancelled", candidate=candidate)
+                continue
+            async with aclosing(self._reply(model, replace(request, n=1))) as events:
+                async for event in events:
+                    if candidate and isinstance(event, ReplyChunk | ReplyFinished | RequestFailed):
+                        event = replace(event, candidate=candidate)
+                    yield event
+
+    async def _reply(self, model: ModelHandle, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Answer a request for one reply, with as many rounds of calls as it takes.
 
-        After `max_rounds` rounds the model must answer in words. Leaving the iterator ends running calls.
+        After `max_rounds` rounds the model must answer in words.
         """
-        assert isinstance(request, ChatRequest)
         if (source := self._toolbox.source) is not None and (names := source.pending):
             yield LoadProgressed(stage=f"starting {', '.join(names)}")
             for error in await source.start():

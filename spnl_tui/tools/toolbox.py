@@ -24,6 +24,10 @@ GROUPS: Mapping[str, str] = {
 """The groups of built-in tools, with what they are for."""
 
 
+READ_ONLY = frozenset({"read_file", "list_folder", "search_files", "current_time", "calculate"})
+"""The built-in tools that change nothing and send nothing anywhere."""
+
+
 class ToolSource(Protocol):
     """Offers tools once it was started, such as the servers of a conversation."""
 

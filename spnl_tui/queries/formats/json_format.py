@@ -24,6 +24,7 @@ from spnl_tui.queries.source import (
     check_count,
     check_model,
     check_temperature,
+    check_tool,
     excerpt,
     nearest,
 )
@@ -100,12 +101,14 @@ class _Builder:
         )
 
     def generate(self, value: Located) -> Generate:
-        fields = _fields(value, (*_SAMPLING, "input"), ("model", "input"))
+        fields = _fields(value, (*_SAMPLING, "tools", "input"), ("model", "input"))
+        tools = _array(fields["tools"]) if "tools" in fields else ()
         return Generate(
             self.model(fields["model"]),
             self.query(fields["input"]),
             self.temperature(fields.get("temperature")),
             self.max_tokens(fields.get("max_tokens")),
+            tuple(check_tool(self.text(each), each.place) for each in tools),
             place=value.place,
         )
 
@@ -229,7 +232,8 @@ def _to_json(node: Query) -> dict[str, Any]:
 
 
 def _generate(node: Generate) -> dict[str, Any]:
-    return {"model": node.model, "input": _to_json(node.input)} | _sampling(node)
+    tools = {"tools": list(node.tools)} if node.tools else {}
+    return {"model": node.model, "input": _to_json(node.input)} | _sampling(node) | tools
 
 
 def _sampling(node: Generate | Map) -> dict[str, Any]:

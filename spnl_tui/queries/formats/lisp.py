@@ -33,6 +33,7 @@ from spnl_tui.queries.source import (
     QuerySyntaxError,
     Source,
     check_count,
+    check_tool,
     excerpt,
     nearest,
 )
@@ -135,12 +136,14 @@ class _Builder:
         return tuple(parts)
 
     def generate(self, form: List) -> Generate:
+        form, tools = _without_tools(form)
         values = self.settings(form, "input")
         return Generate(
             model_of(values["model"]),
             self.query(values["input"]),
             temperature_of(values.get("temperature")),
             max_tokens_of(values.get("max_tokens")),
+            tools,
             place=form.place,
         )
 
@@ -264,3 +267,15 @@ class _Builder:
             Message("user", request, place=place),
         )
         return Generate(model_of(form.items[1]), Cross(parts, place=place), place=place)
+
+
+def _without_tools(form: List) -> tuple[List, tuple[str, ...]]:
+    """Return the form without its (tools NAME …), and the names."""
+    kept = [item for item in form.items if not (isinstance(item, List) and head(item.items) == "tools")]
+    names: dict[str, None] = {}
+    for item in form.items:
+        if isinstance(item, List) and head(item.items) == "tools":
+            for each in item.items[1:]:
+                name = each.name if isinstance(each, Word) else value_of(each)
+                names[check_tool(name, each.place)] = None
+    return List(tuple(kept), form.place, form.end), tuple(names)

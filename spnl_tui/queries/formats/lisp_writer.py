@@ -58,14 +58,15 @@ def _layout(node: Query) -> _Layout:
 
 def _asking_layout(node: Generate | Map, short: str, long: str, given: tuple[str, list[_Layout]]) -> _Layout:
     model = _quote(node.model)
+    tools: list[_Layout] = [("tools", list(node.tools))] if isinstance(node, Generate) and node.tools else []
     if node.temperature is None and node.max_tokens is not None:
         # The short form cannot omit the temperature and still give max_tokens.
-        return (long, [("model", [model]), given, ("max_tokens", [str(node.max_tokens)])])
+        return (long, [("model", [model]), given, ("max_tokens", [str(node.max_tokens)]), *tools])
     numbers: list[_Layout] = [repr(node.temperature)] if node.temperature is not None else []
     if node.max_tokens is not None:
         numbers.append(str(node.max_tokens))
     second = given[1][0] if isinstance(node, Generate) else ("list", given[1])
-    return (short, [model, second, *numbers])
+    return (short, [model, second, *numbers, *tools])
 
 
 def _print(layout: _Layout, indent: int) -> str:
