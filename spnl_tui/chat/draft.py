@@ -111,7 +111,9 @@ class BranchTokens:
             return  # the reply in progress has figures of its own
         used = await self._used(session.conversation, model)
         if session is self._sessions.visible and not session.replying:
-            self._services.status.branch_counted(used)
+            path = session.conversation.path()
+            estimated = self._services.status.activity.estimates and reported_tokens(path, model.name) is None
+            self._services.status.branch_counted(used, estimated=estimated)
 
     async def _used(self, conversation: Conversation, model: ModelHandle) -> int | None:
         """Return the model's own figure, else a count of what was sent and came back, to within a few."""

@@ -205,14 +205,14 @@ class CurrentModel:
         await self._emit(ModelChosen(model))
         self.chosen_during_reply = self._replying()
         if not self.chosen_during_reply:
-            self._status.model_chosen(model.name)
+            self._status.model_chosen(model.name, model.host)
             await self._emit(ModelReady(model))
 
     def take_over(self) -> None:
         """Show this model, which was chosen while another one replied."""
         self.chosen_during_reply = False
         if self.model is not None:
-            self._status.model_chosen(self.model.name)
+            self._status.model_chosen(self.model.name, self.model.host)
 
     async def load(self) -> None:
         """Load the model ahead of any request."""
@@ -240,6 +240,8 @@ class CurrentModel:
                         pass
         # A model that was loaded already yields no event.
         loaded = backend.loaded_model(self._engine, model)
+        if self.model == model and loaded is not None:
+            self._status.tokens_estimated(loaded.estimates_tokens)
         if self.model == model and loaded is not None and loaded.context_length is not None:
             self._idle(loaded.context_length)
             await self._emit(ModelLoaded(loaded.context_length))

@@ -224,6 +224,7 @@ class ReplyRun:
             tokens=chunk.tokens,
             tokens_per_s=rate,
             context_used=used or self.activity.context_used,
+            used_estimated=self.activity.estimates if used else self.activity.used_estimated,
         )
 
     def _take_end(self, end: ReplyFinished) -> None:
@@ -234,6 +235,7 @@ class ReplyRun:
             tokens_per_s=end.timing.decode_tokens_per_s or self.activity.tokens_per_s,
             ttft_s=end.timing.ttft_s if end.timing.ttft_s is not None else self.activity.ttft_s,
             context_used=used or self.activity.context_used,
+            used_estimated=self.activity.used_estimated and not end.usage.prompt_tokens,
         )
 
     def _enter(self, state: str, **figures: object) -> None:

@@ -71,7 +71,9 @@ class Runs:
         from spnl_tui.chat.reply import ReplyRun
 
         services = self._services
-        activity = services.status.request_activity(model.name, services.model.context_length(model))
+        activity = services.status.request_activity(
+            model.name, services.model.context_length(model), model.host
+        )
         run = self._runs[key] = ReplyRun(
             activity, services.clock, stop_repetition=services.settings.chat.stop_repetition
         )

@@ -32,6 +32,8 @@ class Activity:
     """The state of the chat at one moment. Times are seconds, amounts are tokens."""
 
     model: str = ""
+    host: str = ""
+    """The other machine that receives the words; empty if they stay on this one."""
     state: State = "idle"
     since: float = 0.0
     """When the state began, on the clock of the screen."""
@@ -50,6 +52,10 @@ class Activity:
     ttft_s: float | None = None
     context_used: int | None = None
     context_length: int | None = None
+    estimates: bool = False
+    """True if the model's server does not count tokens, so that counts are estimates."""
+    used_estimated: bool = False
+    """True if `context_used` is an estimate."""
     system_prompt: bool = False
     """True if the conversation has a system prompt."""
     unsent: int = 0
@@ -93,13 +99,17 @@ class Status:
         """Report that the starter model is being fetched."""
         self._set(Activity(state="getting", since=self._clock()))
 
-    def model_chosen(self, model: str) -> None:
+    def model_chosen(self, model: str, host: str | None = None) -> None:
         """Report that another model answers from now on. Nothing is known about its context yet."""
-        self._set(Activity(model=plain(model)))
+        self._set(Activity(model=plain(model), host=plain(host or "")))
 
-    def model_named(self, model: str) -> None:
+    def model_named(self, model: str, host: str | None = None) -> None:
         """Report that another conversation is shown, which this model answers."""
-        self._change(model=plain(model))
+        self._change(model=plain(model), host=plain(host or ""))
+
+    def tokens_estimated(self, estimates: bool) -> None:
+        """Report whether counts of tokens are estimates from now on."""
+        self._change(estimates=estimates)
 
     def model_loading(self, stage: str) -> None:
         """Report that the model is being loaded ahead of any request."""
@@ -117,7 +127,7 @@ class Status:
 
     # ── replies and branches ─────────────────────────────────────────────────────────────────────
 
-    def request_activity(self, model: str, context_length: int | None) -> Activity:
+    def request_activity(self, model: str, context_length: int | None, host: str | None = None) -> Activity:
         """Return the activity with which a request to this model begins.
 
         What is known of the context used is kept if the same model was shown before.
@@ -126,6 +136,7 @@ class Status:
         return replace(
             self._activity,
             model=name,
+            host=plain(host or ""),
             context_length=context_length,
             context_used=self._activity.context_used if self._activity.model == name else None,
             state="idle",
@@ -151,9 +162,9 @@ class Status:
         """
         self._change(tokens=0, tokens_per_s=None, ttft_s=None, context_used=context_used)
 
-    def branch_counted(self, context_used: int | None) -> None:
+    def branch_counted(self, context_used: int | None, *, estimated: bool = False) -> None:
         """Report how many tokens the visible branch uses."""
-        self._change(context_used=context_used)
+        self._change(context_used=context_used, used_estimated=estimated)
 
     def system_prompt_set(self, active: bool) -> None:
         """Report whether the visible conversation has a system prompt."""
@@ -187,7 +198,11 @@ class Status:
 
 
 def resting_activity(
-    activity: Activity, conversation: Conversation, model: str, context_length: int | None
+    activity: Activity,
+    conversation: Conversation,
+    model: str,
+    context_length: int | None,
+    host: str | None = None,
 ) -> Activity:
     """Return what to show after a reply with this activity.
 
@@ -196,7 +211,9 @@ def resting_activity(
     if activity.model == plain(model):
         return activity
     used = reported_tokens(conversation.path(), model)
-    return replace(activity, model=plain(model), context_length=context_length, context_used=used)
+    return replace(
+        activity, model=plain(model), host=plain(host or ""), context_length=context_length, context_used=used
+    )
 
 
 def reported_tokens(path: Sequence[Turn], model: str) -> int | None:
@@ -232,10 +249,11 @@ def status_parts(activity: Activity, now: float, width: int) -> tuple[str, str]:
         (short_model, [brief]),
         (short_model, []),
     ):
-        left, right = _left(name, state), " · ".join(filter(None, shown))
+        left, right = _left(name, state, activity.host), " · ".join(filter(None, shown))
         if len(left) + len(right) + (3 if right else 0) <= width:
             return left, right
-    return _left(shortened(model, width - len(state) - 3), state)[:width], ""
+    room = width - len(state) - 3 - (len(activity.host) + 3 if activity.host else 0)
+    return _left(shortened(model, max(room, 1)), state, activity.host)[:width], ""
 
 
 def shortened(text: str, length: int) -> str:
@@ -245,8 +263,8 @@ def shortened(text: str, length: int) -> str:
     return text[: length - 1] + "…" if length > 1 else ""
 
 
-def _left(model: str, state: str) -> str:
-    return " · ".join(part for part in (model, state) if part)
+def _left(model: str, state: str, host: str) -> str:
+    return " · ".join(part for part in (f"{model} → {host}" if host else model, state) if part)
 
 
 def _state(activity: Activity, now: float) -> str:
@@ -299,10 +317,11 @@ def _context(activity: Activity, *, brief: bool = False) -> str:
         return ""
     number = short if brief else "{:,}".format
     name, of = ("ctx", "/") if brief else ("context", " of ")
-    unsent = f"+{number(activity.unsent)}" if activity.unsent else ""
+    unsent = f"+{'~' if activity.estimates else ''}{number(activity.unsent)}" if activity.unsent else ""
     if activity.context_used is None and not unsent:
         return f"{name} {number(activity.context_length)}"
-    return f"{name} {number(activity.context_used or 0)}{unsent}{of}{number(activity.context_length)}"
+    used = f"{'~' if activity.used_estimated else ''}{number(activity.context_used or 0)}"
+    return f"{name} {used}{unsent}{of}{number(activity.context_length)}"
 
 
 def short(tokens: int) -> str:

@@ -13,6 +13,7 @@ from spnl_tui.chat import events
 from spnl_tui.chat.model import (
     CurrentModel,
     LoadFailed,
+    ModelChosen,
     ModelEvent,
     ModelMissing,
     StarterDownload,
@@ -308,6 +309,8 @@ class Dialogue:
                 self.printer.error(error)
             case LoadFailed(error):
                 self.printer.error(error)
+            case ModelChosen(model) if model.host is not None:
+                self.printer.note(f"{model.name} answers: your words leave this machine for {model.host}")
             case _:
                 pass
 

@@ -84,3 +84,19 @@ def test_status_line_always_fits_the_width(width: int, model: str, tokens: int) 
 )
 def test_large_numbers_are_shortened(tokens: int, text: str) -> None:
     assert short(tokens) == text
+
+
+def test_other_machine_and_estimates_are_named() -> None:
+    activity = Activity(
+        model="openai/gpt-4o",
+        host="api.openai.com",
+        state="replying",
+        context_used=100,
+        used_estimated=True,
+        estimates=True,
+        unsent=20,
+        context_length=4096,
+    )
+    assert status_parts(activity, 0, 120)[0] == "openai/gpt-4o → api.openai.com · replying"
+    assert status_parts(activity, 0, 120)[1] == "context ~100+~20 of 4,096"
+    assert "api.openai.com" in status_parts(activity, 0, 50)[0]

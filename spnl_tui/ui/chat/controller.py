@@ -106,8 +106,8 @@ class ChatController:
             if not session.replying:
                 if not session.unsettled_model:
                     conversation.model = model.name
-                self._status.model_named(model.name)
-            self._pane.welcome.ready(model.name)
+                self._status.model_named(model.name, model.host)
+            self._pane.welcome.ready(model.name, model.host)
         self._view.show_figures(session)
         self._sessions.forget_idle()
         self._show_activity(session)
@@ -143,7 +143,9 @@ class ChatController:
             case events.RunsEnded(activity):
                 if (model := self._model.model) is not None:
                     context_length = self._model.context_length(model)
-                    activity = resting_activity(activity, session.conversation, model.name, context_length)
+                    activity = resting_activity(
+                        activity, session.conversation, model.name, context_length, model.host
+                    )
                 self._status.reply_progressed(activity)
                 self._take_over_model(session)
                 self._screen.refresh_bindings()

@@ -139,7 +139,7 @@ class ModelController:
     async def _on_event(self, event: ModelEvent) -> None:
         match event:
             case chat_model.ModelChosen(model):
-                self._welcome.model_chosen(model.name)
+                self._welcome.model_chosen(model.name, model.host)
                 if self._sessions.visible.replying:
                     same = model.name == self._sessions.visible.conversation.model
                     self._screen.notify(

@@ -107,11 +107,13 @@ class Welcome(Static):
         self._head = [(plain(text) if style else text, style) for text, style in parts]
         self._show()
 
-    def ready(self, model: str) -> None:
-        """Show that this model is ready."""
+    def ready(self, model: str, host: str | None = None) -> None:
+        """Show that this model is ready. `host` is the other machine that computes it."""
         self._fetching.pop(STARTER, None)
         self.set_group("first", None)
-        self.say((plain(model), "bold $text-primary"), (" is ready. What would you like to know?", "bold"))
+        leaving = () if host is None else ((f"\nYour words leave this machine for {plain(host)}.", "$text"),)
+        question = (" is ready. What would you like to know?", "bold")
+        self.say((plain(model), "bold $text-primary"), question, *leaving)
         self.mark(model)
 
     def report(self, error: SpnlError) -> None:

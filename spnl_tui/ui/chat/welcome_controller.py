@@ -67,9 +67,9 @@ class WelcomeController:
 
     # ── filling ──────────────────────────────────────────────────────────────────────────────────
 
-    def model_chosen(self, name: str) -> None:
-        """Show that this model answers, and what else is here."""
-        self._welcome.ready(name)
+    def model_chosen(self, name: str, host: str | None = None) -> None:
+        """Show that this model answers, on another machine if `host` names one, and what else is here."""
+        self._welcome.ready(name, host)
         self.show_tip()
         self.show_models_soon()
 
