@@ -1,11 +1,10 @@
-"""The Textual app: construct the interface from settings and services, and end it in order."""
+"""The Textual app: its commands, dialogs and themes, and its orderly end."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +21,6 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widget import Widget
 
-from spnl_tui.chat.model import StarterDownload
 from spnl_tui.errors import SettingsError, SpnlError
 from spnl_tui.settings import Settings
 from spnl_tui.settings.nearest import did_you_mean
@@ -40,11 +38,7 @@ from spnl_tui.ui.widgets.toasts import tell
 
 if TYPE_CHECKING:
     # The first paint does not need these.
-    from spnl_tui.hub.inspection import ModelBrowser
-    from spnl_tui.hub.pulls.interrupted import InterruptedPull
-    from spnl_tui.queries.chat import OpenedQuery
-    from spnl_tui.services import Services
-    from spnl_tui.settings import Persona
+    from spnl_tui.settings.editing import SettingValue
 
 CLOSE_TIMEOUT_S = 2.0
 _STYLES = Path(__file__).parent / "ui"
@@ -87,7 +81,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         *,
         themes: Iterable[Theme] = (),
         more_themes: Callable[[], tuple[Iterable[Theme], Iterable[SpnlError]]] | None = None,
-        keep_setting: Callable[[str, str], None] | None = None,
+        keep_setting: Callable[[str, SettingValue], None] | None = None,
         problems: Iterable[SpnlError] = (),
         strict: bool = False,
         commands: Iterable[Command] = ALL_COMMANDS,
@@ -262,6 +256,13 @@ class SpnlChat(App[None], inherit_bindings=False):
         """Let the user choose a theme."""
         self.search_themes()
 
+    def edit_settings(self) -> None:
+        """Open the dialog with all settings."""
+        if self._keep_setting is not None:
+            from spnl_tui.ui.dialogs.settings_screen import SettingsScreen
+
+            self.push_screen(SettingsScreen(self._settings, self._keep_setting))
+
     def explain_quit(self) -> None:
         """Show which key quits."""
         if (main := self._main) is not None:
@@ -320,81 +321,3 @@ class SpnlChat(App[None], inherit_bindings=False):
         for task in done:
             if (error := task.exception()) is not None:
                 self.log.error(error)
-
-
-async def _interrupted_pulls(services: Services) -> list[InterruptedPull]:
-    from spnl_tui.hub.pulls.interrupted import interrupted_pulls
-
-    return await interrupted_pulls(services.library)
-
-
-def _make_browser(services: Services) -> ModelBrowser:
-    from spnl_tui.hub.inspection import ModelBrowser
-
-    return ModelBrowser(
-        services.catalog,
-        services.library,
-        services.conditions,
-        measure=lambda: services.conditions(measure=True),
-    )
-
-
-def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuery | None = None) -> int:
-    """Run the interface and return its exit code.
-
-    `resume` is the id, or its beginning, of the conversation to open; empty opens the last one. `opened` is a
-    query to open as a chat.
-    """
-    from spnl_tui.conversations.drafts import DraftFile
-    from spnl_tui.serving import ServerSwitch, make_server
-    from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
-    from spnl_tui.ui.chat.clipboard import set_clipboard
-
-    builtin, own = builtin_directory(), services.paths.config / "themes"
-    wanted = wanted_theme(services.settings.interface.theme, builtin, own)
-
-    def keep_persona(name: str, persona: Persona) -> None:
-        from spnl_tui.settings.write import write_persona
-
-        write_persona(services.config_file, name, persona, services.settings.sampling)
-
-    def keep_setting(name: str, value: str | list[str]) -> None:
-        from spnl_tui.settings.write import write_setting
-
-        write_setting(services.config_file, name, value)
-
-    server = ServerSwitch(partial(make_server, services))
-    app = SpnlChat(
-        services.settings,
-        InterfaceServices(
-            engine=services.engine,
-            to_handle=services.to_handle,
-            first_model=partial(services.model_to_begin_with, opened.model if opened else None),
-            find_model=services.find_model,
-            model_offers=services.model_offers,
-            starter=StarterDownload(lambda: services.starter, services.to_handle),
-            drafts=None if opened is not None else DraftFile(services.paths.state / "drafts"),
-            store=services.store,
-            resume=resume,
-            opened=opened,
-            keep_persona=keep_persona,
-            pull_queue=lambda: services.pull_queue,
-            interrupted_pulls=partial(_interrupted_pulls, services),
-            browser=lambda: _make_browser(services),
-            save_rules=lambda name, rules: keep_setting(name, list(rules)),
-            mcp=services.mcp,
-            set_clipboard=set_clipboard,
-            media=lambda: services.media,
-            server=server,
-            close=(server.stop, services.close),
-        ),
-        themes=() if wanted is None else (wanted,),
-        more_themes=lambda: load_themes(builtin, own),
-        keep_setting=keep_setting,
-    )
-    if services.settings.chat.backups:
-        from spnl_tui.headless.history.daily import back_up_later
-
-        back_up_later(services.config_file)
-    app.run(mouse=services.settings.interface.mouse)
-    return app.return_code or 0

@@ -118,7 +118,7 @@ def cli(
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
         # Start-up creates no garbage; looking for some is a tenth of the time to the first paint.
         gc.disable()
-        from spnl_tui.app import run_app
+        from spnl_tui.run_app import run_app
 
         services = services_for(ctx)
         opened = None

@@ -20,8 +20,7 @@ def write_setting(file: Path, name: str, value: bool | int | float | str | list[
 
     Raises:
         SettingsError: the file is broken (it then stays unchanged) or cannot be written, the setting is
-        unknown,
-            or it cannot have this value.
+            unknown, or it cannot have this value.
     """
     import tomlkit  # Import it only for writing, because it takes 35 ms.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from spnl_tui.app import run_app
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.engine.mistralrs.backend import MistralRsBackend
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
@@ -12,6 +11,7 @@ from spnl_tui.engine.service import EngineService
 from spnl_tui.line.repl import chat_in_lines
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.paths import Paths
+from spnl_tui.run_app import run_app
 from spnl_tui.services import Services, make_services
 from spnl_tui.settings import ChatSettings, Settings
 from tests.support.engines import FAKE_RUNNER, fake_model, fake_plan

@@ -33,6 +33,7 @@ from spnl_tui.models.first_models import FirstModel
 from spnl_tui.queries.chat import OpenedQuery
 from spnl_tui.serving import ServerSwitch
 from spnl_tui.settings import Persona, Settings
+from spnl_tui.settings.editing import SettingValue
 from spnl_tui.themes import builtin_directory, load_themes
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat.input.completion_list import Completions
@@ -182,6 +183,7 @@ def make_app(
     resume: str | None = None,
     opened: OpenedQuery | None = None,
     keep_persona: Callable[[str, Persona], None] | None = None,
+    keep_setting: Callable[[str, SettingValue], None] | None = None,
     to_handle: Callable[[LocalModel], ModelHandle] = scripted_handle,
     titles: bool = False,
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
@@ -234,7 +236,15 @@ def make_app(
     settings = settings or Settings()
     # One more request, which most tests do not expect.
     settings = replace(settings, chat=replace(settings.chat, automatic_titles=titles))
-    app = SpnlChat(settings, services, themes=themes, problems=problems, strict=strict, commands=commands)
+    app = SpnlChat(
+        settings,
+        services,
+        themes=themes,
+        problems=problems,
+        strict=strict,
+        commands=commands,
+        keep_setting=keep_setting,
+    )
     app.animation_level = "none"
     return app
 

@@ -58,6 +58,9 @@ class Program(Protocol):
     def choose_theme(self) -> None:
         """Let the user choose a theme."""
 
+    def edit_settings(self) -> None:
+        """Open the dialog with all settings."""
+
     def ask_to_quit(self) -> None:
         """End the program, unless pulls are under way and the user decides to stay."""
 

@@ -170,6 +170,17 @@ COMMANDS = (
         place="app",
     ),
     Command(
+        id="app.settings",
+        keys="alt+comma",
+        run=lambda c: c.program.edit_settings(),
+        label="Settings",
+        help="Change the settings: what each one is for, its value and where it comes from.",
+        synonyms="configuration config options preferences",
+        group=_GROUP,
+        slash="settings",
+        place="app",
+    ),
+    Command(
         id="app.interrupt",
         keys="ctrl+c",
         run=_interrupt,
