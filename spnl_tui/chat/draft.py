@@ -180,7 +180,8 @@ class DraftPrefetch:
             await self._end(reading)
         if model is not None and messages:
             sampling = self._sessions.visible.conversation.sampling
-            reading = self._reading = Prefetch(messages, sampling, self._progressed)
+            tools = self._services.tools.offered(self._sessions.visible.conversation.id)
+            reading = self._reading = Prefetch(messages, sampling, self._progressed, tools)
             self._model = model
             self._services.engine.prefetch(model, reading)
             await self._end(reading)

@@ -14,12 +14,13 @@ from spnl_tui.errors import SettingsError
 if TYPE_CHECKING:
     from spnl_tui.engine.backend import Backend
     from spnl_tui.errors import SpnlError
+    from spnl_tui.models.tools import Tool
     from spnl_tui.settings import Settings
     from spnl_tui.tools.agent import Agent, Answer, Ask, Question
     from spnl_tui.tools.mcp.servers import McpServers
     from spnl_tui.tools.permissions import Permissions, Rule
     from spnl_tui.tools.tool import BoundTool
-    from spnl_tui.tools.toolbox import ToolSource
+    from spnl_tui.tools.toolbox import Toolbox, ToolSource
 
 
 SaveRules: TypeAlias = Callable[[str, Sequence[str]], None]
@@ -104,35 +105,48 @@ class ConversationTools:
         if saved:
             self._save()
 
+    def offered(self, conversation: str) -> tuple[Tool, ...]:
+        """Return the tools that the model is offered, as far as they are known before a reply."""
+        try:
+            toolbox = self._toolbox(conversation)
+        except SettingsError:  # the reply reports it
+            return ()
+        return () if toolbox is None else toolbox.tools
+
     def agent(self, conversation: str, ask: Ask) -> Agent | None:
         """Return the agent that answers for the conversation; None if it has no tools.
 
         Tools that do not exist are reported, and the conversation then has none.
         """
-        groups = self.groups(conversation)
         try:
-            tools = self._built_in(groups) if groups else ()
+            toolbox = self._toolbox(conversation)
         except SettingsError as error:
             self._report(error)
             return None
-        if not groups:
+        if toolbox is None:
             return None
-        source: ToolSource | None = None
-        if self._servers is not None and (names := self._chosen_servers(groups)):
-            from spnl_tui.tools.mcp.servers import ChosenServers
-
-            source = ChosenServers(self._servers(), names)
         from spnl_tui.tools.agent import Agent
-        from spnl_tui.tools.toolbox import Toolbox
 
         return Agent(
             self._engine,
-            Toolbox(tools, source),
+            toolbox,
             self.permissions(conversation),
             ask,
             max_rounds=self._settings.max_rounds,
             report=self._report,
         )
+
+    def _toolbox(self, conversation: str) -> Toolbox | None:
+        if not (groups := self.groups(conversation)):
+            return None
+        from spnl_tui.tools.toolbox import Toolbox
+
+        source: ToolSource | None = None
+        if self._servers is not None and (names := self._chosen_servers(groups)):
+            from spnl_tui.tools.mcp.servers import ChosenServers
+
+            source = ChosenServers(self._servers(), names)
+        return Toolbox(self._built_in(groups), source)
 
     def servers(self) -> dict[str, str]:
         """Return the state of each MCP server, in words, by its name."""

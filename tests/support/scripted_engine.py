@@ -27,6 +27,7 @@ from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.parts import ToolCallPart
 from spnl_tui.models.request import Message, Sampling
+from spnl_tui.models.tools import Tool
 
 MODEL = ModelHandle(
     name="SmolLM2-135M-Instruct",
@@ -96,6 +97,8 @@ class ScriptedEngine:
     """`thinking` of each ephemeral chat."""
     requests: list[tuple[ModelHandle, Sampling, object]] = field(default_factory=list)
     """Model, sampling and grammar of each chat."""
+    tools: list[tuple[Tool, ...]] = field(default_factory=list)
+    """The tools of each chat."""
     cancelled: int = 0
     """Chats that were left early."""
     closed: bool = False
@@ -159,6 +162,7 @@ class ScriptedEngine:
         self.begun_thoughts += [request.begun_thought] if request.begun_thought else []
         if request.ephemeral:
             self.ephemeral.append(request.thinking)
+        self.tools.append(request.tools)
         self.requests.append((model, request.sampling, request.grammar))
         script = self.scripts.pop(0) if self.scripts else reply("Yes.")
         finished = False

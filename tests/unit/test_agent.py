@@ -306,3 +306,15 @@ async def test_tools_that_do_not_exist_are_reported() -> None:
     tools._groups["a"] = ("filse",)
     assert tools.agent("a", deny_all) is None
     assert reported == ["There are no tools 'filse'"]
+
+
+async def test_reading_ahead_reads_the_tools_that_will_be_sent(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    tools = ConversationTools(Settings(tools=ToolSettings(enabled=("time",))), engine, lambda error: None)
+    assert [tool.name for tool in tools.offered("a")] == ["current_time"]
+    agent = tools.agent("a", deny_all)
+    assert agent is not None
+    await run(agent, request())
+    assert engine.tools == [tools.offered("a")]
+    tools._groups["a"] = ("filse",)
+    assert tools.offered("a") == ()
