@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+
+from spnl_tui.cli.start import open_services
 
 if TYPE_CHECKING:
     from spnl_tui.services import Services
@@ -70,23 +71,6 @@ def run_command(
 
 
 def services_for(ctx: click.Context, flags: dict[str, Any] | None = None) -> Services:
-    from spnl_tui.paths import Paths
-    from spnl_tui.services import make_services
-    from spnl_tui.settings import load_settings
-
-    for name in [name for name in os.environ if name.startswith("HF_")]:
-        # huggingface_hub, which reads them when it is imported, takes an empty one at its word.
-        if not os.environ[name].strip():
-            del os.environ[name]
-    paths = Paths.for_user()
-    config = ctx.obj["config"]
+    """Return the services for the options of the group, and these flags of the command."""
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    settings = load_settings(
-        config or paths.config / "config.toml",
-        environ=os.environ,
-        flags={**ctx.obj["flags"], **given},
-        must_exist=config is not None,
-    )
-    if (persona := ctx.obj["persona"]) is not None:
-        settings = settings.as_persona(persona)
-    return make_services(settings, paths, config)
+    return open_services(ctx.obj["config"], ctx.obj["persona"], {**ctx.obj["flags"], **given})

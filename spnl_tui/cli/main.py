@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from spnl_tui.cli.common import TEXT, names_in, services_for
+from spnl_tui.cli.start import has_terminal, open_interface
 from spnl_tui.errors import SpnlError
 
 _COMMANDS = {
@@ -114,12 +114,8 @@ def cli(
             if query is not None:
                 raise click.UsageError("--query needs the interface, without --line.")
             _chat_in_lines(ctx, resume)
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+        if not has_terminal():
             raise click.UsageError('The interface needs a terminal. Scripts use: spnl-chat run "…"')
-        # Start-up creates no garbage; looking for some is a tenth of the time to the first paint.
-        gc.disable()
-        from spnl_tui.run_app import run_app
-
         services = services_for(ctx)
         opened = None
         if query is not None:
@@ -128,7 +124,7 @@ def cli(
             from spnl_tui.headless.run_query import QuerySource, open_as_chat
 
             opened = asyncio.run(open_as_chat(services, QuerySource.from_file(query), model))
-        ctx.exit(run_app(services, resume=resume, opened=opened))
+        ctx.exit(open_interface(services, resume=resume, opened=opened))
 
 
 def _chat_in_lines(ctx: click.Context, resume: str | None) -> None:
