@@ -43,6 +43,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     query to open as a chat.
     """
     from spnl_tui.conversations.drafts import DraftFile
+    from spnl_tui.services import models_that_see
     from spnl_tui.serving import ServerSwitch, make_server
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
     from spnl_tui.ui.chat.clipboard import set_clipboard
@@ -82,6 +83,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             mcp=services.mcp,
             set_clipboard=set_clipboard,
             media=lambda: services.media,
+            models_that_see=partial(models_that_see, services),
             server=server,
             close=(server.stop, services.close),
         ),

@@ -306,6 +306,14 @@ def _make_servers(settings: Settings) -> McpServers:
     return McpServers(settings.mcp, settings.tools.workspace or Path.cwd())
 
 
+async def models_that_see(services: Services) -> tuple[str, ...]:
+    """Return the names of the models on this machine that read images."""
+    from spnl_tui.models.files.local import sees
+
+    entries = (await services.library.listing()).entries
+    return await asyncio.to_thread(lambda: tuple(str(each.reference) for each in entries if sees(each.model)))
+
+
 def make_services(settings: Settings, paths: Paths, config_file: Path | None = None) -> Services:
     """Return the services for these settings, and start the program's log."""
     start_log(paths.log_file)

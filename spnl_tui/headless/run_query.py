@@ -111,7 +111,9 @@ async def open_as_chat(services: Services, source: QuerySource, model: str | Non
     """
     default = services.settings.model.default or "starter"
     query = read_source(source, QueryOptions(model=model), default)
-    return query_to_chat(await read_files(query, source.directory), services.settings.sampling)
+    return query_to_chat(
+        await read_files(query, source.directory, services.media), services.settings.sampling
+    )
 
 
 async def run(services: Services, source: QuerySource, options: QueryOptions) -> int:
@@ -146,12 +148,12 @@ async def _run(
     )
     end: QueryFinished | None = None
     replies: list[NodeFinished] = []
+    query = await read_files(query, directory, services.media)
     events = run_query(
         query,
         services.engine,
         lambda name: resolve(services, name),
         defaults=services.settings.sampling,
-        directory=directory,
         parallel=services.settings.engine.num_parallel,
         stop=stop,
     )
@@ -202,7 +204,8 @@ async def _dry_run(services: Services, query: Query, directory: Path) -> int:
             pass
         return await services.engine.count_tokens(known[model], texts)
 
-    plan = await plan_query(query, count, defaults=services.settings.sampling, directory=directory)
+    query = await read_files(query, directory, services.media)
+    plan = await plan_query(query, count, defaults=services.settings.sampling)
     print("\n".join(plan.lines))
     for name, model in known.items():
         summary = await summarize_load(services.settings, model)

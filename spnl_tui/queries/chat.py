@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import QueryError
+from spnl_tui.models.image_marks import content_of
+from spnl_tui.models.parts import as_text
 from spnl_tui.models.request import Message as ChatMessage
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.formats.lisp_writer import write_lisp
@@ -30,7 +32,8 @@ def conversation_to_query(messages: Messages[ChatMessage], model: str, sampling:
         raise QueryError("Nothing to export", "The conversation has no prompt yet.", "Send a prompt first.")
     # A query has three roles, so the results of tools are sent as the user's.
     parts = tuple(
-        Message("user" if message.role == "tool" else message.role, message.model_text) for message in asked
+        Message("user" if message.role == "tool" else message.role, as_text(message.content))
+        for message in asked
     )
     return Generate(
         model, parts[0] if len(parts) == 1 else Cross(parts), sampling.temperature, sampling.max_tokens
@@ -96,7 +99,7 @@ def query_to_chat(query: Query, defaults: Sampling) -> OpenedQuery:
     )
     for message in said:
         if message.role in ("user", "assistant"):
-            turn = conversation.add_turn(message.role, message.content)
+            turn = conversation.add_turn(message.role, content_of(message.model_text))
             if turn.role == "assistant":
                 conversation.finish(turn.id, "stop")
     return OpenedQuery(conversation, prompt, generate.model)

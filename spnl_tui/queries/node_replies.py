@@ -23,6 +23,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.reply import Generator, Replies, Reply
 from spnl_tui.errors import SpnlError
+from spnl_tui.models.image_marks import content_of
 from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import NodeChunk, NodeFailed, NodeFinished, NodeProgressed, QueryEvent, Stage
 from spnl_tui.queries.tree import NodePath
@@ -47,7 +48,9 @@ async def ask(
     On a cancellation each partial reply is emitted as finished ("cancelled"), and the engine's iterator is
     left, before the cancellation continues.
     """
-    request = ChatRequest(messages=messages, sampling=sampling, n=n)
+    # Marks in the texts stand for the images of the query's files.
+    parts = [Message(message.role, content_of(message.model_text)) for message in messages]
+    request = ChatRequest(messages=parts, sampling=sampling, n=n)
     replies = _NodeReplies(request, Replies(engine, model, request), emit, path, model.name, candidate)
     return await replies.collect()
 

@@ -118,7 +118,14 @@ class ControllerScreen(Screen[None]):
         )
         self.sessions = Sessions(shared, blank_conversation(settings))
         self.images = ImageController(services.media, os.environ)
-        self.prompts = PromptController(self, chat.prompt, self.sessions, self.current_model, services.media)
+        self.prompts = PromptController(
+            self,
+            chat.prompt,
+            self.sessions,
+            self.current_model,
+            services.media,
+            services.models_that_see,
+        )
         view = ConversationView(chat, self.status, show_title=self._show_title, key_name=self.key)
         self.chat_controller = ChatController(
             self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,8 @@ class InterfaceServices:
     """Sets the clipboard of this machine; returns False if it cannot. May raise SpnlError."""
     media: Callable[[], MediaReader] | None = None
     """Returns the reader of images and documents, constructed on the first call."""
+    models_that_see: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Returns the names of the models on this machine that read images."""
     drafts: DraftFile | None = None
     """The file that keeps the unsent prompt for the next start."""
     server: ServerSwitch | None = None

@@ -189,6 +189,7 @@ def make_app(
     set_clipboard: Callable[[str], Awaitable[bool]] | None = None,
     drafts: DraftFile | None = None,
     media: MediaReader | None = None,
+    models_that_see: Callable[[], Awaitable[Sequence[str]]] | None = None,
     strict: bool = True,
     commands: Iterable[Command] = COMMANDS,
     server: ServerSwitch | None = None,
@@ -232,6 +233,7 @@ def make_app(
         set_clipboard=set_clipboard,
         drafts=drafts,
         media=None if media is None else lambda: media,
+        models_that_see=models_that_see,
     )
     settings = settings or Settings()
     # One more request, which most tests do not expect.

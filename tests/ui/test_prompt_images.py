@@ -52,12 +52,15 @@ async def test_dropped_image_is_sent_shown_and_taken_back_by_an_edit(media: Medi
 
 
 async def test_model_without_vision_gives_the_prompt_back_unsent(media: MediaReader) -> None:
-    async with chat(media=media) as it:
+    async def others() -> tuple[str, ...]:
+        return ("acme/Seer-GGUF:Q8_0",)
+
+    async with chat(media=media, models_that_see=others) as it:
         await it.ask('What is @"my photo.png"?', wait=False)
         await wait_until(lambda: bool(told(it)))
         assert told(it) == [
             "This model cannot see images: SmolLM2-135M-Instruct reads only text.\n"
-            "Choose a model that sees, or remove the image from the prompt."
+            "/model acme/Seer-GGUF:Q8_0 sees."
         ]
         assert it.prompt.text == 'What is @"my photo.png"?'
         assert it.turns == []

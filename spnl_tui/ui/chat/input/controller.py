@@ -8,7 +8,7 @@ what is sent and kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,10 @@ class PromptController:
         sessions: Sessions,
         model: CurrentModel,
         media: Callable[[], MediaReader] | None = None,
+        models_that_see: Callable[[], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
         """`media` returns the reader of images and documents, constructed on the first call."""
+        self._models_that_see = models_that_see
         self._media = media
         self._screen = screen
         self._prompt = prompt
@@ -49,23 +51,21 @@ class PromptController:
         """Send what was typed, or put it back into the prompt if a mentioned file cannot be read."""
         try:
             whole = await self.whole(typed)
-            self._check_images(whole)
+            await self._check_images(whole)
         except SpnlError as error:
             self._prompt.give_back(typed)
             tell(self._screen, error)
             return
         await self._sessions.visible.send(whole)
 
-    def _check_images(self, whole: str) -> None:
+    async def _check_images(self, whole: str) -> None:
         """Refuse images, before anything is sent, if the current model reads only text."""
         model = self._model.model
         if model is None or model.capabilities.vision or not marked_images(whole):
             return
-        raise AttachmentError(
-            "This model cannot see images",
-            f"{model.name} reads only text.",
-            "Choose a model that sees, or remove the image from the prompt.",
-        )
+        others = () if self._models_that_see is None else await self._models_that_see()
+        hint = f"/model {others[0]} sees." if others else "Pull one that sees: press F3 and search for VL."
+        raise AttachmentError("This model cannot see images", f"{model.name} reads only text.", hint)
 
     async def return_queued(self) -> None:
         """Put what was typed ahead back into the prompt, because it cannot be answered as expected."""
