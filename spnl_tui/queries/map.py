@@ -16,7 +16,7 @@ from spnl_tui.models.request import Message, Sampling
 from spnl_tui.queries.events import NodeFailed, NodeFinished, QueryEvent
 from spnl_tui.queries.journal import Journal, JournalWriteError, map_key, open_journal
 from spnl_tui.queries.node_replies import ask
-from spnl_tui.queries.run import DEFAULT_PARALLEL
+from spnl_tui.queries.run import DEFAULT_PARALLEL, PARALLEL_ON_SERVERS
 
 SLOT = "{}"
 """Marks the place of the line in a template."""
@@ -83,7 +83,8 @@ async def map_lines(
     """Ask about each line, as one user message, and yield one event for each line.
 
     Events come in the order of the lines if `ordered`, else as replies finish. Lines are read as they are
-    needed, without their line ends, and at most `parallel` are asked at once. An iterable must not block.
+    needed, without their line ends, and at most `parallel` are asked at once, or more of a model that answers
+    many. An iterable must not block.
 
     Every reply is first kept in the file `journal`. A run after an interruption does not ask again what the
     file holds. When every line has a reply, the file is removed. If the file cannot be written, JournalFailed
@@ -94,6 +95,8 @@ async def map_lines(
     """
     fill_template(template, "")
     sampling = sampling or Sampling()
+    if model.capabilities.parallel:
+        parallel = max(parallel, PARALLEL_ON_SERVERS)
     async with contextlib.AsyncExitStack() as stack:
         job = _Job(template, engine, model, sampling)
         if journal:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from spnl_tui.tools.agent import Agent
 
 DEFAULT_PARALLEL = 16
+PARALLEL_ON_SERVERS = 256
+"""Requests at once to models that answer many; the backend lets as many through as its server takes."""
 """How many requests of a query may be at the engine at once. The engine decides how many of them run."""
 
 
@@ -185,6 +187,8 @@ class _Run:
                     generate.place,
                     'Give it a text, such as (user "Hello").',
                 )
+        if local and all(model.capabilities.parallel for model in local.values()):
+            parallel = max(parallel, PARALLEL_ON_SERVERS)
         return cls(engine, local, defaults, _seed_offsets(query), asyncio.Semaphore(parallel))
 
     def emit(self, event: QueryEvent) -> None:
