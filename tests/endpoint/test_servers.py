@@ -89,7 +89,7 @@ async def stream_comes_in_pieces(at: Target) -> None:
     assert [each.tokens for each in chunks] == sorted(each.tokens for each in chunks)
 
 
-@check()
+@check("usage")
 async def usage_and_times_are_reported(at: Target) -> None:
     reply = await reply_to(at, ask())
     assert reply.usage is not None

@@ -38,11 +38,11 @@ class Target:
 
 
 _CAN = {
-    "vllm": {"schema", "regex", "lark", "completion", "continue", "count", "context"},
+    "vllm": {"usage", "schema", "regex", "lark", "completion", "continue", "count", "context"},
     "llamacpp-python": {"schema", "completion", "count"},
-    "llamacpp": {"schema", "completion", "continue", "count", "context"},
-    "ollama": {"schema", "tools", "completion", "thinking", "context"},
-    "spnl": {"completion", "count", "context"},
+    "llamacpp": {"usage", "schema", "completion", "continue", "count", "context"},
+    "ollama": {"usage", "schema", "tools", "completion", "thinking", "context"},
+    "spnl": {"usage", "completion", "count", "context"},
 }
 
 

@@ -161,7 +161,9 @@ CAPABILITIES: Mapping[str, Capabilities] = {
     "lmstudio": replace(_OPENAI_LIKE, continues_text=True),
     "vllm": replace(_OWN_SERVER, grammars=True),
     "llamacpp": _OWN_SERVER,
-    "llamacpp-python": replace(_OWN_SERVER, continues_replies=False, vision=False, thinking=False),
+    "llamacpp-python": replace(
+        _OWN_SERVER, continues_replies=False, vision=False, thinking=False, parallel=False
+    ),
     "ollama": _OWN_SERVER,
     "mistralrs": replace(_OPENAI_LIKE, grammars=True, continues_text=True),
     "spnl": _OWN_SERVER,

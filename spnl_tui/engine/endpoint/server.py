@@ -34,6 +34,8 @@ from spnl_tui.engine.endpoint.stream import END, pieces_of
 from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.errors import SpnlError
 
+_ONE_AT_A_TIME = ("llamacpp-python",)
+"""Servers on which a new request ends the one before it (llama-cpp-python's `interrupt_requests`)."""
 _NEAREST_S = 3.0
 """How long the names of other models may take, which a hint lists."""
 
@@ -84,6 +86,8 @@ class Server:
                 served = await describe(self.connection, self.endpoint, model, handle.wanted_context)
                 counter = TokenCounter(self.connection, self.endpoint, served)
                 used = self.used[model] = UsedModel(handle, served, counter)
+                if served.server in _ONE_AT_A_TIME:
+                    self._queue = FairQueue(1)
             return used
 
     async def close(self) -> None:
@@ -96,7 +100,8 @@ class Server:
         What fails before the first token is tried again if that may help.
         """
         asked_at = time.monotonic()
-        place = self._queue.ask()
+        queue = self._queue
+        place = queue.ask()
         self._waiting += 1
         used.running += 1
         try:
@@ -125,7 +130,7 @@ class Server:
             used.running -= 1
             used.last_used = time.monotonic()
             self._waiting -= 1
-            self._queue.leave(place)
+            queue.leave(place)
 
     async def _attempt(
         self, used: UsedModel, request: Request, candidates: list[Candidate]
