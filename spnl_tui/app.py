@@ -312,6 +312,7 @@ class SpnlChat(App[None], inherit_bindings=False):
         """Close the services within a bound, because the user wants the terminal back."""
         if self._main_screen is not None:
             self._main_screen.drafts.save_and_close()
+            self._main_screen.terminal_progress.show(None)
         closing = [
             asyncio.ensure_future(close()) for close in (self._services.engine.close, *self._services.close)
         ]

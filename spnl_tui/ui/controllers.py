@@ -44,6 +44,7 @@ from spnl_tui.ui.models.lazy_pane import LazyModelsPane
 from spnl_tui.ui.models.serving_controller import ServingController
 from spnl_tui.ui.models.switcher import ModelSwitcher
 from spnl_tui.ui.panes import PaneSwitcher
+from spnl_tui.ui.pulls.captions import total_share
 from spnl_tui.ui.pulls.controller import PullsController
 from spnl_tui.ui.pulls.pane import PullsPane
 from spnl_tui.ui.services import InterfaceServices
@@ -53,6 +54,7 @@ from spnl_tui.ui.widgets.background import ScreenBackground
 from spnl_tui.ui.widgets.key_text import key_pair
 from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
+from spnl_tui.ui.widgets.terminal_progress import TerminalProgress
 from spnl_tui.ui.widgets.toasts import tell
 from spnl_tui.ui.widgets.top_line import TopLine
 from spnl_tui.ui.widgets.undo import UndoStack
@@ -82,6 +84,7 @@ class ControllerScreen(Screen[None]):
         self.key = KeyNames(self.app, registry)
         """Returns the key of a command, for sentences such as "Press F7 to see progress."."""
         self.notice = Notice(self)
+        self.terminal_progress = TerminalProgress(self.app)
         self.undo = UndoStack(self, partial(self.key, "talks.undo"))
         self.chat = ChatPane(settings.chat, services.now, services.clock, id="chat")
         self.pulls = PullsPane(id="pulls")
@@ -306,5 +309,6 @@ class ControllerScreen(Screen[None]):
         left_over = any(pull.left_over for pull in (*self.queued_pulls, *queued_pulls))
         self.queued_pulls = queued_pulls
         self.welcome.show_pulls(queued_pulls)
+        self.terminal_progress.show(total_share(queued_pulls))
         if left_over:
             self.refresh_bindings()

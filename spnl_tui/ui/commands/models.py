@@ -42,6 +42,11 @@ def _model_is_here(context: CommandContext) -> Availability:
     return unless(here, "The highlighted model is not on this machine.")
 
 
+def _search_has_failed(context: CommandContext) -> Availability:
+    pane = context.panes.models
+    return unless(pane is not None and pane.search_failed, "The last search has not failed.")
+
+
 def _details_are_not_focused(context: CommandContext) -> Availability:
     pane = context.panes.models
     return unless(
@@ -155,12 +160,24 @@ COMMANDS = (
         palette=False,
     ),
     Command(
+        id="models.retry",
+        keys="ctrl+r",
+        run=_in_pane(lambda pane: pane.retry()),
+        needs=(_pane_is_made, _search_has_failed),
+        label="Retry",
+        help="Search again after a failure.",
+        group=_GROUP,
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
         id="models.sort",
         keys="ctrl+s",
         run=_in_pane(lambda pane: pane.sort()),
         needs=(_pane_is_made,),
         label="Sort",
-        help="Sort the results by trending, downloads, likes or date.",
+        help="Sort the results by trending, downloads, likes or date; quantizations by fit, speed or size.",
         group=_GROUP,
         place="models",
         footer=True,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -18,12 +19,40 @@ from spnl_tui.hub.library.programs.scan import program_of
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import QUANTIZATION_COLUMNS, card_facts, quantization_row
 from spnl_tui.hub.verdicts import Appraisal
+from spnl_tui.models.quantization import Quantization
 from spnl_tui.tables import GAP, fitted
 from spnl_tui.text import in_bytes, plain
+from spnl_tui.ui.models.memory_bar import memory_bar
 
 _FIT = 5
 """The column of QUANTIZATION_COLUMNS with the verdict."""
 _STYLES = {"yes": "$text-success", "maybe": "$text-warning", "no": "$text-error"}
+
+
+Order = Literal["listed", "fit", "speed", "size"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+"""The orders of the quantizations: as the repository lists them, or the best first."""
+_LEVELS = {"yes": 0, "maybe": 1, "no": 2}
+
+
+def ordered(
+    choices: Sequence[Quantization], appraisals: Mapping[str, Appraisal], order: Order
+) -> list[Quantization]:
+    """Return the quantizations in this order: those that fit first, the fastest, or the smallest."""
+
+    def rank(quantization: Quantization) -> tuple[float, float]:
+        found, size = appraisals.get(quantization.label), quantization.size_bytes or 0
+        match order:
+            case "fit":
+                return _LEVELS[found.level] if found else 3, -size
+            case "speed":
+                return -(found.speed.decode or 0.0) if found else 1.0, -size
+            case "size":
+                return size, 0
+            case "listed":
+                return 0, 0
+
+    return sorted(choices, key=rank)
 
 
 class ModelDetails(Vertical):
@@ -52,9 +81,11 @@ class ModelDetails(Vertical):
         self.appraisals: Mapping[str, Appraisal] = {}
         self._about = Static(markup=False, id="about")
         self._titles = Static(markup=False, id="titles")
-        self._table = OptionList(markup=False, id="quantizations", compact=True)
+        self._table = _Table(markup=False, id="quantizations", compact=True)
         self._context_line = Static(markup=False, id="context")
+        self._memory = Static(markup=False, id="memory")
         self._reasons = Static(markup=False, id="reasons")
+        self._order: Order = "listed"
         self._moved = False
         """True if the user has moved the cursor away from the default."""
         self.chosen_context: int | None = None
@@ -62,10 +93,14 @@ class ModelDetails(Vertical):
 
     def compose(self) -> ComposeResult:
         yield self._about
-        yield self._titles
-        yield self._table
-        yield self._context_line
-        yield self._reasons
+        with Vertical(id="table-box"):
+            yield self._titles
+            yield self._table
+        # Below the table in any case: the verdict and what Enter does must stay on the screen.
+        with Vertical(id="verdict"):
+            yield self._context_line
+            yield self._memory
+            yield self._reasons
 
     @property
     def label(self) -> str | None:
@@ -76,6 +111,12 @@ class ModelDetails(Vertical):
     def focus_table(self) -> None:
         """Let keys go to the quantizations."""
         self._table.focus()
+
+    def next_order(self) -> None:
+        """Sort the quantizations in another way."""
+        self._order = ORDERS[(ORDERS.index(self._order) + 1) % len(ORDERS)]
+        self._moved = True
+        self._show()
 
     def lengthen_context(self) -> None:
         """Choose a longer context, for the verdicts and for loads."""
@@ -102,7 +143,7 @@ class ModelDetails(Vertical):
     def _show(self) -> None:
         look = self.look
         # The table stays, be it empty: hidden, it would lose the focus.
-        for widget in (self._titles, self._context_line, self._reasons):
+        for widget in (self._titles, self._context_line, self._memory, self._reasons):
             widget.display = look is not None
         if look is None:
             self._about.update(Content("Choose a model to see whether it runs here."))
@@ -116,20 +157,21 @@ class ModelDetails(Vertical):
 
     def _show_table(self, look: Look) -> None:
         default = look.default(self.appraisals)
+        choices = ordered(look.choices, self.appraisals, self._order)
         rows = [
-            quantization_row(q, default, q.label in look.here, self.appraisals.get(q.label))
-            for q in look.choices
+            quantization_row(q, default, q.label in look.here, self.appraisals.get(q.label)) for q in choices
         ]
         width = self._table.scrollable_content_region.width or self.size.width - 2
         shown, (titles, *lines) = fitted(QUANTIZATION_COLUMNS, rows, max(20, width))
-        self._titles.update(Content(GAP.join(titles)).stylize("$text-muted"))
+        by = "" if self._order == "listed" else f"   by {self._order}"
+        self._titles.update(Content(GAP.join(titles) + by).stylize("$text-muted"))
         self._titles.display = bool(rows)
         options = [
             Option(_line(shown, cells, self.appraisals.get(q.label)), id=q.label)
-            for q, cells in zip(look.choices, lines, strict=True)
+            for q, cells in zip(choices, lines, strict=True)
         ]
         before = self.label
-        labels = [q.label for q in look.choices]
+        labels = [q.label for q in choices]
         if not self._moved and default is not None:
             before = default.label
         with self._table.prevent(OptionList.OptionHighlighted):
@@ -149,6 +191,11 @@ class ModelDetails(Vertical):
         if look is not None and look.waiting_for:
             parts.append(Content.styled(f"{look.waiting_for}…", "$text-muted"))
         self._reasons.update(Content("\n").join(parts))
+        verdict = None if label is None or label not in self.appraisals else self.appraisals[label].verdict
+        self._memory.display = verdict is not None and look is not None and look.conditions is not None
+        if verdict is not None and look is not None and look.conditions is not None:
+            free = look.conditions.machine.memory_available
+            self._memory.update(memory_bar(verdict.memory, free, self.size.width - 4))
         if look is not None:
             hint = self._hint(look, label)
             self._context_line.update(_describe_context(look, self.context, self.appraisals, hint))
@@ -183,6 +230,13 @@ class ModelDetails(Vertical):
         event.stop()
         if event.option_id:
             self.post_message(self.Chosen(event.option_id))
+
+
+class _Table(OptionList):
+    """Keeps the highlighted row in view when the lines around leave it less room."""
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.scroll_to_highlight)
 
 
 def _line(shown: list[int], cells: list[str], appraisal: Appraisal | None) -> Content:

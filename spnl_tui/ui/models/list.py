@@ -106,6 +106,7 @@ class ModelList(RowList):
             options += by_name
         if results.error is not None:
             options += _failure(results.error)
+            options.append(ModelRow.note("Ctrl+R searches again."))
         elif results.busy:
             options.append(ModelRow.note("searching…" if not results.cards else "getting more…"))
         elif not results.cards and not by_name:

@@ -300,6 +300,11 @@ class ModelsPane(Horizontal):
         return chosen if isinstance(chosen := self.list.chosen, LibraryEntry) else None
 
     @property
+    def search_failed(self) -> bool:
+        """True if the last search has failed."""
+        return self._results.error is not None
+
+    @property
     def title_under_cursor(self) -> str:
         """The name of what is highlighted."""
         if self.details.has_focus_within and self.details.look is not None:
@@ -312,6 +317,7 @@ class ModelsPane(Horizontal):
             self.entry_under_cursor is not None,
             self.needs_measuring and not self.measuring,
             self.details.has_focus_within,
+            self.search_failed,
         )
         if offered != self._offered:
             self._offered = offered
@@ -330,8 +336,15 @@ class ModelsPane(Horizontal):
         if not isinstance(self.list.chosen, Path | None):
             self._open_details()
 
+    def retry(self) -> None:
+        """Search again after a failure."""
+        self._search()
+
     def sort(self) -> None:
-        """Show the results in another order."""
+        """Show the results in another order; in the details, the quantizations."""
+        if self.details.has_focus_within:
+            self.details.next_order()
+            return
         self._ask(self._query.with_next_sort())
 
     def switch_format(self) -> None:

@@ -9,13 +9,17 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from spnl_tui.text import first_line, plain
+from spnl_tui.tables import fit, fit_name
+from spnl_tui.text import duration, first_line, in_bytes, plain
 from spnl_tui.ui.pulls.captions import figures, percent, remarks, share
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
 
 _SHORTEST_NAME = 24
+_NARROW = 72
+"""Cells below which a pull takes one line."""
+_SHORT_BAR = 12
 _MUTED = "$foreground 60%"
 _STYLES = {
     "pulling": "$text-primary",
@@ -55,6 +59,9 @@ class PullBlock(Widget):
     def render(self) -> Content:
         """The lines, as wide as the block."""
         pull, width = self.pull, max(_SHORTEST_NAME, self.size.width)
+        if width < _NARROW:
+            errors = [Content.styled(plain(text), "$text-error") for text in remarks(pull) if pull.error]
+            return Content("\n").join([_one_line(pull, width), *errors])
         name = first_line(pull.name, max(_SHORTEST_NAME, width - len(pull.words) - 2))
         words = first_line(pull.words, max(1, width - len(name) - 2))
         gap = " " * (width - Content(name).cell_length - Content(words).cell_length)
@@ -69,6 +76,20 @@ class PullBlock(Widget):
         for number, remark in enumerate(said):
             lines.append(Content.styled(plain(remark), "" if number else style))
         return Content("\n").join(lines)
+
+
+def _one_line(pull: QueuedPull, width: int) -> Content:
+    """Return the name, a short bar, and the speed or the state."""
+    words = pull.words
+    if pull.state == "pulling" and pull.bytes_per_s:
+        words = f"{in_bytes(pull.bytes_per_s)}/s"
+        words += f" {duration(pull.eta_s)}" if pull.eta_s is not None else ""
+    room = max(8, width - _SHORT_BAR - 24)
+    style = _STYLES.get(pull.state, _MUTED)
+    name = fit_name(pull.name, room)
+    bar = _bar(pull, _SHORT_BAR + 6) if share(pull) is not None else Content(" " * (_SHORT_BAR + 6))
+    left = width - room - bar.cell_length - 2
+    return Content.assemble((name, "bold"), " ", bar, " ", (fit(words, left, right=True), style))
 
 
 def _bar(pull: QueuedPull, width: int) -> Content:

@@ -55,13 +55,24 @@ def summary(queued_pulls: Sequence[QueuedPull], go_on_key: str = "") -> str:
         return f"↓ {counted(left_over)} paused{how}" if left_over else ""
     parts = [f"↓ {counted(len(running))}"]
     # Those that wait for their turn do not know their size yet.
-    if total := sum(pull.total or 0 for pull in running):
-        parts.append(percent(sum(pull.done for pull in running if pull.total) / total))
+    if (part := total_share(queued_pulls)) is not None:
+        unknown = sum(not pull.total for pull in running)
+        parts[0] += f" ({unknown} waiting)" if unknown else ""
+        parts.append(percent(part))
     if speed := sum(pull.bytes_per_s or 0 for pull in running):
         parts.append(f"{in_bytes(speed)}/s")
+        left = sum((pull.total or pull.done) - pull.done for pull in running) / speed
+        parts.append(duration(left))
     elif any(pull.state == "stalled" for pull in running):
         parts.append("stalled")
     return " ".join(parts)
+
+
+def total_share(queued_pulls: Sequence[QueuedPull]) -> float | None:
+    """Return how much of all running pulls is here, from 0 to 1; None if none has a size."""
+    running = [pull for pull in queued_pulls if pull.under_way and pull.total]
+    total = sum(pull.total or 0 for pull in running)
+    return sum(pull.done for pull in running) / total if total else None
 
 
 def counted(number: int) -> str:
