@@ -172,7 +172,8 @@ class Headers:
                 # A file whose size contradicts the facts is another model, or its label hides its types.
                 if _agrees(expected, facts):
                     return found
-        return from_hub(self.details.card, quantization, conditions.machine)
+        sees = self.details.projector is not None
+        return from_hub(self.details.card, quantization, conditions.machine, has_projector=sees)
 
 
 def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
@@ -221,10 +222,12 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
     return replace(found, basis="estimate", runs=runs)
 
 
-def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Appraisal:
+def from_hub(
+    card: Card, quantization: Quantization, machine: Machine, *, has_projector: bool = True
+) -> Appraisal:
     """Return the appraisal without a header: from the label, the size and the hub's facts."""
     available = machine.gpu.memory_available if machine.gpu else machine.memory_available
-    problem = _problem(card, quantization)
+    problem = _problem(card, quantization, has_projector)
     base = card.has_template is False and quantization.label != SAFETENSORS
     runs = Part("no", problem) if problem else Part("maybe", "not known before its header is read")
     if base and not problem:
@@ -241,7 +244,7 @@ def from_hub(card: Card, quantization: Quantization, machine: Machine) -> Apprai
         fits=fits,
         speed=Speed("maybe", "not known"),
         base=base,
-        guessed=problem is not None and repository_problem(card) is None,
+        guessed=problem is not None and repository_problem(card, has_projector) is None,
     )
 
 
@@ -261,11 +264,11 @@ def repository_problem(card: Card, has_projector: bool = True) -> str | None:
     return None
 
 
-def _problem(card: Card, quantization: Quantization) -> str | None:
+def _problem(card: Card, quantization: Quantization, has_projector: bool) -> str | None:
     """Return why this cannot be loaded, as far as its label and the hub show."""
     if quantization.label == SAFETENSORS:
         return None
-    if (problem := repository_problem(card)) is not None:
+    if (problem := repository_problem(card, has_projector)) is not None:
         return problem
     if card.architecture == "gpt-oss":  # its experts stay MXFP4, whatever the label says
         return None
