@@ -16,7 +16,9 @@ def bench(ctx: click.Context, /, model: str | None, against: str | None, json_: 
     """Measure how fast MODEL is here, as planned and as stored. Do not use the machine meanwhile."""
     from spnl_tui.headless import bench as command
 
-    run_command(ctx, lambda s: command.bench(s, against=against, json_=json_), {"model.default": model})
+    # Its own process measures: a resident engine has its own threads, and other clients.
+    flags = {"model.default": model, "engine.resident": "never"}
+    run_command(ctx, lambda s: command.bench(s, against=against, json_=json_), flags)
 
 
 @click.command()

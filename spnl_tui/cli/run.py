@@ -79,9 +79,8 @@ def run(
 ) -> None:
     """Ask one PROMPT and print the reply.
 
-    "-" reads the prompt from standard input. Text that is piped in follows the prompt; an image goes with it.
-    With -f, -c or -b a
-    span query is run instead.
+    "-" reads the prompt from standard input. Piped text goes above the prompt, a piped image with it.
+    With -f, -c or -b a span query is run instead.
     """
     from spnl_tui.headless import chosen_model, run_prompt
     from spnl_tui.headless.streams import read_input, read_piped_image

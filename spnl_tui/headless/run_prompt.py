@@ -156,12 +156,14 @@ def _text_of(file: Path) -> str:
 
 
 def read_prompt(argument: str | None, piped: str | None) -> str:
-    """The prompt: what was typed, and after it what was piped in.
+    """Return the prompt: the piped text, and below it the typed one.
+
+    In this order several questions about one text begin alike, so that a model in memory reads it once.
 
     Raises:
         RequestError: there is neither.
     """
-    parts = [part for part in (argument, piped.rstrip("\n") if piped else None) if part and part.strip()]
+    parts = [part for part in (piped.rstrip("\n") if piped else None, argument) if part and part.strip()]
     if not parts:
         raise RequestError("There is no prompt", "", 'Give one: spnl-chat run "Why is the sky blue?"')
     return "\n\n".join(parts)

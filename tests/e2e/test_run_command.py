@@ -51,7 +51,7 @@ def test_the_prompt_may_come_from_a_pipe_and_the_text_is_the_same_without_stream
     assert ask("--json", MISTRALRS_NO_STREAM="1", stdin=CAPITAL).returncode == 0
 
 
-def test_the_piped_text_follows_the_prompt(ask: Any) -> None:
+def test_piped_text_is_part_of_the_prompt(ask: Any) -> None:
     alone = json.loads(ask("--json", "Repeat this:").stdout)
     both = json.loads(ask("--json", "Repeat this:", stdin="one two three four five six\n").stdout)
     assert both["usage"]["prompt_tokens"] >= alone["usage"]["prompt_tokens"] + 6
