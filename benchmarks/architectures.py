@@ -119,7 +119,7 @@ async def _architectures(folder: Path) -> None:
     print("| Architecture | GGUF | safetensors |\n|---|---|---|")
     other_names = {"qwen3moe": "qwen3_moe", "phi2": "phi"}
     for name in gguf_maker.ARCHITECTURES:
-        experts = 4 if name in ("mixtral", "qwen3moe") else 0
+        experts = 4 if name in gguf_maker.SPARSE else 0
         file = gguf_maker.make_gguf(folder / f"{name}.gguf", architecture=name, experts=experts)
         cells = [str(await try_model(file)), "not made"]
         other = other_names.get(name, name)

@@ -30,6 +30,7 @@ from spnl_tui.models.machine import Machine
 from spnl_tui.models.quantization import SAFETENSORS, Quantization, choose
 from spnl_tui.models.support import (
     GGUF_ARCHITECTURES,
+    GGUF_ARCHITECTURES_FAILING,
     GGUF_ARCHITECTURES_UNPROVEN,
     GGUF_ARCHITECTURES_WITH_PROJECTOR,
 )
@@ -258,6 +259,8 @@ def repository_problem(card: Card, has_projector: bool = True) -> str | None:
         return f"it is {kind}"
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and not has_projector:
         return f"{needs_projector(architecture)}, and the repository has none"
+    if architecture in GGUF_ARCHITECTURES_FAILING:
+        return f"mistral.rs loads {architecture} and then fails at the first request"
     known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
     if architecture and architecture not in known:
         return f"mistral.rs has no loader for the architecture {architecture}"

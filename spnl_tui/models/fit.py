@@ -19,6 +19,7 @@ from spnl_tui.models.support import (
     EXPERTS_GATHER,
     EXPERTS_UNPACK,
     GGUF_ARCHITECTURES,
+    GGUF_ARCHITECTURES_FAILING,
     GGUF_ARCHITECTURES_UNPROVEN,
     GGUF_ARCHITECTURES_WITH_PROJECTOR,
     GGUF_TOKENIZERS,
@@ -213,6 +214,8 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
         return f"it is {kind}"
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and facts.vision is None:
         return f"{needs_projector(architecture)}: {facts.blind or 'there is none beside it'}"
+    if architecture in GGUF_ARCHITECTURES_FAILING:
+        return f"mistral.rs loads {architecture} and then fails at the first request"
     known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
     if architecture not in known:
         return f"mistral.rs has no loader for the architecture {facts.architecture}"

@@ -14,16 +14,18 @@ from spnl_tui.models.facts import ModelFacts, TensorGroup
 
 GGUF_ARCHITECTURES = frozenset({
     "llama", "mistral3", "gemma", "gemma2", "gemma3", "phi2", "phi3", "qwen2", "qwen3", "qwen3moe",
-    "starcoder2", "glm4", "smollm3", "gpt-oss", "lfm2",
+    "starcoder2", "glm4", "smollm3", "gpt-oss", "lfm2", "phimoe", "glm4moe", "hunyuan-dense", "hunyuan-moe",
 })  # fmt: skip
 """Synthetic or real models of these architectures load and stream."""
 
 GGUF_ARCHITECTURES_UNPROVEN = frozenset({
-    "phimoe", "qwen3next", "qwen35", "qwen35moe", "deepseek2", "glm4moe", "granite", "granitemoe",
-    "granitehybrid", "hunyuan-dense", "hunyuan-moe", "lfm2moe",
+    "qwen3next", "qwen35", "qwen35moe", "deepseek2", "granitehybrid", "lfm2moe",
     "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen3vlmoe",
 })  # fmt: skip
-"""mistral.rs has a loader for these. Some load and fail at the first request (granite, deepseek2)."""
+"""mistral.rs has a loader for these, which nobody tried. deepseek2 may fail at the first request."""
+
+GGUF_ARCHITECTURES_FAILING = frozenset({"granite", "granitemoe"})
+"""mistral.rs 0.9.5 loads these and fails at the first request: "hybrid cache has no recurrent state pool"."""
 
 SAFETENSORS_ARCHITECTURES = frozenset({
     "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",

@@ -12,7 +12,7 @@ from spnl_tui.engine.mistralrs.load_plan import LoadOverrides, plan_load
 from spnl_tui.models.files.local import read_local_facts, resolve_local
 from spnl_tui.models.fit import assess
 from spnl_tui.models.machine import read_machine
-from tests.support.gguf_maker import ARCHITECTURES, make_gguf, make_sharded_gguf
+from tests.support.gguf_maker import ARCHITECTURES, SPARSE, make_gguf, make_sharded_gguf
 
 pytestmark = pytest.mark.alone
 
@@ -34,7 +34,7 @@ def predicted(path: Path, in_situ: str | None = "auto") -> float:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 async def test_supported_gguf_architecture_streams(architecture: str, tmp_path: Path) -> None:
-    experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
+    experts = 4 if architecture in SPARSE else 0
     path = make_gguf(tmp_path / "m.gguf", architecture=architecture, experts=experts)
     assert assess(read_local_facts(resolve_local(path)), read_machine(), 512).runs.level == "yes"
     measured = await load(path)

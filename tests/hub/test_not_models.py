@@ -21,7 +21,7 @@ from spnl_tui.models.fit import load_problem
 from spnl_tui.models.machine import read_machine
 from spnl_tui.models.reference import ModelReference
 from tests.support.commands import run_commands
-from tests.support.gguf_maker import GgufSpec, make_gguf, metadata_of, tensors_of
+from tests.support.gguf_maker import SPARSE, GgufSpec, make_gguf, metadata_of, tensors_of
 from tests.support.hub import LoopbackHub
 from tests.support.hub_content import Pattern
 from tests.support.pulls import QUICK, part_files, run_pull
@@ -174,7 +174,7 @@ def test_sound_headers_of_every_architecture_have_no_defect(tmp_path: Path) -> N
     from tests.support.gguf_maker import ARCHITECTURES
 
     for architecture in ARCHITECTURES:
-        experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
+        experts = 4 if architecture in SPARSE else 0
         path = make_gguf(tmp_path / f"{architecture}.gguf", architecture=architecture, experts=experts)
         assert read_file_facts(path).defect is None, architecture
 

@@ -23,9 +23,17 @@ CHATML = (
 )
 ARCHITECTURES = (
     "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3",
-    "smollm3", "starcoder2", "phi2", "glm4", "mistral3",
+    "smollm3", "starcoder2", "phi2", "glm4", "mistral3", "hunyuan-dense", "hunyuan-moe", "glm4moe", "phimoe",
 )  # fmt: skip
 """The supported architectures. "mistral" and "mixtral" are "llama" in the header, as in published files."""
+
+
+SPARSE = ("mixtral", "qwen3moe", "hunyuan-moe", "glm4moe", "phimoe")
+"""Those with experts; make them with `experts=4`."""
+
+
+_SHARED = ("hunyuan-moe", "glm4moe")
+"""Those with an expert that every token uses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +129,7 @@ def metadata_of(spec: GgufSpec) -> dict[str, Any]:
         f"{arch}.attention.key_length": head,
         f"{arch}.attention.value_length": head,
     }
-    if spec.architecture in ("starcoder2", "phi2"):
+    if spec.architecture in ("starcoder2", "phi2", "phimoe"):
         values[f"{arch}.attention.layer_norm_epsilon"] = 1e-5
     if window:
         values[f"{arch}.attention.sliding_window"] = window
@@ -129,6 +137,17 @@ def metadata_of(spec: GgufSpec) -> dict[str, Any]:
         values[f"{arch}.expert_count"] = spec.experts
         values[f"{arch}.expert_used_count"] = spec.experts_used
         values[f"{arch}.expert_feed_forward_length"] = spec.feed_forward
+    if spec.architecture in _SHARED:
+        values[f"{arch}.expert_shared_count"] = 1
+        values[f"{arch}.expert_shared_feed_forward_length"] = spec.feed_forward
+    if spec.architecture == "glm4moe":
+        values |= {
+            f"{arch}.nextn_predict_layers": 0,
+            f"{arch}.leading_dense_block_count": 0,
+            f"{arch}.expert_weights_scale": 1.0,
+            f"{arch}.expert_weights_norm": True,
+            f"{arch}.expert_gating_func": 2,
+        }
     if spec.file_type:
         values["general.file_type"] = {name: number for number, name in FILE_TYPES.items()}[spec.file_type]
     values.update(_tokenizer(spec))
@@ -175,21 +194,22 @@ def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
     # Gemma's converter stores norms plus one, so one is the neutral value everywhere.
     yield Tensor("token_embd.weight", (width, spec.vocabulary), spec.embedding)
     yield Tensor("output_norm.weight", (width,), "F32", 1.0)
-    if kind in ("starcoder2", "phi2"):
+    if kind in ("starcoder2", "phi2", "phimoe"):
         yield Tensor("output_norm.bias", (width,), "F32", 0.0)
-    if output := spec.output or (spec.matrix if kind == "phi2" else None):
+    if output := spec.output or (spec.matrix if kind in ("phi2", "phimoe") else None):
         yield Tensor("output.weight", (width, spec.vocabulary), output)
-    if kind == "phi2":
+    if kind in ("phi2", "phimoe"):
         yield Tensor("output.bias", (spec.vocabulary,), "F32", 0.0)
     for layer in range(spec.layers):
         p = f"blk.{layer}."
         yield Tensor(p + "attn_norm.weight", (width,), "F32", 1.0)
         if kind != "phi2":
             yield Tensor(p + "ffn_norm.weight", (width,), "F32", 1.0)
-        if kind in ("gemma2", "gemma3", "glm4"):
+        if kind in ("gemma2", "gemma3", "glm4", "glm4moe"):
             yield Tensor(p + "post_attention_norm.weight", (width,), "F32", 1.0)
+        if kind in ("gemma2", "gemma3", "glm4"):
             yield Tensor(p + "post_ffw_norm.weight", (width,), "F32", 1.0)
-        if kind in ("qwen3", "qwen3moe", "gemma3"):
+        if kind in ("qwen3", "qwen3moe", "gemma3", "hunyuan-dense", "hunyuan-moe", "glm4moe"):
             yield Tensor(p + "attn_q_norm.weight", (head,), "F32", 1.0)
             yield Tensor(p + "attn_k_norm.weight", (head,), "F32", 1.0)
         if kind in ("phi3", "phi2"):
@@ -197,7 +217,7 @@ def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
         else:
             for name, rows in (("q", q), ("k", kv), ("v", kv)):
                 yield Tensor(p + f"attn_{name}.weight", (width, rows), matrix)
-                if kind in ("qwen2", "starcoder2", "glm4"):
+                if kind in ("qwen2", "starcoder2", "glm4", "phimoe"):
                     yield Tensor(p + f"attn_{name}.bias", (rows,), "F32", 0.0)
         yield Tensor(p + "attn_output.weight", (q, width), matrix)
         if kind in ("starcoder2", "phi2"):
@@ -207,6 +227,15 @@ def tensors_of(spec: GgufSpec) -> Iterator[Tensor]:
                 size = q + 2 * kv if kind == "phi2" else width
                 yield Tensor(p + name + ".bias", (size,), "F32", 0.0)
             yield Tensor(p + "ffn_up.bias", (ff,), "F32", 0.0)
+        if kind == "phimoe":
+            for name in ("attn_norm", "ffn_norm", "attn_output"):
+                yield Tensor(p + name + ".bias", (width,), "F32", 0.0)
+        if kind in _SHARED:
+            yield Tensor(p + "ffn_gate_shexp.weight", (width, ff), matrix)
+            yield Tensor(p + "ffn_up_shexp.weight", (width, ff), matrix)
+            yield Tensor(p + "ffn_down_shexp.weight", (ff, width), down)
+        if kind == "glm4moe":
+            yield Tensor(p + "exp_probs_b.bias", (spec.experts,), "F32", 0.0)
         if spec.experts:
             yield Tensor(p + "ffn_gate_inp.weight", (width, spec.experts), "F32")
             yield Tensor(p + "ffn_gate_exps.weight", (width, ff, spec.experts), matrix)

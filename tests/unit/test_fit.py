@@ -13,7 +13,7 @@ from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.fit import Calibration, assess
 from spnl_tui.models.machine import Gpu, Machine
 from spnl_tui.models.memory import estimate_memory
-from tests.support.gguf_maker import ARCHITECTURES, make_gguf
+from tests.support.gguf_maker import ARCHITECTURES, SPARSE, make_gguf
 
 LAPTOP = Machine(cores=2, fast_cores=2, memory_total=24 * 10**9, memory_available=20 * 10**9)
 FAST = Calibration(decode={"Q8_0": 5e-11}, prefill={"Q8_0": 8e-12}, layer=2e-5, attention=1e-11)
@@ -30,7 +30,7 @@ def facts(tmp_path: Path) -> Any:
 class TestRuns:
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
     def test_supported_architecture_runs(self, facts: Any, architecture: str) -> None:
-        experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
+        experts = 4 if architecture in SPARSE else 0
         verdict = assess(facts(architecture=architecture, experts=experts), LAPTOP, 2048)
         assert verdict.runs.level == "yes"
         assert verdict.level == "yes"
@@ -45,6 +45,7 @@ class TestRuns:
             ({"matrix": "TQ2_0"}, "TQ2_0"),
             ({"metadata": {"general.architecture": "mamba"}}, "architecture mamba"),
             ({"metadata": {"general.architecture": "gemma3n"}}, "projector"),
+            ({"metadata": {"general.architecture": "granite"}}, "fails at the first request"),
             ({"tokenizer": "bert"}, "tokenizer, bert"),
             ({"pre_tokenizer": "viking"}, "pre-tokenizer, viking"),
             ({"metadata": {"tokenizer.ggml.pre": None}}, "pre-tokenizer"),
@@ -61,8 +62,8 @@ class TestRuns:
         assert (verdict.level, verdict.speed.decode) == ("no", None)
 
     def test_unproven_architecture_may_run(self, facts: Any) -> None:
-        assert assess(facts(metadata={"general.architecture": "granite"}), LAPTOP, 64).runs.level == "no"
-        assert assess(facts(metadata=GRANITE), LAPTOP, 64).runs.level == "maybe"
+        assert assess(facts(metadata={"general.architecture": "deepseek2"}), LAPTOP, 64).runs.level == "no"
+        assert assess(facts(metadata=DEEPSEEK), LAPTOP, 64).runs.level == "maybe"
 
     def test_chat_template_that_cannot_be_read_is_reported(self, facts: Any) -> None:
         template = "{% if messages %}\n{% nonsense %}{% endif %}"
@@ -77,12 +78,12 @@ class TestRuns:
         assert "base model" in verdict.runs.words
 
 
-GRANITE = {
-    "general.architecture": "granite",
-    "granite.context_length": 2048,
-    "granite.embedding_length": 256,
-    "granite.block_count": 2,
-    "granite.attention.head_count": 4,
+DEEPSEEK = {
+    "general.architecture": "deepseek2",
+    "deepseek2.context_length": 2048,
+    "deepseek2.embedding_length": 256,
+    "deepseek2.block_count": 2,
+    "deepseek2.attention.head_count": 4,
 }
 
 

@@ -19,6 +19,7 @@ from spnl_tui.models.files.local import read_local_facts, resolve_local
 from tests.support.gguf_maker import (
     ARCHITECTURES,
     CHATML,
+    SPARSE,
     GgufSpec,
     header_architecture,
     make_gguf,
@@ -77,7 +78,7 @@ def test_remote_header_reads_only_a_prefix(starter_gguf: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_facts_of_synthetic_models_are_read(architecture: str, tmp_path: Path) -> None:
-    experts = 4 if architecture in ("mixtral", "qwen3moe") else 0
+    experts = 4 if architecture in SPARSE else 0
     path = make_gguf(tmp_path / "m.gguf", architecture=architecture, experts=experts, head_width=96, layers=3)
     facts = read_file_facts(path)
     assert facts.architecture == header_architecture(architecture)
