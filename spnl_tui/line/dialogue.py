@@ -32,12 +32,14 @@ from spnl_tui.line.background import TaskBackground
 from spnl_tui.line.interrupts import Interrupts
 from spnl_tui.line.printer import Printer
 from spnl_tui.line.reading import LineReader, read_prompt
+from spnl_tui.settings.write import write_setting
 from spnl_tui.text import first_line, in_bytes
 
 if TYPE_CHECKING:
     from spnl_tui.conversations.turn import Turn
     from spnl_tui.engine.backend import ModelHandle
     from spnl_tui.services import Services
+    from spnl_tui.tools.agent import Question
 
 
 class Dialogue:
@@ -74,7 +76,13 @@ class Dialogue:
             settings=settings,
             background=self.background,
             clock=time.monotonic,
-            tools=ConversationTools(settings, services.engine, self.printer.error, servers=services.mcp),
+            tools=ConversationTools(
+                settings,
+                services.engine,
+                self.printer.error,
+                lambda name, rules: write_setting(services.config_file, name, list(rules)),
+                services.mcp,
+            ),
             may_leave_out=self._may_leave_out,
         )
         self.sessions = Sessions(self.chat_services, self.blank())
@@ -249,11 +257,7 @@ class Dialogue:
             case events.ReplySaved():
                 self._unsaved -= 1
             case events.QuestionAsked(question):
-                from spnl_tui.tools.agent import Answer
-
-                name = question.tool.tool.name
-                self.printer.note(f"{name} was denied: allow it in [tools] of the configuration")
-                session.questions.answer(question, Answer(allowed=False, reason="No user can be asked here."))
+                self.background.start("question", self._ask_permission, session, question)
             case events.MemoryChanged(memory) if memory.begins is not None:
                 self.printer.note("the context is full: the model no longer sees the first turns")
             case _:
@@ -313,6 +317,21 @@ class Dialogue:
                 self.printer.note(f"{model.name} answers: your words leave this machine for {model.host}")
             case _:
                 pass
+
+    async def _ask_permission(self, session: ChatSession, question: Question) -> None:
+        from spnl_tui.line.permission import NO_USER, ask_permission
+        from spnl_tui.tools.agent import Answer
+
+        if not sys.stdin.isatty():  # the next line of a script is no answer
+            session.questions.answer(question, Answer(allowed=False, reason=NO_USER))
+            return
+        allow = self.chat_services.tools.allow_always
+        try:
+            answer = await ask_permission(question, self.printer, self.ask, allow)
+        except KeyboardInterrupt:
+            session.stop()
+            return
+        session.questions.answer(question, answer)
 
     async def _may_leave_out(self, conversation: Conversation, count: int) -> bool:
         self.printer.note(f"the context is full. Answer without the {count} oldest turns?")

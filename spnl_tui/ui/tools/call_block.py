@@ -87,9 +87,8 @@ class CallBlock(Vertical):
         if self._result is not None and self._result.error:
             reason = as_text(self._result.content).removeprefix(DENIED).strip()
             state = f"{state}: {first_line(inert(reason), 120)}" if reason else state
-        seconds = (
-            f" · {self._result.seconds:.1f} s" if self._result is not None and self._result.seconds else ""
-        )
+        took = 0.0 if self._result is None else self._result.seconds
+        seconds = f" · {took:.1f} s" if took >= 0.05 else ""
         colour = {"failed": "$text-error", "denied": "$text-warning"}.get(self._state, "$text-muted")
         self._head.update(
             Content.assemble(
