@@ -50,11 +50,17 @@ def _command_provider() -> type[Provider]:
     return CommandProvider
 
 
+def _prompt_provider() -> type[Provider]:
+    from spnl_tui.ui.commands.palette import PersonalPromptProvider
+
+    return PersonalPromptProvider
+
+
 class SpnlChat(App[None], inherit_bindings=False):
     """The application. It owns the services and closes them at its end."""
 
     TITLE = "spnl-chat"
-    COMMANDS: ClassVar = {_command_provider}
+    COMMANDS: ClassVar = {_command_provider, _prompt_provider}
     # Stylesheets of the first screen and its panes, because Textual does not load a default screen's own.
     CSS_PATH: ClassVar = [
         _STYLES / "main_screen.tcss",

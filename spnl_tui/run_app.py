@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spnl_tui.app import SpnlChat
@@ -43,6 +44,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
     query to open as a chat.
     """
     from spnl_tui.conversations.drafts import DraftFile
+    from spnl_tui.conversations.personal_prompts import PersonalPrompts
     from spnl_tui.services import models_that_see
     from spnl_tui.serving import ServerSwitch, make_server
     from spnl_tui.themes import builtin_directory, load_themes, wanted_theme
@@ -72,6 +74,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             model_offers=services.model_offers,
             starter=StarterDownload(lambda: services.starter, services.to_handle),
             drafts=None if opened is not None else DraftFile(services.paths.state / "drafts"),
+            prompts=PersonalPrompts(services.paths.config / "prompts", Path.cwd() / "prompts"),
             store=services.store,
             resume=resume,
             opened=opened,

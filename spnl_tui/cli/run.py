@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="Send this image along, for a model that sees. Can be given several times.",
 )
+@click.option("--prompt", "named", type=TEXT, help="Send this prompt of yours: a file in prompts/.")
+@click.option("--editor", is_flag=True, help="Write the prompt in $EDITOR, beginning with PROMPT.")
+@click.option("--copy", is_flag=True, help="Copy the reply to the clipboard, too.")
 @click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
 @click.option("--template", help="The chat template: chatml, gemma, llama3, mistral, …, or a Jinja file.")
 @click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
@@ -53,6 +56,9 @@ def run(
     ctx: click.Context,
     /,
     prompt: str | None,
+    named: str | None,
+    editor: bool,
+    copy: bool,
     model: str | None,
     projector: str | None,
     system: str | None,
@@ -139,10 +145,16 @@ def run(
             dry_run=dry_run,
         )
         run_command(ctx, lambda s: run_query.run(s, source, options), flags)
+    if queries and (named or editor or copy):
+        raise click.UsageError("--prompt, --editor and --copy apply only to a PROMPT.")
     piped_image = None if sys.stdin.isatty() else read_piped_image()
     piped = None if sys.stdin.isatty() or piped_image is not None else read_input()
     if prompt == "-":
         prompt, piped = None, read_input() if piped is None else piped
+    if editor:
+        prompt = click.edit(prompt or "", extension=".md", require_save=False)
+    if named is not None:
+        prompt, piped = run_prompt.named_prompt(named, prompt, piped), None
     if not (prompt and prompt.strip()) and not (piped and piped.strip()):
         raise click.UsageError('There is no prompt. Try: spnl-chat run "Why is the sky blue?"')
 
@@ -169,6 +181,7 @@ def run(
             stream=settings.engine.stream,
             json=json_,
             time=time_,
+            copy=copy,
         )
         if not settings.tools.enabled or completion or grammar is not None or request.n > 1:
             return await run_prompt.ask(services.engine, chosen, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import sys
@@ -25,7 +26,7 @@ from spnl_tui.engine.backend import (
     Usage,
 )
 from spnl_tui.engine.reply import Generator, Replies, Reply
-from spnl_tui.errors import RequestError
+from spnl_tui.errors import ClipboardError, CommandError, RequestError
 from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
 from spnl_tui.models.parts import ImagePart, as_content, as_text
 from spnl_tui.models.request import Grammar, Message, Sampling
@@ -55,6 +56,8 @@ class Request:
     stream: bool = True
     json: bool = False
     time: bool = False
+    copy: bool = False
+    """Copy the reply to the clipboard, too."""
 
     def chat_request(self) -> ChatRequest:
         """Return the request for a chat."""
@@ -110,6 +113,8 @@ async def ask(engine: Generator, model: ModelHandle, request: Request) -> int:
     problems = [reply.problem(asked) for reply in replies]
     if request.json and complete:
         print_json(_document(model, done, _runs_tools(engine)))
+    if request.copy and complete:
+        await _copy("\n\n".join(reply.text for reply in done))
     if request.time:
         _show_times(done)
     for number, problem in enumerate(problems, 1):
@@ -117,6 +122,40 @@ async def ask(engine: Generator, model: ModelHandle, request: Request) -> int:
             title = f"Reply {number}: {problem.title}" if request.n > 1 else problem.title
             show_error(RequestError(title, problem.message, problem.hint))
     return OK if complete and not any(problems) else FAILED
+
+
+def named_prompt(name: str, argument: str | None, piped: str | None) -> str:
+    """Return the user's own prompt of this name, with what was typed and piped as its input.
+
+    Raises:
+        CommandError: there is no such prompt, or an argument is missing.
+    """
+    from spnl_tui.conversations.personal_prompts import PersonalPrompts
+    from spnl_tui.paths import Paths
+    from spnl_tui.settings.nearest import did_you_mean
+
+    prompts = PersonalPrompts(Paths.for_user().config / "prompts", Path("prompts"))
+    if (found := prompts.all().get(name.lower())) is None:
+        known = sorted(prompts.all())
+        raise CommandError(
+            "No such prompt",
+            f"There is no {name}.md in prompts/ of the configuration or of this directory.",
+            did_you_mean(name, known) or (f"There are {', '.join(known[:8])}." if known else ""),
+        )
+    return found.fill("\n\n".join(part.strip("\n") for part in (argument, piped) if part))
+
+
+async def _copy(text: str) -> None:
+    """Copy by a program of this machine, else by the terminal (OSC 52)."""
+    from spnl_tui.ui.chat.clipboard import set_clipboard
+
+    if await set_clipboard(text):
+        return
+    if sys.stderr.isatty():
+        encoded = base64.b64encode(text.encode()).decode()
+        print(f"\x1b]52;c;{encoded}\a", end="", file=sys.stderr, flush=True)
+        return
+    raise ClipboardError("The reply cannot be copied", "No program sets the clipboard here, and no terminal.")
 
 
 def read_grammar(schema: Path | None, regex: str | None, lark: Path | None) -> Grammar | None:

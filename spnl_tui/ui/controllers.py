@@ -36,7 +36,7 @@ from spnl_tui.ui.chat.welcome_controller import WelcomeController
 from spnl_tui.ui.commands.context import CommandContext, Program
 from spnl_tui.ui.commands.registry import CommandRegistry, KeyNames
 from spnl_tui.ui.commands.running import CommandRunner
-from spnl_tui.ui.commands.slash import CommandCompleter
+from spnl_tui.ui.commands.slash import CommandCompleter, PersonalPromptCommands
 from spnl_tui.ui.conversations.controller import ConversationsController
 from spnl_tui.ui.conversations.export_controller import ExportController
 from spnl_tui.ui.conversations.persona_controller import PersonaController
@@ -243,11 +243,12 @@ class ControllerScreen(Screen[None]):
         bind_keys(self.chat.prompt, registry.bindings("prompt"))
         bind_keys(self.chat.conversation_list, registry.bindings("talks"))
         bind_keys(self.pulls, registry.bindings("pulls"))
-        self.chat.prompt.read_command = registry.read
+        self.personal_prompts = PersonalPromptCommands(self._services.prompts, registry)
+        self.chat.prompt.read_command = self.personal_prompts.read
         self.chat.prompt.move_above = self.chat.welcome.move
         self.chat.prompt.undo_elsewhere = lambda: self.undo.newest
         self.chat.prompt.completers = (
-            CommandCompleter(registry, self.commands.is_available),
+            CommandCompleter(registry, self.commands.is_available, self.personal_prompts.all),
             FileCompleter(self, self.chat.prompt.look_again),
         )
 

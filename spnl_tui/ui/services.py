@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spnl_tui.chat.model import Starter
     from spnl_tui.chat.tools import SaveRules
     from spnl_tui.conversations.drafts import DraftFile
+    from spnl_tui.conversations.personal_prompts import PersonalPrompts
     from spnl_tui.conversations.storage.store import Store
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
@@ -81,6 +82,8 @@ class InterfaceServices:
     """Returns the reader of images and documents, constructed on the first call."""
     models_that_see: Callable[[], Awaitable[Sequence[str]]] | None = None
     """Returns the names of the models on this machine that read images."""
+    prompts: PersonalPrompts | None = None
+    """The user's own prompts, which are commands, too."""
     drafts: DraftFile | None = None
     """The file that keeps the unsent prompt for the next start."""
     server: ServerSwitch | None = None

@@ -21,6 +21,7 @@ from spnl_tui.app import SpnlChat
 from spnl_tui.chat.model import Progress, Starter
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.drafts import DraftFile
+from spnl_tui.conversations.personal_prompts import PersonalPrompts
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.engine.backend import Backend, ModelHandle
 from spnl_tui.errors import SpnlError, StoreError
@@ -195,6 +196,7 @@ def make_app(
     server: ServerSwitch | None = None,
     here: Sequence[str | ModelHere] = (),
     first: tuple[FirstModel, ...] = (),
+    prompts: PersonalPrompts | None = None,
 ) -> SpnlChat:
     """Return the app; only its engine and clock are fake. The model is found when `found` is set."""
 
@@ -220,6 +222,7 @@ def make_app(
         first_model=first_model,
         find_model=find_model,
         model_offers=model_offers,
+        prompts=prompts,
         starter=starter,
         store=store,
         pull_queue=None if pull_queue is None else lambda: pull_queue,

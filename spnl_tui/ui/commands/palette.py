@@ -8,7 +8,10 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from spnl_tui.conversations.personal_prompts import PersonalPrompt
+from spnl_tui.text import plain
 from spnl_tui.ui.commands.command import Command
+from spnl_tui.ui.commands.slash import PersonalPromptCommands
 from spnl_tui.ui.widgets.typed_filter import matches
 
 _IN_LABEL, _IN_WORDS = 2.0, 1.0
@@ -67,3 +70,30 @@ class CommandProvider(Provider):
 
 def _line(label: str, key: str) -> Content:
     return Content.assemble(label, (f"  {key}", "bold $text-primary"))
+
+
+class PersonalPromptProvider(Provider):
+    """Offers the prompts in the palette; choosing one begins its command."""
+
+    def _found(self) -> Iterable[tuple[PersonalPrompt, partial[None]]]:
+        commands = getattr(self.screen, "personal_prompts", None)
+        if isinstance(commands, PersonalPromptCommands):
+            for prompt in commands.all():
+                yield prompt, partial(self._begin, prompt)
+
+    def _begin(self, prompt: PersonalPrompt) -> None:
+        field = self.screen.chat.prompt  # type: ignore[attr-defined]  # the main screen has one
+        field.replace_all(f"/{prompt.name} ")
+        field.focus()
+
+    async def discover(self) -> Hits:
+        """Yield all prompts."""
+        for prompt, begin in self._found():
+            yield DiscoveryHit(plain(f"/{prompt.name}"), begin, help=plain(prompt.description))
+
+    async def search(self, query: str) -> Hits:
+        """Yield the prompts that match, with their rank."""
+        matcher = self.matcher(query)
+        for prompt, begin in self._found():
+            if (rank := matcher.match(f"{prompt.name} {prompt.description}")) > 0:
+                yield Hit(rank, plain(f"/{prompt.name}"), begin, help=plain(prompt.description))

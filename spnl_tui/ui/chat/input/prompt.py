@@ -46,8 +46,11 @@ class Prompt(NarrowTextArea):
         )
         self.completers: tuple[Completer, ...] = ()
         """Completers of the word before the cursor. The first one that offers something is used."""
-        self.read_command: Callable[[str], CommandSubmitted | None] = lambda text: None
-        """Returns the command that a text is, or None. Raises CommandError for one that does not exist."""
+        self.read_command: Callable[[str], CommandSubmitted | PromptSubmitted | None] = lambda text: None
+        """Returns the command that a text is, or the prompt that it stands for, or None.
+
+        Raises CommandError for a command that does not exist.
+        """
         self.move_above: Callable[[int], bool] = lambda by: False
         """Moves among what is shown above while the prompt is empty. Returns False if there is nothing."""
         self.undo_elsewhere: Callable[[], bool] = lambda: False
