@@ -50,11 +50,17 @@ def make_endpoints(
 
 
 async def surveyed(
-    settings: Settings, paths: Paths, names: Sequence[str] = (), *, patience_s: float = 10.0
+    settings: Settings,
+    paths: Paths,
+    names: Sequence[str] = (),
+    *,
+    patience_s: float = 10.0,
+    commands: bool = True,
 ) -> AsyncGenerator[EndpointStatus, None]:
     """Yield each endpoint as soon as it is known whether it responds; those of these names, or all.
 
-    A service whose key is missing is not asked.
+    A service whose key is missing is not asked. `commands`: False leaves out servers whose key a command
+    prints, because it may ask for a password.
 
     Raises:
         SettingsError: there is no endpoint of this name.
@@ -68,7 +74,9 @@ async def surveyed(
                 f"No endpoint is called {name!r}. The endpoints are {', '.join(sorted(known))}.",
                 did_you_mean(name, known) or f"Add it to config.toml: [endpoints.{name}]",
             )
-    chosen = [name.lower() for name in names] or list(known)
+    chosen = [name.lower() for name in names] or [
+        name for name, each in known.items() if commands or each.api_key_command is None
+    ]
     tasks = [asyncio.create_task(backend.survey(name, patience_s)) for name in chosen]
     try:
         for task in asyncio.as_completed(tasks):

@@ -12,6 +12,9 @@ from spnl_tui.ui.services import InterfaceServices
 
 if TYPE_CHECKING:
     # The first paint does not need these.
+    from collections.abc import AsyncGenerator
+
+    from spnl_tui.endpoints import EndpointStatus
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.pulls.interrupted import InterruptedPull
     from spnl_tui.queries.chat import OpenedQuery
@@ -82,6 +85,7 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
             pull_queue=lambda: services.pull_queue,
             interrupted_pulls=partial(_interrupted_pulls, services),
             browser=lambda: _make_browser(services),
+            survey=lambda: _survey(services),
             save_rules=lambda name, rules: keep_setting(name, list(rules)),
             mcp=services.mcp,
             set_clipboard=set_clipboard,
@@ -100,3 +104,10 @@ def run_app(services: Services, *, resume: str | None = None, opened: OpenedQuer
         back_up_later(services.config_file)
     app.run(mouse=services.settings.interface.mouse)
     return app.return_code or 0
+
+
+def _survey(services: Services) -> AsyncGenerator[EndpointStatus, None]:
+    from spnl_tui.endpoints import surveyed
+
+    # The pane is only looked at: it must not ask for a password, or wait long.
+    return surveyed(services.settings, services.paths, patience_s=3.0, commands=False)

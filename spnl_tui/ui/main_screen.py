@@ -95,6 +95,11 @@ class MainScreen(ControllerScreen):
         handle = self._services.to_handle(message.model)
         self.switcher.switch(replace(handle, wanted_context=message.context))
 
+    @on(messages.ServerModelChosen)
+    def _server_model_chosen(self, message: messages.ServerModelChosen) -> None:
+        message.stop()
+        start(self, "model", self.switcher.switch_to, message.name)
+
     @on(messages.PromptSubmitted)
     async def _prompt_submitted(self, message: messages.PromptSubmitted) -> None:
         message.stop()

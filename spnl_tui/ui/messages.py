@@ -107,6 +107,14 @@ class ModelChosen(Message):
 
 
 @dataclass(eq=False, repr=False)
+class ServerModelChosen(Message):
+    """The user wants this model, which is on a server, to answer."""
+
+    name: str
+    """Its reference."""
+
+
+@dataclass(eq=False, repr=False)
 class PromptRejected(Message):
     """The prompt of this reply does not fit into the context."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spnl_tui.conversations.drafts import DraftFile
     from spnl_tui.conversations.personal_prompts import PersonalPrompts
     from spnl_tui.conversations.storage.store import Store
+    from spnl_tui.endpoints import EndpointStatus
     from spnl_tui.engine.backend import Backend, ModelHandle
     from spnl_tui.hub.inspection import ModelBrowser
     from spnl_tui.hub.offers import ModelOffers
@@ -70,6 +71,8 @@ class InterfaceServices:
     """Returns the pulls that other programs have left."""
     browser: Callable[[], ModelBrowser] | None = None
     """Constructs the services of the models pane. Called in a thread, because it imports a lot."""
+    survey: Callable[[], AsyncGenerator[EndpointStatus, None]] | None = None
+    """Asks the servers for their models, for the models pane."""
     keep_persona: Callable[[str, Persona], None] | None = None
     """Writes a persona with this name to the configuration. Called in a thread. May raise SpnlError."""
     save_rules: SaveRules | None = None

@@ -43,6 +43,7 @@ from spnl_tui.ui.chat.transcript import Transcript
 from spnl_tui.ui.commands.command import Command
 from spnl_tui.ui.commands.registry import COMMANDS
 from spnl_tui.ui.main_screen import MainScreen
+from spnl_tui.ui.models.servers import Survey
 from spnl_tui.ui.services import InterfaceServices
 from tests.support.scripted_engine import MODEL, ScriptedEngine, Step, reply, scripted_handle
 from tests.support.waiting import wait_until
@@ -180,6 +181,7 @@ def make_app(
     store: Callable[[], Awaitable[Store]] | None = None,
     pull_queue: PullQueue | None = None,
     browser: ModelBrowser | None = None,
+    survey: Survey | None = None,
     now: Callable[[], float] = time.time,
     resume: str | None = None,
     opened: OpenedQuery | None = None,
@@ -227,6 +229,7 @@ def make_app(
         store=store,
         pull_queue=None if pull_queue is None else lambda: pull_queue,
         browser=None if browser is None else lambda: browser,
+        survey=survey,
         close=() if pull_queue is None else (pull_queue.close,),
         clock=lambda: 0.0,
         now=now,

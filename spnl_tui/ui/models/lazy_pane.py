@@ -46,6 +46,7 @@ class LazyModelsPane:
         self._sessions = sessions
         self._bindings = bindings
         self._make_browser = services.browser
+        self._survey = services.survey
         self._settings = settings
         self._making = asyncio.Lock()
         self.pane: ModelsPane | None = None
@@ -89,7 +90,13 @@ class LazyModelsPane:
                 screen = self._screen
                 # Not before: a stylesheet is parsed before the first paint.
                 screen.app.stylesheet.read(Path(__file__).with_name("pane.tcss"))
-                pane = kind(browser, self._bindings, context=self._settings.context.length, id="models")
+                pane = kind(
+                    browser,
+                    self._bindings,
+                    context=self._settings.context.length,
+                    id="models",
+                    survey=self._survey,
+                )
                 await screen.query_one("#body", ContentSwitcher).add_content(pane)
                 self.pane = pane
             return self.pane

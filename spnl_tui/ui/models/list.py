@@ -12,10 +12,11 @@ from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import in_short
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import first_line, in_bytes, plain
+from spnl_tui.ui.models.servers import ServerModel, server_rows
 from spnl_tui.ui.widgets.model_row import ModelRow, Row
 from spnl_tui.ui.widgets.row_list import RowList
 
-Item = Subject | Path
+Item = Subject | Path | ServerModel
 """What can be chosen; a path can be imported."""
 
 
@@ -36,6 +37,7 @@ class ModelList(RowList):
         results: Results,
         named: ModelReference | None,
         *,
+        servers: tuple[ServerModel, ...] = (),
         whole: bool = True,
     ) -> None:
         """Show these models; `named` is what the search text names by itself.
@@ -43,7 +45,7 @@ class ModelList(RowList):
         Without a highlight the first gets it, once the list is `whole` at its top: the order in which the
         disk and the hub answer must not decide what Enter acts on.
         """
-        shown = (tuple(entries), tuple(problems), results, named, whole)
+        shown = (tuple(entries), tuple(problems), results, named, servers, whole)
         if shown == self._shown:
             return
         self._shown = shown
@@ -51,7 +53,7 @@ class ModelList(RowList):
         here = (*shown[:2], named and named.path)
         if here != self._here[0]:
             self._here = (here, self._library(entries, problems, named))
-        rows = [*self._here[1], *self._hub(results, named)]
+        rows = [*self._here[1], *server_rows(servers), *self._hub(results, named)]
         places = {row.id: place for place, row in enumerate(rows) if not row.disabled}
         place = places.get(before, next(iter(places.values()), None) if whole else None)
         self.set_rows(rows, place)

@@ -33,6 +33,7 @@ from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
 from spnl_tui.ui.models.details import ModelDetails
 from spnl_tui.ui.models.library_changes import LibraryChanges
 from spnl_tui.ui.models.list import ModelList
+from spnl_tui.ui.models.servers import ServerModel, ServerModels, Survey
 from spnl_tui.ui.widgets.scope import bind_keys
 from spnl_tui.ui.widgets.toasts import tell
 
@@ -57,11 +58,18 @@ class ModelsPane(Horizontal):
     ]
 
     def __init__(
-        self, browser: ModelBrowser, bindings: Iterable[Binding], *, context: int | None, id: str
+        self,
+        browser: ModelBrowser,
+        bindings: Iterable[Binding],
+        *,
+        context: int | None,
+        id: str,
+        survey: Survey | None = None,
     ) -> None:
         super().__init__(id=id)
         bind_keys(self, bindings)
         self._browser = browser
+        self._servers = ServerModels(survey)
         self._changes = LibraryChanges(self, browser, self.library_changed)
         self._query = Query()
         self._results = Results(self._query)
@@ -99,9 +107,14 @@ class ModelsPane(Horizontal):
 
     def _renew(self) -> None:
         self.refresh_library()
+        self._ask_servers()
         if not self._asked or self._results.error is not None:
             self._asked = True
             self._search()
+
+    @work(group="servers", exclusive=True)
+    async def _ask_servers(self) -> None:
+        await self._servers.ask(self._show_list)
 
     @work(group="library", exclusive=True)
     async def prepare(self) -> None:
@@ -181,7 +194,8 @@ class ModelsPane(Horizontal):
         listing = self._listing or Listing(())
         entries = [e for e in listing.entries if _matches(e, words)] if words else listing.entries
         named = reference_in(self._query.text)
-        self.list.show(entries, listing.problems, self._results, named, whole=self.listed)
+        servers = self._servers.lines(words)
+        self.list.show(entries, listing.problems, self._results, named, servers=servers, whole=self.listed)
         self._look_soon()
         self._refresh_keys()
 
@@ -249,6 +263,8 @@ class ModelsPane(Horizontal):
                 self.post_message(messages.ModelChosen(entry.model, self.details.chosen_context))
             case Path() as path:
                 self._import(path)
+            case ServerModel(name=name):
+                self.post_message(messages.ServerModelChosen(name))
             case Card() | ModelReference():
                 self._open_details()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from spnl_tui.errors import ModelMissingError
 from spnl_tui.ui.widgets.background import start
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ class ModelSwitcher:
         """Talk to this model from now on."""
         self._show_chat()
         start(self._screen, "model", self._current.choose, model)
+
+    async def switch_to(self, name: str) -> None:
+        """Talk to the model with this name from now on.
+
+        Raises:
+            SpnlError: there is none.
+        """
+        if (model := await self._services.find_model(name)) is None:
+            raise ModelMissingError(name)
+        self.switch(model)
 
     async def choose(self) -> None:
         """Show the loaded models and those on this machine, and switch to the one that the user chooses."""
