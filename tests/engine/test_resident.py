@@ -168,21 +168,29 @@ async def test_death_of_the_resident_fails_its_requests_and_the_next_is_answered
 
 
 async def test_requests_of_a_client_that_dies_are_cancelled(tmp_path: Path) -> None:
+    running = 0
+
+    class Silent(EchoBackend):
+        """Says nothing, as during a prefill, so that no write tells it that the client is gone."""
+
+        async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
+            nonlocal running
+            running += 1
+            try:
+                await asyncio.Event().wait()
+                yield ReplyFinished(finish_reason="stop")
+            finally:
+                running -= 1
+
     address = address_in(tmp_path)
-    async with (
-        fake_engine(Paths.below(tmp_path / "spnl")) as engine,
-        running_resident(engine, address),
-        client_of(address) as client,
-        client_of(address) as other,
-    ):
-        events = client.generate(fake_model(), prompt("tokens=100000 delay=0.05"))
-        while not isinstance(await anext(events), ReplyChunk):
-            pass
+    async with running_resident(Silent(), address), client_of(address) as client, client_of(address) as other:
+        asking = asyncio.create_task(chat(client, MODEL, "x"))
+        await wait_until(lambda: running == 1)
         assert client._link is not None
         client._link._writer.transport.abort()  # as the kernel does for a killed process
-        await wait_until(lambda: engine.at_rest, what="the request is cancelled")
-        await events.aclose()
-        assert text_of(await chat(other, fake_model(), "tokens=1")).startswith("word-")
+        await wait_until(lambda: running == 0, what="the request is cancelled")
+        assert [type(event) for event in await asking] == [RequestFailed]
+        assert await other.find("echo") is not None
 
 
 async def test_leaving_a_reply_cancels_it_in_the_resident(tmp_path: Path) -> None:
