@@ -27,6 +27,20 @@ class _Text(click.types.StringParamType):
 
 
 TEXT = _Text()
+
+
+def completes(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """Return the completion of this name in completing.py, which is imported when the shell asks."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from spnl_tui.cli import completing
+
+        found: list[Any] = getattr(completing, f"complete_{what}")(ctx, param, incomplete)
+        return found
+
+    return complete
+
+
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 

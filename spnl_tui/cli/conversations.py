@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, json_option, run_command
+from spnl_tui.cli.common import TEXT, completes, json_option, run_command
 
 
 @click.group()
@@ -19,7 +19,7 @@ def history() -> None:
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, help="How many to show.")
 @click.option("--archived", is_flag=True, help="Those in the archive.")
 @click.option("--tag", type=TEXT, help="Those with this tag.")
-@click.option("-m", "--model", type=TEXT, help="Those with this model.")
+@click.option("-m", "--model", shell_complete=completes("models"), type=TEXT, help="Those with this model.")
 @json_option
 @click.pass_context
 def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
@@ -32,7 +32,7 @@ def history_list(ctx: click.Context, /, json_: bool, **where: Any) -> None:
 @history.command("search")
 @click.argument("words", nargs=-1, required=True, type=TEXT)
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, help="How many to show.")
-@click.option("-m", "--model", type=TEXT, help="Replies of this model.")
+@click.option("-m", "--model", shell_complete=completes("models"), type=TEXT, help="Replies of this model.")
 @json_option
 @click.pass_context
 def history_search(
@@ -45,7 +45,7 @@ def history_search(
 
 
 @history.command("show")
-@click.argument("id")
+@click.argument("id", shell_complete=completes("conversations"))
 @json_option
 @click.pass_context
 def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
@@ -56,7 +56,7 @@ def history_show(ctx: click.Context, /, id: str, json_: bool) -> None:
 
 
 @history.command("export")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", shell_complete=completes("conversations"), nargs=-1, metavar="[ID]...")
 @click.option(
     "--format",
     "format_",
@@ -119,7 +119,7 @@ def history_import(
 
 
 @history.command("replay")
-@click.argument("id")
+@click.argument("id", shell_complete=completes("conversations"))
 @json_option
 @click.pass_context
 def history_replay(ctx: click.Context, /, id: str, json_: bool) -> None:
@@ -177,7 +177,7 @@ def history_merge(ctx: click.Context, /, path: Path, dry_run: bool, json_: bool)
 
 
 @history.command("rm")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", shell_complete=completes("conversations"), nargs=-1, required=True, metavar="ID...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def history_rm(ctx: click.Context, /, ids: tuple[str, ...], yes: bool) -> None:

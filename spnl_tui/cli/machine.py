@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from spnl_tui.cli.common import json_option, run_command
+from spnl_tui.cli.common import completes, json_option, run_command
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=completes("models"))
 @click.option("--against", type=click.Choice(["llama.cpp"]), help="Measure this beside it.")
 @json_option
 @click.pass_context

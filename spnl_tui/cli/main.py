@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, names_in, services_for
+from spnl_tui.cli.common import TEXT, completes, names_in, services_for
 from spnl_tui.cli.start import has_terminal, open_interface
 from spnl_tui.errors import SpnlError
 
@@ -64,7 +64,12 @@ class _Cli(click.Group):
 @click.group(cls=_Cli, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spnl-chat", prog_name="spnl-chat")
 @click.option("--config", type=click.Path(path_type=Path), help="Read this configuration file.")
-@click.option("-m", "--model", help='The model to talk to: "starter", a name, or a path.')
+@click.option(
+    "-m",
+    "--model",
+    shell_complete=completes("models"),
+    help='The model to talk to: "starter", a name, or a path.',
+)
 @click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
 @click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
@@ -72,6 +77,7 @@ class _Cli(click.Group):
 @click.option("--theme", help="The theme of the interface.")
 @click.option(
     "--resume",
+    shell_complete=completes("conversations"),
     is_flag=False,
     flag_value="",
     metavar="[ID]",

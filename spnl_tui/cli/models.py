@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, json_option, run_command
+from spnl_tui.cli.common import TEXT, completes, json_option, run_command
 
 
 @click.command()
@@ -68,7 +68,7 @@ def search(ctx: click.Context, /, text: str, format_: Any, sort: Any, limit: int
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=completes("models"))
 @click.option("--measure", is_flag=True, help="First measure how fast this machine is: once, half a minute.")
 @json_option
 @click.pass_context
@@ -104,7 +104,7 @@ def list_(ctx: click.Context, /, json_: bool) -> None:
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", shell_complete=completes("models"), nargs=-1, required=True, metavar="MODEL...")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_context

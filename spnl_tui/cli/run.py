@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spnl_tui.cli.common import TEXT, names_in, run_command, sampling_options
+from spnl_tui.cli.common import TEXT, completes, names_in, run_command, sampling_options
 
 if TYPE_CHECKING:
     from spnl_tui.models.parts import ImagePart
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt", required=False, type=TEXT)
-@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@click.option(
+    "-m", "--model", shell_complete=completes("models"), help='The model: "starter", a name, or a path.'
+)
 @click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-s", "--system", type=TEXT, help="The system prompt.")
 @sampling_options
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="Send this image along, for a model that sees. Can be given several times.",
 )
-@click.option("--prompt", "named", type=TEXT, help="Send this prompt of yours: a file in prompts/.")
+@click.option(
+    "--prompt",
+    "named",
+    type=TEXT,
+    shell_complete=completes("prompts"),
+    help="Send this prompt of yours: a file in prompts/.",
+)
 @click.option("--editor", is_flag=True, help="Write the prompt in $EDITOR, beginning with PROMPT.")
 @click.option("--copy", is_flag=True, help="Copy the reply to the clipboard, too.")
 @click.option("--completion", is_flag=True, help="Continue PROMPT as a text, without a chat template.")
@@ -195,7 +203,9 @@ def run(
 
 @click.command("map")
 @click.argument("template", type=TEXT)
-@click.option("-m", "--model", help='The model: "starter", a name, or a path.')
+@click.option(
+    "-m", "--model", shell_complete=completes("models"), help='The model: "starter", a name, or a path.'
+)
 @sampling_options
 @click.option("--jsonl", is_flag=True, help="Print a JSON object for each line, as they come.")
 @click.option("--time", "time_", is_flag=True, help="Print where the time went, on standard error.")

@@ -27,6 +27,9 @@ def completions(ctx: click.Context, /, shell: str) -> None:
     )
     # Not source(): it would start bash to learn its version.
     click.echo(complete.source_template % complete.source_vars())
+    if shell == "bash":
+        # A colon is a part of a model's name, and no end of a word.
+        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//:}")
 
 
 @click.command()

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from spnl_tui.cli.main import cli
+from tests.support import other_programs as others
+from tests.support.gguf_maker import make_gguf
 
 _COMPLETE = """
 eval "$(spnl-chat completions bash)"
@@ -75,3 +77,54 @@ def test_man_page_names_every_command_and_renders_without_warnings(tmp_path: Pat
         command = ["groff", "-man", "-Tutf8", "-ww", "-z", str(page)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert result.stderr == ""
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> str:
+    """Put a model of Ollama's and a conversation into the home; return the conversation's id."""
+    home = Path.home()
+    others.add_ollama(home / ".ollama/models", "library/smol/135m", make_gguf(tmp_path / "m.gguf"))
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"id": "x-0123456789abcdef01234567", "messages": [{"role": "user", "content": "Hi"}]}\n')
+    spnl("history", "import", str(file))
+    return "x-0123456789abcdef01234567"
+
+
+def test_bash_completes_models_and_conversations(path: str, stored: str) -> None:
+    script = _COMPLETE.format(words="run -m ollama:s", index=3) + _COMPLETE.format(
+        words="history show x-0", index=3
+    )
+    result = subprocess.run(
+        ["bash", "-c", script], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.splitlines() == ["ollama:smol:135m", stored], result.stderr
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_models_and_conversations(path: str, stored: str) -> None:
+    script = (
+        "spnl-chat completions fish | source; complete -C 'spnl-chat run -m ollama:'; "
+        "complete -C 'spnl-chat history show x-'"
+    )
+    result = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["ollama:smol:135m", stored]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_models(path: str, stored: str) -> None:
+    import pexpect
+
+    env = {**os.environ, "PATH": path, "TERM": "dumb"}
+    with pexpect.spawn("zsh", ["-f", "-i"], env=env, encoding="utf-8", timeout=60) as shell:
+        shell.sendline("PS1='> '; autoload -U compinit; compinit -u -D; print R''EADY")
+        shell.expect("READY")
+        shell.sendline('eval "$(spnl-chat completions zsh)"; print D""ONE')
+        shell.expect("DONE")
+        shell.send("print spnl-chat\x15spnl-chat run -m ollama:s\t")
+        shell.expect("ollama.?:smol.?:135m")
