@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -41,6 +42,8 @@ from spnl_tui.settings import Settings
 if TYPE_CHECKING:
     from spnl_tui.tools.agent import Agent
 
+_PAGE = re.compile(r"^\[(?:page|slide|sheet|chapter) \d+", re.MULTILINE)
+"""The marks of pages in the text of a document (media/documents.py)."""
 _SUMMARIES = 2
 """Summaries per request. A summary takes room itself, so a second one may be needed; a third never helps."""
 _RENEWALS = 3
@@ -203,7 +206,7 @@ class ReplyRequest:
         if plan is not None and plan.action == "too_long" and not plan.max_tokens:
             loaded = self._loaded()
             context = plan.limit if loaded is None else loaded.context_length
-            yield _too_long(plan.prompt_tokens, context or plan.limit)
+            yield _too_long(plan.prompt_tokens, context or plan.limit, self.prompt)
             return
         self._prepared = await self._prepare(plan, remember)
 
@@ -362,13 +365,17 @@ class ReplyRequest:
         return loaded_model(self._engine, self._model)
 
 
-def _too_long(tokens: int, context: int) -> RequestFailed:
+def _too_long(tokens: int, context: int, prompt: Turn | None) -> RequestFailed:
+    hint = "Shorten the prompt, unpin turns, or raise length in [context] of the configuration."
+    if (pages := 0 if prompt is None else len(_PAGE.findall(prompt.text))) > 1:
+        fitting = max(1, int(0.7 * pages * context / tokens))
+        hint = f"About {fitting} of the {pages} pages fit: choose some, as in @paper.pdf#1-{fitting}."
     return RequestFailed(
         kind="context",
         title="The prompt is longer than the context",
         message=f"The prompt, with pinned turns and the system prompt, has about {tokens:,} tokens; "
         f"the context has {context:,}. Nothing was sent.",
-        hint="Shorten the prompt, unpin turns, or raise length in [context] of the configuration.",
+        hint=hint,
     )
 
 

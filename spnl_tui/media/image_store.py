@@ -17,8 +17,8 @@ from spnl_tui.errors import AttachmentError
 from spnl_tui.media.conversion import IMAGE_BYTES, convert
 from spnl_tui.models.parts import ImagePart
 
-LONGEST_SIDE = 1024
-"""Pixels, by default."""
+LONGEST_SIDE, MOST_SIDE = 1024, 2048
+"""Pixels of the longer side: by default, and at most. Qwen2-VL takes 20 GB for 2,800 × 2,800 pixels."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -63,12 +63,14 @@ class ImageStore:
         return self.path(sha256).is_file()
 
     def check(self, data: bytes) -> None:
-        """Check that these bytes are an image that can be read.
+        """Check that these bytes are an image of a size that models can read.
 
         Raises:
             AttachmentError: they are not.
         """
-        convert("image", data, name="An image", longest=self._longest)
+        done = convert("image", data, name="An image", longest=self._longest)
+        if max(done.facts["original"]) > MOST_SIDE:
+            raise AttachmentError("An image cannot be imported", f"It has more than {MOST_SIDE:,} pixels.")
 
     def put(self, data: bytes) -> str:
         """Store these bytes and return their SHA-256."""

@@ -112,7 +112,8 @@ class ChatSettings:
     read_ahead: bool = True
     """Let the model read the conversation and the unfinished prompt while you type."""
     longest_image_side: int = 1024
-    """Images are scaled down to this many pixels on their longer side. More pixels take more tokens."""
+    """Images are scaled down to this many pixels on their longer side, at most 2048. More pixels take more
+    tokens, and much more memory."""
     stop_repetition: bool = True
     """Stop a reply that repeats the same words again and again."""
     candidates: int = 3
@@ -121,7 +122,7 @@ class ChatSettings:
     """The default criteria for judging candidates."""
 
     def __post_init__(self) -> None:
-        _within("longest_image_side", self.longest_image_side, 64, 4096)
+        _within("longest_image_side", self.longest_image_side, 64, 2048)
         _within("backups", self.backups, 0, 10_000)
         if not 2 <= self.candidates <= MOST_CANDIDATES:
             interval = f"from 2 to {MOST_CANDIDATES}"

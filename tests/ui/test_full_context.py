@@ -182,6 +182,14 @@ async def test_replaced_runner_does_not_send_the_whole_conversation(store: TempS
 # ── a prompt that is longer than the context ─────────────────────────────────────────────────────
 
 
+async def test_document_longer_than_the_context_suggests_how_many_pages_fit(store: TempStore) -> None:
+    pages = (f"[page {number} of 4]\n{' '.join(['word'] * 100)}" for number in range(1, 5))
+    async with chat(ScriptedEngine(context_length=256), store=store) as it:
+        await it.ask("\n\n".join(pages))
+        error = it.screen.conversation.path()[-1].error or ""
+        assert "About 1 of the 4 pages fit: choose some, as in @paper.pdf#1-1." in error
+
+
 async def test_prompt_longer_than_the_context_returns_with_the_numbers(store: TempStore) -> None:
     prompt = " ".join(["word"] * 300)
     async with chat(ScriptedEngine(context_length=256), store=store) as it:

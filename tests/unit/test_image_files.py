@@ -64,10 +64,13 @@ def test_import_of_other_bytes_stores_nothing_and_keeps_the_conversation(
     found = read_export(file)
     assert len(found.conversations) == 1
     assert found.left_out == {"image": 1}
-    # Right hash, yet not an image.
-    false = ImagePart(here.put(bytes_ or b"x"), "image/png", 1)
-    file.write_text(to_json_text([_conversation(false)], here))
-    assert store_images(read_export(file).images, there) == 1
+    # Right hash, yet not an image, or one that could exhaust the memory of a model.
+    large = io.BytesIO()
+    Image.new("1", (3000, 20)).save(large, "png")
+    for data in (bytes_ or b"x", large.getvalue()):
+        false = ImagePart(here.put(data), "image/png", 1)
+        file.write_text(to_json_text([_conversation(false)], here))
+        assert store_images(read_export(file).images, there) == 1
     assert not there.stored()
 
 
