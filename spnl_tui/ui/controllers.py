@@ -50,7 +50,7 @@ from spnl_tui.ui.pulls.pane import PullsPane
 from spnl_tui.ui.services import InterfaceServices
 from spnl_tui.ui.textual_patches.compositor import CarefulCompositor
 from spnl_tui.ui.tools.controller import ToolsController
-from spnl_tui.ui.widgets.background import ScreenBackground
+from spnl_tui.ui.widgets.background import ScreenBackground, restart
 from spnl_tui.ui.widgets.key_text import key_pair
 from spnl_tui.ui.widgets.notice import Notice
 from spnl_tui.ui.widgets.scope import bind_keys
@@ -157,6 +157,7 @@ class ControllerScreen(Screen[None]):
             settings=settings,
             now=services.now,
             undo=self.undo,
+            changed=self._refresh_welcome,
         )
         self.turns = TurnsController(
             self,
@@ -251,6 +252,10 @@ class ControllerScreen(Screen[None]):
             CommandCompleter(registry, self.commands.is_available, self.personal_prompts.all),
             FileCompleter(self, self.chat.prompt.look_again),
         )
+
+    def _refresh_welcome(self) -> None:
+        if self.is_mounted and self.chat.welcoming:
+            restart(self, "recent", self.welcome.show_recent)
 
     async def _pull_first(self, reference: str) -> None:
         """Pull a model that the welcome offers. May raise SpnlError."""

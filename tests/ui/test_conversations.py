@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from textual import events
 
 from spnl_tui.conversations.exchange.imports import read_file
 from spnl_tui.conversations.storage.store import Store
-from spnl_tui.ui.conversations.list import ConversationList
+from spnl_tui.ui.conversations.list import ConversationList, day_group
 from spnl_tui.ui.dialogs.text_screen import TextScreen
 from tests.support.conversations import conversation
 from tests.support.scripted_engine import ScriptedEngine, failure, reply
@@ -138,7 +139,7 @@ async def test_list_is_read_page_by_page(store: TempStore) -> None:
             await it.pilot.pause()
         await wait_until(lambda: len(titles(it)) == 130)
         assert len(set(titles(it))) == 130
-        assert listed.option_count == 130
+        assert len(listed.items) == 130
 
 
 @pytest.mark.parametrize(("size", "beside"), [((120, 40), True), ((80, 24), False)])
@@ -328,3 +329,33 @@ async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None
         await it.press("delete")
         await wait_until(lambda: it.engine.cancelled == 1 and not titles(it))
         assert await kept(store) == []
+
+
+async def test_list_groups_by_day_and_marks_replies_out_of_sight(store: TempStore) -> None:
+    hold = asyncio.Event()
+    async with chat(ScriptedEngine([held("One", hold)]), store=store) as it:
+        await it.ask("Slow question", wait=False)
+        await wait_until(lambda: it.screen.activity.state == "replying")
+        await it.press("ctrl+n", "f5")
+        listed = it.screen.chat.conversation_list
+
+        def lines() -> list[str]:
+            return [str(option.prompt) for option in listed.options]
+
+        await wait_until(lambda: any(line.startswith(" ● Slow question") for line in lines()))
+        assert lines()[0] == "Today"
+        hold.set()
+        await wait_until(lambda: any(line.startswith(" ◦ Slow question") for line in lines()))
+        await it.press("home", "enter")
+        await wait_until(lambda: it.screen.conversation.title == "Slow question")
+        await it.press("f5")
+        await wait_until(lambda: any(line.startswith("▸  Slow question") for line in lines()))
+
+
+@pytest.mark.parametrize(
+    ("days", "group"),
+    [(0, "Today"), (1, "Yesterday"), (3, "Last 7 days"), (20, "Last 30 days"), (400, "November 2023")],
+)
+def test_day_group_names_the_day_or_the_month(days: int, group: str) -> None:
+    now = datetime(2024, 12, 20, 12).timestamp()
+    assert day_group(now - days * 86_400, now) == group

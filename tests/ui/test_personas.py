@@ -193,7 +193,7 @@ async def test_tags_are_shown_and_found_by_search(store: TempStore) -> None:
         await it.press("enter")
         talks = it.screen.chat.conversation_list
         await wait_until(lambda: talks.items and talks.items[0].tags == ("work", "water"))
-        assert "#wor" in str(talks.get_option_at_index(0).prompt)
+        assert "#wor" in str(talks.get_option_at_index(1).prompt)
         await it.press("escape", "ctrl+n")
         await it.ask("And now the sea again")
 

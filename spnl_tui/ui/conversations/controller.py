@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.chat.events import PromptSaved, SessionShown, TitleChanged
+from spnl_tui.chat.events import PromptSaved, RunsEnded, SessionShown, TitleChanged
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.errors import StoreError
 from spnl_tui.text import first_line
@@ -46,9 +46,10 @@ class ConversationsController:
         is_visible: Callable[[Conversation], bool],
         now: Callable[[], float],
         undo: UndoStack,
+        changed: Callable[[], None],
         settings: Settings,
     ) -> None:
-        """`now` returns Unix seconds."""
+        """`now` returns Unix seconds. `changed` is called whenever the list may have changed."""
         self._settings = settings
         self._screen = screen
         self._pane = pane
@@ -56,15 +57,22 @@ class ConversationsController:
         self._store = store
         self._is_visible = is_visible
         self._now = now
+        self._changed = changed
         self._list = pane.conversation_list
         self._next: Cursor | None = None
         self._archived = False
         self._undo = undo
+        self._unread: set[str] = set()
+        """The ids of conversations in which a reply has ended out of sight."""
 
         sessions.subscribe(self._on_event)
 
     async def _on_event(self, session: ChatSession, event: SessionEvent) -> None:
-        if isinstance(event, SessionShown | PromptSaved | TitleChanged):
+        if isinstance(event, SessionShown):
+            self._unread.discard(session.conversation.id)
+        elif isinstance(event, RunsEnded) and not self._is_visible(session.conversation):
+            self._unread.add(session.conversation.id)
+        if isinstance(event, SessionShown | PromptSaved | TitleChanged | RunsEnded):
             await self.refresh()
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────
@@ -107,6 +115,7 @@ class ConversationsController:
 
     async def refresh(self) -> None:
         """Read the list from the store again, if it is shown."""
+        self._changed()
         if not self._list.display:
             return
         count = max(_PAGE, len(self._list.items))
@@ -118,6 +127,7 @@ class ConversationsController:
             page.items,
             current=self._sessions.visible.conversation.id,
             replying=self._sessions.replying,
+            unread=frozenset(self._unread),
             archived=self._archived,
         )
 
