@@ -129,7 +129,9 @@ FAULTS: Mapping[str, Fault] = {
         "The server sends requests elsewhere",
         "evil.test",
     ),
-    "context exceeded": Fault(refusing("400 Bad", FULL), "The prompt is longer than the context", "4096"),
+    "context exceeded": Fault(
+        refusing("400 Bad", FULL), "The prompt is longer than the context", "4096", attempts=2
+    ),
     "a page": Fault(refusing("200 OK", PAGE, "text/html"), "A web page answered", "/v1"),
     "a page in a stream": Fault(replying(PAGE.encode()), "A web page answered"),
     "no JSON": Fault(replying(b"data: what?\n\n"), READ, "what?"),

@@ -29,6 +29,7 @@ from tests.support.endpoint_server import (
     events_of,
     piece,
     replying,
+    send_json,
     serving,
 )
 
@@ -232,3 +233,16 @@ async def test_missing_ability_is_refused_with_a_message() -> None:
     assert isinstance(end, RequestFailed)
     assert end.title == "This model does not accept a reply format"
     assert not server.chats
+
+
+async def test_limit_beyond_the_context_is_left_to_the_server() -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if "max_tokens" in asked.body:
+            await send_json(writer, {"error": "max_tokens=2048 is too large"}, "400 Bad Request")
+        else:
+            await WELL(asked, writer)
+
+    async with serving(answer) as server, engine_of(endpoint_at(server.port)) as engine:
+        reply = await collect(engine, await model_of(engine), asking())
+    assert reply.text == "Hello there"
+    assert ["max_tokens" in each.body for each in server.chats] == [True, False]

@@ -22,10 +22,10 @@ from spnl_tui.engine.backend import (
     RequestFailed,
 )
 from spnl_tui.engine.reply import Replies, Reply, collect
-from spnl_tui.models.parts import TextPart, ToolCallPart, ToolResultPart
+from spnl_tui.models.parts import ImagePart, TextPart, ToolCallPart, ToolResultPart
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.models.tools import Tool
-from tests.support.servers import KINDS, Target, target
+from tests.support.servers import KINDS, PNG, Target, target
 
 pytestmark = pytest.mark.slow
 SHORT = Sampling(temperature=0.0, max_tokens=12)
@@ -307,6 +307,66 @@ async def stop_sequence_ends_the_reply(at: Target) -> None:
     word = whole.split()[2]
     reply = await reply_to(at, ask(sampling=replace(SHORT, stop=(word,))))
     assert word not in reply.text
+
+
+@check()
+async def one_token_is_a_reply(at: Target) -> None:
+    reply = await reply_to(at, ask(sampling=replace(SHORT, max_tokens=1)))
+    assert reply.finish_reason in ("stop", "length")
+
+
+@check("schema")
+async def every_candidate_holds_the_schema(at: Target) -> None:
+    request = ask(grammar=SCHEMA, n=2, sampling=Sampling(temperature=1.0, max_tokens=60))
+    assert [list(json.loads(each.text)) for each in await all_replies(at, request)] == [["capital"]] * 2
+
+
+@check()
+async def code_and_quotes_survive(at: Target) -> None:
+    assert (await reply_to(at, ask('```python\nprint("a\\n")\n```\n<b>&amp;</b> "x"'))).text.strip()
+
+
+@check()
+async def long_history_is_accepted(at: Target) -> None:
+    turns = [Message("user" if i % 2 == 0 else "assistant", f"Turn {i}.") for i in range(20)]
+    request = ChatRequest(messages=[*turns, Message("user", CAPITAL)], sampling=SHORT)
+    assert (await reply_to(at, request)).text.strip()
+
+
+@check()
+async def image_is_refused_or_answered(at: Target) -> None:
+    image = ImagePart("a" * 64, "image/png", len(PNG), "x.png", 1, 1)
+    messages = [Message("user", [image, TextPart("What is this?")])]
+    *_, end = await events_of(at, ChatRequest(messages=messages, sampling=SHORT))
+    assert isinstance(end, ReplyFinished) or (end.title and end.message)  # type: ignore[union-attr]  # an end
+
+
+@check("count")
+async def many_texts_are_counted_as_each_of_them(at: Target) -> None:
+    _ = [event async for event in at.engine.load(at.model)]
+    texts = [f"Text number {i}." for i in range(20)]
+    together = await at.engine.count_tokens(at.model, texts)
+    alone = await at.engine.count_tokens(at.model, texts[7:8])
+    assert together is not None
+    assert alone == together[7:8]
+
+
+@check()
+async def thought_that_was_begun_needs_a_server_that_continues(at: Target) -> None:
+    request = ask(continue_reply=True, begun_thought="Let me think", thinking=None)
+    *_, end = await events_of(at, request)
+    if not at.can & {"continue"} and isinstance(end, RequestFailed):
+        assert end.title == "This model cannot continue a reply"
+    else:
+        assert isinstance(end, ReplyFinished)
+
+
+@check()
+async def unloaded_model_is_asked_for_again(at: Target) -> None:
+    await reply_to(at, ask())
+    await at.engine.unload(at.model)
+    assert at.model not in [each.model for each in at.engine.loaded()]
+    assert (await reply_to(at, ask())).text.strip()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ is left out; the stand-in for Ollama and our own server always run.
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,10 @@ from tests.support.endpoint_server import engine_of
 from tests.support.http_server import running_server
 from tests.support.ollama_server import ollama
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""An image of one pixel, under the hash "aaa…"."""
 VARIABLE = "TEST_MODEL_SERVERS"
 
 
@@ -82,7 +87,7 @@ async def target(name: str) -> AsyncIterator[Target]:
 async def _reached(kind: str, url: str, model: str) -> AsyncIterator[Target]:
     server = "ollama" if kind == "ollama" else "auto"
     endpoint = Endpoint(name="box", url=normal_url(url, server), server=server, configured=True)  # type: ignore[arg-type]  # a kind
-    async with engine_of(endpoint) as engine:
+    async with engine_of(endpoint, images={"a" * 64: PNG}) as engine:
         handle = await engine.find(f"box/{model}")
         assert handle is not None
         yield Target(engine, handle, kind, frozenset(_CAN[kind]))

@@ -18,6 +18,9 @@ _REASONING_MODEL = re.compile(r"o\d|gpt-5", re.IGNORECASE)
 MOST_STOPS = 4
 """The most stop sequences that OpenAI accepts."""
 
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""The fields that limit a reply."""
+
 _EXTENSIONS: Mapping[str, Mapping[str, str]] = {
     "vllm": {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"},
     "spnl": {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"},

@@ -21,7 +21,7 @@ from spnl_tui.engine.backend import (
     Usage,
     failure_of,
 )
-from spnl_tui.engine.endpoint.bodies import chat_body, completion_body, ignored_parameters
+from spnl_tui.engine.endpoint.bodies import LIMITS, chat_body, completion_body, ignored_parameters
 from spnl_tui.engine.endpoint.candidates import Candidate, usage_of
 from spnl_tui.engine.endpoint.connection import Connection
 from spnl_tui.engine.endpoint.counting import TokenCounter
@@ -33,6 +33,7 @@ from spnl_tui.engine.endpoint.messages import ReadImage
 from spnl_tui.engine.endpoint.stream import END, pieces_of
 from spnl_tui.engine.fair_queue import FairQueue
 from spnl_tui.errors import SpnlError
+from spnl_tui.models.request import MAX_TOKENS
 
 _ONE_AT_A_TIME = ("llamacpp-python",)
 """Servers on which a new request ends the one before it (llama-cpp-python's `interrupt_requests`)."""
@@ -109,16 +110,22 @@ class Server:
                 yield RequestQueued(ahead=self._waiting - 1)
             await place
             admitted_at = time.monotonic()
+            limited = request.sampling.max_tokens < (used.served.context_length or MAX_TOKENS)
             for attempt in range(ATTEMPTS):
                 candidates = [
                     Candidate(number, admitted_at, queue_s=admitted_at - asked_at) for number in numbers
                 ]
                 try:
-                    async with aclosing(self._attempt(used, request, candidates)) as events:
+                    async with aclosing(self._attempt(used, request, candidates, limited=limited)) as events:
                         async for event in events:
                             yield event
                     return
                 except SpnlError as error:
+                    if limited and _asks_for_too_many(error):
+                        # The prompt leaves less room than the longest reply that the user wants. Without a
+                        # limit, servers end a reply where the context does.
+                        limited = False
+                        continue
                     wait_s = error.wait_s(attempt) if isinstance(error, EndpointError) else None
                     if wait_s is None or any(each.begun for each in candidates):
                         for event in await self._failures(error, used, candidates):
@@ -133,10 +140,12 @@ class Server:
             queue.leave(place)
 
     async def _attempt(
-        self, used: UsedModel, request: Request, candidates: list[Candidate]
+        self, used: UsedModel, request: Request, candidates: list[Candidate], *, limited: bool
     ) -> AsyncGenerator[Event, None]:
         is_wanted = request.is_wanted if isinstance(request, ChatRequest) else _always
         url, body = await asyncio.to_thread(self._request, used.served, request, candidates)
+        if not limited:
+            body = {name: value for name, value in body.items() if name not in LIMITS}
         usage: Usage | None = None
         complete = False
         stopped = {each.number for each in candidates if not is_wanted(each.number)}
@@ -240,6 +249,13 @@ def _chunks(piece: Mapping[str, Any], candidates: list[Candidate], stopped: set[
         if candidate.number not in stopped and (chunk := candidate.take(choice)) is not None:
             found.append(chunk)
     return found
+
+
+def _asks_for_too_many(error: SpnlError) -> bool:
+    """True if a server may have refused the limit of the reply, not the prompt."""
+    if not isinstance(error, EndpointError) or error.status not in (400, 422):
+        return False
+    return error.kind == "context" or any(name in error.message for name in LIMITS)
 
 
 def _always(candidate: int) -> bool:
