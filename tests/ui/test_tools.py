@@ -16,7 +16,7 @@ from spnl_tui.ui.tools.call_block import CallBlock
 from spnl_tui.ui.tools.permissions_screen import PermissionsScreen
 from spnl_tui.ui.tools.question_box import QuestionBox
 from tests.support.scripted_engine import ScriptedEngine, calling, reply
-from tests.support.waiting import wait_until
+from tests.support.waiting import is_running, wait_until
 from tests.ui.support import Chat, at_rest, chat
 
 
@@ -175,3 +175,18 @@ async def test_tools_and_permissions_are_chosen_by_commands(tmp_path: Path) -> N
         await wait_until(lambda: not tools._tools.groups(it.screen.conversation.id))
         await it.ask("And now?")
         assert it.turns[-1] == ("assistant", "No tools.")
+
+
+async def test_escape_ends_a_running_command_and_keeps_the_call(tmp_path: Path) -> None:
+    command = ToolCallPart("", "run_command", '{"command": "echo $$ > pid; sleep 600"}')
+    engine = ScriptedEngine([calling(command)])
+    tools = ToolSettings(enabled=("command",), workspace=tmp_path, allow=("run_command",))
+    async with chat(engine, settings=Settings(tools=tools)) as it:
+        await it.ask("Wait.", wait=False)
+        pid = tmp_path / "pid"
+        await wait_until(lambda: pid.exists() and pid.read_text().strip())
+        await wait_until(lambda: it.screen.activity.state == "calling")
+        await it.press("escape")
+        await wait_until(lambda: it.screen.activity.state == "idle")
+        await wait_until(lambda: not is_running(int(pid.read_text())))
+        assert results(it) == ["The call was stopped before it had a result."]

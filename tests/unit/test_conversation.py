@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spnl_tui.conversations.conversation import Conversation, Deletion
 from spnl_tui.conversations.copies import fork
 from spnl_tui.conversations.turn import Provenance, Turn
+from spnl_tui.models.parts import TextPart, ToolCallPart, ToolResultPart
 from spnl_tui.models.request import Message
 
 
@@ -200,3 +201,17 @@ def test_branch_of_thousands_of_turns_is_handled() -> None:
     assert len(conversation.path()) == len(list(conversation.turns())) == 5000
     conversation.delete_branch(conversation.path()[1].id)
     assert len(conversation) == 1
+
+
+def test_call_during_which_the_program_ended_gets_a_result_when_it_is_sent() -> None:
+    conversation = Conversation()
+    conversation.add_turn("user", "Read it.")
+    answered, open = ToolCallPart("a", "read_file", "{}"), ToolCallPart("b", "read_file", "{}")
+    result = ToolResultPart("a", (TextPart("forty-two"),))
+    reply = conversation.add_turn("assistant", (TextPart("I look."), answered, open, result))
+    conversation.finish(reply.id, "cancelled")
+    conversation.add_turn("user", "And?")
+    messages = conversation.messages()
+    assert [message.role for message in messages] == ["user", "assistant", "tool", "user"]
+    assert [part.call_id for part in messages[2].content if isinstance(part, ToolResultPart)] == ["a", "b"]
+    assert "stopped before it had a result" in messages[2].model_text
