@@ -31,14 +31,14 @@ SAFETENSORS_ARCHITECTURES = frozenset({
     "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
     "PhiForCausalLM", "Phi3ForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM",
     "Starcoder2ForCausalLM", "SmolLM3ForCausalLM", "Glm4ForCausalLM", "Lfm2ForCausalLM", "GptOssForCausalLM",
+    "Gemma3ForConditionalGeneration", "Idefics3ForConditionalGeneration", "Qwen2VLForConditionalGeneration",
 })  # fmt: skip
 
 SAFETENSORS_ARCHITECTURES_UNPROVEN = frozenset({
     "PhiMoEForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "GraniteMoeHybridForCausalLM",
     "Glm4MoeForCausalLM", "Glm4MoeLiteForCausalLM", "Qwen3NextForCausalLM", "HunYuanDenseV1ForCausalLM",
     "HunYuanMoEV1ForCausalLM", "Lfm2MoeForCausalLM", "Qwen3_5ForCausalLM",
-    "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration",
-    "Idefics3ForConditionalGeneration", "Qwen2VLForConditionalGeneration",
+    "Gemma3ForCausalLM",
     "Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration",
     "Qwen3VLMoeForConditionalGeneration", "Mistral3ForConditionalGeneration",
     "Llama4ForConditionalGeneration", "Gemma3nForConditionalGeneration", "Gemma4ForConditionalGeneration",

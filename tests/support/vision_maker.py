@@ -173,7 +173,9 @@ def _qwen3vl() -> Iterator[Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Family:
+class Family:
+    """What makes a family."""
+
     words: tuple[str, ...]
     """Control tokens; the first has the id 5."""
     projector: str
@@ -186,8 +188,8 @@ class _Family:
     clip: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FAMILIES: Mapping[str, _Family] = {
-    "idefics3": _Family(
+_FAMILIES: Mapping[str, Family] = {
+    "idefics3": Family(
         words=(
             *("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
             *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)),
@@ -210,7 +212,7 @@ _FAMILIES: Mapping[str, _Family] = {
         },
         processor={"image_seq_len": (IMAGE // PATCH // MERGE) ** 2},
     ),
-    "gemma3": _Family(
+    "gemma3": Family(
         words=("<image_soft_token>", "<start_of_image>", "<end_of_image>"),
         projector="gemma3",
         tensors=_gemma3,
@@ -231,7 +233,7 @@ _FAMILIES: Mapping[str, _Family] = {
         preprocessor={**_PREPROCESSOR, "size": {"height": IMAGE, "width": IMAGE}},
         processor={"image_seq_length": 4},
     ),
-    "mistral3": _Family(
+    "mistral3": Family(
         words=("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
         projector="pixtral",
         tensors=_mistral3,
@@ -267,7 +269,7 @@ _FAMILIES: Mapping[str, _Family] = {
         },
         clip={"clip.vision.attention.head_count": 4},
     ),
-    "qwen2_vl": _Family(
+    "qwen2_vl": Family(
         words=_QWEN_WORDS,
         projector="qwen2vl_merger",
         tensors=_qwen2vl,
@@ -288,7 +290,7 @@ _FAMILIES: Mapping[str, _Family] = {
         },
         preprocessor=_QWEN_PREPROCESSOR,
     ),
-    "qwen2_5_vl": _Family(
+    "qwen2_5_vl": Family(
         words=_QWEN_WORDS,
         projector="qwen2.5vl_merger",
         tensors=_qwen25vl,
@@ -313,7 +315,7 @@ _FAMILIES: Mapping[str, _Family] = {
         },
         preprocessor=_QWEN_PREPROCESSOR,
     ),
-    "qwen3_vl": _Family(
+    "qwen3_vl": Family(
         words=_QWEN_WORDS,
         projector="qwen3vl_merger",
         tensors=_qwen3vl,
@@ -342,6 +344,11 @@ _FAMILIES: Mapping[str, _Family] = {
 }
 FAMILIES = tuple(_FAMILIES)
 """The families that can be made: `model_type` of config.json."""
+
+
+def family_of(name: str) -> Family:
+    """Return what makes this family."""
+    return _FAMILIES[name]
 
 
 def make_vision_model(directory: Path, family: str = "idefics3", *, base: str | None = None) -> Path:
