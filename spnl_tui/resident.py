@@ -55,7 +55,9 @@ def resident_backend(
     address = resident_address(settings, paths)
 
     async def start() -> None:
-        await start_resident(address, paths)
+        # Only settings of a file have keys. It may not be the usual one, and the resident must read it, too.
+        files = (origin.where for origin in settings.origins.values() if origin.keys)
+        await start_resident(address, paths, next(map(Path, files), None))
 
     return ResidentBackend(
         id,
