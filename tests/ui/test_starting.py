@@ -14,6 +14,7 @@ from spnl_tui.models.first_models import first_models
 from spnl_tui.models.machine import Machine
 from spnl_tui.settings import Settings
 from spnl_tui.ui.dialogs.confirm_screen import ConfirmScreen
+from spnl_tui.ui.widgets.top_line import TopLine
 from tests.support.conversations import talk
 from tests.support.scripted_engine import MODEL, ScriptedEngine
 from tests.support.waiting import wait_until
@@ -257,3 +258,15 @@ async def test_current_model_replies_if_the_earlier_one_is_here_too(store: TempS
 def on_screen(it: Chat) -> str:
     """Return the text of the screen."""
     return "\n".join(strip.text for strip in it.app.screen._compositor.render_strips())
+
+
+@pytest.mark.parametrize(("size", "told"), [((40, 15), True), ((60, 20), False)])
+async def test_small_terminal_is_told_what_the_program_needs(size: tuple[int, int], told: bool) -> None:
+    async with chat(size=size) as it:
+        assert ("needs 60×20" in str(it.screen.query_one(TopLine).render())) is told
+
+
+async def test_welcome_names_a_model_file_without_its_folders() -> None:
+    async with chat(model=replace(MODEL, name="/home/me/models/tiny.gguf")) as it:
+        await wait_until(lambda: "tiny.gguf is ready" in str(it.screen.chat.welcome.render()))
+        assert "/home/me" not in str(it.screen.chat.welcome.render())

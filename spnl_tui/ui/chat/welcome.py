@@ -113,7 +113,9 @@ class Welcome(Static):
         self.set_group("first", None)
         leaving = () if host is None else ((f"\nYour words leave this machine for {plain(host)}.", "$text"),)
         question = (" is ready. What would you like to know?", "bold")
-        self.say((plain(model), "bold $text-primary"), question, *leaving)
+        # Of a file outside the library, its name says enough.
+        name = model.rpartition("/")[2] if model.startswith(("/", "~", ".")) else model
+        self.say((plain(name), "bold $text-primary"), question, *leaving)
         self.mark(model)
 
     def report(self, error: SpnlError) -> None:

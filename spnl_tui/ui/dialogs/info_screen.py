@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from spnl_tui.text import plain
 
-_NAME = 14
+_NAME = 16
 
 
 class InfoScreen(ModalScreen[None]):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
@@ -13,6 +14,12 @@ from spnl_tui.text import first_line
 
 if TYPE_CHECKING:
     from spnl_tui.hub.pulls.queued_pull import QueuedPull
+
+
+_USABLE = Size(60, 20)
+"""The size from which everything can be used."""
+_LEAST = Size(50, 16)
+"""Below this size, dialogs hide some of their lines; the program says so."""
 
 
 class TopLine(Widget):
@@ -34,7 +41,9 @@ class TopLine(Widget):
     def render(self) -> Content:
         """Return the line, as wide as the terminal."""
         width = self.size.width
-        right = first_line(self.summary, width) if self.summary else ""
+        small = width < _LEAST.width or self.app.size.height < _LEAST.height
+        needs = f"small: needs {_USABLE.width}×{_USABLE.height}" if small else ""
+        right = first_line(needs or self.summary, width) if needs or self.summary else ""
         room = width - len(right) - 3
         left = first_line(self.title or "spnl-chat", room) if room > 0 else ""
         gap = " " * (width - Content(left).cell_length - len(right))
