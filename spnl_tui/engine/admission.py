@@ -65,7 +65,7 @@ def refusal_of(model: ModelHandle, request: Request) -> RequestError | None:
         return RequestError(
             "This model cannot see images",
             f"{model.name} reads only text, and the conversation has an image.",
-            "Choose a model that sees (F4), or go on without the image in a new conversation.",
+            "Choose a model that sees, or go on without the image in a new conversation.",
         )
     if isinstance(request, ChatRequest) and request.tools and not can.tools:
         return RequestError(

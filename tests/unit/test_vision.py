@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spnl_tui.engine.mistralrs.runner.images import MissingImage, PromptImages
 from spnl_tui.models.files.projector import best_first
 from spnl_tui.models.image_marks import (
     content_of,
@@ -82,3 +83,25 @@ def test_text_cut_within_a_mark_loses_all_of_the_mark(length: int) -> None:
 def test_projectors_of_16_bits_come_first_and_32_bits_last() -> None:
     names = ["mmproj-F32.gguf", "mmproj-model-Q8_0.gguf", "mmproj-x-BF16.gguf", "mmproj-model-f16.gguf"]
     assert [file.name for file in best_first(map(Path, names))] == [names[3], names[2], names[1], names[0]]
+
+
+def test_prompt_images_replace_marks_by_numbered_placeholders_and_data(tmp_path: Path) -> None:
+    rule = vision_rule({"model_type": "phi3_v", "vision_config": {}}, {"a": 1}, {})
+    (tmp_path / _PHOTO.sha256).write_bytes(b"data")
+    prompt = f"{image_mark(_PHOTO)}One. {image_mark(_PHOTO)}Two."
+    (message,) = PromptImages(rule, tmp_path).messages(prompt)
+    *images, text = message["content"]
+    assert text == {"type": "text", "text": "<|image_1|>One. <|image_2|>Two."}
+    assert [each["image_url"]["url"] for each in images] == ["data:image/png;base64,ZGF0YQ=="] * 2
+
+
+def test_prompt_of_a_removed_image_fails_with_its_name(tmp_path: Path) -> None:
+    rule = vision_rule({"model_type": "phi3_v", "vision_config": {}}, {"a": 1}, {})
+    with pytest.raises(MissingImage, match=r"photo\.png is no longer"):
+        PromptImages(rule, tmp_path).messages(image_mark(_PHOTO))
+
+
+def test_model_without_vision_reads_no_marks() -> None:
+    images = PromptImages()
+    assert images.messages(image_mark(_PHOTO) + "Hi") == [{"role": "user", "content": "Hi"}]
+    assert images.count(image_mark(_PHOTO) + "Hi", len) == 2

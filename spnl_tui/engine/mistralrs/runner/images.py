@@ -48,8 +48,10 @@ class PromptImages:
     def count(self, text: str, count: Callable[[str], int]) -> int:
         """Return the tokens of a text with marks. `count` counts the tokens of a text without."""
         rule = self._rule
-        if rule is None or not (images := marked_images(text)):
+        if not (images := marked_images(text)):
             return count(text)
+        if rule is None:
+            return count(replace_marks(text, lambda _: ""))
         tokens = sum(rule.image_tokens(image.width, image.height) for image in images)
         return count(replace_marks(text, lambda _: "")) + tokens
 
@@ -61,7 +63,8 @@ class PromptImages:
         """
         rule = self._rule
         if rule is None or not (images := marked_images(prompt)):
-            return [{"role": "user", "content": prompt}]
+            # A model that reads only text sees images in drafts that it reads ahead, and never in requests.
+            return [{"role": "user", "content": replace_marks(prompt, lambda _: "")}]
         number = 0
 
         def placeholder(_: ImagePart) -> str:
@@ -106,5 +109,6 @@ class PromptImages:
         try:
             data = (self._folder / image.sha256).read_bytes()
         except OSError as error:
-            raise MissingImage(f"{image.sha256[:12]}: {error.strerror}") from error
+            name = image.name or image.sha256[:12]
+            raise MissingImage(f"{name} is no longer in the data directory; attach it again") from error
         return f"data:{image.media_type};base64,{base64.b64encode(data).decode()}"
