@@ -28,7 +28,7 @@ def spnl(*arguments: str, **environment: str) -> str:
 
 def has_ended(text: str) -> bool:
     """Whether the status line has the figures of a whole reply."""
-    return "idle" in text and " tokens" in text
+    return "ready" in text and " tokens" in text
 
 
 def answered_below(line: str, text: str) -> bool:

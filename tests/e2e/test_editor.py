@@ -48,7 +48,7 @@ def test_a_reply_streams_and_is_saved_while_the_editor_has_the_terminal(
             terminal.wait_for(lambda text: finished_replies(tmp_path) == 1, 120) == screen
         )  # nothing is drawn
         (tmp_path / "go").write_text("0")
-        screen = terminal.wait_for(lambda text: "in two lines" in text and "idle" in text)
+        screen = terminal.wait_for(lambda text: "in two lines" in text and "ready" in text)
         assert "EDITING" not in screen
         terminal.send(" and on\x11")  # ctrl+q
         assert terminal.wait_end() == 0

@@ -49,11 +49,11 @@ def test_three_candidates_of_which_the_second_is_picked(
     with start(starter_gguf, tmp_path, columns, rows, 0.8) as terminal:
         terminal.wait_for("Ask something", 60)
         terminal.send("/n 3 Write a tagline for a bakery." + ENTER)
-        terminal.wait_for(lambda text: ended(text) == 3 and "idle" in text, 180)
+        terminal.wait_for(lambda text: ended(text) == 3 and "ready" in text, 180)
         terminal.send(RIGHT + ENTER)
         terminal.wait_for("2/3", 30)
         terminal.send("Name the capital of France." + ENTER)
-        screen = terminal.wait_for(lambda text: finished_replies(tmp_path) == 4 and "idle" in text, 120)
+        screen = terminal.wait_for(lambda text: finished_replies(tmp_path) == 4 and "ready" in text, 120)
         assert "2/3" in screen
         assert "Name the capital of France." in screen
         quit_and_look(terminal)
@@ -68,11 +68,11 @@ def test_two_quantizations_are_compared_and_judged(
     with start(starter_gguf, tmp_path, columns, rows, 0) as terminal:
         terminal.wait_for("Ask something", 60)
         terminal.send(f"/compare {starter_gguf} {other} -- Name the capital of France." + ENTER)
-        screen = terminal.wait_for(lambda text: ended(text) == 2 and "idle" in text, 180)
+        screen = terminal.wait_for(lambda text: ended(text) == 2 and "ready" in text, 180)
         assert "1 SmolLM2" in screen
         assert "2 second" in screen
         assert screen.count("Paris") == 2
         terminal.send("/judge correctness" + ENTER)
         terminal.wait_for("is the best.", 180)
-        terminal.wait_for("idle", 30)
+        terminal.wait_for("ready", 30)
         quit_and_look(terminal)

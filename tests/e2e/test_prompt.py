@@ -40,7 +40,7 @@ def test_a_file_and_a_paste_are_sent_found_and_copied(
         terminal.send("\x1b[200~" + "".join(f"line {number}\r" for number in range(20)) + "\x1b[201~")
         terminal.wait_for("Sum up @notes.md and [pasted 20 lines]")
         terminal.send("\r")
-        terminal.wait_for(lambda text: "idle" in text and "tokens at" in text, 120)
+        terminal.wait_for(lambda text: "ready" in text and "tokens at" in text, 120)
         terminal.send(CTRL_SLASH)
         terminal.wait_for("Find in this conversation")
         terminal.send("LINE 7")

@@ -43,9 +43,9 @@ def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], colum
         terminal.wait_for("Ask something", 60)
         terminal.send("Name the capital of France." + ENTER)
         terminal.wait_for("The capital of France is Paris.", 120)
-        terminal.wait_for("idle", 60)
+        terminal.wait_for("ready", 60)
         terminal.send("Name that city once more, in one word." + ENTER)
-        terminal.wait_for(lambda text: "idle" in text and text.count("Paris") >= 2, 120)
+        terminal.wait_for(lambda text: "ready" in text and text.count("Paris") >= 2, 120)
         terminal.send("Write a long story about a ship and its crew." + ENTER)
         terminal.wait_for("replying", 120)
         terminal.send(ESCAPE)
@@ -53,7 +53,7 @@ def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], colum
         terminal.send(CTRL_N)
         terminal.wait_for(lambda text: "stopped" not in text, 30)
         terminal.send("Name the capital of France." + ENTER)
-        terminal.wait_for(lambda text: "idle" in text and "Paris" in text, 120)
+        terminal.wait_for(lambda text: "ready" in text and "Paris" in text, 120)
         pids = runners(terminal)
         assert pids
         terminal.send(CTRL_Q)
@@ -76,7 +76,7 @@ def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
         terminal.send("and this is the next one")
         terminal.wait_for("and this is the next one", 10)
         os.kill(pid, signal.SIGCONT)
-        screen = terminal.wait_for(lambda text: "Paris" in text and "idle" in text, 120)
+        screen = terminal.wait_for(lambda text: "Paris" in text and "ready" in text, 120)
         assert "and this is the next one" in screen
 
 
@@ -126,7 +126,7 @@ def test_a_terminal_that_is_closed_ends_the_program_and_the_reply_is_kept(
 ) -> None:
     with start() as terminal:
         terminal.wait_for("Ask something", 60)
-        terminal.wait_for("idle", 60)
+        terminal.wait_for("ready", 60)
         processes = [psutil.Process(pid) for pid in runners(terminal)]
         if in_reply:
             terminal.send("Write a long story about a ship and its crew." + ENTER)
