@@ -19,7 +19,7 @@ _EVERY_S = 10
 
 @dataclass(slots=True)
 class _Printed:
-    """What was printed of a reply."""
+    """The printed part of a reply."""
 
     name: str
     labelled: bool = False
@@ -63,7 +63,7 @@ class Printer:
                     self._write(f"  {line.strip()}\n")
 
     def label(self, name: str) -> str:
-        """Return the beginning of a line that somebody says."""
+        """Return the name at the beginning of a line, such as "you> "."""
         return self._styled(f"{plain(name)}>", "1") + " "
 
     # ── replies ──────────────────────────────────────────────────────────────────────────────────

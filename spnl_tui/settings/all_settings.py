@@ -43,7 +43,7 @@ class Persona:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was set. `str()` describes it to the user."""
+    """The place where a value was set. `str()` describes it to the user."""
 
     where: str
     """A file, "environment" or "command line"."""

@@ -135,7 +135,7 @@ class ChatSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSettings:
-    """How much of a conversation the model sees."""
+    """The part of a conversation that the model sees."""
 
     length: int | None = None
     """The context length in tokens. If it is not set, the model's own, as far as memory allows."""
@@ -150,7 +150,7 @@ class ContextSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSettings:
-    """What models may do besides writing. Every call needs permission."""
+    """The tools that models may call. Every call needs permission."""
 
     enabled: tuple[str, ...] = ()
     """The tools of a new conversation: "files", "command", "web", "time", "math", or the name of one tool.

@@ -1,1 +1,1 @@
-"""What a model may do besides writing: built-in tools, MCP servers, and the permissions for calls."""
+"""The tools of models: built-in tools, MCP servers, and the permissions for calls."""

@@ -41,7 +41,7 @@ from spnl_tui.tools.toolbox import Toolbox, check_arguments
 _RESULT_CHARACTERS = 24_000
 """The longest result if the length of the context is unknown."""
 DENIED = "The user denied this call."
-"""How the result of a denied call begins."""
+"""The beginning of the result of a denied call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the user has decided about a call."""
+    """The user's decision about a call."""
 
     allowed: bool
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What a model wants to do, in letters that hide nothing from the user who decides."""
+"""Show the effect of a call in characters that hide nothing from the user who decides."""
 
 from __future__ import annotations
 

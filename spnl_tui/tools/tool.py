@@ -1,4 +1,4 @@
-"""What every tool offers: a description for the model, the effect of a call for the user, the call itself."""
+"""The interface of tools: a description for the model, the effect of a call for the user, and the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ToolError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a call returned."""
+    """The outcome of a call."""
 
     content: tuple[TextPart | ImagePart | FilePart, ...]
     error: bool = False
@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a call will do, in full, for the user who decides."""
+    """The full effect of a call, for the user who decides."""
 
     summary: str
     """One line: the path, the command, the address."""
@@ -47,9 +47,9 @@ class Effect:
     """All of it, if the summary is not all: the diff, the text, the arguments."""
     kind: Literal["text", "diff", "command", "json"] = "text"
     subject: str = ""
-    """What a pattern of a permission is matched with; by default the summary."""
+    """The text that the pattern of a permission is matched with; by default the summary."""
     note: str = ""
-    """What else the user should know, such as where a command runs."""
+    """Further facts for the user, such as the directory in which a command runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class BoundTool(Protocol):
 
     @property
     def foreign(self) -> bool:
-        """True if what it returns was written by others: the model is told so."""
+        """True if others wrote the result. The model is informed of that."""
 
     @property
     def rest_hint(self) -> str:

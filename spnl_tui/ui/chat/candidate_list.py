@@ -54,7 +54,7 @@ class _Head(Widget):
 
 
 class Candidate(Vertical):
-    """One candidate: a head with its figures, and its text, which scrolls by itself."""
+    """One candidate: a head with its figures, and its own scrollable text."""
 
     @dataclass
     class Clicked(Message):

@@ -127,7 +127,7 @@ class CandidatesController:
     # ── choosing ─────────────────────────────────────────────────────────────────────────────────
 
     async def judge(self, criteria: str = "") -> None:
-        """Have the candidates judged by these criteria, or by those that the user types."""
+        """Let the model judge the candidates by these criteria, or by those that the user types."""
         from spnl_tui.ui.dialogs.text_screen import TextScreen
 
         session = self._session
@@ -141,7 +141,7 @@ class CandidatesController:
         await self._judge.judge(session, criteria)
 
     async def merge(self) -> None:
-        """Have the candidates merged into one more."""
+        """Let the model merge the candidates into another one."""
         await self._judge.merge(self._session)
 
     async def highlight(self, turn_id: str) -> None:

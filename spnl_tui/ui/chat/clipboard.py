@@ -1,6 +1,6 @@
-"""The clipboard of this machine, where a program that sets it is at hand.
+"""The clipboard of this machine, if a program that sets it is installed.
 
-Terminals set the clipboard themselves when asked (OSC 52), and that is what works from afar, but not all do.
+Terminals can set the clipboard themselves (OSC 52), which also works over SSH, but not all of them do.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _PATIENCE_S = 5.0
 
 
 def clipboard_program(env: Mapping[str, str], platform: str = sys.platform) -> Sequence[str] | None:
-    """The command line of the program that sets the clipboard to its input; None: there is none.
+    """Return the command line of the program that sets the clipboard to its input; None if none is installed.
 
-    What a display needs counts only where there is one: over SSH there is mostly none.
+    Programs for a display count only if there is one, which is rare over SSH.
     """
     candidates: list[tuple[str, ...]] = []
     if platform == "darwin":
@@ -64,7 +64,7 @@ async def read_clipboard_image() -> bytes | None:
 
 
 async def set_clipboard(text: str) -> bool:
-    """Set the clipboard of this machine; False: no program that could is at hand.
+    """Set the clipboard of this machine. Return False if no program for that is installed.
 
     Raises:
         ClipboardError: the program failed.
@@ -77,14 +77,14 @@ async def set_clipboard(text: str) -> bool:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
-            # Some go on in the background as long as the clipboard is theirs, and would keep pipes open.
+            # Some keep running in the background while they own the clipboard, and would keep pipes open.
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
         raise ClipboardError(title, f"{error.strerror}.") from error
-    # clip.exe takes anything without a byte order mark for the code page of the machine.
+    # clip.exe reads input without a byte order mark in the code page of the machine.
     data = text.encode("utf-16" if command[0] == "clip.exe" else "utf-8")
     try:
         async with asyncio.timeout(_PATIENCE_S):

@@ -163,7 +163,7 @@ class ChatController:
             self._status.reply_progressed(run.activity)
 
     def _take_over_model(self, session: ChatSession) -> None:
-        """Take up the model that was chosen while the reply was in progress."""
+        """Switch to the model that was chosen while the reply was in progress."""
         model = self._model.model
         if model is None:
             return

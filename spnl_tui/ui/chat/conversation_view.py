@@ -1,4 +1,4 @@
-"""What the chat pane shows of the visible session: its transcript, candidates, title and queue."""
+"""The visible session in the chat pane: its transcript, candidates, title and queue."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class CopyController:
         """Copy the turn, or "all" or "code" instead.
 
         Raises:
-            CommandError: there is no such thing to copy.
+            CommandError: `what` is none of these.
         """
         match what:
             case "":

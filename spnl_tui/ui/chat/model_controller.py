@@ -55,7 +55,7 @@ class ModelController:
 
     @property
     def why_none(self) -> str:
-        """Why there is no model to talk to, and what the user can do about it."""
+        """The reason why no model is chosen, and what the user can do about it."""
         model = self._model
         if model.fetching:
             return "The model is still being downloaded."

@@ -19,15 +19,15 @@ from spnl_tui.ui.chat.markdown.stream import MarkdownSplitter, Piece, whole_bloc
 from spnl_tui.ui.widgets.mounting import mount
 
 _LINES_TOGETHER = 40
-"""Lines of source for one widget: many widgets make layouts slow, large ones make drawing slow."""
+"""The lines of source in one widget. Many widgets make layouts slow, large ones make drawing slow."""
 
 
 Sought: TypeAlias = Callable[[], re.Pattern[str] | None]
-"""What one looks for in the conversation; None: for nothing."""
+"""Returns the pattern that the user searches for in the conversation; None without a search."""
 
 
 def highlight(text: Content, pattern: re.Pattern[str] | None) -> Content:
-    """The text, with whatever matches set off."""
+    """Return the text with matches of the pattern highlighted."""
     if pattern is not None:
         for match in pattern.finditer(text.plain):
             text = text.stylize("bold $text-warning reverse", *match.span())
@@ -93,9 +93,9 @@ class Prose(Widget):
 
 
 class ReplyText(Vertical):
-    """Shows a growing text at a cost that does not grow with it.
+    """Shows a growing text at a cost that does not grow with its length.
 
-    What is finished is parsed and laid out once; only the open end is done again for each addition.
+    Finished blocks are parsed and laid out once; only the open end is processed again for each addition.
     """
 
     def __init__(self, *, markdown: bool = True, sought: Sought = lambda: None) -> None:
@@ -110,7 +110,7 @@ class ReplyText(Vertical):
         self._raw: Static | None = None
         """The last widget with text as it is."""
         self._raw_text = ""
-        """What that one shows."""
+        """The text of that widget."""
 
     async def show(self, source: str) -> None:
         """Show `source`, which begins with what was shown before."""

@@ -139,7 +139,7 @@ class TurnsController:
             await self._edit(turn)
 
     async def edit_prompt_of(self, reply_id: str) -> None:
-        """Take the prompt of this reply back into the prompt line, unless something else is typed there."""
+        """Return the prompt of this reply to the prompt line, unless it has other text."""
         conversation = self._conversation
         if reply_id in conversation and not self._prompt.text:
             path = conversation.path_to(reply_id)

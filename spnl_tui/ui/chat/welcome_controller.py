@@ -171,7 +171,7 @@ class WelcomeController:
     # ── choosing ─────────────────────────────────────────────────────────────────────────────────
 
     async def choose(self, row: WelcomeRow) -> None:
-        """Resume, load or fetch what the row stands for."""
+        """Resume the conversation, or load or download the model, of this row."""
         match row.kind:
             case "conversation":
                 self._screen.post_message(messages.ConversationRequested(row.key))

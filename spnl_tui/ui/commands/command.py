@@ -36,7 +36,7 @@ AVAILABLE = Available()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """How a command runs beside the interface."""
+    """A command's background work."""
 
     group: str
     """The group of Textual workers."""

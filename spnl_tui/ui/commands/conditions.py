@@ -1,4 +1,4 @@
-"""What several commands need, each with its reason. The first condition that fails gives the reason."""
+"""Conditions that several commands need. The first one that fails gives the reason."""
 
 from __future__ import annotations
 

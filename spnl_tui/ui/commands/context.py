@@ -1,4 +1,4 @@
-"""What commands may use. The main screen builds it; no command knows the screen."""
+"""The context of commands. The main screen constructs it; commands do not know the screen."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Program(Protocol):
-    """What a command can do with the program as a whole."""
+    """The actions of commands on the whole program."""
 
     def unload_highlighted(self) -> None:
         """Unload the highlighted model, in the dialog with the loaded models."""
 
     def explain_quit(self) -> None:
-        """Say which key quits."""
+        """Show which key quits."""
 
     def toggle_help(self) -> None:
         """Show or hide the help screen."""

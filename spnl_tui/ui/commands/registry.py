@@ -1,6 +1,6 @@
 """All commands, and what the interface generates from them: bindings, names of keys, names to type.
 
-Alt+B and Alt+F are no keys to choose: terminals send them for Ctrl with an arrow.
+Do not use Alt+B and Alt+F as keys, because terminals send them for Ctrl with an arrow.
 """
 
 from __future__ import annotations

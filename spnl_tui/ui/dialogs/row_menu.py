@@ -27,7 +27,7 @@ class MenuItem:
     """The id of the command."""
     label: str
     keys: tuple[str, ...]
-    """As Textual names them."""
+    """The keys in Textual's names."""
     shown_key: str
     help: str
 

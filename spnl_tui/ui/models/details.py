@@ -133,7 +133,7 @@ class ModelDetails(Vertical):
         self._show()
 
     def watch_context(self) -> None:
-        """Give the verdicts anew."""
+        """Update the verdicts."""
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -201,7 +201,7 @@ class ModelDetails(Vertical):
             self._context_line.update(_describe_context(look, self.context, self.appraisals, hint))
 
     def _hint(self, look: Look, label: str | None) -> str:
-        """What Enter does."""
+        """Return the effect of Enter."""
         quantization = next((q for q in look.choices if q.label == label), None)
         if quantization is None:
             return ""

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from spnl_tui.ui.models.pane import ModelsPane
 
 _AHEAD_S = 2.0
-"""So long after the start the pane is made, unless it was wanted before."""
+"""The seconds after the start when the pane is created, unless it was needed before."""
 
 
 class LazyModelsPane:
-    """The pane with the models, made when it is first wanted, or ahead of that while nothing goes on."""
+    """The models pane, created when it is first needed, or earlier while the program is idle."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class LazyModelsPane:
 
     @property
     def can(self) -> bool:
-        """Whether there is anything to browse with."""
+        """True if the services can list models."""
         return self._make_browser is not None
 
     def make_ahead_soon(self) -> None:
-        """Make it after a while in which nothing goes on."""
+        """Create the pane after the program was idle for a while."""
         if self.can:
             self._screen.set_timer(_AHEAD_S, self._make_ahead_when_idle)
 

@@ -67,12 +67,12 @@ class ModelList(RowList):
 
     @property
     def chosen(self) -> Item | None:
-        """What is highlighted."""
+        """The highlighted item."""
         return row.item if (row := self.highlighted_row) else None
 
     @property
     def near_end(self) -> bool:
-        """Whether the highlight comes close to the last row."""
+        """True if the highlight is close to the last row."""
         return self.highlighted is not None and self.highlighted >= len(self.rows) - 8
 
     def _library(
@@ -127,7 +127,7 @@ class ModelList(RowList):
 
 
 def _failure(error: SpnlError) -> list[ModelRow]:
-    """An error in lines of its own: the list does not wrap."""
+    """Yield the lines of an error, because the list does not wrap."""
     title = ModelRow.error(first_line(error.title, 200))
     rest = (line for part in (error.message, error.hint) if part for line in plain(part).splitlines())
     return [title, *(ModelRow.note(line) for line in rest)]

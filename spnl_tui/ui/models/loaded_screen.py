@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _INTERVAL_S = 1.0
 _COLUMNS = (9, 13)
-"""Cells for the size, and for what goes on."""
+"""The cells for the size and for the state."""
 _STATES = {"loading": "loading", "busy": "replying", "unloading": "unloading"}
 
 
 class LoadedScreen(ModalScreen[ModelHandle | None]):
-    """What is typed filters both lists. Enter chooses a model: one that is loaded answers at once."""
+    """Lists models. Typing filters both lists, Enter chooses a model; a loaded one answers at once."""
 
     CSS_PATH = "loaded_screen.tcss"
     PLACE = "loaded"
@@ -144,7 +144,7 @@ class LoadedScreen(ModalScreen[ModelHandle | None]):
 
     @property
     def chosen(self) -> ModelHandle | None:
-        """What is highlighted."""
+        """The highlighted model."""
         option = self.query_one(OptionList).highlighted_option
         item = option.item if isinstance(option, ModelRow) else None
         return item if isinstance(item, ModelHandle) else None

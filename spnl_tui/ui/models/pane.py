@@ -74,7 +74,7 @@ class ModelsPane(Horizontal):
         self._query = Query()
         self._results = Results(self._query)
         self._asked = False
-        """Whether the hub was asked for anything: not before the pane is looked at."""
+        """True if a request was sent to the hub, which only happens once the pane is visible."""
         self._listing: Listing | None = None
         self.measuring = False
         """True while the speed of this machine is measured."""
@@ -91,7 +91,7 @@ class ModelsPane(Horizontal):
         yield self.details
 
     def on_resize(self, event: events.Resize) -> None:
-        """Take turns where there is no room for both."""
+        """Show list and details in turn if there is no room for both."""
         self.set_class(event.size.width < _NARROW, "-narrow")
         self._look_soon()
 
@@ -130,11 +130,11 @@ class ModelsPane(Horizontal):
 
     @property
     def listed(self) -> bool:
-        """Whether it is known what is on this machine."""
+        """True if the models on this machine are known."""
         return self._listing is not None
 
     async def library(self) -> Sequence[LibraryEntry]:
-        """What is on this machine now."""
+        """The models on this machine now."""
         return (await self._browser.listing()).entries
 
     def step_back(self) -> bool:
@@ -210,7 +210,7 @@ class ModelsPane(Horizontal):
         self._refresh_keys()
 
     def _look_soon(self) -> None:
-        """Look at what is highlighted, if the details can be seen."""
+        """Inspect the highlighted model if the details are visible."""
         chosen = self.list.chosen
         subject = chosen if isinstance(chosen, Card | ModelReference | LibraryEntry) else None
         seen = not self.has_class("-narrow") or self.has_class("-details")
@@ -242,7 +242,7 @@ class ModelsPane(Horizontal):
     @on(ModelDetails.Highlighted)
     @work(group="refine", exclusive=True)
     async def _refine(self, event: ModelDetails.Highlighted) -> None:
-        """Look into the header of this very quantization, once the cursor rests on it."""
+        """Read the header of this quantization once the cursor rests on it."""
         self._refresh_keys()
         look = self.details.look
         if look is None or look.waiting_for or look.headers is None or event.label in look.headers.facts:
@@ -389,7 +389,7 @@ class ModelsPane(Horizontal):
             self.library_changed()
 
     def library_changed(self) -> None:
-        """What is on this machine is not what it was."""
+        """Refresh the list, because the models on this machine have changed."""
         self.refresh_library()
         if (look := self.details.look) is not None and not isinstance(look.subject, LibraryEntry):
             self._look(look.subject, 0.0)

@@ -28,7 +28,7 @@ _STYLES = {
     "done": "$text-success",
     "failed": "$text-error",
 }
-"""Of the state in words; the others are muted."""
+"""The colours of states in words; other states are muted."""
 
 
 class PullBlock(Widget):
@@ -53,7 +53,7 @@ class PullBlock(Widget):
             self.refresh(layout=True)
 
     def on_click(self) -> None:
-        """Tell the pane."""
+        """Report the click to the pane."""
         self.post_message(self.Pressed(self.pull.id))
 
     def render(self) -> Content:

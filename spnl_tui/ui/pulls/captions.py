@@ -1,4 +1,4 @@
-"""What the interface says of pulls. Pure: no Textual."""
+"""The words of the interface about pulls. It does not import Textual."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def share(pull: QueuedPull) -> float | None:
-    """How much of it is here, from 0 to 1; None while the size is not known."""
+    """Return the received share, from 0 to 1; None while the size is unknown."""
     if pull.state == "done":
         return 1.0
     if not pull.total:

@@ -1,4 +1,4 @@
-"""What happens with pulls: the queue's events to the panes, the panes' wishes to the queue, and the quit."""
+"""Connects the queue of pulls to the panes, and asks about running pulls on quitting."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class PullsController:
         self._show = show
         self._queue: PullQueue | None = None
         self._early: list[tuple[PullRequest, str]] = []
-        """What was asked for before the queue was open."""
+        """The requests made before the queue was open."""
         self._question: QuitScreen | None = None
 
     async def follow(self) -> None:
-        """Open the queue, offer to go on with what the last run left, and then tell what happens to pulls."""
+        """Open the queue, offer to resume the last run's pulls, and then report what happens to pulls."""
         if self._make_queue is None:
             return
         queue = await asyncio.to_thread(self._make_queue)
@@ -143,7 +143,7 @@ class PullsController:
 
     @property
     def left_over(self) -> bool:
-        """Whether `go_on` has something to do."""
+        """True if the last run left pulls to resume."""
         return self._queue is not None and any(item.left_over for item in self._queue.items)
 
     def go_on(self) -> None:

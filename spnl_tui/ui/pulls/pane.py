@@ -198,11 +198,11 @@ class PullsPane(VerticalScroll):
         self._ask("cancel")
 
     def cancel_and_keep(self) -> None:
-        """Cancel, but keep what has come."""
+        """Cancel the pull but keep the received data."""
         self._ask("cancel but keep")
 
     def clear(self) -> None:
-        """Take the finished ones off the list."""
+        """Remove finished pulls from the list."""
         done = tuple(pull.id for pull in self.queued_pulls if pull.state == "done")
         self.post_message(messages.FinishedPullsClearRequested(done))
 

@@ -1,4 +1,4 @@
-"""What to do with the pulls when the program is to end."""
+"""The dialog that asks about running pulls on quitting."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from textual.app import App
 _BOUND_S = 3.0
 """The program ends this long after its terminal at the latest: services get two seconds to close."""
 _STATUS = 128
-"""What shells add to a signal's number."""
+"""The number that shells add to a signal's number for the exit code."""
 
 
 def leave_when_told(app: App[None]) -> None:

@@ -68,7 +68,7 @@ class PromptController:
         raise AttachmentError("This model cannot see images", f"{model.name} reads only text.", hint)
 
     async def return_queued(self) -> None:
-        """Put what was typed ahead back into the prompt, because it cannot be answered as expected."""
+        """Return prompts that were typed ahead to the prompt, because they cannot be answered as expected."""
         items = await self._sessions.visible.take_queued()
         if items:
             texts = (self.as_typed(item) if isinstance(item, str) else item.text for item in items)

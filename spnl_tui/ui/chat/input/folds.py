@@ -10,14 +10,14 @@ _CHARACTERS = 2000
 
 
 class Folds:
-    """The pastes since the program began, by the words that stand for them."""
+    """The pastes since the start of the program, by their placeholders."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
 
     def fold(self, text: str) -> str:
-        """Return the words that stand for a text; a short text stands for itself."""
+        """Return the placeholder of a text; a short text is its own."""
         lines = text.count("\n") + (not text.endswith("\n"))
         if lines <= _LINES and len(text) <= _CHARACTERS:
             return text
@@ -31,11 +31,11 @@ class Folds:
         return token
 
     def behind(self, typed: str) -> dict[str, str]:
-        """Return the pasted texts for the words in `typed` that stand for them."""
+        """Return the pasted texts by their placeholders in `typed`."""
         return {token: text for token, text in self._texts.items() if token in typed}
 
     def restore(self, texts: Mapping[str, str]) -> None:
-        """Let these words stand for these texts again."""
+        """Restore placeholders and their texts."""
         self._texts |= texts
         if self._texts:
             self._pattern = re.compile("|".join(map(re.escape, self._texts)))

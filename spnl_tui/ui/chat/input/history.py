@@ -25,7 +25,7 @@ class PromptHistory:
         return self._position is not None
 
     def put_before(self, prompts: Sequence[str]) -> None:
-        """Put the prompts of earlier sessions before those of this one."""
+        """Insert the prompts of earlier sessions before those of this one."""
         self._prompts[:0] = prompts
         self._position = None
 
@@ -36,7 +36,7 @@ class PromptHistory:
         self._position = None
 
     def leave(self) -> None:
-        """Note that the prompt shows a draft again."""
+        """Record that the prompt shows a draft again."""
         self._position = None
 
     def earlier(self, draft: str) -> str | None:

@@ -63,7 +63,7 @@ class ImageController:
         """Open an image in the system's viewer.
 
         Raises:
-            CommandError: there is no viewer.
+            CommandError: no viewer is installed.
         """
         if self._media is None:
             return

@@ -236,12 +236,12 @@ class Prompt(NarrowTextArea):
             self._look()
 
     def look_again(self) -> None:
-        """Look again, because there may be more completions for the same word."""
+        """Refresh the completions, because there may be more for the same word."""
         if self._before_cursor() == self._looked_at:
             self._look()
 
     def _look(self) -> None:
-        """Look for completions of the word before the cursor."""
+        """Update the completions of the word before the cursor."""
         before_look = self.completing
         self._find_completions()
         if self.completing != before_look:

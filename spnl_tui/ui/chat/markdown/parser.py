@@ -183,7 +183,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 
 def _find(state: StateInline, closing: str, start: int) -> int:
-    """The end of the closing mark; 0 if there is none. What is missing is looked for once."""
+    """Return the end of the closing mark; 0 if it is missing. Search for a missing mark only once."""
     missing = state.env.setdefault("formulas that do not end", {})
     if missing.get(closing) is state.src:
         return 0

@@ -63,7 +63,7 @@ def layout(blocks: Iterable[Placed], width: int) -> list[Line]:
 
 
 def _shortened(prefix: Content, width: int) -> Content:
-    """The end of what stands before deeply nested lines: most of the width is for the text."""
+    """Return the end of a long prefix of deeply nested lines, because most of the width is for the text."""
     return prefix if prefix.cell_length <= width else prefix[len(prefix) - width :]
 
 
@@ -74,10 +74,10 @@ def parse(
     headless: bool = False,
     references: Mapping[str, Any] | None = None,
 ) -> list[Placed]:
-    """The blocks of a Markdown text.
+    """Return the blocks of a Markdown text.
 
-    `continues`: its last block goes on in another text. `headless`: its first block is a table whose head is
-    shown already. `references`: links that another text defines.
+    With `continues`, its last block continues in another text. With `headless`, its first block is a table
+    whose head is shown already. `references` are links that another text defines.
     """
     blocks: list[Placed] = []
     for node in _tree(parser().parse(source, {"references": dict(references or {})})):
@@ -203,7 +203,7 @@ def _only_formula(node: _Node) -> str | None:
 
 
 def _inline(node: _Node) -> Content:
-    """The text of a paragraph, a heading or a cell, with its emphasis."""
+    """Return the text of a paragraph, a heading or a cell, with its emphasis."""
     parts: list[tuple[str, str]] = []
     styles: list[str] = []
     links: list[tuple[int, Token]] = []
@@ -246,7 +246,7 @@ def _original(node: _Node) -> str | None:
 
 
 def _address(token: Token, text: str) -> str:
-    """What follows the text of a link: its address, unless it is the text itself, and its title."""
+    """Return the address of a link, unless it is the text itself, and its title, to show after the text."""
     target = token.attrGet("href") or token.attrGet("src") or ""
     shown = _ENCODED.sub(_decoded, str(target))
     if shown.startswith("data:"):
