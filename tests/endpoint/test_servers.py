@@ -25,7 +25,7 @@ from spnl_tui.engine.reply import Replies, Reply, collect
 from spnl_tui.models.parts import ImagePart, TextPart, ToolCallPart, ToolResultPart
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.models.tools import Tool
-from tests.support.servers import KINDS, PNG, Target, target
+from tests.support.servers import KINDS, PNG, Target, reached, running
 
 pytestmark = pytest.mark.slow
 SHORT = Sampling(temperature=0.0, max_tokens=12)
@@ -373,15 +373,16 @@ async def unloaded_model_is_asked_for_again(at: Target) -> None:
 async def test_server_passes_the_checks(kind: str) -> None:
     failed: list[str] = []
     passed = 0
-    for needs, each in CHECKS:
-        async with target(kind) as at:
-            if needs and needs not in at.can:
-                continue
-            try:
-                async with asyncio.timeout(120):
-                    await each(at)
-                passed += 1
-            except Exception as error:
-                failed.append(f"{each.__name__}: {type(error).__name__}: {error}"[:300])
+    async with running(kind) as server:
+        for needs, each in CHECKS:
+            async with reached(*server) as at:
+                if needs and needs not in at.can:
+                    continue
+                try:
+                    async with asyncio.timeout(120):
+                        await each(at)
+                    passed += 1
+                except Exception as error:
+                    failed.append(f"{each.__name__}: {type(error).__name__}: {error}"[:300])
     print(f"{kind}: {passed} passed, {len(failed)} failed, of {len(CHECKS)}")
     assert not failed, "\n".join(failed)

@@ -65,26 +65,23 @@ KINDS = ("ollama", "spnl", *(f"real-{kind}" for kind in named_servers()))
 
 
 @asynccontextmanager
-async def target(name: str) -> AsyncIterator[Target]:
-    """Give a server of this kind; the stand-in and our own are started."""
+async def running(name: str) -> AsyncIterator[tuple[str, str, str]]:
+    """Give kind, address and model of a server; the stand-in and our own are started."""
     kind = name.removeprefix("real-")
     if name.startswith("real-"):
         url, model = named_servers()[kind]
-        async with _reached(kind, url, model) as found:
-            yield found
+        yield kind, url, model
     elif kind == "ollama":
-        async with (
-            ollama() as server,
-            _reached(kind, f"http://127.0.0.1:{server.port}", "qwen3:1.7b") as found,
-        ):
-            yield found
+        async with ollama() as server:
+            yield kind, f"http://127.0.0.1:{server.port}", "qwen3:1.7b"
     else:
-        async with running_server() as own, _reached(kind, own.url, "default") as found:
-            yield found
+        async with running_server() as own:
+            yield kind, own.url, "default"
 
 
 @asynccontextmanager
-async def _reached(kind: str, url: str, model: str) -> AsyncIterator[Target]:
+async def reached(kind: str, url: str, model: str) -> AsyncIterator[Target]:
+    """Give the server with an engine that knows nothing of it yet."""
     server = "ollama" if kind == "ollama" else "auto"
     endpoint = Endpoint(name="box", url=normal_url(url, server), server=server, configured=True)  # type: ignore[arg-type]  # a kind
     async with engine_of(endpoint, images={"a" * 64: PNG}) as engine:
