@@ -184,6 +184,18 @@ COMMANDS = (
         palette=False,
     ),
     Command(
+        id="models.filter",
+        keys="ctrl+g",
+        run=_in_pane(lambda pane: pane.list.next_filter()),
+        needs=(_pane_is_made,),
+        label="Filter",
+        help="Show only models with vision, with tools, or up to a size; again for the next filter.",
+        group=_GROUP,
+        place="models",
+        footer=True,
+        palette=False,
+    ),
+    Command(
         id="models.format",
         keys="ctrl+t",
         run=_in_pane(lambda pane: pane.switch_format()),

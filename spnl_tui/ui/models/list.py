@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from spnl_tui.errors import SpnlError
@@ -12,6 +13,7 @@ from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import in_short
 from spnl_tui.models.reference import ModelReference
 from spnl_tui.text import first_line, in_bytes, plain
+from spnl_tui.ui.models.card_filter import CardFilter, filtered, next_filter
 from spnl_tui.ui.models.servers import ServerModel, server_rows
 from spnl_tui.ui.widgets.model_row import ModelRow, Row
 from spnl_tui.ui.widgets.row_list import RowList
@@ -25,6 +27,9 @@ class ModelList(RowList):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self.filter: CardFilter = ""
+        """What the results of the search must have."""
+        self._show_again: Callable[[], None] = lambda: None
         self._shown: object = None
         """What is shown now: it is made anew only when it differs."""
         self._here: tuple[object, list[ModelRow]] = (None, [])
@@ -45,7 +50,8 @@ class ModelList(RowList):
         Without a highlight the first gets it, once the list is `whole` at its top: the order in which the
         disk and the hub answer must not decide what Enter acts on.
         """
-        shown = (tuple(entries), tuple(problems), results, named, servers, whole)
+        self._show_again = partial(self.show, entries, problems, results, named, servers=servers, whole=whole)
+        shown = (tuple(entries), tuple(problems), results, named, servers, whole, self.filter)
         if shown == self._shown:
             return
         self._shown = shown
@@ -60,6 +66,11 @@ class ModelList(RowList):
         if place is not None and place <= 1:
             self.scroll_to(y=0, animate=False)
 
+    def next_filter(self) -> None:
+        """Show only the results that pass the next filter."""
+        self.filter = next_filter(self.filter)
+        self._show_again()
+
     @property
     def highlighted_key(self) -> str | None:
         """The identity of what is highlighted."""
@@ -73,7 +84,8 @@ class ModelList(RowList):
     @property
     def near_end(self) -> bool:
         """True if the highlight is close to the last row."""
-        return self.highlighted is not None and self.highlighted >= len(self.rows) - 8
+        # Filtered results may never fill the list: they must not ask for page after page.
+        return not self.filter and self.highlighted is not None and self.highlighted >= len(self.rows) - 8
 
     def _library(
         self, entries: Sequence[LibraryEntry], problems: Sequence[SpnlError], named: ModelReference | None
@@ -92,13 +104,16 @@ class ModelList(RowList):
 
     def _hub(self, results: Results, named: ModelReference | None) -> list[ModelRow]:
         query = results.query
-        options = [ModelRow.heading(f"Hugging Face · {query.format}, {query.sort}", "PARAMS", "DOWNLOADS")]
+        only = f", {self.filter}" if self.filter else ""
+        heading = f"Hugging Face · {query.format}, {query.sort}{only}"
+        options = [ModelRow.heading(heading, "PARAMS", "DOWNLOADS")]
+        cards = filtered(results.cards, self.filter)
         by_name = self._by_name(results, named)
         # A bare ORG/NAME may as well be the beginning of a longer one: then what was found comes first.
         exact = named is not None and (named.quantization or named.revision)
         if exact:
             options += by_name
-        for card in results.cards:
+        for card in cards:
             barred = " (private)" if card.private else " (gated)" if card.gated else ""
             numbers = (in_short(card.parameters), in_short(card.downloads))
             options.append(
@@ -111,6 +126,8 @@ class ModelList(RowList):
             options.append(ModelRow.note("Ctrl+R searches again."))
         elif results.busy:
             options.append(ModelRow.note("searching…" if not results.cards else "getting more…"))
+        elif results.cards and len(cards) < len(results.cards):
+            options.append(ModelRow.note(f"{len(cards)} of {len(results.cards)}: {self.filter}."))
         elif not results.cards and not by_name:
             name = f"is called {first_line(query.text, 40)!r}" if query.text else "was found"
             options.append(ModelRow.note(f"Nothing {name}."))
