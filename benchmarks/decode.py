@@ -79,7 +79,7 @@ def interface(file: Path, tokens: int) -> float:
         store = Path(home, "spnl-chat", "conversations.db")
         command = [sys.executable, "-m", "spnl_tui", "--config", str(config)]
         with Terminal(command, columns=100, rows=40, env={"HOME": home, "XDG_DATA_HOME": home}) as terminal:
-            terminal.wait_for(lambda text: "idle" in text and "ctx" in text, 120)  # the model is loaded
+            terminal.wait_for(lambda text: "ready" in text and "context" in text, 120)  # the model is loaded
             terminal.send(PROMPT + "\r")
             # Do not read the screen meanwhile: the terminal emulator of the tests is far slower than a
             # real one and would take processor time from the engine.

@@ -54,17 +54,17 @@ def test_ask_edit_walk_back_fork_search_jump_export_import(
         terminal.wait_for(lambda text: "Paris" in text and has_ended(text), 120)
 
         terminal.send(CTRL_E)
-        terminal.wait_for("Enter begins a branch", 20)
+        terminal.wait_for("sends it as a second version", 20)
         terminal.send(BACKSPACE * len("France."))
         terminal.wait_for("│ Name the capital of  ", 20)
         terminal.send("Italy." + ENTER)
-        terminal.wait_for(lambda text: answered_below("2/2", text) and has_ended(text), 120)
+        terminal.wait_for(lambda text: answered_below("2 of 2", text) and has_ended(text), 120)
         terminal.send(ALT_LEFT)
-        terminal.wait_for(lambda text: "Paris" in text and "1/2" in text, 20)
+        terminal.wait_for(lambda text: "Paris" in text and "1 of 2" in text, 20)
 
         terminal.send(ALT_K)
         terminal.wait_for("A conversation of its own", 20)
-        terminal.wait_for(lambda text: "Paris" in text and "1/2" not in text, 20)
+        terminal.wait_for(lambda text: "Paris" in text and "1 of 2" not in text, 20)
 
         terminal.send(CTRL_F)
         terminal.wait_for("Enter goes there", 20)

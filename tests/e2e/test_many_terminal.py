@@ -51,10 +51,10 @@ def test_three_candidates_of_which_the_second_is_picked(
         terminal.send("/n 3 Write a tagline for a bakery." + ENTER)
         terminal.wait_for(lambda text: ended(text) == 3 and "ready" in text, 180)
         terminal.send(RIGHT + ENTER)
-        terminal.wait_for("2/3", 30)
+        terminal.wait_for("2 of 3", 30)
         terminal.send("Name the capital of France." + ENTER)
         screen = terminal.wait_for(lambda text: finished_replies(tmp_path) == 4 and "ready" in text, 120)
-        assert "2/3" in screen
+        assert "2 of 3" in screen
         assert "Name the capital of France." in screen
         quit_and_look(terminal)
 

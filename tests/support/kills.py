@@ -48,7 +48,7 @@ def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> I
     prompt, log, moment, killed_at = "", Path(), 0.0, 0.0
     for number in range(count + 1):
         with Terminal([*PROGRAM, *(["--resume"] if prompts else [])]) as terminal:
-            terminal.wait_for(lambda text: "idle" in text and "4.1k" in text, 90)
+            terminal.wait_for(lambda text: "ready" in text and ("4,096" in text or "4.1k" in text), 90)
             if prompt:
                 kill = _judge(prompt, log, moment, killed_at)
                 assert kill.lost_s <= lost_at_most_s, f"too much of a reply is lost: {kill}"
