@@ -16,4 +16,4 @@ class CandidateSet:
     best: str | None = None
     """The id of the turn that the judge has chosen, if it has."""
     verdict: str = ""
-    """What the judge said, or why it failed."""
+    """The judge's reasons, or why it failed."""

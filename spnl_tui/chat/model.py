@@ -133,7 +133,7 @@ class CurrentModel:
         self._missing = False
         self.model: ModelHandle | None = None
         self.choices = 0
-        """How often the user has chosen a model in the interface."""
+        """The number of times the user has chosen a model in the interface."""
         self.looked = False
         """True once it is known whether there is a model."""
         self.fetching = False

@@ -48,7 +48,7 @@ class Pace:
         self._cpu_at = 0.0
 
     def drawing(self) -> None:
-        """Note that a drawing begins now."""
+        """Record that drawing begins now."""
         self._drawn_at = time.monotonic()
         self._cpu_at = time.thread_time()
 

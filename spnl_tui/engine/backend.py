@@ -243,9 +243,9 @@ class CallProgressed:
     call: ToolCallPart
     state: CallState
     summary: str = ""
-    """What the call does, in a line."""
+    """A one-line description of the call."""
     seconds: float = 0.0
-    """How long it ran."""
+    """The time the call ran."""
     result: ToolResultPart | None = None
     """Set once the call has ended."""
 

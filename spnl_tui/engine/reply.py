@@ -49,7 +49,7 @@ class Reply:
     _before: Content = ()
     """The parts before the text that grows."""
     _from: int = 0
-    """Where in `text` it begins."""
+    """The offset in `text` at which it begins."""
 
     @property
     def content(self) -> Content:

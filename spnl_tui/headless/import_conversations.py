@@ -40,7 +40,7 @@ _NAMES = {"audio": "audio recordings", "image": "images", "video": "videos", "fi
 
 @dataclass(slots=True)
 class _Import:
-    """What an import has found and done so far."""
+    """The progress of an import."""
 
     dry_run: bool
     result: ImportResult = field(default_factory=ImportResult)
@@ -124,7 +124,7 @@ class _Reading:
         self._items = read_source(path, gathered, on_read)
 
     async def next(self, count: int) -> list[Item]:
-        """Return up to so many items; none at the end."""
+        """Return up to this many items; an empty list at the end."""
         try:
             return await asyncio.to_thread(_take, self._items, count)
         except asyncio.CancelledError:

@@ -42,7 +42,7 @@ MAX_GRAMMAR_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `spnl-chat run` was asked for."""
+    """The arguments of `spnl-chat run`."""
 
     prompt: str
     images: tuple[ImagePart, ...] = ()

@@ -32,7 +32,7 @@ class ModelHere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOffers:
-    """What the start can offer."""
+    """The choices that the start screen can offer."""
 
     here: tuple[ModelHere, ...] = ()
     """The last used first."""

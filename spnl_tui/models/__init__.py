@@ -1,1 +1,1 @@
-"""What a model is. Pure: no network, no processes, no Textual."""
+"""Facts and values that describe models. Pure: no network, no processes, no Textual."""

@@ -17,7 +17,7 @@ from spnl_tui.models.quantization import ModelFile, Quantization
 Why = Literal["fast", "balanced", "best that fits", "vision"]
 
 _FAST = 2 * READING_SPEED
-"""Tokens per second of a fast model: nobody waits for it."""
+"""Tokens per second of a model so fast that the user does not wait for it."""
 _FAST_BYTES, _BALANCED_BYTES = 1.0e9, 3.0e9
 """Sizes that stand for the speeds while this machine was not measured."""
 

@@ -143,7 +143,7 @@ def assess(
     in_situ: str | None = "auto",
     pad_rows: bool = True,
 ) -> Verdict:
-    """Return the verdict on this model, on this machine, with a context of so many tokens.
+    """Return the verdict on this model, on this machine, with a context of this many tokens.
 
     `in_situ` is the in-situ quantization that the user insists on, None for none; `pad_rows` is whether rows
     may be padded.

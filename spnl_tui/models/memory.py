@@ -155,7 +155,7 @@ def _on_gpu(group: TensorGroup, in_situ: str | None) -> int:
 
 
 def _working(facts: ModelFacts, tokens: int) -> int:
-    """Return the memory for a pass over so many tokens of a prompt: activations in 32 bits, and experts.
+    """Return the memory for a pass over this many tokens of a prompt: activations in 32 bits, and experts.
 
     All experts of one tensor are widened to 32 bits, and those that a token uses are copied for each token.
     Only MXFP4 is used as stored, and a tensor of it copied (mistralrs-quant/src/mxfp4/mod.rs).

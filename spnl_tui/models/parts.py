@@ -63,7 +63,7 @@ class ToolCallPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultPart:
-    """What a tool answered."""
+    """The result of a tool call."""
 
     type: Literal["tool_result"] = field(default="tool_result", init=False)
     call_id: str
@@ -71,7 +71,7 @@ class ToolResultPart:
     error: bool = False
     """True if the tool failed; `content` then says why."""
     seconds: float = 0.0
-    """How long the call ran."""
+    """The time the call ran."""
 
 
 Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart

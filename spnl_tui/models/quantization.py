@@ -17,7 +17,7 @@ from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.files.not_models import kind_by_name
 
 DEFAULT_ORDER = ("Q4_K_M", "Q8_0", "Q5_K_M")
-"""What SPNL looks for, in this order."""
+"""The quantizations that SPNL looks for, in this order."""
 
 SAFETENSORS = "safetensors"
 """The label of a model that is not quantized into files."""

@@ -49,7 +49,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisionRule:
-    """How one model reads images."""
+    """The way one model reads images."""
 
     family: str
     """`model_type` of config.json."""
@@ -69,7 +69,7 @@ class VisionRule:
     """False if the number of tokens is only an estimate."""
 
     def image_tokens(self, width: int, height: int) -> int:
-        """Return the tokens of an image of so many pixels, with those around it."""
+        """Return the tokens of an image of this many pixels, with those around it."""
         width, height = width or 1024, height or 1024
         if self.per_image is not None:
             return self.per_image

@@ -42,7 +42,7 @@ def judge_query(model: str, prompt: str, replies: Sequence[str], criteria: str) 
 
 
 def verdict_grammar(count: int) -> Grammar:
-    """Holds the reply to a verdict on so many replies."""
+    """Constrains the reply to a verdict on this many replies."""
     schema = {
         "type": "object",
         # In this order: a model that has written its reasons down chooses better.

@@ -140,7 +140,7 @@ def _system_words(message: dict[str, Any]) -> list[str]:
 
 
 def _read_message(message: dict[str, Any], id: str, sources: Sources, left_out: Counter[str]) -> _Node | None:
-    """Return the words of a message; None if it has none."""
+    """Return the text of a message; None if it has none."""
     author, metadata = _dict(message.get("author")), _dict(message.get("metadata"))
     content = _dict(message.get("content"))
     role, kind, recipient = author.get("role"), content.get("content_type"), message.get("recipient")

@@ -108,7 +108,7 @@ def _shown(reference: dict[str, Any]) -> str | None:
 
 
 def _from_fields(fields: list[str], sources: Sources) -> str:
-    """Return what a mark says by itself."""
+    """Return the text that a mark itself contains."""
     kind, *values = fields
     links = [link for value in values if (link := sources.link(value)) is not None]
     if links:

@@ -36,12 +36,12 @@ _TITLE = 200
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """What was found in a file."""
+    """The contents of an imported file."""
 
     conversations: tuple[Conversation, ...]
     skipped: tuple[Skipped, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
-    """How many attachments of each kind the file names without their content."""
+    """The number of attachments of each kind that the file names without their content."""
     images: dict[str, bytes] = field(default_factory=dict)
     """The images that it brings, by their SHA-256. They were not decoded yet."""
 

@@ -30,7 +30,7 @@ from spnl_tui.errors import StoreError
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 10.0
-"""How long one program waits for the write of another."""
+"""The time one program waits for the write of another."""
 _LEAST_ROOM = 1_000_000
 """Bytes."""
 

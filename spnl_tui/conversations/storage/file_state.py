@@ -12,7 +12,7 @@ from spnl_tui.conversations.storage.schema import APPLICATION_ID
 from spnl_tui.errors import StoreError
 
 _TIMEOUT_S = 10.0
-"""How long to wait for the write of another program."""
+"""The time to wait for the write of another program."""
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 

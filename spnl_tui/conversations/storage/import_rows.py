@@ -30,7 +30,7 @@ class Imported:
 
 @dataclass(slots=True)
 class ImportResult:
-    """What became of the conversations in the files."""
+    """The outcome for the conversations in the files."""
 
     added: list[Imported] = field(default_factory=list)
     updated: list[Imported] = field(default_factory=list)

@@ -85,7 +85,7 @@ class Candidate:
 
     @property
     def begun(self) -> bool:
-        """True if part of the reply has come."""
+        """True if part of the reply has arrived."""
         return self._first_at is not None
 
     def take(self, choice: dict[str, Any]) -> ReplyChunk | None:

@@ -22,7 +22,7 @@ _OWNERS: Mapping[str, str] = {
     "mistral.rs": "mistralrs",
     "google": "gemini",
 }
-"""What each server calls the owner of its models."""
+"""The name each server gives the owner of its models."""
 _HOSTED = ("openai", "gemini")
 """Services that describe no contexts, so that asking them would only cost time."""
 _CONTEXT_FIELDS = (
@@ -32,7 +32,7 @@ _EXACT = ("vllm", "ollama", "spnl")
 """Servers that refuse a name that they do not list."""
 _AT_ONCE = 8
 _QUICK_S = 5.0
-"""How long facts may take that replies do not need."""
+"""The time limit for facts that replies do not need."""
 _DEFAULT = "default"
 """Means the first model of `spnl-chat serve`."""
 _OLLAMA_DEFAULT = 4096

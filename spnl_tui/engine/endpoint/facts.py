@@ -1,4 +1,4 @@
-"""What is known about a model on a server."""
+"""The known facts about a model on a server."""
 
 from __future__ import annotations
 

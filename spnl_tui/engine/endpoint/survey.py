@@ -37,7 +37,7 @@ class EndpointStatus:
 
 
 async def survey(server: Server, patience_s: float) -> EndpointStatus:
-    """Ask a server for its models, for at most so many seconds."""
+    """Ask a server for its models, for at most this many seconds."""
     endpoint = server.endpoint
     try:
         async with asyncio.timeout(patience_s):

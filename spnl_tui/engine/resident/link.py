@@ -91,7 +91,7 @@ class Link:
         return self._state
 
     def send(self, make: Callable[[int], wire.Command]) -> int:
-        """Send a command whose events nobody reads, and return its id."""
+        """Send a command whose events are not read, and return its id."""
         command_id = next(self._ids)
         if not self.ended:
             with contextlib.suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""The resident engine: accepts clients on its socket until nobody needs it any more."""
+"""The resident engine: accepts clients on its socket until no client needs it."""
 
 from __future__ import annotations
 

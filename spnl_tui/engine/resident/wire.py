@@ -167,7 +167,7 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What is loaded now."""
+    """The models that are loaded now."""
 
     loaded: tuple[LoadedModel, ...]
     idle_unloaded: tuple[ModelHandle, ...]

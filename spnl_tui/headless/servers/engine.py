@@ -31,7 +31,7 @@ _STOP_S = 5.0
 
 
 async def run(services: Services) -> int:
-    """Be the resident engine, until nobody needs it or it is stopped.
+    """Run the resident engine until no client needs it or it is stopped.
 
     Raises:
         SpnlError: another one runs, or the socket cannot be created.

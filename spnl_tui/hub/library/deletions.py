@@ -20,7 +20,7 @@ from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.text import in_bytes
 
 _NAMED = 4
-"""How many models a suggestion names."""
+"""The number of models that a suggestion names."""
 
 
 class Deletions:
@@ -68,7 +68,7 @@ class Deletions:
             self._removals.remove(done)
 
     def purge(self, directory: Path, wanted_bytes: int) -> int:
-        """Purge at least so many bytes on this file system, oldest first, and return how many."""
+        """Purge at least this many bytes on this file system, oldest first, and return how many."""
         device = os.stat(directory).st_dev
         before = shutil.disk_usage(directory).free
         freed = 0
@@ -92,7 +92,7 @@ class Deletions:
 
 
 def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
-    """Suggest the models unused for the longest time that together free so many bytes here."""
+    """Suggest the models unused for the longest time that together free this many bytes here."""
     device = os.stat(directory).st_dev
     chosen: list[LibraryEntry] = []
     oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)

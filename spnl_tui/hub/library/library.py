@@ -167,7 +167,7 @@ class Library:
         ]
 
     async def drop(self, pull: UnfinishedPull) -> None:
-        """Delete what has come of a pull.
+        """Delete the partial files of a pull.
 
         Raises:
             StoreError: another program is pulling it.
@@ -255,7 +255,7 @@ class Library:
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     def mark_used(self, model: LocalModel) -> None:
-        """Note that the model is used now, unless its files are another program's. Blocks: for threads."""
+        """Record that the model is used now, unless its files are another program's. Blocks: for threads."""
         if self._programs is None or not self._programs.owns(model.directory):
             mark_used(model)
 

@@ -100,7 +100,7 @@ class UnfinishedPull:
         return Quantization(self.reference.quantization or "", files, label_of_file(self.files[0]) or "")
 
     def drop(self) -> bool:
-        """Delete what has come. False if another program is writing it."""
+        """Delete the partial file. False if another program is writing it."""
         return self.cache.drop_parts(self.files, self.revision)
 
 

@@ -20,7 +20,7 @@ class Flusher:
         self._error: OSError | None = None
 
     def wrote(self, count: int) -> None:
-        """Record that so many more bytes were written.
+        """Record that this many more bytes were written.
 
         Raises:
             OSError: the disk has refused what was written earlier.

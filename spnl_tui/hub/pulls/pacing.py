@@ -27,13 +27,13 @@ class PullOptions:
     """Options of a pull, in seconds and bytes."""
 
     connections: int = 4
-    """How many files of one model come at a time."""
+    """The number of files of one model that are pulled at a time."""
     stall_s: float = 6.0
-    """No bytes for this long is a stall: the connection is given up and made anew."""
+    """No bytes for this long is a stall: the connection is closed and reopened."""
     connect_s: float = 10.0
     """How long to wait for a connection, and for an answer of the hub's API."""
     backoff_s: float = 1.0
-    """The pause before the first retry; it doubles each time that nothing has come."""
+    """The pause before the first retry; it doubles each time that no bytes arrive."""
     backoff_max_s: float = 30.0
     patience_s: float | None = 900.0
     """Without a single byte for this long, the pull fails; None never gives up."""

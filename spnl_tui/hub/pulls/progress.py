@@ -18,7 +18,7 @@ class PullProgressed:
     stage: Stage
     done: int
     total: int | None
-    """None until the hub has told."""
+    """None until the hub reports it."""
     bytes_per_s: float | None = None
     """Smoothed over some seconds; None while nothing comes."""
     eta_s: float | None = None
@@ -75,7 +75,7 @@ class Speedometer:
 
     @property
     def bytes_per_s(self) -> float | None:
-        """None until something has come for a while."""
+        """None until bytes have arrived for a while."""
         if len(self._samples) < 2:
             return None
         (begun, before), (now, count) = self._samples[0], self._samples[-1]

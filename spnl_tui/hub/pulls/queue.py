@@ -170,7 +170,7 @@ class PullQueue:
             self._changed()
 
     def pause(self, id: str) -> None:
-        """Stop a pull for now. What has come is kept."""
+        """Pause a pull and keep the partial files."""
         entry = self._entry(id)
         if entry.state == "under way":
             entry.state = "paused"
@@ -215,7 +215,7 @@ class PullQueue:
         return cancelled.entry.id
 
     async def close(self) -> None:
-        """Stop all, keep what has come, and remember it. Takes at most two seconds."""
+        """Stop all pulls, keep the partial files and remember the pulls. Takes at most two seconds."""
         if self._closed:
             return
         self._closed = True

@@ -109,7 +109,7 @@ class RemoteContent:
                 self._sockets.discard(connection)
 
     def _check(self, response: httpx2.Response, start: int) -> None:
-        """See that the body is what was asked for, or the whole file."""
+        """Check that the body is the requested range or the whole file."""
         status = response.status_code
         is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
         if status in (200, 206) and is_page and not self.file.path.endswith((".html", ".htm")):

@@ -77,13 +77,13 @@ class Transfer:
         self._checked_space_at = 0.0
         self._begins_well = False
         self.fetched = 0
-        """How many bytes have come over the network."""
+        """The number of bytes received over the network."""
         self.last_byte_at = 0.0
         """When something came, by time.monotonic; 0 if nothing has."""
         self.stage: Stage = "waiting"
         self.detail = ""
         self.written = 0
-        """How long the part is."""
+        """The length of the part."""
 
     @property
     def retry_at(self) -> float | None:

@@ -179,7 +179,7 @@ class Value:
     count: int
     """Items of an array."""
     position: int
-    """Where in the file the value begins."""
+    """The offset in the file at which the value begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _MARKER = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z][A-Z_]*\]|\[\|\w+\|\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateTraits:
-    """What is known of a chat template."""
+    """The known traits of a chat template."""
 
     thoughts: tuple[ThoughtMarkers, ...] = ()
     """Markers that a reply may think between."""

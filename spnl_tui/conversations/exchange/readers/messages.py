@@ -51,7 +51,7 @@ class Gathered:
     images: dict[str, bytes] = field(default_factory=dict)
     """By their SHA-256; not decoded yet."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many attachments of each kind have no content in the source."""
+    """The number of attachments of each kind that have no content in the source."""
 
 
 @dataclass(slots=True)

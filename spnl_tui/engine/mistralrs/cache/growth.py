@@ -103,7 +103,7 @@ class Growth:
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
     def tokens(self, prompt: wire.Prompt, *, without: int = 0) -> int:
-        """Return about how many tokens this prompt has, leaving out so many of its characters."""
+        """Return about how many tokens this prompt has, leaving out this many of its characters."""
         return int((_characters(prompt) - without) * self._tokens_per_character)
 
 

@@ -29,7 +29,7 @@ class PromptImages:
         self._rule = rule
         self._folder = folder
         self._apart = 0
-        """How often a prompt was set apart from the prefix cache."""
+        """The number of prompts that were kept apart from the prefix cache."""
 
     @classmethod
     def of(cls, base: str | None, folder: str) -> PromptImages:

@@ -107,7 +107,7 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
 
 
 def add_vision(links: Path, command: wire.Load) -> None:
-    """Put the projector, and the config files that it needs, into the directory that mistral.rs is shown."""
+    """Put the projector, and the config files that it needs, into the directory that mistral.rs reads."""
     (links / _PROJECTOR).symlink_to(Path(command.projector or "").resolve())
     for name in BASE_FILES:
         file = Path(command.base or "", name)

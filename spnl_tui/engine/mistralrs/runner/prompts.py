@@ -36,7 +36,7 @@ _CUT = "\ue000cut here\ue000"
 """Of the private use area: no text has it that a person wrote or a model made."""
 
 _MARK = re.compile(r"<[|｜].+[|｜]>|\[/?[A-Z_]+\]")
-"""How words look that nobody writes but to control a model."""
+"""The pattern of words that only serve to control a model."""
 
 
 Dict = Mapping[str, Any]
