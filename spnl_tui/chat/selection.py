@@ -19,11 +19,11 @@ class Selection:
         self._conversation = conversation
         self._emit = emit
         self._draft = ""
-        """What was in the prompt before the edit."""
+        """The text of the prompt before the edit."""
         self.cursor: str | None = None
-        """The id of the selected turn; None if none is."""
+        """The id of the selected turn; None if no turn is selected."""
         self.edited: str | None = None
-        """The id of the turn that is being edited; None if none is."""
+        """The id of the turn that is being edited; None if no turn is."""
 
     @property
     def turn(self) -> Turn | None:
@@ -37,7 +37,7 @@ class Selection:
 
     @property
     def set_aside(self) -> str:
-        """What was in the prompt before the edit in progress."""
+        """The text of the prompt before the edit in progress."""
         return self._draft if self.edited is not None else ""
 
     @property

@@ -48,7 +48,7 @@ class ChatSession:
         self.candidates = Candidates(conversation, self.runs, services.store, self.emit)
         self.selection = Selection(conversation, self.emit)
         self.queue = PromptQueue()
-        """What was typed while the conversation could not answer it."""
+        """The prompts typed while the conversation could not answer them."""
         self._accepted = 0
         self._running_command = False
         self._held_with = conversation.model if len(conversation) else ""

@@ -23,7 +23,7 @@ from spnl_tui.models.request import Message, Sampling
 
 
 class Prepared(NamedTuple):
-    """What is sent for a reply, and the provenance that is kept with it."""
+    """The request for a reply, and the provenance that is kept with it."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
@@ -40,7 +40,7 @@ class SharedRequest:
     def __init__(self, engine: Backend, n: int) -> None:
         self.door = asyncio.Lock()
         self.prepared: Prepared | None = None
-        """What was sent; None before that."""
+        """The request that was sent; None before that."""
         self._engine = engine
         self._queues: list[asyncio.Queue[Event]] = [asyncio.Queue() for _ in range(n)]
         self._open = set(range(n))

@@ -24,7 +24,7 @@ class Draft:
 
     typed: str = ""
     pasted: Mapping[str, str] = field(default_factory=dict)
-    """The pasted texts, by the words that stand for them in `typed`."""
+    """The pasted texts, by the words that represent them in `typed`."""
 
 
 class DraftFile:

@@ -47,7 +47,7 @@ class PersonalPrompt:
 
     @property
     def usage(self) -> str:
-        """Return the command as one types it."""
+        """Return the command as the user types it."""
         return " ".join([f"/{self.name}", *(f"[{name}=…]" for name in self.arguments), "[TEXT]"])
 
     def fill(self, given: str) -> str:

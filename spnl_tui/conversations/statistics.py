@@ -10,7 +10,7 @@ from spnl_tui.text import duration, first_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What a conversation amounts to, all branches included."""
+    """The totals of a conversation, all branches included."""
 
     turns: int
     on_branch: int

@@ -65,7 +65,7 @@ class QuerySource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOptions:
-    """How to run a query, and what to print."""
+    """The options for running a query and printing its results."""
 
     n: int | None = None
     model: str | None = None

@@ -85,7 +85,7 @@ class ModelFacts:
     base: str | None = None
     """GGUF: the repository of the original model, as "owner/name"."""
     vision: VisionFiles | None = None
-    """What it sees with; None if it reads only text, or that is not known."""
+    """Its vision files; None if it reads only text, or that is not known."""
     blind: str | None = None
     """Why a model that could see does not."""
     defect: str | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from spnl_tui.models.parts import Content, ImagePart, Part, TextPart, as_content, as_text
 
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
-"""Of the private use area: no text has them that a person wrote or a model made."""
+"""From the private use area: no text has them that a person wrote or a model made."""
 _MARK = re.compile(
     f"{_OPEN}([0-9a-f]{{64}}):([\\w/+.-]*):(\\d{{1,9}})x(\\d{{1,9}}):(\\d{{1,15}}):([^{_CLOSE}]*){_CLOSE}"
 )

@@ -28,7 +28,7 @@ class ImagePart:
 
     type: Literal["image"] = field(default="image", init=False)
     sha256: str
-    """Of the bytes of the file, in hexadecimal digits."""
+    """The SHA-256 of the file's bytes, in hexadecimal digits."""
     media_type: str
     """Such as image/png (https://www.iana.org/assignments/media-types)."""
     size: int
@@ -58,7 +58,7 @@ class ToolCallPart:
     """The result of the call refers to it."""
     name: str
     arguments: str
-    """As the model wrote them: usually a JSON object."""
+    """The arguments as the model wrote them: usually a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)

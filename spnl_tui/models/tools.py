@@ -17,7 +17,7 @@ To require one particular tool, send only that tool with "required"."""
 PERMISSION = re.compile(
     r"(?P<tool>[\w.:/*-]+)(?:\((?P<pattern>.*)\))?(?:#(?P<hash>[0-9a-f]{12}))?", re.DOTALL
 )
-"""How a permission is written: TOOL or TOOL(PATTERN), and the hash of a server's tool."""
+"""The written form of a permission: TOOL or TOOL(PATTERN), and the hash of a server's tool."""
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ANY_OBJECT = '{"type": "object", "properties": {}}'
 

@@ -57,7 +57,7 @@ def verdict_grammar(count: int) -> Grammar:
 
 
 def read_verdict(text: str, count: int) -> Verdict:
-    """The verdict that a judge gave on so many replies.
+    """The verdict that a judge gave on this many replies.
 
     Raises:
         QueryError: it is none, since the reply was cut off, or the engine did not hold to the grammar.

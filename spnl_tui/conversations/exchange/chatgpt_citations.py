@@ -90,7 +90,7 @@ def _known(text: str, metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def _shown(reference: dict[str, Any]) -> str | None:
-    """Return the words of a reference; None if it has none."""
+    """Return the text of a reference; None if it has none."""
     links: dict[str, None] = {}
     for item in [*_dicts(reference.get("items")), *_dicts(reference.get("fallback_items")), reference]:
         for page in [item, *_dicts(item.get("supporting_websites"))]:

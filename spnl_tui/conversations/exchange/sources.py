@@ -42,7 +42,7 @@ _COMPANIONS = frozenset({
     "projects.json", "memories.json", "group_chats.json", "shopping.json", "sora.json", "user_settings.json",
     "export_manifest.json", "chat.html", "index.html",
 })  # fmt: skip
-"""What exports have besides conversations."""
+"""The files that exports hold besides conversations."""
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".md", ".markdown", ".yaml", ".yml", ".db", ".sqlite", ".sqlite3")
 """Of the files in folders and ZIP files, those that are looked into; a file that is named is always."""
 

@@ -1,4 +1,4 @@
-"""What went wrong with a server, in words for the user."""
+"""Describes the failures of a server for the user."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class UsedModel:
         """Requests under way."""
         self.last_used = time.monotonic()
         self.details: dict[str, Any] = {}
-        """What the last reply said about itself."""
+        """The details that the last reply reported."""
 
 
 class Server:

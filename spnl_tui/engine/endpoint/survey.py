@@ -17,7 +17,7 @@ class ListedModel:
     """A model of an endpoint."""
 
     reference: str
-    """What the user writes to chat with it."""
+    """The reference that the user writes to chat with it."""
     name: str
     """The server's name of it."""
     context_length: int | None

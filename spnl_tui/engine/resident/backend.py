@@ -67,7 +67,7 @@ class ResidentBackend:
         self._connecting = asyncio.Lock()
         self._prefetches: set[asyncio.Task[None]] = set()
         self._notice = ""
-        """What the next request reports first."""
+        """The notice that the next request reports first."""
         self._closed = False
 
     @property

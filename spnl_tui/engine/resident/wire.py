@@ -182,7 +182,7 @@ class Client:
     program: str
     pid: int
     requests: int
-    """Those that run or wait."""
+    """The number of requests that run or wait."""
     models: tuple[str, ...]
     """The names of the models that it has used."""
 

@@ -41,7 +41,7 @@ class Listing:
 
 
 class RepositoryFiles(Protocol):
-    """What the library must know of a repository on the hub."""
+    """The facts that the library needs about a repository on the hub."""
 
     @property
     def repository(self) -> str: ...

@@ -44,7 +44,7 @@ class Removal:
     plan: RemovalPlan
     aside: Path
     moved: tuple[tuple[Path, Path], ...]
-    """Where each file was, and where it waits."""
+    """The original path of each file, and its path aside."""
     links: tuple[tuple[Path, str], ...]
     """The links that were, and what they pointed at."""
 

@@ -45,7 +45,7 @@ class LibraryEntry:
     """A model on this machine in one quantization."""
 
     reference: ModelReference
-    """With its quantization; what finds this very entry again."""
+    """The reference, with its quantization, that finds this very entry again."""
     label: str
     """The quantization, or "safetensors"."""
     format: Format

@@ -275,7 +275,7 @@ class Pull:
         self._trouble = ""
 
     def _tidy(self, cache: RepositoryCache) -> None:
-        """Leave nothing of a file of which nothing has come: no empty part, note or directory."""
+        """Delete the empty part, note and directory of a file that received no bytes."""
         revision = self.request.revision
         with suppress(OSError):  # the pull fails in any case, with an error of its own
             for path in self.request.files:
@@ -356,7 +356,7 @@ async def pull(
 
 
 def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
-    """Delete what has come of a pull that is not to be resumed. Whole files stay. Blocks: for threads.
+    """Delete the partial files of a pull that is not to be resumed. Whole files stay. Blocks: for threads.
 
     False if a part is being written by another program, and was left.
     """

@@ -30,7 +30,7 @@ class QueuedPull:
     note: str = ""
     """The last remark about it: "x.gguf starts over: it did not match its hash"."""
     error: SpnlError | None = None
-    """The reason why it failed or paused by itself."""
+    """The reason why it failed or was paused automatically."""
     finished: PullFinished | None = None
     left_over: bool = False
     """True if it was running when the program ended and waits for `go_on`."""

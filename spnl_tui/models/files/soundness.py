@@ -26,12 +26,12 @@ _EITHER = (
     ("ffn_down.weight", "ffn_down_exps.weight", "ffn_down.0.weight"),
     ("ffn_up.weight", "ffn_up_exps.weight", "ffn_up.0.weight"),
 )
-"""What every layer has, in one of its forms."""
+"""The tensors that every layer has, in one of its forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What a header says of its tensors. None is what it does not say."""
+    """The header's statements about its tensors; None where it makes none."""
 
     architecture: str
     layers: int | None

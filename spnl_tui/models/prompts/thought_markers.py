@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ThoughtMarkers:
-    """What opens a thought, and what closes it."""
+    """The markers that open and close a thought."""
 
     open: str
     close: str
     heading: str = ""
-    """What the model writes after the opening, which is not part of the thought."""
+    """The text that the model writes after the opening, which is not part of the thought."""
 
 
 KNOWN = (
@@ -39,7 +39,7 @@ _CLOSING = re.compile(
     r"</[\w:|.-]{1,40}>|\[/[A-Z_]{2,40}\]|◁/\w{1,40}▷"
     r"|<\|?/?[\w:]*(?:end|END)_?[\w:]*\|?>|<\w+\|>|\[[A-Z ]{6,40}\]"
 )
-"""What may close a thought, in the text of a template."""
+"""The markers that may close a thought in the text of a template."""
 
 
 def is_harmony(template: str) -> bool:

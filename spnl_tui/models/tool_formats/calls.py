@@ -21,7 +21,7 @@ class Parsed(NamedTuple):
 
     calls: tuple[ToolCallPart, ...]
     end: int
-    """Where the text continues after them."""
+    """The offset at which the text continues after them."""
 
 
 Parse: TypeAlias = Callable[[str, Mapping[str, Tool]], Parsed | None]

@@ -84,7 +84,7 @@ class CallSplitter:
 
 
 _CLOSE_STARTS = ("<", "[", ";", ",", "`")
-"""How the closing of a section, or another call, may begin."""
+"""The possible beginnings of the closing of a section or of another call."""
 
 
 def _overlap(text: str, marker: str) -> int:

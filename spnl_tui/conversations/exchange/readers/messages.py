@@ -46,7 +46,7 @@ _TOOLS = frozenset({"tool", "function", "observation", "tool_response"})
 
 @dataclass(slots=True)
 class Gathered:
-    """What an import collects besides conversations."""
+    """The data that an import collects besides conversations."""
 
     images: dict[str, bytes] = field(default_factory=dict)
     """By their SHA-256; not decoded yet."""

@@ -61,7 +61,7 @@ async def place_for(prefetch: Prefetch, queue: FairQueue) -> AsyncIterator[bool]
 
 
 def is_worth_it(new: float, total: float) -> bool:
-    """Return True if so many tokens should be read ahead, of which so many are not in the cache yet."""
+    """Return True if this many tokens should be read ahead, of which this many are not in the cache yet."""
     return new >= LEAST_TOKENS and new * _LEAST_SHARE >= total
 
 

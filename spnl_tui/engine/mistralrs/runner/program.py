@@ -210,7 +210,7 @@ class Runner:
         self._out.send(command.id, finished)
 
     def _within_context(self, tokens: int, sampling: Sampling) -> Sampling:
-        """Return the sampling for a prompt of so many tokens, with max_tokens cut to the rest of the context.
+        """Return the sampling for a prompt of this many tokens, with max_tokens cut to the free context.
 
         Raises:
             PromptTooLong: nothing of the context is left for a reply.
@@ -315,7 +315,7 @@ class Runner:
         return self._images.stream(request.prompt, send)
 
     def _discard(self, tokens: int) -> int | None:
-        """Draw so many tokens; return what the chat template has added to the prompt, if there is one."""
+        """Draw this many tokens; return what the chat template has added to the prompt, if there is one."""
         content, usage = "Hi", None
         prompt = content if self._prompts is None else self._prompts.write((Message("user", content),))
         # Each token is one draw, so the reply must not end early.

@@ -33,7 +33,7 @@ from spnl_tui.models.tool_formats.table import MARKERS
 from spnl_tui.models.tools import Tool
 
 _CUT = "\ue000cut here\ue000"
-"""Of the private use area: no text has it that a person wrote or a model made."""
+"""From the private use area: no text has it that a person wrote or a model made."""
 
 _MARK = re.compile(r"<[|｜].+[|｜]>|\[/?[A-Z_]+\]")
 """The pattern of words that only serve to control a model."""
@@ -80,7 +80,7 @@ class PromptWriter:
 
     @functools.cached_property
     def tool_traits(self) -> ToolTraits:
-        """What the template does with tools. Found on first use."""
+        """The template's support for tools. Found on first use."""
         return read_tool_traits(self._prompt, self.traits.typed)
 
     def splitter(

@@ -25,7 +25,7 @@ _ON_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThoughtRule:
-    """What may come before the form."""
+    """The text that may precede the form."""
 
     markers: ThoughtMarkers | None
     """None: the channels of Harmony."""

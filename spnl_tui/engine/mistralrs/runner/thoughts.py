@@ -227,7 +227,7 @@ class HarmonySplitter:
         self._scanner = _Scanner(HARMONY, tokens, hidden, ())
         self._channel = channel
         self._header: str | None = None
-        """What is read between the start of a message and its text."""
+        """The part read between the start of a message and its text."""
         self._text = ThoughtSplitter()
         """Only trims the blank lines before the reply."""
         self.ended = False

@@ -35,7 +35,7 @@ Dict = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolTraits:
-    """What a template does with tools."""
+    """A template's support for tools."""
 
     format: ToolFormat
     shows_tools: bool

@@ -25,7 +25,7 @@ _FIRST, _EACH = 64, 16
 
 
 def outgrows(counts: Sequence[int], window: int | None) -> bool:
-    """Return True if messages of so many tokens, with those of the template, may be longer than the
+    """Return True if messages of this many tokens, with those of the template, may be longer than the
     window.
     """
     return window is not None and _FIRST + sum(counts) + _EACH * len(counts) > window
