@@ -47,7 +47,7 @@ class RunsEnded:
     """Nothing is in progress any more."""
 
     activity: Activity
-    """Of the last one."""
+    """The activity that ended."""
 
 
 @record

@@ -12,7 +12,7 @@ class QueuedCommand:
     """A command that waits because it may need the model."""
 
     text: str
-    """The prompt as the user typed it."""
+    """The command as the user typed it."""
     run: Callable[[], Awaitable[None]]
     refuse: Callable[[], None]
     """Reports why the command cannot run."""

@@ -44,7 +44,7 @@ _COMPANIONS = frozenset({
 })  # fmt: skip
 """The files that exports hold besides conversations."""
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".md", ".markdown", ".yaml", ".yml", ".db", ".sqlite", ".sqlite3")
-"""Of the files in folders and ZIP files, those that are looked into; a file that is named is always."""
+"""The files that are read in folders and ZIP files; a file that the user names is always read."""
 
 
 def read_source(path: Path, gathered: Gathered, on_read: Progress = lambda done, of: None) -> Iterator[Item]:

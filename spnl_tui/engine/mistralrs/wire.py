@@ -119,7 +119,7 @@ class Complete:
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
     prefill_room: int | None = None
-    """As in Chat."""
+    """The same as in `Chat`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class ReadAhead:
     sampling: Sampling = field(default_factory=Sampling)
     """The sampling of that request."""
     prefill_room: int | None = None
-    """As in Chat."""
+    """The same as in `Chat`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

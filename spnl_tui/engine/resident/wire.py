@@ -167,7 +167,7 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The models that are loaded now."""
+    """The current state of the resident."""
 
     loaded: tuple[LoadedModel, ...]
     idle_unloaded: tuple[ModelHandle, ...]

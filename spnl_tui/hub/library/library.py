@@ -255,7 +255,10 @@ class Library:
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     def mark_used(self, model: LocalModel) -> None:
-        """Record that the model is used now, unless its files are another program's. Blocks: for threads."""
+        """Record that the model is used now, unless its files are another program's.
+
+        Blocks, so call it in a thread.
+        """
         if self._programs is None or not self._programs.owns(model.directory):
             mark_used(model)
 

@@ -356,9 +356,9 @@ async def pull(
 
 
 def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
-    """Delete the partial files of a pull that is not to be resumed. Whole files stay. Blocks: for threads.
+    """Delete the partial files of a pull that is not to be resumed. Whole files stay.
 
-    False if a part is being written by another program, and was left.
+    Blocks, so call it in a thread. False if a part is being written by another program, and was left.
     """
     root = cache if cache is not None else default_cache()
     alike = RepositoryCache.spelled_alike(root, request.repo)

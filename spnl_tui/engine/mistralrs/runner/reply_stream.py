@@ -23,7 +23,7 @@ _WRITES_PER_SECOND = 20
 
 
 class Followed(NamedTuple):
-    """The end of a reply."""
+    """How a reply ended."""
 
     finished: ReplyFinished
     """Not sent yet."""

@@ -32,7 +32,7 @@ class Duplicates:
 
     paths: tuple[Path, ...]
     bytes: int
-    """Of one of them."""
+    """The size of one copy."""
 
 
 def usage_of(entries: Sequence[LibraryEntry]) -> list[Usage]:
