@@ -58,7 +58,7 @@ def read_source(path: Path, gathered: Gathered, on_read: Progress = lambda done,
         found = found or isinstance(item, Conversation)
         yield item
     if not found:
-        raise imports.unknown(f"{path.name} holds no conversations that spnl-chat knows how to read.")
+        raise imports.unknown(f"{path} holds no conversations that spnl-chat knows how to read.")
 
 
 def _read(path: Path, gathered: Gathered, on_read: Progress) -> Iterator[Item]:
