@@ -43,7 +43,7 @@ def load_planner(settings: Settings) -> Planner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSummary:
-    """How a model on this disk will be loaded, for the commands that show it."""
+    """The load of a model on this disk, for commands that describe it."""
 
     text: str
     """One line, with the reasons."""

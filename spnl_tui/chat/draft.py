@@ -1,4 +1,4 @@
-"""What is done before a prompt is sent: count the branch and the draft, and let the model read ahead.
+"""Work before a prompt is sent: counting the branch and the draft, and letting the model read ahead.
 
 Reading ahead pays off where much is new to the model: a conversation of another day, a long prompt, a
 pasted page.

@@ -1,4 +1,4 @@
-"""What happened in a chat session, as plain data. Every subscriber receives every event, in order.
+"""The events of a chat session, as plain data. Every subscriber receives every event, in order.
 
 A session waits for its subscribers, so they see the conversation as it is at that moment, and a slow screen
 slows the drawing of a reply instead of falling behind.

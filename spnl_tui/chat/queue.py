@@ -23,7 +23,7 @@ Queued: TypeAlias = str | QueuedCommand
 
 
 class PromptQueue:
-    """What was typed ahead, in order. Consecutive prompts are joined into one."""
+    """The prompts and commands that were typed ahead, in order. Consecutive prompts are joined into one."""
 
     def __init__(self) -> None:
         self._items: list[Queued] = []

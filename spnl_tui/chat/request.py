@@ -47,7 +47,7 @@ _PAGE = re.compile(r"^\[(?:page|slide|sheet|chapter) \d+", re.MULTILINE)
 _SUMMARIES = 2
 """Summaries per request. A summary takes room itself, so a second one may be needed; a third never helps."""
 _RENEWALS = 3
-"""How often in a row a runner may be replaced just when it is to count tokens."""
+"""How many times in a row a runner may be replaced just when it must count tokens."""
 _AROUND_A_SUMMARY = 80
 """Tokens of a request for a summary besides the turns to be summarized."""
 

@@ -1,4 +1,4 @@
-"""What chat sessions use, and what they need of the program around them."""
+"""The services of chat sessions, and what they need from the program around them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Background(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatServices:
-    """What chat sessions use. All sessions share it."""
+    """The services that all chat sessions share."""
 
     engine: Backend
     model: CurrentModel

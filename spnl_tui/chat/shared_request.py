@@ -102,7 +102,7 @@ class SharedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variation:
-    """How one of several requests for the same prompt differs from a plain one."""
+    """The differences of one of several requests for the same prompt from a plain one."""
 
     model: ModelHandle | None = None
     """The model to ask instead of the current one."""

@@ -172,7 +172,7 @@ def words_of(turn: Turn) -> str:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int, Attachment]]:
-    """What looks like a file in a prompt: where its lines begin and end, and the file.
+    """The parts of a prompt that look like files: where its lines begin and end, and the file.
 
     An empty line is among them: the one behind it in those above the prompt, the one before it in others.
     """

@@ -66,7 +66,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextPlan:
-    """What to do for the next reply.
+    """The plan for the next reply.
 
     "send": send `sent`. "summarize": let the model summarize `left_out` first, then plan again with the
     summary. "ask": the branch does not fit, and the user must decide. "too_long": it does not fit even

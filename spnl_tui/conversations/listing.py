@@ -1,4 +1,4 @@
-"""What `spnl-chat history` prints: plain lines, and JSON values for `--json`.
+"""The output of `spnl-chat history`: plain lines, and JSON values for `--json`.
 
 Control characters are removed from texts. `mark` goes around the words of a search: nothing by default,
 escape sequences if a terminal reads the output.

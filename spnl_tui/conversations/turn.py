@@ -48,7 +48,7 @@ class Provenance:
     """The hash of the model's file; for shards, their hashes joined by spaces."""
     engine_version: str | None = None
     load_plan: str = ""
-    """How the model was loaded, as JSON."""
+    """The load plan of the model, as JSON."""
     sampling: Sampling | None = None
     thinking: bool | None = None
     grammar: Grammar | None = None
@@ -82,7 +82,7 @@ class Turn:
     finish_reason: FinishReason | None = None
     """Why a reply ended. None for a prompt, and for a reply that is still being written."""
     error: str = ""
-    """What went wrong if the reply failed, or why the program stopped it."""
+    """The error if the reply failed, or the reason why the program stopped it."""
     provenance: Provenance | None = None
     created_at: float = 0.0
     """Unix seconds."""

@@ -23,12 +23,12 @@ _FINER: Mapping[str, str] = {
     "Q2_K": "Q3_K", "IQ3_XXS": "IQ3_S", "IQ3_S": "Q4_K", "Q3_K": "Q4_K", "IQ4_XS": "Q5_K", "IQ4_NL": "Q5_K",
     "Q4_0": "Q4_1", "Q4_K": "Q6_K", "Q5_0": "Q5_1", "Q5_K": "Q6_K", "Q6_K": "Q8_0",
 }  # fmt: skip
-"""What the mixes (_M, _L) use for the matrices that matter most."""
+"""The types of the most important matrices in the mixes (_M, _L)."""
 
 _NARROW: Mapping[str, str] = {
     "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "TQ1_0": "Q4_0", "TQ2_0": "Q4_0",
 }  # fmt: skip
-"""What stands in for a type whose blocks do not divide the rows; for those not named, IQ4_NL."""
+"""The replacements of types whose blocks do not divide the rows; IQ4_NL for the others."""
 
 
 def expected_facts(known: ModelFacts, quantization: Quantization) -> ModelFacts | None:

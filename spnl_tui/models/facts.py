@@ -20,7 +20,7 @@ class TensorGroup:
     """"embedding" and "output" are the token matrices, "matrix" is any other with two dimensions,
     "experts" have three, "vector" stays unquantized: norms and biases."""
     type: str
-    """As ggml or safetensors name it: "Q4_K", "BF16"; "type 99" if unknown."""
+    """The name of the type in ggml or safetensors: "Q4_K", "BF16"; "type 99" if unknown."""
     row: int
     """Elements of a row. Quantization blocks must divide it."""
     count: int

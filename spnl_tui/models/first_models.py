@@ -27,7 +27,7 @@ class Shape:
     """A published model: its name here, its quantization, and what memory and speed depend on."""
 
     name: str
-    """As in models/pretty_names.py."""
+    """The name in models/pretty_names.py."""
     label: str
     size_bytes: int
     architecture: str

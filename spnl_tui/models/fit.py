@@ -90,7 +90,7 @@ PROMPT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How fast this machine computes, measured once with the real engine (engine/mistralrs/calibration.py).
+    """The speed of this machine, measured once with the real engine (engine/mistralrs/calibration.py).
 
     Costs are seconds for each weight (and token), by tensor type, with all threads that the plan uses.
     """

@@ -36,17 +36,17 @@ _DROPPED_PREFIXES = ("mistralrs/", "local/")
 _SERVER_PREFIXES = ("ollama", "llamacpp", "lmstudio", "vllm")
 """Prefixes of models on servers (engine/endpoint/), which are never repositories."""
 _OPENAI_SERVICE = re.compile(r"(chatgpt|gpt-\d|o\d)", re.IGNORECASE)
-"""What OpenAI serves but never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
+"""Models that OpenAI never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
 
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://", re.IGNORECASE)
 _ADDRESS_OF_FILES = re.compile(r"hf://", re.IGNORECASE)
 _SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _FILE_OF_REPOSITORY = re.compile(rf"{_SEGMENT.pattern}/{_SEGMENT.pattern}:")
 _NOT_MODELS = ("datasets", "spaces", "docs", "blog", "papers", "collections")
-"""What addresses of Hugging Face begin with that are no models."""
+"""The first parts of Hugging Face addresses other than models."""
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _LONGEST_ID = 96
-"""Of `ORG/NAME`, by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
+"""Matches `ORG/NAME` by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
 
 
 @dataclass(frozen=True, slots=True)

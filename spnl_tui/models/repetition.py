@@ -8,7 +8,7 @@ _PROBE = 40
 """The last characters, whose previous occurrence gives the length of the repeated part."""
 _LEAST_CHARACTERS = 400
 _LEAST_TIMES = 6
-"""How often a part must follow itself. Poems and tables repeat a line a few times."""
+"""The least number of times that a part must follow itself. Poems and tables repeat a line a few times."""
 _LEAST_LETTERS = 4
 """Different letters in the repeated part. Rules, zeros and dots may be long on purpose."""
 

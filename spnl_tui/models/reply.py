@@ -1,4 +1,4 @@
-"""What is wrong with a reply that has ended: it has no text, or not the form that was asked for."""
+"""The problems of a finished reply: it has no text, or not the requested form."""
 
 from __future__ import annotations
 

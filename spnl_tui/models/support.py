@@ -96,7 +96,10 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """How a CPU keeps and computes a matrix of one type. Costs are ratios to Q8_0 on a CPU with VNNI."""
+    """The storage and the cost of a matrix of one type on a CPU.
+
+    Costs are ratios to Q8_0 on a CPU with VNNI.
+    """
 
     bytes_per_element: float
     """Bytes in memory: quantized types as stored, floats widened to 32 bits."""

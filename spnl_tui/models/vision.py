@@ -1,4 +1,4 @@
-"""What is known of a model that sees: how prompts name an image, and how many tokens an image takes.
+"""The facts of a vision model: how prompts name an image, and how many tokens an image takes.
 
 The rules are those of mistral.rs's image processors (mistralrs-core/src/vision_models/*/inputs_processor.rs).
 It has no call that counts them. Standard library only: the runner uses it.

@@ -96,7 +96,7 @@ class CompletionFormat:
 
     model: str
     prefixes: tuple[str, ...] = ()
-    """What each reply begins with; empty for nothing."""
+    """The beginning of each reply; empty for none."""
     id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
 

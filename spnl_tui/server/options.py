@@ -12,7 +12,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """Where a server listens, whom it answers, and what it refuses.
+    """The address of a server, its clients, and its limits.
 
     Raises:
         SettingsError: others than this machine could reach the server, and it has no key.

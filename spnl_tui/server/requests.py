@@ -23,13 +23,13 @@ _WITHOUT_EFFECT = ("logit_bias", "logprobs", "top_logprobs", "functions", "funct
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyOptions:
-    """How the reply is sent."""
+    """The form in which the reply is sent."""
 
     stream: bool = False
     include_usage: bool = False
     """A stream ends with the usage."""
     prefixes: tuple[str, ...] = ()
-    """What each completion begins with."""
+    """The beginning of each completion."""
 
 
 def chat_request(body: Mapping[str, Any], defaults: Sampling, keep_image: KeepImage | None) -> ChatRequest:

@@ -28,7 +28,7 @@ class Entry:
     value: Any
     default: Any
     source: str
-    """Where the value was set; "default" if nowhere."""
+    """The place where the value was set; "default" if nowhere."""
     hint: Any
     """The type of the value."""
 

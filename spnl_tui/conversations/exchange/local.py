@@ -1,4 +1,4 @@
-"""Where other programs keep their conversations on this disk. Blocking.
+"""Find the conversations that other programs keep on this disk. Blocks.
 
 Sources: Ollama's app/store/store.go, llm's cli.py (`user_dir`), oterm's utils.py (`get_default_data_dir`), LM
 Studio's docs ("Manage chats"), aichat's config/mod.rs (`sessions_dir`), parllama's settings_manager.py, Open

@@ -12,7 +12,7 @@ from pathlib import Path
 _SHA256 = re.compile("[0-9a-f]{64}")
 _IN_PARTS = re.compile(r'"sha256"\s*:\s*"([0-9a-f]{64})"')
 GRACE_S = 7 * 24 * 3600.0
-"""How long an image is kept that no turn names: a draft may mention it, or a prompt be about to be sent."""
+"""The seconds for which an image without a turn is kept, because a draft or a new prompt may mention it."""
 
 
 def remove_unused_images(connection: sqlite3.Connection, folder: Path, now: float | None = None) -> None:

@@ -32,7 +32,7 @@ class ReplyRecorder:
         self._saving: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
-        """Note that the turn has changed. It is saved within the interval, even if nothing else changes.
+        """Record that the turn has changed. It is saved within the interval, even if nothing else changes.
 
         Raises:
             StoreError: the save before this one failed. The next one is tried all the same.

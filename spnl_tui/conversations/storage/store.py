@@ -39,7 +39,7 @@ class Store(StoreReader):
         """`images` is the directory with the images that turns name."""
         self._images = images
         self.problem = problem
-        """What was wrong with the store, and where it is now; None if nothing was."""
+        """The defect of the store, and where the file is now; None if it had none."""
         super().__init__(database)
         self._deleted_turns: set[str] = set()
         self._deleted_conversations: set[str] = set()

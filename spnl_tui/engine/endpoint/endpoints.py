@@ -171,4 +171,4 @@ CAPABILITIES: Mapping[str, Capabilities] = {
     # Not asked yet. What it cannot do is refused once it is known.
     "auto": replace(_OWN_SERVER, grammars=True),
 }
-"""What each kind of server can do with a model that can."""
+"""The capabilities of each kind of server, given a capable model."""

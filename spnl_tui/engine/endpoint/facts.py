@@ -18,7 +18,7 @@ class ServedModel:
     wanted_context: int | None = None
     """The context to load it with, in tokens; only Ollama takes it."""
     abilities: frozenset[str] | None = None
-    """Those that the server reports, such as "vision", "tools" and "thinking"; None if it reports none."""
+    """Reported capabilities, such as "vision", "tools" and "thinking"; None if the server reports none."""
 
     def has(self, ability: str) -> bool:
         """True if the server reports this ability."""

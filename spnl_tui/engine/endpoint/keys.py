@@ -35,7 +35,7 @@ class Secret:
 
 
 class KeySource:
-    """Where the key of an endpoint comes from: a variable, a command, or nowhere."""
+    """The source of an endpoint's key: a variable, a command, or none."""
 
     def __init__(
         self, environ: Mapping[str, str], *, variable: str | None = None, command: str | None = None

@@ -38,7 +38,7 @@ from spnl_tui.models.request import MAX_TOKENS
 _ONE_AT_A_TIME = ("llamacpp-python",)
 """Servers on which a new request ends the one before it (llama-cpp-python's `interrupt_requests`)."""
 _NEAREST_S = 3.0
-"""How long the names of other models may take, which a hint lists."""
+"""The seconds to wait for the names of other models, which a hint lists."""
 
 
 class UsedModel:

@@ -55,7 +55,10 @@ class LoadOverrides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """How to start a runner and load a model. `reasons` explain the choices, one short clause for each."""
+    """The plan for starting a runner and loading a model.
+
+    `reasons` explain the choices, one short clause for each.
+    """
 
     device: Device
     dtype: Dtype
@@ -91,7 +94,7 @@ class LoadPlan:
     config: Mapping[str, object] | None = None
     """The config.json that mistral.rs needs in the model's directory to load it."""
     vision: VisionFiles | None = None
-    """What the model sees with; None if it reads only text."""
+    """The projector of the model; None if it reads only text."""
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How much of the processor time that a process could use it got, while other programs compute, too."""
+"""Measure the share of its possible processor time that a process got beside other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the resident engine listens, and who may connect: processes of the same user.
+"""The socket of the resident engine, and who may connect: processes of the same user.
 
 The socket lies in the user's runtime directory, which only that user can enter. Both sides also ask the
 kernel for the user at the other end, because a directory may have been created by somebody else.

@@ -195,7 +195,7 @@ class Status:
     identity: str
     uptime_s: float
     keep_warm_s: float
-    """How long an idle model stays loaded, and the resident without clients."""
+    """The seconds for which an idle model stays loaded, and the resident runs without clients."""
     loaded: tuple[LoadedModel, ...]
     clients: tuple[Client, ...]
 

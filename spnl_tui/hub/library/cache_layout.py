@@ -53,7 +53,7 @@ class PullNote:
     path: str
     revision: str
     label: str
-    """What the quantization is called among all files of the repository on the hub."""
+    """The name of the quantization among all files of the repository on the hub."""
 
 
 class LockTaken(Exception):

@@ -31,12 +31,12 @@ Origin = Literal[
     "cache", "folder", "imported", "starter",
     "ollama", "lm-studio", "llama.cpp", "jan", "gpt4all", "text-generation-webui", "koboldcpp",
 ]  # fmt: skip
-"""Where a model comes from; the second line are other programs (programs/places.py)."""
+"""The origin of a model. The second line lists other programs (programs/places.py)."""
 _SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _DEPTH = 3
-"""How far below a plain folder models are looked for: ORG/NAME/FOLDER."""
+"""The depth of the search below a plain folder: ORG/NAME/FOLDER."""
 _LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""What following a link says that leads to nothing, through a file, or back to itself."""
+"""The errors of links that lead nowhere, through a file, or back to themselves."""
 _FOLDER_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -57,7 +57,7 @@ class LibraryEntry:
     """When a file was last read or written, as far as the file system keeps account of it."""
     origin: Origin
     commit: str | None = None
-    """Of a cache: the snapshot that this is in."""
+    """The snapshot of the cache that has the model; None outside a cache."""
     projector: str = ""
     """The path of its projector, if it is not beside it."""
 

@@ -40,7 +40,7 @@ class Hasher:
             self._hand_over()
 
     def matches(self) -> bool:
-        """Whether what has come is the whole file, as the hub knows it. Waits for the hash."""
+        """Return True if the received data is the hub's whole file. Waits for the hash."""
         self._hand_over()
         for each in self._pending:
             each.result()

@@ -11,9 +11,9 @@ from pathlib import Path
 from spnl_tui.errors import HubError
 
 _CATCH_UP_S = 0.05
-"""How late one may wake and still catch up with a rate limit."""
+"""The delay in seconds after which a thread still catches up with a rate limit."""
 _SHARE = 0.03
-"""How much of one core all pulls together may compute while that holds somebody up."""
+"""The share of one core for all pulls together while they would delay a reply."""
 _REST_S, _REST_MAX_S = 0.05, 0.5
 """How long a rest is for that. What comes meanwhile is read at once, which costs less than bit by bit."""
 
@@ -31,7 +31,7 @@ class PullOptions:
     stall_s: float = 6.0
     """No bytes for this long is a stall: the connection is closed and reopened."""
     connect_s: float = 10.0
-    """How long to wait for a connection, and for an answer of the hub's API."""
+    """The seconds to wait for a connection, and for a response of the hub's API."""
     backoff_s: float = 1.0
     """The pause before the first retry; it doubles each time that no bytes arrive."""
     backoff_max_s: float = 30.0

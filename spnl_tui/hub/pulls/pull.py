@@ -64,7 +64,7 @@ class PullRequest:
     files: tuple[str, ...]
     revision: str = "main"
     label: str = field(default="", compare=False)
-    """What the quantization is called among all files of the repository; empty if only its name tells."""
+    """The name of the quantization among all files of the repository; empty if only the file name has it."""
 
     def label_of(self, path: str) -> str:
         """Return what the quantization with this file is called."""

@@ -261,7 +261,7 @@ class Transfer:
             check_space(self._cache.blobs, self.file.size - self.written, self._options)
 
     def _check_beginning(self, part: FileIO) -> None:
-        """See that the file is what its name says before the rest of it is pulled.
+        """Check that the file has the format of its name before the rest of it is pulled.
 
         Raises:
             PullError: it is not.
@@ -300,7 +300,7 @@ def problem_with_beginning(path: str, begins: bytes) -> str:
 
 
 def check_space(place: Path, needed: int, options: PullOptions) -> None:
-    """See that `needed` bytes fit, and the reserve stays free. Makes room if it may.
+    """Check that `needed` bytes fit and the reserve stays free. Make room if allowed.
 
     Raises:
         DiskFullError: they do not.

@@ -1,4 +1,4 @@
-"""What is no chat model: told from a file's name, from a header, or from the files of a repository.
+"""Recognize files other than chat models from their name, their header, or the files of a repository.
 
 Sources: llama.cpp (gguf-py/gguf/constants.py: architectures and the values of `general.type`), and the file
 names that its tools and the usual publishers of GGUFs give.

@@ -42,7 +42,7 @@ class SpecialTokens:
     control: frozenset[str] = frozenset()
     """Never part of a text: mistral.rs leaves them out of a reply unless it is asked."""
     ends: frozenset[str] = frozenset()
-    """Those that the files declare as ends, or that have the name of one."""
+    """The tokens that the files declare as ends, or that have the name of one."""
     named: Mapping[str, str] = field(default_factory=dict)
     """"bos_token", "eos_token" and "unk_token", as chat templates use them."""
 

@@ -1,1 +1,1 @@
-"""How messages become a prompt: chat templates, and the markers in replies."""
+"""From messages to prompts: chat templates, and the markers in replies."""

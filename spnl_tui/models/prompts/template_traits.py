@@ -1,4 +1,4 @@
-"""What a chat template does, found by trying it: what it opens, strips, ends a turn with, and accepts.
+"""The behaviour of a chat template, found by trying it: what it opens, strips, ends a turn with, and accepts.
 
 Templates are programs, so names and patterns tell little about them. A few short conversations written with
 the template show the rest.
@@ -38,7 +38,7 @@ class TemplateTraits:
     strips: tuple[str, ...] = ()
     """Closing markers at which the template cuts earlier replies."""
     ends: tuple[str, ...] = ()
-    """What follows a reply in a conversation: a marker, or the words before the next prompt."""
+    """The text that follows a reply in a conversation: a marker, or the words before the next prompt."""
     takes_system: bool = True
     """False if the template refuses a system message, or drops it."""
     alternates: bool = False

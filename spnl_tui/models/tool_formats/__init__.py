@@ -1,4 +1,4 @@
-"""How models write tool calls: a table of formats, one for each way that families were trained on. Pure.
+"""The formats of tool calls: a table with one for each way in which families were trained. Pure.
 
 `table.py` lists the formats and finds the one of a chat template. `splitter.py` tells the calls of a reply
 from its text while it streams. `grammar.py` binds calls to the schemas of their tools. `prompt.py` explains

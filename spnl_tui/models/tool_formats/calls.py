@@ -1,4 +1,4 @@
-"""What the formats share: calls as they were read, and the literal text that most put around JSON."""
+"""The common parts of the formats: parsed calls, and the literal text that most put around JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reader makes: messages, and a conversation of them whose ids are the same in every import."""
+"""The results of readers: messages, and a conversation of them whose ids are the same in every import."""
 
 from __future__ import annotations
 

@@ -282,4 +282,4 @@ _TABLE: tuple[tuple[Callable[[dict[str, Any]], bool], Reader], ...] = (
     (_is_list("messages", "author", "text"), _messages),
     (_is_list("conversations", "from", "value"), _sharegpt),
 )
-"""How an object is recognized, and what reads it; the first that fits."""
+"""The test that recognizes an object, and its reader. The first match wins."""

@@ -51,7 +51,7 @@ class PrefixMemory:
             return max((common_characters(messages, seen.sent) for seen in self._seen), default=0)
 
     def remember(self, sent: tuple[Message, ...], asked: tuple[Message, ...] = ()) -> None:
-        """Note that the cache holds these messages. `asked` are the same as the conversation has them."""
+        """Record that the cache holds these messages. `asked` are the same as the conversation has them."""
         with self._lock:
             last = self._seen[-1].sent if self._seen else None
             if last is not None and common_characters(last, sent) == characters(last):

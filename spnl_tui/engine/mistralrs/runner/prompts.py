@@ -75,7 +75,7 @@ class PromptWriter:
 
     @property
     def end_words(self) -> tuple[str, ...]:
-        """What the template ends a turn with, where it is not a token."""
+        """The text with which the template ends a turn, if it is not a token."""
         return tuple(sorted(self._ends - self.tokens.ids.keys()))
 
     @functools.cached_property

@@ -23,7 +23,7 @@ _WRITES_PER_SECOND = 20
 
 
 class Followed(NamedTuple):
-    """How a reply ended."""
+    """The end of a reply."""
 
     finished: ReplyFinished
     """Not sent yet."""

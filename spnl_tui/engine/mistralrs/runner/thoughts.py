@@ -14,8 +14,10 @@ from spnl_tui.engine.mistralrs.runner.stops import overlap
 from spnl_tui.models.prompts.thought_markers import HARMONY, ThoughtMarkers
 
 _HELD_BY_ENGINE = "<unused9"
-"""How the markers begin that mistral.rs looks for itself: it sends such a beginning together with what
-follows."""
+"""The beginnings of markers that mistral.rs searches for itself.
+
+It sends them together with the text that follows.
+"""
 
 
 class Piece(NamedTuple):

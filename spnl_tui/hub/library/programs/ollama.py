@@ -36,7 +36,7 @@ class OllamaModel:
     """A model as its manifest describes it."""
 
     name: str
-    """As `ollama list` shows it: `llama3.2:1b`, `hf.co/ORG/NAME:Q4_K_M`."""
+    """The name in `ollama list`: `llama3.2:1b`, `hf.co/ORG/NAME:Q4_K_M`."""
     manifest: Path
     weights: tuple[Path, ...]
     projectors: tuple[Path, ...]

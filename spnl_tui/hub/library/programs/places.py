@@ -1,4 +1,4 @@
-"""Where other programs keep their models. Reads small settings files only. Blocking, for threads.
+"""Find the models of other programs. Reads only small settings files. Blocks, so call it in a thread.
 
 Sources, checked in 2026:
 - Ollama: envconfig/config.go (OLLAMA_MODELS, else ~/.ollama/models); its Linux service has the home
@@ -38,7 +38,7 @@ class Program:
     origin: Origin
     title: str
     removal: str
-    """How to remove a model there. {name} stands for its name, {path} for its file."""
+    """The way to remove a model there. {name} is its name, {path} its file."""
     places: Callable[[Path, Mapping[str, str]], Iterator[Path]]
     """Yields the places that may hold models for a home directory and an environment."""
 

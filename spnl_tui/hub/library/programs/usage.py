@@ -1,4 +1,4 @@
-"""How much the programs on this disk use for models, and which files exist twice. Blocking, for threads."""
+"""The space that programs use for models, and files that exist twice. Blocks, so call it in a thread."""
 
 from __future__ import annotations
 
