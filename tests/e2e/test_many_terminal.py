@@ -59,7 +59,7 @@ def test_three_candidates_of_which_the_second_is_picked(
         quit_and_look(terminal)
 
 
-@both_sizes
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24)])
 def test_two_quantizations_are_compared_and_judged(
     starter_gguf: Path, requantized: Callable[[str], Path], tmp_path: Path, columns: int, rows: int
 ) -> None:

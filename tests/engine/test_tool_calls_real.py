@@ -40,7 +40,6 @@ QUESTIONS = (
     "What is in notes.txt?",
     "What time is it now?",
     "What is 17 * 23?",
-    "Turn on the light in the kitchen.",
     "Say hello.",
 )
 

@@ -71,8 +71,9 @@ async def test_prompt_survives_every_action_at_every_edge() -> None:
         token = it.prompt.folds.fold("folded\n" * 40)
         for action, text in itertools.product(actions(TextArea), (*TEXTS, token, f"{token}\n{token}")):
             it.prompt.replace_all(text)
-            ends = [(0, 0), (0, len(it.prompt.document.lines[0])), it.prompt.document.end]
-            for anchor, cursor in itertools.product(ends, repeat=2):
+            start, end = (0, 0), it.prompt.document.end
+            first_line = (0, len(it.prompt.document.lines[0]))
+            for anchor, cursor in ((start, start), (first_line, first_line), (end, end), (start, end)):
                 it.prompt.replace_all(text)
                 it.prompt.selection = Selection(anchor, cursor)
                 await it.app.run_action(action, it.prompt)
