@@ -14,7 +14,7 @@ from tests.support.terminal import Terminal
 from tests.support.waiting import is_running
 
 ENTER, RIGHT, CTRL_Q = "\r", "\x1b[C", "\x11"
-both_sizes = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+narrow = pytest.mark.parametrize(("columns", "rows"), [(80, 24)])
 
 
 def start(model: Path, folder: Path, columns: int, rows: int, temperature: float) -> Terminal:
@@ -42,7 +42,7 @@ def quit_and_look(terminal: Terminal) -> None:
     assert not any(map(is_running, pids))
 
 
-@both_sizes
+@narrow
 def test_three_candidates_of_which_the_second_is_picked(
     starter_gguf: Path, tmp_path: Path, columns: int, rows: int
 ) -> None:
@@ -59,7 +59,7 @@ def test_three_candidates_of_which_the_second_is_picked(
         quit_and_look(terminal)
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24)])
+@narrow
 def test_two_quantizations_are_compared_and_judged(
     starter_gguf: Path, requantized: Callable[[str], Path], tmp_path: Path, columns: int, rows: int
 ) -> None:

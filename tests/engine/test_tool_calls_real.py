@@ -39,7 +39,6 @@ CHOICES: tuple[ToolChoice, ...] = ("auto", "required")
 QUESTIONS = (
     "What is in notes.txt?",
     "What time is it now?",
-    "What is 17 * 23?",
     "Say hello.",
 )
 
