@@ -61,7 +61,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Summarizing:
-    """The model is writing a summary of the left-out turns, so far of this many tokens."""
+    """The model is summarizing the omitted turns; it has written this many tokens so far."""
 
     tokens: int = 0
 

@@ -1,4 +1,4 @@
-"""What the shell completes besides commands and options: models on this machine, conversations, prompts.
+"""Shell completions beyond commands and options: models on this machine, conversations, prompts.
 
 A completion must be quick and silent: whatever goes wrong, nothing is offered.
 """

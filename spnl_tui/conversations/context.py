@@ -43,7 +43,7 @@ class TemplateOverhead:
         return (self.first_with_system if system else self.first) + self.pair * max(0, prompts - 1)
 
     def of_messages(self, messages: Sequence[Message]) -> int:
-        """Return the tokens of the template for these messages."""
+        """Return how many tokens the template adds to these messages."""
         return self.of(
             system=bool(messages) and messages[0].role == "system",
             prompts=sum(message.role == "user" for message in messages),

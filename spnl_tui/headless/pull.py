@@ -1,4 +1,4 @@
-"""`spnl-chat pull`, and the models that other commands need."""
+"""`spnl-chat pull`; also finds the models that other commands need."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Appraisal:
 
     @property
     def speed_badge(self) -> str:
-        """Return the expected tokens per second of a reply; empty if it does not run."""
+        """Return the expected tokens per second of a reply; empty if the model cannot run."""
         if self.runs.level == "no":
             return ""
         if self.speed.decode is None:

@@ -77,7 +77,7 @@ class Padding:
 
     @property
     def matrices(self) -> Mapping[str, tuple[Extent, Extent]]:
-        """The matrices of a layer by name: the extent of a row, and of the number of rows."""
+        """Return each matrix of a layer by name, with its row length and its number of rows."""
         return {
             "attn_q": (self.width, self.queries),
             "attn_k": (self.width, self.keys),

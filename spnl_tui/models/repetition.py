@@ -5,7 +5,7 @@ from __future__ import annotations
 _LOOKED_AT = 4_000
 """The characters at the end of a reply that are examined."""
 _PROBE = 40
-"""The last characters, whose previous occurrence gives the length of the repeated part."""
+"""How many of the last characters to find earlier in the text; the distance is the length of the part."""
 _LEAST_CHARACTERS = 400
 _LEAST_TIMES = 6
 """The least number of times that a part must follow itself. Poems and tables repeat a line a few times."""

@@ -25,7 +25,7 @@ class EndpointSettings:
     """A server that speaks OpenAI's API. Its models are named NAME/MODEL."""
 
     url: str = ""
-    """The address of the API, as "http://gpu-box:8000/v1"."""
+    """The address of the API, such as "http://gpu-box:8000/v1"."""
     server: ServerKind = "auto"
     """The program that answers: "auto" asks it, or "openai", "gemini", "vllm", "llamacpp", "ollama",
     "lmstudio", "mistralrs" or "spnl"."""

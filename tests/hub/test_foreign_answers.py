@@ -122,7 +122,7 @@ async def test_foreign_redirect_ends_a_transfer_with_an_error(
     assert "unforeseen" not in caught.value.title
 
 
-def test_redirect_loop_while_pulling_ends_json_with_pull_failed(hub: LoopbackHub) -> None:
+def test_redirect_loop_during_a_pull_ends_json_with_pull_failed(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF" * 1000})
     hub.faults.add("status", where="cdn", times=None, status=302, headers={"Location": "/again"})
     command = [sys.executable, "-m", "spnl_tui", "pull", "--json", f"{REPO}:Q4_K_M"]

@@ -28,7 +28,7 @@ def told(app: SpnlChat) -> str:
     return "\n".join(notification.message for notification in app._notifications)
 
 
-async def test_theme_of_the_settings_is_used_and_a_chosen_one_is_saved() -> None:
+async def test_theme_from_settings_is_used_and_a_chosen_one_is_saved() -> None:
     kept: list[tuple[str, str]] = []
     app = make_app(
         Settings(interface=InterfaceSettings(theme="wanted")),

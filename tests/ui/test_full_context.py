@@ -190,7 +190,7 @@ async def test_document_longer_than_the_context_suggests_how_many_pages_fit(stor
         assert "About 1 of the 4 pages fit: choose some, as in @paper.pdf#1-1." in error
 
 
-async def test_prompt_longer_than_the_context_returns_with_the_numbers(store: TempStore) -> None:
+async def test_too_long_prompt_is_restored_with_token_counts(store: TempStore) -> None:
     prompt = " ".join(["word"] * 300)
     async with chat(ScriptedEngine(context_length=256), store=store) as it:
         await it.ask("first")

@@ -82,7 +82,7 @@ async def test_tools_of_a_server_are_listed_called_cancelled_and_swapped(
     ],
     ids=["missing", "empty", "exits", "garbage", "hangs", "refuses"],
 )
-async def test_server_that_misbehaves_becomes_an_error_and_no_more(
+async def test_misbehaving_server_causes_only_an_error(
     server: McpServer, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "START_S", 1.0)

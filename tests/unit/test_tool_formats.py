@@ -65,7 +65,7 @@ def test_tools_calls_and_results_are_in_the_prompt(family: ToolFamily) -> None:
 
 
 @by_family
-def test_call_in_the_own_format_is_read_while_it_streams(family: ToolFamily) -> None:
+def test_call_in_the_models_format_is_parsed_while_streaming(family: ToolFamily) -> None:
     before = "" if family.format in ("llama", "pythonic", "harmony") else "I look.\n"
     chunks, finished, _ = family.read(command(), before + family.reply)
     assert calls_of(chunks) == [("read_file", {"path": "a.txt"})]

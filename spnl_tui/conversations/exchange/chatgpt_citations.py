@@ -74,7 +74,7 @@ def footnotes(text: str, metadata: dict[str, Any]) -> str:
 
 
 def _known(text: str, metadata: dict[str, Any]) -> dict[str, str]:
-    """Return what the marks stand for that the metadata explains."""
+    """Return the meaning of each mark that the metadata explains."""
     known: dict[str, str] = {}
     for reference in _dicts(metadata.get("content_references")):
         mark, shown = reference.get("matched_text"), _shown(reference)

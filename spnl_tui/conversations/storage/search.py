@@ -214,7 +214,7 @@ def _search_turns(
 ) -> tuple[list[SearchHit], bool]:
     match = f"{{text}} : ({query.match})"
     if where.model is not None:
-        # The model's name is indexed like a text, so that the index itself can leave the others out.
+        # Index the model's name as text, so that the index can exclude other models.
         match = f'({match}) AND {{model}} : "{" ".join(words(where.model))}"'
     candidates = connection.execute(
         f"""

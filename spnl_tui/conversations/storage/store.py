@@ -306,7 +306,7 @@ def _open(path: Path) -> tuple[Database, StoreError | None]:
         return Database.open(path, _clear_up)
     except StoreError as error:
         cause = error.__cause__
-        # On a read-only file system or in a directory of another user's.
+        # On a read-only file system or in another user's directory.
         unwritable = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         name = getattr(cause, "sqlite_errorname", "")
         unwritable |= name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))

@@ -86,7 +86,7 @@ def completion_body(request: CompletionRequest, model: ServedModel, number: int)
 
 
 def _with_begun_thought(request: ChatRequest) -> list[Message]:
-    """Return the messages, with the begun thought as the beginning of the reply."""
+    """Return the messages, with the unfinished thought as the start of the reply."""
     if not request.begun_thought:
         return list(request.messages)
     return [*request.messages, Message("assistant", f"<think>\n{request.begun_thought}")]

@@ -190,7 +190,7 @@ class Candidate:
 
 
 def usage_of(value: Any) -> Usage | None:
-    """Return the usage that a server reported; None if it is not one."""
+    """Return the usage that a server reported; None if the value is not valid."""
     if not isinstance(value, dict):
         return None
     prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")

@@ -207,7 +207,7 @@ async def _run(
 
 
 def check_share(share: float) -> None:
-    """Refuse figures of a runner that got this share of its processor time.
+    """Reject a measurement if the runner got too little processor time.
 
     Raises:
         RunnerError: it is less than nine tenths.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Turn:
-    """The place of one request."""
+    """One request's place in the queue."""
 
     def __init__(self, client: Hashable) -> None:
         self.client = client

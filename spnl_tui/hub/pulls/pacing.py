@@ -76,7 +76,7 @@ class RateLimit:
             begin = self._free_at if self._free_at > now - _CATCH_UP_S else now
             self._free_at = begin + count / rate
             wait = self._free_at - now
-        # Short waits are left to add up: sleeping costs more than it evens out.
+        # Let short waits accumulate, because sleeping for each costs more than it gains.
         return wait if wait > 0.01 else 0.0
 
     def _wait_for_cores(self) -> float:

@@ -75,7 +75,7 @@ def kind_by_header(type: object, architecture: str) -> str | None:
 
 
 def kind_by_architecture(architecture: str) -> str | None:
-    """Return what a model is that does not chat; None if it may be one that does."""
+    """Return the kind of a model that cannot chat; None if the model may be able to."""
     name = architecture.lower()
     plain = name.removesuffix("model")
     if name in _EMBEDDING or plain in _EMBEDDING or plain.endswith(("bert", "bertfor")):

@@ -217,7 +217,7 @@ class Welcome(Static):
             self._show()
 
     def _room(self) -> Size:
-        """Return the cells there are for the text, before the first layout those of the whole screen."""
+        """Return the width available for the text; before the first layout, that of the whole screen."""
         box = self.parent.content_size.width if isinstance(self.parent, Widget) else 0
         return Size(box or self.app.size.width - 2, self.app.size.height - _AROUND)
 

@@ -6,7 +6,7 @@ from spnl_tui.ui.commands.context import CommandContext
 
 MOST = 6
 LAST = ("app.palette", "app.help")
-"""Always at the end: from these two, every other key can be found."""
+"""The two keys at the end of the footer; they lead to all others."""
 
 _REPLYING = ("chat.stop", "chat.new", "talks.list", "view.models")
 _TURN = ("turn.edit", "chat.copy", "list.menu", "turn.leave")

@@ -96,7 +96,7 @@ class ToolsController:
     # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
     def choose(self, argument: str) -> None:
-        """Give the visible conversation these tools, or (empty) say which it has.
+        """Give the visible conversation these tools; if none are named, show its current ones.
 
         Raises:
             SettingsError: there are no such tools.

@@ -184,7 +184,7 @@ async def test_recorder_reports_a_failed_save(store: Store) -> None:
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_list_has_pages_with_pinned_first_then_by_time(store: Store) -> None:
+async def test_list_pages_show_pinned_first_then_newest(store: Store) -> None:
     for number in range(7):
         conversation = talk("q", title=str(number))
         conversation.updated_at = conversation.created_at = 1000.0 + number // 2
