@@ -37,7 +37,7 @@ def runners(terminal: Terminal) -> list[int]:
     return [child.pid for child in children if "mistralrs.runner.program" in " ".join(child.cmdline())]
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24)])
 def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], columns: int, rows: int) -> None:
     with start(columns, rows) as terminal:
         terminal.wait_for("Ask something", 60)

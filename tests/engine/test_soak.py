@@ -15,7 +15,7 @@ pytestmark = pytest.mark.alone
 
 
 async def test_every_request_ends_and_no_process_remains(tmp_path: Path, paths: Paths) -> None:
-    report = await soak(make_models(tmp_path), paths, seconds=12, seed=SEED, conversations=8)
+    report = await soak(make_models(tmp_path), paths, seconds=9, seed=SEED, conversations=8)
     print(report)
     assert report.problems == [], f"python -m benchmarks.soak --seed {SEED} --conversations 8"
     # It did something.
