@@ -79,7 +79,14 @@ async def start_resident(address: ResidentAddress, paths: Paths, config: Path | 
     """
     from spnl_tui.engine.resident.link import Link
 
-    process = _spawn(paths.resident_log_file, config)
+    try:
+        process = _spawn(paths.resident_log_file, config)
+    except OSError as error:
+        raise RunnerError(
+            "The resident engine cannot start",
+            f"{paths.resident_log_file}: {error.strerror}.",
+            "Check that the directory can be written to and that the disk is not full.",
+        ) from error
     try:
         async with asyncio.timeout(_START_S):
             while process.poll() is None:

@@ -179,7 +179,12 @@ async def _hub(services: Services) -> Finding:
 
 def _token(services: Services) -> Finding:
     # Show only whether a token exists, never the token.
-    if services.hub.find_token():
+    try:
+        token = services.hub.find_token()
+    except OSError as error:
+        value = f"{error.filename} cannot be read: {error.strerror}"
+        return Finding("token", "problem", value, "Check HF_HOME and the home directory.")
+    if token:
         return Finding("token", "ok", "present")
     return Finding(
         "token", "ok", "none: only gated and private models need one (HF_TOKEN, or: hf auth login)"

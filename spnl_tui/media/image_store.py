@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -46,7 +47,14 @@ class ImageStore:
         Raises:
             AttachmentError: it is not an image that can be read, or it is too large.
         """
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if isinstance(source, bytes):
+            size = len(source)
+        else:
+            status = source.stat()
+            if not stat.S_ISREG(status.st_mode):  # a FIFO would be waited for
+                title = f"{name} cannot be sent along"
+                raise AttachmentError(title, "It is no ordinary file.", "Name an image file.")
+            size = status.st_size
         if size > IMAGE_BYTES:
             raise AttachmentError(
                 f"{name} cannot be sent along",

@@ -133,11 +133,27 @@ async def read_object(request: HttpRequest, options: ServerOptions) -> dict[str,
     except TimeoutError as error:
         raise ApiError(408, "The body came too slowly.", headers={"Connection": "close"}) from error
     try:
-        value = await asyncio.to_thread(json.loads, body) if len(body) > _LARGE_BODY else json.loads(body)
+        value = await asyncio.to_thread(_parsed, body) if len(body) > _LARGE_BODY else _parsed(body)
+    except UnicodeEncodeError as error:
+        reason = "The body holds a lone surrogate, which is half of a character."
+        raise ApiError(400, reason) from error
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "The body is not valid JSON.") from error
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.")
+    return value
+
+
+def _parsed(body: bytearray) -> Any:
+    """Parse JSON.
+
+    Raises:
+        UnicodeEncodeError: a text has a lone surrogate, which no engine can encode.
+        ValueError: it is not JSON.
+    """
+    value = json.loads(body)
+    if b"\\u" in body or b"\xed" in body:
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 

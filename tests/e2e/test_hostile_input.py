@@ -61,6 +61,17 @@ def test_fifos_and_devices_are_rejected_by_name(arguments: tuple[str, ...], no_f
     assert result.stdout == b""
 
 
+@pytest.mark.parametrize("arguments", [("engine", "start"), ("doctor",)], ids=lambda arguments: arguments[-1])
+def test_home_that_is_a_file_is_named_in_the_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.touch()
+    places = ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+    result = spnl(*arguments, **dict.fromkeys((*places, "HOME", "HF_HOME"), str(home)))
+    assert result.returncode == 1
+    assert str(home) in (result.stdout + result.stderr).decode()
+    assert b"Traceback" not in result.stderr
+
+
 def test_absurd_settings_and_limits_are_clear_errors(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("a = " + "[" * 100_000)

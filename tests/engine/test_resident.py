@@ -33,10 +33,10 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.prefetch import Prefetch
 from spnl_tui.engine.resident import wire
-from spnl_tui.engine.resident.address import is_own_peer, peer_uid
+from spnl_tui.engine.resident.address import ResidentAddress, is_own_peer, peer_uid
 from spnl_tui.engine.resident.server import AlreadyRunning, Resident
 from spnl_tui.engine.resident.turns import Turns
-from spnl_tui.errors import ModelReferenceError
+from spnl_tui.errors import ModelReferenceError, SpnlError
 from spnl_tui.models.parts import FilePart, TextPart, ToolCallPart, ToolResultPart
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.models.tools import Tool
@@ -349,6 +349,12 @@ async def test_socket_is_private_and_a_stale_one_is_replaced(tmp_path: Path) -> 
         with pytest.raises(AlreadyRunning):
             await Resident(EchoBackend(), address, keep_warm_s=1, max_concurrent=1).run()
         assert await client.find("echo") is not None
+
+
+def test_runtime_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpnlError, match=r"file/run cannot be made: Not a directory"):
+        ResidentAddress(tmp_path / "file" / "run" / "engine.sock", "").make_directory()
 
 
 async def test_long_runtime_directory_still_has_a_socket(tmp_path: Path) -> None:

@@ -198,6 +198,16 @@ async def test_wrong_requests_are_refused_in_the_shape_of_openai() -> None:
             assert word in answer["error"]["message"], answer
 
 
+@pytest.mark.parametrize("half", [rb"\ud800", b"\xed\xa0\x80"], ids=["escaped", "raw"])
+async def test_lone_surrogate_is_refused_as_a_wrong_request(half: bytes) -> None:
+    async with running_server() as server:
+        body = b'{"messages": [{"role": "user", "content": "' + half + b'"}]}'
+        response = await server.client.post("/v1/chat/completions", content=body)
+        whole = await server.client.post("/v1/chat/completions", content=body.replace(half, rb"\ud83d\ude00"))
+    assert (response.status_code, whole.status_code) == (400, 200)
+    assert "surrogate" in response.json()["error"]["message"]
+
+
 async def test_remote_image_is_not_fetched() -> None:
     content = [{"type": "image_url", "image_url": {"url": "http://169.254.169.254/secret"}}]
     async with running_server() as server:

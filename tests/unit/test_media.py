@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import zlib
@@ -117,6 +118,12 @@ def test_image_is_stored_upright_and_scaled_or_refused_with_a_reason(
     path = media.images.path(part.sha256)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_fifo_named_as_an_image_is_refused_at_once(media: MediaReader, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photo.png")
+    with pytest.raises(AttachmentError, match="no ordinary file"):
+        media.image(tmp_path / "photo.png", "photo.png")
 
 
 def test_mentioned_image_becomes_a_part_and_its_mention_comes_back(

@@ -54,10 +54,17 @@ class ResidentAddress:
         """Create the directory of the socket for this user only.
 
         Raises:
-            SpnlError: it belongs to another user, or others may write to it.
+            SpnlError: it cannot be made, or belongs to another user.
         """
         folder = self.socket.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SpnlError(
+                "The resident engine has no place",
+                f"{folder} cannot be made: {error.strerror}.",
+                "Set XDG_RUNTIME_DIR to a directory of yours.",
+            ) from error
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise SpnlError(
