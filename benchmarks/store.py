@@ -28,6 +28,18 @@ from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import new_id
 
 YEAR_S = 365 * 86_400
+INSERT_CONVERSATION = """
+    INSERT INTO conversation
+        (key, id, created_at, updated_at, pinned, archived, title_is_automatic, title, model,
+         sampling, chosen, system_prompt)
+    VALUES (?, ?, ?, ?, ?, 0, 1, ?, ?, '{}', '[]', '')
+"""
+INSERT_TURN = """
+    INSERT INTO turn
+        (key, id, conversation, parent, role, created_at, finish_reason, pinned, model, provenance,
+         error, text, reasoning)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, '', ?, '')
+"""
 _STARTS = 7
 """Launches of the program per figure."""
 LONG = 5_000
@@ -73,7 +85,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
         where = chance.randrange(len(text) - 100)
         title = text[where : where + 40].partition(" ")[2]
         connection.execute(
-            "INSERT INTO conversation VALUES (?, ?, ?, ?, ?, 0, 0, 1, ?, ?, '{}', '[]', '', '')",
+            INSERT_CONVERSATION,
             (number, new_id(), start, start + 30 * length, int(number % 500 == 0), title, model),
         )
         if number % 10 == 0:
@@ -107,7 +119,7 @@ def make_store(path: Path, conversations: int, turns: int) -> None:
         for row in rows[start_row : start_row + 5_000]:
             last = max(last + 1, int(row[-1]))
             batch.append((last, *row[:-1]))
-        connection.executemany("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, '', ?, '')", batch)
+        connection.executemany(INSERT_TURN, batch)
         connection.execute("COMMIT")
         connection.execute("BEGIN")
         print(f"\r{start_row + len(batch):>9,} of {len(rows):,} turns", end="", file=sys.stderr)
