@@ -113,7 +113,7 @@ def load_theme(file: Path) -> Theme:
     return Theme(name=file.stem, **fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class _Check:
     """Check the theme before Textual does, because Textual ends the program on a mistake."""
 

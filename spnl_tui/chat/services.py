@@ -38,7 +38,7 @@ class Background(Protocol):
         """Cancel the work of this group."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
 class ChatServices:
     """The services that all chat sessions share."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spnl_tui.engine.prefetch import Prefetch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class DeferredBackend:
     """A backend that is constructed on first use, because its imports would delay the first paint."""
 

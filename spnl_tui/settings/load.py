@@ -45,7 +45,7 @@ MAX_FILE_BYTES = 1_000_000
 _SERVER_NAME = re.compile("[A-Za-z0-9_-]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class _Given:
     """One value from one source."""
 

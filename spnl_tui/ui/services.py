@@ -45,7 +45,7 @@ def _no_handle(model: LocalModel) -> ModelHandle:
     raise LookupError(f"no backend runs {model.name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
 class InterfaceServices:
     """The services of the interface."""
 

@@ -29,7 +29,7 @@ _STARTER_BYTES = 98_362_432
 Kind = Literal["conversation", "model", "starter", "first"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class WelcomeRow:
     """Something to choose."""
 
@@ -43,7 +43,7 @@ class WelcomeRow:
     """True for the model that answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class WelcomeGroup:
     """Rows below one heading."""
 
@@ -54,7 +54,7 @@ class WelcomeGroup:
     """A last line, such as "and 2 more"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class Fetching:
     """A download in progress."""
 

@@ -34,7 +34,7 @@ Condition: TypeAlias = Callable[[CommandContext], Availability]
 AVAILABLE = Available()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
 class Worker:
     """A command's background work."""
 
@@ -47,7 +47,7 @@ class Worker:
     replying from the key press on, so that prompts typed meanwhile wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
 class Command:
     """A command that the user starts by key, from the palette or by typing its name after a "/"."""
 

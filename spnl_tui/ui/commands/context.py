@@ -65,7 +65,7 @@ class Program(Protocol):
         """End the program, unless pulls are under way and the user decides to stay."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
 class CommandContext:
     """The controllers, and what the user typed for this run of a command."""
 

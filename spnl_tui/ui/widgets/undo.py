@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class _Change:
     toast: Notification
     undo: Callable[[], Awaitable[object]]

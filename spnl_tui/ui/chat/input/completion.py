@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class Offer:
     """One completion."""
 
@@ -20,7 +20,7 @@ class Offer:
     """True if Enter, which accepts it, also sends the prompt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False, frozen=True, slots=True)
 class Offers:
     """The completions of the text between `start`, an index in the prompt, and the cursor."""
 
