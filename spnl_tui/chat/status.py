@@ -27,7 +27,7 @@ State = Literal[
 ]
 
 
-@dataclass(eq=False, repr=False, frozen=True, slots=True, kw_only=True)
+@dataclass(repr=False, frozen=True, slots=True, kw_only=True)
 class Activity:
     """The state of the chat at one moment. Times are seconds, amounts are tokens."""
 

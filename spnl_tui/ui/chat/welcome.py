@@ -29,7 +29,7 @@ _STARTER_BYTES = 98_362_432
 Kind = Literal["conversation", "model", "starter", "first"]
 
 
-@dataclass(eq=False, repr=False, frozen=True, slots=True)
+@dataclass(repr=False, frozen=True, slots=True)
 class WelcomeRow:
     """Something to choose."""
 
