@@ -22,7 +22,8 @@ from spnl_tui.models.parts import images_in
 
 
 def admit(backend: Backend | SpnlError, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
-    """Return the events of the request. A refusal, or an error in place of the backend, fails every reply."""
+    """Return the events of the request. If the model refuses it, or `backend` is an error, every reply
+    fails."""
     if (refusal := refusal_of(model, request)) is not None:
         return refused(failure_of(refusal, kind="request"), request.n)
     if isinstance(backend, SpnlError):
@@ -35,7 +36,7 @@ def admit(backend: Backend | SpnlError, model: ModelHandle, request: Request) ->
 
 
 async def _with_prefill(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    """Yield the events, after a report that the prompt is being read, of which nothing more is known."""
+    """Yield a PrefillProgressed without numbers, then the events."""
     async with aclosing(events):
         yield PrefillProgressed(done=0, total=0)
         async for event in events:
@@ -65,7 +66,7 @@ def refusal_of(model: ModelHandle, request: Request) -> RequestError | None:
         return RequestError(
             "This model cannot see images",
             f"{model.name} reads only text, and the conversation has an image.",
-            "Choose a model that sees, or go on without the image in a new conversation.",
+            "Choose a model that can see images, or start a new conversation without the image.",
         )
     if isinstance(request, ChatRequest) and request.tools and not can.tools:
         return RequestError(
@@ -78,9 +79,9 @@ def refusal_of(model: ModelHandle, request: Request) -> RequestError | None:
     ):
         return RequestError(
             "This model does not accept a reply format",
-            f"{model.name} cannot be held to a regular expression or grammar."
+            f"{model.name} cannot restrict replies to a regular expression or grammar."
             if can.schemas
-            else f"{model.name} cannot be held to a JSON schema, regular expression or grammar.",
-            "Leave the format out, or choose a model that runs on this machine.",
+            else f"{model.name} cannot restrict replies to a JSON schema, regular expression or grammar.",
+            "Leave out the format, or choose a model that runs on this machine.",
         )
     return None

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from spnl_tui.models.tools import Tool, ToolChoice
 
 FinishReason = Literal["stop", "length", "cancelled", "tool_calls"]
-"""With "tool_calls" the reply ends in calls, and the model waits for their results."""
+"""With "tool_calls", the reply ends with tool calls, and the model waits for their results."""
 ErrorKind = Literal["load", "request", "context", "template", "internal"]
 CallState = Literal["waiting", "running", "done", "failed", "denied"]
-"""A call waits for permission or runs, and then has succeeded, has failed or was denied."""
+"""The state of a tool call: waiting for permission, running, succeeded, failed or denied."""
 LoadState = Literal["loading", "idle", "busy"]
 
 
@@ -43,7 +43,7 @@ class Capabilities:
     counts_tokens: bool = False
     """`count_tokens` returns counts once the model is loaded: exact unless `LoadedModel.estimates_tokens`."""
     reports_prefill: bool = False
-    """Yields PrefillProgressed while it reads a prompt. Otherwise the engine service yields one, without
+    """Yields PrefillProgressed while it reads a prompt. Otherwise the engine service yields one without
     numbers."""
     grammars: bool = False
     """Accepts a Grammar of any kind."""
@@ -77,7 +77,7 @@ class ModelHandle:
     context_length: int | None = field(default=None, compare=False)
     """In tokens; None if it is known only once the model is loaded."""
     wanted_context: int | None = field(default=None, compare=False)
-    """The tokens of context that the user chose for it; None keeps what it is loaded with, or the default."""
+    """The context length in tokens that the user chose; None for the loaded or default one."""
     revision: str | None = field(default=None, compare=False)
     """The commit that the model's files come from, if it is known."""
     file_sha256: str | None = field(default=None, compare=False)
@@ -87,7 +87,7 @@ class ModelHandle:
     engine_version: str | None = field(default=None, compare=False)
     """The version of the engine that computes the replies, if it is known."""
     host: str | None = field(default=None, compare=False)
-    """The other machine that receives the words; None if they stay on this one."""
+    """The remote machine that receives the prompts; None if they stay on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class LoadedModel:
     estimates_tokens: bool = False
     """True if `count_tokens` only estimates, because the server does not count."""
     memory_bytes: int = 0
-    """Memory on this machine that only unloading frees."""
+    """Bytes of this machine's memory that only unloading frees."""
     idle_s: float | None = None
     """Seconds since its last request; None if it is not idle."""
     pid: int | None = None
@@ -116,7 +116,7 @@ class LoadedModel:
 
 
 def all_wanted(candidate: int) -> bool:
-    """Return True: every reply is wanted to its end."""
+    """Return True, so that no reply is stopped early."""
     return True
 
 
@@ -137,16 +137,20 @@ class ChatRequest:
     continue_reply: bool = False
     """The last message is the beginning of the reply; only what follows it is yielded."""
     begun_thought: str = ""
-    """With `continue_reply`: the thought in which the reply stopped. The last message is then the prompt."""
+    """With `continue_reply`: the unfinished thought in which the reply stopped. The last message is then the
+    user's."""
     ephemeral: bool = False
-    """No conversation continues from here: this is a title, a verdict or a summary."""
+    """True if no conversation continues from this request, such as one for a title, a verdict or a
+    summary."""
     is_wanted: Callable[[int], bool] = all_wanted
-    """Called again and again with a candidate's number. On False its reply is stopped, or not started."""
+    """Called repeatedly with a candidate's number. When it returns False, that reply is stopped or not
+    started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
-    """A request to continue each input by itself, without a chat template. Candidates number the inputs."""
+    """A request to continue each input separately, without a chat template. Candidate numbers index the
+    inputs."""
 
     inputs: Sequence[str]
     sampling: Sampling
@@ -198,7 +202,7 @@ class RequestQueued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadProgressed:
-    """A load has reached another stage, in words for the user."""
+    """A load has reached a new stage, described for the user."""
 
     stage: str
 
@@ -209,14 +213,14 @@ class ModelLoaded:
 
     seconds: float
     context_length: int | None
-    """In tokens, None if the backend does not know it."""
+    """In tokens; None if the backend does not know it."""
     template_tokens: int | None = None
     """The tokens that the chat template adds to one prompt without a system prompt, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefillProgressed:
-    """The model has read `done` of the `total` tokens of the prompt; at first, those it had read before."""
+    """The model has read `done` of the prompt's `total` tokens. The first event counts the cached tokens."""
 
     done: int
     total: int
@@ -229,23 +233,23 @@ class ReplyChunk:
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCallPart, ...] = ()
-    """Complete calls. A call that names an unknown tool or has invalid arguments is passed on as it is."""
+    """Complete calls, passed on unchecked: a call may name an unknown tool or have invalid arguments."""
     tokens: int = 0
     """The tokens of the reply so far, this chunk included."""
     candidate: int = 0
-    """The number of the reply that this belongs to, from 0."""
+    """The number of the reply that this chunk belongs to, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallProgressed:
-    """A call of a tool has reached another state. The agent yields it, because it runs the calls."""
+    """A tool call has changed its state. The agent yields this event, because it runs the calls."""
 
     call: ToolCallPart
     state: CallState
     summary: str = ""
     """A one-line description of the call."""
     seconds: float = 0.0
-    """The time the call ran."""
+    """How long the call ran."""
     result: ToolResultPart | None = None
     """Set once the call has ended."""
 
@@ -262,7 +266,7 @@ class ReplyFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed:
-    """A reply failed: there is none, or only the part that came before this."""
+    """A reply failed. Any chunks before this event are a partial reply."""
 
     kind: ErrorKind
     title: str
@@ -301,7 +305,7 @@ class Backend(Protocol):
 
     @property
     def needs_every_core(self) -> bool:
-        """True if a reply is being computed by threads on all cores of this machine. Any thread may ask.
+        """True if a reply is being computed by threads on all cores of this machine. Thread-safe.
 
         Those threads wait for each other, so any other computation delays all of them.
         """
@@ -328,10 +332,11 @@ class Backend(Protocol):
         """
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
-        """Read messages before they are sent, in the background, while no request waits.
+        """Read messages into the cache before they are sent, in the background, while no request waits.
 
-        Do nothing if the model is not loaded or if it would not pay. Set `prefetch.ended` at the end. A
-        request stops it.
+        Do nothing if the model is not loaded or little time would be saved. Set `prefetch.ended` at the end.
+        A
+        request cancels the prefetch.
         """
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
@@ -347,7 +352,7 @@ class Backend(Protocol):
         """Unload the model. A request on it ends in RequestFailed."""
 
     async def close(self) -> None:
-        """End everything that was started, within two seconds."""
+        """Stop everything that the backend started, within two seconds."""
 
 
 def loaded_model(backend: Backend, model: ModelHandle) -> LoadedModel | None:

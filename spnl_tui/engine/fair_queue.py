@@ -9,8 +9,7 @@ from collections import deque
 class FairQueue:
     """Admits a number of requests at a time, first come, first served.
 
-    Unlike a semaphore, it gives a place without waiting, so a request keeps its place while it reports that
-    it is queued.
+    Unlike a semaphore, it returns a place in the queue at once, so a request can report that it waits.
     """
 
     def __init__(self, limit: int) -> None:
@@ -19,7 +18,7 @@ class FairQueue:
         self._someone_asked = asyncio.Event()
 
     def ask(self) -> asyncio.Future[None]:
-        """Return a place, which is done once it is admitted. Pass it to `leave` in the end in any case."""
+        """Return a place in the queue; it is done once admitted. Always pass it to `leave` in the end."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         self._admit()

@@ -15,7 +15,7 @@ def _ignore(done: int, total: int) -> None:
 
 
 class Prefetch:
-    """Messages to read ahead of a request. The caller may stop it; the backend sets `ended`."""
+    """Messages to read before they are sent. The caller may stop the prefetch; the backend sets `ended`."""
 
     def __init__(
         self,
@@ -26,8 +26,9 @@ class Prefetch:
     ) -> None:
         """Prepare to read these messages.
 
-        `sampling` and `tools` are those of the expected request. `on_progress` is called after each step but
-        the last, with the number of tokens read and the total.
+        `sampling` and `tools` are those of the expected request. `on_progress` receives the number of tokens
+        read and
+        the total after each step except the last.
         """
         self.messages = tuple(messages)
         self.sampling = sampling

@@ -1,4 +1,4 @@
-"""Collects the events of a request into replies. The interface, the commands and the queries all use it."""
+"""Collects the events of a request into replies, for the interface, the commands and the queries."""
 
 from __future__ import annotations
 
@@ -24,41 +24,43 @@ from spnl_tui.models.parts import Content, ToolCallPart, as_content
 
 ReplyEnd: TypeAlias = FinishReason | Literal["failed"]
 
-BROKEN_OFF = RequestFailed(kind="internal", title="The reply broke off", message="The engine gave no reason.")
-"""Ends a reply whose backend broke its promise of an end, so that callers do not wait for ever."""
+BROKEN_OFF = RequestFailed(
+    kind="internal", title="The reply was cut off", message="The engine gave no reason."
+)
+"""Ends a reply whose backend sent no final event, so that callers do not wait for ever."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """One reply as it grows."""
+    """One reply, which grows as events arrive."""
 
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCallPart, ...] = ()
     calls: dict[str, CallProgressed] = field(default_factory=dict)
-    """The last state of each call that the agent runs, by its id."""
+    """The latest state of each call that the agent runs, by the call's id."""
     tokens: int = 0
     finish_reason: ReplyEnd | None = None
-    """None until it ends. Its reader writes "cancelled" if it stops reading."""
+    """None until the reply ends. A caller that stops reading sets "cancelled"."""
     usage: Usage | None = None
     timing: Timing = field(default_factory=Timing)
     stopped_because: str = ""
-    """Why the program stopped the reply, if it did, as a clause."""
+    """The reason, as a clause, if the program stopped the reply; else empty."""
     failure: RequestFailed | None = None
-    """The event that ended it, if it failed."""
+    """The event of the failure, if the reply failed."""
     _before: Content = ()
-    """The parts before the text that grows."""
+    """The completed parts, before the growing text."""
     _from: int = 0
-    """The offset in `text` at which it begins."""
+    """The offset in `text` at which the growing text begins."""
 
     @property
     def content(self) -> Content:
-        """The parts in order: texts, calls and the results of calls."""
+        """The parts in order: texts, calls and their results."""
         return (*self._before, *as_content(self.text[self._from :]))
 
     @property
     def error(self) -> str:
-        """The failure, or why the program stopped the reply, in words for the user; else empty."""
+        """The failure, or the reason why the program stopped the reply, for the user; else empty."""
         if (failure := self.failure) is None:
             return self.stopped_because
         return "\n".join(filter(None, (failure.title, failure.message, failure.hint)))
@@ -69,7 +71,7 @@ class Reply:
         return self.failure is not None and self.failure.kind == "context"
 
     def take(self, event: Event) -> None:
-        """Add what the event says about this reply."""
+        """Add the event's contribution to this reply."""
         match event:
             case ReplyChunk():
                 self.text += event.text
@@ -88,7 +90,7 @@ class Reply:
                 self.finish_reason, self.failure = "failed", event
 
     def problem(self, request: Request) -> RequestError | None:
-        """Return why the finished reply is of no use; None if it is, or if it has no end or has failed."""
+        """Return why a finished reply cannot be used; None if it can, or if it has failed or not ended."""
         from spnl_tui.models.reply import reply_problem
 
         if self.finish_reason is None or self.finish_reason == "failed":
@@ -104,14 +106,15 @@ class Reply:
 
 
 class Generator(Protocol):
-    """Answers requests: a backend, the engine, or an agent that runs calls of tools in between."""
+    """Answers requests. Implemented by backends, the engine, and the agent, which runs tool calls in
+    between."""
 
     def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
         """Answer the request; see `Backend`."""
 
 
 class Replies:
-    """The replies to one request, by their numbers."""
+    """The replies to one request, by candidate number."""
 
     def __init__(self, engine: Generator, model: ModelHandle, request: Request) -> None:
         self._engine, self._model, self._request = engine, model, request
@@ -124,9 +127,9 @@ class Replies:
         return iter(self._replies)
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Send the request and yield its events, each after it was added to its reply.
+        """Send the request and yield each event after adding it to its reply.
 
-        Every reply gets an end, also if the backend sends none. Leave the iterator with `aclosing` to cancel
+        Every reply gets an end, even if the backend sends none. Close the iterator with `aclosing` to cancel
         the request.
         """
         async with aclosing(self._engine.generate(self._model, self._request)) as events:
@@ -144,7 +147,7 @@ class Replies:
 
 
 async def collect(engine: Generator, model: ModelHandle, request: Request) -> Reply:
-    """Return the complete reply to a request for one.
+    """Send a request for one reply and return the complete reply.
 
     Raises:
         RequestError: the request failed.

@@ -1,4 +1,4 @@
-"""The engine service: answers every request with the backend that its model belongs to."""
+"""The engine service: sends every request to the backend of its model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spnl_tui.errors import RequestError, SpnlError
 
 if TYPE_CHECKING:
-    # The first paint needs the service, but no request.
+    # The first paint needs the service, but these types only matter for requests.
     from spnl_tui.engine.backend import Backend, Event, LoadedModel, ModelHandle, Request
     from spnl_tui.engine.prefetch import Prefetch
 
@@ -24,10 +24,10 @@ class DeferredBackend:
 
 
 class EngineService:
-    """Several backends as one. It has the methods of `Backend`, so callers need not know which they have."""
+    """Combines several backends into one with the methods of `Backend`."""
 
     def __init__(self, backends: Sequence[Backend | DeferredBackend]) -> None:
-        """References are looked up in the backends in this order."""
+        """References are looked up in the order of `backends`."""
         self._all = {backend.id: backend for backend in backends}
         self._backends = {id: each for id, each in self._all.items() if not isinstance(each, DeferredBackend)}
         """The backends constructed so far."""
@@ -41,7 +41,7 @@ class EngineService:
 
     @property
     def id(self) -> str:
-        """The name of the service; no handle carries it."""
+        """The name of the service; no handle uses it."""
         return "engine"
 
     @property
@@ -50,10 +50,10 @@ class EngineService:
         return any(backend.needs_every_core for backend in self._backends.values())
 
     async def find(self, reference: str) -> ModelHandle | None:
-        """Return the model of this reference from the first backend that has it, or None.
+        """Return the model that a reference names, from the first backend that has it; else None.
 
         Raises:
-            SpnlError: as `Backend.find`.
+            SpnlError: see `Backend.find`.
         """
         for id in self._all:
             backend = self._backend(id)
@@ -106,10 +106,10 @@ class EngineService:
             await backend.unload(model)
 
     async def close(self) -> None:
-        """Close all backends at once, within two seconds. Raises what one of them raised."""
+        """Close all backends at once, within two seconds. Raises the first error after closing all."""
         self._closed = True
         closing = (backend.close() for backend in self._backends.values())
-        # Each is closed, whatever happens to the others.
+        # Every backend is closed, even if others fail.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -119,6 +119,6 @@ class EngineService:
             return SpnlError("The engine is closed")
         return RequestError(
             "The model's backend is not available",
-            f"{model.name} belongs to {model.backend}, which is not set up.",
+            f"{model.name} needs the backend {model.backend}, which is not set up.",
             "Choose another model.",
         )

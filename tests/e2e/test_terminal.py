@@ -100,7 +100,7 @@ def test_kill_9_of_the_runner_in_mid_reply_keeps_the_part_and_the_next_prompt_wo
         terminal.wait_for(lambda text: "10 tokens" in text or " at " in text, 60)
         for pid in runners(terminal):
             os.kill(pid, signal.SIGKILL)
-        terminal.wait_for("The runner ended", 30)
+        terminal.wait_for("The engine stopped unexpectedly", 30)
         terminal.send(CTRL_N + "Name the capital of France." + ENTER)
         terminal.wait_for("Paris", 120)
 

@@ -122,18 +122,18 @@ FAULTS: Mapping[str, Fault] = {
     "500": Fault(refusing("500 Broken", ERROR), "The server failed", "wrong in some way", attempts=3),
     "503 once": Fault(once(refusing("503 Later", {})), "", kept="Hello there", attempts=2),
     "502 with a page": Fault(
-        refusing("502 Gateway", PAGE, "text/html"), "A web page answered", "HTTP 502", attempts=3
+        refusing("502 Gateway", PAGE, "text/html"), "The server sent a web page", "HTTP 502", attempts=3
     ),
     "a redirect": Fault(
         refusing("307 There", "", Location="http://evil.test/v1"),
-        "The server sends requests elsewhere",
+        "The server redirects requests",
         "evil.test",
     ),
     "context exceeded": Fault(
         refusing("400 Bad", FULL), "The prompt is longer than the context", "4096", attempts=2
     ),
-    "a page": Fault(refusing("200 OK", PAGE, "text/html"), "A web page answered", "/v1"),
-    "a page in a stream": Fault(replying(PAGE.encode()), "A web page answered"),
+    "a page": Fault(refusing("200 OK", PAGE, "text/html"), "The server sent a web page", "/v1"),
+    "a page in a stream": Fault(replying(PAGE.encode()), "The server sent a web page"),
     "no JSON": Fault(replying(b"data: what?\n\n"), READ, "what?"),
     "no object": Fault(replying(b"data: [1, 2]\n\n"), READ),
     "nonsense after a part": Fault(replying(piece("Hello"), b"data: what?\n\n"), READ, kept="Hello"),
@@ -273,7 +273,7 @@ async def test_plain_http_at_an_https_address_is_reported() -> None:
         async with engine_of(endpoint) as engine:
             end = check_ends(await events_of(engine))
     assert isinstance(end, RequestFailed)
-    assert end.title == "There is no encrypted connection"
+    assert end.title == "The connection cannot be encrypted"
 
 
 @pytest.mark.usefixtures("no_waiting")

@@ -175,7 +175,9 @@ async def test_dead_runner_ends_one_candidate(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "tokens=9 delay=0.01 die", n=3)
         ends = [e for e in events if isinstance(e, RequestFailed)]
-        assert [(e.candidate, e.title) for e in ends] == [(each, "The runner ended") for each in range(3)]
+        assert [(e.candidate, e.title) for e in ends] == [
+            (each, "The engine stopped unexpectedly") for each in range(3)
+        ]
         assert len([e for e in events if isinstance(e, ModelLoaded)]) == 3
         assert text_of(await chat(engine, MODEL, "again"))
 
@@ -195,7 +197,7 @@ async def test_killed_runner_is_an_event(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "title"), [("refused", "Refused"), ("dying", "The runner ended while loading")]
+    ("kind", "title"), [("refused", "Refused"), ("dying", "The engine stopped while loading")]
 )
 async def test_failed_load_reports_the_reason(paths: Paths, kind: str, title: str) -> None:
     async with fake_engine(paths) as engine:

@@ -1,4 +1,4 @@
-"""Servers as a backend: finds the models that references name, and routes requests to their servers."""
+"""The endpoint backend: finds the models that references name, and sends requests to their servers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 IsHere = Callable[[str], Awaitable[bool]]
 """Returns True if a repository, ORG/NAME, is on this machine."""
 _SHARES_PREFILL = ("openai", "vllm")
-"""Servers that compute n candidates of one request; the others get n requests."""
+"""Servers that compute several candidates for one request; the others get one request for each candidate."""
 
 
 async def _nothing_is_here(repository: str) -> bool:
@@ -55,7 +55,8 @@ class EndpointBackend:
         is_here: IsHere = _nothing_is_here,
         context: int | None = None,
     ) -> None:
-        """`endpoints` by their names in lower case. `context`: the tokens that the user limits it to."""
+        """`endpoints` maps lower-case names to endpoints. `context` is the user's limit of the context, in
+        tokens."""
         self.endpoints = dict(endpoints)
         self._environ = environ
         self._read_image = read_image
@@ -71,14 +72,16 @@ class EndpointBackend:
 
     @property
     def needs_every_core(self) -> bool:
-        """False: replies are computed elsewhere, or by a server that shares the machine by itself."""
+        """False: other programs compute the replies."""
         return False
 
     async def find(self, reference: str) -> ModelHandle | None:
-        """Return the model on a server that this means. Asks the server only if that decides the meaning.
+        """Return the server's model that the reference names; None if it names none.
+
+        Ask the server only if the reference could also mean a repository.
 
         Raises:
-            ModelReferenceError: the reference names no model, or a repository, too.
+            ModelReferenceError: the reference is not valid, or names both a model and a repository.
         """
         found = read_reference(reference, self.endpoints)
         if found is None:
@@ -138,7 +141,7 @@ class EndpointBackend:
                 yield event
 
     async def load(self, model: ModelHandle) -> AsyncGenerator[Event, None]:
-        """Ask the server about the model, the first time; see `Backend`."""
+        """Ask the server about the model, unless it is known; see `Backend`."""
         server, used = self._used(model)
         if used is not None:
             return
@@ -152,16 +155,18 @@ class EndpointBackend:
         yield ModelLoaded(seconds=time.monotonic() - began, context_length=self._context_of(used))
 
     def prefetch(self, model: ModelHandle, prefetch: Prefetch) -> None:
-        """Do nothing: a server has its own cache, and words are sent only when the user sends them."""
+        """Do nothing: servers have their own caches, and prompts leave this machine only when the user sends
+        them."""
         prefetch.ended.set()
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Return the counts of the server's tokenizer, or else estimates; None before it was asked."""
+        """Return the server's token counts, or estimates if it does not count; None before the model is
+        used."""
         _, used = self._used(model)
         return None if used is None else await used.counter.count(texts)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
-        """Return the models that were asked for, most recently used first."""
+        """Return the models in use, most recently used first."""
         from spnl_tui.engine.endpoint.server import details_of
 
         pairs = [(server, used) for server in self._servers.values() for used in server.used.values()]
@@ -182,7 +187,7 @@ class EndpointBackend:
         return False
 
     async def unload(self, model: ModelHandle) -> None:
-        """Forget what is known of the model."""
+        """Forget the facts about the model."""
         server, _ = self._used(model)
         server.used.pop(model.key[1], None)
 
@@ -192,7 +197,7 @@ class EndpointBackend:
         await asyncio.gather(*(server.close() for server in self._servers.values()))
 
     async def survey(self, name: str, patience_s: float = 10.0) -> EndpointStatus:
-        """Return whether this endpoint responds, with which models, and why not."""
+        """Return the endpoint's models, or why it does not respond."""
         from spnl_tui.engine.endpoint.survey import survey
 
         return await survey(self.server(name), patience_s)
@@ -216,7 +221,7 @@ class EndpointBackend:
 
 
 def _able(model: ModelHandle, used: UsedModel) -> ModelHandle:
-    """Return the handle with the capabilities of the server that has answered."""
+    """Return the handle with the capabilities that its server turned out to have."""
     can = CAPABILITIES[used.served.server]
     if (abilities := used.served.abilities) is not None:
         can = replace(
@@ -226,7 +231,7 @@ def _able(model: ModelHandle, used: UsedModel) -> ModelHandle:
 
 
 async def _merged(replies: Sequence[AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
-    """Yield the events of all at once. Leaving ends all of them."""
+    """Yield the events of all replies as they arrive. Closing this generator closes all of them."""
     events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
 
     async def follow(reply: AsyncGenerator[Event, None]) -> None:

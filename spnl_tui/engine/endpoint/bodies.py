@@ -1,4 +1,4 @@
-"""Requests as the JSON that each kind of server expects."""
+"""Converts requests to the JSON that each kind of server expects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from spnl_tui.engine.endpoint.messages import ReadImage, ollama_messages, openai
 from spnl_tui.models.request import Grammar, Message, Sampling
 
 _REASONING_MODEL = re.compile(r"o\d|gpt-5", re.IGNORECASE)
-"""Models of OpenAI's that refuse temperature, top_p and penalties."""
+"""OpenAI's models that refuse temperature, top_p and penalties."""
 MOST_STOPS = 4
 """The most stop sequences that OpenAI accepts."""
 
 LIMITS = ("max_tokens", "max_completion_tokens")
-"""The fields that limit a reply."""
+"""The fields that limit the length of a reply."""
 
 _EXTENSIONS: Mapping[str, Mapping[str, str]] = {
     "vllm": {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"},
@@ -30,14 +30,15 @@ _EXTENSIONS: Mapping[str, Mapping[str, str]] = {
     "lmstudio": {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repeat_penalty"},
     "ollama": {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repeat_penalty"},
 }
-"""The names of sampling parameters beyond OpenAI's. A server that is not here refuses unknown fields."""
+"""Each server's names for sampling parameters that OpenAI lacks. Servers not listed here refuse unknown
+fields."""
 _COMMON = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
 
 
 def chat_body(
     request: ChatRequest, model: ServedModel, read_image: ReadImage, *, n: int = 1, candidate: int = 0
 ) -> dict[str, Any]:
-    """Return the body for a streamed chat. Blocking if there are images.
+    """Return the body for a streamed chat. Blocks if there are images.
 
     Raises:
         SpnlError: an image cannot be read.
@@ -96,7 +97,8 @@ def _with_begun_thought(request: ChatRequest) -> list[Message]:
 
 
 def sampling_fields(sampling: Sampling, model: ServedModel, candidate: int = 0) -> dict[str, Any]:
-    """Return the parameters that the server knows, by its names. Candidates get seeds of their own."""
+    """Return the sampling parameters that the server knows, under its names. Each candidate gets its own
+    seed."""
     sampling = _own_seed(sampling, candidate)
     at_openai = model.server == "openai"
     fields = {name: getattr(sampling, name) for name in _COMMON}
@@ -113,7 +115,7 @@ def sampling_fields(sampling: Sampling, model: ServedModel, candidate: int = 0) 
 
 
 def ignored_parameters(sampling: Sampling, server: str) -> tuple[str, ...]:
-    """Return the parameters that are set and that the server does not know."""
+    """Return the parameters that are set but unknown to the server."""
     known = _EXTENSIONS.get(server, {})
     return tuple(
         name
@@ -132,7 +134,7 @@ def _own_seed(sampling: Sampling, candidate: int) -> Sampling:
 
 
 def _format_fields(grammar: Grammar | None, server: str) -> dict[str, Any]:
-    """Return the fields that hold a reply to a format, in the way of this server.
+    """Return the fields that make this server restrict a reply to the grammar.
 
     Sources: docs.vllm.ai/en/latest/features/structured_outputs, llama.cpp's tools/server/README.md,
     llama-cpp-python's docs/server.md, mistral.rs' docs/HTTP.md.
@@ -151,7 +153,8 @@ def _format_fields(grammar: Grammar | None, server: str) -> dict[str, Any]:
 
 
 def _is_strict(schema: Any) -> bool:
-    """True if OpenAI's strict mode accepts the schema: every object lists and requires all it may have."""
+    """True if OpenAI's strict mode accepts the schema: every object lists its properties and requires them
+    all."""
     if isinstance(schema, list):
         return all(_is_strict(each) for each in schema)
     if not isinstance(schema, dict):

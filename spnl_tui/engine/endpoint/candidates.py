@@ -1,4 +1,4 @@
-"""Pieces of a stream as events of the engine, for each candidate of the stream."""
+"""Converts the pieces of a stream to events of the engine, for each candidate."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 class ThoughtSplitter:
-    """Separates a thought that a server leaves at the beginning of the text, between <think> and </think>."""
+    """Separates a thought between <think> and </think> from the text, for servers that do not."""
 
     def __init__(self) -> None:
         self._state = "begin"
         self._held = ""
 
     def split(self, text: str) -> tuple[str, str]:
-        """Return more text, and more of the thought."""
+        """Return the new text and the new part of the thought."""
         if self._state == "text":
             return text, ""
         self._held += text
@@ -57,7 +57,7 @@ class ThoughtSplitter:
         return "", thought[: len(thought) - keep]
 
     def finish(self) -> tuple[str, str]:
-        """Return what was held back: text, and thought."""
+        """Return the text and the thought that were held back."""
         if self._state == "thought":
             return "", self._held
         return self._end()
@@ -71,10 +71,10 @@ class Candidate:
     """One reply of a stream."""
 
     def __init__(self, number: int, admitted_at: float, queue_s: float = 0.0) -> None:
-        """`number` is that of the candidate in its request. Times are of the monotonic clock."""
+        """`number` is the candidate's number in its request; `admitted_at` is a monotonic time in seconds."""
         self.number = number
         self.reason: str | None = None
-        """The reason that the server gave for the end; None before that."""
+        """The server's reason for the end of the reply; None before the end."""
         self._admitted_at = admitted_at
         self._queue_s = queue_s
         self._first_at: float | None = None
@@ -89,7 +89,7 @@ class Candidate:
         return self._first_at is not None
 
     def take(self, choice: dict[str, Any]) -> ReplyChunk | None:
-        """Return what this piece adds to the reply; None if that is nothing."""
+        """Return the chunk that this piece adds to the reply; None if it adds nothing."""
         if isinstance(reason := choice.get("finish_reason"), str):
             self.reason = reason
         delta = choice.get("delta")
@@ -137,7 +137,8 @@ class Candidate:
         call["arguments"] += _text(arguments)
 
     def end(self, usage: Usage | None) -> Iterator[Event]:
-        """Yield what was held back and the end of the reply. `usage` is None if the server reported none."""
+        """Yield the text that was held back, then the final event. `usage` is None if the server reported
+        none."""
         yield from self._held()
         if self.reason in ("content_filter", "error", "abort", "SAFETY"):
             yield RequestFailed(
@@ -146,7 +147,7 @@ class Candidate:
                 if self.reason in ("content_filter", "SAFETY")
                 else "The server ended the reply",
                 message=f"It gave this reason: {self.reason}.",
-                hint="Ask in other words." if self.reason != "error" else "Send again.",
+                hint="Rephrase the prompt." if self.reason != "error" else "Send again.",
                 candidate=self.number,
             )
             return
@@ -154,7 +155,7 @@ class Candidate:
         yield self._finished(reason, usage)
 
     def cancelled(self) -> ReplyFinished:
-        """Return the end of a reply that is not wanted any more."""
+        """Return the final event of a cancelled reply."""
         return self._finished("cancelled", None)
 
     def _held(self) -> Iterator[ReplyChunk]:

@@ -1,4 +1,4 @@
-"""Connections to one server. The only module that speaks HTTP, and that adds the key to a request."""
+"""HTTP connections to one server. Only this module adds the key to requests."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ class Connection:
         self._client: httpx2.AsyncClient | None = None
 
     async def get(self, url: str, *, patience_s: float | None = None) -> Any:
-        """Return the JSON at this address of the server. `patience_s`: wait no longer than this.
+        """Return the JSON at this address of the server, waiting for at most `patience_s` seconds.
 
         Raises:
-            EndpointError: there is none.
+            EndpointError: the request failed, or the response is not JSON.
         """
         return await self._json("GET", url, None, patience_s)
 
     async def post(self, url: str, body: Any, *, patience_s: float | None = None) -> Any:
-        """Send JSON and return the JSON of the response.
+        """Send JSON and return the JSON of the response, waiting for at most `patience_s` seconds.
 
         Raises:
-            EndpointError: the request failed.
+            EndpointError: the request failed, or the response is not JSON.
         """
         return await self._json("POST", url, body, patience_s)
 
     @asynccontextmanager
     async def stream(self, url: str, body: Any, model: str) -> AsyncIterator[httpx2.Response]:
-        """Send JSON and give the response, whose body is read by the caller.
+        """Send JSON and yield the response, whose body the caller reads.
 
-        Leaving the context closes the connection, by which a server notices that the reply is not wanted.
+        Leaving the context closes the connection, so the server stops computing the reply.
 
         Raises:
-            EndpointError: there is no response, or it is not a reply.
-            SpnlError: there is no key.
+            EndpointError: there is no response, or it is an error.
+            SpnlError: the key is missing.
         """
         import httpx2
 
@@ -96,7 +96,7 @@ class Connection:
             return json.loads(data)
         except (ValueError, RecursionError):
             wrong = response_error(200, headers, data, self._endpoint)
-            if wrong.title == "A web page answered":
+            if wrong.title == "The server sent a web page":
                 raise wrong from None
             raise EndpointError(
                 "The server sent something that cannot be read",
@@ -124,7 +124,7 @@ class Connection:
         if endpoint.unencrypted and not endpoint.plain_http and (key is not None or endpoint.headers):
             raise EndpointError(
                 "The key would cross the network unencrypted",
-                f"{endpoint.url} is plain HTTP to another machine.",
+                f"{endpoint.url} uses plain HTTP to another machine.",
                 f"Use https://, or allow it: plain_http = true in [endpoints.{endpoint.name}].",
             )
         return key
@@ -147,11 +147,11 @@ class Connection:
         if self._client is None:
             import httpx2
 
-            # A proxy is for other machines. Redirects could lead the key and the words to another host.
+            # Local servers need no proxy. A redirect could send the key and the prompt to another host.
             self._client = httpx2.AsyncClient(
                 follow_redirects=False,
                 trust_env=not self._endpoint.is_local,
-                # Reading the certificates takes 30 ms, and plain HTTP has none.
+                # Loading the certificates takes 30 ms, and plain HTTP needs none.
                 verify=self._endpoint.url.startswith("https:"),
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16),
             )

@@ -1,4 +1,4 @@
-"""Counts tokens on servers that do, and estimates them for the others."""
+"""Counts tokens with the server's tokenizer, or estimates them if the server does not count."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spnl_tui.errors import SpnlError
 _PATIENCE_S = 5.0
 _AT_ONCE = 8
 _FIRST_GUESS = 3.6
-"""Bytes of UTF-8 in a token, over English, code and other languages."""
+"""Bytes of UTF-8 per token, typical of English, code and other languages."""
 _FEWEST, _MOST = 1.5, 8.0
 COUNTING = ("vllm", "llamacpp", "llamacpp-python", "spnl")
-"""Kinds of servers that count tokens."""
+"""The kinds of servers that count tokens."""
 
 
 class TokenCounter:
@@ -29,10 +29,10 @@ class TokenCounter:
         self._model = model
         self._bytes_per_token = _FIRST_GUESS
         self.estimates = model.server not in COUNTING
-        """True if the counts are estimates."""
+        """True if the counts are only estimated."""
 
     async def count(self, texts: Sequence[str]) -> tuple[int, ...]:
-        """Return the tokens of each text. A server that fails to count makes them estimates."""
+        """Return the number of tokens in each text, estimated if the server fails to count."""
         if not self.estimates:
             gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -47,9 +47,9 @@ class TokenCounter:
         return tuple(self._estimate(text) for text in texts)
 
     def learn(self, text: str, tokens: int) -> None:
-        """Correct the estimate with the tokens of a whole prompt, as the server reported them."""
+        """Correct the estimate with the token count that the server reported for a whole prompt."""
         size = len(text.encode("utf-8", "replace"))
-        if tokens > 50:  # below, the template is most of it
+        if tokens > 50:  # In a shorter prompt, most tokens are the template's.
             self._bytes_per_token = min(_MOST, max(_FEWEST, size / tokens))
 
     def _estimate(self, text: str) -> int:

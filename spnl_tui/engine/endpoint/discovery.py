@@ -1,4 +1,5 @@
-"""Asks a server what it is and what it serves: `/v1/models`, and what each kind of server has beside it."""
+"""Finds out a server's kind and models, from `/v1/models` and from addresses of particular kinds of
+servers."""
 
 from __future__ import annotations
 
@@ -22,21 +23,21 @@ _OWNERS: Mapping[str, str] = {
     "mistral.rs": "mistralrs",
     "google": "gemini",
 }
-"""The name each server gives the owner of its models."""
+"""The kind of server for each `owned_by` in its list of models."""
 _HOSTED = ("openai", "gemini")
-"""Services that describe no contexts, so that asking them would only cost time."""
+"""Services that do not report context lengths, so asking would only waste time."""
 _CONTEXT_FIELDS = (
     "max_model_len", "loaded_context_length", "context_length", "max_context_length", "context_window",
 )  # fmt: skip
 _EXACT = ("vllm", "ollama", "spnl")
-"""Servers that refuse a name that they do not list."""
+"""Servers that refuse model names that they do not list."""
 _AT_ONCE = 8
 _QUICK_S = 5.0
 """The time limit for facts that replies do not need."""
 _DEFAULT = "default"
-"""Means the first model of `spnl-chat serve`."""
+"""The name that `spnl-chat serve` gives its first model."""
 _OLLAMA_DEFAULT = 4096
-"""Ollama's context where neither the model nor the user sets one."""
+"""Ollama's context length if neither the model nor the user sets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Listing:
     models: tuple[ServedModel, ...]
 
     def find(self, name: str) -> ServedModel | None:
-        """Return the model of this name."""
+        """Return the model of this name; None if the server does not list it."""
         names = (name, f"{name}:latest") if self.server == "ollama" else (name, f"models/{name}")
         return next((each for each in self.models if each.id in names), None)
 
@@ -62,7 +63,7 @@ async def list_models(connection: Connection, endpoint: Endpoint) -> Listing:
     """Ask the server for its kind and its models.
 
     Raises:
-        SpnlError: it does not answer, or not as a server of models does.
+        SpnlError: the server does not answer, or lists no models.
     """
     if endpoint.server == "ollama":
         return await _ollama_listing(connection, endpoint)
@@ -75,14 +76,14 @@ async def list_models(connection: Connection, endpoint: Endpoint) -> Listing:
     entries = _entries(answer, "data")
     if not entries and not (isinstance(answer, dict) and ("data" in answer or "models" in answer)):
         raise EndpointError(
-            "This is not a server of models",
-            f"{endpoint.host} answers, but lists no models at {endpoint.url}/models.",
+            "The server lists no models",
+            f"{endpoint.host} answers, but {endpoint.url}/models is not a list of models.",
             "Check the url of the endpoint: most end in /v1.",
         )
     owner = _OWNERS.get(str(entries[0].get("owned_by"))) if entries else None
     server = owner if owner and endpoint.server not in _HOSTED else _declared(endpoint)
     if server == "ollama":
-        # Its own API says and takes more than its imitation of OpenAI's.
+        # Ollama's own API reports and accepts more than its OpenAI-compatible one.
         root = replace(endpoint, url=endpoint.root, server="ollama")
         return await _ollama_listing(connection, root)
     found = {str(each["id"]): _entry(each, server) for each in entries if each.get("id")}
@@ -93,7 +94,7 @@ async def list_models(connection: Connection, endpoint: Endpoint) -> Listing:
 async def describe(
     connection: Connection, endpoint: Endpoint, model: str, wanted_context: int | None
 ) -> ServedModel:
-    """Return what the server says about a model. Ollama loads it, to say how long its context is.
+    """Return the server's facts about a model. Ollama loads the model to find out its context length.
 
     Raises:
         SpnlError: the server does not answer, or does not have the model.
@@ -116,7 +117,7 @@ async def describe(
             )
             raise with_nearest(error, model, listing.names)
     if found is None and listing.server in ("llamacpp", "llamacpp-python") and len(listing.models) == 1:
-        found = replace(listing.models[0], id=model)  # such a server answers to any name
+        found = replace(listing.models[0], id=model)  # This server accepts any model name.
     found = found or ServedModel(id=model, server=listing.server)
     match listing.server:
         case "ollama":
@@ -132,7 +133,7 @@ async def describe(
 
 
 async def with_contexts(connection: Connection, endpoint: Endpoint, listing: Listing) -> Listing:
-    """Add the context lengths that the server says elsewhere, as far as it does so quickly."""
+    """Add the context lengths that the server reports at other addresses, if it answers quickly."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def complete(model: ServedModel) -> ServedModel:
@@ -176,7 +177,7 @@ def _context(entry: Any) -> int | None:
 
 
 async def _quietly(connection: Connection, url: str, body: Any = None) -> Any:
-    """Return the JSON at the address; None if there is none: replies do not need it."""
+    """Return the JSON at the address; None on failure, because replies do not need it."""
     try:
         if body is not None:
             return await connection.post(url, body, patience_s=_QUICK_S)
@@ -186,7 +187,7 @@ async def _quietly(connection: Connection, url: str, body: Any = None) -> Any:
 
 
 async def _with_props(connection: Connection, endpoint: Endpoint, model: ServedModel) -> ServedModel:
-    """Add what llama.cpp's server says at /props (tools/server/README.md)."""
+    """Add the facts that llama.cpp's server reports at /props (tools/server/README.md)."""
     props = await _quietly(connection, f"{endpoint.root}/props")
     if not isinstance(props, dict):
         return model
@@ -204,7 +205,7 @@ async def _with_props(connection: Connection, endpoint: Endpoint, model: ServedM
 
 
 async def _from_lmstudio(connection: Connection, endpoint: Endpoint, model: ServedModel) -> ServedModel:
-    """Add what LM Studio says at /api/v0/models (lmstudio.ai/docs/developer/rest/endpoints)."""
+    """Add the facts that LM Studio reports at /api/v0/models (lmstudio.ai/docs/developer/rest/endpoints)."""
     answer = await _quietly(connection, f"{endpoint.root}/api/v0/models")
     own = next((each for each in _entries(answer, "data") if each.get("id") == model.id), None)
     if own is None:
@@ -224,7 +225,7 @@ async def _ollama_listing(connection: Connection, endpoint: Endpoint) -> Listing
     answer = await connection.get(f"{endpoint.root}/api/tags")
     if not isinstance(answer, dict) or "models" not in answer:
         raise EndpointError(
-            "This is not Ollama",
+            "The server is not Ollama",
             f"{endpoint.host} answers, but lists no models at /api/tags.",
             'Check the address: OLLAMA_HOST, or the url of the endpoint. Other servers need server = "auto".',
         )
@@ -241,7 +242,7 @@ async def _ollama_model(
     longest = _ollama_longest(shown)
     wanted = None if wanted_context is None else min(wanted_context, longest or wanted_context)
     options = {} if wanted is None else {"options": {"num_ctx": wanted}}
-    # A request without a prompt loads the model. Only a loaded model has a context of a known length.
+    # A request without a prompt loads the model. Ollama reports the context length only of a loaded model.
     await connection.post(f"{endpoint.root}/api/generate", {"model": model.id, "stream": False, **options})
     running = _entries(await _quietly(connection, f"{endpoint.root}/api/ps"), "models")
     own = next((each for each in running if model.id in (each.get("name"), each.get("model"))), None)

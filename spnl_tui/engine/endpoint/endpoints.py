@@ -1,4 +1,4 @@
-"""The endpoints that the user can name: those of the configuration, and the prefixes that need none."""
+"""The endpoints that the user can name: configured ones, and those with a built-in prefix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREFIXES = ("openai", "gemini", "ollama", *_LOOPBACK_PORTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A server, and how to reach it."""
+    """A server and how to reach it."""
 
     name: str
     url: str
@@ -41,7 +41,7 @@ class Endpoint:
 
     @property
     def root(self) -> str:
-        """The address without the version: where servers have what is beside OpenAI's API."""
+        """The address without the version. Servers offer their other APIs there."""
         return self.url.removesuffix("/v1")
 
     @property
@@ -51,7 +51,7 @@ class Endpoint:
 
     @property
     def is_local(self) -> bool:
-        """True if it is on this machine, so that words do not leave it."""
+        """True if the server runs on this machine, so that prompts do not leave it."""
         name = urlsplit(self.url).hostname or ""
         if name == "localhost" or name.endswith(".localhost"):
             return True
@@ -62,14 +62,14 @@ class Endpoint:
 
     @property
     def unencrypted(self) -> bool:
-        """True if words and key would cross the network in plain text."""
+        """True if prompts and the key would cross the network in plain text."""
         return self.url.startswith("http://") and not self.is_local
 
 
 def known_endpoints(
     configured: Mapping[str, EndpointSettings], environ: Mapping[str, str]
 ) -> dict[str, Endpoint]:
-    """Return the endpoints by name in lower case. The configuration outranks the variables."""
+    """Return the endpoints by lower-case name. The configuration overrides environment variables."""
     found = {each.name: each for each in _without_configuration(environ)}
     for name, settings in configured.items():
         kind = settings.server
@@ -99,7 +99,7 @@ def _without_configuration(environ: Mapping[str, str]) -> list[Endpoint]:
             url=normal_url(openai or "https://api.openai.com/v1", "openai"),
             server="auto" if openai else "openai",
             chosen=bool(openai),
-            # A server of one's own need not have a key.
+            # A self-hosted server may need no key.
             api_key_env=None if openai and not environ.get("OPENAI_API_KEY") else "OPENAI_API_KEY",
         ),
         Endpoint(name="gemini", url=_GEMINI, server="gemini", api_key_env="GEMINI_API_KEY"),
@@ -142,7 +142,7 @@ def _ollama_url(environ: Mapping[str, str]) -> str:
             host_and_port, "", "")  # fmt: skip
     else:
         host, port = f"[{host_and_port}]", ""  # an IPv6 address without a port
-    if host in ("", "0.0.0.0", "[::]"):  # where Ollama listens everywhere, it is asked here
+    if host in ("", "0.0.0.0", "[::]"):  # Ollama listens on every interface: use this machine's.
         host = "127.0.0.1"
     number = int(port) if port.isdecimal() and int(port) < 65_536 else default
     return normal_url(f"{scheme}://{host}:{number}/{path}", "ollama")
@@ -168,7 +168,7 @@ CAPABILITIES: Mapping[str, Capabilities] = {
     "mistralrs": replace(_OPENAI_LIKE, grammars=True, continues_text=True),
     "spnl": _OWN_SERVER,
     "other": _OPENAI_LIKE,
-    # Not asked yet. What it cannot do is refused once it is known.
+    # The kind is not known yet. Once it is, unsupported requests are refused.
     "auto": replace(_OWN_SERVER, grammars=True),
 }
 """The capabilities of each kind of server, given a capable model."""

@@ -10,13 +10,13 @@ class ServedModel:
     """A model as its server describes it."""
 
     id: str
-    """The name by which the server knows it."""
+    """The server's name for the model."""
     server: str = "other"
     """The kind of server, a key of `endpoints.CAPABILITIES`; never "auto"."""
     context_length: int | None = None
     """In tokens, if the server says so."""
     wanted_context: int | None = None
-    """The context to load it with, in tokens; only Ollama takes it."""
+    """The context length to load the model with, in tokens. Only Ollama accepts it."""
     abilities: frozenset[str] | None = None
     """Reported capabilities, such as "vision", "tools" and "thinking"; None if the server reports none."""
 

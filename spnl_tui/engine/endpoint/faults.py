@@ -17,7 +17,7 @@ from spnl_tui.errors import SpnlError
 from spnl_tui.text import first_line
 
 _LONGEST = 300
-"""Characters that are quoted of what a server says."""
+"""The most characters to quote from a server's message."""
 _CONTEXT = re.compile(
     r"context_length_exceeded|exceed_context_size|context (?:length|window|size)|maximum.{0,20}context|"
     r"exceeds? the (?:available |model'?s? )?(?:context|maximum)|too many tokens|prompt is too long",
@@ -33,7 +33,7 @@ ATTEMPTS = 3
 
 
 class EndpointError(SpnlError):
-    """A request to a server failed. `kind` says how, for `RequestFailed`."""
+    """A request to a server failed. `kind` is that of `RequestFailed`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class EndpointError(SpnlError):
         retry_after_s: float | None = None,
         transient: bool = False,
     ) -> None:
-        """`status` is that of HTTP, 0 without a response. `transient`: trying again may help."""
+        """`status` is the HTTP status, or 0 without a response. `transient`: a retry may help."""
         super().__init__(title, message, hint)
         self.kind = kind
         self.status = status
@@ -54,7 +54,7 @@ class EndpointError(SpnlError):
         self.transient = transient
 
     def wait_s(self, attempt: int) -> float | None:
-        """Return the seconds to wait before another attempt; None if the user should decide."""
+        """Return the seconds to wait before another attempt; None if only the user may retry."""
         if not self.transient or attempt + 1 >= ATTEMPTS:
             return None
         if self.retry_after_s is not None:
@@ -70,7 +70,7 @@ def connection_error(
 ) -> EndpointError:
     """Return the error for an exception of the connection.
 
-    `begun`: part of the reply has come. `answered`: at least the head of the response has.
+    `begun`: part of the reply has arrived. `answered`: at least the headers have.
     """
     import httpx2
 
@@ -83,13 +83,13 @@ def connection_error(
         return EndpointError(
             "The server's certificate is not trusted",
             f"{host}: {_certificate(text)}",
-            "If it has a certificate of your own, name its file in SSL_CERT_FILE.",
+            "If the certificate is your own, set SSL_CERT_FILE to its file.",
             kind="load",
         )
     if any(isinstance(each, ssl.SSLError) for each in causes) or "SSL" in text:
         return EndpointError(
-            "There is no encrypted connection",
-            f"{host} does not answer in TLS.",
+            "The connection cannot be encrypted",
+            f"{host} does not respond with TLS.",
             "If it serves plain HTTP, write http:// in the url of the endpoint.",
             kind="load",
         )
@@ -104,7 +104,7 @@ def connection_error(
         return EndpointError(
             "The server did not answer in time",
             f"{host} sent nothing for {endpoint.timeout_s:g} s.",
-            "Send again. If its model needs longer, raise timeout_s of the endpoint.",
+            "Send again. If the model needs longer, raise timeout_s of the endpoint.",
         )
     if isinstance(error, httpx2.ConnectError):
         return _not_connected(text, endpoint)
@@ -136,7 +136,7 @@ def _not_connected(text: str, endpoint: Endpoint) -> EndpointError:
     if re.search(r"getaddrinfo|name or service|nodename|name resolution|No address", text, re.IGNORECASE):
         return EndpointError(
             "The server's name is unknown",
-            f"There is no address for {host}.",
+            f"No address was found for {host}.",
             "Check the spelling of the url, and the network.",
             kind="load",
         )
@@ -171,16 +171,16 @@ def response_error(
     if 300 <= status < 400:
         target = first_line(headers.get("location", ""), 120)
         return EndpointError(
-            "The server sends requests elsewhere",
-            f"{host} redirects to {target or 'another address'}. Keys and words do not follow redirects.",
+            "The server redirects requests",
+            f"{host} redirects to {target or 'another address'}. Your key and prompt were not sent there.",
             "If you trust that address, set it as the url of the endpoint.",
             status=status,
         )
     if _is_page(headers, body):
         return EndpointError(
-            "A web page answered",
-            f"{endpoint.url} sent a page in place of a reply (HTTP {status}).",
-            "Check the url: most end in /v1. A proxy or login page may stand before the server.",
+            "The server sent a web page",
+            f"{endpoint.url} sent a web page instead of a reply (HTTP {status}).",
+            "Check the url: most end in /v1. A proxy or login page may be in the way.",
             status=status,
             transient=status in RETRIED,
         )
@@ -196,10 +196,12 @@ def response_error(
         return EndpointError("The server refused the key", quoted, _key_hint(endpoint), status=status)
     if status == 403:
         return EndpointError(
-            "The server refused access", quoted, "Check what this key may use.", status=status
+            "The server refused access", quoted, "Check what this key is allowed to use.", status=status
         )
     if status == 402:
-        return EndpointError("The account has no credit", quoted, "Check its billing.", status=status)
+        return EndpointError(
+            "The account has no credit", quoted, "Check the account's billing.", status=status
+        )
     if status == 404 or (status == 400 and _MODEL_MISSING.search(said)):
         return EndpointError(
             "The server does not have this model" if model else "The address does not exist",
@@ -213,7 +215,7 @@ def response_error(
         return _too_many(headers, quoted)
     if status >= 500:
         return EndpointError(
-            "The server failed", quoted, "Send again later; its log may say why.",
+            "The server failed", quoted, "Send again later. The server's log may say why.",
             status=status, retry_after_s=retry_after_s(headers), transient=status in RETRIED,
         )  # fmt: skip
     return EndpointError(
@@ -231,7 +233,7 @@ def _too_many(headers: Mapping[str, str], quoted: str) -> EndpointError:
     return EndpointError(
         "The account has no credit" if quota else "The server is busy",
         quoted,
-        "Check its billing." if quota
+        "Check the account's billing." if quota
         else f"Send again in {wait:.0f} s." if wait is not None
         else "Send again later.",
         status=429,
@@ -249,7 +251,7 @@ def _key_hint(endpoint: Endpoint) -> str:
 
 
 def what_it_says(body: bytes | Any) -> str:
-    """Return the reason in the body of an error, on one line; empty if there is none.
+    """Return the reason in the body of an error response, on one line; empty if there is none.
 
     Servers put it into `error.message`, `error`, `message` or `detail`.
     """
@@ -290,7 +292,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def with_nearest(error: EndpointError, model: str, names: list[str]) -> EndpointError:
-    """Return the error with the models whose names are nearest, if the server has any."""
+    """Return the error with a hint that lists the most similar model names, if there are any."""
     if not names:
         return error
     bare = {name.rpartition("/")[2].lower(): name for name in names}
@@ -302,18 +304,18 @@ def with_nearest(error: EndpointError, model: str, names: list[str]) -> Endpoint
 
 # ── within a reply ───────────────────────────────────────────────────────────────────────────────
 
-_CONTINUE = "The part that came is kept. Continue it, or send again."
+_CONTINUE = "The partial reply is kept. Continue it, or send again."
 
 
 def cut_off(endpoint: Endpoint) -> EndpointError:
-    """Return the error for a reply whose connection ended before the reply did."""
+    """Return the error for a connection that closed before the reply ended."""
     return EndpointError(
-        "The reply was cut off", f"{endpoint.host} closed the connection within the reply.", _CONTINUE
+        "The reply was cut off", f"{endpoint.host} closed the connection before the reply ended.", _CONTINUE
     )
 
 
 def stalled(endpoint: Endpoint) -> EndpointError:
-    """Return the error for a reply that stopped coming."""
+    """Return the error for a reply whose data stopped arriving."""
     return EndpointError(
         "The reply stopped", f"{endpoint.host} sent nothing more for {endpoint.timeout_s:g} s.", _CONTINUE
     )
@@ -323,19 +325,19 @@ def unreadable(endpoint: Endpoint, data: str) -> EndpointError:
     """Return the error for a piece of a reply that is not in the server's format."""
     return EndpointError(
         "The server sent something that cannot be read",
-        f"{endpoint.host}: {first_line(data, 80)!r} is not a piece of a reply.",
-        "The part that came before it is kept. Check that the url is that of an OpenAI-compatible server.",
+        f"{endpoint.host}: {first_line(data, 80)!r} is not part of a reply.",
+        "The partial reply is kept. Check that the url is that of an OpenAI-compatible server.",
     )
 
 
 def reported(endpoint: Endpoint, value: Any, *, begun: bool) -> EndpointError:
-    """Return the error that a server reports within a reply."""
+    """Return the error that a server reports in the middle of a reply."""
     said = what_it_says(value if isinstance(value, dict) else {"error": value})
     if _CONTEXT.search(said):
         return response_error(400, {}, json.dumps({"error": said}).encode(), endpoint)
     return EndpointError(
         "The server failed",
         f"{endpoint.host}: {said}" if said else f"{endpoint.host} gave no reason.",
-        _CONTINUE if begun else "Send again later; its log may say why.",
+        _CONTINUE if begun else "Send again later. The server's log may say why.",
         transient=not begun,
     )

@@ -1,4 +1,4 @@
-"""Keys of endpoints. A key is read when it is first needed, and leaves this module only as a header."""
+"""The keys of endpoints. A key is read when it is first needed, and leaves this module only as a header."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from spnl_tui.errors import RequestError
 
 _PATIENCE_S = 60
-"""A command may ask the user for the password of a key ring."""
+"""Seconds to wait for a command, which may ask the user for a password."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A key. It shows itself nowhere: not in `repr`, logs or tracebacks."""
+    """A key that never appears in `repr`, logs or tracebacks."""
 
     _text: str
 
@@ -26,16 +26,16 @@ class Secret:
         return "Secret()"
 
     def reveal(self) -> str:
-        """Return the key, for a header."""
+        """Return the key, for use in a header."""
         return self._text
 
     def hidden(self, text: str) -> str:
-        """Return the text without the key: servers quote it in their errors."""
+        """Return the text with the key removed, because servers quote keys in their errors."""
         return text.replace(self._text, "…") if len(self._text) > 3 else text
 
 
 class KeySource:
-    """The source of an endpoint's key: a variable, a command, or none."""
+    """The source of an endpoint's key: an environment variable, a command, or none."""
 
     def __init__(
         self, environ: Mapping[str, str], *, variable: str | None = None, command: str | None = None
@@ -50,7 +50,7 @@ class KeySource:
         """Return the key; None if the endpoint needs none.
 
         Raises:
-            RequestError: the variable is not set, or the command failed.
+            RequestError: the environment variable is not set, or the command failed.
         """
         async with self._asking:
             if self._known is None:
@@ -59,7 +59,7 @@ class KeySource:
             return self._known
 
     def forget(self) -> None:
-        """Read the key again before the next request: the server refused it."""
+        """Forget the key, so that the next request reads it again."""
         self._known = None
 
     async def _read(self) -> str | None:
@@ -72,13 +72,13 @@ class KeySource:
             raise RequestError(
                 "The key is missing",
                 f"The environment variable {self.variable} is not set.",
-                f"Set it before the start: export {self.variable}=…",
+                f"Set it before you start spnl-chat: export {self.variable}=…",
             )
         return _checked(text, self.variable)
 
 
 def expand(value: str, environ: Mapping[str, str]) -> str:
-    """Return a header's value with variables replaced: `$NAME` or `${NAME}`."""
+    """Return a header's value with environment variables replaced: `$NAME` or `${NAME}`."""
     return _VARIABLE.sub(lambda match: environ.get(match[1] or match[2], ""), value)
 
 
@@ -106,7 +106,7 @@ async def _output(command: str) -> str:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise _command_failed(command, f"it ended with {process.returncode}.")
+        raise _command_failed(command, f"it exited with status {process.returncode}.")
     lines = output.decode("utf-8", "replace").strip().splitlines()
     if not lines:
         raise _command_failed(command, "it printed nothing.")

@@ -1,4 +1,4 @@
-"""Messages as JSON: for OpenAI's API, and for Ollama's own.
+"""Converts messages to JSON for OpenAI's API and for Ollama's own.
 
 Formats: https://platform.openai.com/docs/api-reference/chat, https://docs.ollama.com/api/chat.
 """
@@ -25,11 +25,11 @@ from spnl_tui.models.parts import (
 from spnl_tui.models.request import Message
 
 ReadImage = Callable[[ImagePart], bytes]
-"""Returns the bytes of an image. It blocks, and may raise SpnlError."""
+"""Returns the bytes of an image. Blocking; may raise SpnlError."""
 
 
 def openai_messages(messages: Sequence[Message], read_image: ReadImage) -> list[dict[str, Any]]:
-    """Return the messages for /v1/chat/completions. Blocking if they have images.
+    """Return the messages for /v1/chat/completions. Blocks if they have images.
 
     Raises:
         SpnlError: an image cannot be read.
@@ -39,7 +39,7 @@ def openai_messages(messages: Sequence[Message], read_image: ReadImage) -> list[
 
 def _openai_message(message: Message, read_image: ReadImage) -> Iterator[dict[str, Any]]:
     content = _expanded(message.content)
-    # A message may hold calls and, after them, their results: each result is a message of its own.
+    # A message may hold calls followed by their results. Each result becomes a message of its own.
     rest: list[Part] = []
     for part in content:
         if not isinstance(part, ToolResultPart):
@@ -80,7 +80,7 @@ def _openai_part(part: Part, read_image: ReadImage) -> dict[str, Any]:
 
 
 def ollama_messages(messages: Sequence[Message], read_image: ReadImage) -> list[dict[str, Any]]:
-    """Return the messages for /api/chat. Blocking if they have images.
+    """Return the messages for /api/chat. Blocks if they have images.
 
     Raises:
         SpnlError: an image cannot be read.
@@ -123,7 +123,7 @@ def _result_text(result: ToolResultPart) -> str:
 
 
 def _expanded(content: Content) -> Content:
-    """Return the content with the images in the place of their marks."""
+    """Return the content with each image mark replaced by its image."""
     found: list[Part] = []
     for part in content:
         found += content_of(part.text) if isinstance(part, TextPart) else (part,)

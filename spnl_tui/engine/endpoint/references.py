@@ -1,6 +1,7 @@
 """References to models on servers: NAME/MODEL, if NAME is an endpoint.
 
-A prefix that needs no configuration means an endpoint only where SPNL means one by it: `openai/gpt-4o` does,
+A built-in prefix means an endpoint only where SPNL reads it so: `openai/gpt-4o` is a model of OpenAI's
+service,
 `openai/gpt-oss-20b` is a repository. `endpoint/NAME/MODEL` always means the endpoint, `local/NAME/MODEL`
 never.
 """
@@ -23,20 +24,20 @@ class EndpointReference:
 
     endpoint: Endpoint
     model: str
-    """The server's name of the model."""
+    """The server's name for the model."""
     name: str
     """The canonical reference."""
     certain: bool = True
-    """False if the text may mean a repository, too: the server decides by having the model or not."""
+    """False if the text may also mean a repository. Then the server is asked whether it has the model."""
     explicit: bool = False
-    """True if it can mean nothing else."""
+    """True if the reference begins with `endpoint/`, so that it cannot mean a repository."""
 
 
 def read_reference(text: str, endpoints: Mapping[str, Endpoint]) -> EndpointReference | None:
-    """Return the model on a server that the text means; None if it means none.
+    """Return the server's model that the text names; None if it names none.
 
     Raises:
-        ModelReferenceError: the text names an endpoint that does not exist, or no model of it.
+        ModelReferenceError: the text names an unknown endpoint, or an endpoint without a model.
     """
     given = text.strip()
     explicit = given.lower().startswith(EXPLICIT)
@@ -56,11 +57,11 @@ def read_reference(text: str, endpoints: Mapping[str, Endpoint]) -> EndpointRefe
     if not model.strip():
         raise ModelReferenceError(
             "No model named",
-            f"{given!r} names the endpoint {endpoint.name}, but no model of it.",
+            f"{given!r} names the endpoint {endpoint.name} but no model.",
             f"List its models: spnl-chat endpoints {endpoint.name}",
         )
     if any(ord(character) < 32 for character in model) or len(model) > 300:
-        raise ModelReferenceError("No model named", f"{given[:60]!r} names no model.")
+        raise ModelReferenceError("No model named", f"{given[:60]!r} is not the name of a model.")
     certain = explicit or endpoint.configured or is_of_service(endpoint.name, model)
     if not certain and not endpoint.chosen:
         return None
@@ -69,7 +70,7 @@ def read_reference(text: str, endpoints: Mapping[str, Endpoint]) -> EndpointRefe
 
 
 def ambiguous(reference: EndpointReference, why: str) -> ModelReferenceError:
-    """Return the error for a reference that means a model on a server and a repository."""
+    """Return the error for a reference that means both a model on a server and a repository."""
     plain = f"{reference.endpoint.name}/{reference.model}"
     return ModelReferenceError(
         f"Which {plain}?",

@@ -1,4 +1,4 @@
-"""One server: its connections, its queue, and what is known of its models."""
+"""One server: its connections, its queue, and the facts about its models."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from spnl_tui.models.request import MAX_TOKENS
 _ONE_AT_A_TIME = ("llamacpp-python",)
 """Servers on which a new request ends the one before it (llama-cpp-python's `interrupt_requests`)."""
 _NEAREST_S = 3.0
-"""The seconds to wait for the names of other models, which a hint lists."""
+"""Seconds to wait for the names of other models, which a hint lists."""
 
 
 class UsedModel:
-    """A model on a server that was asked for in this run of the program."""
+    """A model on a server that this process has used."""
 
     def __init__(self, handle: ModelHandle, served: ServedModel, counter: TokenCounter) -> None:
         self.handle = handle
         self.served = served
         self.counter = counter
         self.running = 0
-        """Requests under way."""
+        """The number of requests under way."""
         self.last_used = time.monotonic()
         self.details: dict[str, Any] = {}
-        """The details that the last reply reported."""
+        """The details reported with the last reply."""
 
 
 class Server:
@@ -61,7 +61,7 @@ class Server:
     def __init__(self, endpoint: Endpoint, environ: Mapping[str, str], read_image: ReadImage) -> None:
         self.endpoint = endpoint
         self.used: dict[str, UsedModel] = {}
-        """By the names of the server."""
+        """The models by the server's names."""
         self.connection = Connection(endpoint, environ)
         self._queue = FairQueue(endpoint.max_concurrent)
         self._read_image = read_image
@@ -72,12 +72,12 @@ class Server:
         """Ask the server for its models.
 
         Raises:
-            SpnlError: it does not say.
+            SpnlError: the server does not answer, or lists no models.
         """
         return await list_models(self.connection, self.endpoint)
 
     async def learn(self, handle: ModelHandle, model: str) -> UsedModel:
-        """Return the model, after asking the server about it the first time.
+        """Return the model, asking the server about it on first use.
 
         Raises:
             SpnlError: the server does not answer, or does not have the model.
@@ -96,9 +96,9 @@ class Server:
         await self.connection.close()
 
     async def replies(self, used: UsedModel, request: Request, numbers: range) -> AsyncGenerator[Event, None]:
-        """Answer with the candidates of these numbers, which share one request to the server.
+        """Yield the events of the candidates with these numbers, which share one request to the server.
 
-        What fails before the first token is tried again if that may help.
+        A failure before the first token is retried if that may help.
         """
         asked_at = time.monotonic()
         queue = self._queue
@@ -122,8 +122,8 @@ class Server:
                     return
                 except SpnlError as error:
                     if limited and _asks_for_too_many(error):
-                        # The prompt leaves less room than the longest reply that the user wants. Without a
-                        # limit, servers end a reply where the context does.
+                        # The prompt and the longest reply that the user allows exceed the context. Without a
+                        # limit, the server ends the reply at the end of the context.
                         limited = False
                         continue
                     wait_s = error.wait_s(attempt) if isinstance(error, EndpointError) else None
@@ -175,7 +175,8 @@ class Server:
         ):
             raise cut_off(self.endpoint)
         if usage is not None and len(candidates) > 1:
-            usage = Usage(prompt_tokens=usage.prompt_tokens)  # the rest is the sum of all candidates
+            # the server reports only the sum over all candidates
+            usage = Usage(prompt_tokens=usage.prompt_tokens)
         used.details["ignored"] = list(ignored_parameters(request.sampling, used.served.server))
         if usage is not None and isinstance(request, ChatRequest) and not used.served.has("vision"):
             used.counter.learn("\n".join(each.model_text for each in request.messages), usage.prompt_tokens)
@@ -189,7 +190,7 @@ class Server:
     def _request(
         self, served: ServedModel, request: Request, candidates: list[Candidate]
     ) -> tuple[str, dict[str, Any]]:
-        """Return where to send the request, and its body. Blocking if it has images."""
+        """Return the URL and the body of the request. Blocks if it has images."""
         first, root, url = candidates[0].number, self.endpoint.root, self.endpoint.url
         at_ollama = served.server == "ollama"
         if isinstance(request, ChatRequest):
@@ -206,7 +207,8 @@ class Server:
             if error.status == 404:
                 error = await self._with_nearest(error, used.served.id)
             if error.kind == "load":
-                self.used.pop(used.served.id, None)  # ask again: another server may answer next time
+                # the next request asks about the model again, because another server may answer then
+                self.used.pop(used.served.id, None)
         failure = failure_of(error, kind)
         return [replace(failure, candidate=each.number) for each in candidates]
 
@@ -219,7 +221,7 @@ class Server:
 
 
 def details_of(endpoint: Endpoint, used: UsedModel) -> str:
-    """Return the origin of the replies as JSON, for their provenance."""
+    """Return the server and model behind the replies as JSON, to store with each reply."""
     known = {
         "endpoint": endpoint.name,
         "host": endpoint.host,
@@ -252,7 +254,7 @@ def _chunks(piece: Mapping[str, Any], candidates: list[Candidate], stopped: set[
 
 
 def _asks_for_too_many(error: SpnlError) -> bool:
-    """True if a server may have refused the limit of the reply, not the prompt."""
+    """True if the server may have refused the limit of the reply, not the prompt."""
     if not isinstance(error, EndpointError) or error.status not in (400, 422):
         return False
     return error.kind == "context" or any(name in error.message for name in LIMITS)

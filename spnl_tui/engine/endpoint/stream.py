@@ -1,4 +1,4 @@
-"""The pieces of a streamed reply: server-sent events of OpenAI's API, or lines of JSON of Ollama's.
+"""Reads a streamed reply: server-sent events of OpenAI's API, or lines of JSON of Ollama's.
 
 Formats: https://html.spec.whatwg.org/multipage/server-sent-events.html,
 https://platform.openai.com/docs/api-reference/chat-streaming, https://docs.ollama.com/api/streaming.
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import httpx2
 
 _LONGEST_LINE = 16 * 1024 * 1024
-"""Characters; tool calls and log-probabilities come in one line."""
+"""The limit of a line, in characters. Tool calls and log-probabilities come in one line."""
 END: dict[str, Any] = {}
-"""The piece after the last: the server has said that the reply is complete."""
+"""Marks the end of a reply that the server has completed."""
 
 
 async def pieces_of(response: httpx2.Response, endpoint: Endpoint) -> AsyncGenerator[dict[str, Any], None]:
@@ -56,7 +56,7 @@ async def pieces_of(response: httpx2.Response, endpoint: Endpoint) -> AsyncGener
 
 
 async def _lines(chunks: AsyncIterator[bytes], endpoint: Endpoint) -> AsyncIterator[str]:
-    """Split into lines, which may end in CR, LF or both; the last one may have no end."""
+    """Split into lines, which may end in CR, LF or both; the last line may be unterminated."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
     async for chunk in chunks:
@@ -85,7 +85,7 @@ def _data(line: str) -> str | None:
         return value.strip() or None
     if field in ("event", "id", "retry"):
         return None
-    return line  # a line of JSON, or nonsense
+    return line  # a line of Ollama's, or invalid
 
 
 def _object(data: str, endpoint: Endpoint) -> dict[str, Any]:
@@ -109,7 +109,7 @@ async def _body(response: httpx2.Response) -> bytes:
 
 
 def _whole(data: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """Return a complete reply, which some servers send in place of a stream, as one piece."""
+    """Return a complete reply, which some servers send instead of a stream, as one piece."""
     value = _object(data.decode("utf-8", "replace").strip(), endpoint)
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
@@ -119,7 +119,7 @@ def _whole(data: bytes, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def ollama_piece(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a piece of Ollama's in the shape of OpenAI's; any other one as it is."""
+    """Return a piece of Ollama's in the shape of OpenAI's; return others unchanged."""
     if "done" not in value or not ("message" in value or "response" in value):
         return value
     message = value.get("message")

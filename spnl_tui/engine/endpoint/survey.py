@@ -1,4 +1,4 @@
-"""Which servers answer, with which models, and why the others do not."""
+"""Asks servers for their models, and reports why a server does not answer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class ListedModel:
     reference: str
     """The reference that the user writes to chat with it."""
     name: str
-    """The server's name of it."""
+    """The server's name for the model."""
     context_length: int | None
     """In tokens; None if the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """An endpoint, and whether it responds."""
+    """An endpoint with its models, or the reason why it does not respond."""
 
     endpoint: Endpoint
     server: str
@@ -55,5 +55,5 @@ async def survey(server: Server, patience_s: float) -> EndpointStatus:
 
 
 def _listed(endpoint: Endpoint, listing: Listing) -> tuple[ListedModel, ...]:
-    names = ((each, each.id.removeprefix("models/")) for each in listing.models)  # Gemini's prefix
+    names = ((each, each.id.removeprefix("models/")) for each in listing.models)  # Gemini adds this prefix.
     return tuple(ListedModel(f"{endpoint.name}/{name}", name, model.context_length) for model, name in names)

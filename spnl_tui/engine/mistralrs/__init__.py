@@ -1,4 +1,4 @@
-"""The mistral.rs backend: runner processes on this machine, pooled and evicted."""
+"""The mistral.rs backend: runs models on this machine in runner processes."""
 
 BACKEND = "mistral.rs"
 """The id that handles of this backend carry."""

@@ -33,7 +33,7 @@ from spnl_tui.models.files.local import LocalModel
 from spnl_tui.paths import Paths
 
 Resolve = Callable[[str], Awaitable[LocalModel | None]]
-"""Returns the model of a reference on this disk, or None. Raises SpnlError."""
+"""Returns the model on this disk that a reference names, or None. May raise SpnlError."""
 
 _CLOSE_BOUND_S = 2.0
 
@@ -81,7 +81,7 @@ class MistralRsBackend:
 
     @property
     def at_rest(self) -> bool:
-        """True if no request waits or runs, and no background work does."""
+        """True if no request waits or runs and no background work is in progress."""
         return self._scheduler.at_rest
 
     @property
@@ -97,7 +97,7 @@ class MistralRsBackend:
     async def generate(self, model: ModelHandle, request: Request) -> AsyncGenerator[Event, None]:
         """Answer the request; see `Backend`.
 
-        On a CPU candidates come one after the other: those after the first find the prompt in the cache.
+        On a CPU candidates run one after the other, because the later ones find the prompt in the cache.
         """
         try:
             pooled = await self._pooled(model)
@@ -118,7 +118,7 @@ class MistralRsBackend:
             if isinstance(request, ChatRequest) and not request.is_wanted(candidate):
                 yield ReplyFinished(finish_reason="cancelled", candidate=candidate)
                 continue
-            # Each asks for a place of its own, so requests of other conversations run in between.
+            # Each candidate queues separately, so requests of other conversations run in between.
             async with aclosing(reply.events(self._scheduler)) as events:
                 async for event in events:
                     yield event
@@ -184,14 +184,14 @@ class MistralRsBackend:
 def _refusal(model: PooledModel, request: Request) -> RequestFailed | None:
     """Return why the model cannot serve the request, or None if it can."""
     if model.plan.completion_only and isinstance(request, ChatRequest):
-        # The runner would report the same once the model is loaded.
+        # The runner would report the same, but only after the model is loaded.
         return request_failure(NoChatTemplate())
     sampled = request.sampling.seed is not None and request.sampling.temperature > 0
     if sampled and model.plan.max_sequences > 1:
         return failure_of(
             SpnlError(
                 "The seed cannot be used",
-                "On this device all requests share one stream of random numbers.",
+                "On this device all requests share one random number generator.",
                 "Leave the seed out, or use temperature 0.",
             )
         )
@@ -201,7 +201,7 @@ def _refusal(model: PooledModel, request: Request) -> RequestFailed | None:
 def _replies(model: PooledModel, request: Request) -> list[RunnerRequest]:
     """Return one runner request for each candidate."""
     sampling = request.sampling
-    # Only the first can start from the seed's state; the others continue from there.
+    # Only the first candidate starts with the seed; the others continue its random numbers.
     seed = sampling.seed if sampling.temperature > 0 else None
     if isinstance(request, ChatRequest):
         chat = wire.Chat(

@@ -1,7 +1,8 @@
-"""The speed of this machine: measured once with the real engine, and kept until either changes.
+"""Measures the speed of this machine once with the real engine; repeated only if the machine or engine
+changes.
 
-Some small models of noise are loaded and run for some seconds. Their times become costs for each weight
-(models/fit.Calibration), from which the speed of any model follows.
+A few small models with random weights run for some seconds. Their times become costs for each weight
+(models/fit.Calibration), which predict the speed of any model.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ from spnl_tui.models.request import Sampling
 log = logging.getLogger(__name__)
 
 _TYPES = ("Q8_0", "Q4_K", "F16")
-"""Measured types. Others follow by their ratio to one of these, which differs little between machines."""
+"""Measured types. The speeds of others follow from their ratio to one of these, which varies little by
+machine."""
 _TOKENS = 48
 _REPEATS = 5
-"""The fastest run counts: other work on the machine only makes a run slower."""
+"""The number of runs, of which the fastest counts: other work on the machine only makes a run slower."""
 _LEAST_SHARE = 0.9
-"""The least share of its processor time that a runner must get for its figures to count."""
+"""The least share of processor time that a runner must get for its times to count."""
 _SHORT, _MEDIUM, _LONG = 8, 128, 768
-"""Prompt lengths in tokens: a cheap one to decode after, and two that are measured."""
+"""Prompt lengths in tokens. Decoding follows the short one; the times of the two others are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ class _Shape:
 
     @property
     def weights(self) -> int:
-        """The number of weights in the matrices; keys and values are as wide as queries."""
+        """The number of weights in the matrices. Keys and values are as wide as queries."""
         return self.layers * (4 * self.width**2 + 3 * self.width * self.feed_forward)
 
 
-# Larger than most caches, so that the speed of memory counts; one layer of the same; many small layers.
+# Wide layers, larger than most caches, so that memory speed counts; one such layer; many small layers.
 _WIDE, _FLAT, _DEEP = _Shape(3, 1024, 4096, 8), _Shape(1, 1024, 4096, 8), _Shape(16, 256, 512, 4)
 
 
@@ -63,7 +65,7 @@ Clock = Callable[[RunnerProcess], float]
 
 
 def wall_clock(process: RunnerProcess) -> float:
-    """Return wall time in seconds."""
+    """Return wall-clock time in seconds. `process` is not used."""
     return time.perf_counter()
 
 
@@ -72,12 +74,13 @@ async def calibration_for(
 ) -> Calibration:
     """Return the calibration in the file if it is for this machine and engine; else measure now.
 
-    `environment` is that of a load plan, so that the figures are those that users get. Measuring takes some
-    seconds of all cores, so nothing else should run. (A benchmark on a busy machine passes a clock of
-    processor time.)
+    `environment` is that of a load plan, so that the times are those of real use. Measuring keeps all cores
+    busy
+    for some seconds, so nothing else should run. A benchmark on a busy machine passes a clock of processor
+    time.
 
     Raises:
-        RunnerError: the engine cannot run, or other programs compute at the same time.
+        RunnerError: the engine cannot run, or other programs keep the processor busy.
     """
     known = await asyncio.to_thread(kept_calibration, machine, file)
     if known is not None:
@@ -90,7 +93,7 @@ async def calibration_for(
 
 
 def kept_calibration(machine: Machine, file: Path) -> Calibration | None:
-    """Return the calibration in this file if it is for this machine and this engine."""
+    """Return the calibration in this file if it is for this machine and engine; else None."""
     known = read_calibration(file)
     return known if known is not None and known.made_for == _made_for(machine) else None
 
@@ -101,12 +104,13 @@ def _made_for(machine: Machine) -> str:
 
 
 def read_calibration(file: Path) -> Calibration | None:
-    """Return the calibration in this file; None if there is none, or no valid one."""
+    """Return the calibration in this file; None if the file is missing or invalid."""
     try:
         kept = json.loads(file.read_bytes())
         calibration = Calibration(**kept)
         sound = calibration.decode["Q8_0"] > 0 and calibration.prefill["Q8_0"] > 0
-        sound = sound and "token" in kept  # an older version did not separate it from the weights
+        # an older version did not separate the cost of a token from that of the weights
+        sound = sound and "token" in kept
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -129,7 +133,8 @@ async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
         deep = await _run(folder, _DEEP, "Q8_0", (_MEDIUM, _LONG), environment, clock)
         wide = {type: await _run(folder, _WIDE, type, (_MEDIUM,), environment, clock) for type in _TYPES}
     token, layer = _constants(flat.decode_s, wide["Q8_0"].decode_s, deep.decode_s)
-    # The time of a long prompt that its length does not explain is due to attention: pairs of tokens.
+    # Attention costs time for each pair of tokens, so it explains why a long prompt takes more time per
+    # token.
     more = deep.prefill_s[_LONG] / _LONG - deep.prefill_s[_MEDIUM] / _MEDIUM
     attention = max(0.0, more) / (_DEEP.layers * _DEEP.width * (_LONG - _MEDIUM) / 2)
     constant = token + _WIDE.layers * layer
@@ -143,7 +148,7 @@ async def _measure(environment: Mapping[str, str], clock: Clock) -> Calibration:
 
 
 def _constants(flat: float, wide: float, deep: float) -> tuple[float, float]:
-    """Return the seconds for a token and for a layer of any width, from a token's time in the three shapes.
+    """Return the fixed seconds per token and per layer, from the time of one token in the three shapes.
 
     Each time is token + layers · layer + weights · weight, which gives three equations.
     """
@@ -161,9 +166,9 @@ def _constants(flat: float, wide: float, deep: float) -> tuple[float, float]:
 @dataclass(frozen=True, slots=True)
 class _Run:
     decode_s: float
-    """Seconds for one token."""
+    """Seconds to decode one token."""
     prefill_s: Mapping[int, float]
-    """Seconds for a prompt, by its number of tokens."""
+    """Seconds to read a prompt, by its number of tokens."""
 
 
 async def _run(
@@ -210,21 +215,22 @@ def check_share(share: float) -> None:
     """Reject a measurement if the runner got too little processor time.
 
     Raises:
-        RunnerError: it is less than nine tenths.
+        RunnerError: the runner got less than nine tenths of its processor time.
     """
     if share < _LEAST_SHARE:
         raise RunnerError(
             "The machine is too busy to be measured",
-            f"Other programs left the engine {share:.0%} of its processor time. The figures would be wrong.",
-            "Close them, or wait until they are done, and measure again.",
+            f"Other programs left the engine {share:.0%} of its processor time. The result would be wrong.",
+            "Close them or wait until they finish, then measure again.",
         )
 
 
 async def _complete(process: RunnerProcess, prompt_tokens: int, tokens: int, clock: Clock) -> float:
-    """Return the seconds until the reply is complete. Chunks are less exact, as half characters wait."""
+    """Return the seconds until the reply is complete. Chunks would be less exact, because partial characters
+    are held back."""
     command = wire.Complete(
         id=process.next_id(),
-        # One letter is one token of the model below.
+        # In the synthetic model, one letter is one token.
         prompt="a" * prompt_tokens,
         sampling=Sampling(temperature=0.0, max_tokens=tokens),
     )
@@ -255,7 +261,8 @@ async def _ask(process: RunnerProcess, command: wire.Load | wire.Complete) -> wi
 
 
 def _make_model(file: Path, shape: _Shape, type: str) -> None:
-    """Write a llama of noise whose vocabulary is 256 bytes, so that its tokenizer and output cost nothing."""
+    """Write a llama with random weights. Its vocabulary is 256 bytes, so that its tokenizer and output layer
+    cost little."""
     tokens = [*byte_letters(), "<|end|>", *(f"t{number}" for number in range(63))]
     metadata: dict[str, Any] = {
         "general.architecture": "llama",
@@ -270,7 +277,7 @@ def _make_model(file: Path, shape: _Shape, type: str) -> None:
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.merges": ["t 1"],
-        # The last token: among equal logits the lowest number wins, so it hardly ever ends a reply.
+        # The last token hardly ever ends a reply: among equal logits the lowest token id wins.
         "tokenizer.ggml.eos_token_id": len(tokens) - 1,
     }
     width, feed_forward = shape.width, shape.feed_forward

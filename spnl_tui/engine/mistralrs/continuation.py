@@ -1,8 +1,8 @@
-"""A reply that resumes where it stopped. Pure: the runner uses it.
+"""Resumes a reply where it stopped. Standard library only, because the runner imports it.
 
-mistral.rs strips the white space before the first token of a reply. To show whether a word continues or
-another one begins, the model repeats the last word; a grammar makes it do so. It may also choose other tokens
-where the text was cut within one.
+mistral.rs strips the white space before the first token of a reply, so a continued word and a new one look
+alike. Therefore a grammar makes the model repeat the last word. If the text was cut within a token, the model
+may also choose other tokens for the word.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from spnl_tui.models.request import Grammar
 
 _LONGEST_WORD = 24
-"""The most characters that are repeated."""
+"""The most characters to repeat."""
 
 
 @dataclass(slots=True)
 class Continuation:
-    """The prompt for what follows a text, and what to leave out of the reply to it."""
+    """The prompt to continue a text, and the repeated text to remove from the reply."""
 
     prompt: str
     repeated: str
     """The text that the model repeats."""
     close: int | None = None
-    """A control token that the continuation may hold once: no regular expression matches it."""
+    """A control token that the continuation may contain once. It needs a grammar, because no regular
+    expression matches it."""
     _received: str | None = ""
-    """The received part of it; None once all of it was received."""
+    """The part of `repeated` received so far; None once all of it was received."""
 
     @classmethod
     def after(cls, head: str, begun: str, close: int | None = None) -> Continuation:
-        """Continue `begun`, which follows `head` in the prompt."""
+        """Return the continuation of `begun`, which follows `head` in the prompt."""
         last_word = re.search(r"\s*\S*\s*\Z", begun)
         repeated = last_word.group()[-_LONGEST_WORD:] if last_word else ""
         return cls(head + begun[: len(begun) - len(repeated)], repeated, close)
@@ -49,7 +50,7 @@ class Continuation:
         )
 
     def feed(self, text: str) -> str:
-        """Return what is new in this piece of the reply."""
+        """Return the new text in this piece of the reply."""
         if self._received is None:
             return text
         self._received += text

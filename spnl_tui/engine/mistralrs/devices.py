@@ -1,8 +1,9 @@
-"""The graphics processors that mistral.rs computes on, found without importing it.
+"""Finds the graphics processors that mistral.rs computes on, without importing it.
 
 Each build of mistral.rs is for one kind of device and accepts no other (mistralrs-pyo3/src/lib.rs,
-get_device). All builds have one name: PyPI has those for CPUs, and for Metal on Apple chips; those for CUDA
-are attached to its releases or built from source. Only the library itself distinguishes them.
+get_device). All builds have the same name: PyPI has the builds for CPUs, and for Metal on Apple chips. Those
+for
+CUDA are attached to its releases or built from source. Only the library file shows which build it is.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from spnl_tui.models.machine import Gpu
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
-"""nvidia-smi takes half a second, but never returns if the driver hangs."""
+"""Seconds to wait for nvidia-smi. It takes half a second, but never returns if the driver hangs."""
 _TABLE = "--format=csv,noheader,nounits"
 _CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
-"""Compute capabilities of the cards that mistral.rs is built for."""
+"""Compute capabilities of the graphics cards that mistral.rs is built for."""
 _APPLE_SHARE = 0.7
 """The share of the machine's memory that Metal gives to one process by default."""
 _CUDA_MARK, _METAL_MARK = b"cublasCreate_v2", b"Metal.framework"
-"""Bytes that only the library of a build for that device contains."""
+"""Byte strings that only the library of a build for that device contains."""
 
 
 async def find_gpus() -> tuple[Gpu, ...]:
-    """Return the graphics processors that the installed mistral.rs uses; none if it was built for CPUs."""
+    """Return the graphics processors that the installed mistral.rs uses; none if it was built for the CPU."""
     if sys.platform == "darwin":
-        # There is no Metal build for the chips of older Apple computers.
+        # mistral.rs has no Metal build for Macs with Intel processors.
         if platform.machine() != "arm64" or not await asyncio.to_thread(_holds, _METAL_MARK):
             return ()
         memory = psutil.virtual_memory()
@@ -51,7 +52,7 @@ async def find_gpus() -> tuple[Gpu, ...]:
 
 
 def _holds(mark: bytes) -> bool:
-    """Return True if the library of the installed mistral.rs contains these bytes. Takes some 50 ms."""
+    """Return True if the library of the installed mistral.rs contains these bytes. Takes about 50 ms."""
     spec = find_spec("mistralrs")
     for folder in spec.submodule_search_locations or () if spec else ():
         for library in (*Path(folder).glob("*.so"), *Path(folder).glob("*.pyd")):
@@ -66,7 +67,7 @@ async def _nvidia() -> tuple[Gpu, ...]:
 
 
 def parse_nvidia(output: str) -> tuple[Gpu, ...]:
-    """Return the cards in nvidia-smi's table of name, total and free MiB; ignore any other line."""
+    """Return the cards in nvidia-smi's table of name, total and free MiB; ignore invalid lines."""
     gpus = []
     for line in output.splitlines():
         name, _, rest = line.rpartition(",")[0].rpartition(",")
@@ -77,7 +78,8 @@ def parse_nvidia(output: str) -> tuple[Gpu, ...]:
 
 
 async def advise_build() -> str | None:
-    """Return in a sentence which build to install for this machine's card; None if there is no card."""
+    """Return a sentence that says which build to install for this machine's card; None if there is no
+    card."""
     if shutil.which("nvidia-smi") is None:
         return None
     capabilities = (await _nvidia_smi("--query-gpu=compute_cap", _TABLE)).split()
@@ -90,7 +92,7 @@ async def advise_build() -> str | None:
 
 
 def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
-    """Return the same for a card of this compute capability, its driver's CUDA version and a release.
+    """Return this advice for a compute capability, the driver's CUDA version and a release of mistral.rs.
 
     The tables are those of mistral.rs (its docs: reference/hardware-support, guides/python/getting-started).
     """
@@ -100,7 +102,7 @@ def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
     toolkit = next((toolkit for toolkit in toolkits if toolkit <= driver), None)
     if toolkit is None:
         major, minor = toolkits[-1]
-        return f"Update the driver to one that supports CUDA {major}.{minor}, for mistral.rs."
+        return f"mistral.rs needs a driver that supports CUDA {major}.{minor}: update the driver."
     build = f"cuda{toolkit[0]}{toolkit[1]}.sm{capability.replace('.', '')}"
     return (
         f"For the graphics card: {sys.executable} -m pip install 'mistralrs=={release}+{build}' "
@@ -109,7 +111,7 @@ def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
 
 
 async def _nvidia_smi(*arguments: str) -> str:
-    """Return the output of nvidia-smi; nothing if it fails or takes too long."""
+    """Return the output of nvidia-smi; empty if it fails or takes too long."""
     process = await asyncio.create_subprocess_exec(
         "nvidia-smi",
         *arguments,

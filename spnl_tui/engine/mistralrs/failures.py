@@ -10,7 +10,8 @@ from spnl_tui.models.prompts.chat_prompt import TemplateError, TemplateRejection
 
 
 class PromptTooLong(Exception):
-    """A prompt of about `tokens` tokens for a context of `limit`, which the user may have `chosen`."""
+    """The prompt has about `tokens` tokens, but the context holds `limit`. `chosen`: the user set that
+    limit."""
 
     def __init__(self, tokens: int, limit: int, *, chosen: bool = False) -> None:
         super().__init__(tokens, limit)
@@ -20,7 +21,7 @@ class PromptTooLong(Exception):
 
 
 class NoChatTemplate(Exception):
-    """The model continues texts and cannot chat."""
+    """The model has no chat template, so it can only continue texts."""
 
 
 def load_failure(error: BaseException) -> RequestFailed:
@@ -33,8 +34,8 @@ def load_failure(error: BaseException) -> RequestFailed:
             "load",
             "No graphics card was found",
             "The installed mistral.rs was built for CUDA and computes on nothing else.",
-            "Check that nvidia-smi shows the card, or install the plain mistralrs, which computes on the "
-            "processor.",
+            "Check that nvidia-smi shows the card, or install mistralrs without CUDA, which "
+            "computes on the processor.",
         )
     if "CUDA_ERROR_OUT_OF_MEMORY" in reason:
         return _failure(
@@ -47,14 +48,14 @@ def load_failure(error: BaseException) -> RequestFailed:
         return _failure(
             "load",
             "The engine could not start",
-            "It ended while it started, most likely because memory or threads are limited (ulimit).",
+            "It exited while starting, most likely because memory or threads are limited (ulimit).",
             "Raise the limit, close other programs or choose a smaller quantization.",
         )
     return _damage(reason, "load") or _failure("load", "The model could not be loaded", first_line(error))
 
 
 def request_failure(error: BaseException) -> RequestFailed:
-    """Return the event for a request that failed. mistral.rs raises ValueError for all causes."""
+    """Return the event for a request that failed. mistral.rs raises ValueError for every cause."""
     reason = str(error)
     if isinstance(error, PromptTooLong):
         return _failure(
@@ -83,10 +84,10 @@ def request_failure(error: BaseException) -> RequestFailed:
     if "NoExtensionBias" in reason:
         return _failure(
             "request",
-            "No reply can have this form",
-            "The JSON schema or grammar allows no text: it refers to itself without an end, or its rules "
-            "exclude each other.",
-            "Correct the form that the reply must have.",
+            "No reply can match this format",
+            "The JSON schema or grammar allows no text: it refers to itself endlessly, or its rules "
+            "contradict each other.",
+            "Correct the schema or grammar.",
         )
     if "Invalid grammar" in reason:
         return _failure(
@@ -101,28 +102,29 @@ def request_failure(error: BaseException) -> RequestFailed:
 
 
 _DAMAGE = (
-    # Part of mistral.rs's words → what is wrong, with what it names.
+    # A pattern of mistral.rs's error message → the description for the user.
     (r"[Mm]issing required tensor.*?: (?P<name>[\w.]+)", "It lacks the tensor {name}."),
     (r"cannot find tensor (?P<name>[\w.]+)", "It lacks the tensor {name}."),
     (r"missing a tensor matching `(?P<name>[^`]+)`", "It lacks the tensor {name}."),
     (r"tokenizer must include (?P<name>merges)", "Its tokenizer has no {name}."),
-    (r"metadata `(?P<name>[^`]+)`.* (?:no non-zero|has no)", "Its value {name} cannot be right."),
+    (r"metadata `(?P<name>[^`]+)`.* (?:no non-zero|has no)", "Its value {name} is not valid."),
     (r"requires GGUF metadata `(?P<name>[^`]+)`", "It lacks the value {name}."),
     (r"missing one of \[(?P<name>[^\]]+)\]", "It lacks all of {name}."),
     (r"GGUF `(?P<name>\w+)` token id \d+ is out of bounds", "Its {name} token is not in its vocabulary."),
     (
         r"[Ss]hape mismatch|unexpected shape|divide by zero|index out of bounds",
-        "Its shapes contradict each other.",
+        "The shapes of its tensors contradict each other.",
     ),
     (
         r"invalid logits|NaN|A weight is (?:invalid|negative)",
-        "It computes no numbers: its weights are damaged.",
+        "Its results are not numbers, so its weights are damaged.",
     ),
 )
 
 
 def _damage(reason: str, kind: ErrorKind) -> RequestFailed | None:
-    """Return what is wrong with the file of a model, if these words of mistral.rs say it."""
+    """Return the failure if this message of mistral.rs reports a damaged or unsupported model file; else
+    None."""
     for pattern, words in _DAMAGE:
         if match := re.search(pattern, reason, re.DOTALL):
             return _failure(
@@ -142,18 +144,18 @@ def _damage(reason: str, kind: ErrorKind) -> RequestFailed | None:
 
 
 def is_too_long(error: BaseException) -> bool:
-    """Return True if mistral.rs refused the prompt for its length."""
+    """Return True if mistral.rs refused the prompt because of its length."""
     return "Prompt sequence length is greater than" in str(error)
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the error: Rust adds backtraces and marks the place in a picture."""
+    """Return the first line of the error. Rust adds backtraces and a picture that marks the position."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def _grammar_problem(error: BaseException) -> str:
-    """Return the error in a line. For a regular expression the reason follows a picture of it."""
+    """Return the error on one line. For a regular expression, the reason follows a picture of it."""
     line = first_line(error)
     if not line.endswith(":"):
         return line

@@ -1,4 +1,4 @@
-"""Local models as handles, and what is recorded of them with each reply."""
+"""Converts between local models and handles, and describes the load that is stored with each reply."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _RECORDED = (
 
 
 def to_handle(model: LocalModel) -> ModelHandle:
-    """Return the handle of a model on this disk. Reads links of the cache and the beginning of the header."""
+    """Return the handle of a model on this disk. Reads the cache's links and the beginning of the header."""
     revision, file_sha256 = origin_in_cache(model)
     return ModelHandle(
         name=model.name,
@@ -56,7 +56,7 @@ def to_handle(model: LocalModel) -> ModelHandle:
 
 
 def to_local(handle: ModelHandle) -> LocalModel:
-    """Return the model of a handle that `to_handle` made."""
+    """Return the local model of a handle made by `to_handle`."""
     format, directory, projector, *files = handle.key
     return LocalModel(handle.name, cast(Format, format), Path(directory), tuple(files), projector)
 
@@ -64,20 +64,21 @@ def to_local(handle: ModelHandle) -> LocalModel:
 def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:
     """Return the revision and the SHA-256 of a model in a cache; for shards, the hashes joined by spaces.
 
-    Both are names there: of the directory snapshots/REVISION, and of the blobs that its links lead to. None
-    outside the cache, because hashing gigabytes is not worth it.
+    Both come from names: of the directory snapshots/REVISION, and of the blobs that its links lead to. Both
+    are
+    None outside a cache, because hashing gigabytes takes too long.
     """
     revision = next(
         (part for part in reversed(model.directory.parts) if re.fullmatch("[0-9a-f]{40}", part)), None
     )
-    # Ollama puts the name of the hash before it.
+    # Ollama prefixes the file's name with that of the hash.
     blobs = [(model.directory / file).resolve().name.removeprefix("sha256-") for file in model.files]
     known = bool(blobs) and all(re.fullmatch("[0-9a-f]{64}", name) for name in blobs)
     return revision, " ".join(blobs) if known else None
 
 
 def plan_as_json(plan: LoadPlan) -> str:
-    """Return what is kept of a load plan with each reply."""
+    """Return the parts of a load plan that are stored with each reply."""
     return json.dumps({name: getattr(plan, name) for name in _RECORDED})
 
 

@@ -1,8 +1,8 @@
-"""The best way to load a model on this machine: a pure function, and a plan that explains itself.
+"""Chooses the best way to load a model on this machine, and explains it. Without side effects.
 
-By default mistral.rs loads weights as stored and uses all threads it finds. Two choices cost most when they
-are wrong: a stored format without a fast CPU kernel (4 to 7 times slower) and more threads than usable cores
-(20 times slower).
+By default mistral.rs loads weights as stored and uses all threads it finds. Two bad choices cost most: a
+stored
+format without a fast CPU kernel (4 to 7 times slower) and more threads than usable cores (20 times slower).
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from spnl_tui.settings import DEFAULT_CONTEXT
 
 Dtype = Literal["auto", "f16", "bf16", "f32"]
 SPIN_LIMIT = "CANDLE_BARRIER_POOL_SPIN_LIMIT"
-"""The variable for how often an engine thread looks for work before it sleeps (candle-core/src/utils.rs)."""
+"""The variable for how often an idle engine thread looks for work before it sleeps
+(candle-core/src/utils.rs)."""
 _SPINS = 200
-"""The default is 25,000, some milliseconds. If another program wants the core, a spinning thread has used up
-its share when work arrives, and all other threads wait for it (benchmarks/beside_others.py)."""
+"""The default, 25,000, takes some milliseconds. If another program wants the core, a spinning thread has used
+up its share when work arrives, and all other threads wait for it (benchmarks/beside_others.py)."""
 LEAST_CONTEXT = 1024
-"""Short memory does not cut the context below this many tokens, because a chat needs them."""
+"""If memory is short, the context is not cut below this many tokens, because a chat needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOverrides:
-    """The choices of the user; the plan makes the others. The names are those of the [engine] settings."""
+    """The user's choices, named as in the [engine] settings. The plan makes the others."""
 
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
     dtype: Dtype = "auto"
     in_situ_quantization: str = "auto"
     """"auto", "none", or one of mistral.rs's names: "Q8_0", "Q4K", "8"."""
     pad_rows: bool = True
-    """Pad rows where it makes a model faster."""
+    """True to pad rows if that makes the model faster."""
     threads: int | None = None
     prefix_cache: int = 16
     paged_attention: bool | None = None
@@ -48,9 +49,9 @@ class LoadOverrides:
     max_concurrent: int = 4
     context: int | None = None
     obey_control_words: bool = False
-    """True if control words of the model in a text act as such."""
+    """True if the model's control words have their effect in texts, too."""
     template: ChatTemplate | None = None
-    """Replaces the model's own."""
+    """The chat template that replaces the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,32 +66,34 @@ class LoadPlan:
     threads: int
     in_situ_quantization: str | None
     pad_rows: bool = False
-    """True if rows are filled up with zeros (models/padding.py)."""
+    """True if rows are padded with zeros (models/padding.py)."""
     prefix_cache: int
     window: int | None = None
-    """Tokens that some layers attend to, if conversations can grow longer. Beyond this length the prefix
-    cache is not used (runner/windows.py)."""
+    """The tokens that some layers attend to; None if no conversation can be longer. Beyond this length the
+    prefix cache is not used (runner/windows.py)."""
     paged_attention: bool
     paged_tokens: int | None = None
-    """Tokens of all requests and the prefix cache together. Their keys and values are allocated at once."""
+    """Tokens of all requests and the prefix cache together. Memory for their keys and values is allocated at
+    once."""
     max_sequences: int
-    """The most requests at a time."""
+    """The most requests that run at a time."""
     context: int
     memory: MemoryEstimate
     every_core: bool = False
-    """True if its threads take all cores, so that any other computation delays them."""
+    """True if the engine's threads take all cores, so that any other computation delays them."""
     context_limit: int | None = None
-    """The longest context that the user wants or memory allows; None if only the model limits it."""
+    """The longest context in tokens that the user wants or memory allows; None if only the model limits
+    it."""
     obey_control_words: bool = False
-    """True if control words of the model in a text act as such."""
+    """True if the model's control words have their effect in texts, too."""
     completion_only: bool = False
-    """True without a chat template: the model continues texts and cannot chat."""
+    """True if there is no chat template, so the model can only continue texts."""
     chat_template: str | None = None
-    """The model's own."""
+    """The model's own chat template, if it has one."""
     template: ChatTemplate | None = None
-    """Replaces the model's own."""
+    """The chat template that replaces the model's own."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables for the runner process, which mistral.rs reads when it starts."""
+    """Environment variables for the runner process, which mistral.rs reads when it starts."""
     config: Mapping[str, object] | None = None
     """The config.json that mistral.rs needs in the model's directory to load it."""
     vision: VisionFiles | None = None
@@ -111,7 +114,7 @@ class LoadPlan:
 
 
 def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | None = None) -> LoadPlan:
-    """Return the best way to load this model on this machine that respects the choices of the user."""
+    """Return the best way to load this model on this machine, within the user's choices."""
     wish = overrides or LoadOverrides()
     reasons: list[str] = []
     gpu = machine.gpu
@@ -119,32 +122,34 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     on_cpu = gpu is None
     threads = choose_threads(machine, wish.threads)
     if on_cpu and wish.threads is not None and wish.threads > threads:
-        # The engine's threads spin at barriers: one without a core delays all the others.
+        # The engine's threads wait for each other, so one without a core delays all others.
         reasons.append(f"threads cut to the {machine.cores} usable cores")
     context = wish.context or min(facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if facts.context_length and context > facts.context_length:
         reasons.append(f"context cut to the model's {facts.context_length:,} tokens")
         context = facts.context_length
-    # Weights that compute fast are worth more than a long context, so choose them first.
+    # Choose fast weights first: they are worth more than a long context.
     if facts.vision is not None:
-        # The config of a model that sees states the width of its rows.
+        # The config of a model that sees images states the width of its rows.
         wish = replace(wish, pad_rows=False)
     form = _form(facts, machine, on_cpu, wish.context or min(context, LEAST_CONTEXT), wish)
     reasons.extend(form.reasons)
     if facts.vision is not None:
         reasons.append("reads images")
     elif facts.blind is not None:
-        reasons.append(f"reads no images: {facts.blind}")
+        reasons.append(f"cannot read images:{facts.blind}")
 
     prefix_cache, window = wish.prefix_cache, None
     outgrown = on_cpu and facts.outgrows_window(wish.context or facts.context_length)
     if prefix_cache and outgrown:
         if facts.chat_template is not None or (wish.template is not None and wish.template.text):
             window = facts.sliding_window
-            reasons.append(f"beyond {window:,} tokens, a window of its layers, each prompt is read again")
+            reasons.append(f"beyond {window:,} tokens (the attention window), each prompt is read again")
         else:
             prefix_cache = 0
-            reasons.append(f"each prompt is read again: its layers have a window of {facts.sliding_window:,}")
+            reasons.append(
+                f"each prompt is read again (the attention window is {facts.sliding_window:,} tokens)"
+            )
 
     def memory(tokens: int) -> MemoryEstimate:
         if gpu is not None:
@@ -165,15 +170,15 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     while wish.context is None and context > LEAST_CONTEXT and memory(context).total > available:
         context = max(LEAST_CONTEXT, context // 2)
     if context < wanted:
-        reasons.append(f"memory is short for more than {context:,} tokens of context")
+        reasons.append(f"memory is too small for more than {context:,} tokens of context")
     if wish.flash_attention and on_cpu:
-        reasons.append("flash attention is for GPUs")
+        reasons.append("flash attention needs a GPU")
     paged = not on_cpu and wish.paged_attention is not False
     if wish.paged_attention and on_cpu:
-        reasons.append("paged attention is for GPUs")
+        reasons.append("paged attention needs a GPU")
     tokens = context
     if paged and memory(2 * context).total <= available:
-        # Besides one full conversation there are others, running or remembered.
+        # Besides one full conversation there are others, running or cached.
         tokens = 2 * context
     return LoadPlan(
         device=device,
@@ -185,7 +190,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
         window=window,
         paged_attention=paged,
         paged_tokens=tokens if paged else None,
-        # On a CPU batches gain nothing, and prompts of equal length fail when they are computed together.
+        # On a CPU batching saves no time, and prompts of equal length fail when they are computed together.
         max_sequences=1 if on_cpu else wish.max_concurrent,
         context=context,
         memory=memory(tokens),
@@ -203,7 +208,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
 
 
 def _device(gpu: Gpu | None, wish: LoadOverrides, reasons: list[str]) -> Device:
-    """Return the device that the installed mistral.rs was built for, because it accepts no other."""
+    """Return the device that the installed mistral.rs was built for; it accepts no other."""
     if gpu is None:
         if wish.device not in ("auto", "cpu"):
             reasons.append(f"no {wish.device} device was found")
@@ -221,19 +226,19 @@ def _form(facts: ModelFacts, machine: Machine, on_cpu: bool, context: int, wish:
 
 
 def runner_environment(threads: int, *, experts: bool = False) -> Mapping[str, str]:
-    """Return the environment that mistral.rs needs. `experts`: it computes experts on a CPU."""
+    """Return the environment for mistral.rs. `experts` is True for a mixture of experts on a CPU."""
     environment = {"RAYON_NUM_THREADS": str(threads), SPIN_LIMIT: str(_SPINS)}
     if experts:
-        # For each prompt, experts are widened and copied into gigabytes of memory that was freed before. In
-        # pages of 4 KB, allocating it again takes longer than computing. Only glibc reads this.
+        # For each prompt, expert weights are widened and copied into gigabytes of newly allocated memory. In
+        # pages of 4 KB, allocating takes longer than computing. Only glibc reads this variable.
         environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     return environment
 
 
 def choose_threads(machine: Machine, wanted: int | None = None) -> int:
-    """Return the number of threads: as many as wanted that have a core, else the fastest number."""
+    """Return the number of threads: `wanted` up to the number of cores, else the fastest number."""
     if wanted is not None:
         return min(wanted, machine.cores)
     threads = machine.fast_cores
-    # With cores to spare, leave one to the interface. Of two leave none: one thread less costs more.
+    # With more than two cores, leave one to the interface. With two, losing one costs too much.
     return threads - 1 if threads == machine.cores > 2 else threads

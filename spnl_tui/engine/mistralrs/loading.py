@@ -1,4 +1,4 @@
-"""A load: the command for the runner, and the events, which any number of requests follow."""
+"""One load of a model: the command for the runner, and the events that waiting requests follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOAD_ENDED = (ModelLoaded, RequestFailed)
 
 
 class Load:
-    """One load, which any number of requests follow from its beginning."""
+    """One load, whose events any number of requests can follow from the beginning."""
 
     def __init__(self) -> None:
         self._events: list[LoadEvent] = []
@@ -28,7 +28,7 @@ class Load:
         return bool(self._events) and isinstance(self._events[-1], LOAD_ENDED)
 
     def stop(self, name: str) -> None:
-        """End the load if it has no end yet, so that no request follows it for ever."""
+        """Add a failure unless the load has ended, so that no request waits for ever."""
         if not self.ended:
             self.add(failure("load", "The load was stopped", f"{name}.", "Send again to load it."))
 
@@ -54,7 +54,9 @@ class Load:
 def load_command(
     command_id: int, model: LocalModel, plan: LoadPlan, discard: int, images: str = ""
 ) -> wire.Load:
-    """Return the command that loads this model by this plan. `images` is the directory of stored images."""
+    """Return the command that loads this model by this plan. `images` is the directory of stored images;
+    `discard` is
+    the number of sampled tokens to discard."""
     template = plan.template or ChatTemplate("")
     vision = plan.vision
     return wire.Load(
@@ -84,11 +86,11 @@ def load_command(
 
 
 def _template(plan: LoadPlan) -> str | None:
-    """Return the chat template that prompts are written with, if there is one."""
+    """Return the chat template in use; None if there is none."""
     replacement = plan.template.text if plan.template is not None else ""
     return replacement or plan.chat_template
 
 
 def failure(kind: ErrorKind, title: str, message: str, hint: str) -> RequestFailed:
-    """Return the event that ends a load or a request which failed."""
+    """Return the final event of a load or request that failed."""
     return RequestFailed(kind=kind, title=title, message=message, hint=hint)

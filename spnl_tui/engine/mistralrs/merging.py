@@ -1,4 +1,4 @@
-"""Merge several streams of events."""
+"""Merges several streams of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool: which models stay in memory, and which are unloaded to make room for another."""
+"""Decides which models stay in memory, and which are unloaded to make room for another."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Planner(Protocol):
     """Plans loads from the model's header and the state of this machine."""
 
     async def __call__(self, model: LocalModel, context: int | None = None) -> LoadPlan:
-        """Plan a load with this many tokens of context (None: as the settings say). Raises SpnlError."""
+        """Plan a load with this many tokens of context; None for the settings' value. Raises SpnlError."""
 
 
 _HOUSEKEEPING_S = 15.0
 
 
 class Pool:
-    """The models that were requested, each with its plan, and with its process while it has one."""
+    """The requested models, each with its load plan and, while loaded, its process."""
 
     def __init__(
         self,
@@ -56,15 +56,15 @@ class Pool:
         self._runner_command = runner_command
         self._models: dict[LocalModel, PooledModel] = {}
         self._door = asyncio.Lock()
-        """Held while a load is planned, so that planning does not change the order of requests."""
+        """Held while a load is planned, so that requests keep their order."""
 
     @property
     def models(self) -> tuple[PooledModel, ...]:
-        """The models in the pool, loaded or not. Any thread may ask."""
+        """The models in the pool, loaded or not. Thread-safe."""
         return tuple(self._models.values())
 
     def get(self, model: LocalModel) -> PooledModel | None:
-        """Return the model if it was requested before."""
+        """Return the model if it was requested before, else None."""
         return self._models.get(model)
 
     def loaded(self) -> tuple[LoadedModel, ...]:
@@ -87,10 +87,10 @@ class Pool:
         )
 
     async def take_in(self, model: LocalModel, context: int | None = None) -> PooledModel:
-        """Return the model. Plan its load if this is its first request, or asks for another context length.
+        """Return the model in the pool. Plan its load on the first request, or for another context length.
 
         Raises:
-            SpnlError: it cannot be planned.
+            SpnlError: the load cannot be planned.
         """
         async with self._door:
             if (pooled := self._models.get(model)) is None:
@@ -106,10 +106,10 @@ class Pool:
     async def make_room(self, wanted: PooledModel) -> None:
         """Unload idle models, the least recently used first, until this one fits.
 
-        After these, unload models that are being loaded ahead of any request: the user has chosen another.
+        Then unload models that are loading without a waiting request: the user has chosen another one.
 
         Raises:
-            SpnlError: the model does not fit even so.
+            SpnlError: the model still does not fit.
         """
         need = wanted.plan.memory.peak
         while need > (free := await self._free_memory(wanted)):
@@ -127,7 +127,7 @@ class Pool:
             await min(idle, key=lambda p: p.last_used).end()
 
     async def keep_house(self) -> None:
-        """Unload models that were not used for a while, until cancelled."""
+        """Unload idle models when their time is up. Runs until cancelled."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             for pooled in self.models:
@@ -137,7 +137,7 @@ class Pool:
                     await pooled.end()
 
     async def _free_memory(self, wanted: PooledModel) -> int:
-        # A model that is being loaded will take the rest of its planned memory.
+        # A loading model will still take the rest of its planned memory.
         coming = sum(
             max(0, p.plan.memory.peak - p.memory_bytes())
             for p in self.models
@@ -159,7 +159,7 @@ def _available_memory() -> int:
 
 async def _available_on_gpu() -> int:
     gpu = read_machine(await find_gpus()).gpu
-    # If the card cannot be asked any more, mistral.rs will report whether there is enough.
+    # If the card's memory is unknown, mistral.rs reports whether the model fits.
     return sys.maxsize if gpu is None else gpu.memory_available
 
 

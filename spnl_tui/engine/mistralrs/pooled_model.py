@@ -1,4 +1,4 @@
-"""One model of the pool: its runner process over time, and what is known of its prefix cache."""
+"""One model of the pool: its runner processes, and the contents of their prefix cache."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ Spawn = Callable[[dict[str, str]], Awaitable[RunnerProcess]]
 AnyPrompt = TypeVar("AnyPrompt", bound=wire.Chat | wire.Complete)
 
 CANCEL_BOUND_S = 2.0
-"""The next prompt waits for an abandoned one no longer than this, or than the model takes to load."""
+"""Seconds that the next prompt may wait for an abandoned one before the runner is ended."""
 LEAST_PATIENCE_S = 0.1
 
 
 class PooledModel:
-    """A model, and the process that runs it, if there is one now.
+    """A model and, while it is loaded, the process that runs it.
 
-    `discard` returns, for each new process, how many sampled tokens it throws away (see `wire.Load`).
-    `images` is the directory of stored images.
+    `discard` returns how many sampled tokens a new process discards (see `wire.Load`). `images` is the
+    directory
+    of stored images.
     """
 
     def __init__(
@@ -57,15 +58,15 @@ class PooledModel:
         self.handle = to_handle(model)
         self.plan = plan
         self.wanted_context: int | None = None
-        """The tokens of context that the user chose for it."""
+        """The context length in tokens that the user chose for this model."""
         self._next_plan: LoadPlan | None = None
         self.last_used = time.monotonic()
         self.context_length: int | None = None
         self.template_tokens: int | None = None
         self.idle_unloaded = False
-        """True if it was unloaded only because it was not used for a while."""
+        """True if the model was unloaded only because it was not used for a while."""
         self.serving = 0
-        """Requests that were admitted and run on it. It is idle at 0, even if others wait."""
+        """The number of admitted requests on the model. It is idle at 0, even if others wait."""
         self._spawn = spawn
         self._discard = discard
         self._process: RunnerProcess | None = None
@@ -78,17 +79,17 @@ class PooledModel:
         self._last_conversation: tuple[Message, ...] = ()
         self._last_tools: tuple[Tool, ...] = ()
         self._cached: deque[tuple[Message, ...]] = deque(maxlen=4)
-        """The last messages that this process has read to their end."""
+        """The last messages that this process has read completely."""
         self._reading: Reading | None = None
 
     @property
     def process(self) -> RunnerProcess | None:
-        """The runner, None if the model is not loaded."""
+        """The runner; None if the model is not loaded."""
         return self._process
 
     @property
     def pid(self) -> int | None:
-        """The runner's process id, None if there is none."""
+        """The runner's process id; None if there is no runner."""
         return self._process.pid if self._process and self._process.ended is None else None
 
     @property
@@ -101,31 +102,34 @@ class PooledModel:
         return "busy" if self.serving else "idle"
 
     def memory_bytes(self) -> int:
-        """Return the runner's memory on its device that the system cannot reclaim; 0 without a runner."""
+        """Return the bytes of memory of the runner on its device that the system cannot reclaim; 0 without a
+        runner."""
         if (pid := self.pid) is None:
             return 0
         if self.plan.device != "cpu":
-            # Paged attention takes it at once, as planned. No system reports how much each process has.
+            # Paged attention allocates all planned memory at once. No system reports the share of each
+            # process.
             return 0 if self.state == "loading" else self.plan.memory.total
         try:
             memory = psutil.Process(pid).memory_info()
-        except psutil.Error:  # the process ended between the two lines
+        except psutil.Error:  # the process has just ended
             return 0
-        # The mapped model file counts as shared where the platform reports it; it can be dropped at any time.
+        # Some platforms count the mapped model file as shared; the system can drop it at any time.
         return int(memory.rss - getattr(memory, "shared", 0))
 
     def has_grown(self, next: wire.Prompt | None = None) -> bool:
         """Return True if the runner could outgrow its plan with the next request; see `Growth`.
 
-        On a graphics processor the runner takes all planned memory at once.
+        Always False on a graphics processor, where the runner takes all planned memory at once.
         """
         return self.plan.device == "cpu" and self._growth.is_due(self.memory_bytes(), next)
 
     def should_be_renewed(self, prompt: wire.Prompt) -> bool:
         """Return True if a new process should read this prompt.
 
-        That is if this one could outgrow its plan with it, or could not read it in steps although most of it
-        must be read: a prefill in one piece reports no progress and cannot stop, which is worth a load.
+        One reason is that this process could outgrow its plan. The other is that it must read most of the
+        prompt and
+        has no memory to do so in steps: a prefill in one piece shows no progress and cannot stop.
         """
         if self.has_grown(prompt):
             return True
@@ -135,7 +139,8 @@ class PooledModel:
         return most and self._growth.is_tight(self.memory_bytes(), prompt)
 
     def patience_s(self, *, decoding: bool) -> float:
-        """Return how long the next prompt may wait for an abandoned one before its process is ended."""
+        """Return the seconds that the next prompt may wait for an abandoned one before the process is
+        ended."""
         return CANCEL_BOUND_S if decoding else max(LEAST_PATIENCE_S, CANCEL_BOUND_S - self._load_s)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
@@ -143,8 +148,7 @@ class PooledModel:
     async def load(self, *, seed_discard: int | None = None) -> AsyncGenerator[LoadEvent, None]:
         """Load the model and yield the events of the load from its beginning; none if the model is loaded.
 
-        With `seed_discard` the random numbers must be in exactly that state, so a process that has drawn
-        others is replaced.
+        `seed_discard` sets the state of the random numbers. A process that has drawn any is replaced.
         """
         if seed_discard is not None and self._seed_ready != seed_discard:
             await self.end()
@@ -158,11 +162,12 @@ class PooledModel:
                 yield event
 
     def replan(self, plan: LoadPlan) -> None:
-        """Load the model by this plan from now on; see `take_up_plan`."""
+        """Use this plan from the next load on; see `take_up_plan`."""
         self._next_plan = plan
 
     async def take_up_plan(self) -> None:
-        """End a process that was loaded by an earlier plan. Call it while no request runs on the model."""
+        """Switch to the new plan, if any, and end the process of the old one. Call it while no request
+        runs."""
         if (plan := self._next_plan) is not None:
             self._next_plan = None
             await self.end()
@@ -175,7 +180,7 @@ class PooledModel:
         await self.read_last(queue)
 
     async def renew(self, queue: FairQueue) -> None:
-        """Replace the process by a new one, to free memory that only the end of a process frees."""
+        """Replace the process to free memory that only its end frees."""
         await self.end()
         await self.load_again(queue)
 
@@ -185,7 +190,7 @@ class PooledModel:
         load = self._load_task
         if load is not None and not load.done() and (process is None or process.ended is not None):
             load.cancel()  # it has no process yet
-        # In a task: an end whose caller is cancelled continues, and the next caller waits for it, too.
+        # A task continues if the caller is cancelled, and the next caller waits for it.
         ending = asyncio.create_task(_end(process, load))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
@@ -209,7 +214,7 @@ class PooledModel:
             if isinstance(event, wire.RunnerEnded):
                 event = failure(
                     "load",
-                    "The runner ended while loading",
+                    "The engine stopped while loading",
                     f"{self.model.name}: {event.reason}.",
                     "Try again; if memory ran out, choose a smaller quantization.",
                 )
@@ -234,22 +239,23 @@ class PooledModel:
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     def begin(self, prompt: AnyPrompt) -> AnyPrompt:
-        """Return the prompt as the runner receives it now. Its random numbers move on."""
+        """Return the prompt with its current memory limit, before it is sent. It will draw random numbers."""
         self._seed_ready = None
         return replace(prompt, prefill_room=self._growth.prefill_room(self.memory_bytes(), prompt))
 
     def answered(self, prompt: wire.Prompt, said: tuple[Message, ...], end: ReplyFinished) -> None:
-        """Note the end of a reply. `said` is the conversation up to the reply, empty for a completion."""
+        """Record the end of a reply. `said` is the conversation including the reply; empty for a
+        completion."""
         self._growth.served(prompt, end.usage)
         if said and end.finish_reason != "cancelled":
             self._cached.append(said)
 
     def remember(self, said: tuple[Message, ...], tools: tuple[Tool, ...] = ()) -> None:
-        """Remember the conversation that will continue, so that a new process can read it."""
+        """Remember the conversation, so that a new process can read it into its cache."""
         self._last_conversation, self._last_tools = said, tools
 
     async def count_tokens(self, texts: tuple[str, ...]) -> tuple[int, ...] | None:
-        """Return token counts; None while no loaded runner can be asked."""
+        """Return the token counts; None while no loaded runner can count."""
         process = self._process
         if process is None or self.state not in ("idle", "busy"):
             return None
@@ -265,16 +271,16 @@ class PooledModel:
     # ── prefetch ──────────────────────────────────────────────────────────────────────────────────
 
     async def read_ahead(self, prefetch: Prefetch, queue: FairQueue) -> None:
-        """Read an expected prompt into the prefix cache if that pays and there is memory.
+        """Read an expected prompt into the prefix cache if that saves time and memory allows it.
 
-        Stops after the current step when a request waits.
+        It stops after the current step when a request waits.
         """
         if self.state != "idle" or not self._has_use_for(prefetch):
             return
         command = wire.ReadAhead(id=0, messages=prefetch.messages, tools=prefetch.tools)
         if not is_worth_it(self._new_tokens(command), self._growth.tokens(command)):
             return
-        if self.should_be_renewed(command):  # now rather than when the prompt is sent
+        if self.should_be_renewed(command):  # better now than when the prompt is sent
             await self.end()
             async for _ in self.load():
                 pass
@@ -284,18 +290,19 @@ class PooledModel:
             await self._read(prefetch, queue)
 
     async def read_last(self, queue: FairQueue) -> None:
-        """Read the last conversation into the prefix cache, so that its next turn is as fast as ever."""
+        """Read the last conversation into the prefix cache, so that its next reply begins without delay."""
         prefetch = Prefetch(self._last_conversation, Sampling(), tools=self._last_tools)
         if prefetch.messages and self._has_use_for(prefetch) and not queue.wanted:
             await self._read(prefetch, queue)
 
     def make_way(self, prompt: wire.Prompt) -> PrefillProgressed | None:
-        """Stop a prefetch for this prompt, which waits. Return its progress if it reads this prompt."""
+        """Stop a prefetch because this prompt waits. Return the progress if the prefetch serves the
+        prompt."""
         return None if self._reading is None else self._reading.make_way(prompt)
 
     @property
     def _keeps_prefixes(self) -> bool:
-        """True if the runner reads in steps and can use what it has read before."""
+        """True if the runner reads in steps and can reuse its prefix cache."""
         return self.plan.device == "cpu" and self.plan.prefix_cache > 0 and not self.plan.completion_only
 
     def _has_use_for(self, prefetch: Prefetch) -> bool:
@@ -304,11 +311,11 @@ class PooledModel:
         if prefetch.sampling.seed is not None and prefetch.sampling.temperature > 0:
             return False  # a seed needs a new process
         command = wire.ReadAhead(id=0, messages=prefetch.messages, tools=prefetch.tools)
-        # Beyond half of a window the conversation is, or will soon be, read again in any case.
+        # A conversation longer than half the attention window will soon be read again in any case.
         return self.plan.window is None or self._growth.tokens(command) <= self.plan.window // 2
 
     def _new_tokens(self, prompt: wire.Chat | wire.ReadAhead) -> int:
-        """Return about how many tokens of this prompt the prefix cache does not hold, as far as is known."""
+        """Return about how many tokens of this prompt are missing in the prefix cache."""
         known = max((common_characters(prompt.messages, each) for each in self._cached), default=0)
         return self._growth.tokens(prompt, without=known)
 

@@ -1,4 +1,4 @@
-"""Measure the share of its possible processor time that a process got beside other programs."""
+"""Measures what share of its possible processor time a process gets beside other programs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import psutil
 
 
 class _Times(NamedTuple):
-    """Seconds since the process, or the system, started."""
+    """Processor times in seconds since the process or the system started."""
 
     run: float
     waited: float
 
 
 class ProcessorShare:
-    """Measures the share that a process gets from now on."""
+    """Measures the processor share of a process from its creation on."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._before = self._times()
 
     def so_far(self) -> float:
-        """Return the share, from 0 to 1; 1 if the process has not computed, or is gone."""
+        """Return the share, from 0 to 1; 1 if the process has not computed or has ended."""
         now = self._times()
         run, waited = now.run - self._before.run, now.waited - self._before.waited
         return run / (run + waited) if run > 0 and run + waited > 0 else 1.0
@@ -36,8 +36,10 @@ class ProcessorShare:
 
 
 def _of_threads(pid: int) -> _Times | None:
-    """Sum the time that threads ran, and waited for a processor (Linux:
-    Documentation/scheduler/sched-stats).
+    """Return the times that the process's threads ran and waited for a processor; None without such
+    statistics.
+
+    Linux: Documentation/scheduler/sched-stats.
     """
     run = waited = 0
     found = False
@@ -48,7 +50,7 @@ def _of_threads(pid: int) -> _Times | None:
 
 
 def _of_system(pid: int) -> _Times:
-    """Take what all other processes used for time that this one had to wait."""
+    """Estimate the waiting time as the time that all other processes used."""
     own = psutil.Process(pid).cpu_times()
     used = psutil.cpu_times()
     run = own.user + own.system

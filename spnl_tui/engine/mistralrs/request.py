@@ -1,4 +1,4 @@
-"""A request for one reply: from its place in the queue to the end of the reply."""
+"""A request for one reply, from its place in the queue to the end of the reply."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from spnl_tui.models.request import Message
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A command that still runs after its request was left."""
+    """A command that still runs after the caller left its request."""
 
     process: RunnerProcess
     command_id: int
@@ -42,7 +42,7 @@ class _Left:
 
 
 class RunnerRequest:
-    """Owns a request from admission to completion. Use it once."""
+    """Serves one request from admission to completion. Use it once."""
 
     def __init__(
         self,
@@ -53,7 +53,8 @@ class RunnerRequest:
         seed: int | None = None,
         is_wanted: Callable[[int], bool] = all_wanted,
     ) -> None:
-        """The reply is number `candidate` of its request. `seed` sets the state of the random numbers."""
+        """`candidate` is the number of the reply in its request. `seed` sets the state of the random
+        numbers."""
         self._model = model
         self._prompt = prompt
         self._candidate = candidate
@@ -65,9 +66,9 @@ class RunnerRequest:
         self._left: _Left | None = None
 
     async def events(self, scheduler: Scheduler) -> AsyncGenerator[Event, None]:
-        """Wait for admission, have the model loaded and yield the events of the reply.
+        """Wait for admission, load the model and yield the events of the reply.
 
-        Leaving returns at once. What must be done before the next request continues in the background.
+        Closing the iterator returns at once; the clean-up before the next request runs in the background.
         """
         model, queue = self._model, scheduler.queue_of(self._model)
         asked_at = time.monotonic()
@@ -115,7 +116,7 @@ class RunnerRequest:
         if model.serving == 1:
             await model.take_up_plan()
         if model.serving == 1 and model.should_be_renewed(self._prompt):
-            # The prompt is longer than expected, or requests have waited ever since the runner was idle.
+            # The prompt is longer than expected, or the runner has had no idle moment since.
             await model.end()
         if model.state == "unloaded":
             try:
@@ -131,8 +132,8 @@ class RunnerRequest:
     async def follow(self) -> AsyncGenerator[Event, None]:
         """Send the prompt to the loaded runner and yield its events up to the last.
 
-        With every event `is_wanted` is called; the runner stops the reply once it returns False. If the
-        caller leaves earlier, call `clean_up` before the next request.
+        `is_wanted` is called with every event; when it returns False, the runner stops the reply. If the
+        caller leaves early, it must call `clean_up` before the next request.
         """
         model = self._model
         if (process := model.process) is None:
@@ -153,9 +154,9 @@ class RunnerRequest:
                     case wire.RunnerEnded(reason=reason):
                         last = failure(
                             "internal",
-                            "The runner ended",
+                            "The engine stopped unexpectedly",
                             f"{model.model.name}: {reason}.",
-                            "Send again: a new runner starts by itself.",
+                            "Send again. A new runner starts automatically.",
                         )
                     case ReplyChunk(text=text, tool_calls=calls):
                         self._decoding = True
@@ -176,11 +177,13 @@ class RunnerRequest:
                 self._left = _Left(process, prompt.id, events)
 
     async def clean_up(self, queue: FairQueue) -> None:
-        """Free the runner of a request that was left; do less if a request waits in the queue.
+        """Free the runner of an abandoned request. If another request waits, do only what it needs.
 
-        While decoding, the runner drops the stream at once; mistral.rs then keeps nothing of the turn, so the
-        turn is read again while no request waits. A prefill can only be ended with its process, unless its
-        current step ends within the time that the next prompt may wait.
+        While decoding, the runner drops the stream at once. mistral.rs then caches nothing of the turn, so
+        the turn
+        is read again while no request waits. A prefill can only be ended with its process, unless its current
+        step
+        ends within the time that the next prompt may wait.
         """
         if self._left is None:
             return
@@ -192,21 +195,21 @@ class RunnerRequest:
                     pass
         except TimeoutError:
             await process.end()
-            if model.process is process:  # not unloaded in the meantime
-                # The user who stopped a prompt is about to send another.
+            if model.process is process:  # the model was not unloaded meanwhile
+                # Users who stop a prompt usually send another.
                 await model.load_again(queue)
             return
         process.unsubscribe(command_id)
-        if self._decoding and self._is_turn and not model.has_grown():  # or the next process reads it
+        if self._decoding and self._is_turn and not model.has_grown():  # otherwise a new process reads it
             await model.read_last(queue)
 
     @property
     def _is_turn(self) -> bool:
-        """True if a conversation continues from this reply."""
+        """True if a conversation continues from this reply, so caching it pays."""
         return isinstance(self._prompt, wire.Chat) and not self._prompt.ephemeral
 
     def _said(self) -> tuple[Message, ...]:
-        """Return the conversation up to this reply; empty for a completion."""
+        """Return the conversation including this reply; empty for a completion."""
         prompt, reply = self._prompt, self._reply
         if not isinstance(prompt, wire.Chat):
             return ()

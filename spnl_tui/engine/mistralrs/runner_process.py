@@ -1,4 +1,4 @@
-"""One runner process: spawn, send, receive, end."""
+"""Starts one runner process, exchanges messages with it, and ends it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from spnl_tui.text import in_bytes
 log = logging.getLogger(__name__)
 
 RUNNER = (sys.executable, "-m", "spnl_tui.engine.mistralrs.runner.program")
-# One line may hold a reply in one piece.
+# A line can contain a whole reply.
 _LONGEST_LINE = 64 * 1024 * 1024
 _ANSI = re.compile(rb"\x1b\[[0-9;]*m")
 _RUST_NOTE = "note: run with `RUST_BACKTRACE"
-"""Begins a line for developers, which follows the cause of a crash."""
+"""The beginning of a note for developers that follows the cause of a crash."""
 _NO_MEMORY = re.compile(r"memory allocation of (\d+) bytes failed")
-"""Rust's last words when the system, or a limit such as `ulimit -v`, gives it no more memory."""
+"""Rust's last message if the system, or a limit such as `ulimit -v`, refuses it memory."""
 _END_GRACE_S = 0.5
 
 
 class RunnerProcess:
-    """A child process that speaks the wire format, and the events that it sends.
+    """A child process that speaks the wire format.
 
-    Created by `spawn`. Events go to the subscriber of their id; an event without a subscriber is stale and
-    dropped. When the process ends, every subscriber receives a RunnerEnded.
+    Created by `spawn`. Events go to the subscriber of their id; events without a subscriber are stale and
+    dropped.
+    When the process ends, every subscriber receives a RunnerEnded.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -52,7 +53,7 @@ class RunnerProcess:
     async def spawn(
         cls, environment: Mapping[str, str] | None = None, command: Sequence[str] = RUNNER
     ) -> RunnerProcess:
-        """Start a runner with these variables on top of the program's own.
+        """Start a runner, with these environment variables added to the current ones.
 
         Raises:
             RunnerError: the process could not be started.
@@ -63,10 +64,10 @@ class RunnerProcess:
                 str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                # Never inherited: Textual draws on descriptor 2, and mistral.rs logs there.
+                # Do not inherit it: Textual draws on descriptor 2, and mistral.rs logs there.
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE,
-                # Backtraces would load the symbol tables, 35 MB, and end up in the texts of errors.
+                # Backtraces would load 35 MB of symbol tables and end up in error messages.
                 env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LIB_BACKTRACE": "0", **(environment or {})},
             )
         except OSError as error:
@@ -98,18 +99,19 @@ class RunnerProcess:
         return queue
 
     def unsubscribe(self, request_id: int) -> None:
-        """Drop events of this id from now on."""
+        """Drop further events of this id."""
         self._subscribers.pop(request_id, None)
 
     async def send(self, command: wire.Command) -> None:
-        """Write the command. A runner that has ended raises no error here: its subscribers are notified."""
+        """Write the command. If the runner has ended, its subscribers are notified instead of raising an
+        error."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(wire.encode_command(command))
             await self._process.stdin.drain()
 
     async def end(self) -> None:
-        """Terminate the process, kill it if that does not help at once, and wait for its end."""
+        """Terminate the process, kill it if it does not stop at once, and wait for its end."""
         self._ended = self._ended or "it was ended"
         for stop in (signal.SIGTERM, signal.SIGKILL):
             self._signal(stop)
@@ -122,8 +124,8 @@ class RunnerProcess:
         await asyncio.wait(self._tasks)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Do not use the methods of subprocess: they collect a child that has just ended, and asyncio, which
-        # then finds none, warns on standard error.
+        # Do not use the methods of subprocess: they reap a child that has just ended, and asyncio, which
+        # cannot find it then, warns on standard error.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -136,7 +138,7 @@ class RunnerProcess:
                 command_id, event = wire.decode_event(line)
                 if queue := self._subscribers.get(command_id):
                     queue.put_nowait(event)
-        except (wire.ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
+        except (wire.ProtocolError, ValueError) as error:  # ValueError: the line is too long
             log.error("runner %d sent a malformed line: %s", self.pid, error)
             broken = "it sent a malformed line"
             self._signal(signal.SIGKILL)
@@ -148,7 +150,7 @@ class RunnerProcess:
         _clear_up_after(self.pid)
 
     async def _read_log(self) -> None:
-        # Read all the time: a child whose log pipe is full blocks.
+        # Always read it, because a child blocks once the pipe of its log is full.
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             for line in _ANSI.sub(b"", chunk).decode(errors="replace").splitlines():
@@ -172,6 +174,6 @@ class RunnerProcess:
 
 
 def _clear_up_after(pid: int) -> None:
-    """Remove the temporary files of a runner that was ended while loading."""
+    """Remove the temporary files of a runner that was killed while loading."""
     for folder in Path(tempfile.gettempdir()).glob(f"{wire.temporary_prefix(pid)}*"):
-        shutil.rmtree(folder, ignore_errors=True)  # the system clears the rest
+        shutil.rmtree(folder, ignore_errors=True)  # the system removes the others

@@ -1,6 +1,6 @@
-"""The scheduler: which request runs next, and what is done in the background between requests.
+"""Decides which request runs next, and does background work between requests.
 
-On a CPU one request runs at a time, over all models: two that share the cores are each more than twice as
+On a CPU only one request runs at a time over all models: two that share the cores are each more than twice as
 slow.
 """
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """The queues of all models, and the work between requests."""
+    """Queues the requests of all models, and runs the work between them."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Scheduler:
     ) -> None:
         """`max_concurrent` limits the requests of each model on a graphics processor."""
         self.waiting = 0
-        """Requests that wait or run."""
+        """The number of requests that wait or run."""
         self._pool = pool
         self._max_concurrent = max_concurrent
         self._on_loaded = on_loaded
@@ -47,17 +47,17 @@ class Scheduler:
 
     @property
     def at_rest(self) -> bool:
-        """True if no request waits or runs, and no background work does."""
+        """True if no request waits or runs and no background work is in progress."""
         return not self.waiting and not self._background
 
     def queue_of(self, model: PooledModel) -> FairQueue:
-        """Return the queue that requests of this model wait in."""
+        """Return the queue of this model's requests."""
         if model.plan.max_sequences == 1:
             return self._cpu
         return self._accelerators.setdefault(model.model, FairQueue(self._max_concurrent))
 
     def make_way(self, model: PooledModel, prompt: wire.Prompt) -> PrefillProgressed | None:
-        """Stop the prefetches that this prompt waits for. Return the progress of one that reads it."""
+        """Stop the prefetches that delay this prompt. Return the progress of a prefetch that serves it."""
         queue = self.queue_of(model)
         sharing = (each for each in self._pool.models if self.queue_of(each) is queue)
         progress = {each: each.make_way(prompt) for each in sharing}
@@ -78,8 +78,8 @@ class Scheduler:
                 yield event
 
     def release(self, model: PooledModel, place: asyncio.Future[None], admitted: bool) -> None:
-        """Give up the place of a request. Renew the runner in the background if it has grown."""
-        # The place may have been admitted in the very moment in which the request was left.
+        """Return the place of a request to the queue. Renew the runner in the background if it has grown."""
+        # `admitted` is False if the place was admitted only while the request was being left.
         self.waiting -= 1
         if admitted:
             model.serving -= 1
@@ -92,7 +92,7 @@ class Scheduler:
         self.later(partial(self._prefetch, model, prefetch))
 
     def later(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do this in the background."""
+        """Run this work in the background."""
 
         async def run() -> None:
             await work()
@@ -109,7 +109,7 @@ class Scheduler:
         return list(self._background)
 
     async def _renew(self, model: PooledModel) -> None:
-        # On a CPU the prefix cache is never evicted: only a new process frees that memory.
+        # On a CPU mistral.rs never evicts its prefix cache, so only a new process frees that memory.
         queue = self.queue_of(model)
         place = queue.ask()
         try:

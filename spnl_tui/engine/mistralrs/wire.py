@@ -1,6 +1,7 @@
 """Commands and events on the wire between the backend and a runner. Standard library only.
 
-The wire is JSON, UTF-8, one object a line. `type` names the class, `id` the command; the others are fields:
+The wire is JSON, UTF-8, one object per line. `type` names the class and `id` the command; the others are its
+fields:
 
     → {"type": "Chat", "id": 7, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}], …
     ← {"type": "ReplyChunk", "id": 7, "text": "Hello", …}
@@ -35,10 +36,11 @@ RAW_TEMPLATE = (
     "{% else %}{% for part in messages[0]['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
     "{% endif %}{% endfor %}{% endif %}"
 )
-"""A chat template that passes one message through, so that a base model can stream a completion.
-Of a message with images it passes the text, which has the placeholders already.
+"""A chat template that passes one message through, so that a base model can stream a completion. From a
+message with images it takes the text, which already has the placeholders.
 
-mistral.rs streams chat requests only; it answers a CompletionRequest in one piece."""
+mistral.rs streams chat requests only; it answers a CompletionRequest in one piece.
+"""
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────
@@ -46,11 +48,13 @@ mistral.rs streams chat requests only; it answers a CompletionRequest in one pie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Load the model. The first command of a runner, and sent only once.
+    """Load the model. This is the first command to a runner, and sent only once.
 
-    `discard` is how many sampled tokens to draw and throw away once loaded: mistral.rs starts its random
-    numbers from the same state in every process, and has no seed per request, so this is what sets one
-    launch apart from another, and what a seed is made of.
+    `discard` is the number of sampled tokens to discard after loading. mistral.rs starts its random numbers
+    from the
+    same state in every process and has no seed per request, so discarding makes launches differ and
+    implements
+    seeds.
     """
 
     id: int
@@ -59,30 +63,30 @@ class Load:
     files: tuple[str, ...] = ()
     in_situ_quantization: str | None = None
     pad_rows: bool = False
-    """GGUF: compute with rows padded to multiples of 256 (models/padding.py)."""
+    """GGUF only: pad rows to multiples of 256 (models/padding.py)."""
     dtype: Literal["auto", "f16", "bf16", "f32"] = "auto"
     device: Literal["auto", "cpu", "cuda", "metal"] = "auto"
     max_sequences: int = 1
     prefix_cache: int = 16
     window: int | None = None
-    """Tokens that some layers attend to, if a conversation can grow longer (runner/windows.py)."""
+    """The tokens that some layers attend to; None if no conversation can be longer (runner/windows.py)."""
     paged_attention: bool | None = None
     context_limit: int | None = None
-    """The most tokens of a prompt and its reply together; None: as many as the model reads."""
+    """The most tokens of a prompt and its reply together; None for the model's own limit."""
     paged_tokens: int | None = None
-    """Tokens whose keys and values paged attention allocates; None leaves it to mistral.rs."""
+    """The tokens for which paged attention allocates keys and values; None lets mistral.rs choose."""
     chat_template: str | None = None
-    """Replaces the model's own."""
+    """The chat template that replaces the model's own."""
     stop: tuple[str, ...] = ()
     """Stop sequences for every reply, besides those of its sampling."""
     config: str | None = None
-    """GGUF: the text of the config.json that mistral.rs needs beside this model."""
+    """GGUF only: the text of the config.json that mistral.rs needs beside this model."""
     obey_control_words: bool = False
-    """True if control words of the model in a text (`<|im_end|>`) act as such."""
+    """True if the model's control words in a text (`<|im_end|>`) have their effect."""
     projector: str | None = None
-    """GGUF: the path of the projector that the model sees with."""
+    """GGUF only: the path of the projector for images."""
     base: str | None = None
-    """The directory with the config files that a model needs to see; None if it reads only text."""
+    """The directory of the config files that image input needs; None if the model reads only text."""
     images: str = ""
     """The directory of the images that messages name, each under its SHA-256."""
     discard: int = 0
@@ -90,7 +94,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """Reply to these messages, through the model's chat template."""
+    """Reply to these messages, using the model's chat template."""
 
     id: int
     messages: tuple[Message, ...]
@@ -100,11 +104,12 @@ class Chat:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
     begun_thought: str = ""
-    """With `continue_reply`: the thought in which the reply stopped. `messages` then end with the prompt."""
+    """With `continue_reply`: the unfinished thought in which the reply stopped. `messages` then end with the
+    prompt."""
     continue_reply: bool = False
     """Continue the last message, which is the assistant's, instead of answering it."""
     ephemeral: bool = False
-    """No conversation continues from here."""
+    """True if no conversation continues from this reply."""
     prefill_room: int | None = None
     """The tokens, this prompt included, whose keys and values fit into memory; None if unknown. If memory is
     short, a long prefill takes fewer steps."""
@@ -145,7 +150,7 @@ class Tokenize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop the request with the id `target`. It still ends in its ReplyFinished ("cancelled")."""
+    """Stop the request with the id `target`. It still ends with a ReplyFinished ("cancelled")."""
 
     id: int
     target: int
@@ -156,7 +161,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStarted:
-    """The process runs and has imported mistral.rs. Sent once, unasked (id 0)."""
+    """The process runs and has imported mistral.rs. Sent once, with id 0."""
 
     pid: int
     engine_version: str
@@ -171,14 +176,14 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerEnded:
-    """The process ended without being asked to. Made by the parent, never on the wire."""
+    """The process ended unexpectedly. Created by the parent, never sent on the wire."""
 
     reason: str
 
 
 Command: TypeAlias = Load | Chat | Complete | ReadAhead | Tokenize | Cancel
 Prompt: TypeAlias = Chat | Complete | ReadAhead
-"""Commands that have the model read a text."""
+"""Commands that make the model read a text."""
 Event: TypeAlias = (
     RunnerStarted
     | LoadProgressed
@@ -196,12 +201,12 @@ _EVENTS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Event)}
 
 
 def encode_command(command: Command) -> bytes:
-    """Return the command as one line, newline included."""
+    """Return the command as one line, including the newline."""
     return encode(command)
 
 
 def encode_event(command_id: int, event: Event) -> bytes:
-    """Return an event of the command with this id as one line, newline included."""
+    """Return an event of the command with this id as one line, including the newline."""
     return encode(event, command_id)
 
 
@@ -225,5 +230,5 @@ def decode_event(line: bytes) -> tuple[int, Event]:
 
 
 def temporary_prefix(pid: int) -> str:
-    """Return the prefix of this runner's temporary directories. Its parent removes those that are left."""
+    """Return the prefix of this runner's temporary directories. Its parent removes leftover ones."""
     return f"spnl-chat-{pid}-"

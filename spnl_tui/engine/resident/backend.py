@@ -1,4 +1,4 @@
-"""A backend that asks the resident engine if it runs, and else an engine in this process."""
+"""A backend that uses the resident engine if one runs, otherwise an engine in this process."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from spnl_tui.errors import SpnlError
 _log = logging.getLogger(__name__)
 _LOST = RequestFailed(
     kind="internal",
-    title="The resident engine ended",
-    message="It was stopped or killed; its log has the reason: spnl-chat engine logs.",
-    hint="Send again: this program then loads the model itself.",
+    title="The resident engine stopped",
+    message="Its log has the reason: spnl-chat engine logs.",
+    hint="Send again. This program then loads the model itself.",
 )
-_OTHER = "the resident engine has another version or other settings, so it is not used"
+_OTHER = "the resident engine is not used: its version or settings differ"
 
 
 class ResidentBackend:
-    """A `Backend` with the id of the local one, because both know the same models.
+    """A `Backend` with the id of the mistral.rs backend, because both have the same models.
 
-    Once the engine in this process was needed, it is used to the end.
+    Once the engine in this process has answered, it is used until the program ends.
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class ResidentBackend:
         watch: bool = True,
         start: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`program` names this client in `spnl-chat ps`. `start` starts a resident if none runs; may raise
-        SpnlError. Without `watch`, `loaded` knows nothing of the resident."""
+        """`program` is this client's name in `spnl-chat ps`. `start` starts a resident engine if none runs;
+        it may raise
+        SpnlError. With `watch` False, `loaded` ignores the resident engine."""
         self._id = id
         self._address = address
         self._make_local = make_local
@@ -67,7 +68,7 @@ class ResidentBackend:
         self._connecting = asyncio.Lock()
         self._prefetches: set[asyncio.Task[None]] = set()
         self._notice = ""
-        """The notice that the next request reports first."""
+        """A notice for the user, reported at the next request."""
         self._closed = False
 
     @property
@@ -163,7 +164,7 @@ class ResidentBackend:
         return None
 
     def loaded(self) -> tuple[LoadedModel, ...]:
-        """Return the models that are loaded or being loaded, for whatever client."""
+        """Return the models that are loaded or being loaded, for any client."""
         if (link := self._live) is not None:
             return link.loaded()
         return () if self._local is None else self._local.loaded()
@@ -175,7 +176,7 @@ class ResidentBackend:
         return self._local is not None and self._local.idle_unloaded(model)
 
     async def unload(self, model: ModelHandle) -> None:
-        """Unload the model, for all clients. A request on it ends in RequestFailed."""
+        """Unload the model for all clients. A request on it ends in RequestFailed."""
         if (link := self._live) is not None:
             try:
                 async with aclosing(link.stream(lambda id: wire.Unload(id=id, model=model))) as events:
@@ -187,7 +188,8 @@ class ResidentBackend:
             await self._local.unload(model)
 
     async def close(self) -> None:
-        """Leave the resident, which keeps its models, and end the engine in this process."""
+        """Disconnect from the resident engine, which keeps its models, and close the engine in this
+        process."""
         self._closed = True
         for task in tuple(self._prefetches):
             task.cancel()
@@ -208,7 +210,7 @@ class ResidentBackend:
         return self._local
 
     async def _connected(self) -> Link | None:
-        """Return the connection to the resident; None if the engine of this process answers."""
+        """Return the connection to the resident engine; None if the engine in this process answers."""
         if self._local is not None or self._closed:
             return None
         if (link := self._live) is not None:
@@ -312,7 +314,7 @@ def _command(model: ModelHandle, request: Request) -> wire.Chat | wire.Complete:
 
 
 def _with_absolute_path(reference: str) -> str:
-    """Return a reference that means the same to the resident, which works in another directory."""
+    """Return the reference with absolute paths, because the resident engine runs in another directory."""
     is_path = reference.startswith((".", "~", "/"))
     return os.path.abspath(os.path.expanduser(reference)) if is_path else reference
 
@@ -326,6 +328,6 @@ def _drop(link: Link, target: int, candidate: int) -> None:
 
 
 def _engine_event(event: wire.Event) -> Event:
-    """Return an event of a request as an event of a backend: the resident sends no others for it."""
+    """Return a wire event as an event of a backend. The resident engine sends no others for a request."""
     assert isinstance(event, Event)
     return event

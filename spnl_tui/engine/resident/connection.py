@@ -1,4 +1,4 @@
-"""One client of the resident engine: its commands, each in a task of its own."""
+"""Serves one client of the resident engine, running each of its commands in a task."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SEND_TIMEOUT_S = 30.0
-"""A client that reads nothing for so long is dropped: its request holds the place of others."""
+"""Seconds before a client that reads nothing is dropped, because its request delays others."""
 
 
 class Connection:
-    """Serves one client until it leaves; then all that it asked for is cancelled."""
+    """Serves one client until it disconnects, then cancels its commands."""
 
     def __init__(
         self,
@@ -51,14 +51,15 @@ class Connection:
         stop: Callable[[], None],
         state: Callable[[], wire.State],
     ) -> None:
-        """`report`, `stop` and `state` are what the client may ask of the resident, which has this `pid`."""
+        """`report`, `stop` and `state` answer the client's questions about the resident engine, whose process
+        id is `pid`."""
         self._reader, self._writer = reader, writer
         self._engine, self._turns = engine, turns
         self._identity, self._pid = identity, pid
         self._report, self._stop, self._state = report, stop, state
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._dropped: dict[int, set[int]] = {}
-        """Candidates that are not wanted any more, by command."""
+        """Candidates that are no longer wanted, by command id."""
         self._hello: wire.Hello | None = None
         self._requests = 0
         self._sent_state: wire.State | None = None
@@ -67,18 +68,18 @@ class Connection:
 
     @property
     def client(self) -> wire.Client | None:
-        """The client as it introduced itself; None before that, and if it may only report."""
+        """The client's introduction; None before it, and if the client may only report."""
         if (hello := self._hello) is None or hello.identity != self._identity:
             return None
         names = tuple(model.name for model in self.models)
         return wire.Client(program=hello.program, pid=hello.pid, requests=self._requests, models=names)
 
     async def serve(self) -> None:
-        """Answer commands until the client leaves or breaks the protocol."""
+        """Answer commands until the client disconnects or violates the protocol."""
         try:
             async for line in self._reader:
                 self._begin(wire.decode_command(line))
-        except (ProtocolError, ValueError, ConnectionError) as error:  # ValueError: a line beyond the limit
+        except (ProtocolError, ValueError, ConnectionError) as error:  # ValueError: the line is too long
             _log.warning("a client was dropped: %s", error)
         finally:
             tasks = list(self._tasks.values())
@@ -89,11 +90,11 @@ class Connection:
             self._writer.transport.abort()
 
     def drop(self) -> None:
-        """End the connection. What the client asked for is cancelled."""
+        """Close the connection and cancel the client's commands."""
         self._writer.transport.abort()
 
     async def push_state(self) -> None:
-        """Send what is loaded, if the client watches and it has changed."""
+        """Send the state if the client watches it and it has changed."""
         if self._hello is None or not self._hello.watch or self.client is None:
             return
         state = self._state()
@@ -131,7 +132,7 @@ class Connection:
                 )
                 await self._send(command_id, failed)
             except asyncio.CancelledError:
-                # The client waits for the end of what it cancelled.
+                # A client that cancels a command waits for Done.
                 self._writer.write(encode(wire.Done(), command_id))
                 raise
             except ConnectionError:
@@ -212,13 +213,14 @@ class Connection:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, ModelLoaded | RequestFailed | LoadProgressed):
-                    # Clients look at the state when they receive these.
+                    # Clients read the state when they receive these events.
                     await self.push_state()
                 await self._send(command_id, event)
         await self.push_state()
 
     async def _read_ahead(self, command: wire.ReadAhead) -> None:
-        """Have the engine read, and report its steps until it ends or the client stops it."""
+        """Let the engine read the messages, and report each step until the prefetch ends or the client stops
+        it."""
         steps: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
         prefetch = Prefetch(
             command.messages,

@@ -20,22 +20,22 @@ from spnl_tui.errors import SpnlError
 
 _log = logging.getLogger(__name__)
 _ANSWER_S = 5.0
-"""Limit for the resident to answer the first command."""
+"""Seconds that the resident engine has to answer the first command."""
 _NOTHING = wire.State(loaded=(), idle_unloaded=(), needs_every_core=False)
 
 
 class LinkLost(Exception):
-    """The resident has ended, or the connection to it."""
+    """The resident engine, or the connection to it, has ended."""
 
 
 class Link:
-    """One connection. `ended` is set once it is of no more use."""
+    """One connection to the resident engine. `ended` is set once it is closed."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._ids = itertools.count(1)
         self._subscribers: dict[int, asyncio.Queue[wire.Event | None]] = {}
-        """None ends a queue: the link is lost."""
+        """Queues of events by command id. None in a queue says that the connection is lost."""
         self._state = _NOTHING
         self._state_at = time.monotonic()
         self.ended = False
@@ -44,9 +44,9 @@ class Link:
 
     @classmethod
     async def open(cls, address: ResidentAddress, program: str, *, watch: bool) -> Link | None:
-        """Connect and introduce this process; return None if no resident runs.
+        """Connect and introduce this process; return None if no resident engine runs.
 
-        With another identity than ours (see `welcome`), it accepts only Report and Stop.
+        If its identity differs (see `welcome`), it accepts only Report and Stop.
         """
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -78,7 +78,7 @@ class Link:
         return link
 
     def loaded(self) -> tuple[LoadedModel, ...]:
-        """Return what is loaded, as it was reported last."""
+        """Return the loaded models as last reported."""
         passed = time.monotonic() - self._state_at
         return tuple(
             each if each.idle_s is None else replace(each, idle_s=each.idle_s + passed)
@@ -87,11 +87,11 @@ class Link:
 
     @property
     def state(self) -> wire.State:
-        """The state that was reported last."""
+        """The state as last reported."""
         return self._state
 
     def send(self, make: Callable[[int], wire.Command]) -> int:
-        """Send a command whose events are not read, and return its id."""
+        """Send a command whose events are ignored, and return its id."""
         command_id = next(self._ids)
         if not self.ended:
             with contextlib.suppress(ConnectionError):
@@ -101,10 +101,11 @@ class Link:
     async def stream(
         self, make: Callable[[int], wire.Command], on_id: Callable[[int], None] = lambda id: None
     ) -> AsyncGenerator[wire.Event, None]:
-        """Send a command and yield its events. `on_id` receives its id. Leaving early cancels it.
+        """Send a command and yield its events. `on_id` receives its id. Closing the iterator early cancels
+        the command.
 
         Raises:
-            LinkLost: the resident has ended.
+            LinkLost: the connection has ended.
             SpnlError: the command failed.
         """
         command_id = next(self._ids)
@@ -115,7 +116,7 @@ class Link:
         try:
             if self.ended:
                 raise LinkLost
-            with contextlib.suppress(ConnectionError):  # `_read` notices it, too
+            with contextlib.suppress(ConnectionError):  # `_read` notices a lost connection, too
                 self._writer.write(encode(make(command_id)))
                 await self._writer.drain()
             while not isinstance(event := await queue.get(), wire.Done):
@@ -132,7 +133,7 @@ class Link:
                 self.send(lambda id: wire.Cancel(id=id, target=command_id))
 
     async def close(self) -> None:
-        """Close the connection; the resident cancels what it was asked for."""
+        """Close the connection. The resident engine then cancels this client's commands."""
         self.ended = True
         self._reading.cancel()
         await asyncio.wait((self._reading,))

@@ -1,4 +1,4 @@
-"""The resident engine: accepts clients on its socket until no client needs it."""
+"""The resident engine: serves clients on its socket, and ends when none has used it for a while."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spnl_tui.errors import SpnlError
 _log = logging.getLogger(__name__)
 _TICK_S = 0.5
 _ON_EVERY_CORE = 2
-"""Requests that the engine has at once if each takes all cores: one runs, the other is ready to."""
+"""Requests admitted at once if each takes all cores: one runs, and the next is ready."""
 
 
 class AlreadyRunning(SpnlError):
@@ -30,7 +30,7 @@ class AlreadyRunning(SpnlError):
 
 
 class Resident:
-    """One resident engine. Run it once."""
+    """One resident engine. Run it only once."""
 
     def __init__(
         self,
@@ -40,7 +40,8 @@ class Resident:
         keep_warm_s: float,
         max_concurrent: int,
     ) -> None:
-        """`keep_warm_s`: it ends after so long without clients. `max_concurrent`: the requests on a GPU."""
+        """`keep_warm_s` is how long it runs without clients. `max_concurrent` limits the requests on a
+        GPU."""
         self._engine = engine
         self._address = address
         self._keep_warm_s = keep_warm_s
@@ -50,17 +51,18 @@ class Resident:
         self._stopping = asyncio.Event()
         self._began = time.monotonic()
         self._needed = time.monotonic()
-        """When there was a client last."""
+        """The monotonic time when a client was last connected."""
 
     def stop(self) -> None:
-        """End soon."""
+        """Stop as soon as possible."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Accept clients until `stop`, or until there was none for a while. The caller closes the engine.
+        """Serve clients until `stop`, or until none was connected for `keep_warm_s`. The caller closes the
+        engine.
 
         Raises:
-            AlreadyRunning: another one runs.
+            AlreadyRunning: another resident engine runs.
             SpnlError: the socket cannot be created.
         """
         with ExitStack() as stack:
@@ -83,7 +85,7 @@ class Resident:
             try:
                 await connection.push_state()
             except ConnectionError:
-                continue  # it ends by itself
+                continue  # this connection closes by itself
         try:
             async with asyncio.timeout(_TICK_S):
                 await self._stopping.wait()
@@ -129,7 +131,7 @@ class Resident:
 
     def _state(self) -> wire.State:
         used = {model for connection in self._connections for model in connection.models}
-        # Whole seconds, so that an idle model alone does not make a new state each time.
+        # Use whole seconds, so that an idle model does not change the state all the time.
         loaded = tuple(
             replace(each, idle_s=None if each.idle_s is None else float(int(each.idle_s)))
             for each in self._engine.loaded()
@@ -153,16 +155,16 @@ class Resident:
 
 @contextmanager
 def _listening(address: ResidentAddress) -> Iterator[socket.socket]:
-    """Hold the lock and the socket of a resident."""
+    """Hold the lock and the listening socket of a resident engine."""
     address.make_directory()
     with open(address.lock, "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AlreadyRunning(
-                "A resident engine runs already", "", "Show it: spnl-chat engine status"
+                "A resident engine is already running", "", "See its status: spnl-chat engine status"
             ) from error
-        # What a killed one has left. The lock proves that none uses it.
+        # A killed engine leaves its socket. Holding the lock proves that no engine uses it.
         address.socket.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
             mask = os.umask(0o177)

@@ -1,4 +1,4 @@
-"""Turns: requests of several clients, one client after the other, each client's own in order."""
+"""Orders the requests of several clients: clients take turns, and each client's requests keep their order."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class Turn:
         self.client = client
         self.admitted = False
         self.moved = asyncio.Event()
-        """Set whenever the requests ahead of this one have changed."""
+        """Set whenever the number of requests ahead of this one changes."""
 
 
 class Turns:
-    """Admits a number of requests at a time and takes them from the clients in rotation.
+    """Admits a limited number of requests at a time, taking them from the clients in rotation.
 
-    A client with a thousand requests delays another one's first by those that are already admitted.
+    A client with a thousand requests delays another client's first request only by those already admitted.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:
-        """`limit` returns how many requests may be admitted at a time now."""
+        """`limit` returns how many requests may run at the moment."""
         self._limit = limit
         self._running = 0
         self._waiting: dict[Hashable, deque[Turn]] = {}
-        """By client; the client whose turn is next comes first."""
+        """The queues by client, beginning with the client whose turn is next."""
 
     @contextmanager
     def take(self, client: Hashable) -> Iterator[Turn]:
-        """Ask for a turn and give it up in the end. The caller waits until it is admitted."""
+        """Join the queue on entry and leave it on exit. The caller waits until the turn is admitted."""
         turn = Turn(client)
         self._waiting.setdefault(client, deque()).append(turn)
         self._admit()

@@ -1,7 +1,7 @@
 """Commands and events between the resident engine and its clients: JSON lines over a Unix socket.
 
-Every command ends in exactly one Done or Failed; before it come the events of its request, as a backend
-yields them. State comes unasked (id 0) to clients that watch. Standard library only.
+Every command ends in exactly one Done or Failed, after the events that a backend yields for it. State is sent
+unrequested (id 0) to clients that watch. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.models.tools import Tool, ToolChoice
 
 LONGEST_LINE = 64_000_000
-"""Bytes. Images are not on the wire: messages name them by their hash."""
+"""Bytes. Images are not sent: messages name them by their hash."""
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────
@@ -25,7 +25,7 @@ LONGEST_LINE = 64_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """Introduce a client. The first command of a connection."""
+    """Introduce a client. This is the first command of a connection."""
 
     id: int
     identity: str
@@ -33,7 +33,7 @@ class Hello:
     program: str
     pid: int
     watch: bool
-    """Send State whenever it changes."""
+    """True to receive State whenever it changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Unload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """End the command with the id `target`; only its Done follows."""
+    """End the command with the id `target`. Only its Done follows."""
 
     id: int
     target: int
@@ -119,7 +119,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """One candidate of the request `target` is not wanted any more."""
+    """Stop one candidate of the request `target`, which is no longer wanted."""
 
     id: int
     target: int
@@ -145,7 +145,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """The client is accepted if both identities are equal; otherwise it may only Report and Stop."""
+    """Accepts the client. If the identities differ, only Report and Stop are allowed."""
 
     identity: str
     pid: int
@@ -153,7 +153,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The model of a reference; None if it is not here."""
+    """The model that a reference names; None if it is not on this machine."""
 
     model: ModelHandle | None
 
@@ -184,7 +184,7 @@ class Client:
     requests: int
     """The number of requests that run or wait."""
     models: tuple[str, ...]
-    """The names of the models that it has used."""
+    """The names of the models that the client has used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ class Status:
     identity: str
     uptime_s: float
     keep_warm_s: float
-    """The seconds for which an idle model stays loaded, and the resident runs without clients."""
+    """Seconds that an idle model stays loaded, and that the engine runs without clients."""
     loaded: tuple[LoadedModel, ...]
     clients: tuple[Client, ...]
 

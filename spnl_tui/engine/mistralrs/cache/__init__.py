@@ -1,1 +1,1 @@
-"""mistral.rs's prefix cache: what it holds, and how it is filled."""
+"""mistral.rs's prefix cache: its contents, and how they are filled in."""

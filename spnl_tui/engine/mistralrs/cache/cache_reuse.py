@@ -1,9 +1,9 @@
-"""Repeated prompts. Pure, standard library only: the runner uses it.
+"""Makes a repeated prompt reuse the prefix cache. Standard library only, because the runner imports it.
 
-mistral.rs does not use a prefix cache that holds all of a prompt, as it does once the prompt was answered.
-A repeated prompt would be read again from its first token. So each repetition ends its last message with one
-more newline, which the cache does not hold, and only what follows is read. The newline is sent as a mark,
-which is replaced after the chat template has trimmed the message.
+mistral.rs ignores a cache entry that holds the whole prompt, as it does after the first reply, and reads the
+prompt again from its first token. So each repetition ends its last message with one more newline, which the
+cache does not hold; only the newline and the tokens after it are read. It is sent as a mark, because the chat
+template would trim a newline.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from spnl_tui.models.request import Message
 
 AGAIN = "\U0010fffd"
-"""The last code point for private use: texts of people and models do not contain it."""
+"""The mark: the last private-use code point, which is not in the texts of people and models."""
 
 
 def ask_again(messages: Sequence[Message], times: int) -> tuple[Message, ...]:
@@ -30,5 +30,5 @@ def times_asked(message: Message) -> int:
 
 
 def as_read(content: str) -> str:
-    """Return the content as the model reads it."""
+    """Return the content with the marks replaced by newlines."""
     return content.replace(AGAIN, "\n")

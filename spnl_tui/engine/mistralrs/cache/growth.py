@@ -1,4 +1,4 @@
-"""The memory of a runner: when to replace it, and how much a prefill may leave behind.
+"""The memory of a runner: when to replace the process, and how many tokens a prefill may add to the cache.
 
 On a CPU mistral.rs never evicts anything from its prefix cache, so a runner grows with every request.
 """
@@ -11,18 +11,19 @@ from spnl_tui.engine.mistralrs.cache.prefill import STEP_TOKENS, prefill_tokens
 from spnl_tui.engine.mistralrs.load_plan import LoadPlan
 
 _GROWTH = 1.05
-"""A runner has grown if it takes more than its estimate times this."""
+"""A runner whose memory exceeds its estimate times this factor should be replaced."""
 _CACHE_STEP = 512
 """mistral.rs grows a KV cache by this many tokens."""
 _TELLING = 400
-"""The shortest prompt, in characters, that shows how many tokens they make: others are mostly template."""
+"""The shortest prompt, in characters, from which to measure tokens per character. Shorter ones are mostly
+template."""
 _PAIR_BYTES = 40
-"""Bytes that a step of a prefill takes for each pair of one of its tokens and one of the prompt's, besides
-working buffers. With eight heads, 48 were measured."""
+"""Bytes that a prefill step takes for each pair of one of its tokens and one of the prompt's, without working
+buffers. With eight heads, 48 were measured."""
 _LEAST_ROOM = 32_000_000
-"""Bytes that the steps of a prefill may always fill: for a small model these are many tokens."""
+"""Bytes that the steps of a prefill may always take: many tokens of a small model."""
 _MASK_BYTES = 8
-"""Bytes for each pair of tokens in the causal mask of a prefill, which mistral.rs makes in one piece."""
+"""Bytes for each pair of tokens in the causal mask of a prefill, which mistral.rs allocates at once."""
 
 
 class Growth:
@@ -35,11 +36,11 @@ class Growth:
         self._tokens_per_character = 0.3
 
     def loaded(self, memory: int) -> None:
-        """Note the size of a process that has loaded the model."""
+        """Record the size of a process that has loaded the model."""
         self._loaded = memory
 
     def served(self, prompt: wire.Prompt, usage: Usage) -> None:
-        """Note the tokens of an answered prompt."""
+        """Record the tokens of an answered prompt."""
         if not usage.prompt_tokens:
             return
         self._last_tokens = usage.prompt_tokens + usage.completion_tokens
@@ -49,14 +50,14 @@ class Growth:
     def is_due(self, memory: int, next: wire.Prompt | None = None) -> bool:
         """Return True if a runner of this size could outgrow its plan with the next prompt.
 
-        An unknown prompt is expected to be somewhat longer than the last one.
+        An unknown prompt is assumed to be somewhat longer than the last one.
         """
         tokens = self.tokens(next) if next is not None else self._last_tokens * 5 // 4 + 100
         need = self._need(min(tokens, self._plan.context))
         return memory + need > self._limit(need)
 
     def prefill_room(self, memory: int, prompt: wire.Prompt) -> int | None:
-        """Return the tokens whose keys and values still fit into memory; None if their size is unknown."""
+        """Return how many tokens' keys and values still fit into memory; None if their size is unknown."""
         if not (each := self._token_bytes()):
             return None
         tokens = min(self.tokens(prompt), self._plan.context)
@@ -72,9 +73,9 @@ class Growth:
         return now < prefill_tokens(0, tokens, 2) <= then
 
     def room_ahead(self, memory: int, prompt: wire.Prompt) -> int | None:
-        """Return the tokens whose keys and values a prefetch of this prompt may leave behind.
+        """Return how many tokens' keys and values a prefetch of this prompt may leave in the cache.
 
-        0 if no memory would remain to serve the prompt then; None if their size is unknown.
+        Zero if too little memory would remain to serve the prompt; None if their size is unknown.
         """
         if not (each := self._token_bytes()):
             return None
@@ -84,13 +85,13 @@ class Growth:
         return room if room >= tokens + _CACHE_STEP else 0
 
     def _limit(self, need: float) -> float:
-        """Return the largest size of a runner that serves a prompt with this need."""
-        # A new process would also have to load the model and serve the prompt.
+        """Return the largest allowed size of a runner for a prompt that needs this many bytes."""
+        # A new process would also need memory to load the model and serve the prompt.
         return max(_GROWTH * self._estimate(), self._loaded + 2 * need)
 
     def _estimate(self) -> float:
         memory = self._plan.memory
-        # Where the estimate of the weights was short, a new process would be as large.
+        # If the weights are larger than estimated, a new process would be just as large.
         return max(memory.total, self._loaded + memory.working + (memory.kv_cache or 0))
 
     def _token_bytes(self) -> float:
@@ -99,11 +100,11 @@ class Growth:
         return (self._plan.memory.kv_cache or 0) / copies / self._plan.context
 
     def _need(self, tokens: int) -> float:
-        """Return the bytes that a prompt takes: as working memory, in the prefix cache and for the mask."""
+        """Return the bytes that a prompt takes for working memory, the prefix cache and the mask."""
         return 2 * (tokens + _CACHE_STEP) * self._token_bytes() + _MASK_BYTES * tokens**2
 
     def tokens(self, prompt: wire.Prompt, *, without: int = 0) -> int:
-        """Return about how many tokens this prompt has, leaving out this many of its characters."""
+        """Return about how many tokens this prompt has, not counting `without` of its characters."""
         return int((_characters(prompt) - without) * self._tokens_per_character)
 
 

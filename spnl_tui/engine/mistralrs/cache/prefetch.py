@@ -1,7 +1,6 @@
-"""Prefetch on a runner: messages go into a model's prefix cache before a request for a reply to them.
+"""Prefetch on a runner: reads messages into a model's prefix cache before a reply to them is requested.
 
-The last conversation is read again when its runner was replaced, and the prompt that is being typed is read
-while it is typed.
+It reads the prompt while the user types it, and the last conversation again after its runner was replaced.
 """
 
 from __future__ import annotations
@@ -18,25 +17,28 @@ from spnl_tui.engine.mistralrs.runner_process import RunnerProcess
 from spnl_tui.engine.prefetch import Prefetch
 
 LEAST_TOKENS = 64
-"""Fewer tokens are read quickly enough once they are sent."""
+"""The fewest tokens worth a prefetch; fewer are read quickly once they are sent."""
 _LEAST_SHARE = 16
-"""One token in so many must be new, because the cache gets another copy of the whole."""
+"""At least one token in this many must be new, because each prefetch adds a copy of the whole prompt to the
+cache."""
 
 
 class Reading:
-    """A prefetch that the runner works on."""
+    """A prefetch in progress on the runner."""
 
     def __init__(self, prefetch: Prefetch) -> None:
         self.prefetch = prefetch
         self.progress: PrefillProgressed | None = None
         """None before the first step."""
         self.dropped = asyncio.Event()
-        """Set when a request waits that has no use for what is read: end the reading at any price."""
+        """Set when a waiting request cannot use the prefetch: end it, if need be with the runner's
+        process."""
 
     def make_way(self, prompt: wire.Prompt) -> PrefillProgressed | None:
-        """Stop for this prompt, which waits; drop the reading unless the prompt begins with it.
+        """Stop the prefetch because a request with this prompt waits; set `dropped` if it cannot use the
+        prefetch.
 
-        Returns the progress if the prompt itself is being read here.
+        Return the progress if the prompt begins with the prefetched messages, else None.
         """
         self.prefetch.stop()
         if isinstance(prompt, wire.Chat) and self.prefetch.serves(prompt.messages):
@@ -48,7 +50,7 @@ class Reading:
 
 @asynccontextmanager
 async def place_for(prefetch: Prefetch, queue: FairQueue) -> AsyncIterator[bool]:
-    """Wait for admission. The value is False if the prefetch is no longer wanted or a request waits."""
+    """Wait for admission. Yields False if the prefetch was stopped or a request waits."""
     place = queue.ask()
     stopped = asyncio.create_task(prefetch.stopped.wait())
     try:
@@ -61,17 +63,18 @@ async def place_for(prefetch: Prefetch, queue: FairQueue) -> AsyncIterator[bool]
 
 
 def is_worth_it(new: float, total: float) -> bool:
-    """Return True if this many tokens should be read ahead, of which this many are not in the cache yet."""
+    """Return True if a prefetch of `total` tokens pays, of which `new` are not in the cache yet."""
     return new >= LEAST_TOKENS and new * _LEAST_SHARE >= total
 
 
 async def read(
     process: RunnerProcess, reading: Reading, queue: FairQueue, *, room: int | None, patience: float
 ) -> bool:
-    """Have the runner read these messages; return True if it came to their end.
+    """Make the runner read the messages into its cache; return True if it read them all.
 
-    The runner stops after its current step when a request waits. If that takes longer than `patience`
-    seconds and the waiting request has no use for it, the process is ended: nothing else stops a prefill.
+    The runner stops after its current step when a request waits. If that takes longer than `patience` seconds
+    and the waiting request cannot use the prefetch, the process is ended, because nothing
+    else stops a prefill.
     """
     prefetch = reading.prefetch
     command_id = process.next_id()

@@ -1,4 +1,4 @@
-"""Makes the C library return memory that is freed during a load."""
+"""Makes the C library return freed memory to the system during a load."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# mallopt(3).
+# Constants of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _EAGER_BYTES = 1 << 16
 _USUAL_BYTES = 32 << 20
-"""glibc raises its own threshold up to this as large blocks are freed. A fixed one stays as it is."""
+"""The highest threshold that glibc sets by itself as large blocks are freed. A threshold set here stays
+fixed."""
 
 
 @contextmanager
 def returning_freed_memory() -> Iterator[None]:
-    """Within the context, give every large block back to the system as soon as it is freed.
+    """Return every large block to the system as soon as it is freed, within the context.
 
-    Re-quantization frees the stored weights and their 32-bit copies, of which glibc would keep up to half of
-    the result for ever. Afterwards, blocks are kept again, because each token of a reply needs some. Other C
-    libraries are left alone.
+    Re-quantization frees the stored weights and their 32-bit copies, and glibc would keep up to half of the
+    result's
+    size. After the load blocks are kept again, because each token of a reply needs some. Has no effect with
+    other C
+    libraries.
     """
     _set(_EAGER_BYTES)
     try:

@@ -1,4 +1,4 @@
-"""Continues a text with a model that has a chat template. mistral.rs cannot stream that."""
+"""Continues a text with a model that has a chat template. mistral.rs cannot stream this."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def continue_in_one_piece(
     pipeline: mistralrs.Runner, command: wire.Complete, sampling: Sampling
 ) -> tuple[ReplyChunk, ReplyFinished]:
-    """Return the text that follows the prompt, with its figures."""
+    """Return the text that follows the prompt, and the final event with usage and timing."""
     import mistralrs
 
     started = time.monotonic()

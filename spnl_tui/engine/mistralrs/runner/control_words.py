@@ -1,8 +1,9 @@
-"""Keeps control words of a model that stand in a text from controlling it. Pure.
+"""Keeps control words in a text from controlling the model. Without side effects.
 
-A tokenizer takes `<|im_end|>` in a prompt or a file for the token that ends a turn. A word joiner, which has
-no width, after the first character makes it text: the model reads the same letters. Replies lose the joiner
-again.
+A tokenizer reads `<|im_end|>` in a prompt or a file as the token that ends a turn. A word joiner (a character
+of
+no width) after the first character makes it plain text, which looks the same to the model. Replies lose the
+joiner again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ class ControlWords:
         for word in words:
             if len(word) > 1 and not word.isspace():
                 self._by_start.setdefault(word[:2], []).append(word)
-        # A vocabulary has thousands of such words, and they begin alike: an alternation of all is slow.
+        # A vocabulary has thousands of control words with few different beginnings. Matching all words at
+        # once is slow.
         starts = "|".join(re.escape(start) for start in sorted(self._by_start))
         self._starts = re.compile(f"(?={starts})") if starts else None
 
     def as_text(self, text: str) -> str:
-        """Return the text, with every control word in it broken by a joiner."""
+        """Return the text with a joiner in every control word."""
         if self._starts is None:
             return text
         pieces, done = [], 0

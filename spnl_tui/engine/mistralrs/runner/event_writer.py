@@ -9,7 +9,7 @@ from spnl_tui.engine.mistralrs import wire
 
 
 class EventWriter:
-    """Writes events, one per line, from any thread."""
+    """Writes events, one per line. Thread-safe."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -1,13 +1,17 @@
-"""Writes the tokenizer.json that a SentencePiece GGUF lacks, so that mistral.rs reads text as the model does.
+"""Writes the tokenizer.json that a SentencePiece GGUF lacks, so that mistral.rs tokenizes text as in
+training.
 
-Such a file (Gemma, Llama 2, Mistral 7B, Phi-3: `tokenizer.ggml.model` is "llama") has no merges, only a
-score for each token, which is the rank of the merge that makes it. mistral.rs 0.9.5 takes the scores for
-log-probabilities and looks for the tokens with the largest sum: "Once upon" becomes " On", "ce", " up",
-"on", which the model never saw in training, and the first token of every text is missing. A tokenizer.json
-with the same tokens beside the file takes precedence (gguf_tokenizer.rs, validate_external_gguf_tokenizer).
+Such a file (Gemma, Llama 2, Mistral 7B, Phi-3: `tokenizer.ggml.model` is "llama") has no merges, only a score
+for
+each token: the rank of the merge that forms it. mistral.rs 0.9.5 takes the scores for log-probabilities and
+chooses the tokens with the largest sum. "Once upon" becomes " On", "ce", " up", "on", which the model never
+saw
+in training, and every text lacks its first token. A tokenizer.json with the same tokens beside the file takes
+precedence (gguf_tokenizer.rs, validate_external_gguf_tokenizer).
 
-The merges are those that llama.cpp computes: any two tokens that together are a third, by the score of the
-third.
+The merges are those that llama.cpp computes: all pairs of tokens whose concatenation is a token, ordered by
+that
+token's score.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ from spnl_tui.models.files.gguf_header import SCALARS, HeaderReader, Value
 _SPACE = "▁"
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
 _LONGEST = 128
-"""Characters of the longest merged token. Gemma's have 31. Each can be split anywhere."""
+"""The most characters of a token for which merges are written; it can be split at each. Gemma's longest has
+31."""
 _LIST = struct.Struct("<IQ")
 _LENGTH = struct.Struct("<Q")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -36,8 +41,9 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 def write_tokenizer(file: Path, target: Path) -> bool:
     """Write the tokenizer of a GGUF, or of its first shard, to `target`.
 
-    Return False, and write nothing, if mistral.rs needs no help, or if the file is damaged, which mistral.rs
-    reports itself.
+    Return False and write nothing if mistral.rs needs no tokenizer.json, or if the file is damaged, which
+    mistral.rs
+    itself reports.
     """
     try:
         with file.open("rb") as stream:
@@ -57,10 +63,10 @@ class _Vocabulary:
     scores: Sequence[float]
     kinds: Sequence[int]
     bos: int | None
-    """The token that every text begins with."""
+    """The token at the beginning of every text."""
     unknown: int
     space_before: bool
-    """True if a text is read as if a space stood before it."""
+    """True if the tokenizer adds a space before a text."""
 
 
 def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
@@ -69,7 +75,7 @@ def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
     values: dict[str, Value] = {}
     for value in reader.values():
         if value.key == prefix + "model" and value.value != "llama":
-            return None  # most models: the long lists of their vocabulary come after this
+            return None  # this holds for most models, and the long token lists come later in the file
         if value.key.startswith(prefix):
             values[value.key.removeprefix(prefix)] = value
     if "merges" in values or not {"model", "tokens", "scores"} <= values.keys():
@@ -86,7 +92,7 @@ def _read(stream: BinaryIO, file: Path) -> _Vocabulary | None:
             raise ValueError(key)
         return value
 
-    # llama.cpp's defaults for SentencePiece.
+    # llama.cpp's default token ids for SentencePiece.
     bos = number("bos_token_id", 1) if number("add_bos_token", 1) else None
     return _Vocabulary(
         tokens, scores, kinds, bos, number("unknown_token_id", 0), bool(number("add_space_prefix", 1))
@@ -110,7 +116,7 @@ def _numbers(stream: BinaryIO, value: Value) -> Sequence[Any]:
 
 
 def _json(found: _Vocabulary) -> Iterator[str]:
-    """Yield tokenizer.json in pieces: as Python objects, the merges of Gemma alone would take 100 MB."""
+    """Yield tokenizer.json in pieces. As Python objects, Gemma's merges alone would take 100 MB."""
     encoded = [_encode(token) for token in found.tokens]
     parts = {
         "version": "1.0",
@@ -152,7 +158,7 @@ def _merges(found: _Vocabulary) -> Iterator[tuple[int, int]]:
 
 
 def _added(found: _Vocabulary) -> Iterator[Mapping[str, Any]]:
-    """Yield the tokens that are matched in a text before anything else."""
+    """Yield the tokens to match in a text before all others."""
     for number, (token, kind) in enumerate(zip(found.tokens, found.kinds, strict=True)):
         if kind not in (_NORMAL, _UNUSED, _BYTE) or number in (found.bos, found.unknown):
             yield {
@@ -161,7 +167,7 @@ def _added(found: _Vocabulary) -> Iterator[Mapping[str, Any]]:
                 "single_word": False,
                 "lstrip": False,
                 "rstrip": False,
-                # Only normalized text has spaces as tokens write them.
+                # These tokens contain the mark for a space, which only normalized text has.
                 "normalized": _SPACE in token and not found.space_before,
                 "special": kind != _USER_DEFINED,
             }

@@ -1,4 +1,4 @@
-"""Images in the prompts of one model: what stands for them, how many tokens they take, and their bytes."""
+"""Handles the images in one model's prompts: their placeholders, token counts and bytes."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ class MissingImage(Exception):
 
 
 _GEMMA_FAULT = "image hashes but"
-"""mistral.rs 0.9.5 refuses a Gemma 3 prompt if its prefix cache holds some of the images and not all."""
+"""mistral.rs 0.9.5 refuses a Gemma 3 prompt if its prefix cache holds some, but not all, of the images."""
 
 
 class PromptImages:
     """The images of prompts for one model."""
 
     def __init__(self, rule: VisionRule | None = None, folder: Path = Path()) -> None:
-        """`rule` is None if the model reads only text; `folder` holds the images, by their SHA-256."""
+        """`rule` is None if the model reads only text. `folder` holds the images, named by their SHA-256."""
         self._rule = rule
         self._folder = folder
         self._apart = 0
-        """The number of prompts that were kept apart from the prefix cache."""
+        """The number of prompts that were changed to avoid the prefix cache."""
 
     @classmethod
     def of(cls, base: str | None, folder: str) -> PromptImages:
-        """Return those of a model with these config files; None if it reads only text."""
+        """Return the PromptImages for a model with these config files; `base` is None if it reads only
+        text."""
         return cls(None if base is None else read_vision(Path(base)), Path(folder))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The control words that must not stand in a text: each would count as an image."""
+        """The control words that texts must not contain, because each would count as an image."""
         if self._rule is None:
             return ()
         placeholder = self._rule.placeholder
@@ -46,7 +47,7 @@ class PromptImages:
         return (placeholder, *inner)
 
     def count(self, text: str, count: Callable[[str], int]) -> int:
-        """Return the tokens of a text with marks. `count` counts the tokens of a text without."""
+        """Return the tokens of a text with image marks. `count` counts the tokens of a text without marks."""
         rule = self._rule
         if not (images := marked_images(text)):
             return count(text)
@@ -56,14 +57,14 @@ class PromptImages:
         return count(replace_marks(text, lambda _: "")) + tokens
 
     def messages(self, prompt: str) -> list[Any]:
-        """Return a finished prompt as the messages of a request to mistral.rs.
+        """Return a finished prompt as the messages of a mistral.rs request.
 
         Raises:
-            MissingImage: an image is not stored any more.
+            MissingImage: an image is no longer stored.
         """
         rule = self._rule
         if rule is None or not (images := marked_images(prompt)):
-            # A model that reads only text sees images in drafts that it reads ahead, and never in requests.
+            # Images reach a text-only model only in drafts that are read ahead, never in requests.
             return [{"role": "user", "content": replace_marks(prompt, lambda _: "")}]
         number = 0
 
@@ -73,15 +74,15 @@ class PromptImages:
             return rule.placeholder.replace("{number}", str(number))
 
         text = replace_marks(prompt, placeholder)
-        # mistral.rs takes images and the finished prompt as two kinds of parts, images in order.
+        # mistral.rs takes images, in order, and the finished prompt as separate parts.
         urls = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
         return [{"role": "user", "content": [*urls, {"type": "text", "text": text}]}]
 
     def stream(self, prompt: str, send: Callable[[list[Any]], Iterator[Any]]) -> Iterator[Any]:
         """Send a finished prompt with `send` and return the stream of the reply.
 
-        A prompt that Gemma 3 refuses for what the prefix cache holds is sent again, with newlines before its
-        first image, so that the cache does not apply.
+        If Gemma 3 refuses a prompt because of the prefix cache, send it again with newlines before its first
+        image, so that the cache does not match.
         """
         first_image = next(iter(marked_images(prompt)), None)
         if self._rule is None or first_image is None:
@@ -92,10 +93,10 @@ class PromptImages:
         self, prompt: str, first_image: str, send: Callable[[list[Any]], Iterator[Any]]
     ) -> Iterator[Any]:
         try:
-            # The first chunk is empty, and comes before the prompt is read.
+            # The first chunk is empty and arrives before the prompt is read, so wait for the second.
             stream = send(self.messages(prompt))
             first = [*islice(stream, 2)]
-        except Exception as error:  # mistral.rs has one type for all
+        except Exception as error:  # mistral.rs raises the same type for all errors
             if _GEMMA_FAULT not in str(error):
                 raise
             self._apart += 1

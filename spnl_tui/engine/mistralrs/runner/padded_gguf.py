@@ -19,7 +19,7 @@ _U32 = 4
 _COUNTS = struct.Struct("<QQ")
 _COUNTS_AT = 8
 _LIST = struct.Struct("<IQ")
-"""The head of a list: the type and the number of its items."""
+"""The header of a list: the item type and the number of items."""
 _NORMS = ("attn_norm.weight", "ffn_norm.weight", "output_norm.weight")
 _NORMS_BEHIND = ("post_attention_norm.weight", "post_ffw_norm.weight")
 
@@ -34,9 +34,7 @@ def write_padded(files: Sequence[Path], targets: Sequence[BinaryIO]) -> None:
     facts = read_file_facts(*files)
     padding = find_padding(facts)
     if padding is None:
-        raise _cannot(
-            f"{files[0].name} has no rows that need it, or is of another kind than those that can be padded."
-        )
+        raise _cannot(f"{files[0].name} needs no padding, or its kind of model cannot be padded.")
     for file, target in zip(files, targets, strict=True):
         with file.open("rb") as stream:
             _write(_Shard(file, stream), target, padding, facts.architecture)
@@ -58,7 +56,7 @@ class _Shard:
         self._stream, self._data_at = stream, reader.data
         stream.seek(0)
         self.metadata = bytearray(stream.read(metadata_end))
-        """The metadata, with the magic, the version and the counts before it."""
+        """The metadata, preceded by the magic number, the version and the counts."""
 
     def data(self, info: TensorInfo) -> bytes:
         self._stream.seek(self._data_at + info.offset)
@@ -71,8 +69,8 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
     for info in shard.tensors:
         row, rows = _extents(info, padding)
         if (info.row, info.elements) != (row.sizes[0], row.sizes[0] * rows.sizes[0]):
-            # The facts are sums over all tensors, which can hide two wrong shapes.
-            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header describes.")
+            # The facts are sums over all tensors, so two wrong shapes can cancel out.
+            raise _cannot(f"{clean(info.name, 60)} does not have the shape that the header declares.")
         shape = (row.sizes[1], rows.sizes[1])[: len(info.shape)]
         name = info.name.encode()
         infos.append(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(shape)))
@@ -87,17 +85,16 @@ def _write(shard: _Shard, target: BinaryIO, padding: Padding, architecture: str)
         target.write(_padded(info, shard.data(info), padding))
         target.write(
             bytes(-target.tell() % shard.alignment)
-        )  # mistral.rs requires it after the last tensor, too
+        )  # mistral.rs requires padding after the last tensor, too
     target.flush()
 
 
 def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
-    """Put the new widths into the metadata. Return the values to add, which readers would else derive
-    wrongly.
-    """
+    """Write the new widths into the metadata. Return values to append that readers would otherwise derive
+    wrongly."""
     known = {value.key: value for value in shard.values}
     if f"{architecture}.embedding_length" not in known:
-        return b""  # a shard that is not the first
+        return b""  # only the first shard has this value
     epsilon = known[f"{architecture}.attention.layer_norm_rms_epsilon"]
     changed = {
         "embedding_length": padding.width.after,
@@ -122,7 +119,7 @@ def _patch(shard: _Shard, padding: Padding, architecture: str) -> bytes:
 
 
 def _put(metadata: bytearray, value: Value, number: float) -> None:
-    """Replace the value; replace each item of a list with equal values for all layers."""
+    """Replace the value, or each item if it is a list with one item per layer."""
     kind, count, at = value.type, 1, value.position
     if kind == ARRAY:
         (kind, count), at = _LIST.unpack_from(metadata, at), at + _LIST.size
@@ -147,12 +144,12 @@ def _extents(info: TensorInfo, padding: Padding) -> tuple[Extent, Extent]:
 
 
 def _padded(info: TensorInfo, data: bytes, padding: Padding) -> bytes:
-    """Return the data of a tensor with zeros. Zero bytes are zeros in every format, because scales are zero,
-    too.
-    """
+    """Return the tensor's data padded with zero bytes, which are zeros in every format: their scales are
+    zero."""
     row, rows = _extents(info, padding)
     if info.name.endswith(_NORMS):
-        # The mean over more elements is smaller, so the result of dividing by its root is larger.
+        # The mean over more elements is smaller, so dividing by its root gives larger results. Scale them
+        # back.
         data = array("f", (weight * padding.share**0.5 for weight in array("f", data))).tobytes()
     data = _filled(data, _bytes(info, row.before), _bytes(info, row.after))
     row_bytes = _bytes(info, row.sizes[1])
@@ -160,7 +157,7 @@ def _padded(info: TensorInfo, data: bytes, padding: Padding) -> bytes:
 
 
 def _filled(data: bytes, before: int, after: int) -> bytes:
-    """Return the data, with every `before` bytes of it extended to `after`."""
+    """Return the data with every block of `before` bytes extended to `after` bytes."""
     if before == after:
         return data
     view, zeros = memoryview(data), bytes(after - before)

@@ -1,4 +1,4 @@
-"""Ends the runner with its parent."""
+"""Ends the runner when its parent ends."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask Linux to end this process with its parent, however the parent ends.
+    """Ask Linux to end this process when its parent ends, for whatever reason.
 
-    Elsewhere the end of standard input ends it, but only after a load, which holds the GIL.
+    On other systems the end of standard input ends it, but not during a load, which holds the GIL.
     """
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG is 1: prctl(2).

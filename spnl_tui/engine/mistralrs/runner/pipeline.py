@@ -1,4 +1,4 @@
-"""Turns a Load into a mistral.rs pipeline, and sampling into the arguments of a request."""
+"""Converts a Load command to a mistral.rs pipeline, and sampling to the arguments of a request."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     import mistralrs
 
 MODEL = "default"
-"""The name of a pipeline's only model."""
+"""The name of the only model in a pipeline."""
 
 _PROJECTOR = "mmproj.gguf"
 
 _VISIBLE_TEMPLATE = "{# <start_of_turn> #}" + wire.RAW_TEMPLATE
 """A chat template that passes a finished prompt through, and makes control tokens visible in the reply.
 
-mistral.rs leaves them out unless it looks for thoughts itself, for which the template's text decides. This
-word makes it look for markers that only MedGemma has (reasoning_parsers/tag_based.rs,
-`is_gemma_turn_template`)."""
+mistral.rs hides them unless the template's text makes it search for thoughts. This word makes it search for
+markers that only MedGemma has (reasoning_parsers/tag_based.rs, `is_gemma_turn_template`).
+"""
 
 
 def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Runner:
-    """Load the model; `ends` are tokens that end a reply. Holds the GIL until it is done.
+    """Load the model; `ends` are the tokens that end a reply. Holds the GIL during the load.
 
     Raises:
-        BaseException: whatever mistral.rs raises; a panic in Rust is not an Exception.
+        BaseException: any exception of mistral.rs; a panic in Rust is not an Exception.
     """
     import mistralrs
 
@@ -56,7 +56,7 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         "no_paged_attn": command.paged_attention is False,
     }
     if command.paged_tokens is not None:
-        # Otherwise it takes all memory of a graphics processor.
+        # Without a limit, it takes all memory of a graphics processor.
         arguments["memory_goal"] = f"{command.paged_tokens}tokens"
     with contextlib.ExitStack() as stack:
         if command.in_situ_quantization is not None:
@@ -73,8 +73,8 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         elif command.format == "safetensors":
             which = mistralrs.Which.Plain(model_id=command.directory, dtype=dtypes[command.dtype])
         else:
-            # Beside a GGUF mistral.rs also reads config.json and others, and a bad one breaks the load: it is
-            # shown a directory that holds nothing but links to the shards.
+            # mistral.rs also reads config.json and others beside a GGUF, and a bad one breaks the load. So it
+            # gets a directory that holds only links to the shards.
             links = Path(folder) / "model"
             links.mkdir()
             if command.config is not None:
@@ -102,12 +102,12 @@ def make_pipeline(command: wire.Load, ends: Sequence[int] = ()) -> mistralrs.Run
         except ValueError as error:
             if "requires" not in str(error) or "paged attention" not in str(error):
                 raise
-            # mistral.rs cannot page the keys and values of some models.
+            # mistral.rs supports no paged attention for some models.
             return mistralrs.Runner(which=which, **{**arguments, "memory_goal": None})
 
 
 def add_vision(links: Path, command: wire.Load) -> None:
-    """Put the projector, and the config files that it needs, into the directory that mistral.rs reads."""
+    """Put the projector and its config files into the directory that mistral.rs reads."""
     (links / _PROJECTOR).symlink_to(Path(command.projector or "").resolve())
     for name in BASE_FILES:
         file = Path(command.base or "", name)
@@ -116,10 +116,10 @@ def add_vision(links: Path, command: wire.Load) -> None:
 
 
 def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Path]:
-    """Return copies with padded rows. They disappear when this process ends, however it ends.
+    """Return copies with padded rows, which disappear when this process ends for any reason.
 
     Raises:
-        ModelFileError: they cannot be written.
+        ModelFileError: the copies cannot be written.
     """
     try:
         copies = [stack.enter_context(_copy_to_load()) for _ in files]
@@ -128,7 +128,7 @@ def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Pa
         reason = error.strerror if isinstance(error, OSError) else None
         raise ModelFileError(
             "The rows of this model could not be padded",
-            f"Writing a copy of it failed: {reason or 'there is not enough memory'}.",
+            f"The padded copy could not be written: {reason or 'there is not enough memory'}.",
             "Set engine.pad_rows to false, or choose a smaller quantization.",
         ) from error
     return [Path(f"/proc/self/fd/{copy.fileno()}") for copy in copies]
@@ -138,16 +138,16 @@ def padded_copies(files: Sequence[Path], stack: contextlib.ExitStack) -> list[Pa
 def _copy_to_load() -> Iterator[BinaryIO]:
     with _nameless_file() as copy:
         yield copy
-        # mistral.rs has copied everything, but would keep the file mapped, and so in memory.
+        # mistral.rs has copied all data, but would keep the file mapped, and so in memory.
         copy.truncate(0)
 
 
 def _nameless_file() -> BinaryIO:
-    """Return a file in memory, or on disk where the system has no such files."""
+    """Return a file in memory, or a temporary file on disk if the system has no such files."""
     try:
         return os.fdopen(os.memfd_create("padded"), "w+b")
     except (AttributeError, OSError):
-        # Portable builds of Python, as conda's and until mid-2026 uv's, lack it, and sandboxes forbid it.
+        # Portable builds of Python, such as conda's, lack this function, and sandboxes forbid it.
         return cast("BinaryIO", tempfile.TemporaryFile())
 
 

@@ -59,17 +59,17 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """Serves requests on one pipeline."""
+    """Serves requests on one loaded pipeline."""
 
     def __init__(self, out: EventWriter) -> None:
         self._out = out
         self._pipeline: mistralrs.Runner | None = None
-        # Two threads inside one pipeline object raise "Already borrowed"; a stream, once made, needs no lock.
+        # A pipeline raises "Already borrowed" if two threads use it at once. Reading a stream needs no lock.
         self._pipeline_lock = threading.Lock()
         self._cancelled: set[int] = set()
-        """Ids of cancelled requests."""
+        """The ids of cancelled requests."""
         self._prompts: PromptWriter | None = None
-        """None if the model has no chat template: it continues texts."""
+        """None if the model has no chat template and can only continue texts."""
         self._template_error: TemplateError | None = None
         self._stop: tuple[str, ...] = ()
         self._stepped_prefill = True
@@ -79,12 +79,12 @@ class Runner:
         self._prefixes = PrefixMemory()
         self._images = PromptImages()
         self._tools: tuple[Tool, ...] = ()
-        """The tools of the last request: a prompt with others begins differently."""
+        """The tools of the last request. Different tools change the beginning of the prompt."""
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────
 
     def load(self, command: wire.Load) -> None:
-        """Load the model, and advance its random numbers. Holds the GIL for the whole load."""
+        """Load the model, then advance its random numbers. Holds the GIL during the load."""
         started = time.monotonic()
         self._out.send(command.id, LoadProgressed(stage="reading the weights"))
         try:
@@ -97,7 +97,7 @@ class Runner:
         self._stop = command.stop
         self._window = command.window
         self._context_limit = command.context_limit
-        # With paged attention blocks are shared and prefill is fast, so steps would only cost time.
+        # With paged attention, blocks are shared and prefill is fast, so steps would only cost time.
         self._stepped_prefill = command.device in ("auto", "cpu") and command.prefix_cache > 0
         template_tokens = None
         if command.discard:
@@ -114,7 +114,7 @@ class Runner:
         )
 
     def chat(self, command: wire.Chat) -> None:
-        """Stream the reply."""
+        """Stream the reply to a conversation."""
         try:
             self._reply(command, command.messages)
         except BaseException as error:
@@ -123,7 +123,7 @@ class Runner:
             self._cancelled.discard(command.id)
 
     def complete(self, command: wire.Complete) -> None:
-        """Continue the text: as a stream if the model has no chat template, else in one piece."""
+        """Continue the text, streaming only if the model has no chat template."""
         messages = (Message("user", command.prompt),)
         try:
             if self._prompts is None:
@@ -140,7 +140,7 @@ class Runner:
             self._cancelled.discard(command.id)
 
     def read_ahead(self, command: wire.ReadAhead) -> None:
-        """Read the messages into the prefix cache, as the next request will send them."""
+        """Read the messages into the prefix cache in the form in which the next request will send them."""
         try:
             counts = self._counts(command.messages, command.tools)
             self._within_context(sum(counts) + self._template_tokens, command.sampling)
@@ -159,7 +159,7 @@ class Runner:
             self._cancelled.discard(command.id)
 
     def tokenize(self, command: wire.Tokenize) -> None:
-        """Count tokens. Takes milliseconds also while a reply streams."""
+        """Count tokens. Takes only milliseconds, even while a reply streams."""
         try:
             self._out.send(
                 command.id,
@@ -179,7 +179,7 @@ class Runner:
         resumed = isinstance(command, wire.Chat) and command.continue_reply and not command.begun_thought
         tools = command.tools if isinstance(command, wire.Chat) else ()
         counts = self._counts(messages, tools)
-        # Checked before the first step of the prefill: the engine would report it only after the last.
+        # Check before the prefill; the engine would report a long prompt only after its last step.
         sampling = self._within_context(sum(counts) + self._template_tokens, command.sampling)
         if self._stepped_prefill and outgrows(counts, self._window):
             sent = apart_from_cache(messages, counts, self._window)
@@ -213,7 +213,7 @@ class Runner:
         """Return the sampling for a prompt of this many tokens, with max_tokens cut to the free context.
 
         Raises:
-            PromptTooLong: nothing of the context is left for a reply.
+            PromptTooLong: the context has no room for a reply.
         """
         limit = self._limit()
         if limit is None:
@@ -227,7 +227,7 @@ class Runner:
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _request(self, command: wire.Chat | wire.Complete, messages: tuple[Message, ...]) -> EngineRequest:
-        """Return what to send for these messages, and how to read the reply."""
+        """Return the engine's request for these messages, which also says how to read the reply."""
         if isinstance(command, wire.Complete):
             return completion_request(command)
         if self._prompts is None:
@@ -250,14 +250,15 @@ class Runner:
             self._template_error = error
 
     def _ends(self) -> tuple[int, ...]:
-        """Return the tokens that end a reply."""
+        """Return the ids of the tokens that end a reply."""
         return () if self._prompts is None else self._prompts.end_tokens
 
     def _as_text(self, content: str) -> str:
         return as_read(content) if self._prompts is None else self._prompts.as_text(content)
 
     def _as_sent(self, messages: tuple[Message, ...], sampling: Sampling) -> tuple[Message, ...]:
-        """Return the messages so that the prefix cache helps; unchanged, if the reply must be repeatable."""
+        """Return the messages in the form that reuses the prefix cache; unchanged if the reply must be
+        reproducible."""
         repeats = sampling.temperature == 0 or sampling.seed is not None
         if repeats or self._prompts is None or not self._stepped_prefill:
             return messages
@@ -271,7 +272,7 @@ class Runner:
         room: int | None,
         tools: tuple[Tool, ...],
     ) -> Iterator[None]:
-        """Read a long prompt in steps, through the prefix cache. Yields between steps, where it can stop.
+        """Read a long prompt into the prefix cache in steps. The caller can stop it at each yield.
 
         A prefill cannot be interrupted and does not report progress. Growing prefixes of the prompt, each
         with one token of reply, allow both and cost about the same.
@@ -315,19 +316,21 @@ class Runner:
         return self._images.stream(request.prompt, send)
 
     def _discard(self, tokens: int) -> int | None:
-        """Draw this many tokens; return what the chat template has added to the prompt, if there is one."""
+        """Draw this many tokens. Return how many tokens the chat template adds to a prompt; None if
+        unknown."""
         content, usage = "Hi", None
         prompt = content if self._prompts is None else self._prompts.write((Message("user", content),))
-        # Each token is one draw, so the reply must not end early.
+        # Each token is one random draw, so the reply must not end early.
         request = EngineRequest(prompt, Sampling(temperature=1.0, max_tokens=tokens))
         for chunk in self._stream(request, ignore_eos=True):
             usage = chunk.usage or usage
         return None if usage is None else usage.prompt_tokens - self._count(content)
 
     def _counts(self, messages: Sequence[Message], tools: tuple[Tool, ...]) -> list[int]:
-        """Return the tokens of each message; those of the tools, which stand first, count with the first.
+        """Return the token count of each message; the first includes the tools, which stand before it.
 
-        What the cache holds with other tools is of no use for these messages.
+        If the tools have changed, forget the contents of the prefix cache: no prompt with these tools matches
+        it.
         """
         if tools != self._tools:
             self._tools, self._prefixes = tools, PrefixMemory()
@@ -337,7 +340,7 @@ class Runner:
         return counts
 
     def _count(self, text: str) -> int:
-        """Return the tokens of a text, in which marks stand for images."""
+        """Return the tokens of a text with image marks."""
         return self._images.count(text, self._count_text)
 
     def _count_text(self, text: str) -> int:
@@ -356,18 +359,18 @@ class Runner:
 
     def _fail_request(self, request_id: int, error: BaseException, messages: tuple[Message, ...]) -> None:
         if is_too_long(error):
-            # The prompt fitted without the template's tokens. The engine does not say how long it is.
+            # The prompt fitted without the template's tokens. The engine does not report its length.
             tokens = sum(self._count(message.model_text) for message in messages)
             error = PromptTooLong(tokens, self._limit() or 0)
         self._fail(request_id, request_failure(error), error)
 
 
 def main() -> None:
-    """Serve commands until standard input ends."""
+    """Serve commands until standard input closes."""
     die_with_parent(int(sys.argv[1]))
     # Ctrl-C in the terminal reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The wire keeps the real standard output; everything that mistral.rs prints goes to stderr.
+    # Only the wire uses the real standard output; everything that mistral.rs prints goes to stderr.
     out = EventWriter(os.dup(1))
     os.dup2(2, 1)
     import mistralrs  # noqa: F401  # 55 ms, and it reads RUST_LOG: only now may it log

@@ -1,8 +1,9 @@
-"""Writes the prompts of one model: its chat template, and what the template cannot do by itself.
+"""Writes one model's prompts with its chat template, working around the template's limits.
 
-mistral.rs receives the finished prompt as one message. A system prompt that the template refuses stands
-before the first prompt, messages of one role in a row are joined where they must alternate, and control
-words in a text stay text.
+mistral.rs receives the finished prompt as one message. If the template refuses a system prompt, it is put
+before
+the first prompt; if roles must alternate, messages of the same role are joined; control words in a text stay
+plain text.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from spnl_tui.models.tool_formats.table import MARKERS
 from spnl_tui.models.tools import Tool
 
 _CUT = "\ue000cut here\ue000"
-"""From the private use area: no text has it that a person wrote or a model made."""
+"""A mark from the private use area, which no text of a person or a model contains."""
 
 _MARK = re.compile(r"<[|｜].+[|｜]>|\[/?[A-Z_]+\]")
-"""The pattern of words that only serve to control a model."""
+"""The pattern of words that only control a model."""
 
 
 Dict = Mapping[str, Any]
-"""A message as a template takes it."""
+"""A message in the form that a template takes."""
 
 
 class PromptWriter:
@@ -58,29 +59,30 @@ class PromptWriter:
         obey_control_words: bool = False,
         image_words: Collection[str] = (),
     ) -> None:
-        """`image_words` stand for images in prompts, so a text must never hold them."""
+        """`image_words` stand for images in prompts, so texts must not contain them."""
         self.tokens = tokens
         self._prompt = ChatPrompt(template, tokens.named)
         self.traits: TemplateTraits = read_traits(self._prompt, tokens.ids)
         self._ends = frozenset(self.traits.ends) | tokens.ends
         if self.traits.harmony:
-            self._ends -= {"<|end|>"}  # it ends a message, and a reply is several
+            self._ends -= {"<|end|>"}  # it ends a message, but a reply has several
         words = () if obey_control_words else self._control_words(template)
         self._words = ControlWords({*words, *image_words})
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """The tokens that end a reply: what the model declares, and what its template ends a turn with."""
+        """The tokens that end a reply: those that the model declares, and those that end a turn in its
+        template."""
         return tuple(sorted(self.tokens.ids[word] for word in self._ends & self.tokens.ids.keys()))
 
     @property
     def end_words(self) -> tuple[str, ...]:
-        """The text with which the template ends a turn, if it is not a token."""
+        """The texts that end a turn in the template without being tokens."""
         return tuple(sorted(self._ends - self.tokens.ids.keys()))
 
     @functools.cached_property
     def tool_traits(self) -> ToolTraits:
-        """The template's support for tools. Found on first use."""
+        """The template's support for tools, detected on first use."""
         return read_tool_traits(self._prompt, self.traits.typed)
 
     def splitter(
@@ -91,9 +93,10 @@ class PromptWriter:
         *,
         calls: bool = False,
     ) -> Splitter:
-        """Return what splits the reply to this prompt. `resumed`: the part of a reply that it continues.
+        """Return the splitter for the reply to this prompt. `resumed` is the part of a reply that it
+        continues.
 
-        `calls`: the markers of tool calls stay in the text.
+        With `calls`, the markers of tool calls stay in the text.
         """
         tokens, hidden, ends = self.tokens.ids.keys(), self.tokens.control, self._ends
         if calls:
@@ -114,7 +117,7 @@ class PromptWriter:
         )
 
     def as_text(self, content: str) -> str:
-        """Return the content as the model reads it."""
+        """Return the content in the form that goes into the prompt: with control words as plain text."""
         return self._words.as_text(as_read(content))
 
     def write(
@@ -128,19 +131,19 @@ class PromptWriter:
         return self._write(messages, thinking, tools).replace(AGAIN, "\n")
 
     def open_thought(self, prompt: str) -> ThoughtMarkers | None:
-        """Return the markers of the thought that this prompt begins for the model, if it does."""
+        """Return the markers of the thought that this prompt opens; None if it opens none."""
         open = opened_by(prompt, self.traits.thoughts)
         return next((each for each in self.traits.thoughts if each.open == open), None)
 
     def resume(
         self, messages: Sequence[Message], thinking: bool | None = None, tools: Sequence[Tool] = ()
     ) -> Continuation:
-        """Return how to continue the last message, which is the assistant's."""
+        """Return the continuation of the last message, which is the assistant's."""
         *before, begun = messages
         marked = Message(begun.role, begun.model_text.replace(_CUT, "") + _CUT)
         head, found, _ = self._write([*before, marked], thinking, tools).partition(_CUT)
         text = self._words.as_text(begun.model_text)
-        if not found or not head.endswith(text):  # the template changes replies
+        if not found or not head.endswith(text):  # the template alters replies
             prompt = self.write(before, thinking, tools)
             if markers := self.open_thought(prompt):
                 prompt += f"\n{markers.close}\n\n"
@@ -154,9 +157,8 @@ class PromptWriter:
         thinking: bool | None = None,
         tools: Sequence[Tool] = (),
     ) -> tuple[Continuation, ThoughtMarkers | None]:
-        """Return how to continue a thought that was the reply to these messages, and the thought's
-        markers.
-        """
+        """Return the continuation of a thought that began the reply to these messages, and the thought's
+        markers."""
         prompt = self.write(messages, thinking, tools)
         markers = self.open_thought(prompt)
         if markers is None and self.traits.thoughts:
@@ -176,7 +178,7 @@ class PromptWriter:
                 {"role": each.role, "content": self._words.as_text(each.model_text)} for each in messages
             ]
             shown = []
-        # It may refuse something about them, as a second system message or two calls at once.
+        # The template may refuse a second system message, or two calls in one message.
         simplest = replace(self.traits, takes_system=False, alternates=True)
         attempts = [
             _arranged(plain, self.traits),
@@ -196,10 +198,10 @@ class PromptWriter:
         raise refusal
 
     def _control_words(self, template: str) -> set[str]:
-        """Return the tokens that a text must not hold.
+        """Return the words that texts must not contain as tokens.
 
-        Some tokens that are no control tokens, as Qwen's <think>, act like them; others are only frequent
-        text.
+        Some tokens without the control type act as control words, such as Qwen's <think>; others are just
+        frequent text.
         """
         thoughts = {word for each in self.traits.thoughts for word in (each.open, each.close)}
         harmony = set(HARMONY) if self.traits.harmony else set()
@@ -215,7 +217,7 @@ class PromptWriter:
 
 
 def _arranged(messages: Sequence[Dict], traits: TemplateTraits) -> list[Dict]:
-    """Return the messages as a template with these traits accepts them."""
+    """Return the messages, rearranged as a template with these traits requires."""
     arranged: list[Dict] = []
     before = ""
     first = next((index for index, each in enumerate(messages) if each["role"] != "system"), len(messages))
@@ -238,7 +240,7 @@ def _arranged(messages: Sequence[Dict], traits: TemplateTraits) -> list[Dict]:
 
 
 def _is_plain(*messages: Dict) -> bool:
-    """True if all that these messages have is a role and a content."""
+    """True if these messages have only a role and a content."""
     return all(message.keys() == {"role", "content"} for message in messages)
 
 

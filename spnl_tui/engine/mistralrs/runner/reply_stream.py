@@ -1,7 +1,7 @@
-"""One reply as it comes: the chunks of mistral.rs in, events of the wire out. The runner uses it.
+"""Converts mistral.rs's chunks to the events of one reply. The runner uses it.
 
-Chunks are joined to a bearable number of events; thoughts are told from the text; stops are cut out, since
-mistral.rs matches them by whole tokens only; and the figures of the reply are measured.
+It joins chunks so that fewer events are sent, separates thoughts from text, cuts the text at stop sequences
+(mistral.rs matches them only by whole tokens), and measures the timing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Followed(NamedTuple):
     """The end of a reply."""
 
     finished: ReplyFinished
-    """Not sent yet."""
+    """The final event, which the caller still has to send."""
     text: str
-    """All that the model wrote after its thought, stops included: what the prefix cache holds."""
+    """All text after the thought, stop sequences included, as the prefix cache holds it."""
 
 
 class _Plain:
-    """Takes all for text: a completion has neither thoughts nor an end of turn."""
+    """Returns all text unchanged: a completion has neither thoughts nor an end of turn."""
 
     ended = False
 
@@ -56,14 +56,17 @@ def follow(
     calls: CallSplitter | None = None,
     count_prompt: Callable[[], int] = lambda: 0,
 ) -> Followed:
-    """Send a reply as it comes. Callers must not hold the stream: dropping it is what stops the decoding.
+    """Stream a reply to `send`. Callers must not keep the stream, because only dropping it stops the
+    decoding.
 
-    `started`: when its prefill began, by the monotonic clock. `stop` ends the text, `ends` (words of the
-    template) end the text or the thought. `begun`: the reply that this one continues. `count_prompt`
-    counts the tokens of the prompt if the engine's own count never comes, because the reply was cut.
+    `started` is the monotonic time when the prefill began. `stop` ends the text; `ends` (words of the
+    template)
+    end the text or the thought. `begun` is the reply to continue. `count_prompt` counts the prompt's tokens
+    if the
+    reply is cut before the engine reports them.
     """
     stream = open_stream()
-    read: float | None = None  # when the prompt had been read: the first token came, seen or not
+    read: float | None = None  # when the prompt was read, which is when the first token arrived
     first: float | None = None
     written = 0.0
     text = reasoning = whole = ""
@@ -75,7 +78,7 @@ def follow(
 
     def add(piece: Piece) -> None:
         nonlocal text, reasoning, whole
-        # A broken control word that the model repeats is whole again.
+        # Restore control words that the model repeats with a joiner.
         whole += piece.text
         shown = piece.text if calls is None else calls.feed(piece.text)
         text += stops.feed(shown.replace(JOINER, "") if splitter else shown)

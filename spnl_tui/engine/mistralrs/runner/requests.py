@@ -1,4 +1,4 @@
-"""Our words in mistral.rs's: a Chat or Complete becomes a prompt, a grammar and a way to read the reply."""
+"""Converts a Chat or Complete command to a prompt, a grammar and a reader of the reply."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from spnl_tui.models.tool_formats.table import MARKERS
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A prompt for mistral.rs, and how to read the reply."""
+    """A prompt for mistral.rs, with the objects that read its reply."""
 
     prompt: str
     sampling: Sampling
     grammar: Mapping[str, Any] = field(default_factory=dict)
     ends: tuple[str, ...] = ()
-    """Words that end the reply, where they are no tokens."""
+    """Words that end the reply but are not tokens."""
     begun: Continuation | None = None
     splitter: Splitter | None = None
     calls: CallSplitter | None = None
-    """None if the reply cannot hold calls."""
+    """None if the reply cannot contain tool calls."""
 
 
 def completion_request(command: wire.Complete) -> EngineRequest:
-    """Return the request for what follows a text, as it is: control words in it act as such."""
+    """Return the request to continue a text. Control words in the text have their effect."""
     return EngineRequest(command.prompt, command.sampling, grammar_arguments(command.grammar))
 
 
@@ -75,17 +75,17 @@ def chat_request(
     else:
         sampling = replace(sampling, max_tokens=sampling.max_tokens + count(begun.repeated))
         arguments = grammar_arguments(begun.grammar)
-    # A form ends by itself, and its texts may hold the words that end other replies.
+    # A reply format ends by itself, and its texts may contain words that would end other replies.
     ends = prompts.end_words if command.grammar is None or begun else ()
     return EngineRequest(prompt, sampling, arguments, ends, begun, splitter, calls)
 
 
 def _tool_grammar(prompts: PromptWriter, command: wire.Chat) -> Grammar | None:
-    """Return what keeps calls valid; None without tools, or if the format's arguments are not JSON."""
+    """Return a grammar that keeps tool calls valid; None without tools, or if the arguments are not JSON."""
     if not command.tools or (frame := prompts.tool_traits.format.frame) is None:
         return None
     control = {word: prompts.tokens.ids[word] for word in prompts.tokens.control & MARKERS}
-    # A model that was not trained on tools repeats the same call without end.
+    # A model that was not trained on tools repeats the same call endlessly.
     most = MOST_CALLS if prompts.tool_traits.shows_tools else 1
     format = prompts.tool_traits.format
     return call_grammar(format, frame, command.tools, command.tool_choice, control, most=most)
@@ -94,9 +94,10 @@ def _tool_grammar(prompts: PromptWriter, command: wire.Chat) -> Grammar | None:
 def _thought_rule(
     prompts: PromptWriter, command: wire.Chat, inside: ThoughtMarkers | None
 ) -> ThoughtRule | None:
-    """Return what may come before a reply with a form; None if the form holds from the first token on.
+    """Return the rule for a thought before a formatted reply; None if the format applies from the first
+    token.
 
-    A model that opens its thoughts itself does without, unless thinking was asked for.
+    A model that opens its thoughts itself gets no thought, unless thinking was requested.
     """
     if prompts.traits.harmony:
         return ThoughtRule(markers=None, inside=False)
@@ -104,5 +105,5 @@ def _thought_rule(
     if markers is None or command.grammar is None or not (inside or command.thinking):
         return None
     if markers.close in command.grammar.text.replace("\\", ""):
-        return None  # the form says itself where the thought is
+        return None  # the format itself says where the thought is
     return ThoughtRule(markers=markers, inside=inside is not None)

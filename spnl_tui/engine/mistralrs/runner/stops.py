@@ -1,4 +1,4 @@
-"""Matches stop sequences in the text. Pure, standard library only: the runner uses it.
+"""Matches stop sequences in the text. Standard library only, because the runner imports it.
 
 mistral.rs compares whole tokens, so it misses "Paris" in " Paris".
 """
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 class StopFilter:
     """Passes text on up to the first stop sequence.
 
-    It holds back the possible beginning of one until more text decides.
+    It holds back text that may be the beginning of a stop sequence.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False
-        """True after a stop sequence: the reply is over."""
+        """True once a stop sequence has ended the reply."""
 
     def feed(self, text: str) -> str:
-        """Return the part of the text so far that can be shown now."""
+        """Return the text that can be shown now."""
         if not self._stops:
             return text
         self._held += text
@@ -36,11 +36,11 @@ class StopFilter:
         return shown
 
     def rest(self) -> str:
-        """Return the held text, which is not a stop sequence after all. Call it at the end."""
+        """Return the held-back text at the end of the reply, where it is not a stop sequence after all."""
         rest, self._held = self._held, ""
         return rest
 
 
 def overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of the text that begins the stop sequence."""
+    """Return the length of the longest end of the text with which the stop sequence begins."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,9 +1,11 @@
-"""Lets a model think before a reply that must follow a form. Pure, standard library only.
+"""Lets a model think before a reply in a given format. Standard library only, because the runner imports it.
 
-mistral.rs binds a grammar from the first token on, so a model that begins in a thought would have to think
-in the form, and never reply. Its grammars (llguidance) can name each other: one that reads "thought, closing
-marker, then the form" goes before. A thought gets half of the tokens at most, or the form would have no
-room.
+mistral.rs applies a grammar from the first token on, so a model that begins with a thought would have to
+think
+in the reply format, and never reply. Its grammars (llguidance) can refer to each other, so an outer grammar
+reads
+a thought, a closing marker, then the format. A thought gets at most half of the tokens, to leave room for the
+formatted reply.
 """
 
 from __future__ import annotations
@@ -17,20 +19,20 @@ from spnl_tui.models.prompts.thought_markers import ThoughtMarkers
 from spnl_tui.models.request import Grammar
 
 _CHARACTERS_PER_TOKEN = 2
-"""Fewer than in most texts: a thought must not take the tokens of the form."""
+"""A low estimate, so that a thought cannot take the tokens of the formatted reply."""
 _FORM = "form"
 _ON_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""llguidance's options for JSON as Python writes it. Otherwise small models write empty lines for ever."""
+"""llguidance's options for JSON as Python writes it. Otherwise small models write empty lines endlessly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThoughtRule:
-    """The text that may precede the form."""
+    """The thought that may precede the formatted reply."""
 
     markers: ThoughtMarkers | None
-    """None: the channels of Harmony."""
+    """None for the channels of Harmony."""
     inside: bool
-    """True if the prompt has opened the thought, so that it must come; else the model decides."""
+    """True if the prompt has opened the thought, so that one must follow; otherwise the model decides."""
 
 
 def grammar_arguments(
@@ -39,9 +41,8 @@ def grammar_arguments(
     tokens: SpecialTokens | None = None,
     max_tokens: int = 0,
 ) -> dict[str, Any]:
-    """Return mistral.rs's arguments that keep a reply to the grammar, after a thought if there is a rule for
-    one.
-    """
+    """Return mistral.rs's arguments that restrict a reply to the grammar, after a thought if there is a
+    rule."""
     if grammar is None:
         return {}
     start = None if rule is None else _start(rule, tokens or SpecialTokens(), max(1, max_tokens // 2))
@@ -54,21 +55,21 @@ def grammar_arguments(
 
 
 def _on_one_line(schema: str) -> str:
-    """Return the schema with these options; unchanged if it is not an object, or has its own."""
+    """Return the schema with these options; unchanged if it is not an object or has options of its own."""
     try:
         found = json.loads(schema)
     except ValueError:
-        return schema  # the engine says what is wrong
+        return schema  # the engine reports the error
     if not isinstance(found, dict) or "x-guidance" in found:
         return schema
     return json.dumps({**found, "x-guidance": _ON_ONE_LINE})
 
 
 def _start(rule: ThoughtRule, tokens: SpecialTokens, most: int) -> str | None:
-    """Return the grammar of what comes first, in llguidance's Lark."""
+    """Return the outer grammar, in llguidance's Lark, with at most this many tokens of thought."""
 
     def term(marker: str) -> str:
-        # No text matches a control token: it is named by its number.
+        # No text matches a control token, so name it by its id.
         return f"<[{tokens.ids[marker]}]>" if marker in tokens.control else json.dumps(marker)
 
     thought = f"thought[max_tokens={most}]: /(.|\\n)*/\n"
@@ -84,7 +85,7 @@ def _start(rule: ThoughtRule, tokens: SpecialTokens, most: int) -> str | None:
         )
     open, close = term(rule.markers.open), term(rule.markers.close)
     if close.startswith('"'):
-        # A lazy lexeme ends at the first marker, and must end with one once it has its greatest length.
+        # A lazy lexeme ends at the first marker. At its maximum length, it must end with one.
         ended = rf"/(.|\n){{0,{most * _CHARACTERS_PER_TOKEN}}}{_escaped(rule.markers.close)}/"
         whole, rules = "thought", f"thought[lazy]: {ended}\n"
     else:
@@ -94,7 +95,8 @@ def _start(rule: ThoughtRule, tokens: SpecialTokens, most: int) -> str | None:
 
 
 def _forms(grammar: Grammar) -> list[dict[str, Any]]:
-    """Return the grammar as llguidance takes several, the first with the name that ours refers to."""
+    """Return the grammar in llguidance's form for several grammars, named so that the outer one can refer to
+    it."""
     if grammar.kind == "json_schema":
         try:
             return [{"name": _FORM, "json_schema": json.loads(grammar.text)}]
@@ -112,7 +114,7 @@ def _escaped(text: str) -> str:
 
 
 def _in_slashes(pattern: str) -> str:
-    """Return the regular expression as it stands between slashes."""
+    """Return the regular expression escaped for use between slashes."""
     result, escaped = [], False
     for letter in pattern:
         result.append(r"\/" if letter == "/" and not escaped else r"\n" if letter == "\n" else letter)

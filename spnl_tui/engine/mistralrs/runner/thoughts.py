@@ -1,8 +1,8 @@
-"""Tells the thought of a reply from its text, by the model's own markers. Pure, standard library only.
+"""Separates a reply's thought from its text by the model's markers. Standard library only.
 
-Only real markers count: the token, where the vocabulary has one for the marker, else the text; and only
-where a thought can begin, before the first word of the reply. Elsewhere they are words: the model writes
-about them.
+Only real markers count: the marker's token, or its text if the vocabulary has no such token; and only before
+the
+first word of the reply, where a thought can begin. Elsewhere the model is only writing about markers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from spnl_tui.engine.mistralrs.runner.stops import overlap
 from spnl_tui.models.prompts.thought_markers import HARMONY, ThoughtMarkers
 
 _HELD_BY_ENGINE = "<unused9"
-"""The beginnings of markers that mistral.rs searches for itself.
+"""The beginning of the markers for which mistral.rs itself searches.
 
-It sends them together with the text that follows.
+It sends each together with the text that follows it.
 """
 
 
@@ -31,14 +31,14 @@ class Splitter(Protocol):
     """Splits a reply as it streams."""
 
     ended: bool
-    """True once the reply is over, whatever the model still writes."""
+    """True once the reply is over; later text is ignored."""
 
     def feed(self, text: str) -> Piece:
-        """Return what this chunk adds to the reply."""
+        """Return the thought and text that this chunk adds to the reply."""
         ...
 
     def rest(self) -> Piece:
-        """Return what was held back: call it at the end."""
+        """Return the rest that was held back. Call it at the end."""
         ...
 
 
@@ -48,7 +48,7 @@ class _Item(NamedTuple):
 
 
 class _Scanner:
-    """Finds markers in chunks: as whole chunks where they are tokens, in the text where they are not."""
+    """Finds markers in chunks: as tokens, which are whole chunks, or else in the text."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Scanner:
         self._held = ""
 
     def _token(self, chunk: str) -> tuple[str, str | None]:
-        """Return the text of a chunk, and the token that it is, or ends with."""
+        """Return the text of a chunk, and the token that the chunk is or ends with."""
         if chunk in self._kinds:
             return "", chunk
         for length in range(1, len(_HELD_BY_ENGINE) + 1):
@@ -104,7 +104,7 @@ class _Scanner:
 
 
 class ThoughtSplitter:
-    """Splits replies that think between an opening and a closing marker."""
+    """Splits replies whose thoughts stand between an opening and a closing marker."""
 
     def __init__(
         self,
@@ -116,11 +116,12 @@ class ThoughtSplitter:
         inside: ThoughtMarkers | None = None,
         begun: bool = False,
     ) -> None:
-        """`tokens`: all special tokens of the vocabulary; of these, `hidden` are never text, and `ends` end
+        """`tokens` are all special tokens of the vocabulary: of these, `hidden` are never text and `ends` end
         the reply.
 
-        `inside`: the reply begins within a thought. `begun`: it continues a text, in which no thought can
-        begin.
+        `inside` gives the markers if the reply begins within a thought. `begun` is True if the reply
+        continues a text, in
+        which no thought can begin.
         """
         words = {word for each in thoughts for word in (each.open, each.close)}
         self._scanner = _Scanner(words, tokens, hidden, ends)
@@ -131,9 +132,9 @@ class ThoughtSplitter:
         self._blank = ""
         """White space before the first word."""
         self._last = ""
-        """The last character of the thought."""
+        """The last character of the thought so far."""
         self._closing = False
-        """True while it depends on the next character whether a marker has closed the thought."""
+        """True while the next character decides whether a marker closed the thought."""
         self.ended = False
 
     def feed(self, text: str) -> Piece:
@@ -161,7 +162,7 @@ class ThoughtSplitter:
             return self._decide(item)
         if self._inside is not None:
             if item.text == self._inside.close and item.kind == "marker":
-                if self._last == "`":  # `</think>` in code, or a thought that ends with code
+                if self._last == "`":  # a quoted `</think>`, or a thought that ends with code
                     self._closing = True
                 else:
                     self._inside = None
@@ -185,7 +186,7 @@ class ThoughtSplitter:
 
     def _think(self, text: str) -> Piece:
         if self._heading:
-            # The heading comes first, in chunks of any size.
+            # The heading may arrive split over several chunks.
             if text.startswith(self._heading):
                 text, self._heading = text[len(self._heading) :], ""
             elif self._heading.startswith(text):
@@ -197,7 +198,7 @@ class ThoughtSplitter:
         return Piece(thought=text)
 
     def _begin(self, text: str) -> Piece:
-        """Return the first words, without the empty lines before them."""
+        """Return the first words without preceding empty lines."""
         text = self._blank + text
         if not text.strip():
             self._blank = text
@@ -208,7 +209,7 @@ class ThoughtSplitter:
 
 
 class HarmonySplitter:
-    """Splits replies in OpenAI's Harmony format: `final` is the reply, other channels are thoughts.
+    """Splits replies in OpenAI's Harmony format: `final` is the reply; other channels are thoughts.
 
     <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>final<|message|>…<|return|>
     """
@@ -221,17 +222,19 @@ class HarmonySplitter:
         channel: str | None = None,
         calls: bool = False,
     ) -> None:
-        """`channel`: the one that the prompt has opened, if any. `calls`: a commentary for a tool is text,
-        as `to=NAME<|message|>…<|call|>`; otherwise it is dropped.
+        """`channel` is the one that the prompt has opened, if any.
+
+        With `calls`, a commentary for a tool stays in the text as `to=NAME<|message|>…<|call|>`; otherwise it
+        is dropped.
         """
         self._calls = calls
         self._recipient = ""
         self._scanner = _Scanner(HARMONY, tokens, hidden, ())
         self._channel = channel
         self._header: str | None = None
-        """The part read between the start of a message and its text."""
+        """The part received between the start of a message and its text."""
         self._text = ThoughtSplitter()
-        """Only trims the blank lines before the reply."""
+        """Used only to remove blank lines before the reply."""
         self.ended = False
 
     def feed(self, text: str) -> Piece:
@@ -265,12 +268,12 @@ class HarmonySplitter:
         if marker == "<|start|>":
             self._header, self._recipient = "", ""
         elif marker == "<|channel|>":
-            # The recipient may stand before the channel or after it.
+            # The recipient stands before or after the channel.
             self._recipient, self._header = _recipient(self._header), ""
         elif marker == "<|message|>":
             words = (self._header or "").split()
             self._recipient = _recipient(self._header) or self._recipient
-            # A commentary that is addressed to a tool is no part of the text.
+            # A commentary addressed to a tool is not part of the text.
             self._channel = "tool" if self._recipient else (words or ["final"])[0]
             self._header = None
         elif marker in ("<|return|>", "<|call|>"):
@@ -281,6 +284,6 @@ class HarmonySplitter:
 
 
 def _recipient(header: str | None) -> str:
-    """Return the tool that the header of a message names."""
+    """Return the tool that the header of a message addresses; empty if there is none."""
     words = (header or "").split()
     return next((word.removeprefix("to=") for word in words if word.startswith("to=")), "")

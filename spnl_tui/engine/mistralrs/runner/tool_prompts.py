@@ -1,7 +1,7 @@
-"""How one chat template takes tools, calls and results, found by trying it.
+"""Finds out, by trying, how a chat template writes tools, calls and results.
 
-Where a template writes them itself, it does so in the model's own format. Where it does not, the system
-prompt lists the tools, calls stand as text in the assistant's messages, and results are the user's messages.
+If the template supports them, it writes them in the model's own format. If not, the system prompt lists the
+tools, calls become text in the assistant's messages, and results become user messages.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class ToolTraits:
 
     format: ToolFormat
     shows_tools: bool
-    """It lists the tools of the request."""
+    """True if it lists the tools of the request."""
     shows_calls: bool
-    """It writes calls of earlier replies."""
+    """True if it writes the calls of earlier replies."""
     shows_results: bool
-    """It knows the role "tool"."""
+    """True if it accepts the role "tool"."""
     text_arguments: bool = False
-    """It joins arguments to a text, so that they must be JSON text instead of an object."""
+    """True if it appends arguments to a text, so that they must be JSON text, not an object."""
 
 
 def read_tool_traits(prompt: ChatPrompt, typed: bool) -> ToolTraits:
-    """Return what this template does. `typed`: it takes content only as a list of parts."""
+    """Return the template's traits. `typed` is True if it takes content only as a list of parts."""
 
     def written(messages: Sequence[Dict], tools: Sequence[Dict]) -> str:
         try:
@@ -88,7 +88,7 @@ def read_tool_traits(prompt: ChatPrompt, typed: bool) -> ToolTraits:
 def message_dicts(
     messages: Sequence[Message], tools: Sequence[Tool], traits: ToolTraits, as_read: Callable[[str], str]
 ) -> list[Dict]:
-    """Return the messages as the template takes them. `as_read` makes a text one that the model reads."""
+    """Return the messages in the form that the template takes. `as_read` prepares each text."""
     dicts: list[Dict] = []
     calls: dict[str, ToolCallPart] = {}
     if tools and not traits.shows_tools:
@@ -112,7 +112,7 @@ def message_dicts(
 
 
 def one_call_each(dicts: Sequence[Dict]) -> list[Dict]:
-    """Return the messages with parallel calls one after the other, as some templates require."""
+    """Return the messages with each parallel call in a message of its own, as some templates require."""
     arranged: list[Dict] = []
     pending: dict[str, Dict] = {}
     for each in dicts:
@@ -166,7 +166,7 @@ def _results(
 
 
 def _valid(call: ToolCallPart) -> ToolCallPart:
-    """Return the call with arguments that are an object: templates fail with others."""
+    """Return the call with an object as arguments, because templates fail with others."""
     if as_object(call.arguments) is not None:
         return call
     return ToolCallPart(call.id, call.name, json.dumps({"arguments": call.arguments}))
@@ -180,7 +180,7 @@ def _with_ids(calls: Sequence[ToolCallPart], format: ToolFormat) -> list[ToolCal
 
 
 def _id(call: ToolCallPart, format: ToolFormat, number: int) -> str:
-    """Return an id that the format knows: nine letters for Mistral, the name and a number for Kimi."""
+    """Return an id that the format accepts: nine letters for Mistral, the name and a number for Kimi."""
     if format.name == "kimi":
         return call.id if call.id.startswith("functions.") else f"functions.{call.name}:{number}"
     if re.fullmatch(r"[A-Za-z0-9]{9}", call.id):
