@@ -353,7 +353,7 @@ async def test_socket_is_private_and_a_stale_one_is_replaced(tmp_path: Path) -> 
 
 def test_runtime_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SpnlError, match=r"file/run cannot be made: Not a directory"):
+    with pytest.raises(SpnlError, match=r"file/run cannot be created: Not a directory"):
         ResidentAddress(tmp_path / "file" / "run" / "engine.sock", "").make_directory()
 
 

@@ -177,7 +177,7 @@ def test_gpu_memory_holds_a_conversation_and_its_cache(facts: Any) -> None:
     short = replace(CUDA, memory_available=plan.memory.overhead + plan.memory.weights + 1)
     cut = plan_load(model, machine(gpus=(short,)))
     assert (cut.context, cut.context_limit, cut.paged_tokens) == (1024, 1024, 1024)
-    assert "memory is short" in str(cut)
+    assert "memory is too small" in str(cut)
     plain = plan_load(model, machine(gpus=(CUDA,)), LoadOverrides(paged_attention=False))
     assert (plain.paged_attention, plain.paged_tokens) == (False, None)
 
@@ -220,7 +220,7 @@ def test_short_memory_cuts_a_default_context(facts: Any) -> None:
     assert roomy.context == 8192
     little = machine(memory_available=roomy.memory.total - 1)
     assert plan_load(model, little).context == 4096
-    assert "memory is short for more than 4,096 tokens of context" in plan_load(model, little).reasons
+    assert "memory is too small for more than 4,096 tokens of context" in plan_load(model, little).reasons
     assert plan_load(model, little, LoadOverrides(context=8192)).context == 8192
     assert plan_load(model, machine(memory_available=1)).context == 1024
 

@@ -242,7 +242,7 @@ def test_copy_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: py
         padded_copies([path], stack)
     told = load_failure(raised.value)
     assert told.title == "The rows of this model could not be padded"
-    assert told.message == "Writing a copy of it failed: No space left on device."
+    assert told.message == "The padded copy could not be written: No space left on device."
     assert "engine.pad_rows" in told.hint
 
 

@@ -102,7 +102,7 @@ def build_for(capability: str, driver: tuple[int, int], release: str) -> str:
     toolkit = next((toolkit for toolkit in toolkits if toolkit <= driver), None)
     if toolkit is None:
         major, minor = toolkits[-1]
-        return f"mistral.rs needs a driver that supports CUDA {major}.{minor}: update the driver."
+        return f"Update the driver to one that supports CUDA {major}.{minor}, which mistral.rs needs."
     build = f"cuda{toolkit[0]}{toolkit[1]}.sm{capability.replace('.', '')}"
     return (
         f"For the graphics card: {sys.executable} -m pip install 'mistralrs=={release}+{build}' "

@@ -35,7 +35,7 @@ _LOST = RequestFailed(
     message="Its log has the reason: spnl-chat engine logs.",
     hint="Send again. This program then loads the model itself.",
 )
-_OTHER = "the resident engine is not used: its version or settings differ"
+_OTHER = "the resident engine is not used: it has another version or other settings"
 
 
 class ResidentBackend:

@@ -327,12 +327,8 @@ class Runner:
         return None if usage is None else usage.prompt_tokens - self._count(content)
 
     def _counts(self, messages: Sequence[Message], tools: tuple[Tool, ...]) -> list[int]:
-        """Return the token count of each message; the first includes the tools, which stand before it.
-
-        If the tools have changed, forget the contents of the prefix cache: no prompt with these tools matches
-        it.
-        """
-        if tools != self._tools:
+        """Return the token count of each message; the first includes the tools, which stand before it."""
+        if tools != self._tools:  # no cached prompt matches other tools
             self._tools, self._prefixes = tools, PrefixMemory()
         counts = [self._count(self._as_text(message.model_text)) for message in messages]
         if tools and counts:
