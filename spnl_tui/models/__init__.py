@@ -1,1 +1,1 @@
-"""Facts and values that describe models. Pure: no network, no processes, no Textual."""
+"""Facts and values that describe models. No network, no processes, no Textual."""

@@ -1,6 +1,6 @@
-"""Good first models for a machine, ranked by verdict, without asking any server.
+"""Suggests first models for a machine, ranked by verdict, without network access.
 
-The shapes are those of the published models' config.json; sizes are those of the files on the hub.
+The shapes are from the published models' config.json; the sizes are those of the files on the hub.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from spnl_tui.models.quantization import ModelFile, Quantization
 Why = Literal["fast", "balanced", "best that fits", "vision"]
 
 _FAST = 2 * READING_SPEED
-"""Tokens per second of a model so fast that the user does not wait for it."""
+"""Tokens per second at which a reply is faster than anyone reads."""
 _FAST_BYTES, _BALANCED_BYTES = 1.0e9, 3.0e9
-"""Sizes that stand for the speeds while this machine was not measured."""
+"""Largest sizes in bytes of fast and balanced models, used until the speed of this machine is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A published model: its name here, its quantization, and what memory and speed depend on."""
+    """A published model and the numbers on which its memory and speed depend."""
 
     name: str
-    """The name in models/pretty_names.py."""
+    """The display name, from models/pretty_names.py."""
     label: str
     size_bytes: int
     architecture: str
@@ -60,13 +60,13 @@ _TOKENIZERS = {"qwen3": ("gpt2", "qwen2"), "llama": ("gpt2", "llama-bpe"), "gemm
 
 @dataclass(frozen=True, slots=True)
 class FirstModel:
-    """A model to begin with."""
+    """A model suggested to begin with."""
 
     shape: Shape
     why: Why
     memory_bytes: int
     tokens_per_s: float | None
-    """None while the speed of this machine was not measured."""
+    """None until the speed of this machine is measured."""
 
     @property
     def reference(self) -> str:
@@ -77,7 +77,7 @@ class FirstModel:
 def first_models(
     machine: Machine, context: int, calibration: Calibration | None = None
 ) -> tuple[FirstModel, ...]:
-    """Return the models that fit this machine, at most one for each reason, the fastest first."""
+    """Return models that fit this machine, at most one for each reason, fastest first."""
     fitting: list[tuple[Shape, int, float | None]] = []
     for shape in SHAPES:
         facts = facts_of(shape)
@@ -105,7 +105,7 @@ def _within(model: tuple[Shape, int, float | None], speed: float, size: float) -
 
 
 def facts_of(shape: Shape) -> ModelFacts:
-    """Return the facts that the file's header would have, as far as verdicts need them."""
+    """Return the facts that verdicts need, as the file's header would give them."""
     vocabulary = _VOCABULARIES[shape.architecture]
     groups = [
         _group("embedding", shape.width, vocabulary, 1),

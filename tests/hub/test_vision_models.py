@@ -108,4 +108,4 @@ def test_projector_of_another_model_is_not_used(tmp_path: Path) -> None:
     make_gguf(folder / "model-Q8_0.gguf", architecture="qwen3")
     facts = read_local_facts(resolve_local(folder / "model-Q8_0.gguf"))
     assert facts.vision is None
-    assert facts.blind == "mmproj-model-f16.gguf beside it belongs to another model"
+    assert facts.blind == "mmproj-model-f16.gguf in its directory belongs to another model"

@@ -1,1 +1,1 @@
-"""Model files: reading their headers, and what is damaged in them."""
+"""Reads the headers of model files and detects damage."""

@@ -1,4 +1,4 @@
-"""Reads the facts of a GGUF from its header: of a file, or of the first bytes of a remote one."""
+"""Reads a model's facts from a GGUF header, in a local file or in the first bytes of a remote one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_DIMENSION = 1 << 31
 _MAX_LAYERS = 10_000
 
 FILE_TYPES: Mapping[int, str] = {
-    # llama.h, enum llama_ftype: what the file as a whole was quantized to.
+    # llama.h, enum llama_ftype: the quantization of the whole file.
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
     12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
     19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
@@ -40,7 +40,7 @@ class _Header:
 
 
 def read_file_facts(*files: Path) -> ModelFacts:
-    """Return the facts of a GGUF on this disk. Pass every shard of a sharded one, in order.
+    """Return the facts of a GGUF on this disk. Pass all shards of a model in order.
 
     Raises:
         ModelFileError: the file cannot be read, or is not a complete, valid GGUF.
@@ -67,7 +67,7 @@ def file_source(file: Path, stream: BinaryIO) -> Source:
 
 
 def read_facts(*sources: Source) -> ModelFacts:
-    """Return the facts of a GGUF from the bytes of its header. Pass every shard of a sharded one, in order.
+    """Return the facts of a GGUF from the bytes of its header. Pass all shards of a model in order.
 
     Raises:
         ModelFileError: a source is not a complete, valid GGUF, or shards are missing.
@@ -120,7 +120,7 @@ def _facts(headers: Sequence[_Header], file_bytes: int, name: str) -> ModelFacts
         raise ModelFileError("Not a model", f"{name} is {what}.", "Choose a language model.")
 
     def number(key: str, limit: int = _MAX_DIMENSION) -> int | None:
-        """Return a value of this architecture; the largest, where layers differ."""
+        """Return a value of this architecture; the largest value if layers differ."""
         value = values.get(f"{architecture}.{key}")
         if isinstance(value, list):
             value = max((v for v in value if isinstance(v, int)), default=None)

@@ -1,11 +1,13 @@
-"""The GGUF format: its types, and a reader of headers of files and of the first bytes of remote files.
+"""The GGUF format: its types, and a reader of headers in local and remote files.
 
-The format is ggml's (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data. The
+ggml defines the format (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data.
+The
 `gguf` package on PyPI maps the whole file and makes an array of every value, tokens included. It can neither
-read a prefix nor bound its memory on a hostile file, so this is our own reader.
+read only the beginning of a file nor bound its memory on a hostile one, so this module has its own reader.
 
-It keeps only the values that callers use and skips the rest in windows, so memory stays at a few megabytes
-whatever the counts in the file claim. It never reads more than MAX_HEADER_BYTES.
+The reader keeps only the values that callers use and skips the others in windows, so it takes a few
+megabytes,
+whatever counts the file claims. It never reads more than MAX_HEADER_BYTES.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from spnl_tui.models.facts import clean
 
 MAGIC = b"GGUF"
 MAX_HEADER_BYTES = 64 << 20
-"""The largest real headers (260,000 tokens with merges) take about 20 MB."""
+"""The most bytes to read. The largest real headers (260,000 tokens with merges) take about 20 MB."""
 _WINDOW = 1 << 20
 _MAX_METADATA = 10_000
 _MAX_TENSORS = 100_000
 _MAX_KEY = 65_535  # the format's own limit
 _MAX_TEXT = 1 << 20
-_MAX_KEPT_ARRAY = 4096  # per-layer values; tokenizer arrays are larger, and only counted
+_MAX_KEPT_ARRAY = 4096  # enough for one value per layer; tokenizer arrays are larger and only counted
 
 TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
     # ggml.h and ggml-common.h: number → name, elements of a block, bytes of a block.
@@ -80,8 +82,8 @@ _KEPT_TEXTS = frozenset(
 class Source:
     """The origin of the bytes of one GGUF.
 
-    `read(offset, length)` returns that many bytes, fewer only at the end of the file. For a remote file it
-    makes Range requests for windows of one megabyte, mostly in order from the start.
+    `read(offset, length)` returns that many bytes, or fewer at the end of the file. For a remote file it
+    makes Range requests for windows of one megabyte, mostly from start to end.
     """
 
     name: str
@@ -90,7 +92,7 @@ class Source:
 
 
 class _Cursor:
-    """Reads a source forward, through one window."""
+    """Reads a source from start to end through a window in memory."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -107,8 +109,8 @@ class _Cursor:
     def cut_short(self) -> ModelFileError:
         return ModelFileError(
             "The GGUF is cut short",
-            f"{self._source.name} has {self._source.size:,} bytes, but its header describes more.",
-            "The download or copy did not finish: pull or copy the file again.",
+            f"{self._source.name} has only {self._source.size:,} bytes, fewer than its header requires.",
+            "The download or copy is incomplete. Pull or copy the file again.",
         )
 
     def skip(self, length: int) -> None:
@@ -117,7 +119,7 @@ class _Cursor:
             raise self.cut_short()
 
     def _need(self, length: int) -> int:
-        """Make `length` bytes at the position available, and return where in the window they begin."""
+        """Make `length` bytes at the current position available; return their offset in the window."""
         at = self.position - self._start
         if at >= 0 and at + length <= len(self._window):
             return at
@@ -126,7 +128,9 @@ class _Cursor:
         wanted = min(max(length, _WINDOW), self._source.size - self.position)
         self._asked += wanted
         if self._asked > MAX_HEADER_BYTES:
-            raise self.damaged(f"it is longer than {MAX_HEADER_BYTES >> 20} MiB, which no real model's is")
+            raise self.damaged(
+                f"it is longer than {MAX_HEADER_BYTES >> 20} MiB, more than that of any real model"
+            )
         self._window, self._start = self._source.read(self.position, wanted), self.position
         if len(self._window) < length:
             raise self.cut_short()
@@ -175,9 +179,9 @@ class Value:
     key: str
     type: int
     value: Any
-    """A number, a text or a list of numbers; None for other texts and long arrays, which are not kept."""
+    """A number, a text or a list of numbers; None for texts that nobody uses and for long arrays."""
     count: int
-    """Items of an array."""
+    """The number of items of an array."""
     position: int
     """The offset in the file at which the value begins."""
 
@@ -188,39 +192,39 @@ class TensorInfo:
 
     name: str
     shape: tuple[int, ...]
-    """The number of elements of a row comes first."""
+    """The number of elements in each dimension, beginning with the length of a row."""
     type: int
-    """A key of TENSOR_TYPES, if it is known."""
+    """A key of TENSOR_TYPES, unless the type is unknown."""
     offset: int
-    """Bytes from the start of the data."""
+    """Bytes from the start of the data section."""
 
     @property
     def label(self) -> str:
-        """The type's name."""
+        """The name of the type."""
         return TENSOR_TYPES[self.type][0] if self.type in TENSOR_TYPES else f"type {self.type}"
 
     @property
     def row(self) -> int:
-        """Elements of a row."""
+        """The number of elements in a row."""
         return self.shape[0] if self.shape else 1
 
     @property
     def elements(self) -> int:
-        """Elements of the whole tensor."""
+        """The number of elements in the whole tensor."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """Stored bytes; 0 if the type is unknown."""
+        """The stored size in bytes; 0 if the type is unknown."""
         _, block, block_bytes = TENSOR_TYPES.get(self.type, ("", 1, 0))
         return self.elements // block * block_bytes
 
 
 class HeaderReader:
-    """Reads a header from its start to its end, once: first all of `values`, then all of `tensors`.
+    """Reads a header once, from start to end: first all of `values`, then all of `tensors`.
 
     Raises:
-        ModelFileError: also while reading: the file is not a complete, valid GGUF.
+        ModelFileError: the file is not a complete, valid GGUF. Iterating may raise it, too.
     """
 
     def __init__(self, source: Source) -> None:
@@ -233,7 +237,7 @@ class HeaderReader:
             )
         self.version = cursor.number(_U32)
         if self.version not in (2, 3):
-            # Version 1 is of August 2023; a byte-swapped number is a big-endian file.
+            # Version 1 dates from August 2023. A byte-swapped number means a big-endian file.
             raise ModelFileError(
                 "Unsupported GGUF version",
                 f"{source.name} has version {self.version}.",
@@ -246,7 +250,7 @@ class HeaderReader:
         self._end = 0
 
     def values(self) -> Iterator[Value]:
-        """Yield the metadata in the file's order."""
+        """Yield the metadata in file order."""
         for _ in range(self.value_count):
             value = self._value()
             if value.key == "general.alignment":
@@ -254,7 +258,7 @@ class HeaderReader:
             yield value
 
     def tensors(self) -> Iterator[TensorInfo]:
-        """Yield the tensors in the file's order; after the last, check that the file holds them all."""
+        """Yield the tensors in file order. After the last, check that the file contains the data of all."""
         for _ in range(self.tensor_count):
             info = self._tensor()
             self._end = max(self._end, info.offset + info.bytes)
@@ -265,19 +269,19 @@ class HeaderReader:
 
     @property
     def position(self) -> int:
-        """Bytes that were read."""
+        """The number of bytes read so far."""
         return self._cursor.position
 
     @property
     def alignment(self) -> int:
-        """The data of every tensor begins at a multiple of this. Known once the values are read."""
+        """Every tensor's data begins at a multiple of this number. Known once the values are read."""
         if not isinstance(self._alignment, int) or not 0 < self._alignment <= 1 << 20:
             raise self._cursor.damaged(f"an alignment of {self._alignment}")
         return self._alignment
 
     @property
     def data(self) -> int:
-        """The position of the data. Known once everything is read."""
+        """The offset of the data section. Known once everything is read."""
         return -(-self._cursor.position // self.alignment) * self.alignment
 
     def _value(self) -> Value:
@@ -316,7 +320,7 @@ class HeaderReader:
             raise cursor.damaged(f"tensor {clean(name, 60)} has {dimensions} dimensions")
         shape = tuple(cursor.number(_U64) for _ in range(dimensions))
         info = TensorInfo(name, shape, cursor.number(_U32), cursor.number(_U64))
-        # No format packs 16 elements into a byte, so such a shape is wrong.
+        # No format stores more than 16 elements in a byte, so such a shape is wrong.
         if not 0 < info.elements <= 16 * self._source.size:
             raise (
                 cursor.cut_short() if info.elements else cursor.damaged(f"tensor {clean(name, 60)} is empty")

@@ -1,9 +1,9 @@
-"""Writes GGUFs of noise, for tests and to measure the speed of this machine
-(engine/mistralrs/calibration.py).
+"""Writes GGUFs with random weights, for tests and to measure the speed of this machine.
 
-The weights are noise of a normal size, so replies are nonsense, but every number is finite. Quantized blocks
-are random bits with small scales, which needs no quantizer. A pattern of 512 blocks repeats, so a gigabyte
-takes seconds to write.
+The weights have a normal size, so replies are nonsense but every number is finite. Quantized blocks are
+random bits
+with small scales, which needs no quantizer. A pattern of 512 blocks repeats, so writing a gigabyte takes only
+seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WRITE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor: its shape as in GGUF (the row first) and its type. All values are `fill`, if given."""
+    """A tensor's shape as in GGUF (row length first), its type, and optionally one value for all elements."""
 
     name: str
     shape: Sequence[int]
@@ -43,16 +43,17 @@ class Tensor:
 
 
 def byte_letters() -> Iterator[str]:
-    """Yield GPT-2's letters for the 256 bytes. Printable bytes stand for themselves."""
+    """Yield the characters with which GPT-2 writes the 256 bytes. Printable bytes stand for themselves."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     spare = iter(range(256, 512))
     return (chr(byte) if byte in printable else chr(next(spare)) for byte in range(256))
 
 
 def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor], seed: int = 0) -> None:
-    """Write a GGUF, valid or not.
+    """Write a GGUF, which need not be valid.
 
-    Metadata values are str, int (u32), float (f32), bool, lists of these, or a type and a value: ("u16", 3).
+    Metadata values are str, int (u32), float (f32), bool, lists of these, or a pair of type and value:
+    ("u16", 3).
     """
     randomness = random.Random(seed)
     with path.open("wb") as file:
@@ -83,11 +84,11 @@ def _write_data(
     if pattern is None:
         block = _block(tensor.type, randomness)
         pattern = patterns[tensor.type] = b"".join(islice(block, 512))
-    # Each tensor begins at another block of the pattern, so that no two are the same.
+    # Begin each tensor at another block of the pattern, so that no two are equal.
     step = TENSOR_TYPES[_NUMBERS[tensor.type]][2]
     start = randomness.randrange(len(pattern) // step) * step
     rotated = pattern[start:] + pattern[:start]
-    # Some patterns are short, and a call for each would take most of the time.
+    # Repeat short patterns, because many small writes would take most of the time.
     rotated *= max(1, min(size, _WRITE_BYTES) // len(rotated))
     whole, rest = divmod(size, len(rotated))
     for _ in range(whole):
@@ -118,12 +119,12 @@ def _block(type: str, randomness: random.Random) -> Iterator[bytes]:
             case "Q8_0":
                 yield half(0.05 / 127) + bits(size - 2)
             case "Q2_K":
-                # Scale and minimum share a byte of four bits each: 8 × (q - 1.5) around zero.
+                # Scale and minimum share a byte, four bits each: 8 × (q - 1.5) centres the values on zero.
                 yield bytes([0xC8] * 16) + bits(64) + half(0.05 / 12) + half(0.05 / 12)
             case "Q3_K":
                 yield bits(size - 2) + half(0.05 / 128)
             case "Q4_K" | "Q5_K":
-                # All scales and minima 32: the twelve packed bytes of 6-bit fields.
+                # Twelve bytes of packed 6-bit fields set all scales and minima to 32.
                 scales = bytes([0x20] * 8 + [0x00] * 4)
                 top = 15 if type == "Q4_K" else 31
                 yield half(0.1 / 32 / top) + half(0.05 / 32) + scales + bits(size - 16)
@@ -166,7 +167,7 @@ def _value(value: Any) -> tuple[int, bytes]:
 
 
 def _list(values: Sequence[Any]) -> tuple[int, bytes]:
-    """Return the type of these values, which is one for all, and their bytes."""
+    """Return the common type of these values and their bytes."""
     if not values:
         return 4, b""
     first = values[0]

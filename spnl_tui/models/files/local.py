@@ -1,4 +1,4 @@
-"""A model whose files are on this disk, ready for the engine to load."""
+"""Models whose files are on this disk, ready to load."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf",
 class LocalModel:
     """A model ready to be loaded.
 
-    `name` is the canonical reference that the user sees. `files` are relative to `directory`: for GGUF the
-    shards in order, for safetensors empty, because the engine reads the directory.
+    `name` is the canonical reference that the user sees. `files`, relative to `directory`, are the GGUF
+    shards in order, or empty for safetensors, for which the engine reads the directory.
     """
 
     name: str
@@ -37,17 +37,17 @@ class LocalModel:
     directory: Path
     files: tuple[str, ...] = ()
     projector: str = ""
-    """The path of the projector that the user named; empty to use one that lies beside the GGUF."""
+    """The path of the projector that the user chose; empty to use one beside the GGUF."""
 
 
 def resolve_local(path: Path, name: str | None = None) -> LocalModel:
     """Return the model at this path: a GGUF, one of its shards, or a directory with a GGUF or safetensors.
 
-    Headers are read and checked (a fraction of a second for the largest), so that a truncated file is
-    rejected here and not by the engine. `name` defaults to the absolute path.
+    Reads and checks headers (at most a fraction of a second), so that a truncated file is rejected before it
+    is loaded. `name` defaults to the absolute path.
 
     Raises:
-        ModelFileError: there is no model, more than one, or a damaged one.
+        ModelFileError: there is no model, more than one, or the model is damaged.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
@@ -79,7 +79,7 @@ def read_local_facts(model: LocalModel) -> ModelFacts:
 
 
 def _with_projector(model: LocalModel, facts: ModelFacts) -> ModelFacts:
-    """Add what a GGUF sees with."""
+    """Return the facts with the projector and config files that the model needs to read images."""
     if model.projector:
         projector = read_projector(Path(model.projector))
         if not projector.suits(facts.architecture, facts.embedding_width):
@@ -94,7 +94,7 @@ def _with_projector(model: LocalModel, facts: ModelFacts) -> ModelFacts:
         found = find_projector(model.directory, facts.architecture, facts.embedding_width)
         if found is None:
             others = projectors_in(model.directory)
-            wrong = f"{others[0].name} beside it belongs to another model" if others else None
+            wrong = f"{others[0].name} in its directory belongs to another model" if others else None
             return replace(facts, blind=wrong)
         projector = found
     folder = base_folder(model.directory / model.files[0], facts.base)
@@ -108,21 +108,21 @@ def with_projector(model: LocalModel, projector: Path) -> LocalModel:
     """Return the model with a projector that the user names.
 
     Raises:
-        ModelFileError: it is not a projector, or that of another model, or config files are missing.
+        ModelFileError: the file is not a projector for this model, or config files are missing.
     """
     named = replace(model, projector=str(projector.expanduser().absolute()))
     facts = read_local_facts(named)
     if facts.vision is None:
         raise ModelFileError(
-            "The model cannot see with this projector",
+            "The model cannot use this projector",
             f"{model.name}: {facts.blind or 'it is not a GGUF'}.",
-            "Put these files beside the model.",
+            "Put these files into the directory of the model.",
         )
     return named
 
 
 def sees(model: LocalModel) -> bool:
-    """Return True if this model reads images. Reads headers only if there is a projector."""
+    """Return True if the model reads images. Reads headers only if there is a projector."""
     if model.format == "gguf" and not model.projector and not projectors_in(model.directory):
         return False
     try:
@@ -136,8 +136,8 @@ def _in_file(path: Path, name: str) -> LocalModel:
         if not (path.parent / "config.json").is_file():
             raise ModelFileError(
                 "The model is incomplete",
-                f"{path.name} has no config.json beside it.",
-                "Choose a directory with the whole model.",
+                f"{path.name} has no config.json in its directory.",
+                "Choose a directory with the complete model.",
             )
         return LocalModel(name, "safetensors", path.parent)
     if (kind := kind_by_name(path.name)) is not None:
@@ -146,7 +146,7 @@ def _in_file(path: Path, name: str) -> LocalModel:
 
 
 def _with_shards(path: Path) -> tuple[str, ...]:
-    """Return the names of all shards of this file's model in order; only its own if it is not a shard."""
+    """Return the names of all shards of this file's model in order; only this name if it is not a shard."""
     match = _SHARD.fullmatch(path.name)
     if not match:
         return (path.name,)
@@ -161,7 +161,7 @@ def _with_shards(path: Path) -> tuple[str, ...]:
         raise ModelFileError(
             "Shards are missing",
             f"{path.parent} has {len(present)} of {count} shards of {match['stem']}, not number {missing}.",
-            "Pull the model again, or put the missing shards beside it.",
+            "Pull the model again, or put the missing shards into the directory.",
         )
     return tuple(present[number] for number in sorted(present))
 
@@ -203,6 +203,6 @@ def _in_directory(path: Path, name: str) -> LocalModel:
         raise ModelFileError(
             "Several models in the directory",
             f"{path} has {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}.",
-            "Name the file that you want.",
+            "Give the path of the file you want.",
         )
     return LocalModel(name, "gguf", path, _with_shards(ggufs[0]))

@@ -1,7 +1,8 @@
-"""Recognize files other than chat models from their name, their header, or the files of a repository.
+"""Recognizes files and repositories that are not chat models, from names, headers and lists of files.
 
 Sources: llama.cpp (gguf-py/gguf/constants.py: architectures and the values of `general.type`), and the file
-names that its tools and the usual publishers of GGUFs give.
+names
+that its tools and the usual publishers of GGUFs use.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ _WORDS = re.compile(r"[-._ ]+")
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})\.(?:gguf|safetensors)", re.IGNORECASE)
 _SPLIT = re.compile(r"\.gguf[-.](?:part|split)", re.IGNORECASE)
 
-PROJECTOR = "a projector (mmproj), which lets a model see or hear and is no model by itself"
+PROJECTOR = "a projector (mmproj), which adds images or sound to a model and is not a model itself"
 IMATRIX = "an importance matrix, which is used to quantize a model"
-ADAPTER = "a LoRA adapter, which changes another model and cannot be loaded by itself"
+ADAPTER = "a LoRA adapter, which modifies another model and cannot be loaded alone"
 VOCABULARY = "a vocabulary without weights"
 _DRAFT = "a draft head (MTP), which speeds up another model"
 
@@ -37,7 +38,7 @@ _TYPES: Mapping[str, str] = {
 
 
 def kind_by_name(path: str) -> str | None:
-    """Return what a file is that its name tells to be no model; None if it may be one."""
+    """Return the kind of a file whose name shows that it is not a model; else None."""
     folder, _, name = path.lower().rpartition("/")
     words = _WORDS.split(name)
     if "mmproj" in words:
@@ -58,7 +59,7 @@ def kind_by_name(path: str) -> str | None:
 
 
 def kind_by_header(type: object, architecture: str) -> str | None:
-    """Return what a GGUF is that its header tells to be no chat model; None if it may be one.
+    """Return the kind of a GGUF whose header shows that it is not a chat model; else None.
 
     `type` is `general.type`, which many files lack.
     """
@@ -70,7 +71,7 @@ def kind_by_header(type: object, architecture: str) -> str | None:
     if name == "imatrix":
         return IMATRIX
     if name == "controlvector":
-        return "a control vector, which changes another model"
+        return "a control vector, which modifies another model"
     return kind_by_architecture(name)
 
 
@@ -81,16 +82,16 @@ def kind_by_architecture(architecture: str) -> str | None:
     if name in _EMBEDDING or plain in _EMBEDDING or plain.endswith(("bert", "bertfor")):
         return f"an embedding model ({architecture}), which turns text into vectors and cannot chat"
     if name.startswith(("bertfor", "robertafor", "xlmrobertafor", "distilbertfor", "modernbertfor")):
-        return f"a model of the BERT kind ({architecture}), which classifies or embeds text and cannot chat"
+        return f"a BERT model ({architecture}), which classifies or embeds text and cannot chat"
     if name in _SPEECH or name.startswith("whisper"):
         return f"a speech model ({architecture}), which cannot chat"
     if name in _IMAGES:
-        return f"a model that makes images ({architecture}), which cannot chat"
+        return f"an image generator ({architecture}), which cannot chat"
     return None
 
 
 def missing_shards(paths: Iterable[str]) -> list[str]:
-    """Return a sentence for each set of shards that is not complete."""
+    """Return a sentence for each incomplete set of shards."""
     sets: dict[tuple[str, int], set[int]] = {}
     for path in paths:
         if match := _SHARD.fullmatch(path):
@@ -105,7 +106,7 @@ def missing_shards(paths: Iterable[str]) -> list[str]:
 
 
 def why_nothing_loads(paths: Collection[str], tags: Collection[str] = (), pipeline: str | None = None) -> str:
-    """Return in a sentence what a repository is, of whose files none is a model that can be loaded."""
+    """Return a sentence that says why no file of this repository can be loaded as a model."""
     names = {path.rpartition("/")[2].lower() for path in paths}
     if any(name.startswith("adapter_config.json") for name in names) or "lora" in tags:
         return f"It is {ADAPTER}."
@@ -121,13 +122,13 @@ def why_nothing_loads(paths: Collection[str], tags: Collection[str] = (), pipeli
     if pipeline in ("automatic-speech-recognition", "text-to-speech", "text-to-audio"):
         return "It is a speech model, which cannot chat."
     if "model_index.json" in names or pipeline in ("text-to-image", "image-to-image", "text-to-video"):
-        return "It makes images, and cannot chat."
+        return "It generates images and cannot chat."
     if any(name.endswith(".safetensors") for name in names):
-        return "It has weights, but no config.json that says what model they are of."
+        return "It has weights, but no config.json to describe the model."
     if any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in names):
-        return "Its weights are in PyTorch's format. Only GGUF and safetensors can be loaded."
+        return "Its weights have PyTorch's format. Only GGUF and safetensors can be loaded."
     if any(
         name.endswith((".onnx", ".mlmodel", ".tflite", ".mlpackage", ".msgpack", ".h5")) for name in names
     ):
-        return "Its weights are in a format for other programs. Only GGUF and safetensors can be loaded."
+        return "Its weights have a format for other programs. Only GGUF and safetensors can be loaded."
     return "It has neither GGUF files nor safetensors."

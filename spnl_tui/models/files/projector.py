@@ -1,4 +1,5 @@
-"""Finds what a GGUF needs to see: its projector (mmproj), and the config files of its original model.
+"""Finds the files that a GGUF needs to read images: its projector (mmproj) and its original model's config
+files.
 
 mistral.rs loads a GGUF with a projector only with the original config.json and preprocessor_config.json. They
 lie beside the GGUF, or in the Hugging Face cache under the repository that the header names.
@@ -22,7 +23,7 @@ PAIRS = {
     "gemma3": "gemma3", "gemma3nv": "gemma3n", "gemma4v": "gemma4", "gemma4uv": "gemma4", "idefics3": "llama",
     "pixtral": "mistral3", "llama4": "llama4", "lfm2": "lfm2", "muse-glimmer": "muse-glimmer",
 }  # fmt: skip
-"""Projector type → architecture of its models (mistral.rs, gguf/multimodal_vision_registry.rs)."""
+"""Projector type → architecture of its models, from mistral.rs (gguf/multimodal_vision_registry.rs)."""
 _QWEN = {
     "qwen2vl_merger": ("qwen2vl",),
     "qwen2.5vl_merger": ("qwen2vl",),
@@ -34,19 +35,19 @@ _ORDER = ("f16", "bf16", "q8_0", "f32")
 
 @dataclass(frozen=True, slots=True)
 class Projector:
-    """A projector file, and which models it is for."""
+    """A projector file and the models it fits."""
 
     path: Path
     type: str
     width: int | None
-    """The embedding width of the model that it feeds."""
+    """The embedding width of the models it fits."""
     bytes: int
 
     def suits(self, architecture: str, width: int | None) -> bool:
-        """Return True if it was made for models of this architecture and embedding width."""
+        """Return True if the projector fits models with this architecture and embedding width."""
         architectures = _QWEN.get(self.type) or (PAIRS.get(self.type, ""),)
         alike = self.width is None or width is None or self.width == width
-        # The merger of Qwen 3 VL also passes on features of deeper layers, so its width is a multiple.
+        # Qwen 3 VL also passes on features of deeper layers, so its width is a multiple.
         return architecture in architectures and (alike or self.type.startswith("qwen3"))
 
 
@@ -54,7 +55,7 @@ def read_projector(path: Path) -> Projector:
     """Read the header of a projector.
 
     Raises:
-        ModelFileError: it is not a projector, or cannot be read.
+        ModelFileError: the file is not a projector, or cannot be read.
     """
     values: dict[str, Any] = {}
     try:
@@ -75,7 +76,7 @@ def read_projector(path: Path) -> Projector:
     if not isinstance(kind, str):
         raise ModelFileError(
             "Not a projector",
-            f"{path} names no projector type.",
+            f"{path} does not name a projector type.",
             "Choose the mmproj file that belongs to the model.",
         )
     width = values.get("clip.vision.projection_dim")
@@ -83,7 +84,7 @@ def read_projector(path: Path) -> Projector:
 
 
 def projectors_in(folder: Path) -> list[Path]:
-    """Return the projectors of a directory, the best first: 16-bit floats, then Q8_0, then F32."""
+    """Return the projectors in a directory, best first: 16-bit floats, then Q8_0, then F32."""
     try:
         files = [file for file in folder.iterdir() if file.suffix.lower() == ".gguf"]
     except OSError:
@@ -92,7 +93,7 @@ def projectors_in(folder: Path) -> list[Path]:
 
 
 def best_first(files: Iterable[AnyPath]) -> list[AnyPath]:
-    """Return projectors in the order of preference."""
+    """Sort projectors by preference."""
 
     def rank(file: PurePath) -> tuple[int, str]:
         words = re.split(r"[-.]", file.name.lower())
@@ -102,9 +103,9 @@ def best_first(files: Iterable[AnyPath]) -> list[AnyPath]:
 
 
 def find_projector(folder: Path, architecture: str, width: int | None) -> Projector | None:
-    """Return the best projector of a directory for this model, or None."""
+    """Return the best projector in a directory for this model; None if there is none."""
     for path in projectors_in(folder):
-        with contextlib.suppress(ModelFileError):  # one that is damaged is no help
+        with contextlib.suppress(ModelFileError):  # skip damaged files
             projector = read_projector(path)
             if projector.suits(architecture, width):
                 return projector
@@ -112,7 +113,7 @@ def find_projector(folder: Path, architecture: str, width: int | None) -> Projec
 
 
 def base_folder(gguf: Path, base: str | None) -> Path | None:
-    """Return the directory with the original model's config files; None if they are not on this disk.
+    """Return the directory with the original model's config files; None if the files are not on this disk.
 
     `base` is the repository that the GGUF names as its original.
     """
@@ -139,8 +140,8 @@ def base_repository(values: dict[str, Any]) -> str | None:
 
 
 def missing_base(base: str | None) -> str:
-    """Return why a model with a projector cannot see."""
+    """Return why a model with a projector cannot read images, without its original config files."""
     names = " and ".join(BASE_FILES[:2])
     if base:
         return f"{names} of {base} are not on this disk"
-    return f"{names} of its original model are not beside it"
+    return f"{names} of its original model are not in its directory"

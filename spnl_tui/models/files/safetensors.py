@@ -1,7 +1,7 @@
 """Reads the facts of a safetensors model from config.json and the headers of its weight files.
 
-The format is Hugging Face's: the header's length in eight bytes, a JSON header with type and shape of every
-tensor, the data.
+The format is Hugging Face's: the header's length in eight bytes, a JSON header with the type and shape of
+every tensor, then the data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read_directory_facts(directory: Path) -> ModelFacts:
         ModelFileError: config.json or a weight file is missing, cannot be read or is damaged.
     """
     config = _read_json(directory / "config.json")
-    # Vision and audio models keep the language model's figures one level down.
+    # Vision and audio models have the language model's values one level down.
     nested = config.get("text_config")
     text: dict[str, Any] = nested if isinstance(nested, dict) else config
     files = sorted(directory.glob("*.safetensors"))
@@ -177,7 +177,8 @@ def _role(name: str, dimensions: int) -> TensorRole:
 
 
 def _chat_template(directory: Path) -> str | None:
-    """Return the chat template: from its own file, else from tokenizer_config.json."""
+    """Return the chat template from its own file, or else from tokenizer_config.json; None if there is
+    none."""
     jinja = directory / "chat_template.jinja"
     if jinja.is_file() and jinja.stat().st_size <= 1 << 20:
         return jinja.read_text("utf-8", "replace") or None
@@ -185,7 +186,7 @@ def _chat_template(directory: Path) -> str | None:
         if (directory / name).is_file():
             template = _read_json(directory / name).get("chat_template")
             if isinstance(template, list):
-                # There are several named templates: "default" is for chat.
+                # If there are several named templates, "default" is the one for chat.
                 named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
                 template = named.get("default")
             if isinstance(template, str) and template.strip():

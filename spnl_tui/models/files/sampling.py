@@ -1,4 +1,4 @@
-"""The sampling that a model's authors recommend, from its own files.
+"""Reads the sampling that a model's authors recommend from its files.
 
 Sources: `general.sampling.*` of a GGUF (gguf-py/gguf/constants.py of llama.cpp), generation_config.json of a
 safetensors model (`GenerationConfig` of transformers).
@@ -19,7 +19,7 @@ from spnl_tui.models.request import Sampling
 from spnl_tui.text_files import UnreadableFileError, read_text_file
 
 Recommended: TypeAlias = tuple[tuple[str, float | int], ...]
-"""Fields of Sampling and their values."""
+"""Names of Sampling fields with their values."""
 
 _PREFIX = "general.sampling."
 _GGUF = {
@@ -36,12 +36,13 @@ _MAX_CONFIG_BYTES = 1_000_000
 def recommended_sampling(model: LocalModel) -> Recommended:
     """Return the recommended values; empty if the model has none or its files cannot be read.
 
-    Values out of range are left out. Of a GGUF, read only the beginning of the header, where `general.*` is.
+    Values out of range are left out. For a GGUF, only the beginning of the header is read, where `general.*`
+    is.
     """
     try:
         found = dict(_of_gguf(model) if model.files else _of_config(model))
     except (OSError, ModelFileError, UnreadableFileError, ValueError, RecursionError):
-        return ()  # a load reports what is wrong with the files
+        return ()  # loading reports the damage
     return tuple((name, value) for name, value in found.items() if _is_valid(name, value))
 
 

@@ -1,8 +1,9 @@
-"""Check by names and shapes whether a GGUF has the tensors that its header promises.
+"""Checks whether a GGUF has the tensors that its header declares, by names and shapes.
 
-mistral.rs looks for each tensor only while it loads, and then fails with an error of its own. Only
-architectures whose layers are all alike are checked (llama.cpp, src/llama-arch.cpp and src/llama-model.cpp,
-has the names); of any other, nothing is said. The work is linear in the tensors that the header lists.
+mistral.rs finds missing tensors only while it loads, and then fails with a technical error. Only
+architectures
+whose layers are all alike are checked (their names are in llama.cpp, src/llama-arch.cpp and
+src/llama-model.cpp). The time is proportional to the number of tensors.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _EITHER = (
     ("ffn_down.weight", "ffn_down_exps.weight", "ffn_down.0.weight"),
     ("ffn_up.weight", "ffn_up_exps.weight", "ffn_up.0.weight"),
 )
-"""The tensors that every layer has, in one of its forms."""
+"""The tensors that every layer must have, each with its alternatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """The header's statements about its tensors; None where it makes none."""
+    """The header's statements about tensors; None where it has none."""
 
     architecture: str
     layers: int | None
@@ -43,13 +44,13 @@ class Promise:
     feed_forward: int | None
     vocabulary: int | None
     by_layer: bool = False
-    """True if heads or widths differ by layer, so that shapes cannot be told."""
+    """True if heads or widths differ by layer, so that shapes cannot be checked."""
 
 
 def find_defect(promise: Promise, tensors: Mapping[str, Sequence[int]]) -> str | None:
-    """Return what is missing or has a wrong shape, in words; None if all is as promised.
+    """Return a description of a missing tensor or wrong shape; None if there is no defect.
 
-    `tensors` are shapes by name, elements of a row first.
+    `tensors` maps names to shapes, beginning with the length of a row.
     """
     if promise.architecture not in _ALIKE or not promise.layers or not tensors:
         return None
@@ -101,7 +102,7 @@ def _wrong_shape(promise: Promise, tensors: Mapping[str, Sequence[int]]) -> str 
         wanted = of_layer.get(match[2]) if match else expected.get(name)
         if wanted is None:
             continue
-        # Vocabularies are padded: rows beyond the tokens do no harm.
+        # Vocabularies may be padded, so extra rows are fine.
         padded = name in ("token_embd.weight", "output.weight")
         fits = len(shape) == len(wanted) and all(
             told is None or told == has or (padded and index == 1 and has >= told)
@@ -110,5 +111,5 @@ def _wrong_shape(promise: Promise, tensors: Mapping[str, Sequence[int]]) -> str 
         if not fits:
             has = " × ".join(str(size) for size in shape)
             told = " × ".join("?" if size is None else str(size) for size in wanted)
-            return f"the tensor {name} has the shape {has}, where the header promises {told}"
+            return f"the tensor {name} has the shape {has} instead of {told}, which the header declares"
     return None

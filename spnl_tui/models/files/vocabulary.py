@@ -1,6 +1,6 @@
-"""A model's special tokens: the words that control it, and those that end its turn.
+"""Reads a model's special tokens: those that control it, and those that end its turn.
 
-GGUF: `tokenizer.ggml.token_type` says what each token is (llama.h, enum llama_token_type), and
+GGUF: `tokenizer.ggml.token_type` gives the kind of each token (llama.h, enum llama_token_type), and
 `eos_token_id`, `eot_token_id` (of a turn) and `eom_token_id` (of a message) name ends. Safetensors:
 tokenizer.json, tokenizer_config.json and generation_config.json.
 """
@@ -30,27 +30,27 @@ _ENDS = frozenset({
     "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<EOT>",
     "<|end|>", "<|eot|>", "<|return|>", "<|call|>", "<|endofturn|>", "<|END_OF_TURN_TOKEN|>",
 })  # fmt: skip
-"""Control tokens that end a turn wherever they exist, declared or not."""
+"""Control tokens that end a turn in every model that has them, declared or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecialTokens:
-    """Special tokens by their text."""
+    """A model's special tokens."""
 
     ids: Mapping[str, int] = field(default_factory=dict)
-    """All of them: "control" ones and those that a text can hold as well."""
+    """The ids of all special tokens by text, including those that a text can contain."""
     control: frozenset[str] = frozenset()
-    """Never part of a text: mistral.rs leaves them out of a reply unless it is asked."""
+    """Tokens that are never part of a text: by default, mistral.rs omits them from a reply."""
     ends: frozenset[str] = frozenset()
-    """The tokens that the files declare as ends, or that have the name of one."""
+    """Tokens that end a turn, because the files declare them or because of their names."""
     named: Mapping[str, str] = field(default_factory=dict)
     """"bos_token", "eos_token" and "unk_token", as chat templates use them."""
 
 
 def read_special_tokens(directory: Path, files: tuple[str, ...] = ()) -> SpecialTokens:
-    """Return the special tokens of a GGUF (`files`, of which the first shard has them) or of safetensors.
+    """Return the special tokens of a GGUF, whose shards are `files`, or of a safetensors directory.
 
-    What cannot be read is left out: the engine refuses a damaged file with its own words.
+    Unreadable files are ignored, because the engine reports a damaged file when loading.
     """
     with contextlib.suppress(ModelFileError, OSError, ValueError, KeyError, struct.error):
         return _of_gguf(directory / files[0]) if files else _of_directory(directory)
