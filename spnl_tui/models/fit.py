@@ -1,6 +1,6 @@
-"""The verdict on a model before it is pulled: whether it runs, fits and is fast, and why.
+"""Predicts, before a model is pulled, whether it runs, fits and is fast on a machine, and why.
 
-Pure: callers pass the machine (machine.py) and its measured speed (Calibration).
+Without side effects: callers pass the machine (machine.py) and its measured speed (Calibration).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from spnl_tui.models.support import (
 Level = Literal["yes", "maybe", "no"]
 _ORDER: tuple[Level, ...] = ("no", "maybe", "yes")
 READING_SPEED = 8.0
-"""Tokens per second. Most people read faster than a slower reply."""
+"""Tokens per second of a reply that is faster than most people read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One answer and its reason."""
+    """The answer to one of the verdict's questions, and the reason."""
 
     level: Level
     words: str
@@ -48,14 +48,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Expected tokens per second; None if nothing was measured yet, or the model cannot run."""
+    """Expected tokens per second; None if the machine is not measured or the model cannot run."""
 
     level: Level
     words: str
     prefill: float | None = None
-    """Reading a prompt of PROMPT tokens."""
+    """Tokens per second for reading a prompt of PROMPT tokens."""
     decode: float | None = None
-    """Writing a reply, early in a conversation."""
+    """Tokens per second for writing a reply early in a conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,56 +68,56 @@ class Verdict:
     memory: MemoryEstimate
     context: int
     in_situ: str | None
-    """The type that the load plan would re-quantize to, on a CPU."""
+    """The type to which the load plan would re-quantize, on a CPU; None for none."""
     pad_rows: bool
     """True if the load plan would pad the rows (models/padding.py)."""
     completion_only: bool
-    """True for a base model: without a chat template it continues text instead of answering."""
+    """True for a base model, which has no chat template and can only continue texts."""
     longest_context: int | None
-    """The longest context that fits, if only a shorter one does."""
+    """The longest context that fits, in tokens, if it is shorter than wanted."""
 
     @property
     def level(self) -> Level:
-        """The worse of `runs` and `fits`, for the badge. A slow model is not a bad one."""
+        """The worse of `runs` and `fits`, for the badge. Speed does not count."""
         return min(self.runs.level, self.fits.level, key=_ORDER.index)
 
 
 LARGE_IMAGE = (1024, 768)
-"""The size in pixels of the image that verdicts assume: as cameras take it, scaled to 1,024."""
+"""The size in pixels of the image that verdicts assume: a photo scaled to 1,024."""
 PROMPT = 256
-"""Tokens of the prompt that prefill speeds are given for."""
+"""The number of prompt tokens that prefill speeds assume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The speed of this machine, measured once with the real engine (engine/mistralrs/calibration.py).
 
-    Costs are seconds for each weight (and token), by tensor type, with all threads that the plan uses.
+    Costs are seconds per weight and token, by tensor type, with all threads of the load plan.
     """
 
     decode: Mapping[str, float] = field(default_factory=dict)
-    """At least "Q8_0"."""
+    """Has at least "Q8_0"."""
     prefill: Mapping[str, float] = field(default_factory=dict)
     token: float = 0.0
-    """Seconds for each decoded token, whatever the model."""
+    """Seconds per decoded token, independent of the model."""
     layer: float = 0.0
-    """Seconds for each layer and decoded token that do not depend on its width."""
+    """Seconds per layer and decoded token, independent of the layer's width."""
     attention: float = 0.0
-    """Seconds for each pair of tokens, head and element of a head in a prefill."""
+    """Seconds for each pair of tokens in a prefill, per head and element of a head."""
     rearranged_q8_0: bool = True
     """True if "Q8_0" was measured with the copy that mistral.rs rearranges for speed (Machine.vnni)."""
     made_for: str = ""
-    """Processor, cores and engine version. If one differs, a new calibration is needed."""
+    """The processor, cores and engine version. If one of them changes, a new calibration is needed."""
 
     def cost(self, type: str, row: int, *, prefill: bool) -> float:
-        """Return the seconds for each weight of this type: measured, else by its ratio to a measured one of
-        its kind.
+        """Return the seconds per weight of this type, measured or derived from a similar measured type.
 
-        K-quants follow Q4_K (in a prefill only those with a rearranged copy, as Q4_K has), the others
-        Q8_0 without such a copy.
+        K-quants are derived from Q4_K (for a prefill only those that also have a rearranged copy), others
+        from Q8_0
+        without a rearranged copy.
         """
         measured = self.prefill if prefill else self.decode
-        # All floats are kept in 32 bits, so one stands for all.
+        # All floats are widened to 32 bits, so one measurement is valid for all.
         name = "F16" if type in ("F32", "BF16") else type
         kernel = KERNELS.get(type) or KERNELS["F32"]
         slower = 1.0
@@ -145,8 +145,7 @@ def assess(
 ) -> Verdict:
     """Return the verdict on this model, on this machine, with a context of this many tokens.
 
-    `in_situ` is the in-situ quantization that the user insists on, None for none; `pad_rows` is whether rows
-    may be padded.
+    `in_situ` is the in-situ quantization that the user chose, None for none. `pad_rows` allows padding rows.
     """
     gpu = machine.gpu
     context = min(context, facts.context_length or context)
@@ -180,16 +179,18 @@ def _runs(facts: ModelFacts) -> Part:
         return Part("no", problem)
     unproven = GGUF_ARCHITECTURES_UNPROVEN | SAFETENSORS_ARCHITECTURES_UNPROVEN
     if facts.architecture in unproven:
-        return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, which was not tried")
+        return Part("maybe", f"mistral.rs has a loader for {facts.architecture}, but this was not tested")
     if facts.chat_template is not None and (unreadable := template_problem(facts.chat_template)):
-        return Part("maybe", f"needs --template chatml, or another: its own cannot be read. {unreadable}")
+        return Part(
+            "maybe", f"needs --template chatml or another, because its own cannot be read. {unreadable}"
+        )
     if facts.chat_template is None:
         return Part("yes", f"{facts.architecture}, a base model without chat template: it continues text")
     return Part("yes", f"{facts.architecture}, with chat template{_sight(facts)}")
 
 
 def _sight(facts: ModelFacts) -> str:
-    """Return how the model sees, as a clause; empty if it has no eyes."""
+    """Return a clause about image input; empty if the model does not support any."""
     if facts.vision is None:
         return f"; it reads only text: {facts.blind}" if facts.blind else ""
     rule = facts.vision.rule
@@ -198,29 +199,30 @@ def _sight(facts: ModelFacts) -> str:
 
 
 def needs_projector(architecture: str) -> str:
-    """Return what a model that sees needs to be loaded."""
+    """Return that a model with image input needs its projector."""
     return f"{architecture} is loaded only together with its projector (mmproj)"
 
 
 def load_problem(facts: ModelFacts) -> str | None:
-    """Return why this model cannot be loaded; None if it can, or if that is not known."""
+    """Return why this model cannot be loaded; None if it can or this is unknown."""
     return _gguf_problem(facts) if facts.format == "gguf" else _safetensors_problem(facts)
 
 
 def _gguf_problem(facts: ModelFacts) -> str | None:
-    """Return why mistral.rs would refuse this GGUF. The order is that of its own checks, nearly."""
+    """Return why mistral.rs would refuse this GGUF, else None. The order is roughly that of its own
+    checks."""
     architecture = facts.architecture
     if (kind := kind_by_header(facts.type, architecture)) is not None:
         return f"it is {kind}"
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and facts.vision is None:
-        return f"{needs_projector(architecture)}: {facts.blind or 'there is none beside it'}"
+        return f"{needs_projector(architecture)}: {facts.blind or 'its directory has none'}"
     if architecture in GGUF_ARCHITECTURES_FAILING:
         return f"mistral.rs loads {architecture} and then fails at the first request"
     known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
     if architecture not in known:
         return f"mistral.rs has no loader for the architecture {facts.architecture}"
     if not facts.tensors or all(group.role != "embedding" for group in facts.tensors):
-        return "there are no weights in it"
+        return "it contains no weights"
     missing = [
         name
         for name, value in {
@@ -234,7 +236,7 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
         if not value
     ]
     if missing:
-        return f"the header does not tell: {', '.join(missing)}"
+        return f"the header lacks:{', '.join(missing)}"
     refused = sorted(
         {
             group.type
@@ -248,11 +250,11 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
     if facts.defect is not None:
         return facts.defect
     if facts.tokenizer is None:
-        return "there is no tokenizer in it"
+        return "it contains no tokenizer"
     if facts.tokenizer not in GGUF_TOKENIZERS:
         return f"mistral.rs cannot read its tokenizer, {facts.tokenizer}"
     if facts.tokenizer == "gpt2" and not facts.merges:
-        return "there are no merges in its tokenizer"
+        return "its tokenizer has no merges"
     if facts.tokenizer == "gpt2" and facts.pre_tokenizer not in PRE_TOKENIZERS:
         return f"mistral.rs does not know its pre-tokenizer, {facts.pre_tokenizer or 'which is not named'}"
     return None
@@ -264,7 +266,7 @@ def _safetensors_problem(facts: ModelFacts) -> str | None:
     if facts.architecture not in SAFETENSORS_ARCHITECTURES | SAFETENSORS_ARCHITECTURES_UNPROVEN:
         return f"the architecture {facts.architecture} is not supported here"
     if facts.tokenizer is None:
-        return "there is no tokenizer.json beside the weights"
+        return "its directory has no tokenizer.json"
     return None
 
 
@@ -289,7 +291,7 @@ def _fits(
 ) -> tuple[Part, int | None]:
     available = gpu.memory_available if gpu else machine.memory_available
     where = f"of {gpu.name}" if gpu else "free"
-    told = memory.working > 500_000_000  # for experts it is gigabytes
+    told = memory.working > 500_000_000  # mixtures of experts need gigabytes
     program = memory.overhead + (0 if told else memory.working)
     parts = f"weights {_gb(memory.weights)}, program {_gb(program)}, "
     parts += f"reading a prompt {_gb(memory.working)}, " if told else ""
@@ -311,8 +313,9 @@ def _fits(
 def _longest_context(
     facts: ModelFacts, machine: Machine, gpu: Gpu | None, in_situ: str | None, context: int, available: float
 ) -> int | None:
-    """Return the longest useful multiple of 512 below `context` that fits."""
-    # Bisect in steps of 512: the first fits, the last does not.
+    """Return the longest useful context below `context` that fits, a multiple of 512 tokens; None if none
+    fits."""
+    # Bisect in steps of 512 tokens: `fitting` always fits, `too_long` never does.
     fitting, too_long = 1, -(-context // 512)
     while too_long - fitting > 1:
         middle = (fitting + too_long) // 2
@@ -324,7 +327,7 @@ def _longest_context(
 
 
 def _gb(count: float) -> str:
-    """Return gigabytes (10⁹) with two figures or one decimal."""
+    """Return gigabytes (10⁹ bytes) with two significant digits or one decimal."""
     return f"{count / 1e9:.1f}" if count >= 95_000_000 else f"{count / 1e9:.2f}"
 
 
@@ -350,7 +353,7 @@ def _speed(
 
 
 def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *, prefill: bool) -> float:
-    """Return the seconds for one token of a reply, or of a prompt of PROMPT tokens."""
+    """Return the seconds for one token of a reply, or for one token of a prompt of PROMPT tokens."""
     seconds = 0.0 if prefill else calibration.token + calibration.layer * (facts.layers or 0)
     tied = all(group.role != "output" for group in facts.tensors)
     for group in facts.tensors:
@@ -363,7 +366,7 @@ def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *
             type = after_in_situ(group, in_situ)
             seconds += group.elements * calibration.cost(type, group.row, prefill=prefill)
         elif group.role == "output" or (group.role == "embedding" and tied):
-            # Only the last token of a prompt needs it.
+            # The output matrix is needed only for the last token of a prompt.
             type = after_in_situ(group.as_output(), in_situ)
             seconds += (
                 group.elements * calibration.cost(type, group.row, prefill=False) / (PROMPT if prefill else 1)
@@ -374,7 +377,7 @@ def _seconds(facts: ModelFacts, in_situ: str | None, calibration: Calibration, *
 
 
 def _round(speed: float) -> str:
-    """Return two figures, because no estimate is better than that."""
+    """Return the speed with two significant digits, because estimates are not more exact."""
     if speed < 10:
         return f"{speed:.2g}"
     return f"{round(speed, 2 - len(str(int(speed)))):,.0f}"

@@ -1,8 +1,9 @@
-"""Images within a text: each is a mark of a few characters that names the image and its size.
+"""Images as marks in a text: each mark is a few characters that hold the image's hash and size.
 
-Prompts are cut, compared and counted as text, so an image has to have a place in it. The runner replaces the
-marks: by the model's own placeholder where it sends the prompt, by a number of tokens where it counts.
-Standard library only: the runner uses it.
+Prompts are cut, compared and counted as text, so images need a place in the text. The runner replaces the
+marks
+by the model's own placeholder in the prompt, and by a number of tokens when counting. Standard library only,
+because the runner imports it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from spnl_tui.models.parts import Content, ImagePart, Part, TextPart, as_content, as_text
 
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
-"""From the private use area: no text has them that a person wrote or a model made."""
+"""Characters from the private use area, which no text of a person or a model contains."""
 _MARK = re.compile(
     f"{_OPEN}([0-9a-f]{{64}}):([\\w/+.-]*):(\\d{{1,9}})x(\\d{{1,9}}):(\\d{{1,15}}):([^{_CLOSE}]*){_CLOSE}"
 )
@@ -26,7 +27,7 @@ def image_mark(image: ImagePart) -> str:
 
 
 def content_of(text: str) -> Content:
-    """Return the content of a text with marks: its images, and the texts between them."""
+    """Return the content of a text with marks: its images and the texts between them."""
     parts: list[Part] = []
     at = 0
     for match in _MARK.finditer(text) if _OPEN in text else ():
@@ -37,10 +38,10 @@ def content_of(text: str) -> Content:
 
 
 def marked_text(content: Content) -> str:
-    """Return all parts as text, with a mark in the place of each image."""
+    """Return all parts as text, with a mark for each image."""
     if not any(isinstance(part, ImagePart) for part in content):
         return as_text(content)
-    # Images stand directly before the text about them, as in the prompts that models were trained with.
+    # Put images directly before the text about them, as in the prompts on which models were trained.
     pieces: list[str] = []
     after_image = True
     for part in content:
@@ -61,12 +62,12 @@ def replace_marks(text: str, replacement: Callable[[ImagePart], str]) -> str:
 
 
 def marked_images(text: str) -> tuple[ImagePart, ...]:
-    """Return the images of a text in order, repeated ones as often as they occur."""
+    """Return the images of a text in order, including repetitions."""
     return tuple(_image(match) for match in _MARK.finditer(text)) if _OPEN in text else ()
 
 
 def without_partial_mark(text: str) -> str:
-    """Return the beginning of a text without the mark that its end may have cut in two."""
+    """Return the text without a mark that was cut off at its end."""
     at = text.rfind(_OPEN)
     return text if at < 0 or _CLOSE in text[at:] else text[:at]
 

@@ -1,9 +1,9 @@
-"""Chooses the form in which a model is fast on a CPU: re-quantized while it loads, or with padded rows.
+"""Chooses the fastest form of a model on a CPU: as stored, re-quantized while loading, or with padded rows.
 
-Measured (docs/models.md): Q4_1, Q5_0, Q5_1 and Q8_1 decode 7 to 9 times slower than Q8_0, and read prompts
-40 times slower; Q4_0 decodes well but reads prompts 8 times slower; floats are half as fast and four times
-as large. Quantizing costs 4 to 20 ns for each weight and thread, once per load. Q8_0 in rows that are not
-multiples of 256 reads prompts 8 times slower; padding them costs 2 ns for each weight (models/padding.py).
+Measured (docs/models.md): Q4_1, Q5_0, Q5_1 and Q8_1 decode 7 to 9 times slower than Q8_0, and read prompts 40
+times slower; Q4_0 decodes well but reads prompts 8 times slower; floats are half as fast and four times as
+large. Quantizing takes 4 to 20 ns of one thread for each weight, once per load. Q8_0 in rows that are not
+multiples of 256 reads prompts 8 times slower; padding them takes 2 ns for each weight (models/padding.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spnl_tui.models.padding import UNIT, find_padding, padded_facts
 from spnl_tui.models.support import KERNELS, after_in_situ, quantizable
 
 _SLOW_DECODE, _SLOW_PREFILL = 1.5, 5.0
-"""Ratios to Q8_0 beyond which re-quantizing pays."""
+"""Factors by which a type may be slower than Q8_0 before re-quantizing pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class Form:
     """The form in which a CPU computes a model."""
 
     facts: ModelFacts
-    """The facts with padded rows, if they are padded."""
+    """The model's facts, with padded rows if they are padded."""
     in_situ: str | None
-    """The type that it is re-quantized to; None if it stays as stored."""
+    """The type to which the weights are re-quantized; None if they stay as stored."""
     pad_rows: bool = False
     reasons: tuple[str, ...] = ()
-    """A few words each."""
+    """Short reasons for the user."""
 
     @property
     def copy_bytes(self) -> int:
-        """Size of the padded copy, which is in memory until the model is loaded."""
+        """Bytes of the padded copy, which stays in memory until the model is loaded."""
         return sum(group.bytes for group in self.facts.tensors) if self.pad_rows else 0
 
 
@@ -46,10 +46,10 @@ def choose_form(
     in_situ: str | None = "auto",
     pad_rows: bool = True,
 ) -> Form:
-    """Return the fastest form that fits into the memory of this machine with this context.
+    """Return the fastest form that fits into this machine's memory with this context.
 
-    `in_situ` is the in-situ quantization that the user insists on, None for none; without `pad_rows` rows
-    stay as they are.
+    `in_situ` is the in-situ quantization that the user chose, None for none. Without `pad_rows`, rows are not
+    padded.
     """
     form = _requantized(facts, machine, context, in_situ)
     padding = find_padding(facts) if pad_rows and machine.avx2 else None
@@ -86,14 +86,16 @@ def _is_rearranged(type: str, machine: Machine) -> bool:
 def choose_in_situ(
     facts: ModelFacts, machine: Machine, context: int, *, padded: bool = False
 ) -> tuple[str | None, str]:
-    """Return the type to re-quantize to (None for none), and the reason in a few words.
+    """Return the type to re-quantize to (None for none) and a short reason.
 
     mistral.rs re-quantizes every matrix, even those that are fast as stored. So the choice is the fastest
-    type that is as exact as the finest matrix and fits with this context. A `padded` model is small and
-    loses most by rounding again, so it gets the finest fast type.
+    type that is
+    as precise as the most precise matrix and fits with this context. A `padded` model is small and loses most
+    by
+    rounding again, so it gets the most precise fast type.
     """
     touched = [group for group in facts.tensors if quantizable(group) and group.type in KERNELS]
-    # A small matrix, like an expert router, is stored as floats in every file, and does not matter.
+    # Small matrices, such as expert routers, are stored as floats in every file and hardly affect the speed.
     total = sum(group.elements for group in touched) or 1
     touched = [group for group in touched if group.elements > 0.02 * total]
     slow = [
@@ -104,7 +106,7 @@ def choose_in_situ(
     if sum(group.elements for group in slow) < 0.1 * total:
         return None, "fast as it is stored"
     why = f"{'/'.join(sorted({group.type for group in slow}))} is slow here"
-    # A tied embedding is also the output matrix, which is re-quantized.
+    # A tied embedding is also the output matrix, and that is re-quantized.
     heads = (
         []
         if any(group.role == "output" for group in facts.tensors)
@@ -125,4 +127,4 @@ def choose_in_situ(
     for name in wanted:
         if memory_on(machine, facts, name, context).peak <= machine.memory_available:
             return name, why
-    return None, f"{why}, but memory is too short to change that"
+    return None, f"{why}, but there is too little memory to re-quantize"

@@ -1,8 +1,8 @@
-"""Reads what this machine offers: cores, memory, graphics processors. Starts no process.
+"""Reads the cores, memory and graphics processors that this process may use. Starts no process.
 
-In a container the machine's own figures are too high: one thread beyond the quota makes decoding twenty times
+In a container the machine's own values are too high: one thread beyond the quota makes decoding twenty times
 slower, and one byte beyond the limit ends the process. So the affinity mask and the control group's quota and
-limit (versions 1 and 2) count.
+limit (versions 1 and 2) apply.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Device = Literal["cpu", "cuda", "metal"]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics processor that mistral.rs computes on. On Apple's chips the memory is the machine's own."""
+    """A graphics processor that mistral.rs computes on. On Apple's chips it shares the machine's memory."""
 
     name: str
     device: Literal["cuda", "metal"]
@@ -32,34 +32,36 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine, or the part of it that this process may use. Memory in bytes."""
+    """A machine, or the part of it that this process may use. Memory is in bytes."""
 
     cores: int
-    """Usable logical processors, 1 or more, by affinity mask and quota."""
+    """Usable logical processors, at least 1, by affinity mask and quota."""
     fast_cores: int
-    """The cores behind them: two hardware threads of a core count once; of two kinds, only the fast cores."""
+    """Fast physical cores among them. Two hardware threads of a core count once; slow cores do not count."""
     memory_total: int
     memory_available: int
-    """Free and reclaimable memory within the limit: available without swapping."""
+    """Free and reclaimable memory within the limit, available without swapping."""
     gpus: tuple[Gpu, ...] = ()
     processor: str = ""
-    """The processor's name. A calibration is valid for one."""
+    """The processor's name. A calibration is valid for one processor."""
     vnni: bool = True
-    """True if it multiplies 8-bit integers at once (AVX-512 VNNI, AVX-VNNI; assumed except on x86-64). Only
-    then does mistral.rs rearrange Q8_0 for speed."""
+    """True if the processor has instructions for 8-bit products (AVX-512 VNNI, AVX-VNNI; assumed except on
+    x86-64). Only then does mistral.rs rearrange Q8_0 for speed."""
     avx2: bool = False
     """True for x86-64 with AVX2 on Linux, where mistral.rs rearranges only rows that are multiples of 256."""
     kv_element_bytes: int = 4
-    """Bytes of a number in mistral.rs's KV cache on the CPU: 2 where the processor has fast 16-bit floats."""
+    """Bytes per number in mistral.rs's KV cache on the CPU: 2 if the processor computes 16-bit floats
+    quickly."""
 
     @property
     def gpu(self) -> Gpu | None:
-        """The graphics processor with the most available memory, if models are computed on one."""
+        """The graphics processor with the most available memory; None if models are computed on the CPU."""
         return max(self.gpus, key=lambda gpu: gpu.memory_available, default=None)
 
 
 def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
-    """Return this machine as it is now. Takes about a millisecond; call it again when the answer matters.
+    """Return the current state of this machine. Takes about a millisecond, so call it whenever memory
+    matters.
 
     `gpus` come from engine/mistralrs/devices.py, because finding them starts a process. `root` is for tests.
     """
@@ -67,7 +69,7 @@ def read_machine(gpus: tuple[Gpu, ...] = (), root: Path = Path("/")) -> Machine:
     quota = _cpu_quota(root)
     cores = max(1, min(len(allowed), int(quota) if quota else len(allowed)))
     processor = _processor(root)
-    # The line is called "flags" on x86-64, "Features" on Arm.
+    # The line is named "flags" on x86-64 and "Features" on Arm.
     flags, features = (frozenset(processor.get(name, "").split()) for name in ("flags", "Features"))
     memory = psutil.virtual_memory()
     total, available = int(memory.total), int(memory.available)
@@ -94,11 +96,10 @@ def _affinity() -> set[int]:
 
 
 def _fast_cores(allowed: list[int], root: Path) -> int:
-    """Return the fast cores behind these logical processors: all threads wait for the slowest at every
-    step.
-    """
+    """Return the number of fast cores behind these logical processors. Only they help, because all threads
+    wait for the slowest."""
     if sys.platform == "darwin":
-        # macOS has neither affinity nor sysfs, and Apple's chips have one thread per core.
+        # macOS has neither affinity nor sysfs, and Apple's cores have one thread each.
         return psutil.cpu_count(logical=False) or len(allowed)
     cores = {
         _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
@@ -108,10 +109,10 @@ def _fast_cores(allowed: list[int], root: Path) -> int:
 
 
 def _fast(allowed: list[int], root: Path) -> list[int]:
-    """Return the faster of these logical processors; all of them, if there is only one kind.
+    """Return the faster ones of these logical processors; all of them if there is only one kind.
 
     Arm's processors report their capacity, which mistral.rs uses (candle-core/src/utils.rs,
-    linux_detect_preferred_cpus). For Intel's, the kernel lists one kind.
+    linux_detect_preferred_cpus). For Intel's, the kernel lists one kind of core.
     """
     told = [_read(root / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity") or "" for cpu in allowed]
     if all(capacity.isdigit() for capacity in told):
@@ -123,7 +124,7 @@ def _fast(allowed: list[int], root: Path) -> list[int]:
 
 
 def _cpu_list(text: str) -> Iterator[int]:
-    """Yield the numbers in a list as the kernel writes them: "0-7,16"."""
+    """Yield the numbers in a list of the kernel, such as "0-7,16"."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         if first.isdigit() and (last or first).isdigit():
@@ -131,10 +132,10 @@ def _cpu_list(text: str) -> Iterator[int]:
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """Return the processor quota of the control groups; None if they set none."""
+    """Return the control groups' processor quota in cores; None if they set none."""
     quotas = []
     for group in _groups(root, "cpu"):
-        # Version 2: "200000 100000" or "max 100000". Version 1: two files, -1 for no quota.
+        # Version 2 has "200000 100000" or "max 100000"; version 1 has two files, with -1 for no quota.
         words = (_read(group / "cpu.max") or "").split()
         if len(words) != 2:
             words = [
@@ -147,7 +148,7 @@ def _cpu_quota(root: Path) -> float | None:
 
 
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield limit and use, in bytes, of every control group of this process that has a limit."""
+    """Yield the limit and the use, in bytes, of every control group of this process that has a limit."""
     for group in _groups(root, "memory"):
         for limit_name, usage_name, reclaimable in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -155,7 +156,7 @@ def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
         ):
             limit, usage = _read(group / limit_name), _read(group / usage_name)
             if limit and limit.isdigit() and usage and usage.isdigit():
-                # Mapped and cached files count as used until the memory is needed.
+                # Mapped and cached files count as used although they are reclaimable.
                 cache = _fields(_read(group / "memory.stat") or "").get(reclaimable, 0)
                 yield int(limit), max(0, int(usage) - cache)
 
@@ -185,8 +186,9 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _processor(root: Path) -> Mapping[str, str]:
-    """Return what Linux reports of the first logical processor; empty elsewhere. The file is long on many
-    cores.
+    """Return Linux's description of the first logical processor; empty on other systems.
+
+    The other processors are skipped, because the file is long.
     """
     first, _, _ = (_read(root / "proc/cpuinfo") or "").partition("\n\n")
     pairs = (line.partition(":") for line in first.splitlines())
@@ -194,7 +196,7 @@ def _processor(root: Path) -> Mapping[str, str]:
 
 
 def _kv_element_bytes(able: frozenset[str]) -> int:
-    """Return what mistral.rs chooses (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); more if unknown."""
+    """Return mistral.rs's choice of bytes (mistralrs-core/src/kv_cache/mod.rs, cpu_kv_f16); 4 if unknown."""
     if os.environ.get("MISTRALRS_CPU_KV_F32", "0") != "0":
         return 4
     if sys.platform == "darwin" and platform.machine() == "arm64":
@@ -209,7 +211,7 @@ def _fields(text: str) -> Mapping[str, int]:
 
 
 def _read(path: Path) -> str | None:
-    """Return the text of a small file; None if it does not exist or cannot be read."""
+    """Return the text of a small file; None if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace").strip()
     except OSError:

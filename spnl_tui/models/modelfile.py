@@ -1,7 +1,8 @@
-"""Ollama's Modelfiles, and what of them a model here can follow. Pure.
+"""Reads Ollama's Modelfiles and applies the supported instructions. Without side effects.
 
-Source: Ollama's docs/modelfile.md and parser/parser.go: instructions are case-insensitive, values may be in
-double or triple quotes, lines that begin with # are comments, PARAMETER may repeat.
+Source: Ollama's docs/modelfile.md and parser/parser.go. Instructions are case-insensitive, values may be in
+double
+or triple quotes, lines that begin with # are comments, and PARAMETER may repeat.
 """
 
 from __future__ import annotations
@@ -30,35 +31,35 @@ _SAMPLING = {
     "stop": "stop",
     "seed": "seed",
 }
-"""Ollama's parameters, and our names for them."""
+"""Ollama's parameters and the names of the corresponding Sampling fields."""
 _WHOLE = ("top_k", "max_tokens", "seed")
 
 
 @dataclass(frozen=True, slots=True)
 class Modelfile:
-    """A Modelfile."""
+    """The instructions of a Modelfile."""
 
     base: str
-    """The value of FROM: a name, or a path."""
+    """The value of FROM: a name or a path."""
     system: str = ""
     template: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
     adapters: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    """Instructions that have no meaning here, such as MESSAGE."""
+    """Unsupported instructions, such as MESSAGE."""
 
 
 def looks_like_modelfile(text: str) -> bool:
-    """True if the first instruction is FROM, or another one comes before a FROM."""
+    """Return True if the first instruction is FROM, or another instruction followed by FROM."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     return bool(lines) and _COMMAND.match(lines[0]) is not None and _has_from(lines)
 
 
 def parse_modelfile(text: str, name: str) -> Modelfile:
-    """Read a Modelfile. `name` is what errors call it.
+    """Read a Modelfile. Errors mention it as `name`.
 
     Raises:
-        ModelFileError: it has no FROM, or something else that cannot be understood.
+        ModelFileError: the text has no FROM, or cannot be parsed.
     """
     found = Modelfile("")
     for keyword, value in _instructions(text, name):
@@ -84,24 +85,25 @@ def parse_modelfile(text: str, name: str) -> Modelfile:
 
 
 def sampling_of(parameters: Iterable[tuple[str, Any]], sampling: Sampling) -> tuple[Sampling, list[str]]:
-    """Return the sampling with Ollama's parameters, and those that cannot be followed, with reasons."""
+    """Return the sampling with Ollama's parameters applied, and the unsupported parameters with reasons."""
     left_out = []
     for key, value in _with_stops(parameters):
         ours = _SAMPLING.get(key)
         if ours is None:
-            why = "set [context] length instead" if key == "num_ctx" else "there is no such setting here"
+            why = "set [context] length instead" if key == "num_ctx" else "spnl-chat has no such setting"
             left_out.append(f"{key}: {why}")
             continue
         try:
             sampling = replace(sampling, **{ours: _converted(ours, value)})
         except (RequestError, ValueError, TypeError):
-            if (key, str(value)) != ("num_predict", "-1"):  # "no limit", which is our default's meaning, too
+            # it means "no limit", which is also the default here
+            if (key, str(value)) != ("num_predict", "-1"):
                 left_out.append(f"{key}: {value} is not a valid value")
     return sampling, left_out
 
 
 def sampling_from(parameters: Mapping[str, Any], sampling: Sampling, own: Iterable[str]) -> Sampling:
-    """Return the sampling with the parameters of a model of Ollama's; the fields in `own` stay."""
+    """Return the sampling with the parameters of an Ollama model. The fields in `own` stay unchanged."""
     pairs = [
         (key, item)
         for key, value in parameters.items()
@@ -116,7 +118,7 @@ def sampling_from(parameters: Mapping[str, Any], sampling: Sampling, own: Iterab
 
 
 def _with_stops(parameters: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters; all stop sequences together."""
+    """Yield the parameters, with all stop sequences combined."""
     stops = []
     for key, value in parameters:
         if key == "stop":

@@ -1,17 +1,19 @@
-"""Pads rows for speed: the same model with zeros in it, so that every row is a multiple of 256.
+"""Pads rows for speed: the same model with zeros added, so that every row is a multiple of 256.
 
 On x86-64 mistral.rs has fast kernels only for rows that are multiples of 256 (candle's repack_x86.rs,
-`select`). SmolLM2's are 576, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than half
-the speed. Zeros do not change the replies. The added part of the residual stream stays zero, because the
-matrices that write to it have rows of zeros there. A norm, which takes the mean of the squares, is corrected
-by its weights and its epsilon. A head of zeros adds nothing. runner/padded_gguf.py writes such a file for
-the load.
+`select`).
+SmolLM2's rows have 576 elements, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than
+half the
+speed. Zeros do not change the replies. The added part of the residual stream stays zero, because the matrices
+that write to it have rows of zeros there. A norm, which takes the mean of the squares, is corrected by its
+weights
+and its epsilon. A head of zeros adds nothing. runner/padded_gguf.py writes such a file for the load.
 
-Gemma 3 multiplies its embedding by the root of the width, which makes its whole residual stream larger. The
-norms behind attention and feed-forward grow alike, and the norms before them take it back, with the same
-weights as elsewhere. For those the epsilon should stay, but they see numbers so large that it does not
-matter. The norms behind see small ones, down to some millionths in the square, so their epsilon is
-corrected.
+Gemma 3 multiplies its embedding by the root of the width, which enlarges its whole residual stream. The norms
+behind attention and feed-forward grow alike, and the norms before them undo it, with the same weights as
+elsewhere. For the norms before, epsilon should not change, but their inputs are so large that it does not
+matter.
+The norms behind have small inputs (squares down to some millionths), so their epsilon is corrected.
 """
 
 from __future__ import annotations
@@ -22,21 +24,21 @@ from dataclasses import dataclass, replace
 from spnl_tui.models.facts import ModelFacts, TensorGroup
 
 UNIT = 256
-"""Rows become multiples of this."""
+"""Rows are padded to multiples of this number of elements."""
 _BLOCK = 32
-"""Elements of a block in the formats of such rows."""
+"""Elements per block in the formats of such rows."""
 _ARCHITECTURES = frozenset({"llama", "qwen2", "gemma3"})
-"""GGUF architectures that consist only of the parts described above."""
+"""GGUF architectures that consist only of the components described above."""
 _MOST = 4 / 3
-"""The largest worthwhile growth of a width."""
+"""The largest growth of a width that is still worthwhile."""
 _MOST_HEADS = 7 / 6
-"""The same for query heads. Attention grows with them, at every turn of a long conversation. If they stay,
-so do the rows of the matrix behind attention, one of seven."""
+"""The largest worthwhile growth of the number of query heads. Attention grows with them, in every turn of a
+long conversation. Without padded heads, only one matrix of seven stays unpadded: the one behind attention."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A dimension of a matrix: equal parts, each filled with zeros from one size to another."""
+    """A dimension of a matrix: equal parts, each padded from one size to another."""
 
     parts: int
     before: int
@@ -44,7 +46,7 @@ class Extent:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """The size of all parts together, before and after."""
+        """The total size of all parts, before and after."""
         return self.parts * self.before, self.parts * self.after
 
     @property
@@ -55,15 +57,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """The dimensions of a model that grow, and their new sizes."""
+    """The dimensions of a model that are padded, with their new sizes."""
 
     width: Extent
     """The width of the embedding and the residual stream."""
     feed_forward: Extent
     queries: Extent
-    """Each part holds the query heads that share a key. Parts grow; keys and values stay."""
+    """The query heads in groups that share a key. Groups are padded with heads; keys and values stay."""
     keys: Extent
-    """Each part is a head."""
+    """The heads of the keys."""
 
     @property
     def heads(self) -> int:
@@ -77,7 +79,7 @@ class Padding:
 
     @property
     def matrices(self) -> Mapping[str, tuple[Extent, Extent]]:
-        """Return each matrix of a layer by name, with its row length and its number of rows."""
+        """Return the row length and the number of rows of each matrix in a layer, by name."""
         return {
             "attn_q": (self.width, self.queries),
             "attn_k": (self.width, self.keys),
@@ -90,8 +92,9 @@ class Padding:
 
 
 def find_padding(facts: ModelFacts) -> Padding | None:
-    """Return the padding that makes all rows multiples of 256; None if none is needed, possible or
-    worthwhile.
+    """Return the padding that makes all rows multiples of 256.
+
+    None if padding is unnecessary, impossible or not worthwhile.
     """
     if facts.format != "gguf" or facts.architecture not in _ARCHITECTURES or facts.experts:
         return None
@@ -102,7 +105,7 @@ def find_padding(facts: ModelFacts) -> Padding | None:
     if head != facts.value_width or heads % kv_heads or facts.kv_heads_total != layers * kv_heads:
         return None
     if facts.rope_scale is not None:
-        return None  # models.support.missing_config, which the padded model may need, does not cover it
+        return None  # it may need models.support.missing_config, which does not support padding
     group = wider = heads // kv_heads
     while wider * kv_heads * head % UNIT:
         wider += 1
@@ -119,7 +122,7 @@ def find_padding(facts: ModelFacts) -> Padding | None:
     if grown == {1.0} or max(grown) > _MOST or (wider > group and group * head % _BLOCK):
         return None
     if facts.architecture == "qwen2" and padding.width.after != padding.queries.sizes[1]:
-        return None  # mistral.rs takes the width of a head to be the embedding's share there (qwen2.rs)
+        return None  # mistral.rs assumes that the width of a head is the embedding's share (qwen2.rs)
     return padding if _is_plain(facts, padding, layers) else None
 
 
@@ -153,7 +156,7 @@ def padded_facts(facts: ModelFacts, padding: Padding) -> ModelFacts:
 
 
 def _growth(padding: Padding) -> Mapping[int, Mapping[int, tuple[int, int, int]]]:
-    """Return a layer's matrices and their elements before and after, by the row length before and after."""
+    """Return a layer's matrices and their elements before and after, by row length before and after."""
     growth: dict[int, dict[int, tuple[int, int, int]]] = {}
     for row, rows in padding.matrices.values():
         (before, after), (count, wider_count) = row.sizes, rows.sizes
@@ -164,7 +167,7 @@ def _growth(padding: Padding) -> Mapping[int, Mapping[int, tuple[int, int, int]]
 
 
 def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
-    """Return True if the tensors are exactly those that padding knows, by their numbers of elements."""
+    """Return True if the numbers of elements show exactly the tensors that padding supports."""
     expected = {
         row: layers * sum(elements for _, elements, _ in parts.values())
         for row, parts in _growth(padding).items()
@@ -173,7 +176,7 @@ def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
     vectors = 0
     for group in facts.tensors:
         if not group.bytes:
-            return False  # of an unknown type
+            return False  # the type is unknown
         if group.role == "matrix":
             found[group.row] = found.get(group.row, 0) + group.elements
         elif group.role == "vector" and group.type == "F32":
@@ -185,7 +188,7 @@ def _is_plain(facts: ModelFacts, padding: Padding, layers: int) -> bool:
         "llama": 2 * width,
         "qwen2": 2 * width + queries + 2 * keys,  # with biases
         "gemma3": 4 * width
-        + 2 * padding.keys.before,  # norms behind as well, and of a head's queries and keys
+        + 2 * padding.keys.before,  # has norms behind the blocks, and for the queries and keys of a head
     }
     return found == expected and vectors == width + layers * in_a_layer[facts.architecture]
 

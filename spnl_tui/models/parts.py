@@ -1,7 +1,8 @@
-"""The parts that the content of a message is made of: text, images, files, tool calls and tool results.
+"""The parts of a message's content: text, image, file, tool call and tool result.
 
 As JSON, content is a list of objects with a `type` ("text", "image", "file", "tool_call", "tool_result") and
-the fields of that part. Standard library only: the runner uses it.
+the
+fields of that part. Standard library only, because the runner imports it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Words of the user or of a model."""
+    """Text of the user or a model."""
 
     type: Literal["text"] = field(default="text", init=False)
     text: str
@@ -24,7 +25,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image, which is stored elsewhere under its hash."""
+    """An image, which is stored separately under its hash."""
 
     type: Literal["image"] = field(default="image", init=False)
     sha256: str
@@ -34,7 +35,7 @@ class ImagePart:
     size: int
     """Bytes."""
     name: str = ""
-    """The name of the file that it was made of; empty if it had none."""
+    """The name of the original file; empty if there was none."""
     width: int = 0
     """Pixels; 0 if unknown."""
     height: int = 0
@@ -42,7 +43,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A text file that goes with a message."""
+    """A text file attached to a message."""
 
     type: Literal["file"] = field(default="file", init=False)
     name: str
@@ -51,11 +52,11 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A call of a tool by a model."""
+    """A tool call by a model."""
 
     type: Literal["tool_call"] = field(default="tool_call", init=False)
     id: str
-    """The result of the call refers to it."""
+    """Identifies the call in its result."""
     name: str
     arguments: str
     """The arguments as the model wrote them: usually a JSON object."""
@@ -71,14 +72,14 @@ class ToolResultPart:
     error: bool = False
     """True if the tool failed; `content` then says why."""
     seconds: float = 0.0
-    """The time the call ran."""
+    """How long the call ran, in seconds."""
 
 
 Part: TypeAlias = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart
 Content: TypeAlias = tuple[Part, ...]
 
 NO_RESULT: tuple[TextPart, ...] = (TextPart("The call was stopped before it had a result."),)
-"""The result of a call that was stopped, or during which the program ended."""
+"""The result of a call that was stopped, or was running when the program ended."""
 
 _KINDS: dict[str, type[Part]] = {
     "text": TextPart,
@@ -96,26 +97,26 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float),
     "content": (list, str),
 }
-"""The JSON types of the fields that are not texts."""
+"""The JSON types of the fields that are not strings."""
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def as_content(value: str | Sequence[Part]) -> Content:
-    """Return content of one text, or these parts."""
+    """Return a text as content; return parts as a tuple."""
     if isinstance(value, str):
         return (TextPart(value),) if value else ()
     return tuple(value)
 
 
 def is_plain(content: Content) -> bool:
-    """True if the content is one text, or empty."""
+    """Return True if the content is one text or empty."""
     return not content or (len(content) == 1 and isinstance(content[0], TextPart) and content[0].text != "")
 
 
 def has_calls(content: Content) -> bool:
-    """Return True if the content holds calls of tools, or their results."""
+    """Return True if the content has tool calls or tool results."""
     return any(isinstance(part, ToolCallPart | ToolResultPart) for part in content)
 
 
@@ -132,7 +133,7 @@ def text_of(content: Content) -> str:
 
 
 def with_text(content: Content, text: str) -> Content:
-    """Replace the text parts by one text in the place of the last of them, or at the end."""
+    """Replace all text parts by one, at the place of the last text part or at the end."""
     places = [place for place, part in enumerate(content) if isinstance(part, TextPart)]
     at = places[-1] if places else len(content)
     others = [part for part in content[:at] if not isinstance(part, TextPart)]
@@ -140,7 +141,7 @@ def with_text(content: Content, text: str) -> Content:
 
 
 def append_text(content: Content, text: str) -> Content:
-    """Add text to the last part, if that is a text, or else as another part."""
+    """Append text to the last part if it is a text part; else add a new part."""
     if not text:
         return content
     if content and isinstance(content[-1], TextPart):
@@ -149,7 +150,7 @@ def append_text(content: Content, text: str) -> Content:
 
 
 def extend(content: Content, more: Content) -> Content:
-    """Add parts at the end; two texts that meet become one, with nothing between them."""
+    """Append parts; where two texts meet, join them directly."""
     if more and isinstance(more[0], TextPart):
         return (*append_text(content, more[0].text), *more[1:])
     return (*content, *more)
@@ -172,14 +173,14 @@ def cut_text(content: Content, length: int) -> Content:
 
 
 def join(first: Content, second: Content) -> Content:
-    """Return the parts of both; two texts that meet become one, with an empty line between them."""
+    """Return the parts of both; where two texts meet, join them with an empty line between."""
     if first and second and isinstance(first[-1], TextPart) and isinstance(second[0], TextPart):
         return (*first[:-1], TextPart(f"{first[-1].text}\n\n{second[0].text}"), *second[1:])
     return (*first, *second)
 
 
 def merge_texts(parts: Iterable[Part]) -> Content:
-    """Return the parts with each row of texts as one, with empty lines between them."""
+    """Return the parts with adjacent texts joined, with empty lines between them."""
     merged: list[Part] = []
     for is_text, row in groupby(parts, lambda part: isinstance(part, TextPart)):
         members = tuple(row)
@@ -188,7 +189,7 @@ def merge_texts(parts: Iterable[Part]) -> Content:
 
 
 def as_text(content: Content) -> str:
-    """Return all parts as text: what a model that reads only text is given, and what files show."""
+    """Return all parts as text, for files and for models that read only text."""
     if len(content) == 1 and isinstance(content[0], TextPart):
         return content[0].text
     return "\n\n".join(_part_as_text(part) for part in content)
@@ -210,7 +211,7 @@ def _part_as_text(part: Part) -> str:
 
 
 def images_in(content: Content) -> tuple[ImagePart, ...]:
-    """Return the images, also those in tool results."""
+    """Return the images, including those in tool results."""
     found: list[ImagePart] = []
     for part in content:
         if isinstance(part, ImagePart):
@@ -221,12 +222,12 @@ def images_in(content: Content) -> tuple[ImagePart, ...]:
 
 
 def without_images(content: Content) -> Content:
-    """Return the parts that are not images."""
+    """Return all parts except images."""
     return tuple(part for part in content if not isinstance(part, ImagePart))
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Return the text in a Markdown fence that is longer than any in it."""
+    """Return the text in a Markdown fence that is longer than any fence in it."""
     longest = max((len(ticks) for ticks in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
@@ -241,10 +242,10 @@ def content_to_plain(content: Content) -> list[dict[str, Any]]:
 
 
 def content_from_plain(value: Any) -> Content:
-    """Return the content that `content_to_plain` made these values of; a string is one text.
+    """Return the content from the values of `content_to_plain`; a string becomes one text.
 
     Raises:
-        ValueError: it is not content.
+        ValueError: the value is not valid content.
     """
     if isinstance(value, str):
         return as_content(value)
@@ -273,5 +274,5 @@ def _field(cls: type[Part], name: str, value: Any) -> Any:
         return value
     content = content_from_plain(value)
     if not all(isinstance(part, _IN_RESULTS) for part in content):
-        raise ValueError("a tool result holds texts, images and files only")
+        raise ValueError("a tool result can hold only texts, images and files")
     return content

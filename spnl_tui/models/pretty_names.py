@@ -1,8 +1,10 @@
-"""Short names for the models that people run, as in SPNL: `qwen3:1.7b` is a family and a size.
+"""Short names for popular models, as in SPNL: `qwen3:1.7b` is a family and a size.
 
-A name says where a model is, not that it runs here: that is the verdict's to say (`fit.py`). Chat models are
-meant throughout, never base models. SPNL's own names keep their meaning, but for `qwen2.5`, which there
-points at the Coder variants, and here at the plain models.
+A name does not say that the model runs here; the verdict does (`fit.py`). All names mean chat models, never
+base
+models. SPNL's own names keep their meaning, except `qwen2.5`, which means the Coder variants in SPNL and the
+plain
+models here.
 """
 
 from __future__ import annotations
@@ -123,20 +125,20 @@ PRETTY_NAMES = {
     for family, sizes in _FAMILIES.items()
     for size, repository in sizes.items()
 }
-"""`family:size` → repository, families in alphabetical order, sizes growing."""
+"""`family:size` → repository. Families are in alphabetical order, sizes ascending."""
 
 
 def sizes_of(family: str) -> tuple[str, ...]:
-    """Return the sizes of a family, smallest first; empty if there is no such family."""
+    """Return the sizes of a family, smallest first; empty if the family is unknown."""
     return tuple(_FAMILIES.get(family, ()))
 
 
 def pretty_name_of(repository: str) -> str | None:
-    """Return the short name of this repository (in any case); None if it has none."""
+    """Return the short name of this repository, ignoring case; None if it has none."""
     return _names().get(repository.casefold())
 
 
 @cache
 def _names() -> dict[str, str]:
-    """Return the inverse table; where two names mean the same repository, the first."""
+    """Return the names by repository; the first name if several mean the same repository."""
     return {target.casefold(): name for name, target in reversed(PRETTY_NAMES.items())}

@@ -1,8 +1,9 @@
-"""Quantizations: group and label the files of a repository, and choose one.
+"""Groups and labels the quantizations among a repository's files, and chooses one.
 
-A GGUF repository holds the same model many times over, told apart by nothing but file names. A quantization
-is one of them: a label and its file, or its shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels are
-those of llama.cpp (`llama-quantize --help`) and of unsloth's dynamic ones (`UD-Q4_K_XL`), upper case.
+A GGUF repository holds the same model in many quantizations, which only the file names distinguish. A
+quantization
+has a label and one file or several shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels are llama.cpp's
+(`llama-quantize --help`) and those of unsloth's dynamic quantizations (`UD-Q4_K_XL`), in upper case.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from spnl_tui.errors import ModelReferenceError
 from spnl_tui.models.files.not_models import kind_by_name
 
 DEFAULT_ORDER = ("Q4_K_M", "Q8_0", "Q5_K_M")
-"""The quantizations that SPNL looks for, in this order."""
+"""The quantizations that SPNL prefers, in this order."""
 
 SAFETENSORS = "safetensors"
-"""The label of a model that is not quantized into files."""
+"""The label of a model in safetensors, which has no quantizations."""
 
 _KIND = (
     r"(?:UD-)?(?:"
@@ -41,7 +42,7 @@ _SHARD = re.compile(r"^(?P<stem>.+)-(?P<index>\d{5})-of-(?P<total>\d{5})$")
 _FP = re.compile(r"(?<![A-Z0-9])FP(16|32)(?![A-Z0-9])")
 _FLOATS = {"BF16": 16.0, "F16": 16.0, "F32": 32.0}
 
-# Bits for each weight of the main tensor type: 8 × bytes of a block / weights in it (ggml-common.h).
+# Bits per weight of the main tensor type: 8 × bytes of a block / weights in it (ggml-common.h).
 _BITS = {
     **_FLOATS,
     "IQ1_S": 1.5625,
@@ -76,7 +77,7 @@ _BITS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file of a model, by its path inside the repository or directory."""
+    """A file of a model, with its path in the repository or directory."""
 
     path: str
     size_bytes: int | None = None
@@ -85,24 +86,24 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """A quantization: its label, unique in its repository, and its files, shards in order."""
+    """A quantization, with a label unique in its repository and its files, shards in order."""
 
     label: str
     files: tuple[ModelFile, ...]
     kind: str
-    """The label that the file name carries: the same as `label` unless two files share it; may be empty."""
+    """The label in the file name. It equals `label` unless two files share it, and may be empty."""
 
     @property
     def size_bytes(self) -> int | None:
-        """Return the size of all files together; None if any is unknown."""
+        """Return the total size of all files; None if one is unknown."""
         sizes = [file.size_bytes for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def normalize_label(label: str) -> str:
-    """Return a label in its usual spelling, and a file's name as it is.
+    """Return a label in its usual spelling; other names are returned unchanged.
 
-    Labels are upper case, have F16 for FP16, and lack the mark `i1-` of an importance matrix.
+    Labels are in upper case, use F16 for FP16, and lack the mark `i1-` of an importance matrix.
     """
     upper = label.upper().removeprefix("I1-")
     upper = _FP.sub(r"F\1", upper) if "FP" in upper else upper
@@ -110,11 +111,11 @@ def normalize_label(label: str) -> str:
 
 
 def escape_label(label: str) -> str:
-    """Return a label as a reference has it: `@`, `%`, `:` and what cannot be printed are escaped."""
+    """Return a label as written in a reference: `@`, `%`, `:` and unprintable characters are escaped."""
     start, end = len(label) - len(label.lstrip()), len(label.rstrip())
 
     def stays(index: int, character: str) -> bool:
-        # References are stripped when they are read, so spaces at the ends must be escaped.
+        # Spaces around references are ignored, so spaces at the ends must be escaped.
         return character.isprintable() and character not in "%@:" and start <= index < end
 
     return "".join(
@@ -124,7 +125,7 @@ def escape_label(label: str) -> str:
 
 
 def label_of_file(path: str) -> str | None:
-    """Return the quantization in a file's name, else in its folder's name; None if in neither."""
+    """Return the quantization in the file's name or its folder's name; None if neither has one."""
     folder, stem, _, _ = _place(path)
     return _label(folder, stem)
 
@@ -147,24 +148,25 @@ def nominal_bits(label: str) -> float | None:
 
 
 def is_float(label: str) -> bool:
-    """True if this is a float format, for which mistral.rs has no fast CPU kernel."""
+    """Return True for a float format, for which mistral.rs has no fast CPU kernel."""
     return label in _FLOATS
 
 
 def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
-    """Return the quantizations among these files, smallest first as far as sizes are known.
+    """Return the quantizations among these files, smallest first if sizes are known.
 
-    Shards are one quantization. One whose shards are not all there is left out, since it cannot be loaded.
-    The label is what the file name says, Q4_K_M, where no other file says the same. A repository may hold
-    several models; then it is the first of these that no other file has: the name without suffix, the path
-    without suffix, the path.
+    Shards form one quantization; it is left out if any shard is missing, because it cannot be loaded.
+    The label is the one in the file name, such as Q4_K_M, if it is unique. A repository may hold several
+    models. Then
+    the label is the first of these that is unique: the name without suffix, the path without suffix, the
+    path.
     """
     groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
     for file in {file.path: file for file in files}.values():
         if file.path.lower().endswith(".gguf"):
             folder, stem, index, total = _place(file.path)
             if kind_by_name(file.path) is None:
-                # A file that is no shard is a group of its own, whatever shares its name.
+                # A file that is not a shard forms a group of its own, even if its name occurs twice.
                 groups.setdefault((folder, stem if total else file.path, total), []).append((index, file))
     whole: list[tuple[tuple[str, ...], tuple[ModelFile, ...]]] = []
     for (folder, _, total), parts in groups.items():
@@ -193,14 +195,16 @@ def choose(
     cached: Collection[str] = (),
     suits: Callable[[Quantization], bool] = lambda _: True,
 ) -> Quantization:
-    """Return the quantization to take.
+    """Return the quantization to use.
 
-    What the user `named` always wins. Else the first of DEFAULT_ORDER that suits, then the best that suits
-    (the most bits, floats after all others); in both, what is `cached` (labels) before what would have to be
-    pulled. If none suits, the one that would have been taken had that not mattered: its verdict tells why.
+    The one that the user `named` is always chosen. Otherwise take the first of DEFAULT_ORDER that suits, then
+    the best
+    that suits (most bits, floats last), each time preferring `cached` labels to those that must be pulled. If
+    none
+    suits, ignore `suits`: the verdict of the chosen one says why it does not fit.
 
     Raises:
-        ModelReferenceError: there is none, none of that name, or several of it.
+        ModelReferenceError: there is no quantization, none with that name, or several.
     """
     if not quantizations:
         raise ModelReferenceError(
@@ -218,10 +222,11 @@ def choose(
 
 
 def find_named(quantizations: Sequence[Quantization], named: str) -> list[Quantization]:
-    """Return the quantizations that a name means: one, none, or several that it does not tell apart.
+    """Return the quantizations that a name can mean: none, one or several.
 
-    The name is a label (Q4_K_M), or the name or path of a file, with or without suffix. Of the ways to read
-    it, the most exact that finds anything counts.
+    The name is a label (Q4_K_M), or the name or path of a file, with or without suffix. The most exact
+    reading of the
+    name that finds any quantization counts.
     """
     wanted = normalize_label(named)
 
@@ -254,7 +259,7 @@ def _named(quantizations: Sequence[Quantization], named: str) -> Quantization:
     labels = ", ".join(escape_label(q.label) for q in (same or quantizations)[:12])
     if same:
         raise ModelReferenceError(
-            f"Which {wanted}?", f"{len(same)} files are called {wanted}.", f"Name one of {labels}."
+            f"Which {wanted}?", f"{len(same)} files are called {wanted}.", f"Choose one of {labels}."
         )
     raise ModelReferenceError(f"No {wanted} here", f"No file is called {wanted}.", f"There are {labels}.")
 
@@ -273,14 +278,15 @@ _MIXES = {"XXS": 0, "XS": 1, "S": 2, "NL": 2, "M": 3, "L": 4, "XL": 5, "XXL": 6}
 
 
 def _rank(quantization: Quantization) -> tuple[float, float]:
-    """Return a sort key for quality: bits of the main type, then bytes, or else the letters of the mix."""
+    """Return a sort key for quality: bits of the main type, then bytes or the letters of the mix."""
     mix = _MIXES.get(quantization.kind.rpartition("_")[2], 2)
     size = quantization.size_bytes
     return (nominal_bits(quantization.kind) or 0.0, float(mix if size is None else size))
 
 
 def _place(path: str) -> tuple[str, str, int, int]:
-    """Return the folder, the name without suffix, and which shard the file is of how many (1 of 0: none)."""
+    """Return the folder, the name without suffix, the shard's number and the number of shards (1 of 0 if not
+    sharded)."""
     folder, _, name = path.rpartition("/")
     stem = name.rpartition(".")[0] or name
     if shard := _SHARD.match(stem):

@@ -1,6 +1,6 @@
 """References: the names of models in flags, configuration, interface and queries.
 
-    starter                          the small model that comes with the program
+    starter                          the small model that spnl-chat installs
     qwen3:1.7b                       a pretty name: family and size (pretty_names.py)
     phi4                             a family of one size
     ORG/NAME                         a repository on Hugging Face
@@ -9,7 +9,7 @@
     …:QUANT                          a quantization, as in `qwen3:1.7b:Q8_0`, or a file: `ORG/NAME:dir/file`
     …@REVISION                       a branch, tag or commit of a name or repository, at the end
 
-`mistralrs/` and `local/` before any of them change nothing and are dropped. Addresses copied from the browser
+The prefixes `mistralrs/` and `local/` are accepted and removed. Addresses copied from the browser
 (`https://huggingface.co/…`, `hf.co/…`, `hf://…`) are accepted too. The address of a file means that file,
 whatever else its repository holds. In names of files, `%` and `@` are written `%25` and `%40`.
 """
@@ -36,41 +36,42 @@ _DROPPED_PREFIXES = ("mistralrs/", "local/")
 _SERVER_PREFIXES = ("ollama", "llamacpp", "lmstudio", "vllm")
 """Prefixes of models on servers (engine/endpoint/), which are never repositories."""
 _OPENAI_SERVICE = re.compile(r"(chatgpt|gpt-\d|o\d)", re.IGNORECASE)
-"""Models that OpenAI never published: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
+"""Names of models that only OpenAI serves: `openai/gpt-oss-20b` is a repository, `openai/gpt-4o` is not."""
 
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://", re.IGNORECASE)
 _ADDRESS_OF_FILES = re.compile(r"hf://", re.IGNORECASE)
 _SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _FILE_OF_REPOSITORY = re.compile(rf"{_SEGMENT.pattern}/{_SEGMENT.pattern}:")
 _NOT_MODELS = ("datasets", "spaces", "docs", "blog", "papers", "collections")
-"""The first parts of Hugging Face addresses other than models."""
+"""The first part of Hugging Face addresses that are not models."""
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _LONGEST_ID = 96
-"""Matches `ORG/NAME` by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
+"""The longest `ORG/NAME`, by the hub's own rule (huggingface_hub.utils.validate_repo_id)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReference:
     """The name of a model. Exactly one of `repository`, `path`, `ollama` and `is_starter` is set.
 
-    `str()` gives the canonical text, which parses to an equal reference. The case of a repository is the
-    user's, unless a pretty name has it: only the hub knows the rest (`Catalog.details`).
+    `str()` gives the canonical text, which parses to an equal reference. Repositories keep the user's upper
+    and lower
+    case, unless a pretty name gives the right one; otherwise only the hub knows it (`Catalog.details`).
     """
 
     repository: str | None = None
-    """`ORG/NAME` on Hugging Face."""
+    """The repository `ORG/NAME` on Hugging Face."""
     quantization: str | None = None
-    """A label in its usual spelling, `Q4_K_M`, or the name of a file; None leaves the choice to `choose`."""
+    """A label in its usual spelling, such as `Q4_K_M`, or the name of a file; None to let `choose` decide."""
     revision: str | None = None
     """A branch, tag or commit; None means `main`."""
     path: Path | None = None
-    """An absolute path of a file or a directory."""
+    """The absolute path of a file or directory."""
     ollama: str | None = None
-    """The name of a model of Ollama's."""
+    """The name of a model pulled with Ollama."""
 
     @property
     def is_starter(self) -> bool:
-        """True if this is the model that comes with the program."""
+        """True if this is the starter model."""
         return self.repository is None and self.path is None and self.ollama is None
 
     @property
@@ -93,7 +94,7 @@ class ModelReference:
         return f"{name}{quantization}{f'@{self.revision}' if self.revision else ''}"
 
     def with_quantization(self, label: str | None) -> ModelReference:
-        """Return the same model in another quantization, or (None) in the default one."""
+        """Return the same model in another quantization; None means the default one."""
         return replace(self, quantization=label and normalize_label(label))
 
     def with_repository(self, repository: str) -> ModelReference:
@@ -102,18 +103,17 @@ class ModelReference:
 
     @classmethod
     def parse(cls, text: str) -> ModelReference:
-        """Return the reference that this text means, without files or network.
+        """Parse a reference without accessing files or the network.
 
         Raises:
-            ModelReferenceError: the text is malformed, ambiguous or an unknown name; the hint says what could
-                have been meant.
+            ModelReferenceError: the text is malformed, ambiguous or unknown; the hint suggests a valid one.
         """
         given = text.strip()
         if not given or any(ord(character) < 32 for character in given):
             raise ModelReferenceError(
                 "No model named",
-                f"{given!r} names no model.",
-                "Name one as qwen3:1.7b, ORG/NAME or ./file.gguf.",
+                f"{given!r} is not the name of a model.",
+                "Use a name such as qwen3:1.7b, ORG/NAME or ./file.gguf.",
             )
         rest = given
         if prefix := next((p for p in _DROPPED_PREFIXES if rest.lower().startswith(p)), None):
@@ -133,7 +133,7 @@ class ModelReference:
         is_repository = "/" in name.partition(":")[0]
         found = _from_repository(given, name) if is_repository else _from_pretty_name(given, name)
         if revision and found.is_starter:
-            _malformed(given, "The starter has no revisions.", "Say just starter.")
+            _malformed(given, "The starter has no revisions.", "Write just starter.")
         return replace(found, revision=revision or None)
 
 
@@ -143,20 +143,20 @@ def _malformed(given: str, why: str, hint: str) -> NoReturn:
 
 def _from_ollama(given: str, name: str) -> ModelReference:
     if not _OLLAMA_NAME.fullmatch(name):
-        _malformed(given, f"{name!r} is not a name of Ollama's.", "Names are listed by: spnl-chat list")
+        _malformed(given, f"{name!r} is not a valid name in Ollama.", "List the names: spnl-chat list")
     return ModelReference(ollama=name if ":" in name.rpartition("/")[2] else f"{name}:latest")
 
 
 def _is_path(text: str) -> bool:
     if text in (".", "..", "~") or text.startswith(("/", "./", "../", "~/", "~")):
         return True
-    # Repositories may end in "GGUF", but hardly in the very suffix of the files inside them.
+    # Repository names may end in "GGUF", but rarely in ".gguf".
     return text.endswith(".gguf") and text.count("/") != 2 and not _FILE_OF_REPOSITORY.match(text)
 
 
 def _from_path(text: str) -> ModelReference:
     head, colon, label = text.rpartition(":")
-    # A file may have a colon in its name; only what is surely a label is taken for one.
+    # File names may contain a colon, so only a valid quantization after it counts.
     if colon and head and label_of_file(f"{label}.gguf") == normalize_label(label):
         text, quantization = head, normalize_label(label)
     else:
@@ -165,24 +165,27 @@ def _from_path(text: str) -> ModelReference:
 
 
 def _from_address(given: str, rest: str) -> ModelReference:
-    """Read `ORG/NAME…`, with `/tree/REVISION`, `/blob/REVISION/FILE.gguf` or, after hf://, `/FILE.gguf`."""
+    """Parse `ORG/NAME…`, with `/tree/REVISION`, `/blob/REVISION/FILE.gguf` or, after hf://, `/FILE.gguf`."""
     path, _, query = rest.partition("#")[0].partition("?")
     parts = path.strip("/").split("/")
     if parts[0] in _NOT_MODELS:
-        _malformed(given, f"{parts[0]} are not models.", "Copy the address of a model's page.")
+        _malformed(
+            given, f"This is an address of {parts[0]}, not of a model.", "Copy the address of a model's page."
+        )
     if len(parts) < 2:
-        _malformed(given, "there is no repository in this address.", "Copy the address of a model's page.")
+        _malformed(given, "this address contains no repository.", "Copy the address of a model's page.")
     reference = ModelReference.parse("/".join(parts[:2]))
     below = [unquote(part) for part in parts[2:]]
     if len(below) >= 2 and below[0] in ("tree", "blob", "resolve", "raw"):
-        # A pull request's revision has slashes, and some addresses do not escape them.
+        # The revision of a pull request has slashes, which some addresses do not escape.
         length = 3 if below[1] == "refs" and len(below) >= 4 else 1
         revision = "/".join(below[1 : 1 + length])
         reference = replace(reference, revision=None if revision == "main" else revision)
         below = below[1 + length :] if below[0] != "tree" else []
     elif below and not _ADDRESS_OF_FILES.match(given):
         below = []  # a tab of the page, such as /discussions
-    shown = parse_qs(query).get("show_file_info")  # how a page names the file that it shows
+    # the parameter by which a page names the file that it shows
+    shown = parse_qs(query).get("show_file_info")
     file = "/".join(below) or (shown[0] if shown else "")
     if not file:
         return reference
@@ -195,9 +198,9 @@ def _from_address(given: str, rest: str) -> ModelReference:
 
 
 def is_of_service(name: str, model: str) -> bool:
-    """True if SPNL means a service by this prefix and not a repository.
+    """Return True if SPNL means a service by this prefix, not a repository.
 
-    OpenAI has published models, such as openai/gpt-oss-20b, and serves others.
+    OpenAI has published some models, such as openai/gpt-oss-20b, and only serves others.
     """
     match name.lower():
         case "openai":
@@ -215,8 +218,8 @@ def _refuse_services(given: str, text: str) -> None:
     name = rest.lower()
     close = name if name in PRETTY_NAMES else _nearest(name)
     raise ModelReferenceError(
-        "This model is on a server",
-        f"{given!r} is answered by a server. There are no files of it to pull or to load here.",
+        "This model runs on a server",
+        f"{given!r} runs on a server, so there are no files to pull or load on this machine.",
         f"Chat with it: spnl-chat -m {given}{f' · On this machine: {close}' if close else ''}",
     )
 
@@ -225,8 +228,8 @@ def _from_repository(given: str, name: str) -> ModelReference:
     repository, colon, label = name.partition(":")
     segments = repository.split("/")
     if len(segments) != 2:
-        hint = f"A file or directory is written ./{repository}; a repository is ORG/NAME."
-        _malformed(given, "a repository has one slash.", hint)
+        hint = f"For a file or directory, write ./{repository}. For a repository, write ORG/NAME."
+        _malformed(given, "the name of a repository has one slash.", hint)
     wrong = next((s for s in segments if not _SEGMENT.fullmatch(s) or ".." in s or "--" in s), None)
     if wrong is not None or len(repository) > _LONGEST_ID:
         why = f"{wrong!r} cannot be part of a repository's name." if wrong is not None else "it is too long."
@@ -245,7 +248,7 @@ def _from_pretty_name(given: str, name: str) -> ModelReference:
     size = f"{family}:{rest[0].lower()}" if rest else ""
     if family == STARTER:
         if rest:
-            _malformed(given, "the starter has one quantization.", "Say just starter.")
+            _malformed(given, "the starter has only one quantization.", "Write just starter.")
         return ModelReference()
     if size in PRETTY_NAMES:
         repository, rest = PRETTY_NAMES[size], rest[1:]
@@ -254,16 +257,16 @@ def _from_pretty_name(given: str, name: str) -> ModelReference:
     elif sizes:
         what = f"{family} has no size {rest[0]!r}" if rest else f"{family} comes in several sizes"
         names = ", ".join(f"{family}:{size}" for size in sizes)
-        raise ModelReferenceError(f"Which {family}?", f"{given!r}: {what}.", f"One of {names}.")
+        raise ModelReferenceError(f"Which {family}?", f"{given!r}: {what}.", f"Choose one of {names}.")
     else:
         close = _nearest(name.lower())
         raise ModelReferenceError(
             "Unknown model",
             f"{given!r} is not a name that spnl-chat knows.",
-            f"Did you mean {close}?" if close else "Search for it, or name its repository: ORG/NAME.",
+            f"Did you mean {close}?" if close else "Search for it, or give its repository: ORG/NAME.",
         )
     if len(rest) > 1:
-        _malformed(given, "too many colons.", "The most there is: FAMILY:SIZE:QUANT@REVISION.")
+        _malformed(given, "too many colons.", "The longest form is FAMILY:SIZE:QUANT@REVISION.")
     return ModelReference(repository=repository, quantization=_label(given, rest[0]) if rest else None)
 
 
@@ -274,7 +277,7 @@ def _label(given: str, label: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    """Return up to three similar known names as text; empty if there is none."""
+    """Return up to three similar known names as text; empty if there are none."""
     family = name.partition(":")[0]
     close = difflib.get_close_matches(name, [*PRETTY_NAMES, STARTER], n=3, cutoff=0.6)
     if not close:

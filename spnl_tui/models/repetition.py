@@ -1,20 +1,21 @@
-"""Detect a reply that repeats itself without end, as small models do."""
+"""Detects replies that repeat themselves endlessly, as those of small models do."""
 
 from __future__ import annotations
 
 _LOOKED_AT = 4_000
-"""The characters at the end of a reply that are examined."""
+"""The number of characters at the end of a reply to examine."""
 _PROBE = 40
-"""How many of the last characters to find earlier in the text; the distance is the length of the part."""
+"""The number of last characters to search for earlier in the text. The distance to that place is the length
+of the repeated part."""
 _LEAST_CHARACTERS = 400
 _LEAST_TIMES = 6
-"""The least number of times that a part must follow itself. Poems and tables repeat a line a few times."""
+"""The fewest consecutive repetitions that count. Poems and tables repeat a line a few times."""
 _LEAST_LETTERS = 4
-"""Different letters in the repeated part. Rules, zeros and dots may be long on purpose."""
+"""The fewest different letters in the repeated part. Lines of dashes, zeros or dots may be intended."""
 
 
 def repeated_part(text: str) -> str:
-    """Return the part that the end of a text consists of; empty if the text does not end in repetitions."""
+    """Return the part that repeats at the end of a text; empty if nothing repeats there."""
     if len(text) < _LEAST_CHARACTERS:
         return ""
     tail = text[-_LOOKED_AT:]

@@ -1,4 +1,4 @@
-"""The problems of a finished reply: it has no text, or not the requested form."""
+"""Detects problems of a finished reply: it has no text, or not the requested format."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def reply_problem(
     sampling: Sampling,
     grammar: Grammar | None = None,
 ) -> RequestError | None:
-    """Return the error to report for a finished reply, None if it can be used.
+    """Return the error for a finished reply; None if the reply can be used.
 
-    `thought` is True if the model has thought. A reply that the user cancelled, or that
-    calls tools, is never an error.
+    `thought` is True if the model has thought. A reply that the user cancelled or that calls tools is never
+    an error.
     """
     if finish_reason in ("cancelled", "tool_calls"):
         return None
@@ -46,20 +46,20 @@ def reply_problem(
     if cut:
         return RequestError(
             "The reply is incomplete",
-            f"It was cut off at {limit}, before its form was complete.",
-            f"{remedy}, or allow less: with maxLength and maxItems in a schema, {{1,9}} in a regex.",
+            f"It was cut off at {limit}, before it matched the required format.",
+            f"{remedy}, or limit the format: maxLength and maxItems in a schema, {{1,9}} in a regex.",
         )
     if grammar.kind == "json_schema" and not _is_json(text):
         return RequestError(
             "The reply is not JSON",
-            "It ended before its form was complete.",
-            "Leave --stop out, or choose stop texts that the JSON cannot hold.",
+            "It ended before the JSON was complete.",
+            "Omit --stop, or choose stop texts that cannot occur in the JSON.",
         )
     return None
 
 
 def _limit(completion_tokens: int, sampling: Sampling) -> tuple[str, str]:
-    """Return the limit that cut a reply, and what to do about it."""
+    """Return the limit that cut a reply, and the remedy."""
     if completion_tokens < sampling.max_tokens:
         return "the end of the context", "Shorten the prompt, or raise [context] length"
     return f"max_tokens ({sampling.max_tokens:,})", "Raise --max-tokens"

@@ -1,4 +1,4 @@
-"""A request to a model: its messages, and how to sample the reply. Standard library only."""
+"""A request to a model: its messages and the sampling of the reply. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spnl_tui.models.parts import Content, Part, as_content, text_of
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 MessageRole = Literal["system", "user", "assistant", "tool"]
-"""A message of the role "tool" holds the results of the calls in the assistant's message before it."""
+"""A message with the role "tool" holds the results of the calls in the assistant's message before it."""
 MESSAGE_ROLES: tuple[MessageRole, ...] = (*ROLES, "tool")
 MAX_TOKENS = 10_000_000
-"""Upper limit for token counts; no reply is this long."""
+"""The upper limit for token counts; no reply is this long."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -33,7 +33,7 @@ class Message:
 
     def __init__(self, role: MessageRole, content: str | Sequence[Part]) -> None:
         if role not in MESSAGE_ROLES:
-            # mistral.rs accepts any role silently, and the result depends on the chat template.
+            # mistral.rs accepts any role silently, with results that depend on the chat template.
             raise RequestError(
                 "Unknown role", f"{role!r} is not one of {', '.join(MESSAGE_ROLES)}.", "Use one of these."
             )
@@ -47,7 +47,7 @@ class Message:
 
     @property
     def model_text(self) -> str:
-        """All that a model reads of the content, as text: every count and cut of a prompt is made of it.
+        """The content as the model reads it, as text, from which prompts are counted and cut.
 
         Marks stand for images (models/image_marks.py).
         """
@@ -56,7 +56,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A constraint on the reply, as mistral.rs takes it."""
+    """A constraint on the reply, in mistral.rs's terms."""
 
     kind: Literal["json_schema", "regex", "lark"]
     text: str
@@ -64,35 +64,36 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen, and when to stop.
+    """How to choose the next token, and when to stop.
 
-    mistral.rs accepts nonsense silently (a negative temperature, `top_p=2`), so the values are checked
-    here, when the object is made. `None` leaves a value to the engine, which then does not apply it.
+    mistral.rs accepts invalid values silently (a negative temperature, `top_p=2`), so they are checked when
+    the object is
+    created. The engine does not apply values that are None.
 
     Raises:
         RequestError: a value is outside its range.
     """
 
     temperature: float = 0.6
-    """0 is greedy; up to 2."""
+    """From 0, which always takes the likeliest token, to 2."""
     top_p: float | None = None
-    """Nucleus sampling: keep the most likely tokens whose probabilities add up to this, in (0, 1]."""
+    """Nucleus sampling: keep the likeliest tokens whose probabilities add up to this, in (0, 1]."""
     top_k: int | None = None
-    """Keep this many of the most likely tokens, 1 or more."""
+    """Keep this many of the likeliest tokens, at least 1."""
     min_p: float | None = None
-    """Drop tokens less likely than this share of the most likely one, in [0, 1)."""
+    """Drop tokens whose probability is below this share of the likeliest token's, in [0, 1)."""
     repetition_penalty: float | None = None
-    """Divides the logits of tokens seen before, in (0, 2]; 1 does nothing."""
+    """Divides the logits of tokens seen before, in (0, 2]; 1 has no effect."""
     frequency_penalty: float | None = None
-    """Subtracted from a token's logit for each time it was seen, in [-2, 2]."""
+    """Subtracted from a token's logit each time the token was seen, in [-2, 2]."""
     presence_penalty: float | None = None
-    """Subtracted once from the logit of each token that was seen, in [-2, 2]."""
+    """Subtracted once from the logit of every token seen before, in [-2, 2]."""
     max_tokens: int = 2048
-    """The longest reply in tokens, 1 or more."""
+    """The longest reply in tokens, at least 1."""
     stop: tuple[str, ...] = ()
-    """The reply ends before any of these."""
+    """The reply ends before the first of these texts."""
     seed: int | None = None
-    """Makes a sampled reply repeatable on this machine, with this model and engine version."""
+    """Makes a sampled reply reproducible on this machine, with this model and engine version."""
 
     def __post_init__(self) -> None:
         _in_range("temperature", self.temperature, 0.0, 2.0)
@@ -105,7 +106,9 @@ class Sampling:
         _at_least("max_tokens", self.max_tokens, 1)
         _at_least("seed", self.seed, 0, most=2**63 - 1)
         if not isinstance(self.stop, tuple) or not all(isinstance(s, str) and s for s in self.stop):
-            raise RequestError("stop is wrong", "Each stop sequence is a text of one character or more.")
+            raise RequestError(
+                "stop is wrong", "Each stop sequence must be a text of one or more characters."
+            )
 
 
 def _in_range(

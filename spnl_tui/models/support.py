@@ -1,7 +1,7 @@
-"""Facts of mistralrs 0.9: what it can load, and what it does with each tensor type on a CPU.
+"""What mistralrs 0.9 can load, and how it handles each tensor type on a CPU.
 
-Read in its source (gguf/normal_registry.rs, gguf/gguf_tokenizer.rs, mistralrs-quant/src/gguf) and measured by
-loading synthetic models. docs/models.md has the figures, and `python -m benchmarks.verdicts` repeats them.
+From its source (gguf/normal_registry.rs, gguf/gguf_tokenizer.rs, mistralrs-quant/src/gguf) and from loading
+synthetic models. docs/models.md has the measurements, and `python -m benchmarks.verdicts` repeats them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ GGUF_ARCHITECTURES = frozenset({
     "llama", "mistral3", "gemma", "gemma2", "gemma3", "phi2", "phi3", "qwen2", "qwen3", "qwen3moe",
     "starcoder2", "glm4", "smollm3", "gpt-oss", "lfm2", "phimoe", "glm4moe", "hunyuan-dense", "hunyuan-moe",
 })  # fmt: skip
-"""Synthetic or real models of these architectures load and stream."""
+"""Architectures of which synthetic or real models load and stream."""
 
 GGUF_ARCHITECTURES_UNPROVEN = frozenset({
     "qwen3next", "qwen35", "qwen35moe", "deepseek2", "granitehybrid", "lfm2moe",
     "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen3vlmoe",
 })  # fmt: skip
-"""mistral.rs has a loader for these, which nobody tried. deepseek2 may fail at the first request."""
+"""Architectures for which mistral.rs has an untested loader. deepseek2 may fail at the first request."""
 
 GGUF_ARCHITECTURES_FAILING = frozenset({"granite", "granitemoe"})
-"""mistral.rs 0.9.5 loads these and fails at the first request: "hybrid cache has no recurrent state pool"."""
+"""Architectures that mistral.rs 0.9.5 loads, but then fails at the first request: "hybrid cache has no
+recurrent state pool"."""
 
 SAFETENSORS_ARCHITECTURES = frozenset({
     "LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM",
@@ -54,21 +55,23 @@ PRE_TOKENIZERS = frozenset({
     "gpt-2", "phi-2", "starcoder", "smollm", "glm4", "chatglm-bpe", "deepseek-llm", "deepseek-coder",
     "deepseek-v3", "hunyuan-dense", "hunyuan", "gpt-4o", "llama4", "tekken",
 })  # fmt: skip
-"""Pre-tokenizers of the "gpt2" tokenizer. mistral.rs refuses any other."""
+"""Accepted pre-tokenizers of the "gpt2" tokenizer. mistral.rs refuses all others."""
 
 
 GGUF_ARCHITECTURES_WITH_PROJECTOR = frozenset({
     "gemma3n", "gemma4", "llama4", "muse-glimmer", "qwen2vl", "qwen3vl", "qwen3vlmoe",
 })  # fmt: skip
-"""These load only with a projector (mmproj), even for text alone."""
+"""Architectures that load only with a projector (mmproj), even to read only text."""
 
 
 def missing_config(facts: ModelFacts) -> dict[str, object] | None:
-    """Return what config.json beside this GGUF must say for mistral.rs to load it; None if it needs none.
+    """Return the config.json that mistral.rs needs beside this GGUF; None if it needs none.
 
-    A Mistral model stored as "llama" does not say whether its attention is windowed, and mistral.rs refuses
-    to guess (normal_registry.rs). Models without a stated window, version 0.2 and later, have none. As a
-    Llama it would assume that the width of a head is the embedding's share, which is wrong for Mistral Nemo.
+    A Mistral model stored as "llama" does not say whether its attention has a window, and mistral.rs refuses
+    to guess
+    (normal_registry.rs). Models that state no window (version 0.2 and later) have none. As a Llama,
+    mistral.rs would
+    derive the width of a head from the embedding, which is wrong for Mistral Nemo.
     """
     first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
     own_head_width = facts.key_width != (facts.embedding_width or 0) / (facts.heads or 1)
@@ -96,23 +99,23 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The storage and the cost of a matrix of one type on a CPU.
+    """The memory and computing cost of one matrix type on a CPU.
 
-    Costs are ratios to Q8_0 on a CPU with VNNI.
+    Costs are relative to Q8_0 on a CPU with VNNI.
     """
 
     bytes_per_element: float
     """Bytes in memory: quantized types as stored, floats widened to 32 bits."""
     decode: float
-    """Work for each weight when one token is computed."""
+    """Cost per weight when one token is computed."""
     prefill: float
-    """Work for each weight and token when a prompt is computed."""
+    """Cost per weight and token when a prompt is computed."""
     repacked: float = 0.0
     """Bytes per element of the second copy, rearranged for speed. It exists only for rows that are multiples
-    of 256, and for Q8_0 only on a processor with VNNI."""
+    of 256; for Q8_0 only on a processor with VNNI."""
 
     def ratio(self, *, prefill: bool) -> float:
-        """Return the work for each weight."""
+        """Return the cost per weight."""
         return self.prefill if prefill else self.decode
 
 
@@ -135,36 +138,35 @@ KERNELS: Mapping[str, Kernel] = {
 }
 
 EXPERTS_UNPACK, EXPERTS_GATHER = 7.0, 4.5
-"""Work for each weight of stacked experts, with memory in large pages (load_plan.runner_environment);
-decoding floats is 1. No CPU kernel multiplies stacked experts as stored: every pass widens all experts of a
-layer to 32 bits, and copies the used ones for each token."""
+"""Cost per weight of stacked experts with large memory pages (load_plan.runner_environment), relative to
+decoding floats. No CPU kernel multiplies stacked experts as stored: every pass widens all experts of a
+layer to 32 bits and copies the used ones for each token."""
 
 NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
-"""The factor by which Q8_0 is slower where rows are not multiples of 256 and so have no rearranged copy."""
+"""The factor by which Q8_0 is slower if rows are not multiples of 256 and so have no rearranged copy."""
 
 IN_SITU_TYPES: Mapping[str, str] = {
     "2": "Q2_K", "3": "Q3_K", "4": "Q4_K", "5": "Q5_K", "6": "Q6_K", "8": "Q8_0",
     "Q2K": "Q2_K", "Q3K": "Q3_K", "Q4K": "Q4_K", "Q5K": "Q5_K", "Q6K": "Q6_K", "Q8K": "Q8_K",
     "Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q5_0": "Q5_0", "Q5_1": "Q5_1", "Q8_0": "Q8_0", "Q8_1": "Q8_1",
 }  # fmt: skip
-"""mistral.rs's names for in-situ quantization → the resulting tensor type on a CPU."""
+"""mistral.rs's names for in-situ quantizations → the resulting tensor type on a CPU."""
 
 
 _SIMPLER = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q4_1", "Q5_K": "Q5_0", "Q6_K": "Q5_1", "Q8_K": "Q8_1"}
 
 
 def quantizable(group: TensorGroup) -> bool:
-    """Return True if in-situ quantization changes these tensors: matrices and the output, not the
-    embedding.
-    """
+    """Return True if in-situ quantization changes these tensors, that is all matrices except the
+    embedding."""
     return group.role in ("matrix", "experts", "output")
 
 
 def after_in_situ(group: TensorGroup, in_situ: str | None) -> str:
-    """Return the type of these tensors once loaded.
+    """Return the type of these tensors after loading.
 
-    A K-quant needs rows that are multiples of 256; candle silently takes a simpler format where they are not
-    (utils/isq.rs), and leaves a tensor that fits neither unchanged.
+    A K-quant needs rows that are multiples of 256. For other rows candle silently takes a simpler format
+    (utils/isq.rs), or leaves a tensor unchanged that fits neither.
     """
     wanted = IN_SITU_TYPES.get(in_situ or "")
     if wanted is None or not quantizable(group):

@@ -1,4 +1,4 @@
-"""Tools as a model sees them: name, description, schema of the arguments. Standard library only."""
+"""A tool's name, description and argument schema, as models see them. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, Literal, TypeAlias
 from spnl_tui.errors import RequestError
 
 ToolChoice: TypeAlias = Literal["auto", "none", "required"]
-"""The model decides, must not call a tool, or must call one.
+"""Whether the model decides, must not call a tool, or must call one.
 
-To require one particular tool, send only that tool with "required"."""
+To require a particular tool, send only that tool with "required".
+"""
 
 PERMISSION = re.compile(
     r"(?P<tool>[\w.:/*-]+)(?:\((?P<pattern>.*)\))?(?:#(?P<hash>[0-9a-f]{12}))?", re.DOTALL
 )
-"""The written form of a permission: TOOL or TOOL(PATTERN), and the hash of a server's tool."""
+"""The written form of a permission: TOOL or TOOL(PATTERN), then the hash for a tool of a server."""
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _ANY_OBJECT = '{"type": "object", "properties": {}}'
 
@@ -33,13 +34,13 @@ class Tool:
     name: str
     description: str = ""
     parameters: str = _ANY_OBJECT
-    """The JSON schema of the arguments, an object, as JSON text. Text, so that a tool is hashable."""
+    """The JSON schema of the arguments, an object, as JSON text, which makes a tool hashable."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise RequestError(
                 "The tool's name is not valid",
-                f"{self.name!r} must be letters, digits, _, -, ., : or /, at most 128 of them.",
+                f"{self.name!r} must have 1 to 128 letters, digits, or characters of _ - . : /",
                 "Rename the tool.",
             )
         try:
@@ -50,7 +51,7 @@ class Tool:
             raise RequestError(
                 "The tool's parameters are not valid",
                 f"The parameters of {self.name} are not a JSON schema of an object.",
-                'They look like {"type": "object", "properties": {…}}.',
+                'Use a schema such as {"type": "object", "properties": {…}}.',
             )
 
     @property
@@ -60,7 +61,7 @@ class Tool:
         return schema
 
     def as_function(self) -> dict[str, Any]:
-        """Return the tool as OpenAI's API and most chat templates expect it."""
+        """Return the tool in the form that OpenAI's API and most chat templates expect."""
         return {
             "type": "function",
             "function": {"name": self.name, "description": self.description, "parameters": self.schema},

@@ -1,7 +1,7 @@
 """The facts of a vision model: how prompts name an image, and how many tokens an image takes.
 
 The rules are those of mistral.rs's image processors (mistralrs-core/src/vision_models/*/inputs_processor.rs).
-It has no call that counts them. Standard library only: the runner uses it.
+mistral.rs has no function to count these tokens. Standard library only, because the runner imports it.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "phi4mm": "<|image_{number}|>",
     "minicpmo": "(<image>./</image>)",
 }
-"""By `model_type` of config.json: what stands for an image in a prompt."""
+"""The placeholder of an image in a prompt, by `model_type` of config.json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisionRule:
-    """The way one model reads images."""
+    """How one model reads images."""
 
     family: str
     """`model_type` of config.json."""
     placeholder: str
-    """Stands for an image in a prompt; `{number}` counts the images of the prompt from 1."""
+    """The placeholder of an image in a prompt; `{number}` is replaced by the image's number, from 1."""
     per_image: int | None = None
-    """Tokens of any image; None if they depend on its size."""
+    """Tokens of every image; None if they depend on its size."""
     tile: int = 0
-    """Pixels of the side of a tile, or of the square that one token stands for."""
+    """Side of a tile in pixels, or of the square behind one token."""
     tile_tokens: int = 0
-    """Tokens of a tile; for Mistral 3, pixels of the side of the square that one token stands for."""
+    """Tokens of a tile; for Mistral 3, the side in pixels of the square behind one token."""
     longest_edge: int = 0
-    """Images are scaled to this many pixels, or below it."""
+    """Images are scaled down to this many pixels on the longer edge."""
     least_pixels: int = 0
     most_pixels: int = 0
     exact: bool = True
-    """False if the number of tokens is only an estimate."""
+    """False if the number of tokens is only estimated."""
 
     def image_tokens(self, width: int, height: int) -> int:
-        """Return the tokens of an image of this many pixels, with those around it."""
+        """Return the tokens of an image with this size in pixels, including its markers."""
         width, height = width or 1024, height or 1024
         if self.per_image is not None:
             return self.per_image
@@ -84,14 +84,14 @@ class VisionRule:
         return rows * columns + 2
 
     def _tiled(self, width: int, height: int) -> int:
-        """Count the tiles that an image is scaled to and cut into, and the whole image as one more."""
+        """Count the tiles into which an image is scaled and cut, and one more for the whole image."""
         alone = self.tile_tokens + 3
         if not self.tile:
             return alone
         scale = self.longest_edge / max(width, height)
         longer, shorter = self.longest_edge, round(min(width, height) * scale)
         shorter = max(1, shorter + shorter % 2)
-        # As resize_for_vision_encoder: both sides become multiples of a tile's.
+        # As in resize_for_vision_encoder: both sides become multiples of the tile size.
         longer_tiles = math.ceil(longer / self.tile)
         ratio = longer / shorter
         shorter_tiles = max(1, math.ceil(int(longer_tiles * self.tile / ratio) / self.tile))
@@ -101,7 +101,7 @@ class VisionRule:
         return longer_tiles * shorter_tiles * (self.tile_tokens + 2) + rows + alone
 
     def _smart_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return rows and columns of tokens after Qwen's `smart_resize`."""
+        """Return the rows and columns of tokens after Qwen's `smart_resize`."""
         unit = self.tile
         tall, wide = (max(unit, round(side / unit) * unit) for side in (height, width))
         if self.most_pixels and tall * wide > self.most_pixels:
@@ -115,23 +115,24 @@ class VisionRule:
 
 @dataclass(frozen=True, slots=True)
 class VisionFiles:
-    """All that a model needs to see, beside its weights."""
+    """The files that a model needs to read images, besides its weights."""
 
     rule: VisionRule
     folder: Path
     """The directory of the config files."""
     projector: Path | None = None
-    """None for safetensors, which hold everything."""
+    """None for safetensors, which include the projector."""
     projector_bytes: int = 0
 
 
 def read_vision(folder: Path) -> VisionRule | None:
-    """Return how the model of these config files reads images; None if it reads none, or no file says it."""
+    """Return the image rule of the model with these config files; None if it reads no images or this is
+    unknown."""
     return vision_rule_of([_read(folder / name) for name in BASE_FILES])
 
 
 def vision_rule_of(files: Sequence[bytes]) -> VisionRule | None:
-    """Return the same from the contents of BASE_FILES, empty where one is missing."""
+    """Return the image rule from the contents of BASE_FILES, which are empty if missing."""
     config, preprocessor, processor = map(_object, files)
     image = processor.get("image_processor")
     if isinstance(image, dict):
@@ -142,7 +143,7 @@ def vision_rule_of(files: Sequence[bytes]) -> VisionRule | None:
 def vision_rule(
     config: Mapping[str, Any], preprocessor: Mapping[str, Any], processor: Mapping[str, Any]
 ) -> VisionRule | None:
-    """Return the rule of these config files; None if they are not those of a model that sees."""
+    """Return the image rule of these config files; None if the model reads no images."""
     family = str(config.get("model_type", ""))
     placeholder = _PLACEHOLDERS.get(family)
     vision = config.get("vision_config")
@@ -192,7 +193,7 @@ def vision_rule(
 
 
 def _read(file: Path) -> bytes:
-    """Return the contents of a file; empty if there is none."""
+    """Return the contents of a file; empty if it cannot be read."""
     try:
         return b"" if file.stat().st_size > _MAX_JSON else file.read_bytes()
     except OSError:
@@ -200,7 +201,7 @@ def _read(file: Path) -> bytes:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    """Return a JSON object; empty if it is none."""
+    """Parse a JSON object; return an empty one if the text is not an object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -157,7 +157,7 @@ def lies(change: str) -> tuple[dict[str, Any], list[Any]]:
         ("more layers than there are", "layer 2 of 9000 is missing"),
         ("a wrong shape", "has the shape 256 × 512"),
         ("a wrong feed-forward width", "blk.0.ffn_down.weight has the shape"),
-        ("no merges", "no merges in its tokenizer"),
+        ("no merges", "its tokenizer has no merges"),
         ("no KV heads", "KV heads"),
     ],
 )

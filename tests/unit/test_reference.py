@@ -94,10 +94,10 @@ def test_colon_in_a_file_name_is_not_a_quantization() -> None:
         ("starter@main", "Not a model reference", "starter"),
         ("qwen3:4b:Q8_0:x", "Not a model reference", "FAMILY:SIZE:QUANT"),
         ("hf.co/org", "Not a model reference", "address"),
-        ("openai/gpt-4o", "This model is on a server", "gpt-oss"),
-        ("ollama/llama3.2:1b", "This model is on a server", "llama3.2:1b"),
-        ("ollama/org/name", "This model is on a server", "org/name"),
-        ("gemini/gemini-2.5-pro", "This model is on a server", ""),
+        ("openai/gpt-4o", "This model runs on a server", "gpt-oss"),
+        ("ollama/llama3.2:1b", "This model runs on a server", "llama3.2:1b"),
+        ("ollama/org/name", "This model runs on a server", "org/name"),
+        ("gemini/gemini-2.5-pro", "This model runs on a server", ""),
     ],
 )
 def test_rejected_reference_suggests_a_correction(text: str, title: str, hint: str) -> None:

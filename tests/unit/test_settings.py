@@ -144,7 +144,7 @@ def test_origins_name_the_source_of_a_value(file: Path) -> None:
         ("[sampling]\ntop_k = 1.0\n", 2, "a whole number", ""),
         ("[sampling]\ntemperature = true\n", 2, "a number", ""),
         ("[sampling]\nstop = 'x'\n", 2, "a list of texts", '["one", "two"]'),
-        ("[sampling]\nstop = ['']\n", 2, "one character or more", ""),
+        ("[sampling]\nstop = ['']\n", 2, "one or more characters", ""),
         ("[sampling]\ntemperature = 3\n", 2, "[0, 2]", "within"),
         ("[engine]\nthreads = 0\n", 2, "from 1 to", ""),
         ("[chat]\ncandidates = 1\n", 2, "from 2 to 9", ""),

@@ -1,1 +1,1 @@
-"""From messages to prompts: chat templates, and the markers in replies."""
+"""Converts messages to prompts with chat templates, and finds the markers in replies."""

@@ -1,9 +1,10 @@
-"""Writes a prompt from messages with a model's chat template, as its makers tested it: in Jinja.
+"""Writes prompts from messages with a model's chat template, in Jinja, for which templates are written.
 
-Hugging Face's transformers defines what a chat template may use (utils/chat_template_utils.py there): a
-sandboxed Jinja2 with loop controls, `raise_exception`, `strftime_now`, `tojson` without HTML escapes, and a
-`generation` block that marks replies. mistral.rs reads templates with another Jinja, which knows less, so it
-receives finished prompts instead.
+Hugging Face's transformers defines the language of templates (utils/chat_template_utils.py there): a
+sandboxed
+Jinja2 with loop controls, `raise_exception`, `strftime_now`, `tojson` without HTML escapes, and a
+`generation`
+block that marks replies. mistral.rs has another Jinja with fewer features, so it receives finished prompts.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _FILE = "<template>"
 
 
 class TemplateError(Exception):
-    """The chat template cannot be read, or cannot write these messages.
+    """A chat template cannot be read, or cannot write the messages.
 
-    `line` is a line of the model's own template, None if it is unknown.
+    `line` is the line of the template with the error, None if unknown.
     """
 
     def __init__(self, reason: str, line: int | None = None) -> None:
@@ -36,7 +37,7 @@ class TemplateError(Exception):
 
 
 class TemplateRejection(TemplateError):
-    """The chat template itself refuses these messages, by `raise_exception`."""
+    """The chat template itself rejects the messages with `raise_exception`."""
 
 
 class ChatPrompt:
@@ -47,12 +48,12 @@ class ChatPrompt:
     """
 
     def __init__(self, template: str, tokens: Mapping[str, str] | None = None) -> None:
-        """`tokens`: the texts of the model's "bos_token", "eos_token", "unk_token", where it has them."""
+        """`tokens` has the texts of the model's "bos_token", "eos_token" and "unk_token", if it has them."""
         self.text = template
         self._tokens = dict(tokens or {})
         try:
             self._template = _environment().from_string(template)
-        except Exception as error:  # Jinja compiles to Python, which has limits of its own
+        except Exception as error:  # Jinja compiles to Python, which can raise errors of its own
             raise TemplateError(_reason(error), getattr(error, "lineno", None)) from error
 
     def write(
@@ -63,33 +64,36 @@ class ChatPrompt:
         tools: Sequence[Mapping[str, Any]] = (),
         add_generation_prompt: bool = True,
     ) -> str:
-        """Return the prompt. `thinking` goes to templates that can switch thinking on and off, `tools` (as
-        OpenAI's API has them) to those that list tools.
+        """Return the prompt for these messages.
+
+        `thinking` reaches templates that can switch thinking on and off; `tools` (as in OpenAI's API) reach
+        those that
+        list tools.
 
         Raises:
-            TemplateRejection: the template refuses the messages.
-            TemplateError: it fails.
+            TemplateRejection: the template rejects the messages.
+            TemplateError: the template fails.
         """
-        # Templates know the switch by either name (Qwen 3, DeepSeek 3.1). Unset is not the same as none.
+        # Templates use either name (Qwen 3, DeepSeek 3.1). To a template, unset differs from None.
         switches = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
         try:
             return self._template.render(
                 messages=[dict(message) for message in messages],
                 add_generation_prompt=add_generation_prompt,
-                # transformers passes None, too: some templates test for it.
+                # Pass None as transformers does, because some templates test for it.
                 tools=[dict(tool) for tool in tools] or None,
                 **self._tokens,
                 **switches,
             )
         except TemplateRejection as error:
             raise TemplateRejection(error.reason, _line(error)) from error
-        except Exception as error:  # whatever the template's expressions raise
+        except Exception as error:  # expressions in templates can raise anything
             raise TemplateError(_reason(error), _line(error)) from error
 
 
 @functools.lru_cache(maxsize=64)
 def template_problem(template: str) -> str | None:
-    """Return why this chat template cannot be used, None if it can be read."""
+    """Return why this chat template cannot be used; None if it can."""
     try:
         ChatPrompt(template)
     except TemplateError as error:
@@ -103,7 +107,7 @@ def _environment() -> jinja2.Environment:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """Skip the marks around replies: they matter in training only."""
+        """Ignores the marks around replies, which are only for training."""
 
         tags = {"generation"}
 
@@ -115,7 +119,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
-    # mistral.rs's Jinja has this filter, and users have templates that use it.
+    # mistral.rs's Jinja has this filter, and some templates of users need it.
     environment.filters["split"] = lambda text, separator=None: text.split(separator)
     environment.globals["raise_exception"] = _reject
     environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
@@ -139,13 +143,13 @@ def _to_json(
 
 
 def _reason(error: Exception) -> str:
-    """Return the first sentence of an error: Jinja adds guesses."""
+    """Return the first sentence of an error, without Jinja's guesses."""
     text = str(error).strip().split(". ")[0].split("\n")[0].rstrip(".")
     return (text or type(error).__name__)[:300]
 
 
 def _line(error: Exception) -> int | None:
-    """Return the template's line that failed: Jinja puts it into the traceback."""
+    """Return the failing line of the template, from the traceback; None if unknown."""
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == _FILE:

@@ -1,4 +1,4 @@
-"""Compare the beginnings of two lists of messages. Pure, standard library only: the runner uses it."""
+"""Compares the beginnings of two lists of messages. Standard library only, because the runner imports it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def characters(messages: Sequence[Message]) -> int:
 
 
 def common_messages(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """Return how many messages at the beginning are the same."""
+    """Return the number of equal messages at the beginning of both lists."""
     differing = (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
     return next(differing, min(len(left), len(right)))
 
 
 def common_characters(left: Sequence[Message], right: Sequence[Message]) -> int:
-    """Return how many characters at the beginning are the same."""
+    """Return the number of equal characters at the beginning of both lists."""
     common = 0
     for a, b in zip(left, right, strict=False):
         if a == b:

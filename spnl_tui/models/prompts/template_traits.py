@@ -1,7 +1,9 @@
-"""The behaviour of a chat template, found by trying it: what it opens, strips, ends a turn with, and accepts.
+"""Detects how a chat template behaves by trying it: how it marks thoughts and ends, and which messages it
+accepts.
 
-Templates are programs, so names and patterns tell little about them. A few short conversations written with
-the template show the rest.
+Templates are programs, so searching their text shows little. A few short conversations written with the
+template
+show the rest.
 """
 
 from __future__ import annotations
@@ -20,38 +22,38 @@ from spnl_tui.models.prompts.thought_markers import (
 )
 
 _SYSTEM, _ASK, _REPLY, _NEXT, _THOUGHT = "sysalfa", "askbravo", "replycharlie", "nextdelta", "thoughtecho"
-"""Words that no template has, each told apart in what comes of it."""
+"""Words that no template contains, to recognize each message in a written prompt."""
 
 _MARKER = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z][A-Z_]*\]|\[\|\w+\|\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateTraits:
-    """The known traits of a chat template."""
+    """The detected traits of a chat template."""
 
     thoughts: tuple[ThoughtMarkers, ...] = ()
-    """Markers that a reply may think between."""
+    """The possible markers around the thoughts of replies."""
     harmony: bool = False
     """True if replies come as Harmony messages, each with a channel."""
     opens: str | None = None
-    """The marker at the end of a prompt: the reply begins inside a thought."""
+    """The marker at the end of a prompt that begins a thought; None if there is none."""
     strips: tuple[str, ...] = ()
-    """Closing markers at which the template cuts earlier replies."""
+    """Closing markers up to which the template removes text from earlier replies."""
     ends: tuple[str, ...] = ()
-    """The text that follows a reply in a conversation: a marker, or the words before the next prompt."""
+    """The text after a reply in a conversation: a marker, or the words before the next prompt."""
     takes_system: bool = True
-    """False if the template refuses a system message, or drops it."""
+    """False if the template refuses or drops a system message."""
     alternates: bool = False
-    """True if it refuses two messages of one role in a row."""
+    """True if it refuses two consecutive messages of the same role."""
     typed: bool = False
-    """True if it writes content only as a list of parts."""
+    """True if it takes content only as a list of parts."""
 
 
 def read_traits(prompt: ChatPrompt, vocabulary: Collection[str] = ()) -> TemplateTraits:
-    """Return what this template does. `vocabulary`: the model's special tokens, as far as they are known.
+    """Return the traits of this template. `vocabulary` has the known special tokens of the model.
 
     Raises:
-        TemplateError: the template writes not even one prompt.
+        TemplateError: the template cannot write even a simple prompt.
     """
     typed = not _shows_plain_content(prompt)
 
@@ -83,7 +85,8 @@ def read_traits(prompt: ChatPrompt, vocabulary: Collection[str] = ()) -> Templat
 
 
 def opened_by(prompt: str, thoughts: Sequence[ThoughtMarkers]) -> str | None:
-    """Return the marker that this prompt ends with, which the reply then thinks after."""
+    """Return the opening marker at the end of this prompt, after which the model thinks; None if there is
+    none."""
     end = prompt.rstrip()
     return next(
         (
@@ -96,7 +99,7 @@ def opened_by(prompt: str, thoughts: Sequence[ThoughtMarkers]) -> str | None:
 
 
 def as_dicts(messages: Sequence[tuple[str, str]], typed: bool) -> list[Mapping[str, Any]]:
-    """Return roles and contents as a template takes them."""
+    """Return roles and contents in the form that a template takes."""
     return [
         {"role": role, "content": [{"type": "text", "text": content}] if typed else content}
         for role, content in messages

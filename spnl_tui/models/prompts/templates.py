@@ -1,7 +1,8 @@
-"""Chat templates for models that have none, or a wrong one: families by name, or a Jinja file. Pure.
+"""Chat templates for models that lack one or have a wrong one: built-in families, or a Jinja file.
 
-Templates of a family mark turns alike, as their makers document: ChatML (OpenAI, Qwen, SmolLM), Llama 3
-(Meta's model cards), Mistral's [INST], the turns of Gemma and Phi-3, Zephyr.
+A family's template marks turns as its makers document: ChatML (OpenAI, Qwen, SmolLM), Llama 3 (Meta's model
+cards),
+Mistral's [INST], the turns of Gemma and Phi-3, Zephyr.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ class ChatTemplate:
 
     text: str
     stop: tuple[str, ...] = ()
-    """A base model does not know these as the end, and writes them like other text."""
+    """Texts that end a reply, because a base model writes them like any other text."""
 
 
 def _marked(before: str, after: str, start: str, stop: str) -> ChatTemplate:
-    """Return a template with each message between two marks, which may name its role. A reply follows
-    `start`.
+    """Return a template that puts each message between two marks, and `start` before a reply.
+
+    The marks may contain the role.
     """
     text = (
         "{% for message in messages %}"
@@ -38,7 +40,7 @@ def _marked(before: str, after: str, start: str, stop: str) -> ChatTemplate:
     return ChatTemplate(text, (stop,))
 
 
-# These families have no system role: a system prompt stands before the first prompt.
+# These families have no system role, so a system prompt goes into the first user message.
 _SYSTEM_FIRST = (
     "{% set system = '' %}"
     "{% if messages[0]['role'] == 'system' %}"
@@ -85,11 +87,11 @@ FAMILIES: Mapping[str, ChatTemplate] = {
         ("<end_of_turn>",),
     ),
 }
-"""Families by the name for `model.template` and `--template`."""
+"""Templates by the name for `model.template` and `--template`."""
 
 
 def find_template(name: str) -> ChatTemplate:
-    """Return the family of this name, else the Jinja file at this path.
+    """Return the template of this family, or else of the Jinja file at this path.
 
     Raises:
         ModelFileError: there is neither, or the file cannot be read.

@@ -1,4 +1,4 @@
-"""The markers between which models think, as their chat templates and model cards show them."""
+"""The markers around models' thoughts, from their chat templates and model cards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ThoughtMarkers:
     open: str
     close: str
     heading: str = ""
-    """The text that the model writes after the opening, which is not part of the thought."""
+    """The text that the model writes after the opening marker and before the thought."""
 
 
 KNOWN = (
@@ -39,17 +39,17 @@ _CLOSING = re.compile(
     r"</[\w:|.-]{1,40}>|\[/[A-Z_]{2,40}\]|◁/\w{1,40}▷"
     r"|<\|?/?[\w:]*(?:end|END)_?[\w:]*\|?>|<\w+\|>|\[[A-Z ]{6,40}\]"
 )
-"""The markers that may close a thought in the text of a template."""
+"""Matches text in a template that looks like a closing marker."""
 
 
 def is_harmony(template: str) -> bool:
-    """True if the template writes Harmony's messages."""
+    """Return True if the template writes messages in the Harmony format."""
     messages = "<|start|>" in template and "<|end|>" in template
     return "<|message|>" in template and ("<|channel|>" in template or messages)
 
 
 def closing_candidates(template: str) -> list[str]:
-    """Return what looks like the end of a thought in this template, known markers first."""
+    """Return the possible closing markers in this template, known ones first."""
     known = [markers.close for markers in KNOWN if markers.close in template]
     return list(dict.fromkeys([*known, *_CLOSING.findall(template)]))
 
@@ -57,10 +57,11 @@ def closing_candidates(template: str) -> list[str]:
 def find_markers(
     template: str, strips: Iterable[str] = (), vocabulary: Collection[str] = ()
 ) -> tuple[ThoughtMarkers, ...]:
-    """Return the markers that a model with this template may think between.
+    """Return the markers between which a model with this template may think.
 
-    These are known ones that the template names, or that are tokens of the vocabulary, and those made from
-    what the template cuts earlier replies at (`strips`).
+    They include known markers that the template mentions or that are tokens of the vocabulary, and markers
+    derived from
+    `strips`, the markers up to which the template removes text from earlier replies.
     """
     found = [
         markers
@@ -76,7 +77,7 @@ def find_markers(
 
 
 def _opening_of(close: str, template: str) -> str | None:
-    """Return what opens a thought that this closes."""
+    """Return the opening marker for this closing marker; None if the template has none."""
     if "/" in close:
         return close.replace("/", "", 1)
     for end, start in (("end", "start"), ("end", "begin"), ("END", "START"), ("END", "BEGIN")):

@@ -1,4 +1,4 @@
-"""The common parts of the formats: parsed calls, and the literal text that most put around JSON."""
+"""The common parts of the formats: parsed calls, and the literal text that most formats put around JSON."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ _ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 class Parsed(NamedTuple):
-    """Calls at the beginning of a text."""
+    """Calls parsed from the beginning of a text."""
 
     calls: tuple[ToolCallPart, ...]
     end: int
-    """The offset at which the text continues after them."""
+    """The offset at which the text continues after the calls."""
 
 
 Parse: TypeAlias = Callable[[str, Mapping[str, Tool]], Parsed | None]
-"""Reads the calls at the beginning of a text; None if it does not begin with a complete call.
+"""Parses the calls at the beginning of a text; returns None if there is no complete call.
 
-The tools give the types of values that a format writes without type."""
+The tools give the types of values that a format does not mark.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The literal text around JSON arguments. `NAME` stands for the tool's name."""
+    """The literal text around JSON arguments. `NAME` is the place of the tool's name."""
 
     open: str
-    """Before the first call."""
+    """The text before the first call."""
     before: str
-    """Before the arguments of each call."""
+    """The text before the arguments of each call."""
     after: str
-    """After the arguments of each call."""
+    """The text after the arguments of each call."""
     between: str = ""
     close: str = ""
-    """After the last call."""
+    """The text after the last call."""
 
     def write(self, calls: Sequence[ToolCallPart]) -> str:
-        """Return the calls as a model of this format writes them."""
+        """Return the calls as a model with this format writes them."""
         written = [
             f"{self.before.replace('NAME', call.name)}{_spaced(call.arguments)}{self.after}" for call in calls
         ]
@@ -54,34 +55,35 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFormat:
-    """One way to write calls."""
+    """One format of tool calls."""
 
     name: str
     families: str
-    """The families that were trained on it, for the documentation."""
+    """The families that were trained on this format, for the documentation."""
     opens: tuple[str, ...]
-    """A call begins with one of these."""
+    """The possible beginnings of a call."""
     parse: Parse
     write: Callable[[Sequence[ToolCallPart]], str]
     frame: Frame | None = None
-    """None if the arguments are not JSON, so that no JSON schema can bind them."""
+    """None if the arguments are not JSON, so that a JSON schema cannot restrict them."""
     at_start: bool = False
-    """True if a call begins only where the reply does: its opening is no marker, but usual text."""
+    """True if calls can begin only at the start of the reply, because their beginning is ordinary text."""
     writes: str = ""
-    """Tells formats apart that share a parser: this stands in what a template writes for a call."""
+    """Distinguishes formats with the same parser: text that a template with this format writes for a call."""
     signs: tuple[str, ...] = ()
-    """Any of these in a template names the format, if the template does not write calls itself."""
+    """Texts that identify the format in a template that does not itself write calls."""
     stops: tuple[str, ...] = ()
-    """Words of the engine's side after a call: a model that writes them invents the results."""
+    """Texts that follow a call in a prompt. A model that writes one of them invents the results."""
 
 
 def new_call_id() -> str:
-    """Return an id of nine letters and digits: Mistral's templates accept no other length."""
+    """Return an id of nine letters and digits, the only length that Mistral's templates accept."""
     return "".join(_ID_LETTERS[byte % len(_ID_LETTERS)] for byte in os.urandom(9))
 
 
 def call_of(name: object, arguments: object, id: object = "") -> ToolCallPart | None:
-    """Return the call if these are a name and an object; the object may be JSON text itself."""
+    """Return the call with this name and these arguments, an object or its JSON; None if they are not
+    valid."""
     if isinstance(arguments, str):
         arguments = as_object(arguments)
     if arguments is None:
@@ -93,7 +95,7 @@ def call_of(name: object, arguments: object, id: object = "") -> ToolCallPart | 
 
 
 def as_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that this text is, or None."""
+    """Parse a JSON object; return None if the text is not one."""
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -102,7 +104,7 @@ def as_object(text: str) -> dict[str, Any] | None:
 
 
 def json_at(text: str, start: int) -> tuple[Any, int] | None:
-    """Return the JSON value that begins here, after white space, and its end; None if there is none."""
+    """Return the JSON value after white space from `start` on, and its end; None if there is none."""
     start = skip_space(text, start)
     try:
         return _DECODER.raw_decode(text, start)
@@ -111,7 +113,7 @@ def json_at(text: str, start: int) -> tuple[Any, int] | None:
 
 
 def call_of_json(value: object) -> ToolCallPart | None:
-    """Return the call that an object describes, by any of the usual keys."""
+    """Return the call that an object describes with any of the usual keys; None if it describes none."""
     if not isinstance(value, dict):
         return None
     if isinstance(inner := value.get("function"), dict):
@@ -125,27 +127,27 @@ def call_of_json(value: object) -> ToolCallPart | None:
 
 
 def calls_of_json(value: object) -> tuple[ToolCallPart, ...]:
-    """Return the calls of an object, or of a list of objects; none if one of them is not a call."""
+    """Return the calls of an object or a list of objects; none if one of them is not a call."""
     found = [call_of_json(each) for each in (value if isinstance(value, list) else [value])]
     calls = tuple(call for call in found if call is not None)
     return calls if len(calls) == len(found) else ()
 
 
 def skip_space(text: str, at: int) -> int:
-    """Return the place of the next character that is no white space."""
+    """Return the offset of the next character that is not white space."""
     while at < len(text) and text[at].isspace():
         at += 1
     return at
 
 
 def skip_any(text: str, at: int, words: Collection[str]) -> int:
-    """Return the place after white space and after one of these words, if one stands there."""
+    """Return the offset after white space and, if present, one of these words."""
     place = skip_space(text, at)
     return next((place + len(word) for word in words if text.startswith(word, place)), at)
 
 
 def typed(value: str, name: str, tool: Tool | None) -> Any:
-    """Return a value that was written without quotes, by the type that the tool's schema gives it."""
+    """Convert a value written without quotes to the type in the tool's schema."""
     schema = {} if tool is None else tool.schema.get("properties", {}).get(name, {})
     kinds = schema.get("type") if isinstance(schema, dict) else None
     kinds = kinds if isinstance(kinds, list) else [kinds]
@@ -161,13 +163,13 @@ def typed(value: str, name: str, tool: Tool | None) -> Any:
 
 
 def _spaced(arguments: str) -> str:
-    """Return JSON as Python writes it, which most models were trained on."""
+    """Return JSON with Python's spacing, on which most models were trained."""
     found = as_object(arguments)
     return arguments if found is None else json.dumps(found, ensure_ascii=False)
 
 
 def name_pattern() -> str:
-    """Return a regular expression of a tool's name."""
+    """Return a regular expression for names of tools."""
     return r"[A-Za-z0-9_.:/-]{1,128}"
 
 

@@ -1,7 +1,8 @@
-"""Grammars that leave a model two ways to reply: a text, or calls that are valid for their tools' schemas.
+"""Grammars that let a model reply with text or with valid tool calls.
 
-In llguidance's Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md). A lazy lexeme takes
-the text up to the marker of a call; after it only a valid call matches.
+They are written in llguidance's Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md). A
+lazy
+lexeme takes the text up to a call's marker; after the marker only a valid call matches.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from spnl_tui.models.tool_formats.calls import Frame, ToolFormat
 from spnl_tui.models.tools import Tool, ToolChoice
 
 MOST_CALLS = 8
-"""Calls in one reply."""
+"""The most calls in one reply."""
 _LONGEST_TEXT = 20_000
-"""The most characters of a string argument without a length of its own: a small model may never end it."""
+"""The most characters of a string argument if its schema sets no limit, because a small model may never end
+it."""
 _ON_ONE_LINE = {
     "whitespace_flexible": False,
     "item_separator": ", ",
     "key_separator": ": ",
-    "lenient": True,  # a schema of a server may hold what llguidance does not know
+    "lenient": True,  # schemas from servers may contain keywords unknown to llguidance
 }
 
 
@@ -36,9 +38,9 @@ def call_grammar(
     *,
     most: int = MOST_CALLS,
 ) -> Grammar:
-    """Return the grammar of a text, or up to `most` calls, or a text and then calls.
+    """Return a grammar for a text, up to `most` calls, or a text followed by calls.
 
-    `tokens` are control tokens by their text: no text matches them, so that they are named by number.
+    `tokens` maps the texts of control tokens to ids, because no text in a grammar matches them.
     """
     known = tokens or {}
     head, _, tail = frame.before.partition("NAME")
@@ -68,9 +70,9 @@ def call_grammar(
 
 
 def _bare_grammar(frame: Frame, tools: Sequence[Tool], choice: ToolChoice, most: int) -> Grammar:
-    """Return the grammar for calls without a marker: only a text that begins like a call must be one.
+    """Return a grammar for calls without a marker: only text that begins like a call must be a call.
 
-    Other JSON may be what the user has asked for.
+    Other JSON may be the answer that the user asked for.
     """
     literals = [frame.before.replace("NAME", tool.name) for tool in tools]
     begun = "|".join(map(_escaped, literals))
@@ -79,7 +81,7 @@ def _bare_grammar(frame: Frame, tools: Sequence[Tool], choice: ToolChoice, most:
     start = {"auto": f"TEXT | {calls}", "required": calls, "none": "TEXT"}[choice]
     lines = [f"start: {start}", f"TEXT: /(.|\\n)*/ & ~/({begun})(.|\\n)*/"]
     for number, (tool, literal) in enumerate(zip(tools, literals, strict=True)):
-        # One terminal, so that it wins where the text ends.
+        # Use one terminal, so that it takes precedence over the text.
         lines.append(f"BEGIN{number}: {json.dumps(literal)}")
         lines.append(f"call{number}: BEGIN{number} arguments{number} {json.dumps(frame.after)}")
         lines.append(f"arguments{number}: %json {json.dumps(_bound(tool.schema))}")
@@ -87,19 +89,19 @@ def _bare_grammar(frame: Frame, tools: Sequence[Tool], choice: ToolChoice, most:
 
 
 def _more(call: str, most: int) -> list[str]:
-    """Return the term for further calls, up to `most` in all."""
+    """Return the term for further calls, up to `most` calls in total."""
     return [f"({call}){{0,{most - 1}}}"] if most > 1 else []
 
 
 def _terms(text: str, tokens: Mapping[str, int]) -> list[str]:
-    """Return the text as terms of the grammar: control tokens by number, the rest as strings."""
+    """Return the text as terms of the grammar: control tokens by id, other text as strings."""
     words = sorted((word for word in tokens if word in text), key=len, reverse=True)
     pieces = re.split(f"({'|'.join(map(re.escape, words))})", text) if words else [text]
     return [f"<[{tokens[piece]}]>" if piece in tokens else json.dumps(piece) for piece in pieces if piece]
 
 
 def _bound(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object without other properties, whose strings end."""
+    """Return the object's schema without additional properties and with a maximum length for all strings."""
     bound: dict[str, Any] = _with_lengths(schema)
     bound.setdefault("type", "object")
     bound.setdefault("additionalProperties", False)

@@ -27,7 +27,7 @@ def repeated(
     closes: Sequence[str],
     body: Callable[[str, int], tuple[tuple[ToolCallPart, ...], int] | None],
 ) -> Parse:
-    """Return a parser of `open body close`, once or several times. The last close may be missing."""
+    """Return a parser for one or more repetitions of `open body close`. The last close may be missing."""
 
     def parse(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
         calls: list[ToolCallPart] = []
@@ -44,16 +44,16 @@ def repeated(
 
 
 def json_body(text: str, at: int) -> tuple[tuple[ToolCallPart, ...], int] | None:
-    """Read an object, or a list of objects, that describe calls."""
+    """Parse an object or a list of objects that describe calls."""
     if (found := json_at(text, at)) is None or not (calls := calls_of_json(found[0])):
         return None
     return calls, found[1]
 
 
 def parse_bare(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `{"name": …, "parameters": {…}}`, several with `;` between them.
+    """Parse `{"name": …, "parameters": {…}}`, or several separated by `;`.
 
-    Such JSON may also be the answer that the user asked for: it is a call only if it names a tool.
+    Such JSON may also be the answer that the user asked for, so it is a call only if it names a tool.
     """
     at = end = skip_any(text, 0, ("<|python_tag|>",))
     marked = at > 0
@@ -69,7 +69,7 @@ def parse_bare(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
 
 
 def parse_mistral(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `[TOOL_CALLS][{…}, …]`, or `[TOOL_CALLS]NAME[ARGS]{…}` once or several times."""
+    """Parse `[TOOL_CALLS][{…}, …]`, or one or more `[TOOL_CALLS]NAME[ARGS]{…}`."""
     calls: list[ToolCallPart] = []
     end = at = 0
     while (inside := skip_any(text, at, ("[TOOL_CALLS]",))) != at:
@@ -100,7 +100,7 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*")
 
 
 def _deepseek_body(text: str, at: int) -> tuple[tuple[ToolCallPart, ...], int] | None:
-    """Read `function<sep>NAME` and fenced JSON (V3, R1), or `NAME<sep>{…}` (V3.1)."""
+    """Parse `function<sep>NAME` and fenced JSON (V3, R1), or `NAME<sep>{…}` (V3.1)."""
     sep = text.find(_DEEPSEEK_SEP, at)
     if sep < 0:
         return None
@@ -118,7 +118,7 @@ def _deepseek_body(text: str, at: int) -> tuple[tuple[ToolCallPart, ...], int] |
 
 
 def parse_deepseek(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read DeepSeek's section of calls."""
+    """Parse DeepSeek's section of calls."""
     start = skip_any(text, 0, ("<｜tool▁calls▁begin｜>",))
     parsed = repeated([_DEEPSEEK_OPEN], ["<｜tool▁call▁end｜>"], _deepseek_body)(text[start:], tools)
     return None if parsed is None else _closed(text, start, parsed, "<｜tool▁calls▁end｜>")
@@ -128,7 +128,7 @@ _KIMI_ID = re.compile(r"\s*(?:functions\.)?([\w.-]+?)(?::(\d+))?\s*<\|tool_call_
 
 
 def _kimi_body(text: str, at: int) -> tuple[tuple[ToolCallPart, ...], int] | None:
-    """Read `functions.NAME:NUMBER<|tool_call_argument_begin|>{…}`."""
+    """Parse `functions.NAME:NUMBER<|tool_call_argument_begin|>{…}`."""
     head = _KIMI_ID.match(text, at)
     value = None if head is None else json_at(text, head.end())
     if head is None or value is None:
@@ -139,14 +139,14 @@ def _kimi_body(text: str, at: int) -> tuple[tuple[ToolCallPart, ...], int] | Non
 
 
 def parse_kimi(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read Kimi's section of calls."""
+    """Parse Kimi's section of calls."""
     start = skip_any(text, 0, ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>"))
     parsed = repeated(["<|tool_call_begin|>"], ["<|tool_call_end|>"], _kimi_body)(text[start:], tools)
     return None if parsed is None else _closed(text, start, parsed, "<|tool_calls_section_end|>")
 
 
 def write_kimi(calls: Sequence[ToolCallPart]) -> str:
-    """Return the calls as Kimi writes them."""
+    """Return the calls in Kimi's format."""
     numbers = count()
     written = "".join(
         f"<|tool_call_begin|>functions.{call.name}:{next(numbers)}"
@@ -164,7 +164,8 @@ _HARMONY_CALL = re.compile(r"\s*to=(?:functions\.)?([\w.:/-]+)[^\n{]*?<\|message
 
 
 def parse_harmony(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `to=functions.NAME<|message|>{…}<|call|>`, as the runner hands on a commentary for a tool."""
+    """Parse `to=functions.NAME<|message|>{…}<|call|>`, the form in which the runner passes on Harmony's
+    calls."""
     calls: list[ToolCallPart] = []
     end = 0
     while (head := _HARMONY_CALL.match(text, end)) is not None:
@@ -181,9 +182,9 @@ _ACTION = re.compile(r"\s*Action:\s*```(?:json)?\s*|\s*<\|START_ACTION\|>")
 
 
 def parse_command_r(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read a list of actions in `<|START_ACTION|>`, or in a fence after `Action:`.
+    """Parse a list of actions in `<|START_ACTION|>`, or in a fence after `Action:`.
 
-    The action `directly_answer` stands for no call.
+    The action `directly_answer` is not a call.
     """
     head = _ACTION.match(text)
     found = None if head is None else json_at(text, head.end())
@@ -202,7 +203,7 @@ def _is_answer(action: object) -> bool:
 
 
 def write_command_r(calls: Sequence[ToolCallPart]) -> str:
-    """Return the calls as Command A writes them."""
+    """Return the calls in Command A's format."""
     actions = [
         {"tool_call_id": str(number), "tool_name": call.name, "parameters": json.loads(call.arguments)}
         for number, call in enumerate(calls)

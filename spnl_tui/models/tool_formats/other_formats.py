@@ -19,7 +19,7 @@ _LITERALS = {"true": True, "false": False, "null": None, "none": None}
 
 
 def parse_pythonic(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `[name(key="value"), …]`, with or without a marker around it."""
+    """Parse `[name(key="value"), …]`, with or without a marker around it."""
     markers = ("<|python_start|>", "<|tool_call_start|>", "<|python_tag|>")
     start = skip_any(text, 0, markers)
     marked = start > 0
@@ -36,7 +36,7 @@ def parse_pythonic(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
 def _python_calls(text: str) -> tuple[ToolCallPart, ...]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in a string warns
+            warnings.simplefilter("ignore")  # invalid escapes in strings cause warnings
             tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
@@ -58,7 +58,7 @@ def _python_call(node: ast.expr) -> ToolCallPart | None:
 
 
 def _python_value(node: ast.expr) -> Any:
-    """Return a literal; JSON's `true`, `false` and `null` count as such."""
+    """Return the value of a literal; JSON's `true`, `false` and `null` are accepted."""
     match node:
         case ast.Name(id=name) if name.lower() in _LITERALS:
             return _LITERALS[name.lower()]
@@ -69,12 +69,12 @@ def _python_value(node: ast.expr) -> Any:
             return {str(_python_value(key)): _python_value(value) for key, value in pairs if key is not None}
         case _:
             value = ast.literal_eval(node)
-            json.dumps(value)  # bytes and sets are no arguments: TypeError is a ValueError to callers
+            json.dumps(value)  # rejects bytes and sets, which are not JSON
             return value
 
 
 def _end_of_list(text: str, start: int) -> int | None:
-    """Return the end of the list or call that begins here; None if it is incomplete."""
+    """Return the end of the list or call that begins at `start`; None if it is incomplete."""
     if start >= len(text) or not (text[start] == "[" or NAME.match(text, start)):
         return None
     depth, quote, at = 0, "", start
@@ -117,7 +117,7 @@ _PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
 
 
 def parse_xml(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `<function=NAME><parameter=KEY>value</parameter></function>`, once or several times."""
+    """Parse one or more `<function=NAME><parameter=KEY>value</parameter></function>`."""
     calls: list[ToolCallPart] = []
     end = 0
     while (found := _FUNCTION.match(text, end)) is not None:
@@ -134,12 +134,12 @@ def parse_xml(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
 
 
 def _without_frame(value: str) -> str:
-    """Return the value without the line breaks after its opening and before its closing."""
+    """Return the value without the line breaks at its beginning and end."""
     return value.removeprefix("\n").removesuffix("\n")
 
 
 def write_xml(calls: Sequence[ToolCallPart]) -> str:
-    """Return the calls as Qwen3-Coder writes them."""
+    """Return the calls in Qwen3-Coder's format."""
     return "\n".join(
         f"<tool_call>\n<function={call.name}>\n"
         + "".join(
@@ -158,7 +158,7 @@ _GLM_ARGUMENT = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_va
 
 
 def parse_glm(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `<tool_call>NAME<arg_key>…</arg_key><arg_value>…</arg_value></tool_call>`, or several."""
+    """Parse one or more `<tool_call>NAME<arg_key>…</arg_key><arg_value>…</arg_value></tool_call>`."""
     calls: list[ToolCallPart] = []
     end = 0
     while (found := _GLM.match(text, end)) is not None:
@@ -175,7 +175,7 @@ def parse_glm(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
 
 
 def write_glm(calls: Sequence[ToolCallPart]) -> str:
-    """Return the calls as GLM 4.5 writes them."""
+    """Return the calls in GLM 4.5's format."""
     return "\n".join(
         f"<tool_call>{call.name}\n"
         + "".join(
@@ -197,7 +197,8 @@ _GEMMA_BARE = re.compile(r"[^,{}\[\]:]*")
 
 
 def parse_gemma(text: str, tools: Mapping[str, Tool]) -> Parsed | None:
-    """Read `<|tool_call>call:NAME{key:<|"|>value<|"|>}<tool_call|>`, or FunctionGemma's markers."""
+    """Parse `<|tool_call>call:NAME{key:<|"|>value<|"|>}<tool_call|>`, or the same with FunctionGemma's
+    markers."""
     calls: list[ToolCallPart] = []
     end = 0
     while (head := _GEMMA_CALL.match(text, end)) is not None:
@@ -261,7 +262,7 @@ def _gemma_key(text: str, at: int) -> tuple[str, int]:
 
 
 def write_gemma(calls: Sequence[ToolCallPart]) -> str:
-    """Return the calls as Gemma 4 writes them."""
+    """Return the calls in Gemma 4's format."""
     return "".join(
         f"<|tool_call>call:{call.name}{_gemma_text(json.loads(call.arguments))}<tool_call|>" for call in calls
     )

@@ -1,4 +1,5 @@
-"""Explains tools to models whose chat template knows none: a short system prompt, and calls as text."""
+"""Explains tools to models whose chat template does not support them, with a short system prompt and calls as
+text."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ Tools:
 
 
 def tools_prompt(tools: Sequence[Tool]) -> str:
-    """Return the system prompt that lists the tools. Short, because small models read slowly."""
+    """Return the system prompt that lists the tools. It is short, because small models read slowly."""
     return _INTRODUCTION + "\n".join(_line(tool) for tool in tools)
 
 
@@ -29,7 +30,7 @@ def with_tools(system_prompt: str, tools: Sequence[Tool]) -> str:
 
 
 def result_text(name: str, text: str) -> str:
-    """Return a result as a message of the user, for templates that know no role "tool"."""
+    """Return a result as a user message, for templates without the role "tool"."""
     return f"<tool_response>\n{text}\n</tool_response>"
 
 

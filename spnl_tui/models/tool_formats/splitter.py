@@ -1,4 +1,4 @@
-"""Tells the calls of a streaming reply from its text."""
+"""Separates calls from text in a streaming reply."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from spnl_tui.models.tools import Tool
 
 
 class CallSplitter:
-    """Splits one reply. Text streams until a call may begin; from there on everything is held to the end.
+    """Splits one reply. Text streams until a possible call begins; the rest is held back until the end.
 
-    What turns out not to be a call is text: nothing is lost.
+    Text that turns out not to be a call is returned as text.
     """
 
     def __init__(self, format: ToolFormat, tools: Sequence[Tool]) -> None:
@@ -23,10 +23,10 @@ class CallSplitter:
         self._in_calls = False
         self._begun = False
         self.ended = False
-        """True once something follows the calls: the model has begun to invent their results."""
+        """True if something follows the calls: the model has begun to invent results."""
 
     def feed(self, text: str) -> str:
-        """Return the text to show of this piece."""
+        """Return the part of the new text that can be shown."""
         if self.ended:
             return ""
         self._held += text
@@ -39,7 +39,7 @@ class CallSplitter:
         return ""
 
     def finish(self) -> tuple[str, tuple[ToolCallPart, ...]]:
-        """Return the rest of the text, and the calls. Call it at the end of the reply."""
+        """Return the rest of the text and the calls. Call it at the end of the reply."""
         held, self._held = self._held, ""
         if not self._in_calls:
             return held, ()
@@ -53,7 +53,7 @@ class CallSplitter:
         return ("}", "]", ">", ")", "\n")
 
     def _divide(self, text: str) -> tuple[str, str, bool]:
-        """Return the text that can be shown, the rest that is held, and whether that may be a call."""
+        """Return the text to show, the text to hold back, and True if the latter may be a call."""
         opens = self._format.opens
         if self._format.at_start:
             markers = [open for open in opens if len(open) > 1]
@@ -84,10 +84,10 @@ class CallSplitter:
 
 
 _CLOSE_STARTS = ("<", "[", ";", ",", "`")
-"""The possible beginnings of the closing of a section or of another call."""
+"""The possible beginnings of text after a call: the end of the section or another call."""
 
 
 def _overlap(text: str, marker: str) -> int:
-    """Return the length of the longest end of the text that the marker begins with."""
+    """Return the length of the longest end of the text with which the marker begins."""
     longest = min(len(text), len(marker) - 1)
     return next((length for length in range(longest, 0, -1) if text.endswith(marker[:length])), 0)

@@ -1,4 +1,4 @@
-"""The formats, and how the format of a chat template is found."""
+"""The table of formats, and the search for the format of a chat template."""
 
 from __future__ import annotations
 
@@ -213,7 +213,8 @@ MARKERS = frozenset(open for format in TABLE for open in format.opens if len(ope
     "<|tool_call_end|>", "<|tool_call_argument_begin|>", "<|tool_calls_section_end|>", "<end_function_call>",
     "<escape>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>", "<|END_ACTION|>",
 }  # fmt: skip
-"""Words of all formats that may be control tokens. A reply must keep them, so that its calls can be read."""
+"""The words of all formats that may be control tokens. Replies must keep them, so that calls can be
+parsed."""
 
 BY_NAME: Mapping[str, ToolFormat] = {each.name: each for each in TABLE}
 
@@ -221,8 +222,9 @@ BY_NAME: Mapping[str, ToolFormat] = {each.name: each for each in TABLE}
 def find_format(template: str, written: str, call: ToolCallPart, tool: Tool) -> ToolFormat:
     """Return the format of a template.
 
-    `written` is what the template makes of a reply with this call, or empty. The format that reads the call
-    back is the one; otherwise the marks in the template decide.
+    `written` is the template's text for a reply with this call, or empty. The format that parses the call
+    from it is the
+    right one; if there is none, the signs in the template decide.
     """
     for format in (each for each in TABLE if each.writes in written):
         for place in sorted({written.find(open) for open in format.opens} - {-1}):
