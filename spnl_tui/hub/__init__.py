@@ -1,1 +1,1 @@
-"""Models on Hugging Face and on this disk."""
+"""Finds, pulls and manages models on Hugging Face and on this disk."""

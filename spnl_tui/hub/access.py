@@ -1,4 +1,4 @@
-"""Access to Hugging Face, and the files of a revision of a repository."""
+"""Access to Hugging Face: addresses, the user's token, and the files of a repository's revision."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _NAME = "spnl-chat"
 MAX_ANSWER_BYTES = 64 << 20
-"""The limit in bytes for reading a response of the API.
+"""The most bytes to read from a response of the API.
 
-The largest real ones, with 10,000 files, have 4 MB.
+The largest real responses, for 10,000 files, have 4 MB.
 """
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """The hash of a commit or of a file's content."""
@@ -33,7 +33,7 @@ def _version() -> str:
 
     try:
         return version(_NAME)
-    except PackageNotFoundError:  # run from a checkout
+    except PackageNotFoundError:  # the program runs from a checkout
         return "dev"
 
 
@@ -41,9 +41,9 @@ def _version() -> str:
 class HubAccess:
     """The address of the hub and the user's token.
 
-    If `endpoint` is None, use huggingface_hub's own (HF_ENDPOINT, or huggingface.co). Requests use the token
-    of HF_TOKEN, else `token`, else that of `hf auth login`; False means no token. It never appears in a repr,
-    log or error.
+    If `endpoint` is None, huggingface_hub's own is used (HF_ENDPOINT, or huggingface.co). Requests use the
+    token in HF_TOKEN, else `token`, else that of `hf auth login`; False means no token. The token never
+    appears in a repr, log or error.
     """
 
     endpoint: str | None = None
@@ -58,7 +58,7 @@ class HubAccess:
         """
         if self.endpoint:
             return self.endpoint.rstrip("/")
-        check_endpoint()  # which huggingface_hub does not, or by a ValueError when it is imported
+        check_endpoint()  # huggingface_hub does not check it, or raises a ValueError when imported
         from huggingface_hub import constants
 
         return constants.ENDPOINT.rstrip("/")
@@ -79,7 +79,7 @@ class HubAccess:
 
         token = self.find_token() or False
         headers = build_hf_headers(token=token, library_name=_NAME, library_version=_version())
-        # A compressed transfer has neither a known length nor ranges.
+        # Compressed transfers have no known length and no ranges.
         return {**headers, "Accept-Encoding": "identity"}
 
     def page(self, repo: str) -> str:
@@ -111,8 +111,8 @@ def check_endpoint() -> None:
 class RemoteFile:
     """One file of a commit.
 
-    `etag` names the blob in the Hugging Face cache, and is a hash of the content: SHA-256 for large file
-    storage (`lfs`), else the name that git gives a blob (the SHA-1 of "blob SIZE\\0" and the content).
+    `etag` is the name of the blob in the Hugging Face cache and a hash of the content: SHA-256 for large file
+    storage (`lfs`), otherwise git's name for a blob (the SHA-1 of "blob SIZE\\0" and the content).
     """
 
     path: str
@@ -141,7 +141,7 @@ class BadStatus(Exception):
 
 
 def has_token(response: httpx2.Response) -> bool:
-    """True if the request had a token."""
+    """Return True if the request had a token."""
     return "Authorization" in response.request.headers
 
 
@@ -150,7 +150,7 @@ def open_session() -> httpx2.Client:
 
     Raises:
         HubError: the proxy or the certificates of this machine are misconfigured.
-        OfflineModeIsEnabled: as huggingface_hub does.
+        OfflineModeIsEnabled: offline mode is on.
     """
     from huggingface_hub import get_session
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -181,7 +181,7 @@ def read_revision(hub: HubAccess, repo: str, revision: str, *, timeout: float) -
     for sibling in siblings:
         lfs = sibling.get("lfs") or {}
         size, etag = lfs.get("size", sibling.get("size")), lfs.get("sha256") or sibling.get("blobId")
-        # The hash becomes the name of a file in the cache.
+        # The hash becomes the name of a file in the cache, so it must be a plain hash.
         if isinstance(size, int) and 0 <= size < 1 << 60 and isinstance(etag, str) and HASH.fullmatch(etag):
             file = RemoteFile(str(sibling["rfilename"]), size, etag, bool(lfs))
             files[file.path] = file
@@ -202,7 +202,7 @@ def neighbours(hub: HubAccess, repo: str, *, timeout: float) -> list[str]:
             found = _get_json(f"{hub.address}/api/models", hub, {**question, "limit": "100"}, timeout)
             names = [str(model["id"]) for model in found]
         except foreign_errors(BadStatus, HubError):
-            return []  # only the hint is lost; its error is reported anyway
+            return []  # only a hint is lost, because the missing repository is reported anyway
         if names:
             return names
     return []

@@ -1,4 +1,4 @@
-"""The catalog of Hugging Face: search, details of a repository, headers of remote files."""
+"""The catalog of models on Hugging Face: searches, repository details and headers of remote files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SORTS: Mapping[Sort, str] = {
 }
 PAGE = 30
 _LONGEST_SEARCH = 500
-"""The limit of a search text in characters. Names on the hub have at most 96."""
+"""The longest search text, in characters. Names on the hub have at most 96."""
 _WANTED = (
     "downloads", "likes", "lastModified", "gated", "private", "tags", "pipeline_tag", "gguf", "safetensors",
 )  # fmt: skip
@@ -35,7 +35,7 @@ _WANTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A repository as a search lists it. Text has no control characters."""
+    """A repository in a list of search results. Its texts have no control characters."""
 
     repository: str
     """The name in the hub's spelling."""
@@ -47,7 +47,7 @@ class Card:
     private: bool
     license: str | None
     pipeline: str | None
-    """The task of the model: "text-generation"."""
+    """The model's task, such as "text-generation"."""
     architecture: str | None
     parameters: int | None
     context_length: int | None
@@ -83,14 +83,14 @@ class RepositoryDetails:
 
     @property
     def choices(self) -> tuple[Quantization, ...]:
-        """Return the choices for a pull: the quantizations, or the one safetensors model."""
+        """Return the quantizations that can be pulled, or the one safetensors model."""
         if self.quantizations or not self.safetensors_files:
             return self.quantizations
         return (Quantization(SAFETENSORS, self.safetensors_files, ""),)
 
     @property
     def projector(self) -> ModelFile | None:
-        """Return the projector that a model of this repository sees with; None if there is none."""
+        """Return the projector for image input; None if the repository has none."""
         names = {PurePath(file.path): file for file in self.files if file.path.lower().endswith(".gguf")}
         projectors = best_first(path for path in names if kind_by_name(str(path)) == PROJECTOR)
         return names[projectors[0]] if projectors else None
@@ -105,7 +105,7 @@ class RepositoryDetails:
 
     @property
     def format(self) -> Format | None:
-        """Return the format that mistral.rs can load; GGUF if both."""
+        """Return the format to load, preferring GGUF; None if there is neither GGUF nor safetensors."""
         if self.quantizations:
             return "gguf"
         return "safetensors" if self.safetensors_files else None
@@ -130,16 +130,16 @@ class RepositoryDetails:
 
 
 class Catalog:
-    """The catalog. Every method can be cancelled at any time and has a time limit.
+    """The catalog of models on Hugging Face. Every method can be cancelled and has a time limit.
 
-    All raise HubError if the hub rejects the request, fails or cannot be reached.
+    All methods raise HubError if the hub rejects the request, fails or cannot be reached.
     """
 
     def __init__(self, hub: HubAccess | None = None, *, timeout: float = 15.0) -> None:
         self._client = HubClient(hub or HubAccess(), timeout=timeout)
 
     async def prepare(self) -> None:
-        """Prepare for the first request, which takes a tenth of a second of imports in a thread."""
+        """Prepare for the first request, with imports that take a tenth of a second in a thread."""
         await self._client.prepare()
 
     async def search(
@@ -155,7 +155,7 @@ class Catalog:
         if len(text) > _LONGEST_SEARCH:
             raise HubError(
                 "The search text is too long",
-                f"It has {len(text):,} characters; {_LONGEST_SEARCH} are the most.",
+                f"It has {len(text):,} characters; at most {_LONGEST_SEARCH} are allowed.",
                 "Search for a part of the model's name.",
             )
         if page is not None:
@@ -174,7 +174,7 @@ class Catalog:
         return SearchPage(tuple(_card(item) for item in items if isinstance(item, dict)), answer.next)
 
     async def details(self, repository: str, revision: str | None = None) -> RepositoryDetails:
-        """Return the repository at this revision (main if None), with size and hash of every file."""
+        """Return the repository at this revision (main if None), with the size and hash of every file."""
         path = f"/api/models/{quote(repository)}"
         if revision:
             path += f"/revision/{quote(revision, safe='')}"
@@ -193,7 +193,7 @@ class Catalog:
         )
 
     async def facts(self, details: RepositoryDetails, quantization: Quantization | None = None) -> ModelFacts:
-        """Return the facts in the headers of this quantization, or (None) of the safetensors model.
+        """Return the facts from the headers of this quantization; None means the safetensors model.
 
         Raises:
             ModelFileError: a header is damaged.
@@ -206,7 +206,7 @@ class Catalog:
         return facts if projector is None else await with_vision(self._client, facts, projector)
 
     async def close(self) -> None:
-        """End the session with the hub."""
+        """Close the session with the hub."""
         await self._client.close()
 
 
@@ -240,7 +240,7 @@ def _card(data: Mapping[str, Any]) -> Card:
         context_length=_number(header.get("context_length")),
         has_template=bool(header.get("chat_template")) if _text(header.get("architecture")) else None,
         tags=tags,
-        # Tags repeat it: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
+        # Tags repeat a name: base_model:ORG/NAME and base_model:quantized:ORG/NAME.
         base_models=tuple(dict.fromkeys(name for name in named if ":" not in name)),
     )
 

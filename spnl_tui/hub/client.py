@@ -1,4 +1,4 @@
-"""Asynchronous requests to Hugging Face with a time limit and with errors for the user.
+"""Asynchronous requests to Hugging Face, with time limits and errors reworded for the user.
 
 The HTTP session and its offline switch are huggingface_hub's. Its list and info calls are not used: they
 block a thread, retry for 23 seconds before they report an unreachable hub, and some have no time limit. A
@@ -31,7 +31,7 @@ Params = Mapping[str, str | int | Sequence[str]]
 
 _SLOWEST = 50_000
 """The speed in bytes per second below which the transfer of a header fails."""
-_ON_THIS_MACHINE = "What is on this machine can still be used."
+_ON_THIS_MACHINE = "You can still use the models on this machine."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class HubClient:
                     async for chunk in response.aiter_bytes():
                         received += chunk
                         if len(received) > MAX_ANSWER_BYTES:
-                            raise ValueError("it does not end")
+                            raise ValueError("it is too long")
                 return Answer(json.loads(received), _next_page(response, endpoint))
 
     async def get_range(self, repository: str, revision: str, file: str, start: int, stop: int) -> bytes:
-        """Return bytes `start` to `stop` of a file, fewer only at its end.
+        """Return the bytes of a file from `start` to before `stop`, or fewer at its end.
 
         Raises:
             HubError: as in `get_json`.
@@ -128,7 +128,7 @@ class HubClient:
         from huggingface_hub import get_async_session
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        with suppress(ImportError):  # otherwise it is imported at the first request and blocks keys
+        with suppress(ImportError):  # otherwise the first request imports it, which blocks the interface
             import_module("anyio._backends._asyncio")
         try:
             session = get_async_session()
@@ -157,11 +157,11 @@ def _failed(task: asyncio.Task[_T]) -> bool:
 
 
 def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "") -> None:
-    """Raise HubError unless the response is a success."""
+    """Raise HubError unless the response reports success."""
     status, headers = response.status_code, response.headers
     if status < 400:
         return
-    # A rejection by a server that the hub redirected to says nothing about the repository.
+    # An error from a server to which the hub redirected says nothing about the repository.
     ours = str(response.url).startswith(f"{hub.address}/")
     error = None
     repository = _repository_in(path)
@@ -177,7 +177,7 @@ def _check(response: httpx2.Response, hub: HubAccess, path: str, file: str = "")
         wait = retry_after(headers)
         error = HubError(
             "Too many requests",
-            f"Hugging Face asks to try again {f'in {wait:.0f} s' if wait else 'a little later'}.",
+            f"Hugging Face asks to try again {f'in {wait:.0f} s' if wait else 'soon'}.",
             f"Wait, or log in for a higher limit. {_ON_THIS_MACHINE}",
         )
     raise error or HubError(

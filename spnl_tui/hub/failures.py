@@ -1,4 +1,4 @@
-"""Exceptions of the HTTP client, JSON readers and URL parsers on foreign input, reworded for the user."""
+"""Recognizes exceptions from HTTP clients, JSON readers and URL parsers, and rewords them for the user."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def foreign_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def why_again(error: Exception, timeout: float) -> str:
-    """Return in a few words why a request failed that may be retried.
+    """Return a short reason why a request failed that may be retried.
 
     `timeout` is the number of seconds without a byte after which the request failed.
 
@@ -67,15 +67,15 @@ def why_again(error: Exception, timeout: float) -> str:
         case httpx2.TransportError():
             return "the connection broke"
         case _:
-            # A network with a login page answers every request with it.
+            # A network with a login page answers every request with that page.
             return "the answer is not the hub's"
 
 
 def redirect_loop() -> HubError:
     """Return the error for endless redirects."""
     return HubError(
-        "The hub's redirects never end",
-        "Each answer sent the request on to another address, 20 times in a row.",
+        "The hub redirects endlessly",
+        "The request was redirected 20 times in a row.",
         "Try again later. If HF_ENDPOINT names a mirror, unset it.",
     )
 

@@ -1,4 +1,5 @@
-"""The requests of the models pane, and the steps in which results arrive. It does not import Textual."""
+"""Searches and inspects models for the models pane, yielding results step by step. Does not import
+Textual."""
 
 from __future__ import annotations
 
@@ -39,18 +40,18 @@ class Query:
     sort: Sort = "trending"
 
     def with_next_sort(self) -> Query:
-        """Return the same search in the next order."""
+        """Return the same search with the next sort order."""
         sorts = list(SORTS)
         return replace(self, sort=sorts[(sorts.index(self.sort) + 1) % len(sorts)])
 
     def with_other_format(self) -> Query:
-        """Return the same search for the other format."""
+        """Return the same search for the other file format."""
         return replace(self, format="safetensors" if self.format == "gguf" else "gguf")
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The results so far. `error` says why more could not be loaded."""
+    """The results so far. `error` is the reason why no more could be loaded."""
 
     query: Query
     cards: tuple[Card, ...] = ()
@@ -60,12 +61,12 @@ class Results:
 
 
 Subject = Card | ModelReference | LibraryEntry
-"""The subjects of an inspection: a search result, a repository by its name, a model on this machine."""
+"""The possible subjects of an inspection: a search result, a reference, or a model on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
-    """The known facts of a model. Each step of an inspection yields a more complete one."""
+    """The facts about a model known so far. Each step of an inspection yields more."""
 
     subject: Subject
     card: Card | None = None
@@ -74,13 +75,13 @@ class Look:
     """The quantizations on this machine, by label."""
     conditions: Conditions | None = None
     named: str | None = None
-    """The quantization that the user asked for."""
+    """The quantization that the user named."""
     waiting_for: str = ""
-    """The current step in words."""
+    """The current step, described for the user."""
     error: SpnlError | None = None
     headers: Headers | None = None
     local: ModelFacts | None = None
-    """The header's facts about a model on this machine."""
+    """The facts in the header of a model on this machine."""
 
     @property
     def name(self) -> str:
@@ -103,7 +104,7 @@ class Look:
         return {} if self.local is None else {self.choices[0].label: appraise(self.local, conditions)}
 
     def default(self, appraisals: Mapping[str, Appraisal]) -> Quantization | None:
-        """Return the recommended quantization."""
+        """Return the recommended quantization; None if there is none."""
         if not self.choices:
             return None
         if self.headers is None or not appraisals:
@@ -124,9 +125,9 @@ class Look:
 
 
 class ModelBrowser:
-    """Searches and inspects models, and adds or deletes models on this machine.
+    """Searches and inspects models, and imports or deletes models on this machine.
 
-    One call of each kind at a time.
+    Each operation may run only once at a time.
     """
 
     def __init__(
@@ -136,18 +137,18 @@ class ModelBrowser:
         conditions: Callable[[], Awaitable[Conditions]],
         measure: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`measure` measures this machine; from then on, `conditions` includes its speed."""
+        """`measure` measures this machine's speed; afterwards `conditions` includes it."""
         self._catalog = catalog
         self._library = library
         self._conditions = conditions
         self._measure = measure
         self._headers: dict[tuple[str, str], Headers] = {}
-        """The headers by repository and commit, so that each is read only once."""
+        """The headers by repository and commit, to read each only once."""
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
     async def prepare(self) -> None:
-        """Import what the first search needs, without a request."""
+        """Import the modules for the first search, without sending a request."""
         with suppress(HubError):  # the first search reports it
             await self._catalog.prepare()
 
@@ -172,14 +173,14 @@ class ModelBrowser:
         except HubError as error:
             return replace(results, busy=False, error=error)
         known = {card.repository for card in results.cards}
-        # A repository that rises in the order between two requests is listed twice.
+        # A repository that moves down between two requests would be listed twice.
         new = tuple(card for card in page.cards if card.repository not in known)
         return Results(results.query, results.cards + new, page.next)
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
     async def look(self, subject: Subject) -> AsyncGenerator[Look, None]:
-        """Yield growing facts about a model: first those without a request, last the verdicts."""
+        """Yield growing facts about a model, beginning with local ones and ending with the verdicts."""
         conditions = await self._conditions()
         if isinstance(subject, LibraryEntry):
             yield await _look_at_entry(subject, conditions)
@@ -216,14 +217,14 @@ class ModelBrowser:
         cached = frozenset(look.here)
         try:
             await appraise_repository(headers, conditions, named=look.named, cached=cached)
-        except ModelReferenceError as error:  # the quantization does not exist, so show all of them
+        except ModelReferenceError as error:  # the named quantization does not exist, so show all of them
             return replace(look, named=None, waiting_for="", error=error)
         except (HubError, ModelFileError) as error:
             return replace(look, waiting_for="", error=error)
         return replace(look, waiting_for="")
 
     async def refine(self, look: Look, label: str) -> Look:
-        """Return the inspection with the header of this quantization read."""
+        """Return the inspection after reading the header of this quantization."""
         if look.headers is None or label in look.headers.facts:
             return look
         try:
@@ -233,7 +234,7 @@ class ModelBrowser:
         return replace(look, waiting_for="", error=None)
 
     async def _without_hub(self, look: Look, reference: ModelReference | None, repository: str) -> Look:
-        """Return the facts of a model from its files, if they are on this machine."""
+        """Return the facts about a model from its local files, if it has any."""
         try:
             entry = await self._library.find(reference or ModelReference(repository=repository))
         except (ModelReferenceError, StoreError):
@@ -260,7 +261,7 @@ class ModelBrowser:
     # ── changing what is here ────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
-        """Return the deletion of this model, with the space that it would free."""
+        """Return what would be deleted with this model, and the space that it would free."""
         return await self._library.plan_removal(entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
@@ -286,14 +287,14 @@ class ModelBrowser:
         """Import a model without copying it.
 
         Raises:
-            ModelFileError: the path has no model, several, or a broken one.
+            ModelFileError: the path has no model or several, or the model is damaged.
             StoreError: the list of imports cannot be written.
         """
         return await self._library.import_path(path)
 
 
 async def _look_at_entry(entry: LibraryEntry, conditions: Conditions) -> Look:
-    # Only the total size of the files matters, and it is known.
+    # Only the total size matters, so the first file gets it all.
     files = tuple(ModelFile(file, 0) for file in entry.files[1:])
     files = (ModelFile(entry.files[0], entry.size_bytes), *files)
     choice = Quantization(entry.label, files, entry.label)
@@ -319,7 +320,7 @@ def _best_card(details: RepositoryDetails, card: Card | None) -> Card:
 
 
 def reference_in(text: str) -> ModelReference | None:
-    """Return the model that a search text names; None if it is an ordinary word."""
+    """Return the reference in a search text; None if it contains only ordinary words."""
     if not text.strip():
         return None
     try:
@@ -329,10 +330,10 @@ def reference_in(text: str) -> ModelReference | None:
 
 
 def longer(context: int) -> int:
-    """Return the next longer context to try."""
+    """Return the next longer context, in tokens."""
     return min(LONGEST_CONTEXT, max(SHORTEST_CONTEXT, 1 << context.bit_length()))
 
 
 def shorter(context: int) -> int:
-    """Return the next shorter context to try."""
+    """Return the next shorter context, in tokens."""
     return max(SHORTEST_CONTEXT, 1 << ((context - 1).bit_length() - 1))

@@ -1,4 +1,4 @@
-"""Rows and lines about models for commands and panes."""
+"""Formats models as table rows and lines for commands and panes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LIBRARY_COLUMNS = (
 
 
 def search_row(card: Card) -> tuple[str, ...]:
-    """Return a search result as a row of SEARCH_COLUMNS."""
+    """Return a search result as a row with SEARCH_COLUMNS."""
     gated = " (gated)" if card.gated else ""
     return (
         card.repository,
@@ -58,7 +58,7 @@ def quantization_row(
     cached: bool,
     appraisal: Appraisal | None,
 ) -> tuple[str, ...]:
-    """Return a quantization as a row of QUANTIZATION_COLUMNS."""
+    """Return a quantization as a row with QUANTIZATION_COLUMNS."""
     bits = appraisal.bits_per_weight if appraisal else None
     return (
         "*" if quantization == default else "",
@@ -72,17 +72,17 @@ def quantization_row(
 
 
 def library_row(entry: LibraryEntry) -> tuple[str, ...]:
-    """Return a model on this machine as a row of LIBRARY_COLUMNS."""
+    """Return a model on this machine as a row with LIBRARY_COLUMNS."""
     return (entry.name, in_bytes(entry.size_bytes), _date(entry.used), origin_title(entry))
 
 
 def origin_title(entry: LibraryEntry) -> str:
-    """Return where a model comes from: another program, or one of the ways to get one here."""
+    """Return the display name of an entry's origin, such as another program."""
     return title_of_origin(entry.origin)
 
 
 def title_of_origin(origin: Origin) -> str:
-    """Return the name of an origin for the user."""
+    """Return the display name of an origin."""
     return next((program.title for program in PROGRAMS if program.origin == origin), "") or _OURS[origin]
 
 
@@ -101,7 +101,8 @@ def card_lines(details: RepositoryDetails) -> list[str]:
 
 
 def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tuple[str, str]]:
-    """Return names and values that describe a repository; without `details`, those of a search."""
+    """Return pairs of names and values that describe a repository. Without `details`, use only the search
+    result."""
     facts = [
         (
             "license",
@@ -120,17 +121,17 @@ def card_facts(card: Card, details: RepositoryDetails | None = None) -> list[tup
         weights = details.safetensors_files if details.format == "safetensors" else ()
         size = sum(file.size_bytes or 0 for file in weights)
         facts += [
-            ("format", details.format or f"nothing that can be loaded. {details.problem}"),
+            ("format", details.format or f"no file can be loaded. {details.problem}"),
             ("size", in_bytes(size) if size else None),
         ]
     return [(name, first_line(value, 300)) for name, value in facts if value]
 
 
 def removal_question(plans: Sequence[RemovalPlan], unfinished: Sequence[UnfinishedPull] = ()) -> str:
-    """Return the question before a deletion, with every model and the total size."""
+    """Return the question before a deletion, with all models and the total size."""
     names = ", ".join(plain(name) for name in (*(p.entry.name for p in plans), *(u.name for u in unfinished)))
     if not unfinished and all(plan.entry.origin == "imported" for plan in plans):
-        return f"Forget {names}? The files stay where they are."
+        return f"Remove {names} from the list? The files stay."
     size = sum(plan.frees_bytes for plan in plans) + sum(pull.done_bytes for pull in unfinished)
     return f"Delete {names} ({in_bytes(size)})?"
 
@@ -139,13 +140,13 @@ def removal_line(plan: RemovalPlan) -> str:
     """Return the line that reports a deletion."""
     name = plain(plan.entry.name)
     if plan.entry.origin == "imported":
-        return f"{name}: forgotten; the file stays where it is."
+        return f"{name}: removed from the list; the file stays."
     kept = f"; files that revision {', '.join(plan.kept_for)} needs stay" if plan.kept_for else ""
     return f"{name}: deleted, {in_bytes(plan.frees_bytes)} freed{kept}."
 
 
 def in_short(number: int | None) -> str:
-    """Return a count in three digits: "135M", "1.24B", "950"; empty for None."""
+    """Return a number with at most three digits: "135M", "1.24B", "950"; empty for None."""
     if number is None:
         return ""
     for power, letter in ((9, "B"), (6, "M"), (3, "k")):

@@ -1,4 +1,4 @@
-"""Models to offer at the start: those on this machine with their figures, else good first ones."""
+"""Chooses the models to offer at the start: those on this machine, otherwise good first models."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from spnl_tui.models.files.local import read_local_facts
 from spnl_tui.models.first_models import FirstModel, first_models
 
 _EXAMINED = 5
-"""The most models whose headers are read."""
+"""The most local models whose headers are read."""
 _OURS: tuple[Origin, ...] = ("cache", "folder", "imported", "starter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelHere:
-    """A model on this machine, with what is known of it without loading it."""
+    """A model on this machine, with facts known without loading it."""
 
     name: str
     size_bytes: int = 0
     program: str = ""
-    """The other program that it was found in; empty for our own."""
+    """The other program that the model belongs to; empty if it is spnl-chat's."""
     tokens_per_s: float | None = None
     memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOffers:
-    """The choices that the start screen can offer."""
+    """The models that the start screen offers."""
 
     here: tuple[ModelHere, ...] = ()
-    """The last used first."""
+    """The models on this machine, most recently used first."""
     first: tuple[FirstModel, ...] = ()
-    """Good first models for this machine, the smallest first; only if none is here."""
+    """Good first models for this machine, smallest first; empty unless `here` is empty."""
     free_bytes: int | None = None
-    """Free memory of this machine."""
+    """Bytes of free memory on this machine; None if unknown."""
 
 
 async def model_offers(library: Library, conditions: Conditions) -> ModelOffers:
-    """Return what to offer on this machine. Asks no server.
+    """Return the models to offer on this machine, without network access.
 
     Raises:
         StoreError: the models on this machine cannot be listed.
@@ -72,5 +72,5 @@ def _examine(entries: Sequence[LibraryEntry], conditions: Conditions) -> tuple[M
 def _appraise(entry: LibraryEntry, conditions: Conditions) -> Appraisal | None:
     try:
         return appraise(read_local_facts(entry.model), conditions)
-    except ModelFileError:  # the list still names it, and loading it says what is wrong
+    except ModelFileError:  # list the model nevertheless; loading it reports the error
         return None

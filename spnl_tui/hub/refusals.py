@@ -1,7 +1,8 @@
-"""Errors for requests that the hub rejects, for searches and pulls alike.
+"""Errors for requests that the hub rejects, in searches and pulls.
 
-The hub gives the reason in `X-Error-Code` and `X-Error-Message`, as huggingface_hub's `hf_raise_for_status`
-reads them.
+The hub gives the reason in `X-Error-Code` and `X-Error-Message`, which huggingface_hub's
+`hf_raise_for_status` also
+reads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from spnl_tui.models.facts import clean
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9_]{4,}")
 _LONGEST_WAIT_S = 86_400.0
 _PAGES = "https://huggingface.co"
-"""The site for accepting licences, because a mirror has no accounts."""
+"""The site where users accept licences, because mirrors have no accounts."""
 
 
 class RepositoryNotFound(HubError):
@@ -49,7 +50,9 @@ def refusal(
         )
     if said == "Access to this resource is disabled.":
         return HubError(
-            f"{repository} is disabled", "Hugging Face has closed it.", "Choose another repository."
+            f"{repository} is disabled",
+            "Hugging Face has disabled this repository.",
+            "Choose another repository.",
         )
     if status == 401 and logged_in:
         return HubError(
@@ -57,7 +60,7 @@ def refusal(
             "The token is invalid, has expired or was revoked.",
             "Log in again with `hf auth login`, or correct HF_TOKEN or MISTRALRS_HF_TOKEN.",
         )
-    # Without a token, the hub answers 401 for a name that does not exist, and gives no code.
+    # Without a token, the hub answers 401 without a code for names that do not exist.
     if code == "RepoNotFound" or status == 401 or (status == 404 and not (code or file)):
         return RepositoryNotFound(
             f"{repository} was not found",
@@ -68,37 +71,37 @@ def refusal(
         return HubError(
             f"{repository} has no revision {revision}" if revision else f"{repository} has no such revision",
             "No branch, tag or commit has this name.",
-            f"Look at {page}/tree/main, or leave out @REVISION.",
+            f"See {page}/tree/main, or omit @REVISION.",
         )
     if status == 404:
         return HubError(
             f"{repository} has no {file or 'such file'}",
-            "The hub does not know the file.",
-            f"Look at {page}/tree/main.",
+            "There is no such file on the hub.",
+            f"See the files at {page}/tree/main.",
         )
     if status == 403:
         return HubError(
             f"Access to {repository} is denied",
             said or "Your token may not read this repository.",
-            f"Look at {page}, or use a token that may read it.",
+            f"See {page}, or use a token that may read it.",
         )
     if 400 <= status < 500 and status not in (408, 416, 425, 429):
         return HubError(
             "Hugging Face refused the request",
-            f"It answered {status} for {file or repository}{f': {said}' if said else ''}.",
-            "Check the name.",
+            f"It answered with status {status} for {file or repository}{f': {said}' if said else ''}.",
+            "Check the name of the model.",
         )
     return None
 
 
 def redact(text: str) -> str:
-    """Return the text without Hugging Face tokens and signed links."""
+    """Return the text with Hugging Face tokens and signed links removed."""
     return re.sub(r"\?[^\s'\"]*(?:Signature|token)=[^\s'\"]*", "?…", _TOKEN.sub("hf_…", text))
 
 
 def with_nearest(error: HubError, wanted: str, known: Iterable[str]) -> HubError:
-    """Return the error with the nearest known name as its hint, if any is near."""
-    from spnl_tui.settings.nearest import did_you_mean  # import it only for errors, to keep the start fast
+    """Return the error with the most similar known name as its hint, if there is one."""
+    from spnl_tui.settings.nearest import did_you_mean  # imported only for errors, to keep the start fast
 
     question = did_you_mean(wanted, known)
     return HubError(error.title, error.message, clean(question, 200)) if question else error
@@ -123,6 +126,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         limit = parse_ratelimit_headers(headers)
         if limit and limit.remaining == 0:
             return min(float(limit.reset_in_seconds), _LONGEST_WAIT_S)
-    except (ValueError, ArithmeticError, OSError, TypeError):  # raised by dates and numbers out of range
+    except (ValueError, ArithmeticError, OSError, TypeError):  # raised for dates and numbers out of range
         return None
     return None

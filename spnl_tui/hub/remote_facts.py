@@ -1,4 +1,4 @@
-"""Read the headers of a remote model by HTTP Range, from the first bytes of its files."""
+"""Reads the headers of remote models with HTTP range requests, from the first bytes of their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spnl_tui.models.vision import BASE_FILES, VisionFiles, read_vision, vision_
 _FIRST_GGUF = 2 << 20
 _FIRST_SAFETENSORS = 128 << 10
 _AT_ONCE = 4
-"""The number of headers that are read at once."""
+"""The number of headers to read at once."""
 _MAX_JSON = 16 << 20
 _READ_WHOLE = frozenset(
     {
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 async def gguf_facts(
     client: HubClient, repository: str, commit: str, files: Sequence[ModelFile]
 ) -> ModelFacts:
-    """Return the facts of a GGUF. Pass every shard of a sharded one, in order.
+    """Return the facts of a GGUF. Pass all shards of a model in order.
 
     Raises:
         HubError: the hub rejects a request, fails or cannot be reached.
@@ -53,9 +53,9 @@ async def gguf_facts(
 
 
 async def with_vision(client: HubClient, facts: ModelFacts, projector: ModelFile) -> ModelFacts:
-    """Add what a GGUF sees with: this projector, and the config files of its original repository.
+    """Return the facts with this projector and the config files of the original repository, for image input.
 
-    Where these cannot be read, the facts say why the model is blind.
+    If these cannot be read, the facts say why the model cannot read images.
     """
     base = facts.base
     if base is None:
@@ -77,13 +77,13 @@ async def with_vision(client: HubClient, facts: ModelFacts, projector: ModelFile
             small = isinstance(size, int) and 0 < size <= _MAX_JSON
             texts.append(await client.get_range(base, commit, name, 0, size) if small and size else b"")
     except HubError as error:
-        # A gated repository, mostly: the hint names the page where its licence is accepted.
+        # The repository is often gated, and the hint has the page where its licence is accepted.
         return replace(
             facts, blind=f"it needs config files of {base}: {error.title}. {error.hint}".strip(". ")
         )
     rule = vision_rule_of(texts)
     if rule is None:
-        return replace(facts, blind=f"{base} has no config of a model that sees")
+        return replace(facts, blind=f"{base} has no config for image input")
     size_bytes = projector.size_bytes or 0
     return replace(facts, vision=VisionFiles(rule, Path(), Path(projector.path), size_bytes))
 
@@ -93,8 +93,8 @@ async def safetensors_facts(
 ) -> ModelFacts:
     """Return the facts of a safetensors model with these files.
 
-    Write them to a temporary directory as sparse files with their real size and only their header. These take
-    no space, and the reader of local models can read them.
+    The headers are written to a temporary directory as sparse files of the real size, which take no space, so
+    that the reader of local models can be used.
 
     Raises:
         HubError: the hub rejects a request, fails or cannot be reached.
@@ -154,7 +154,7 @@ async def _gguf_head(client: HubClient, repository: str, commit: str, file: Mode
         except _MoreNeeded as need:
             if stop == size or stop >= 2 * MAX_HEADER_BYTES:
                 name = clean(file.path, 100)
-                raise ModelFileError("The GGUF header is damaged", f"{name} has no end to it.") from None
+                raise ModelFileError("The GGUF header is damaged", f"{name} has an endless header.") from None
             wanted = max(2 * stop, need.stop)
         else:
             return source
@@ -172,19 +172,19 @@ def _try_header(source: Source) -> None:
     try:
         read_facts(source)
     except ModelFileError as error:
-        # A single shard is not a whole model, but its header is not damaged.
+        # A single shard is not a complete model, but its header is not damaged.
         if error.title != "Shards are missing":
             raise
 
 
 async def _safetensors_head(client: HubClient, repository: str, commit: str, file: ModelFile) -> bytes:
-    """Return the header of a weight file, a small JSON file in full, and nothing of other files."""
+    """Return the header of a weight file, the whole of a small JSON file, and nothing of other files."""
     size = _size(file)
     if not file.path.endswith(".safetensors"):
         small = file.path in _READ_WHOLE and size <= _MAX_JSON
         return await _range(client, repository, commit, file, 0, size) if small and size else b""
     head = await _range(client, repository, commit, file, 0, min(_FIRST_SAFETENSORS, size))
-    # The format is eight bytes with the length of the JSON that follows.
+    # The file begins with eight bytes that give the length of the JSON after them.
     end = min(8 + int.from_bytes(head[:8], "little"), 8 + MAX_SAFETENSORS_HEADER, size)
     if end > len(head):
         head += await _range(client, repository, commit, file, len(head), end)

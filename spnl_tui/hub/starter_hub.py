@@ -1,4 +1,4 @@
-"""The starter from Hugging Face, pulled into its cache like any other model."""
+"""Gets the starter model from Hugging Face, pulled into the cache like any other model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from spnl_tui.hub.pulls.pull import PullOptions, PullRequest, RateLimit, drop_pa
 from spnl_tui.hub.starter import StarterProgressed
 
 REPOSITORY = "bartowski/SmolLM2-135M-Instruct-GGUF"
-# Its rows are not multiples of 256, so K-quants are slow and Q8_0 is both the fastest and the best.
+# Rows that are not multiples of 256 make K-quants slow, so Q8_0 is both the fastest and the best.
 FILE = "SmolLM2-135M-Instruct-Q8_0.gguf"
 
-# Another source is available, so give up soon on a hub that does not respond, and later on one that goes
-# silent.
+# There is another source, so give up soon if the hub does not respond, and later if it goes silent.
 _PROBE = PullOptions(connect_s=4.0, patience_s=4.0)
 _PULL = PullOptions(patience_s=60.0)
 
@@ -35,31 +34,31 @@ _STAGES: Mapping[Stage, Literal["waiting", "connecting", "fetching", "checking"]
 
 
 class HubSource:
-    """Verifies the file against the SHA-256 that the hub gives."""
+    """Pulls the starter model, verified against the SHA-256 from the hub."""
 
     name = "Hugging Face"
 
     def __init__(
         self, hub: HubAccess | None = None, cache: Path | None = None, rate: RateLimit | None = None
     ) -> None:
-        """If `cache` is None, use huggingface_hub's own."""
+        """`cache` None means huggingface_hub's own cache."""
         self._hub = hub or HubAccess()
         self._cache = cache
         self._rate = rate
 
     def locate(self) -> Path | None:
-        """Return the file if any snapshot in the cache has it."""
+        """Return the file if any snapshot in the cache has it; else None."""
         cache = RepositoryCache(self._cache or default_cache(), REPOSITORY)
         return next((path for path in sorted(cache.snapshots.glob(f"*/{FILE}")) if path.is_file()), None)
 
     async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
-        """Pull the file. Leaving the iteration keeps the received data for the next time.
+        """Pull the file. Closing the iterator keeps the received data for the next time.
 
         Raises:
             HubError, PullError: as for `pull`, but after fewer retries.
         """
         yield StarterProgressed(stage="connecting", source=self.name)
-        # A pull without files only reads the repository's contents, the quickest check that it is available.
+        # A pull without files only reads the list of files, the quickest check that the hub is available.
         async for _ in pull(PullRequest(REPOSITORY, ()), hub=self._hub, cache=self._cache, options=_PROBE):
             pass
         request = PullRequest(REPOSITORY, (FILE,))
@@ -72,6 +71,6 @@ class HubSource:
                             stage=_STAGES[event.stage], source=self.name, done=event.done, total=event.total
                         )
         except SpnlError:
-            # The model will come from another source, and nothing else would remove the data received here.
+            # The model will come from the other source, so nothing else would delete this data.
             await asyncio.to_thread(drop_parts, request, self._cache)
             raise

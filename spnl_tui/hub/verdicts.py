@@ -1,7 +1,8 @@
-"""Verdicts on every quantization of a model for this machine, before anything is pulled.
+"""Predicts, before anything is pulled, how every quantization of a model would run on this machine.
 
-One header is read by Range. The facts of the others are derived from it (models/expected_facts.py) until
-their own headers are needed. Without any header, the hub's metadata still rules much out.
+Only one header is read. The facts of the other quantizations are derived from it (models/expected_facts.py)
+until
+their own headers are needed. Even without a header, the hub's metadata excludes many.
 """
 
 from __future__ import annotations
@@ -40,20 +41,21 @@ Basis = Literal["header", "estimate", "hub"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraisal:
-    """The expectation for a quantization, and its basis."""
+    """The prediction for a quantization, and the data that it is based on."""
 
     basis: Basis
-    """The basis: its own header, an estimate from another quantization's, or only the hub's metadata."""
+    """The source of the facts: its own header, an estimate from another header, or only the hub's
+    metadata."""
     runs: Part
     fits: Part
     speed: Speed
     verdict: Verdict | None = None
-    """None without any header."""
+    """The verdict; None without a header."""
     facts: ModelFacts | None = None
     base: bool = False
     """True if it has no chat template, according to its header or the hub."""
     guessed: bool = False
-    """True if the reason why it does not run was guessed from its name."""
+    """True if the reason why it does not run was only inferred from its name."""
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -68,12 +70,12 @@ class Appraisal:
 
     @property
     def badge(self) -> str:
-        """Return the verdict in at most twelve characters; "~" marks a guess."""
+        """Return the verdict in at most twelve characters; "~" marks an estimate."""
         return f"~{self._word()}" if self.is_guess else self._word()
 
     @property
     def is_guess(self) -> bool:
-        """True if its own header may say otherwise."""
+        """True if the quantization's own header may lead to another result."""
         return self.basis == "estimate" or (self.basis == "hub" and self.guessed)
 
     def _word(self) -> str:
@@ -91,23 +93,23 @@ class Appraisal:
 
     @property
     def speed_badge(self) -> str:
-        """Return the expected tokens per second of a reply; empty if the model cannot run."""
+        """Return the expected tokens per second of a reply; empty if unknown or if the model cannot run."""
         if self.runs.level == "no":
             return ""
         if self.speed.decode is None:
             return "unknown"
         slow = ", slow" if self.speed.decode < READING_SPEED else ""
-        # Show two digits, because no estimate is more precise.
+        # Show two digits, because estimates are not more precise.
         return f"~{float(f'{self.speed.decode:.2g}'):g}/s{slow}"
 
     @property
     def why(self) -> str:
-        """Return the decisive reason: why it does not run, or else how it fits."""
+        """Return the most important reason: why the model does not run, or else how it fits."""
         return self.runs.words if self.runs.level == "no" else self.fits.words
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Return all parts of the verdict, a sentence each."""
+        """Return all parts of the verdict, one sentence each."""
         runs = {"yes": "Runs", "maybe": "May run", "no": "Does not run"}[self.runs.level]
         fits = {"yes": "Fits", "maybe": "May fit", "no": "Does not fit"}[self.fits.level]
         if self.is_guess:
@@ -132,14 +134,14 @@ class Conditions:
     """The requested context length in tokens."""
     calibration: Calibration | None = None
     in_situ: str | None = "auto"
-    """The setting's value: "auto", None for none, or mistral.rs' name."""
+    """The setting: "auto", None for none, or mistral.rs's name of a type."""
     pad_rows: bool = True
-    """True if rows may be padded."""
+    """True to allow padding rows."""
 
 
 @dataclass(slots=True)
 class Headers:
-    """The headers of a repository read so far."""
+    """The headers of a repository that have been read."""
 
     catalog: Catalog
     details: RepositoryDetails
@@ -147,10 +149,10 @@ class Headers:
     """The facts by label."""
 
     async def read(self, label: str) -> ModelFacts:
-        """Return the facts of this quantization from its own header, requested once.
+        """Return the facts from this quantization's own header, which is read only once.
 
         Raises:
-            HubError: the hub refuses, fails or cannot be reached.
+            HubError: the hub rejects the request, fails or cannot be reached.
             ModelFileError: the header is damaged.
         """
         if label not in self.facts:
@@ -170,7 +172,8 @@ class Headers:
             expected = expected_facts(facts, quantization)
             if expected is not None:
                 found = _estimated(appraise(expected, conditions), quantization)
-                # A file whose size contradicts the facts is another model, or its label hides its types.
+                # If the file's size contradicts the facts, it is another model, or its label does not show
+                # its types.
                 if _agrees(expected, facts):
                     return found
         sees = self.details.projector is not None
@@ -178,7 +181,7 @@ class Headers:
 
 
 def _agrees(expected: ModelFacts, known: ModelFacts) -> bool:
-    """True if a file of this size can be the same model; a repository may hold several."""
+    """Return True if the file's size fits the same model. A repository may hold several models."""
     header = known.file_bytes - sum(group.bytes for group in known.tensors)
     tensors = expected.file_bytes - header
     return abs(sum(group.bytes for group in expected.tensors) - tensors) < 0.12 * tensors
@@ -218,7 +221,8 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
     runs = found.runs
     if runs.level == "yes" and quantization.kind.startswith("UD-"):
         runs = Part(
-            "maybe", f"{runs.words}; a dynamic mix may hold types that do not load: its header will tell"
+            "maybe",
+            f"{runs.words}; a dynamic mix may contain types that do not load, which only its header shows",
         )
     return replace(found, basis="estimate", runs=runs)
 
@@ -226,13 +230,15 @@ def _estimated(found: Appraisal, quantization: Quantization) -> Appraisal:
 def from_hub(
     card: Card, quantization: Quantization, machine: Machine, *, has_projector: bool = True
 ) -> Appraisal:
-    """Return the appraisal without a header: from the label, the size and the hub's facts."""
+    """Return the appraisal without a header: from the label, the size and the hub's metadata."""
     available = machine.gpu.memory_available if machine.gpu else machine.memory_available
     problem = _problem(card, quantization, has_projector)
     base = card.has_template is False and quantization.label != SAFETENSORS
     runs = Part("no", problem) if problem else Part("maybe", "not known before its header is read")
     if base and not problem:
-        runs = Part("maybe", "a base model, as the hub tells: without chat template it continues text")
+        runs = Part(
+            "maybe", "a base model, according to the hub: without a chat template it only continues text"
+        )
     size = quantization.size_bytes
     if size is not None and size > available:
         words = f"its files take {size / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free"
@@ -250,9 +256,10 @@ def from_hub(
 
 
 def repository_problem(card: Card, has_projector: bool = True) -> str | None:
-    """Return why nothing of a repository can be loaded, according to the header that the hub has read.
+    """Return why no model in a repository can be loaded, according to the hub's metadata; None if one may
+    load.
 
-    `has_projector`: it has a projector, or that is not known.
+    `has_projector` is True if the repository has a projector or this is unknown.
     """
     architecture = card.architecture or ""
     if (kind := kind_by_header(None, architecture)) is not None:
@@ -260,7 +267,7 @@ def repository_problem(card: Card, has_projector: bool = True) -> str | None:
     if architecture in GGUF_ARCHITECTURES_WITH_PROJECTOR and not has_projector:
         return f"{needs_projector(architecture)}, and the repository has none"
     if architecture in GGUF_ARCHITECTURES_FAILING:
-        return f"mistral.rs loads {architecture} and then fails at the first request"
+        return f"mistral.rs loads {architecture}, but fails at the first request"
     known = GGUF_ARCHITECTURES | GGUF_ARCHITECTURES_UNPROVEN | GGUF_ARCHITECTURES_WITH_PROJECTOR
     if architecture and architecture not in known:
         return f"mistral.rs has no loader for the architecture {architecture}"
@@ -268,18 +275,19 @@ def repository_problem(card: Card, has_projector: bool = True) -> str | None:
 
 
 def _problem(card: Card, quantization: Quantization, has_projector: bool) -> str | None:
-    """Return why this cannot be loaded, as far as its label and the hub show."""
+    """Return why this quantization cannot be loaded, according to its label and the hub; None if it may
+    load."""
     if quantization.label == SAFETENSORS:
         return None
     if (problem := repository_problem(card, has_projector)) is not None:
         return problem
-    if card.architecture == "gpt-oss":  # its experts stay MXFP4, whatever the label says
+    if card.architecture == "gpt-oss":  # its experts stay MXFP4, despite the label
         return None
     kind = quantization.kind.removeprefix("UD-")
     if kind.startswith(("IQ", "TQ", "NVFP4", "MXFP4")) and not (
         kind.startswith("MXFP4") and not card.architecture
     ):
-        words = f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors, which its name tells of"
+        words = f"mistral.rs cannot load {kind.removesuffix('_MOE')} tensors, which its name implies"
         return f"{words}; choose a Q4_K_M or Q8_0"
     return None
 
@@ -294,12 +302,12 @@ async def appraise_repository(
     """Return the recommended quantization, with its header read, and the appraisal of each.
 
     Raises:
-        HubError, ModelFileError: the header could not be read; `headers.appraise` still works.
+        HubError, ModelFileError: the header could not be read, but `headers.appraise` still works.
         ModelReferenceError: no quantization has this name.
     """
     quantizations = headers.details.choices
     chosen = choose_default(quantizations, headers.appraise(conditions), named=named, cached=cached)
-    # The first header may show that another quantization is better, but hardly ever a third.
+    # The first header may show that another quantization is better, but rarely a third.
     for _ in range(2):
         await headers.read(chosen.label)
         appraisals = headers.appraise(conditions)
@@ -316,7 +324,7 @@ def choose_default(
     named: str | None = None,
     cached: frozenset[str] = frozenset(),
 ) -> Quantization:
-    """Return the recommended quantization as `choose` does, but prefer one that runs and fits.
+    """Return the quantization that `choose` prefers among those that run and fit.
 
     Raises:
         ModelReferenceError: the repository has no quantization, none with that name, or several.

@@ -1,4 +1,4 @@
-"""Find the files to pull for a reference, and the model after the pull."""
+"""Finds the files to pull for a reference, and the model after the pull."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _OTHERS = "Search for a GGUF of a chat model: spnl-chat search NAME"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A model on the hub with its future name in the library, and its files."""
+    """A model on the hub: its files to pull and its future name in the library."""
 
     reference: ModelReference
     request: PullRequest
     size_bytes: int | None
     doubt: str = ""
-    """The reason why the pull would be useless on this machine, if one is known."""
+    """The reason why this machine could not use the model, if one is known."""
 
 
 async def find_wanted(
@@ -47,17 +47,20 @@ async def find_wanted(
     library: Library | None = None,
     cache: Path | None = None,
 ) -> Wanted:
-    """Return what to pull for this reference, in the hub's spelling: the quantization that the browser marks.
+    """Return the files to pull for this reference, for the quantization that the models pane recommends.
 
-    Prefer the quantization that the user names, then one that is partly in this Hugging Face cache (None
+    The quantization that the user names is preferred, then one whose pull has begun in this Hugging Face
+    cache (None
     means huggingface_hub's own), then one in the library. None of these needs a header from the hub.
 
     Raises:
-        HubError: the hub rejects the request or cannot be reached, or nothing in the repository can be
-        loaded. ModelReferenceError: the quantization does not exist.
+        HubError: the hub rejects the request or cannot be reached, or the repository has no usable model.
+        ModelReferenceError: the quantization does not exist.
     """
     if reference.repository is None:
-        raise HubError("Nothing to pull", f"{reference} is not on Hugging Face.", "Name one as ORG/NAME.")
+        raise HubError(
+            "Nothing to pull", f"{reference} is not on Hugging Face.", "Use a reference such as ORG/NAME."
+        )
     details = await catalog.details(reference.repository, reference.revision)
     if reference.quantization is not None and (kind := kind_by_name(f"{reference.quantization}.gguf")):
         raise HubError("This file is not a model", f"{reference.quantization}.gguf is {kind}.", _OTHERS)
@@ -71,7 +74,7 @@ async def find_wanted(
     here = await library.here(details, reference.revision) if library else {}
     named = reference.quantization or await asyncio.to_thread(_begun, details, reference.revision, cache)
     if named is None:
-        with suppress(HubError, ModelFileError):  # then rely on the hub's metadata
+        with suppress(HubError, ModelFileError):  # then use the hub's metadata
             await appraise_repository(headers, conditions, cached=frozenset(here))
     appraisals = headers.appraise(conditions)
     chosen = choose_default(details.choices, appraisals, named=named, cached=frozenset(here))
@@ -80,7 +83,7 @@ async def find_wanted(
         raise HubError(
             "No quantization of this model can be loaded",
             f"{details.repository}: {appraisal.runs.words}.",
-            f"Choose another model. To pull it nevertheless, name a quantization: {chosen.label}.",
+            f"Choose another model. To pull it anyway, give the quantization: {chosen.label}.",
         )
     wanted = wanted_of(
         details, reference.with_quantization(chosen.label) if details.quantizations else reference
@@ -89,7 +92,7 @@ async def find_wanted(
 
 
 def _begun(details: RepositoryDetails, revision: str | None, cache: Path | None) -> str | None:
-    """Return the quantization of an interrupted pull, if any."""
+    """Return the quantization of an interrupted pull; None if there is none."""
     root = cache if cache is not None else default_cache()
     repository = RepositoryCache(root, details.repository)
     begun = [
@@ -101,7 +104,7 @@ def _begun(details: RepositoryDetails, revision: str | None, cache: Path | None)
 
 
 def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
-    """Return what to pull of this repository. Raises as `find_wanted` does."""
+    """Return the files to pull from this repository. Raises as `find_wanted` does."""
     named = reference.with_repository(details.repository)
     label = ""
     if details.quantizations:
@@ -126,7 +129,7 @@ def wanted_of(details: RepositoryDetails, reference: ModelReference) -> Wanted:
 
 
 def pulled_model(request: PullRequest, finished: PullFinished) -> LocalModel:
-    """Return the pulled model with its name in the library."""
+    """Return the pulled model under its name in the library."""
     every = tuple(file.relative_to(finished.snapshot).as_posix() for file in finished.files)
     files = tuple(file for file in every if kind_by_name(file) is None)
     is_gguf = files[0].lower().endswith(".gguf")

@@ -236,7 +236,7 @@ def _gguf_problem(facts: ModelFacts) -> str | None:
         if not value
     ]
     if missing:
-        return f"the header lacks:{', '.join(missing)}"
+        return f"the header lacks: {', '.join(missing)}"
     refused = sorted(
         {
             group.type

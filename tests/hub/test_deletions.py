@@ -259,8 +259,8 @@ async def test_models_unused_for_longest_are_suggested(library: Library, cache: 
     await library.import_path(make_gguf(tmp_path / "mine.gguf"))  # the user's own: not ours to suggest
     os.utime(tmp_path / "mine.gguf", (1, 1))
     assert library.make_room(cache, 500) == (
-        "Not used for the longest time: acme/T-GGUF:Q8_0 (1.0 kB). "
-        "Delete what you can spare with `spnl-chat rm acme/T-GGUF:Q8_0`."
+        "Least recently used: acme/T-GGUF:Q8_0 (1.0 kB). "
+        "Delete models you do not need with `spnl-chat rm acme/T-GGUF:Q8_0`."
     )
     two = library.make_room(cache, 1500)
     assert "Q8_0 (1.0 kB), acme/T-GGUF:Q4_0 (1.0 kB)." in two

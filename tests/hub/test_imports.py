@@ -56,7 +56,7 @@ async def test_vanished_import_is_reported(library: Library, tmp_path: Path) -> 
     file.unlink()
     listing = await library.listing()
     assert listing.entries == ()
-    assert [problem.title for problem in listing.problems] == ["An imported model has gone"]
+    assert [problem.title for problem in listing.problems] == ["An imported model is missing"]
 
 
 @pytest.mark.parametrize(

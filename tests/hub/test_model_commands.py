@@ -250,9 +250,9 @@ async def test_import_then_rm_then_show(
         confirm=confirm,
         json_=False,
     )
-    assert asked == [f"Forget {path}? The files stay where they are."]
+    assert asked == [f"Remove {path} from the list? The files stay."]
     assert path.is_file()
-    assert "forgotten" in capsys.readouterr().out
+    assert "removed from the list" in capsys.readouterr().out
     await show(catalog, library, str(path))
     assert capsys.readouterr().out == shown.replace(
         "imported", "a folder"

@@ -182,8 +182,8 @@ def test_sound_headers_of_every_architecture_have_no_defect(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"<!DOCTYPE html><html>" + b"x" * 3_000_000, "as a web page does"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+        (b"<!DOCTYPE html><html>" + b"x" * 3_000_000, "like a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x89PNG" + b"x" * 3_000_000, "not with GGUF"),
         (b"", "0 bytes"),
     ],
@@ -253,5 +253,5 @@ def test_disk_full_names_the_reserve(hub: LoopbackHub) -> None:
     options = PullOptions(reserve=10**18, make_room=lambda place, missing: "Delete what you can spare.")
     with pytest.raises(DiskFullError) as caught:
         check_space(Path("/tmp"), 52_800_000, options)
-    assert "52.8 MB are still to come, 1000000.0 TB must stay free, and " in caught.value.message
+    assert "52.8 MB are still missing, 1000000.0 TB must stay free, and " in caught.value.message
     assert caught.value.hint.startswith("Delete what you can spare. Free some space,")

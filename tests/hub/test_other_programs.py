@@ -65,7 +65,7 @@ async def test_model_of_another_program_cannot_be_removed(home: Path, gguf: Path
         with pytest.raises(StoreError) as caught:
             await library.remove(entry)
         hints[entry.origin] = caught.value.hint
-    assert hints["ollama"] == "To remove it there: ollama rm smol:135m"
+    assert hints["ollama"] == "To remove the model: ollama rm smol:135m"
     assert str(home / ".cache/llama.cpp") in hints["llama.cpp"]
     await library.close()
     assert others.hashes(home) == before

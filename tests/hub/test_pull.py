@@ -202,7 +202,7 @@ async def test_unknown_name_is_refused_with_the_nearest(hub: LoopbackHub, cache:
         (PullRequest("acme/Tiny-GUF", (FILE,)), "acme/Tiny-GUF was not found", f"Did you mean {REPO}?"),
         (PullRequest(REPO, ("tiny-Q4_K_S.gguf",)), "has no file tiny-Q4_K_S.gguf", f"Did you mean {FILE}?"),
         (PullRequest(REPO, (FILE,), "v9"), "has no revision v9", "/acme/Tiny-GGUF/tree/main"),
-        (PullRequest("a/b/c", (FILE,)), "a/b/c is not the name of a repository", ""),
+        (PullRequest("a/b/c", (FILE,)), "a/b/c is not a repository name", ""),
     ):
         with pytest.raises(HubError) as caught:
             await run_pull(hub, cache, request)

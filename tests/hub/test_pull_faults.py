@@ -167,7 +167,7 @@ async def test_wrong_content_is_fetched_again(hub: LoopbackHub, cache: Path) -> 
 
 async def test_content_that_stays_wrong_is_never_installed(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("wrong_content", after=5, times=None)
-    with pytest.raises(PullError, match="is not what the hub says it is"):
+    with pytest.raises(PullError, match="differs from the hub's description"):
         await run_pull(hub, cache)
     assert part_files(cache) == []
 
@@ -228,7 +228,7 @@ async def test_part_longer_than_the_file_starts_over(hub: LoopbackHub, cache: Pa
     part.write_bytes(b"x" * (SIZE + 1))
     events: list[PullEvent] = []
     await run_pull(hub, cache, events=events)
-    assert notes(events) == [f"{FILE} starts over: its part was longer than the file"]
+    assert notes(events) == [f"{FILE} starts over: the partial file was too long"]
     assert_sound(cache)
     assert leftovers(cache) == []
 

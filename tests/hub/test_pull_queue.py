@@ -337,7 +337,7 @@ async def test_quit_is_bounded_while_the_hub_is_silent(hub: LoopbackHub, tmp_pat
 async def test_second_program_leaves_the_list_alone(opened) -> None:
     async with opened() as first, opened() as second:
         assert first.notice == ""
-        assert "Another spnl-chat keeps the list" in second.notice
+        assert "Another spnl-chat saves the list" in second.notice
         second.add(_request(0), "zero")
         first.add(_request(1), "one")
         await wait_until(lambda: _states(first) + _states(second) == ["done", "done"])
@@ -357,7 +357,7 @@ async def test_broken_list_is_moved_aside(tmp_path: Path, opened, content: str) 
 async def test_unwritable_list_does_not_stop_pulls(tmp_path: Path, opened) -> None:
     (tmp_path / "state").touch()  # a file where the directory should be
     async with opened() as queue:
-        assert "cannot be kept" in queue.notice
+        assert "cannot be saved" in queue.notice
         queue.add(_request(0), "zero")
         await wait_until(lambda: _states(queue) == ["done"])
 

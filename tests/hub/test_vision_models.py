@@ -94,7 +94,7 @@ async def test_gated_base_repository_is_named_and_the_model_still_reads_text(
     assert f"it reads only text: it needs config files of {BASE}" in words
     events = [event async for event in pull(wanted.request, hub=access, cache=cache)]
     (note,) = [event.text for event in events if isinstance(event, PullNoted)]
-    assert note.startswith(f"It will read only text until the config files of {BASE} are here: ")
+    assert note.startswith(f"The model will read only text until the config files of {BASE} are pulled: ")
     finished = events[-1]
     assert isinstance(finished, PullFinished)
     facts = read_local_facts(pulled_model(wanted.request, finished))

@@ -137,7 +137,7 @@ def plan_load(facts: ModelFacts, machine: Machine, overrides: LoadOverrides | No
     if facts.vision is not None:
         reasons.append("reads images")
     elif facts.blind is not None:
-        reasons.append(f"cannot read images:{facts.blind}")
+        reasons.append(f"cannot read images: {facts.blind}")
 
     prefix_cache, window = wish.prefix_cache, None
     outgrown = on_cpu and facts.outgrows_window(wish.context or facts.context_length)

@@ -1,1 +1,1 @@
-"""The models on this disk: found, named, imported and deleted."""
+"""Finds, names, imports and deletes the models on this disk."""

@@ -1,6 +1,6 @@
-"""Models at paths that the user names. Unreadable files raise ModelFileError.
+"""Finds models at paths that the user gives. Blocks, so call it in a thread.
 
-Blocking, for threads.
+Unreadable files raise ModelFileError.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ def imported_entry(path: Path) -> LibraryEntry:
     """Return the entry of an imported path without opening its files.
 
     Raises:
-        ModelFileError: it has gone, holds several models now, or cannot be read.
+        ModelFileError: the model is gone or cannot be read, or the path now has several models.
     """
     with _readable(path, "An imported model cannot be read"):
         found = scan_path(path, "imported")
     if len(found) != 1:
         raise ModelFileError(
-            "An imported model has gone" if not found else "An imported folder now holds several models",
-            f"{path} was imported and is not a model any more.",
-            f"Put it back, or forget it: spnl-chat rm {shlex.quote(str(path))}",
+            "An imported model is missing" if not found else "An imported folder now holds several models",
+            f"{path} was imported, but is no longer a model.",
+            f"Restore it, or remove it from the list: spnl-chat rm {shlex.quote(str(path))}",
         )
     return replace(found[0], reference=ModelReference(path=path))
 
 
 def importable_entry(path: Path) -> LibraryEntry:
-    """Return the entry of a path to be imported, after reading the header of the model.
+    """Return the entry of a path that will be imported, after reading the model's header.
 
     Raises:
-        ModelFileError: there is no model, more than one, or a broken one.
+        ModelFileError: there is no model, more than one, or the model is damaged.
     """
     with _readable(path):
         resolve_local(path)
@@ -51,18 +51,18 @@ def entries_at(path: Path) -> list[LibraryEntry]:
     """Return the models at a path, imported or not.
 
     Raises:
-        ModelFileError: it cannot be read.
+        ModelFileError: the path cannot be read.
     """
     with _readable(path):
         return scan_path(path)
 
 
 def resolve_path(path: Path, quantization: str | None) -> LocalModel:
-    """Return the model at a path: in a folder of several quantizations, the named or default one.
+    """Return the model at a path; in a folder with several quantizations, the named or default one.
 
     Raises:
-        ModelFileError: there is no model, none of this quantization, several, or a broken one.
-        ModelReferenceError: several files could be meant.
+        ModelFileError: there is no model, none with this quantization, several, or a damaged one.
+        ModelReferenceError: several files match.
     """
     with _readable(path):
         return _model_at(path, quantization)
@@ -71,7 +71,7 @@ def resolve_path(path: Path, quantization: str | None) -> LocalModel:
 def _model_at(path: Path, quantization: str | None) -> LocalModel:
     if path.is_dir():
         entries = [entry for entry in scan_path(path) if entry.format == "gguf"]
-        # Files of one label are different models: which is meant, only the user can say.
+        # Files with the same label are different models, among which only the user can choose.
         told_apart = all(entry.label == label_of_file(entry.files[0]) for entry in entries)
         if quantization is not None or (len(entries) > 1 and told_apart):
             entry = choose_entry(entries, quantization)
@@ -79,7 +79,7 @@ def _model_at(path: Path, quantization: str | None) -> LocalModel:
                 raise ModelFileError(
                     f"No {quantization} here",
                     f"{path} has {', '.join(e.label for e in entries[:8]) or 'no GGUF files'}.",
-                    "Name one of those, or a file.",
+                    "Choose one of these, or give the path of a file.",
                 )
             return resolve_local(entry.paths[0], str(ModelReference(path=path, quantization=entry.label)))
     return resolve_local(path)
@@ -87,7 +87,7 @@ def _model_at(path: Path, quantization: str | None) -> LocalModel:
 
 @contextlib.contextmanager
 def _readable(path: Path, title: str = "The model cannot be read") -> Iterator[None]:
-    """Turn an OSError into the error that the model at this path cannot be read."""
+    """Convert an OSError to a ModelFileError with this title."""
     try:
         yield
     except OSError as error:

@@ -1,29 +1,29 @@
-"""Recognize a GGUF by its first bytes, whatever its file is called."""
+"""Recognizes GGUF files by their first bytes, regardless of their names."""
 
 from __future__ import annotations
 
 import os
 
 _MAGIC = b"GGUF"
-"""https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"""
+"""The first bytes of a GGUF (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
 _OTHERS = (
     ".json", ".jsonl", ".txt", ".md", ".yml", ".yaml", ".toml", ".ini", ".py", ".sh", ".log", ".html",
     ".css", ".js", ".png", ".jpg", ".jpeg", ".webp", ".svg", ".zip", ".gz", ".safetensors", ".pt", ".pth",
     ".onnx", ".jinja", ".model", ".lock", ".db", ".sqlite", ".etag", ".kcpps",
 )  # fmt: skip
-"""Suffixes of files that are no GGUF: they need not be opened."""
+"""Suffixes of files that are never GGUFs, so they need not be opened."""
 _PARTIAL = (".part", ".partial", ".tmp", ".incomplete", ".download", ".downloadinprogress", ".crdownload")
 
 
 def may_be_gguf(name: str) -> bool:
-    """True if a file of this name may be a whole GGUF."""
+    """Return True if a file with this name may be a complete GGUF."""
     lower = name.lower()
     partial = lower.startswith((".", "incomplete-", "downloading_")) or lower.endswith(_PARTIAL)
     return not partial and not lower.endswith(_OTHERS)
 
 
 def is_gguf(path: str | os.PathLike[str]) -> bool:
-    """True if the file can be read and begins like a GGUF."""
+    """Return True if the file is readable and begins like a GGUF."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(len(_MAGIC)) == _MAGIC

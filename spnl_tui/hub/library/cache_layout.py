@@ -1,7 +1,7 @@
 """A repository in the Hugging Face cache, in huggingface_hub's layout.
 
     <cache>/models--acme--Tiny-GGUF/blobs/<etag>             the content, named by its hash
-                                   /blobs/<etag>.<key>.part  what has been pulled of it so far
+                                   /blobs/<etag>.<key>.part  the part of it pulled so far
                                    /snapshots/<commit>/<path>  a relative link to the blob
                                    /refs/<revision>          the commit that a branch or tag stood for
                                    /.spnl-chat/<key>.json   what a part is of, and what its file is called
@@ -31,7 +31,7 @@ def default_cache() -> Path:
     """Return the directory of huggingface_hub's cache (HF_HUB_CACHE, HF_HOME).
 
     Raises:
-        HubError: HF_ENDPOINT is so wrong that huggingface_hub cannot be imported.
+        HubError: HF_ENDPOINT is invalid, so huggingface_hub cannot be imported.
     """
     try:
         from huggingface_hub.constants import HF_HUB_CACHE
@@ -43,12 +43,12 @@ def default_cache() -> Path:
 
 
 NOTES = ".spnl-chat"
-"""The folder of a repository with our notes."""
+"""The folder for our notes in a repository's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class PullNote:
-    """A pull's note on one file, so that the file keeps its name after the pull."""
+    """A note about one file of a pull, from which the file gets its name later."""
 
     path: str
     revision: str
@@ -57,11 +57,11 @@ class PullNote:
 
 
 class LockTaken(Exception):
-    """Another program, or another pull, is writing this blob."""
+    """Another program or pull is writing this blob."""
 
 
 class RepositoryCache:
-    """The paths of one repository in a cache directory. The constructor does not touch the disk."""
+    """The paths of one repository in a cache. Creating it does not access the disk."""
 
     def __init__(self, cache: Path, repo: str) -> None:
         self.name = repo
@@ -75,14 +75,14 @@ class RepositoryCache:
 
     @classmethod
     def spelled_alike(cls, cache: Path, repo: str) -> list[RepositoryCache]:
-        """Return the repositories in the cache with this name in any case; only the hub knows the
-        spelling."""
+        """Return the repositories in the cache with this name in any case, because only the hub knows the
+        right case."""
         wanted = cls(cache, repo).root.name.lower()
         return [cls.at(path) for path in cache.glob("models--*") if path.name.lower() == wanted]
 
     @classmethod
     def at(cls, root: Path) -> RepositoryCache:
-        """Return the repository whose folder this is."""
+        """Return the repository with this folder."""
         return cls(root.parent, root.name.removeprefix("models--").replace("--", "/"))
 
     def blob(self, file: RemoteFile) -> Path:
@@ -90,27 +90,27 @@ class RepositoryCache:
         return self.blobs / file.etag
 
     def part(self, file: RemoteFile, revision: str) -> Path:
-        """Return the path of the file's part."""
+        """Return the path of the incomplete file."""
         return self.blobs / f"{file.etag}.{_key(revision, file.path)}.part"
 
     def parts(self, path: str, revision: str) -> list[Path]:
-        """Return all part files for this path of this revision, of any content."""
+        """Return all incomplete files for this path and revision, whatever their content."""
         key = _key(revision, path)
         return sorted(path for kind in ("part", "*.part") for path in self.blobs.glob(f"*.{key}.{kind}"))
 
     def parts_of(self, file: RemoteFile) -> list[Path]:
-        """Return all part files for this content, of any revision and path."""
+        """Return all incomplete files with this content, for any revision and path."""
         return sorted(self.blobs.glob(f"{file.etag}.*.part"))
 
     def whole_parts_of(self, file: RemoteFile) -> list[Path]:
-        """Return those of them that begin where the file does."""
+        """Return the incomplete files with this content that start at the file's first byte."""
         return [part for part in self.parts_of(file) if part.name.count(".") == 2]
 
     def pointer(self, commit: str, path: str) -> Path:
-        """Return the path of the file's name in the snapshot.
+        """Return the file's path in the snapshot.
 
         Raises:
-            PullError: the name would lead out of the snapshot, or cannot be shown.
+            PullError: the path is outside the snapshot, or contains unprintable characters.
         """
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or not path.isprintable() or "\\" in path or not path:
@@ -119,10 +119,11 @@ class RepositoryCache:
 
     @contextlib.contextmanager
     def locked(self, etag: str, timeout: float) -> Iterator[None]:
-        """Hold the blob's lock, the same that huggingface_hub takes. The system frees it when we die.
+        """Hold the lock on the blob, which huggingface_hub uses too. The system releases it if this process
+        dies.
 
         Raises:
-            LockTaken: someone else held it all the time. `timeout` is in seconds.
+            LockTaken: another process held the lock for `timeout` seconds.
         """
         from huggingface_hub.utils import WeakFileLock
 
@@ -136,12 +137,12 @@ class RepositoryCache:
             yield
 
     def prepare(self, commit: str) -> None:
-        """Make the directories. huggingface_hub takes a repository without snapshots for a broken one."""
+        """Create the directories. huggingface_hub considers a repository without snapshots broken."""
         self.blobs.mkdir(parents=True, exist_ok=True)
         (self.snapshots / commit).mkdir(parents=True, exist_ok=True)
 
     def link(self, commit: str, file: RemoteFile) -> Path:
-        """Link the blob from its name in the snapshot, and return that path."""
+        """Link the blob into the snapshot and return the link's path."""
         pointer = self.pointer(commit, file.path)
         blob = self.blob(file)
         pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -149,23 +150,23 @@ class RepositoryCache:
         if pointer.is_symlink() and os.readlink(pointer) == target:
             return pointer
         try:
-            os.symlink(target, pointer)  # in one step: a kill in between leaves nothing
+            os.symlink(target, pointer)  # replaced atomically, so a kill leaves no half-made link
         except FileExistsError:
             temporary = pointer.with_name(f".{uuid.uuid4().hex}.tmp")
             os.symlink(target, temporary)
             os.replace(temporary, pointer)
         except OSError:
-            # A file system without links (exFAT): huggingface_hub then moves the blob to its name, too.
+            # The file system has no links (exFAT). Like huggingface_hub, move the blob into the snapshot.
             os.replace(blob, pointer)
         return pointer
 
     def find(self, commit: str, file: RemoteFile) -> Path | None:
-        """Return the complete file by its hash or name; None if it is not there."""
+        """Return the path of the complete file, found by hash or name; None if it is missing."""
         blob, pointer = self.blob(file), self.pointer(commit, file.path)
         return next((p for p in (blob, pointer) if p.is_file() and p.stat().st_size == file.size), None)
 
     def remember_revision(self, revision: str, commit: str) -> None:
-        """Write down which commit a branch or tag stood for, so that it is found without the network."""
+        """Record the commit of a branch or tag, so that it can be found offline."""
         if revision == commit:
             return
         ref = self._refs / revision
@@ -175,7 +176,7 @@ class RepositoryCache:
         os.replace(temporary, ref)
 
     def write_note(self, note: PullNote) -> None:
-        """Write down what is being pulled."""
+        """Save a note about a file that is being pulled."""
         self._notes.mkdir(exist_ok=True)
         file = self._notes / f"{_key(note.revision, note.path)}.json"
         temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -183,13 +184,13 @@ class RepositoryCache:
         os.replace(temporary, file)
 
     def drop_note(self, path: str, revision: str) -> None:
-        """Delete what was noted of a file."""
+        """Delete the note about a file."""
         (self._notes / f"{_key(revision, path)}.json").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # there are others, or there never was one
+        with contextlib.suppress(OSError):  # other notes remain, or there was none
             self._notes.rmdir()
 
     def notes(self) -> list[PullNote]:
-        """Return what pulls have noted. A note that cannot be read is left out."""
+        """Return all notes of pulls, without unreadable ones."""
         found = []
         for file in sorted(self._notes.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
@@ -199,7 +200,7 @@ class RepositoryCache:
         return found
 
     def drop_part(self, part: Path) -> bool:
-        """Delete a part file, unless someone is writing it."""
+        """Delete an incomplete file, unless it is being written. Return True if it is gone."""
         try:
             with self.locked(part.name.split(".")[0], timeout=0.2):
                 part.unlink(missing_ok=True)
@@ -208,9 +209,9 @@ class RepositoryCache:
         return True
 
     def drop_parts(self, paths: Iterable[str], revision: str) -> bool:
-        """Delete what a pull of these files has left. Whole files stay.
+        """Delete the incomplete files of a pull. Complete files stay.
 
-        False if a part is being written by another program, and was left.
+        Return False if another program is writing one of them, which then stays.
         """
         dropped = True
         for path in paths:
@@ -222,18 +223,18 @@ class RepositoryCache:
         return dropped
 
     def _has(self, path: str) -> bool:
-        """True if any snapshot has the whole file."""
+        """Return True if any snapshot has the complete file."""
         return any((snapshot / path).exists() for snapshot in self.snapshots.glob("*"))
 
     def tidy(self) -> None:
-        """Remove the directories that have nothing in them any more."""
+        """Remove the repository's empty directories."""
         inside = [
             Path(folder)
             for top in (self.snapshots, self.blobs, self._refs)
             for folder, _, _ in os.walk(top, topdown=False)
         ]
         for folder in (*inside, self._notes, self.root, self._locks):
-            with contextlib.suppress(OSError):  # not empty, or not there: both are as they should be
+            with contextlib.suppress(OSError):  # not empty or already gone
                 folder.rmdir()
 
 

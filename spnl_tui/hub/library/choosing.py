@@ -1,4 +1,4 @@
-"""Find the models on this disk that a name means."""
+"""Finds the models on this disk that match a name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spnl_tui.models.quantization import (
 
 
 def choose_entries(entries: Sequence[LibraryEntry], quantization: str | None) -> tuple[LibraryEntry, ...]:
-    """Return the entries of this quantization, or all, by label.
+    """Return the entries of this quantization, sorted by label; all if it is None.
 
     Raises:
-        ModelReferenceError: several are called so.
+        ModelReferenceError: several quantizations match.
     """
     if quantization is not None:
         chosen = choose_entry(entries, quantization)
@@ -28,10 +28,10 @@ def choose_entries(entries: Sequence[LibraryEntry], quantization: str | None) ->
 
 
 def choose_entry(entries: Sequence[LibraryEntry], quantization: str | None) -> LibraryEntry | None:
-    """Return the entry of this quantization, or by default; None if it is not here.
+    """Return the entry of this quantization, by default the best; None if it is not on this disk.
 
     Raises:
-        ModelReferenceError: several are called so.
+        ModelReferenceError: several quantizations match.
     """
     if not entries:
         return None
@@ -55,9 +55,9 @@ def choose_entry(entries: Sequence[LibraryEntry], quantization: str | None) -> L
 def here_by_label(
     quantizations: Sequence[Quantization], entries: Sequence[LibraryEntry]
 ) -> dict[str, LibraryEntry]:
-    """Return what is on this disk of a repository on the hub, by its label there.
+    """Return the entries for a repository's quantizations, by their labels on the hub.
 
-    Entries are recognized by their files: what is alone here may have other names beside it there.
+    Entries are matched by their files, because labels on this disk may differ from those on the hub.
     """
     by_file = {entry.files[0]: entry for entry in reversed(entries)}
     by_label = {entry.label: entry for entry in reversed(entries)}

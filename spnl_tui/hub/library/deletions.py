@@ -1,7 +1,4 @@
-"""Deletions that can be undone, and models that could be deleted to make room.
-
-Blocking, for threads.
-"""
+"""Keeps deletions that can be undone, and suggests models to delete. Blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.text import in_bytes
 
 _NAMED = 4
-"""The number of models that a suggestion names."""
+"""The most models that a suggestion names."""
 
 
 class Deletions:
-    """The deletions that can be undone. An imported model is only removed from `imports`."""
+    """Deletions that can be undone. Imported models are only removed from the list of imports."""
 
     def __init__(self, imports: ImportRegistry) -> None:
         self._imports = imports
@@ -40,7 +37,7 @@ class Deletions:
         """Delete one quantization.
 
         Raises:
-            StoreError: its files cannot be moved.
+            StoreError: the files cannot be moved.
         """
         plan = removal.plan_removal(entry)
         with self._lock:
@@ -55,12 +52,12 @@ class Deletions:
         """Undo a deletion.
 
         Raises:
-            StoreError: it has gone for good, or cannot be moved back.
+            StoreError: the files are gone for good, or cannot be moved back.
         """
         entry = done.plan.entry
         with self._lock:
             if done not in self._removals:
-                raise StoreError("Nothing to undo", f"{entry.name} is not deleted, or is gone for good.")
+                raise StoreError("Nothing to undo", f"{entry.name} was not deleted, or is gone for good.")
             removal.restore(done)
             if entry.origin == "imported":
                 assert entry.reference.path is not None
@@ -68,7 +65,8 @@ class Deletions:
             self._removals.remove(done)
 
     def purge(self, directory: Path, wanted_bytes: int) -> int:
-        """Purge at least this many bytes on this file system, oldest first, and return how many."""
+        """Purge deletions on this file system, oldest first, to free this many bytes. Return the bytes
+        freed."""
         device = os.stat(directory).st_dev
         before = shutil.disk_usage(directory).free
         freed = 0
@@ -83,7 +81,7 @@ class Deletions:
         return freed
 
     def purge_all(self, roots: Iterable[Path]) -> None:
-        """Purge everything, including what dead programs left in these folders."""
+        """Purge all deletions, including those left by programs that crashed."""
         with self._lock:
             for done in self._removals:
                 removal.purge(done)
@@ -92,14 +90,17 @@ class Deletions:
 
 
 def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: int) -> str:
-    """Suggest the models unused for the longest time that together free this many bytes here."""
+    """Return a sentence that suggests least recently used models to delete, to free this many bytes here.
+
+    Return an empty text if there are none.
+    """
     device = os.stat(directory).st_dev
     chosen: list[LibraryEntry] = []
     oldest_first = sorted(entries, key=lambda entry: entry.used.timestamp() if entry.used else 0.0)
     for entry in oldest_first:
         if missing_bytes <= 0:
             break
-        # Imported files are the user's own: forgetting them frees nothing. Others are other programs'.
+        # Deleting imported files would free nothing, and other programs' models are never deleted.
         if entry.origin in ("cache", "folder", "starter") and os.stat(entry.paths[0]).st_dev == device:
             chosen.append(entry)
             missing_bytes -= entry.size_bytes
@@ -108,4 +109,4 @@ def could_go(entries: Sequence[LibraryEntry], directory: Path, missing_bytes: in
     named = ", ".join(f"{entry.name} ({in_bytes(entry.size_bytes)})" for entry in chosen[:_NAMED])
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     command = shlex.join(["spnl-chat", "rm", *(str(entry.reference) for entry in chosen[:_NAMED])])
-    return f"Not used for the longest time: {named}{more}. Delete what you can spare with `{command}`."
+    return f"Least recently used: {named}{more}. Delete models you do not need with `{command}`."

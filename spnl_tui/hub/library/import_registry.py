@@ -1,6 +1,6 @@
-"""Imported models: files and folders elsewhere on this disk, used where they are.
+"""The list of imported models: files and folders elsewhere on this disk. Blocks, so call it in a thread.
 
-The registry is a JSON file: {"version": 1, "imports": [{"path": "/models/x.gguf"}]}. Blocking, for threads.
+It is a JSON file: {"version": 1, "imports": [{"path": "/models/x.gguf"}]}.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ImportRegistry:
         """Return the imported paths, oldest first.
 
         Raises:
-            StoreError: the file cannot be read, or is not what we write.
+            StoreError: the file cannot be read, or its contents are invalid.
         """
         try:
             data = json.loads(self._file.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ class ImportRegistry:
             ) from error
 
     def add(self, path: Path) -> None:
-        """Add a path, once.
+        """Add a path if it is not in the list.
 
         Raises:
             StoreError: the file cannot be read or written.

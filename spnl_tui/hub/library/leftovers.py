@@ -1,8 +1,8 @@
-"""Parts in a Hugging Face cache that no pull can resume. Blocking, for threads.
+"""Finds incomplete files in a Hugging Face cache that no pull can resume. Blocks, so call it in a thread.
 
-Such are the parts of pulls whose note was lost, the `.incomplete` files of huggingface_hub and of programs
-that use it, and the folders of repositories in which there is nothing else. Source of the names:
-huggingface_hub/file_download.py.
+These are files of pulls whose note was lost, the `.incomplete` files of huggingface_hub and programs that use
+it,
+and the folders of repositories without other content. The names come from huggingface_hub/file_download.py.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from spnl_tui.hub.library.scan import UnfinishedPull
 
 _SUFFIXES = (".part", ".incomplete")
 _RECENT_S = 60.0
-"""A part that was written a moment ago belongs to a download in progress in another program."""
+"""Seconds since the last write during which another program may still be downloading a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Parts of one repository, or its empty folder."""
+    """The incomplete files of one repository, or its empty folder."""
 
     cache: RepositoryCache
     paths: tuple[Path, ...]
-    """The parts; empty if the folder has no content."""
+    """The incomplete files; empty if the folder has no content."""
     bytes: int
 
     @property
@@ -36,7 +36,7 @@ class Leftover:
         return self.cache.name
 
     def drop(self) -> bool:
-        """Delete the parts and empty folders. False if another program is writing one of them."""
+        """Delete the files and empty folders. Return False if another program is writing one of them."""
         dropped = True
         for path in self.paths:
             dropped = self.cache.drop_part(path) and dropped
@@ -45,7 +45,7 @@ class Leftover:
 
 
 def scan_leftovers(cache: Path, unfinished: Sequence[UnfinishedPull]) -> list[Leftover]:
-    """Return the leftovers in a cache, by repository, without the parts of `unfinished` pulls."""
+    """Return the leftovers in a cache by repository, without the files of `unfinished` pulls."""
     resumable = {
         part for pull in unfinished for path in pull.files for part in pull.cache.parts(path, pull.revision)
     }

@@ -1,4 +1,4 @@
-"""The library: all models on this machine, by quantization."""
+"""The library: all models on this machine, one entry per quantization."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from spnl_tui.models.reference import ModelReference
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The models by name, and the places that could not be read."""
+    """The models by name, and the folders that could not be read."""
 
     entries: tuple[LibraryEntry, ...]
     problems: tuple[SpnlError, ...] = ()
 
 
 class RepositoryFiles(Protocol):
-    """The facts that the library needs about a repository on the hub."""
+    """The facts about a repository on the hub that the library needs."""
 
     @property
     def repository(self) -> str: ...
@@ -52,10 +52,13 @@ class RepositoryFiles(Protocol):
 class Library:
     """The models on this machine. Disk access is in threads; deletions can be undone until `close`.
 
-    `hf_cache` is the Hugging Face cache; `model_cache_dir` is SPNL's MISTRALRS_MODEL_CACHE_DIR, a cache of
-    the same layout or plain folders; `extra_dirs` are plain folders; in `model_dirs` a GGUF needs no suffix;
-    `registry` is the file that keeps what the user has imported; `starter` finds the starter model
-    (`Starter.locate`). The models of `programs` are used in place and never changed.
+    `hf_cache` is the Hugging Face cache. `model_cache_dir` is SPNL's MISTRALRS_MODEL_CACHE_DIR, with the same
+    layout or
+    plain folders. `extra_dirs` are plain folders; in `model_dirs`, GGUFs need no suffix. `registry` is the
+    file with the
+    list of imports, and `starter` finds the starter model (`Starter.locate`). The models of `programs` are
+    used in
+    place and never changed.
     """
 
     def __init__(
@@ -82,14 +85,15 @@ class Library:
         return await asyncio.to_thread(self._listing)
 
     async def resolve(self, reference: ModelReference) -> LocalModel | None:
-        """Return the model that this means; None if it must be pulled.
+        """Return the local model for this reference; None if it must be pulled.
 
-        Without a quantization, what is here is chosen from as `choose` does, whatever else the hub may have.
+        If the reference names no quantization, `choose` selects among the local ones, whatever else the hub
+        has.
 
         Raises:
-            ModelFileError: a path leads to no model, or to one that is broken or cannot be read.
-            ModelReferenceError: several files here could be meant.
-            StoreError: it may be in a folder of models that cannot be read.
+            ModelFileError: the path has no model, or the model is damaged or unreadable.
+            ModelReferenceError: several files match.
+            StoreError: a folder that may have the model cannot be read.
         """
         if reference.is_starter:
             return await asyncio.to_thread(self._starter)
@@ -102,48 +106,48 @@ class Library:
         return entry.model if entry else None
 
     async def find(self, reference: ModelReference) -> LibraryEntry | None:
-        """Return the entry that this means; None if it is not here.
+        """Return the entry for this reference; None if it is not on this machine.
 
         Raises:
-            ModelReferenceError: several files here could be meant.
-            StoreError: it may be in a folder of models that cannot be read.
+            ModelReferenceError: several files match.
+            StoreError: a folder that may have the model cannot be read.
         """
         return choose_entry(await self._candidates(reference), reference.quantization)
 
     async def matching(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """Return every entry that this means, by label; all quantizations if none is named.
+        """Return all entries for this reference, sorted by label: all quantizations if it names none.
 
         Raises:
-            ModelReferenceError: several files here could be meant.
-            StoreError: some may be in a folder of models that cannot be read.
+            ModelReferenceError: several files match.
+            StoreError: a folder that may have the models cannot be read.
         """
         return choose_entries(await self._candidates(reference), reference.quantization)
 
     async def at_path(self, reference: ModelReference) -> tuple[LibraryEntry, ...]:
-        """Return the entries at the path of this reference, as `matching` does, imported or not.
+        """Return the entries at the reference's path, imported or not.
 
         Raises:
-            ModelFileError: it cannot be read.
-            ModelReferenceError: several files here could be meant.
+            ModelFileError: the path cannot be read.
+            ModelReferenceError: several files match.
         """
         assert reference.path is not None
         found = await asyncio.to_thread(entries_at, reference.path)
         return choose_entries(found, reference.quantization)
 
     async def here(self, details: RepositoryFiles, revision: str | None = None) -> dict[str, LibraryEntry]:
-        """Return what is here of a repository on the hub, by its label there.
+        """Return the local entries of a hub repository by their labels on the hub.
 
         Raises:
-            StoreError: some may be in a folder of models that cannot be read.
+            StoreError: a folder that may have the models cannot be read.
         """
         entries = await asyncio.to_thread(self._of_repository, details.repository, revision)
         return here_by_label(details.choices, entries)
 
     async def unfinished(self, reference: ModelReference | None = None) -> list[UnfinishedPull]:
-        """Return the pulls that are not complete: all, or those that a reference means.
+        """Return the incomplete pulls: all, or those that match a reference.
 
         Raises:
-            ModelReferenceError: several are called so.
+            ModelReferenceError: several pulls match.
         """
 
         def scan() -> list[UnfinishedPull]:
@@ -170,15 +174,17 @@ class Library:
         """Delete the partial files of a pull.
 
         Raises:
-            StoreError: another program is pulling it.
+            StoreError: another program is pulling the model.
         """
         if not await asyncio.to_thread(pull.drop):
             raise StoreError(
-                f"{pull.name} is being pulled", "Another program is writing it.", "Stop that pull first."
+                f"{pull.name} is being pulled",
+                "Another program is writing the files.",
+                "Stop that pull first.",
             )
 
     async def leftovers(self) -> list[Leftover]:
-        """Return the parts that no pull resumes, and the empty folders of repositories."""
+        """Return incomplete files that no pull can resume, and empty repository folders."""
 
         def scan() -> list[Leftover]:
             found = []
@@ -190,20 +196,21 @@ class Library:
         return await asyncio.to_thread(scan)
 
     async def drop_parts(self, parts: UnfinishedPull | Leftover) -> bool:
-        """Delete the parts of an interrupted pull, or leftovers. False if another program writes them."""
+        """Delete the files of an interrupted pull, or leftovers. Return False if another program writes
+        them."""
         return await asyncio.to_thread(parts.drop)
 
     async def import_path(self, path: Path) -> LibraryEntry:
-        """Import a file or a folder with a model. It stays where it is.
+        """Import a model file or folder without moving it.
 
         Raises:
-            ModelFileError: there is no model, more than one, or a broken one.
-            StoreError: the list of imports cannot be kept.
+            ModelFileError: there is no model, more than one, or the model is damaged.
+            StoreError: the list of imports cannot be written.
         """
         return await asyncio.to_thread(self._import, path)
 
     async def is_imported(self, path: Path) -> bool:
-        """True if this path was imported, whatever is there now.
+        """Return True if this path is in the list of imports, even if the model is gone.
 
         Raises:
             StoreError: the list cannot be read.
@@ -211,24 +218,25 @@ class Library:
         return path in await asyncio.to_thread(self._imports.read)
 
     async def forget(self, path: Path) -> None:
-        """Remove a path from the list of imports, even if there is no model any more.
+        """Remove a path from the list of imports, even if the model is gone.
 
         Raises:
-            StoreError: the list cannot be kept.
+            StoreError: the list cannot be written.
         """
         await asyncio.to_thread(self._imports.discard, path)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
 
     async def plan_removal(self, entry: LibraryEntry) -> RemovalPlan:
-        """Return what deleting this would free and what stays, for the confirmation."""
+        """Return the effects of deleting this entry, for the confirmation."""
         return await asyncio.to_thread(plan_removal, entry)
 
     async def remove(self, entry: LibraryEntry) -> Removal:
-        """Delete one quantization. Imported files are only forgotten. `undo` brings it back until `close`.
+        """Delete one quantization; imported models are only removed from the list. `undo` works until
+        `close`.
 
         Raises:
-            StoreError: its files cannot be moved.
+            StoreError: the files cannot be moved.
         """
         return await asyncio.to_thread(self._deletions.remove, entry)
 
@@ -236,7 +244,7 @@ class Library:
         """Undo a deletion.
 
         Raises:
-            StoreError: it has gone for good, or cannot be moved back.
+            StoreError: the files are gone for good, or cannot be moved back.
         """
         await asyncio.to_thread(self._deletions.undo, done)
 
@@ -246,16 +254,17 @@ class Library:
         return self._deletions.removals
 
     def make_room(self, directory: Path, missing_bytes: int) -> str:
-        """Purge so many bytes of deleted files on this file system, oldest first, or all of them.
+        """Purge deleted files on this file system, oldest first, to free this many bytes.
 
-        If that is not enough, says which models could go: those that were not used for longest. Blocks: for
-        threads, as pulls are.
+        If that is not enough, return a sentence that suggests models to delete; else an empty text. Blocks,
+        so call it in a
+        thread.
         """
         missing = missing_bytes - self._deletions.purge(directory, missing_bytes)
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""
 
     def mark_used(self, model: LocalModel) -> None:
-        """Record that the model is used now, unless its files are another program's.
+        """Record that the model is used now, unless its files belong to another program.
 
         Blocks, so call it in a thread.
         """
@@ -263,11 +272,11 @@ class Library:
             mark_used(model)
 
     async def close(self) -> None:
-        """Purge all deleted files, including those of programs that died."""
+        """Purge all deleted files, including those left by programs that crashed."""
         await asyncio.to_thread(self._deletions.purge_all, (*self._caches, *self._folders))
 
     async def _candidates(self, reference: ModelReference) -> list[LibraryEntry]:
-        """Return what the reference could mean, ignoring its quantization; likeliest first."""
+        """Return the entries that match the reference, ignoring its quantization, likeliest first."""
         if reference.repository is not None:
             return await asyncio.to_thread(self._of_repository, reference.repository, reference.revision)
         if reference.ollama is not None:
@@ -312,7 +321,7 @@ class Library:
         return Listing(tuple(found), tuple(problems))
 
     def _with_starter(self, entries: list[LibraryEntry]) -> list[LibraryEntry]:
-        """Return the entries with the starter under its own name, wherever its file is."""
+        """Return the entries with the starter model under its own name, wherever its file is."""
         model = self._starter()
         if model is None:
             return entries
@@ -322,10 +331,10 @@ class Library:
         return starter + [entry for entry in entries if entry not in here]
 
     def _of_repository(self, repository: str, revision: str | None) -> list[LibraryEntry]:
-        """Return the entries of a repository, main's snapshot first, or those of one revision.
+        """Return the entries of a repository: all, main's snapshot first, or those of one revision.
 
         Raises:
-            StoreError: there are none, and where there may be some cannot be read.
+            StoreError: there are none, but a folder that may have some cannot be read.
         """
         entries: list[LibraryEntry] = []
         problems: list[StoreError] = []
@@ -362,10 +371,11 @@ class Library:
 
 
 def mark_used(model: LocalModel) -> None:
-    """Write down that the model is used now: file systems keep no good account of it themselves."""
+    """Record the time of use, because file systems do not track reads reliably."""
     files = [model.directory / file for file in model.files] or sorted(model.directory.glob("*.safetensors"))
     for file in files:
-        with contextlib.suppress(PermissionError):  # a model of another user's: then it is not noted
+        # the file belongs to another user, so nothing can be recorded
+        with contextlib.suppress(PermissionError):
             os.utime(file, (time.time(), file.stat().st_mtime))
 
 

@@ -1,7 +1,9 @@
-"""Delete models with undo: files are moved to a folder beside their own, and purged later.
+"""Deletes models with undo: files move to a folder beside them and are purged later. Blocks, so call it in a
+thread.
 
-A folder aside is on the same file system, so nothing is copied. Its name holds our process id: what a program
-that died has left is swept up by the next one. Blocking, for threads.
+That folder is on the same file system, so nothing is copied. Its name has this process's id, so that the next
+run
+can purge what a crashed program left.
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ _ASIDE = re.compile(r"\.removed-by-spnl-chat-(\d+)-[0-9a-f]+")
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """The effects of deleting a model, before it is done."""
+    """The effects of a deletion, computed in advance."""
 
     entry: LibraryEntry
     links: tuple[Path, ...]
-    """Links in snapshots, which go."""
+    """Links in snapshots that will be deleted."""
     contents: tuple[Path, ...]
-    """Files, which go, and links in plain folders. What the files hold is `frees_bytes`."""
+    """Files, and links in plain folders, that will be deleted. `frees_bytes` is the size of the files."""
     frees_bytes: int
     kept_for: tuple[str, ...]
-    """Revisions that keep some of the files."""
+    """Revisions because of which some files stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +46,27 @@ class Removal:
     plan: RemovalPlan
     aside: Path
     moved: tuple[tuple[Path, Path], ...]
-    """The original path of each file, and its path aside."""
+    """The original path of each file, and the path to which it was moved."""
     links: tuple[tuple[Path, str], ...]
-    """The links that were, and what they pointed at."""
+    """The deleted links and their targets."""
 
 
 def plan_removal(entry: LibraryEntry) -> RemovalPlan:
-    """Return what deleting this entry would delete.
+    """Return the effects of deleting this entry.
 
-    In a cache, the links to its files go from its own snapshot and, if the entry has no revision of its own,
-    from superseded ones, which no branch or tag means any more. A blob that is linked from elsewhere stays.
+    In a cache, links are removed from the entry's own snapshot. If the entry has no revision of its own, they
+    are also
+    removed from outdated snapshots, which have no branch or tag. A blob that has other links stays.
 
     Raises:
-        StoreError: it belongs to another program.
+        StoreError: the model belongs to another program.
     """
     refuse_removal(entry)
     paths = (*entry.paths, *_projectors(entry))
     if entry.origin == "imported":
         return RemovalPlan(entry, (), (), 0, ())
     if entry.commit is None:
-        # A link in a plain folder is the user's own: it goes by itself, and what it leads to stays.
+        # In a plain folder, a link of the user's is deleted, but its target stays.
         frees = sum(os.stat(path).st_size for path in paths if not path.is_symlink())
         return RemovalPlan(entry, (), paths, frees, ())
     repository = entry.directory.parent.parent
@@ -79,7 +82,7 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
                 going.append(path)
             else:
                 needed.setdefault(os.path.realpath(path), set()).add(snapshot.name[:12])
-    # A cache on a file system without links has the file itself in the snapshot.
+    # On a file system without links, the snapshot contains the file itself.
     links = [path for path in going if path.is_symlink()]
     contents = {os.path.realpath(path) for path in going} - set(needed)
     return RemovalPlan(
@@ -92,7 +95,7 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
 
 
 def _projectors(entry: LibraryEntry) -> tuple[Path, ...]:
-    """Return the projectors that no other model of the repository needs once this one is gone."""
+    """Return the projectors that no other model of the repository needs after this deletion."""
     if entry.origin != "cache" or entry.format != "gguf":
         return ()
     ggufs = {path for path in entry.directory.rglob("*.gguf") if path.is_file()}
@@ -101,10 +104,10 @@ def _projectors(entry: LibraryEntry) -> tuple[Path, ...]:
 
 
 def remove(plan: RemovalPlan) -> Removal:
-    """Delete: move the files aside and unlink the links.
+    """Move the files aside and delete the links.
 
     Raises:
-        StoreError: a file cannot be moved; those before it are put back.
+        StoreError: a file cannot be moved. Files that were already moved are put back.
     """
     anchor = plan.entry.directory.parent.parent if plan.entry.commit else plan.entry.directory
     aside = anchor / f".removed-by-spnl-chat-{os.getpid()}-{uuid.uuid4().hex[:12]}"
@@ -131,16 +134,16 @@ def remove(plan: RemovalPlan) -> Removal:
 
 
 def restore(removal: Removal) -> None:
-    """Undo a deletion. A file that has taken a deleted one's place stays.
+    """Undo a deletion. A new file at the place of a deleted one stays.
 
     Raises:
-        StoreError: a file cannot be moved back, or has gone for good.
+        StoreError: a file cannot be moved back, or is gone for good.
     """
-    # A relative link leads nowhere from the folder aside, and is there all the same.
+    # Use lexists, because a relative link is broken while it is aside.
     gone = next((waits for _, waits in removal.moved if not os.path.lexists(waits)), None)
     try:
         if gone is not None:
-            raise FileNotFoundError(2, "It has gone for good", str(gone))
+            raise FileNotFoundError(2, "The files are gone for good", str(gone))
         _put_back(removal.moved, removal.links)
         shutil.rmtree(removal.aside, ignore_errors=True)
     except OSError as error:
@@ -152,7 +155,7 @@ def restore(removal: Removal) -> None:
 
 
 def purge(removal: Removal) -> None:
-    """Delete the files permanently, and the folders that are then empty."""
+    """Delete the files permanently, and any folders that are now empty."""
     shutil.rmtree(removal.aside, ignore_errors=True)
     entry = removal.plan.entry
     below = {link.parent for link, _ in removal.links} | {path.parent for path, _ in removal.moved}
@@ -166,7 +169,7 @@ def purge(removal: Removal) -> None:
 
 
 def sweep(roots: Iterable[Path]) -> None:
-    """Purge what programs that died left in these caches and folders."""
+    """Purge the deletions that crashed programs left in these caches and folders."""
     for root in roots:
         for folder in _asides(root):
             if not _is_running(int(folder.name.split("-")[4])):
@@ -196,15 +199,15 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _has_content(repository: Path) -> bool:
-    """True if a cached repository still has a file in a snapshot, or one that is being pulled."""
+    """Return True if a cached repository still has a file in a snapshot or an incomplete file."""
     folders = (repository / "snapshots", repository / "blobs")
     return any(names for folder in folders for _, _, names in os.walk(folder)) or any(_asides(repository))
 
 
 def _asides(root: Path) -> Iterator[Path]:
-    """Yield the folders with deleted files here and below."""
+    """Yield the folders with deleted files in and below this folder."""
     for pattern in ("", "*/", "*/*/", "*/*/*/"):
-        with contextlib.suppress(OSError):  # a folder that cannot be read: there was nothing to put there
+        with contextlib.suppress(OSError):  # nothing was moved to unreadable folders
             yield from (
                 path
                 for path in root.glob(f"{pattern}.removed-by-spnl-chat-*-*")

@@ -1,6 +1,6 @@
-"""Scan Hugging Face caches and plain folders for models, by file names and sizes only.
+"""Scans Hugging Face caches and plain folders for models, by file names and sizes only.
 
-No header is opened: 200 repositories take a few hundredths of a second. Blocking, for threads.
+No file is opened, so 200 repositories take a few hundredths of a second. Blocks, so call it in a thread.
 
 The layout of a cache is huggingface_hub's (its guide "Understand caching"): a repository has `blobs/`, named
 by hash, `snapshots/<commit>/` with links to them, and `refs/<branch or tag>` that hold a commit.
@@ -34,9 +34,9 @@ Origin = Literal[
 """The origin of a model. The second line lists other programs (programs/places.py)."""
 _SHARD_OF = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _DEPTH = 3
-"""The depth of the search below a plain folder: ORG/NAME/FOLDER."""
+"""The depth of the search in a plain folder, for ORG/NAME/FOLDER."""
 _LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""The errors of links that lead nowhere, through a file, or back to themselves."""
+"""Error numbers of links without a target, through a file, or in a loop."""
 _FOLDER_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -45,21 +45,21 @@ class LibraryEntry:
     """A model on this machine in one quantization."""
 
     reference: ModelReference
-    """The reference, with its quantization, that finds this very entry again."""
+    """The reference, including its quantization, that finds exactly this entry again."""
     label: str
     """The quantization, or "safetensors"."""
     format: Format
     directory: Path
     files: tuple[str, ...]
-    """Relative to `directory`: the shards in order, or everything that a safetensors model consists of."""
+    """File names relative to `directory`: all shards in order, or all files of a safetensors model."""
     size_bytes: int
     used: datetime | None
-    """When a file was last read or written, as far as the file system keeps account of it."""
+    """When a file was last read or written; None if the file system does not track this."""
     origin: Origin
     commit: str | None = None
-    """The snapshot of the cache that has the model; None outside a cache."""
+    """The commit of the snapshot that has the model; None outside a cache."""
     projector: str = ""
-    """The path of its projector, if it is not beside it."""
+    """The path of the projector; empty to use one in the same folder."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -74,13 +74,13 @@ class LibraryEntry:
 
     @property
     def name(self) -> str:
-        """Return the name that the user knows it by."""
+        """Return the name by which the user knows the model."""
         return self.reference.pretty
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPull:
-    """A partly pulled model: its pull was interrupted, or is running in another program."""
+    """An incomplete model, because its pull was interrupted or is running in another program."""
 
     reference: ModelReference
     cache: RepositoryCache
@@ -90,7 +90,7 @@ class UnfinishedPull:
 
     @property
     def name(self) -> str:
-        """Return the name that the user knows it by."""
+        """Return the name by which the user knows the model."""
         return self.reference.pretty
 
     @property
@@ -100,7 +100,7 @@ class UnfinishedPull:
         return Quantization(self.reference.quantization or "", files, label_of_file(self.files[0]) or "")
 
     def drop(self) -> bool:
-        """Delete the partial file. False if another program is writing it."""
+        """Delete the incomplete files. Return False if another program is writing one."""
         return self.cache.drop_parts(self.files, self.revision)
 
 
@@ -115,13 +115,15 @@ def scan_cache(
     *,
     on_error: Callable[[Path, OSError], None] = _raise,
 ) -> list[LibraryEntry]:
-    """Return every complete model in a Hugging Face cache, or in one repository there (in any case).
+    """Return all complete models in a Hugging Face cache, or in one of its repositories (in any case).
 
-    Where snapshots hold the same files, the entry is that of `main`, else of the newest. Those that hold
-    others under the same label are entries of their own, with their revision. With `revision` (a branch, a
-    tag, or seven digits of a commit and more), only that snapshot is looked at.
+    If several snapshots have the same files, the entry belongs to that of `main`, otherwise the newest.
+    Snapshots with
+    different files for the same label have entries of their own with a revision. With `revision` (a branch, a
+    tag, or at
+    least seven digits of a commit), only that snapshot is scanned.
 
-    `on_error` is told of the cache, or each repository in it, that is there and cannot be read.
+    `on_error` receives the cache or any repository that cannot be read.
     """
     wanted = f"models--{repository.replace('/', '--')}".casefold() if repository else None
     entries: list[LibraryEntry] = []
@@ -152,10 +154,10 @@ def scan_folder(
     by_content: bool = False,
     on_error: Callable[[Path, OSError], None] = _raise,
 ) -> list[LibraryEntry]:
-    """Return every complete model in a folder and below it.
+    """Return all complete models in and below a folder.
 
-    With `repositories`, models in ORG/NAME have that name. With `by_content`, a GGUF is recognized by its
-    first bytes instead of its suffix. `on_error` receives each folder that exists and cannot be read.
+    With `repositories`, models in folders ORG/NAME get that name. With `by_content`, a GGUF is recognized by
+    its first bytes instead of its suffix. `on_error` receives each folder that exists and cannot be read.
     """
     entries: list[LibraryEntry] = []
     pending = [(root, 0)]
@@ -174,10 +176,10 @@ def scan_folder(
 
 
 def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
-    """Return the models directly in this directory, or the one that this file belongs to.
+    """Return the models directly in this directory, or the model of this file.
 
     Raises:
-        OSError: it is there and cannot be read.
+        OSError: the path exists but cannot be read.
     """
     if path.is_dir():
         return list(_models_in(path, None, origin))
@@ -185,7 +187,7 @@ def scan_path(path: Path, origin: Origin = "folder") -> list[LibraryEntry]:
 
 
 def scan_unfinished(cache: Path) -> list[UnfinishedPull]:
-    """Return the pulls into a Hugging Face cache of which some has come, and which are not complete."""
+    """Return the pulls into a Hugging Face cache that have begun but are incomplete."""
     found = []
     for folder in _folders(cache):
         if not (folder.name.startswith("models--") and os.path.isdir(os.path.join(folder.path, NOTES))):
@@ -203,7 +205,7 @@ def scan_unfinished(cache: Path) -> list[UnfinishedPull]:
 
 
 def refs_of(repository: Path | str) -> dict[str, str]:
-    """Return the branches and tags of a cached repository with their commits."""
+    """Return the branches and tags of a cached repository, with their commits."""
     found = {}
     for name in _files_below(os.path.join(repository, "refs")):
         with open(os.path.join(repository, "refs", name), encoding="ascii", errors="replace") as file:
@@ -222,7 +224,7 @@ def snapshots_of(repository: Path | str, refs: Mapping[str, str]) -> list[Path]:
 def _scan_repository(folder: str, repository: str) -> Iterator[LibraryEntry]:
     found = _folders(os.path.join(folder, "snapshots"))
     labels = _labels_of(folder)
-    if len(found) == 1:  # nearly always: then nothing need be compared, nor any branch or link be read
+    if len(found) == 1:  # usually there is only one, so nothing must be compared
         yield from _models_in(Path(found[0].path), repository, "cache", found[0].name, labels)
         return
     refs = refs_of(folder)
@@ -242,7 +244,7 @@ def _scan_repository(folder: str, repository: str) -> Iterator[LibraryEntry]:
 
 
 def _content(path: Path) -> str:
-    """Return the name of the blob that a link leads to; the path itself if it is not a link."""
+    """Return the name of a link's blob; the path itself if it is not a link."""
     try:
         return os.path.basename(os.readlink(path))
     except OSError:
@@ -259,7 +261,7 @@ def _scan_revision(folder: str, repository: str, revision: str) -> Iterator[Libr
 
 
 def _labels_of(folder: str) -> Mapping[str, str]:
-    """Return what quantizations are called on the hub, by file, as far as pulls have noted it."""
+    """Return the labels that quantizations have on the hub, by file, from the notes of pulls."""
     if not os.path.isdir(os.path.join(folder, NOTES)):
         return {}
     return {note.path: note.label for note in RepositoryCache.at(Path(folder)).notes()}
@@ -274,9 +276,9 @@ def _models_in(
     *,
     by_content: bool = False,
 ) -> Iterator[LibraryEntry]:
-    """Yield the models in this directory; those below it, too, if it is the snapshot of a commit.
+    """Yield the models in this directory, and below it if it is the snapshot of a commit.
 
-    `labels` are the names that quantizations have on the hub, by file, where they are known.
+    `labels` maps files to the labels that quantizations have on the hub, if known.
     """
     names = list(_files_below(directory) if commit else (e.name for e in _entries(directory)))
     if by_content:
@@ -328,7 +330,7 @@ def _reference(directory: Path, repository: str | None, quantization: Quantizati
 
 
 def _whole_weights(names: Iterable[str], present: Iterable[str]) -> list[str]:
-    """Return the weights of a complete safetensors model; empty if it is not complete."""
+    """Return the weight files of a safetensors model; empty if some are missing."""
     if "config.json" not in names or "adapter_config.json" in names:
         return []
     weights = [
@@ -343,7 +345,7 @@ def _is(path: str, *suffixes: str) -> bool:
 
 
 def _stats_of(directory: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
-    """Return the status of each that is a file; dangling links are left out."""
+    """Return the status of each existing file, without broken links."""
     found = {}
     within = os.path.join(directory, "")
     for name in sorted(names):
@@ -368,7 +370,7 @@ def _folders(directory: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # Only a link has to be followed, and `DirEntry.is_dir` fails where it leads nowhere.
+    # Follow only links. `DirEntry.is_dir` fails for broken ones.
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 

@@ -1,1 +1,1 @@
-"""Pulls: one download, the queue, the transfer of a file."""
+"""Pulls files from the hub: one file, one pull of several files, and the queue of pulls."""

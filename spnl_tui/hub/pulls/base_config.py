@@ -1,4 +1,4 @@
-"""The config files of a model's original repository, without which a GGUF with a projector does not see."""
+"""Pulls the config files of a GGUF's original repository, which the GGUF needs to read images."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def pull_base_files(
     backoff: Backoff,
     pull: Callable[[str, tuple[str, ...]], None],
 ) -> str:
-    """Pull the config files of the original model if these files are a model with its projector. Blocking.
+    """Pull the original model's config files if these files are a model and its projector. Blocks.
 
-    `pull` pulls files of a repository. Returns why that failed, in words for the user; the model then reads
-    only text. Empty if it did not fail, or if nothing was to be done.
+    `pull` pulls files of a repository. Return the reason, for the user, if the config files are not
+    available; the model
+    then reads only text. Return an empty text on success, or if there is nothing to do.
     """
     models = [file for file in files if file.suffix.lower() == ".gguf" and kind_by_name(file.name) is None]
     if not models or len(models) == len(files) or kind_by_name(files[-1].name) != PROJECTOR:
@@ -33,14 +34,14 @@ def pull_base_files(
     try:
         base = read_file_facts(*models).base
     except ModelFileError:
-        return ""  # it is reported when the model is loaded
+        return ""  # loading the model reports it
     if base is None:
-        return "It will read only text: its header does not name the original model, whose config it needs."
+        return "The model will read only text, because its header does not name the original model."
     try:
         if base_folder(models[0], base) is None:
             revision = find_revision(hub, base, "main", timeout=timeout, wait=backoff.wait)
             pull(revision.repo, tuple(name for name in BASE_FILES if name in revision.files))
     except SpnlError as error:
         reason = f"{error.title}. {error.hint}".strip()
-        return f"It will read only text until the config files of {base} are here: {reason}"
+        return f"The model will read only text until the config files of {base} are pulled: {reason}"
     return ""

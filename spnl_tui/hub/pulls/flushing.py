@@ -1,4 +1,4 @@
-"""Flush a file to the disk while more data arrives, so that the wait at the end is short."""
+"""Flushes a file to the disk while more data arrives, so that the final wait is short."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from io import FileIO
 
 _AT_ONCE = 64 << 20
-"""Bytes after which the system is asked to write them out."""
+"""Bytes after which the system is asked to write them to the disk."""
 
 
 class Flusher:
-    """Flushes a file in its own threads, which never keep the program from ending."""
+    """Flushes a file in background threads, which do not keep the program from ending."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
@@ -20,25 +20,25 @@ class Flusher:
         self._error: OSError | None = None
 
     def wrote(self, count: int) -> None:
-        """Record that this many more bytes were written.
+        """Record that `count` more bytes were written.
 
         Raises:
-            OSError: the disk has refused what was written earlier.
+            OSError: the disk has failed to store earlier data.
         """
         self._waiting += count
         if self._waiting >= _AT_ONCE and (self._thread is None or not self._thread.is_alive()):
             self._check()
             self._waiting = 0
-            # A descriptor of its own, for the file may be closed meanwhile.
+            # Duplicate the descriptor, because the file may be closed meanwhile.
             descriptor = os.dup(self._file.fileno())
             self._thread = threading.Thread(target=self._flush, args=(descriptor,), name="flush", daemon=True)
             self._thread.start()
 
     def finish(self) -> None:
-        """Wait until all is on the disk.
+        """Wait until all data is on the disk.
 
         Raises:
-            OSError: the disk has refused some of it.
+            OSError: the disk has failed to store some data.
         """
         if self._thread is not None:
             self._thread.join()
@@ -54,6 +54,6 @@ class Flusher:
             os.close(descriptor)
 
     def _check(self) -> None:
-        # The system tells of an error once, and has told it to the thread.
+        # The system reports an error only once, and the thread has received it.
         if self._error is not None:
             raise self._error

@@ -1,6 +1,6 @@
-"""A hash that is computed in its own thread while the next bytes arrive.
+"""Computes a file's hash in a thread of its own while more data arrives.
 
-Hashing lets other threads run (hashlib releases the GIL), and costs about as much as receiving and writing.
+Hashing lets other threads run (hashlib releases the GIL), and takes about as long as receiving and writing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from spnl_tui.hub.access import RemoteFile
 
 _AT_ONCE = 1 << 20
-"""Bytes that are handed over together: handing over has its price, too."""
+"""Bytes given to the hashing thread at once; smaller blocks would cost more."""
 _BEHIND = 8
-"""So many of those may wait, or what comes waits for the hash. They bound the memory."""
+"""The most blocks that may wait for the hash, which limits memory. Then the transfer waits."""
 
 
 class Hasher:
-    """The hash by which the hub knows a file. Use it as a context: leaving it ends the thread."""
+    """Computes the hub's hash of a file. Use it as a context manager, which ends the thread."""
 
     def __init__(self, file: RemoteFile) -> None:
         self._file = file
@@ -34,13 +34,13 @@ class Hasher:
         self._pending: deque[Future[None]] = deque()
 
     def update(self, block: bytes) -> None:
-        """Add the next bytes."""
+        """Hash the next bytes."""
         self._buffer += block
         if len(self._buffer) >= _AT_ONCE:
             self._hand_over()
 
     def matches(self) -> bool:
-        """Return True if the received data is the hub's whole file. Waits for the hash."""
+        """Return True if the received data has the hub's hash. Waits until all data is hashed."""
         self._hand_over()
         for each in self._pending:
             each.result()

@@ -1,4 +1,4 @@
-"""Pulls that another program, such as `spnl-chat pull`, has left in the cache."""
+"""Pulls that another run or program, such as `spnl-chat pull`, left incomplete in the cache."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class InterruptedPull:
 
     request: PullRequest
     name: str
-    """The user's name for it."""
+    """The name that the user knows."""
     done: int
-    """The received bytes."""
+    """Bytes received so far."""
 
 
 async def interrupted_pulls(library: Library) -> list[InterruptedPull]:
-    """Return the interrupted pulls in the cache that the queue pulls into."""
+    """Return the interrupted pulls in the cache of the queue."""
     cache = default_cache()
     return [
         InterruptedPull(

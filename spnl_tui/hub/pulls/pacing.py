@@ -1,4 +1,4 @@
-"""Rate limit, retries and patience of pulls."""
+"""Limits the rate of pulls, and decides how often and how long to retry."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 from spnl_tui.errors import HubError
 
 _CATCH_UP_S = 0.05
-"""The delay in seconds after which a thread still catches up with a rate limit."""
+"""Seconds of delay up to which a thread still catches up with the rate limit."""
 _SHARE = 0.03
-"""The share of one core for all pulls together while they would delay a reply."""
+"""The share of one core that all pulls together may use while they would delay a reply."""
 _REST_S, _REST_MAX_S = 0.05, 0.5
-"""How long a rest is for that. What comes meanwhile is read at once, which costs less than bit by bit."""
+"""The shortest and the longest pause for this, in seconds. Data that arrives meanwhile is read in one go,
+which costs less."""
 
 
 class Stopped(Exception):
-    """The pull was stopped."""
+    """Raised when a pull was stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,27 +28,28 @@ class PullOptions:
     """Options of a pull, in seconds and bytes."""
 
     connections: int = 4
-    """The number of files of one model that are pulled at a time."""
+    """The number of files of one model to pull at a time."""
     stall_s: float = 6.0
-    """No bytes for this long is a stall: the connection is closed and reopened."""
+    """Seconds without data after which the connection is closed and reopened."""
     connect_s: float = 10.0
-    """The seconds to wait for a connection, and for a response of the hub's API."""
+    """Seconds to wait for a connection or for a response of the hub's API."""
     backoff_s: float = 1.0
-    """The pause before the first retry; it doubles each time that no bytes arrive."""
+    """Seconds to wait before the first retry; doubled after each retry without data."""
     backoff_max_s: float = 30.0
     patience_s: float | None = 900.0
-    """Without a single byte for this long, the pull fails; None never gives up."""
+    """Seconds without any data after which the pull fails; None never gives up."""
     reserve: int = 256_000_000
-    """Bytes that a pull leaves free on the disk."""
+    """Bytes to leave free on the disk."""
     make_room: Callable[[Path, int], str] | None = None
-    """Asked in a thread, before a pull pauses for want of so many bytes on the file system of this directory:
-    frees what it may, and says what else could go."""
+    """Called in a thread before a pull pauses because this many bytes are missing in a directory's file
+    system: frees space and returns a suggestion of what to delete."""
 
 
 class RateLimit:
-    """How many bytes a second all pulls that share this may take together; None is no limit.
+    """The limit in bytes per second for all pulls that share it; None for no limit.
 
-    While `holds_up` says that what they compute holds somebody up, they also take hardly any processor time.
+    While `holds_up` returns True, because their computing would delay a reply, they also use very little
+    processor time.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class RateLimit:
         self._thread = threading.local()
 
     def take(self, count: int, stop: threading.Event) -> None:
-        """Account for received bytes, and wait if they came too early."""
+        """Account for received bytes, and wait if they arrived too early."""
         wait = max(self._wait_for_rate(count), self._wait_for_cores())
         if wait > 0:
             stop.wait(wait)
@@ -71,8 +73,8 @@ class RateLimit:
             return 0.0
         with self._lock:
             now = time.monotonic()
-            # Who wakes a little late catches up, or the limit would never be reached; who comes after a pause
-            # begins anew, or there would be a burst.
+            # A thread that wakes a little late catches up, or the limit would never be reached. After a
+            # longer pause it starts afresh, or there would be a burst.
             begin = self._free_at if self._free_at > now - _CATCH_UP_S else now
             self._free_at = begin + count / rate
             wait = self._free_at - now
@@ -95,7 +97,7 @@ class RateLimit:
 
 
 class Backoff:
-    """Pauses between tries: each longer while no data arrives, until patience runs out."""
+    """Pauses between retries, which grow while no data arrives, until the pull gives up."""
 
     def __init__(self, options: PullOptions, stop: threading.Event) -> None:
         self._options = options
@@ -112,12 +114,12 @@ class Backoff:
         """Wait before the next try.
 
         Raises:
-            HubError: it has been too long.
-            Stopped: while waiting.
+            HubError: no data arrived for `patience_s`.
+            Stopped: the pull was stopped while waiting.
         """
         options = self._options
         pause = min(options.backoff_s * 2**self._failures, options.backoff_max_s)
-        # A server that asks for more than the longest pause knows why; asking for an hour is a mistake.
+        # A server may ask for more than our longest pause, but asking for an hour is a mistake.
         pause = max(pause, min(wait_s, 300.0)) if wait_s is not None else pause
         self._failures = min(self._failures + 1, 16)
         if options.patience_s is not None and time.monotonic() + pause - self._last_good > options.patience_s:

@@ -1,4 +1,4 @@
-"""Pull the files of a repository from the hub into the Hugging Face cache, resumable and verified.
+"""Pulls files of a repository into the Hugging Face cache, with resuming and verification.
 
 async for event in pull(PullRequest("acme/Tiny-GGUF", files=("tiny-Q4_K_M.gguf",))):
     ...                       # PullProgressed, PullNoted, and at the end PullFinished
@@ -50,31 +50,31 @@ __all__ = [
 
 _INTERVAL_S = 0.1
 _QUIET_S = 2.0
-"""No bytes for this long is shown, although it is not yet a stall."""
+"""Seconds without data after which this is shown, although it is not yet a stall."""
 
-# While several files come at once, the pull is in the first of these stages that any of them is in.
+# If several files are in different stages, the pull's stage is the first of these.
 _BUSIEST: tuple[Stage, ...] = ("pulling", "verifying", "stalled", "connecting", "waiting")
 
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """The files to pull of a repository at a branch, a tag or a commit."""
+    """The files of a repository to pull, at a branch, tag or commit."""
 
     repo: str
     files: tuple[str, ...]
     revision: str = "main"
     label: str = field(default="", compare=False)
-    """The name of the quantization among all files of the repository; empty if only the file name has it."""
+    """The quantization's name among all files of the repository; empty to use the one in the file name."""
 
     def label_of(self, path: str) -> str:
-        """Return what the quantization with this file is called."""
+        """Return the name of the quantization with this file."""
         return self.label or label_of_file(path) or PurePosixPath(path).stem
 
 
 class Pull:
-    """A pull in its own threads: `start` it, poll its `progress`, `wait` for its end.
+    """A pull that runs in threads: `start` it, poll its `progress`, `wait` for its end.
 
-    The threads are daemons and never keep the program from ending; what has come by then is kept.
+    The threads do not keep the program from ending. Data received by then is kept.
     """
 
     def __init__(
@@ -109,27 +109,28 @@ class Pull:
         threading.Thread(target=self._run, name=f"pull {self.request.repo}", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop the threads. Returns at once; they end within moments, at worst after a timeout."""
+        """Stop the threads. Returns at once; the threads end shortly after, at the latest after a timeout."""
         self._stop.set()
         for transfer in self._transfers:
             transfer.abort()
 
     @property
     def over(self) -> bool:
-        """True if it has ended, in any way."""
+        """True if the pull has ended, for whatever reason."""
         return self._over.is_set()
 
     async def wait(self) -> PullFinished | None:
-        """Wait until it has ended. None means that it was stopped.
+        """Wait until the pull has ended. Return None if it was stopped.
 
         Raises:
-            HubError: the hub refuses, or cannot be reached for too long.
-            PullError: the disk is full (DiskFullError) or cannot be written, or the content cannot be proven.
+            HubError: the hub refuses the request, or cannot be reached for too long.
+            PullError: the disk is full (DiskFullError) or cannot be written, or the content has the wrong
+                hash.
         """
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def tell() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the event loop is closed, so no task waits for the end
                 loop.call_soon_threadsafe(ended.set)
 
         self._listeners.append(tell)
@@ -144,7 +145,8 @@ class Pull:
         return [self._notes.popleft() for _ in range(len(self._notes))]
 
     def progress(self) -> PullProgressed:
-        """Return the progress. Cheap; the speed is accurate if this is called several times a second."""
+        """Return the progress. This is cheap; the speed is accurate if it is called several times a
+        second."""
         now = time.monotonic()
         transfers = self._transfers
         if self._result is not None:
@@ -189,7 +191,7 @@ class Pull:
             pass
         except SpnlError as error:
             self._error = error
-        except Exception as error:  # a last resort: a fault of ours must not end the program
+        except Exception as error:  # a bug here must not end the program
             self._error = unforeseen(error)
         finally:
             self._over.set()
@@ -197,7 +199,8 @@ class Pull:
                 tell()
 
     def _pull_base(self, finished: PullFinished) -> str:
-        """Pull what a model that sees needs of its original repository; return why that failed."""
+        """Pull the original repository's config files that image input needs; return why this failed, or an
+        empty text."""
 
         def pull(repo: str, files: tuple[str, ...]) -> None:
             one = Pull(
@@ -241,7 +244,7 @@ class Pull:
             for path in dict.fromkeys(request.files)
         )
         for transfer in transfers:
-            cache.pointer(revision.commit, transfer.file.path)  # refuses names that lead astray
+            cache.pointer(revision.commit, transfer.file.path)  # raises for paths outside the snapshot
         missing = sum(transfer.missing() for transfer in transfers)
         self._transfers = transfers
         try:
@@ -252,7 +255,7 @@ class Pull:
                     cache.write_note(PullNote(path, request.revision, request.label_of(path)))
             paths = self._run_side_by_side(transfers)
             for path in request.files:
-                if request.label_of(path) == label_of_file(path):  # else the note keeps the name
+                if request.label_of(path) == label_of_file(path):  # otherwise the note still holds the name
                     cache.drop_note(path, request.revision)
             cache.remember_revision(request.revision, revision.commit)
         except OSError as error:
@@ -275,21 +278,21 @@ class Pull:
         self._trouble = ""
 
     def _tidy(self, cache: RepositoryCache) -> None:
-        """Delete the empty part, note and directory of a file that received no bytes."""
+        """Delete the incomplete file, note and directory of a file that received no data."""
         revision = self.request.revision
-        with suppress(OSError):  # the pull fails in any case, with an error of its own
+        with suppress(OSError):  # the pull fails with its own error anyway
             for path in self.request.files:
                 if not any(part.stat().st_size for part in cache.parts(path, revision)):
                     cache.drop_parts([path], revision)
 
     def _run_side_by_side(self, transfers: tuple[Transfer, ...]) -> dict[str, Path]:
-        """Run the transfers, some at a time. The first that fails stops the others."""
+        """Run the transfers, a few at a time. The first that fails stops the others."""
         waiting = deque(transfers)
         paths: dict[str, Path] = {}
         errors: list[Exception] = []
 
         def next_one() -> Transfer | None:
-            with suppress(IndexError):  # another thread may take the last one at this moment
+            with suppress(IndexError):  # another thread may have taken the last one
                 return waiting.popleft()
             return None
 
@@ -297,7 +300,7 @@ class Pull:
             try:
                 while transfer := next_one():
                     paths[transfer.file.path] = transfer.run()
-            except Exception as error:  # raised again below, in the thread that answers for it
+            except Exception as error:  # raised again below, in the thread that started the transfers
                 errors.append(error)
                 self.stop()
 
@@ -322,14 +325,15 @@ async def pull(
     options: PullOptions | None = None,
     rate: RateLimit | None = None,
 ) -> AsyncGenerator[PullEvent, None]:
-    """Pull, and yield progress at most ten times a second. The last event is PullFinished.
+    """Pull files and yield the progress, at most ten times a second. The last event is PullFinished.
 
-    What is here already is not fetched again. Leaving the iterator (`aclosing`) stops the pull and keeps what
-    has come; the next pull of the same files goes on from there. `cache` None is huggingface_hub's own.
+    Complete files are not pulled again. Closing the iterator (`aclosing`) stops the pull and keeps the
+    received data, from
+    which the next pull of the same files resumes. `cache` is huggingface_hub's own if None.
 
     Raises:
-        HubError: the hub refuses, or cannot be reached for `options.patience_s`.
-        PullError: the disk is full (DiskFullError) or cannot be written, or the content cannot be proven.
+        HubError: the hub refuses the request, or cannot be reached for `options.patience_s`.
+        PullError: the disk is full (DiskFullError) or cannot be written, or the content has the wrong hash.
     """
     one = Pull(request, hub=hub, cache=cache, options=options, rate=rate)
     one.start()
@@ -350,15 +354,15 @@ async def pull(
             yield finished
     finally:
         one.stop()
-        # Enough, unless a thread waits for an answer: it then ends by itself, with a timeout.
+        # This is long enough, except for a thread that waits for a response; its timeout ends it.
         with suppress(TimeoutError, SpnlError):
             await asyncio.wait_for(one.wait(), 1)
 
 
 def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
-    """Delete the partial files of a pull that is not to be resumed. Whole files stay.
+    """Delete the incomplete files of a pull that will not be resumed. Complete files stay.
 
-    Blocks, so call it in a thread. False if a part is being written by another program, and was left.
+    Blocks, so call it in a thread. Return False if another program is writing one of them, which then stays.
     """
     root = cache if cache is not None else default_cache()
     alike = RepositoryCache.spelled_alike(root, request.repo)
@@ -367,5 +371,5 @@ def drop_parts(request: PullRequest, cache: Path | None = None) -> bool:
 
 
 def _until(moment: float | None, now: float) -> float | None:
-    """Return whole seconds from now, so that a countdown changes once a second."""
+    """Return the whole seconds until then, so that a countdown changes once a second; None without a time."""
     return None if moment is None else math.ceil(max(0.0, moment - now))

@@ -1,11 +1,11 @@
 """The queue of pulls: parallel up to a limit, pausable, reorderable, cancellable and persistent.
 
 queue = PullQueue(paths.state / "downloads.json")
-queue.restore()                       # what the last run left; `go_on()` resumes it
+queue.restore()                       # the last run's pulls; `go_on()` resumes them
 id = queue.add(PullRequest(...), name="qwen3:1.7b")
 async for event in queue.events():    # at most ten a second, with all pulls in each
     ...
-await queue.close()                   # at most two seconds; what has come is kept
+await queue.close()                   # at most two seconds; received data is kept
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ class _Subscriber:
 
 
 class PullQueue:
-    """The queue service. Call all methods on one event loop; the pulls run in their own threads.
+    """The queue of pulls. Call all methods on one event loop; the pulls run in threads.
 
-    `limit` is how many pulls run side by side; each brings `options.connections` files at a time. `rate`
-    may be shared and changed at any time. In a queue a pull never gives up for lack of a network, unless
-    `options` say so: it stays stalled, with the next try in sight.
+    `limit` is how many pulls run at once, each with `options.connections` files at a time. `rate` may be
+    shared and changed
+    at any time. Without a network, a queued pull stays stalled and retries instead of giving up, unless
+    `options` say
+    otherwise.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class PullQueue:
     ) -> None:
         self.rate = rate or RateLimit()
         self.notice = ""
-        """Why the queue is not remembered, or was not, if so; plain text."""
+        """Why the queue cannot be saved or could not be read, as plain text; empty if there is no problem."""
         self._file = QueueFile(state_file)
         self._hub = hub or HubAccess()
         self._cache = cache
@@ -95,7 +97,7 @@ class PullQueue:
 
     @property
     def under_way(self) -> int:
-        """Return how many pulls run or wait for their turn; quitting would interrupt them."""
+        """Return the number of pulls that run or wait in the queue, which quitting would interrupt."""
         return sum(entry.state == "under way" for entry in self._entries)
 
     async def events(self) -> AsyncGenerator[PullsChanged, None]:
@@ -119,9 +121,9 @@ class PullQueue:
     # ── what one can do ──────────────────────────────────────────────────────────────────────────
 
     def restore(self) -> tuple[QueuedPull, ...]:
-        """Read what the last run left, before anything else is done.
+        """Read the pulls of the last run. Call this first.
 
-        Gives the pulls that were under way; they stay paused until `go_on`.
+        Return the interrupted ones, which stay paused until `go_on`.
         """
         known, self._dropping, self.notice = self._file.open()
         self._entries = [
@@ -150,9 +152,9 @@ class PullQueue:
         self._changed()
 
     def add(self, request: PullRequest, name: str) -> str:
-        """Add a pull to the end of the queue, and return its id. One that is already there is resumed."""
+        """Add a pull to the end of the queue and return its id. If it is already queued, resume it."""
         for cancelled in [c for c in self._cancelled if c.entry.request == request]:
-            self._cancelled.remove(cancelled)  # its part is wanted again
+            self._cancelled.remove(cancelled)  # the received data is needed again
         entry = next((entry for entry in self._entries if entry.request == request), None)
         if entry is None:
             entry = Entry(uuid.uuid4().hex[:12], name, request)
@@ -163,14 +165,15 @@ class PullQueue:
         return entry.id
 
     def adopt(self, request: PullRequest, name: str, done: int) -> None:
-        """Add a pull that another program began, paused; `done` is in bytes. One that is known stays."""
+        """Add a paused pull that another program began, with `done` bytes. Ignored if it is already
+        queued."""
         known = [entry.request for entry in self._entries] + self._dropping
         if request not in known:
             self._entries.append(Entry(uuid.uuid4().hex[:12], name, request, state="paused", done=done))
             self._changed()
 
     def pause(self, id: str) -> None:
-        """Pause a pull and keep the partial files."""
+        """Pause a pull and keep the received data."""
         entry = self._entry(id)
         if entry.state == "under way":
             entry.state = "paused"
@@ -185,17 +188,18 @@ class PullQueue:
             self._changed()
 
     def move(self, id: str, index: int) -> None:
-        """Move a pull to another place in the queue, which runs in order."""
+        """Move a pull to another position in the queue. Pulls start in this order."""
         entry = self._entry(id)
         self._entries.remove(entry)
         self._entries.insert(max(0, index), entry)
         self._changed()
 
     def cancel(self, id: str, *, keep_part: bool = False) -> None:
-        """Remove a pull from the queue, permanently unless `undo_cancel` follows in time.
+        """Remove a pull from the queue. `undo_cancel` can restore it within `undo_s` seconds.
 
-        The part is deleted after `undo_s` seconds or when the program ends, unless it is to be kept. Of a
-        pull that is done, only the line goes: its files stay.
+        After that, or when the program ends, the received data is deleted unless `keep_part` is True. The
+        files of a complete
+        pull stay.
         """
         entry = self._entry(id)
         cancelled = _Cancelled(entry, self._entries.index(entry), drop=not keep_part)
@@ -206,7 +210,7 @@ class PullQueue:
         self._changed()
 
     def undo_cancel(self) -> str | None:
-        """Restore the last cancelled pull to its place. None if it is too late."""
+        """Restore the last cancelled pull to its position and return its id; None if it is too late."""
         if not self._cancelled:
             return None
         cancelled = self._cancelled.pop()
@@ -215,7 +219,7 @@ class PullQueue:
         return cancelled.entry.id
 
     async def close(self) -> None:
-        """Stop all pulls, keep the partial files and remember the pulls. Takes at most two seconds."""
+        """Stop all pulls, keep the received data and save the queue. Takes at most two seconds."""
         if self._closed:
             return
         self._closed = True
@@ -228,7 +232,7 @@ class PullQueue:
                 self._dropping.append(cancelled.entry.request)
         self._cancelled.clear()
         self._save()
-        # First the pulls end, and with them their locks; then what was cancelled can be deleted.
+        # Stop the pulls first, because deleting cancelled ones needs their locks.
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
         if drops := [asyncio.create_task(self._drop(request)) for request in self._dropping]:
@@ -266,14 +270,15 @@ class PullQueue:
             subscriber.changed.set()
 
     def _save(self) -> None:
-        # A kilobyte without fsync takes a tenth of a millisecond: not worth a thread, and order is kept.
+        # Writing a kilobyte without fsync takes a tenth of a millisecond, so no thread is needed and the
+        # order is kept.
         try:
             self._file.save(
                 [remembered(entry) for entry in self._entries if entry.state != "done"],
                 [*self._dropping, *(c.entry.request for c in self._cancelled if c.drop)],
             )
         except OSError as error:
-            self.notice = f"The list of pulls cannot be kept: {error.strerror}."
+            self.notice = f"The list of pulls cannot be saved: {error.strerror}."
             _log.warning("cannot write the list of pulls", exc_info=True)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -283,7 +288,7 @@ class PullQueue:
         return task
 
     async def _follow(self, entry: Entry, pull: Pull) -> None:
-        """Wait for the end of a pull, and write down what became of it."""
+        """Wait for the end of a pull and record its outcome."""
         error: SpnlError | None = None
         finished: PullFinished | None = None
         try:
@@ -291,7 +296,7 @@ class PullQueue:
         except SpnlError as why:
             error = why
         if entry.pull is not pull:
-            return  # paused, cancelled or begun anew: what this one came to does not matter
+            return  # it was paused, cancelled or restarted, so its outcome does not matter
         entry.look()
         entry.pull = None
         entry.error, entry.finished = error, finished
@@ -317,7 +322,7 @@ class PullQueue:
             await asyncio.sleep(_INTERVAL_S)
 
     async def _forget(self, cancelled: _Cancelled) -> None:
-        """Wait until undo expires, then drop the part."""
+        """Wait until the cancellation cannot be undone, then delete the received data."""
         await asyncio.sleep(self._undo_s)
         if cancelled in self._cancelled:
             self._cancelled.remove(cancelled)
@@ -326,8 +331,7 @@ class PullQueue:
                 await self._drop(cancelled.entry.request)
 
     async def _drop(self, request: PullRequest) -> None:
-        """Delete the parts of a pull that is not wanted any more; what cannot be deleted now is tried again
-        by the next run."""
+        """Delete the data of a pull that is no longer wanted. If this fails, the next run tries again."""
         wanted = any(entry.request == request for entry in self._entries)
         try:
             dropped = wanted or await asyncio.to_thread(drop_parts, request, self._cache)

@@ -1,8 +1,10 @@
-"""The queue of pulls on disk, kept between runs of the program.
+"""Saves the queue of pulls between runs of the program.
 
-`downloads.json` holds {"version": 1, "downloads": [...], "dropping": [...]}: the pulls in their order, and
-those whose parts are still to be deleted. It is written whole, in one rename, whenever a pull enters, leaves
-or changes its state; how far each is comes from the part files, not from here.
+`downloads.json` holds {"version": 1, "downloads": [...], "dropping": [...]}: the pulls in order, and the
+pulls whose
+data is still to be deleted. The file is replaced atomically whenever a pull enters, leaves or changes its
+state.
+The actual progress comes from the incomplete files, not from here.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ class Remembered:
     done: int = 0
     total: int | None = None
     error: tuple[str, str, str] | None = None
-    """Title, message and hint of what made it stop."""
+    """Title, message and hint of the error that stopped it."""
 
 
 class QueueFile:
-    """The file, and the lock that makes one program its owner; a second program has no file."""
+    """The file, with a lock that makes one program its owner. Other programs have no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,18 +48,19 @@ class QueueFile:
         self.owned = False
 
     def open(self) -> tuple[list[Remembered], list[PullRequest], str]:
-        """Become the owner and read the pulls, the parts still to be dropped, and the problem or "".
+        """Become the owner. Return the pulls, the pulls whose data is still to be deleted, and a problem or
+        "".
 
-        A file that cannot be understood is moved aside, not overwritten.
+        An invalid file is renamed, not overwritten.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = self._held.enter_context(self._path.with_suffix(".lock").open("a"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when we die
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it if the process dies
         except BlockingIOError:
-            return [], [], "Another spnl-chat keeps the list of pulls; those begun here are not remembered."
+            return [], [], "Another spnl-chat saves the list of pulls. Pulls begun here are not saved."
         except OSError as error:
-            return [], [], f"The list of pulls cannot be kept: {error.strerror}."
+            return [], [], f"The list of pulls cannot be saved: {error.strerror}."
         self.owned = True
         try:
             data = json.loads(self._path.read_bytes())
@@ -75,7 +78,7 @@ class QueueFile:
         """Replace the content of the file, if this program owns it.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         if not self.owned:
             return
@@ -95,7 +98,7 @@ class QueueFile:
 
 
 def as_tuple(error: SpnlError | None) -> tuple[str, str, str] | None:
-    """Return the error in the form that the file keeps."""
+    """Return the error in the form in which the file stores it."""
     return None if error is None else (error.title, error.message, error.hint)
 
 
@@ -110,7 +113,7 @@ def _write_request(request: PullRequest) -> dict[str, Any]:
 
 def _read_request(item: dict[str, Any]) -> PullRequest:
     repo, files, revision = item["repo"], item["files"], item["revision"]
-    label = item.get("label", "")  # version 0.1.0 did not write it
+    label = item.get("label", "")  # version 0.1.0 did not write a label
     if not all(isinstance(text, str) for text in (repo, revision, label, *files)):
         raise TypeError("not a request")
     return PullRequest(repo, tuple(files), revision, label)

@@ -1,4 +1,4 @@
-"""A pull in the queue, as the pane sees it and as the service keeps it."""
+"""A pull in the queue: its state for the pane, and the queue's own record."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ PullState = Literal["waiting", "connecting", "pulling", "stalled", "verifying", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedPull:
-    """The current state of a pull in the queue. Sizes are in bytes, for all its files together."""
+    """The current state of a pull in the queue. Sizes in bytes count all its files together."""
 
     id: str
     name: str
-    """The user's name for it, as plain text."""
+    """The name that the user knows, as plain text."""
     request: PullRequest
     state: PullState
     words: str
-    """The state in words: "stalled (no bytes for 6 s) – retrying in 4 s"."""
+    """The state for the user, such as "stalled (no bytes for 6 s) – retrying in 4 s"."""
     done: int
     total: int | None
     bytes_per_s: float | None = None
     eta_s: float | None = None
     note: str = ""
-    """The last remark about it: "x.gguf starts over: it did not match its hash"."""
+    """The latest note for the user, such as "x.gguf starts over: it did not match its hash"."""
     error: SpnlError | None = None
     """The reason why it failed or was paused automatically."""
     finished: PullFinished | None = None
     left_over: bool = False
-    """True if it was running when the program ended and waits for `go_on`."""
+    """True if the pull was running when the program ended, and waits for `go_on`."""
 
     @property
     def under_way(self) -> bool:
-        """True if it runs, or will run without further action."""
+        """True if the pull runs, or will run without user action."""
         return self.state not in ("paused", "done", "failed")
 
 
@@ -51,7 +51,7 @@ class PullsChanged:
 
 @dataclass(slots=True)
 class Entry:
-    """The service's record of a pull. Only the service changes it."""
+    """The queue's record of a pull. Only the queue changes it."""
 
     id: str
     name: str
@@ -66,20 +66,20 @@ class Entry:
     pull: Pull | None = None
 
     def resume(self) -> None:
-        """Queue it."""
+        """Put the pull back into the queue."""
         if self.state != "under way":
             self.state, self.error, self.note = "under way", None, ""
         self.left_over = False
 
     def stop(self) -> None:
-        """End its threads, if it runs. Its state decides whether it restarts."""
+        """Stop the pull's threads, if it runs. Its state decides whether it restarts."""
         if self.pull is not None:
             self.look()
             self.pull.stop()
             self.pull = None
 
     def look(self) -> None:
-        """Update the record from the progress of the threads."""
+        """Update the record from the progress of the pull."""
         if self.pull is None:
             return
         progress = self.pull.progress()
@@ -97,10 +97,10 @@ def snapshot(entry: Entry) -> QueuedPull:
     if entry.state == "under way" and entry.pull is not None:
         progress = entry.pull.progress()
         state, words = progress.stage, progress.words
-        if state == "done":  # the service does not know it yet
+        if state == "done":  # the queue does not know it yet
             state = words = "verifying"
         speed, eta = progress.bytes_per_s, progress.eta_s
-        if progress.total is not None:  # newer than the last update, and consistent with the state
+        if progress.total is not None:  # more recent than the last update, and consistent with the state
             done, total = progress.done, progress.total
     elif entry.state == "under way":
         state = words = "waiting"
@@ -130,7 +130,7 @@ def snapshot(entry: Entry) -> QueuedPull:
 
 
 def remembered(entry: Entry) -> Remembered:
-    """Return the record for the next run of the program."""
+    """Return the record to save for the next run."""
     state: RememberedState = "under way" if entry.left_over or entry.state == "done" else entry.state
     return Remembered(
         id=entry.id,

@@ -1,4 +1,4 @@
-"""A file on the hub, readable from any byte."""
+"""Reads a file on the hub from any byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TryAgain(Exception):
-    """This try failed. `wait_s` is how long the server asks to wait."""
+    """The request failed and may be retried. `wait_s` is how long the server asks to wait, in seconds."""
 
     def __init__(self, why: str, wait_s: float | None = None) -> None:
         super().__init__(why)
@@ -27,7 +27,7 @@ class TryAgain(Exception):
 
 
 class Body:
-    """The answer to a request. `in_place` is true if it begins at the requested byte."""
+    """The response to a request. `in_place` is True if it starts at the requested byte."""
 
     def __init__(self, response: httpx2.Response, start: int, stop: threading.Event) -> None:
         self._response = response
@@ -49,7 +49,7 @@ class Body:
 
 
 class RemoteContent:
-    """A file at a commit. Several threads can read it at once."""
+    """A file at a commit. Several threads can read it at the same time."""
 
     def __init__(
         self,
@@ -68,26 +68,26 @@ class RemoteContent:
         self._sockets: set[socket.socket] = set()
 
     def abort(self) -> None:
-        """Wake all threads that wait for bytes. Set the stop event first."""
+        """Wake all threads that wait for data. Set the stop event first."""
         for connection in tuple(self._sockets):
-            with suppress(OSError):  # it may be closed already, which is as good
+            with suppress(OSError):  # the connection may already be closed
                 connection.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def open(self, start: int, end: int | None = None) -> Iterator[Body]:
-        """Ask for the bytes from `start` to before `end`, or to the end of the file.
+        """Request the bytes from `start` to before `end`, or to the end of the file.
 
         Raises:
-            HubError: the answer is final.
-            TryAgain: it is not, but it is of no use.
-            Stopped, httpx2.TransportError: as Body.blocks does.
+            HubError: the hub rejects the request, and a retry cannot help.
+            TryAgain: the response is unusable, but a retry may help.
+            Stopped, httpx2.TransportError: see Body.blocks.
         """
         import httpx2
         from huggingface_hub import hf_hub_url
 
         revision, options = self._revision, self._options
-        # The link to the CDN is asked for anew each time, so it cannot have expired. Redirected to another
-        # origin, the client leaves the token behind.
+        # Request a new link to the CDN each time, because links expire. When redirected to another origin,
+        # the client omits the token.
         url = hf_hub_url(revision.repo, self.file.path, revision=revision.commit, endpoint=self._hub.address)
         headers = self._hub.headers()
         if start or end is not None:
@@ -102,7 +102,7 @@ class RemoteContent:
             if connection is not None:
                 self._sockets.add(connection)
             try:
-                if self._stop.is_set():  # `abort` may have come just before there was a socket
+                if self._stop.is_set():  # `abort` may have run just before the socket existed
                     raise Stopped
                 yield Body(response, start, self._stop)
             finally:
@@ -117,7 +117,7 @@ class RemoteContent:
         if status in (200, 416):
             return
         if status == 206:
-            # A shorter range is as good as a connection that closes early.
+            # A shorter range is acceptable, like a connection that closes early.
             given = response.headers.get("Content-Range", "")
             if given.startswith(f"bytes {start}-") and given.endswith(f"/{self.file.size}"):
                 return

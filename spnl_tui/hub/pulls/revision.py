@@ -1,4 +1,4 @@
-"""Finds what to pull: the commit of a repository and its files, as the hub names them."""
+"""Finds the commit of a repository and its files on the hub."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def find_revision(
     timeout: float,
     wait: Callable[[str, float | None], None],
 ) -> RemoteRevision:
-    """Ask the hub for the revision until it answers.
+    """Request the revision from the hub until it answers.
 
-    `wait` receives why the hub gave no answer and the seconds that it asked for, and waits for the next try.
+    `wait` waits before the next try. It receives the reason for the failure and the seconds that the hub asks
+    to wait.
 
     Raises:
-        HubError: the hub refuses, or pulls are switched off.
+        HubError: the hub rejects the request, or pulls are switched off.
     """
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
     from huggingface_hub.utils import validate_repo_id
@@ -38,7 +39,7 @@ def find_revision(
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise HubError(f"{repo} is not the name of a repository", "It must look like owner/name.") from error
+        raise HubError(f"{repo} is not a repository name", "It must look like owner/name.") from error
     while True:
         wait_s = None
         try:
@@ -46,7 +47,7 @@ def find_revision(
         except OfflineModeIsEnabled as error:
             raise HubError(
                 "Pulls are switched off",
-                "HF_HUB_OFFLINE tells huggingface_hub not to use the network.",
+                "HF_HUB_OFFLINE is set, which forbids network access.",
                 "Unset HF_HUB_OFFLINE to pull.",
             ) from error
         except BadStatus as answer:
@@ -64,7 +65,7 @@ def find_revision(
 
 
 def file_at(hub: HubAccess, revision: RemoteRevision, path: str, asked_for: str) -> RemoteFile:
-    """Return the file at a revision, which the user called `asked_for`.
+    """Return the file at a revision. Errors mention the revision as `asked_for`.
 
     Raises:
         HubError: there is no such file.
@@ -73,7 +74,7 @@ def file_at(hub: HubAccess, revision: RemoteRevision, path: str, asked_for: str)
         return file
     error = HubError(
         f"{revision.repo} has no file {path}",
-        f"It is not there at {asked_for}.",
-        f"Look at {hub.page(revision.repo)}/tree/{asked_for}.",
+        f"The file does not exist at {asked_for}.",
+        f"See the files at {hub.page(revision.repo)}/tree/{asked_for}.",
     )
     raise with_nearest(error, path, revision.files)

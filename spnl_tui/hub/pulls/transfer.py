@@ -1,7 +1,8 @@
-"""Transfer one file from the hub into the cache: resumed, retried and verified.
+"""Transfers one file from the hub into the cache, with resuming, retries and verification.
 
-Everything here blocks and runs in threads of its own. Nothing is lost by ending such a thread at any point,
-or the process: what has come is in the part file, which is written without a buffer in between.
+All methods block and run in threads. A thread or the process may end at any time without loss, because
+received data
+is written unbuffered to the incomplete file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MAGIC_BYTES = 4
 
 
 class DiskFullError(PullError):
-    """The disk has too little room. `missing` is how many bytes must be freed to resume."""
+    """The disk has too little space. `missing` is the number of bytes to free before the pull can resume."""
 
     def __init__(self, place: Path, missing: int, *, account: str = "", could_go: str = "") -> None:
         self.missing = missing
@@ -45,9 +46,9 @@ class DiskFullError(PullError):
 
 
 class Transfer:
-    """Transfers one file into the cache. `run` does all of it.
+    """Transfers one file into the cache with `run`.
 
-    The attributes tell how far it is; any thread may read them.
+    The attributes show the progress; any thread may read them.
     """
 
     def __init__(
@@ -79,15 +80,15 @@ class Transfer:
         self.fetched = 0
         """The number of bytes received over the network."""
         self.last_byte_at = 0.0
-        """When something came, by time.monotonic; 0 if nothing has."""
+        """The time.monotonic of the last received data; 0 if there was none."""
         self.stage: Stage = "waiting"
         self.detail = ""
         self.written = 0
-        """The length of the part."""
+        """The length of the incomplete file in bytes."""
 
     @property
     def retry_at(self) -> float | None:
-        """Return when the next try is due, by time.monotonic, while stalled."""
+        """Return the time.monotonic of the next try while stalled; None otherwise."""
         return self._backoff.retry_at
 
     def abort(self) -> None:
@@ -95,7 +96,7 @@ class Transfer:
         self._source.abort()
 
     def missing(self) -> int:
-        """Return how many bytes are missing, and update the progress before `run`."""
+        """Return the number of missing bytes, and update the progress. Call it before `run`."""
         if self._cache.find(self._revision.commit, self.file) is not None:
             self.written = self.file.size
         else:
@@ -103,7 +104,7 @@ class Transfer:
         return self.file.size - self.written
 
     def _look(self) -> None:
-        # Nothing may have come yet, and another program may just have finished.
+        # There may be no data yet, or another program may have just completed the file.
         with suppress(FileNotFoundError, NotADirectoryError):
             self.written = min(self._part.stat().st_size, self.file.size)
 
@@ -111,8 +112,8 @@ class Transfer:
         """Transfer the file, and return its path in the snapshot.
 
         Raises:
-            HubError: the hub refuses, or cannot be reached for too long.
-            PullError: the disk is full or cannot be written, or what the hub sends is not what it promised.
+            HubError: the hub rejects the request, or cannot be reached for too long.
+            PullError: the disk is full or cannot be written, or the received data is wrong.
             Stopped: the stop event was set.
         """
         try:
@@ -139,7 +140,7 @@ class Transfer:
             self._settle_parts()
             self._fetch_and_prove()
         for part in self._cache.parts_of(self.file):
-            part.unlink()  # begun under another name, or another tool was faster
+            part.unlink()  # it began under another name, or another program has completed the file
         pointer = self._cache.pointer(commit, self.file.path)
         if self._cache.blob(self.file).exists():
             pointer = self._cache.link(commit, self.file)
@@ -148,11 +149,11 @@ class Transfer:
         return pointer
 
     def _settle_parts(self) -> None:
-        """Drop stale parts; reuse one with the same content under another name."""
+        """Delete outdated incomplete files. Reuse one with the same content under another name."""
         for part in self._cache.parts(self.file.path, self._asked):
             if not part.name.startswith(f"{self.file.etag}.") and self._cache.drop_part(part):
                 self._note(f"{self.file.path} starts over: it has changed on the hub")
-        # The same content may have been asked for by another revision or path. We hold its lock.
+        # Another revision or path may have the same content. This thread holds its lock.
         if not self._part.exists() and (others := self._cache.whole_parts_of(self.file)):
             os.replace(others[0], self._part)
 
@@ -160,8 +161,8 @@ class Transfer:
 
     def _fetch_and_prove(self) -> None:
         whole_fetches = 0
-        self._part.parent.mkdir(parents=True, exist_ok=True)  # a pull that failed may just have tidied up
-        self._part.touch()  # "r+b" wants it to be there
+        self._part.parent.mkdir(parents=True, exist_ok=True)  # a failed pull may just have removed it
+        self._part.touch()  # "r+b" needs an existing file
         with open(self._part, "r+b", buffering=0) as part, Hasher(self.file) as self._hash:
             self._flusher = Flusher(part)
             while True:
@@ -169,27 +170,28 @@ class Transfer:
                 whole_fetches += self.written == 0
                 self._fetch(part)
                 self._enter("verifying")
-                # The size is looked at as well: where locks have no effect, another may have cut it.
+                # Check the size too, because on file systems without working locks another program may have
+                # cut the file.
                 if os.fstat(part.fileno()).st_size == self.file.size and self._hash.matches():
                     break
                 self._start_over(part, "it did not match its hash" if whole_fetches < 2 else "")
                 if whole_fetches == 2:
                     self._part.unlink()
                     raise PullError(
-                        f"{self.file.path} is not what the hub says it is",
-                        "It was downloaded twice, and each time its hash differed from the hub's.",
-                        "Nothing was kept. Try again later: something on the way to the hub alters it.",
+                        f"{self.file.path} differs from the hub's description",
+                        "It was downloaded twice, and its hash was wrong both times.",
+                        "The data was deleted. Try again later or on another network, which may not alter it.",
                     )
-            self._flusher.finish()  # or a power cut could leave a proven name with unproven bytes
+            self._flusher.finish()  # otherwise a power cut could leave unsaved data under the final name
         os.replace(self._part, self._cache.blob(self.file))
 
     def _read_part(self, part: FileIO) -> None:
-        """Hash the received part; the download resumes after it."""
+        """Hash the data received so far, after which the download resumes."""
         size = os.fstat(part.fileno()).st_size
         if size > self.file.size:
-            self._start_over(part, "its part was longer than the file")
+            self._start_over(part, "the partial file was too long")
             return
-        self._enter("verifying", "what came earlier" if size else "")
+        self._enter("verifying", "earlier data" if size else "")
         self._hash.restart()
         self.written = 0
         part.seek(0)
@@ -198,7 +200,7 @@ class Transfer:
             self._hash.update(block)
             self.written += len(block)
         if problem_with_beginning(self.file.path, os.pread(part.fileno(), _MAGIC_BYTES, 0)):
-            self._start_over(part, "its part was not of a GGUF file")
+            self._start_over(part, "the partial file was not a GGUF")
 
     def _start_over(self, part: FileIO, why: str) -> None:
         part.seek(0)
@@ -209,7 +211,7 @@ class Transfer:
             self._note(f"{self.file.path} starts over: {why}")
 
     def _fetch(self, part: FileIO) -> None:
-        """Append the missing data in as many tries as it takes."""
+        """Append the missing data, retrying as needed."""
         self._backoff.progressed()
         while self.written < self.file.size:
             before = self.written
@@ -227,7 +229,7 @@ class Transfer:
             self._backoff.wait(trouble.why, trouble.wait_s)
 
     def _stream(self, part: FileIO) -> None:
-        """Make one request and append its data until it ends."""
+        """Make one request and append its data until the response ends."""
         self._enter("connecting")
         with self._source.open(self.written) as body:
             if not body.in_place:
@@ -238,7 +240,7 @@ class Transfer:
             for block in body.blocks():
                 block = block[: self.file.size - self.written]
                 if not block:
-                    break  # more than was promised
+                    break  # more data than announced
                 self._append(part, block)
                 self.fetched += len(block)
                 self.last_byte_at = time.monotonic()
@@ -261,10 +263,10 @@ class Transfer:
             check_space(self._cache.blobs, self.file.size - self.written, self._options)
 
     def _check_beginning(self, part: FileIO) -> None:
-        """Check that the file has the format of its name before the rest of it is pulled.
+        """Check that the file begins as its name requires, before pulling the rest.
 
         Raises:
-            PullError: it is not.
+            PullError: the format is wrong.
         """
         begins = os.pread(part.fileno(), _MAGIC_BYTES, 0)
         problem = problem_with_beginning(self.file.path, begins)
@@ -273,7 +275,7 @@ class Transfer:
             raise PullError(
                 f"{self.file.path} is not a GGUF file",
                 problem,
-                "Choose another file, or try again later if only this connection alters it.",
+                "Choose another file, or try again on another network, in case this one alters the file.",
             )
         self._begins_well = True
 
@@ -282,20 +284,21 @@ class Transfer:
             raise Stopped
 
     def _enter(self, stage: Stage, detail: str = "") -> None:
-        # Two assignments, read by another thread in between: the detail is empty rather than another stage's.
+        # Another thread may read between the two assignments. An empty detail is better than that of another
+        # stage.
         self.detail = ""
         self.stage = stage
         self.detail = detail
 
 
 def problem_with_beginning(path: str, begins: bytes) -> str:
-    """Return why a file with this name cannot begin so, in a sentence; empty if it can."""
+    """Return a sentence that says why a file with this name cannot begin like this; empty if it can."""
     if not path.lower().endswith(".gguf") or not begins or begins == b"GGUF"[: len(begins)]:
         return ""
     if begins.lstrip().startswith(b"<"):
-        return "It begins as a web page does."
+        return "It begins like a web page."
     if begins == b"vers":
-        return "It begins as a pointer of Git LFS does, which only names the real file."
+        return "It is a Git LFS pointer, which only names the real file."
     return f"It begins with {begins!r}, not with GGUF."
 
 
@@ -303,7 +306,7 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
     """Check that `needed` bytes fit and the reserve stays free. Make room if allowed.
 
     Raises:
-        DiskFullError: they do not.
+        DiskFullError: there is too little space.
     """
     while not place.exists():
         place = place.parent
@@ -315,20 +318,20 @@ def check_space(place: Path, needed: int, options: PullOptions) -> None:
         return
     could_go = options.make_room(place, missing()) if options.make_room else ""
     if (still := missing()) > 0:
-        reserve = f"{in_bytes(options.reserve)} must stay free" if options.reserve else "none is reserved"
+        reserve = f"{in_bytes(options.reserve)} must stay free" if options.reserve else "no space is reserved"
         free = in_bytes(shutil.disk_usage(place).free)
-        account = f": {in_bytes(needed)} are still to come, {reserve}, and {free} are free"
+        account = f": {in_bytes(needed)} are still missing, {reserve}, and {free} are free"
         raise DiskFullError(place, still, account=account, could_go=could_go)
 
 
 def disk_error(error: OSError, place: Path, missing: int) -> PullError:
-    """Return the error that explains an error of the operating system."""
+    """Return the error for the user for an error of the operating system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(place, missing)
     if error.errno == errno.EFBIG:
         return PullError(
             "The file is too large for this disk",
-            f"The file system that holds {place} cannot hold a file of this size.",
+            f"The file system of {place} cannot store a file of this size.",
             "Move the cache to another disk with HF_HOME.",
         )
     return PullError(

@@ -1,1 +1,1 @@
-"""Models that other programs keep on this disk: found in place and never changed."""
+"""Finds models of other programs on this disk, which are used in place and never changed."""

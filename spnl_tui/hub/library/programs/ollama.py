@@ -1,11 +1,11 @@
-"""Ollama's models: manifests that name blobs by their hash.
+"""Reads Ollama's models: manifests that refer to blobs by hash. Blocks, so call it in a thread.
 
     <models>/manifests/<registry>/<namespace>/<model>/<tag>   JSON with `config` and `layers`
             /blobs/sha256-<hex>                               their content; before 0.1.24 sha256:<hex>
 
-Sources: Ollama's manifest/manifest.go, manifest/paths.go and types/model/name.go (the parts of a name that it
-leaves out: registry.ollama.ai and library), envconfig/config.go (OLLAMA_MODELS), server/images.go (the media
-types of layers). Blocking, for threads.
+Sources: Ollama's manifest/manifest.go, manifest/paths.go and types/model/name.go (the parts of names that
+Ollama omits: registry.ollama.ai and library), envconfig/config.go (OLLAMA_MODELS), server/images.go (the
+media types of layers).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spnl_tui.models.reference import ModelReference
 _LAYER = "application/vnd.ollama.image."
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HIDDEN = ("registry.ollama.ai", "library")
-"""The registry and the namespace that Ollama leaves out of names."""
+"""The registry and namespace that Ollama omits from names."""
 _LARGEST_JSON = 1 << 20
 _LARGEST_TEXT = 1 << 20
 
@@ -36,25 +36,25 @@ class OllamaModel:
     """A model as its manifest describes it."""
 
     name: str
-    """The name in `ollama list`: `llama3.2:1b`, `hf.co/ORG/NAME:Q4_K_M`."""
+    """The name as in `ollama list`, such as `llama3.2:1b` or `hf.co/ORG/NAME:Q4_K_M`."""
     manifest: Path
     weights: tuple[Path, ...]
     projectors: tuple[Path, ...]
     adapters: tuple[Path, ...]
     texts: Mapping[str, Path]
-    """The layers "template", "system" and "params", as far as there are any."""
+    """The files of the layers "template", "system" and "params", if there are any."""
     config: Path | None
     key: tuple[str, ...]
-    """The digests of all layers: two names with the same key are one model."""
+    """The digests of all layers. Names with the same key mean the same model."""
 
     @property
     def system(self) -> str:
-        """Return the system prompt; empty if it has none."""
+        """Return the system prompt; empty if the model has none."""
         return self._text("system").strip()
 
     @property
     def template(self) -> str:
-        """Return the prompt template, in the language of Go's text/template; empty if it has none."""
+        """Return the prompt template, in the language of Go's text/template; empty if the model has none."""
         return self._text("template")
 
     @property
@@ -74,7 +74,7 @@ class OllamaModel:
 
 
 def read_models(folder: Path) -> Iterator[OllamaModel]:
-    """Yield the complete models in this folder, by name. A manifest that cannot be read is left out."""
+    """Yield the complete models in this folder by name, skipping unreadable manifests."""
     root = folder / "manifests"
     for directory, folders, names in os.walk(root):
         folders.sort()
@@ -85,7 +85,7 @@ def read_models(folder: Path) -> Iterator[OllamaModel]:
 
 
 def find_model(folders: list[Path], name: str) -> OllamaModel | None:
-    """Return the model of this name; without a tag, `latest`."""
+    """Return the model with this name, whose tag is `latest` by default; None if there is none."""
     wanted = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
     for folder in folders:
         for model in read_models(folder):
@@ -95,18 +95,18 @@ def find_model(folders: list[Path], name: str) -> OllamaModel | None:
 
 
 def ollama_entries(folder: Path) -> list[LibraryEntry]:
-    """Return the models in this folder that consist of one GGUF. Names of one model are listed once."""
+    """Return the models in this folder that consist of one GGUF, each under only one of its names."""
     by_key: dict[tuple[str, ...], OllamaModel] = {}
     for model in read_models(folder):
         other = by_key.get(model.key)
-        # Of several names, `latest` says the least.
+        # Prefer other names, because `latest` says least.
         if other is None or other.name.endswith(":latest"):
             by_key[model.key] = model
     return [entry for model in by_key.values() if (entry := entry_of(model)) is not None]
 
 
 def entry_of(model: OllamaModel) -> LibraryEntry | None:
-    """Return a model as an entry of the library; None if it is no GGUF."""
+    """Return a model as a library entry; None if it is not a single GGUF."""
     if len(model.weights) != 1 or not _is_gguf(model.weights[0]):
         return None
     blob = model.weights[0]
@@ -125,10 +125,10 @@ def entry_of(model: OllamaModel) -> LibraryEntry | None:
 
 
 def check_adapters(model: OllamaModel) -> None:
-    """Refuse a model that is a base model with adapters: without them it would be another one.
+    """Refuse a base model with adapters, because without them it would be a different model.
 
     Raises:
-        ModelFileError: it has adapters, which are named.
+        ModelFileError: the model has adapters. The message lists them.
     """
     if model.adapters:
         raise ModelFileError(
@@ -153,7 +153,7 @@ def _read_manifest(folder: Path, manifest: Path, parts: tuple[str, ...]) -> Olla
         digests.append(digest)
         if kind.startswith(_LAYER):
             if (blob := _blob(folder, digest)) is None:
-                return None  # a pull in progress, or a damaged store
+                return None  # the pull is in progress, or the file is damaged
             found.setdefault(kind.removeprefix(_LAYER), []).append(blob)
     if "model" not in found:
         return None

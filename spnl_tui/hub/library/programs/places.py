@@ -1,4 +1,4 @@
-"""Find the models of other programs. Reads only small settings files. Blocks, so call it in a thread.
+"""Finds the folders where other programs keep models. Blocks, so call it in a thread.
 
 Sources, checked in 2026:
 - Ollama: envconfig/config.go (OLLAMA_MODELS, else ~/.ollama/models); its Linux service has the home
@@ -38,21 +38,21 @@ class Program:
     origin: Origin
     title: str
     removal: str
-    """The way to remove a model there. {name} is its name, {path} its file."""
+    """How to remove a model in that program. {name} is the model's name, {path} its file."""
     places: Callable[[Path, Mapping[str, str]], Iterator[Path]]
-    """Yields the places that may hold models for a home directory and an environment."""
+    """Yields the possible folders of models, given a home directory and an environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder, or a file, with models of a program."""
+    """A folder or file with models of a program."""
 
     program: Program
     path: Path
 
 
 def find_places(home: Path, environ: Mapping[str, str]) -> list[Place]:
-    """Return the places that exist, each once: what several programs share counts as the first one's."""
+    """Return the existing places, each once. A place shared by several programs counts as the first one's."""
     found: dict[str, Place] = {}
     for program in PROGRAMS:
         for path in program.places(home, environ):

@@ -1,4 +1,4 @@
-"""List the models of other programs. Blocking, for threads."""
+"""Lists the models of other programs. Blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spnl_tui.hub.library.programs.places import PROGRAMS, Place, Program, find_
 from spnl_tui.hub.library.scan import LibraryEntry, scan_folder, scan_path
 
 _WITH_REPOSITORIES = ("lm-studio",)
-"""Programs whose folders PUBLISHER/MODEL are named like the repositories on Hugging Face."""
+"""Programs whose folders PUBLISHER/MODEL have the names of repositories on Hugging Face."""
 
 
 class OtherPrograms:
@@ -32,7 +32,7 @@ class OtherPrograms:
         self._environ = environ
 
     def places(self) -> list[Place]:
-        """Return the places with models that exist."""
+        """Return the existing folders with models."""
         return find_places(self._home, self._environ)
 
     def entries(self, on_error: Callable[[Path, OSError], None]) -> list[LibraryEntry]:
@@ -42,23 +42,23 @@ class OtherPrograms:
             try:
                 found += _entries(place)
             except PermissionError:
-                continue  # Ollama's service keeps its models from other users; that is not the user's concern
+                continue  # Ollama's service hides its models from other users, which is not an error
             except OSError as error:
                 on_error(place.path, error)
         return found
 
     def of_repository(self, repository: str) -> list[LibraryEntry]:
-        """Return the models in folders that are named like this repository on Hugging Face."""
+        """Return the models in folders with the name of this Hugging Face repository."""
         wanted = repository.casefold()
         places = [place for place in self.places() if place.program.origin in _WITH_REPOSITORIES]
         entries = [entry for place in places for entry in _entries(place)]
         return [entry for entry in entries if (entry.reference.repository or "").casefold() == wanted]
 
     def ollama_entry(self, name: str) -> LibraryEntry:
-        """Return Ollama's model of this name.
+        """Return Ollama's model with this name.
 
         Raises:
-            ModelFileError: there is none, or it needs an adapter or is no GGUF.
+            ModelFileError: Ollama has no such model, or it needs an adapter or is not one GGUF.
         """
         if (model := self.ollama_model(name)) is None:
             names = [model.name for folder in self._ollama_folders() for model in read_models(folder)]
@@ -66,38 +66,42 @@ class OtherPrograms:
             raise ModelFileError(
                 "Ollama has no such model",
                 f"Ollama has not pulled {name}.",
-                f"It has {', '.join(near or names[:5])}." if names else "It has no models on this disk.",
+                f"Ollama has {', '.join(near or names[:5])}."
+                if names
+                else "Ollama has no models on this disk.",
             )
         check_adapters(model)
         if (entry := entry_of(model)) is None:
             raise ModelFileError(
-                "The model cannot be loaded", f"{name} of Ollama's is not one GGUF.", "Choose another model."
+                "The model cannot be loaded",
+                f"Ollama's {name} does not consist of one GGUF.",
+                "Choose another model.",
             )
         return entry
 
     def ollama_model(self, name: str) -> OllamaModel | None:
-        """Return what Ollama's manifest of this name says; None if it has none."""
+        """Return Ollama's model with this name; None if Ollama has none."""
         return find_model(self._ollama_folders(), name)
 
     def _ollama_folders(self) -> list[Path]:
         return [place.path for place in self.places() if place.program.origin == "ollama"]
 
     def owns(self, path: Path) -> bool:
-        """True if this path is in a folder of another program."""
+        """Return True if this path is in a folder of another program."""
         real = path.resolve()
         return any(real.is_relative_to(place.path.resolve()) for place in self.places())
 
 
 def program_of(entry: LibraryEntry) -> Program | None:
-    """Return the program that an entry belongs to; None if it is the user's or ours."""
+    """Return the program that an entry belongs to; None if it belongs to the user or spnl-chat."""
     return next((program for program in PROGRAMS if program.origin == entry.origin), None)
 
 
 def refuse_removal(entry: LibraryEntry) -> None:
-    """Refuse to delete a model of another program, and say how to remove it there.
+    """Refuse to delete another program's model, and say how to remove it in that program.
 
     Raises:
-        StoreError: it belongs to another program.
+        StoreError: the model belongs to another program.
     """
     if (program := program_of(entry)) is None:
         return
@@ -105,15 +109,15 @@ def refuse_removal(entry: LibraryEntry) -> None:
     how = program.removal.format(name=shlex.quote(name), path=shlex.quote(str(entry.paths[0])))
     raise StoreError(
         f"The model belongs to {program.title}",
-        f"{entry.name} is a file of {program.title}. spnl-chat uses it and never deletes it.",
-        f"To remove it there: {how}",
+        f"{entry.name} is a file of {program.title}. spnl-chat uses the file but never deletes it.",
+        f"To remove the model: {how}",
     )
 
 
 def without_known(entries: Iterable[LibraryEntry], known: Iterable[LibraryEntry]) -> list[LibraryEntry]:
-    """Return the entries whose files are not among the known ones, each file once.
+    """Return the entries whose files are not among the known ones, each file only once.
 
-    Only Ollama has several models of one file: they differ in their system prompts and parameters.
+    Exception: Ollama's models may share a file, because they differ in system prompts and parameters.
     """
     owners: dict[str, str] = {os.path.realpath(entry.paths[0]): "" for entry in known}
     kept = []

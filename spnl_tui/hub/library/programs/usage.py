@@ -1,4 +1,5 @@
-"""The space that programs use for models, and files that exist twice. Blocks, so call it in a thread."""
+"""Measures the disk space that programs use for models, and finds duplicates. Blocks, so call it in a
+thread."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from spnl_tui.hub.library.scan import LibraryEntry, Origin
 _SAMPLES = 16
 _SAMPLE_BYTES = 65_536
 _LEAST_BYTES = 1_000_000
-"""Smaller files are not worth a line."""
+"""Duplicates smaller than this many bytes are not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The models from one place."""
+    """The models of one origin and the disk space they use."""
 
     origin: Origin
     count: int
@@ -28,7 +29,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Files with the same content that each use space."""
+    """Files with the same content that each take up disk space."""
 
     paths: tuple[Path, ...]
     bytes: int
@@ -36,7 +37,7 @@ class Duplicates:
 
 
 def usage_of(entries: Sequence[LibraryEntry]) -> list[Usage]:
-    """Return what each origin uses, most first. A file that several entries share counts once."""
+    """Return the disk space that each origin uses, largest first. Files shared by entries count once."""
     sizes: dict[Origin, dict[str, int]] = defaultdict(dict)
     counts: dict[Origin, int] = defaultdict(int)
     for entry in entries:
@@ -50,8 +51,9 @@ def usage_of(entries: Sequence[LibraryEntry]) -> list[Usage]:
 def duplicates_of(entries: Iterable[LibraryEntry]) -> list[Duplicates]:
     """Return the files that exist more than once, largest first.
 
-    Files of the same size are compared by 1 MB of samples, since hashing gigabytes takes minutes. Hard links
-    use no space of their own, so they are one file.
+    Files of equal size are compared by samples of 1 MB, because hashing gigabytes takes minutes. Hard links
+    count as one
+    file, because they use no extra space.
     """
     by_size: dict[int, dict[tuple[int, int], Path]] = defaultdict(dict)
     for path in {Path(os.path.realpath(path)) for entry in entries for path in entry.paths}:
