@@ -1,1 +1,1 @@
-"""Conversations as trees of turns, and their store."""
+"""Conversations: trees of turns, the requests made of them, and their store."""

@@ -1,8 +1,9 @@
-"""Files that go with a prompt: "Explain @src/app.py".
+"""Attaches files to a prompt: "Explain @src/app.py".
 
-A mention is an "@" at the beginning of a word, and a path: @src/app.py, or @"My notes.txt" with quotation
-marks where it has spaces. What is sent, and kept, is each file in a fence of its own, and below them the
-prompt as it was written:
+A mention is an "@" at the beginning of a word and a path: @src/app.py, or @"My notes.txt" in quotation marks
+if the
+path has spaces. The prompt that is sent and stored has each file in a fence, and below them the prompt as
+typed:
 
     `src/app.py`:
     ```py
@@ -11,13 +12,15 @@ prompt as it was written:
 
     Explain @src/app.py
 
-so that a turn holds all that the model was given. Whatever is asked about the same files begins the same:
-they are read while the question is typed, and found in the prefix cache when another one is asked. `split`
-takes such a text apart again, to show it; also one with the files below the prompt, as they were kept at
-first.
+So a turn holds everything that the model received. All questions about the same files begin alike: the files
+are read
+while the user types, and later questions find them in the prefix cache. `split` separates the files from such
+a text
+to show it. It also accepts files below the prompt, the form of early versions.
 
-A mention of no file is text ("ask @alice"), unless it looks like a path: then it is a mistake. A second "@"
-makes it text: "@@types/node" is sent as "@types/node".
+A mention of a missing file is text ("ask @alice"), unless it looks like a path; then it is an error. A second
+"@" makes
+it text: "@@types/node" is sent as "@types/node".
 """
 
 from __future__ import annotations
@@ -41,21 +44,21 @@ if TYPE_CHECKING:
     from spnl_tui.media.media_reader import MediaReader
 
 MAX_BYTES = 1 << 20
-"""The limit for all files of a prompt together, which is more than the context of most models holds."""
+"""The limit in bytes for all files of a prompt together. Most models' contexts hold less."""
 
 _MENTION = re.compile(r'(?<![^\s(])(@+)(?:"([^"\n]+)"|([^\s@"]\S*))')
 _OF_PATHS = re.compile(r"[\w.~+/-]+(?:#[0-9,-]+)?")
 _SUFFIX = re.compile(r"\.\w{1,5}(?:#[0-9,-]+)?\Z")
 _PAGES = re.compile(r"(.+\.\w{2,5})#([0-9][0-9,-]*)")
 _AFTER = ".,;:!?)]}'\""
-"""Punctuation that may follow a path and is rarely part of it."""
+"""Punctuation after a path that is probably not part of it."""
 _HEAD = re.compile(r"`([^\n]+)`:")
 _FENCE = re.compile(r"(`{3,})[^`\s]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with a prompt: text, or an image."""
+    """A text file or image attached to a prompt."""
 
     path: str
     """The path as the user wrote it."""
@@ -65,16 +68,14 @@ class Attachment:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         if self.image is not None:
             return self.image.size
         return len(self.text.encode("utf-8", "surrogatepass"))
 
     def block(self) -> str:
-        """Return what the model reads: the name, and the text in a fence that is longer than any in it.
-
-        Of an image, its mark.
-        """
+        """Return the text for the model: the name, and the contents in a fence longer than any inside. For an
+        image, its mark."""
         if self.image is not None:
             return image_mark(self.image)
         longest = max((len(ticks) for ticks in re.findall("`{3,}", self.text)), default=2)
@@ -86,18 +87,18 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """An "@" and a path within a text."""
+    """An "@" and a path in a text."""
 
     start: int
     end: int
     path: str
     quoted: bool
     escaped: bool
-    """True if it has a second "@", which makes it text."""
+    """True if it has a second "@", so that it is text."""
 
     @property
     def looks_like_path(self) -> bool:
-        """True if it looks like a path."""
+        """True if the mention looks like a path."""
         if self.quoted:
             return True
         return _OF_PATHS.fullmatch(self.path) is not None and (
@@ -106,7 +107,7 @@ class Mention:
 
 
 def mentions(text: str) -> Iterator[Mention]:
-    """Return every "@word" of a text, whether or not there is such a file."""
+    """Return every "@word" of a text, even if there is no such file."""
     for match in _MENTION.finditer(text):
         path = match[2] or match[3].rstrip(_AFTER)
         if path:
@@ -115,17 +116,17 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def mention(path: str) -> str:
-    """Return the mention of this path for a prompt."""
+    """Return the mention of this path, to insert into a prompt."""
     return f'@"{path}"' if re.search(r"\s", path) or path[-1] in _AFTER else f"@{path}"
 
 
 def read(text: str, folder: Path, media: MediaReader | None = None) -> tuple[str, tuple[Attachment, ...]]:
-    """The text without the "@" that make mentions text, and the files that it mentions. Blocks: reads files.
+    """Return the text with doubled "@" reduced to one, and the files that it mentions. Blocks: reads files.
 
-    Relative paths are of `folder`. Without `media` only text files are read.
+    Relative paths start at `folder`. Without `media` only text files are read.
 
     Raises:
-        AttachmentError: a file cannot be read, is no text or too large.
+        AttachmentError: a file cannot be read, is not text, or is too large.
     """
     found: dict[str, Attachment] = {}
     prose, at, left = [], 0, MAX_BYTES
@@ -143,14 +144,15 @@ def read(text: str, folder: Path, media: MediaReader | None = None) -> tuple[str
 
 
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
-    """Return the text that is sent and stored. Images come first, as in the prompts that models know."""
+    """Return the text to send and store. Images come first, as in the prompts on which models were
+    trained."""
     every = tuple(attachments)
     images = "".join(each.block() for each in every if each.image is not None)
     return images + "\n\n".join([*(each.block() for each in every if each.image is None), prose])
 
 
 def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
-    """Return the prompt as the user wrote it, and the files in it. This reverses `join`."""
+    """Return the prompt as typed and its files: the reverse of `join`."""
     images = tuple(Attachment(image.name, "", image) for image in marked_images(text))
     if images:
         prose, files = split(replace_marks(text, lambda _: ""))
@@ -161,22 +163,23 @@ def split(text: str) -> tuple[str, tuple[Attachment, ...]]:
     blocks = list(_blocks(lines))
     rest = _without(lines, [(start, end) for start, end, _ in blocks])
     mentioned = {each.path for each in mentions(rest)}
-    # Others were written by hand.
+    # Files that the prompt does not mention were written by hand.
     ours = [block for block in blocks if block[2].path in mentioned]
     return _without(lines, [(start, end) for start, end, _ in ours]), tuple(each for _, _, each in ours)
 
 
 def words_of(turn: Turn) -> str:
-    """Return the text of a turn as it is shown: a prompt without its files."""
+    """Return a turn's text for display: a prompt without its files."""
     return turn.text if turn.role == "assistant" else split(turn.text)[0]
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, int, Attachment]]:
-    """The parts of a prompt that look like files: where its lines begin and end, and the file.
+    """Yield the parts of a prompt that look like files: first line, line after the last, and the file.
 
-    An empty line is among them: the one behind it in those above the prompt, the one before it in others.
+    Each part includes an empty line: the line after it if it is above the prompt, otherwise the line before
+    it.
     """
-    # Where each fence may end, so that many that never do cost no more than one.
+    # The possible ends of each fence, so that many fences without an end take no more time than one.
     ends: dict[str, list[int]] = {}
     for number, line in enumerate(lines):
         if line.startswith("```") and not line.strip("`"):
@@ -209,7 +212,7 @@ def _without(lines: Sequence[str], spans: Iterable[tuple[int, int]]) -> str:
 
 
 def as_typed(text: str) -> str:
-    """Return what to type to send this text again: mentions instead of the contents of files."""
+    """Return the text that the user would type to send this text again, with mentions instead of contents."""
     prose, attachments = split(text)
     attached = {attachment.path for attachment in attachments}
     mentioned = {each.path for each in mentions(prose)}
@@ -223,7 +226,7 @@ def as_typed(text: str) -> str:
 
 
 def _with_pages(path: str) -> tuple[str, str]:
-    """Return a path and the pages that it selects: "paper.pdf#3-7"."""
+    """Return a path and the selected pages, as in "paper.pdf#3-7"."""
     match = _PAGES.fullmatch(path)
     return (match[1], match[2]) if match else (path, "")
 
@@ -256,34 +259,34 @@ def _mode(file: Path) -> int:
 
 def _too_large(path: str, size: int) -> AttachmentError:
     return AttachmentError(
-        f"{path} cannot be sent along",
-        f"It has {in_bytes(size)}; all files of a prompt may have {in_bytes(MAX_BYTES)}.",
-        "Choose pages, as in @paper.pdf#3-7, or copy what matters into a smaller file.",
+        f"{path} cannot be attached",
+        f"It has {in_bytes(size)}; all files of a prompt together may have {in_bytes(MAX_BYTES)}.",
+        "Choose pages, as in @paper.pdf#3-7, or copy the important parts into a smaller file.",
     )
 
 
 def _read(path: str, file: Path, left: int) -> Attachment:
-    title = f"{path} cannot be sent along"
+    title = f"{path} cannot be attached"
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
             if stat.S_ISDIR(status.st_mode):
-                hint = f"@{path}/ sends the text files in it."
+                hint = f"To attach the text files in it, type @{path}/"
                 raise AttachmentError(title, "It is a directory.", hint)
-            raise AttachmentError(title, "It is no ordinary file.", "Name a text file.")
+            raise AttachmentError(title, "It is not a regular file.", "Choose a text file.")
         if status.st_size > left:
             raise _too_large(path, status.st_size)
         with file.open("rb") as stream:
             data = stream.read(left + 1)
     except FileNotFoundError as error:
-        hint = f"Is it misspelt? @{mention(path)} sends it as text."
+        hint = f"Check the spelling. To send it as text, type @{mention(path)}"
         raise AttachmentError(title, "There is no such file.", hint) from error
     except OSError as error:
-        raise AttachmentError(title, f"{error.strerror}.", "Is it yours to read?") from error
+        raise AttachmentError(title, f"{error.strerror}.", "Check its permissions.") from error
     if b"\0" in data:
-        raise AttachmentError(title, "It is a binary file.", "Only text can be sent.")
+        raise AttachmentError(title, "It is a binary file.", "Only text files can be attached.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise AttachmentError(title, "It is not text in UTF-8.", "Convert it first.") from error
+        raise AttachmentError(title, "It is not UTF-8 text.", "Convert it first.") from error
     return Attachment(path, text.replace("\r\n", "\n").removesuffix("\n"))

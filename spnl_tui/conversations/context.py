@@ -1,8 +1,10 @@
-"""Which turns are sent when a conversation is longer than the context. Pure: counts come from `meter.py`.
+"""Chooses the turns to send if a conversation is longer than the context. Token counts come from `meter.py`.
 
 The stored conversation is never cut. The oldest turns that are not pinned are left out, several at once, and
-they stay left out: as long as a request begins like the previous one, the engine's prefix cache saves reading
-it again. Dropping one pair of turns each time would make every reply wait for a whole prefill.
+stay left
+out: while a request begins like the previous one, the engine's prefix cache saves reading it again. Dropping
+one pair
+of turns each time would delay every reply by a whole prefill.
 """
 
 from __future__ import annotations
@@ -22,28 +24,28 @@ Policy: TypeAlias = Literal["drop_oldest", "summarize", "ask"]
 Action: TypeAlias = Literal["send", "summarize", "ask", "too_long"]
 
 ROOM_AFTER_DROPPING = 0.75
-"""When turns must be left out, the request is reduced to this share of its limit."""
+"""When turns must be left out, the request is cut to this share of its limit."""
 _JOIN_TOKENS = 2
-"""The most tokens that the empty line between two joined turns takes."""
+"""The most tokens of the empty line between two joined turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateOverhead:
-    """Tokens that a chat template adds to the texts of a request. See `meter.learn_overhead`."""
+    """Tokens that a chat template adds to the texts of a request, measured by `meter.learn_overhead`."""
 
     first: int = 8
-    """For one prompt and the start of the reply."""
+    """Tokens for one prompt and the start of the reply."""
     first_with_system: int = 12
-    """The same after a system prompt."""
+    """Tokens for a system prompt, one prompt and the start of the reply."""
     pair: int = 10
-    """For each further prompt and the reply before it."""
+    """Tokens for each further prompt and the reply before it."""
 
     def of(self, *, system: bool, prompts: int) -> int:
-        """Return the tokens of the template for this many prompts."""
+        """Return the template's tokens for this many prompts."""
         return (self.first_with_system if system else self.first) + self.pair * max(0, prompts - 1)
 
     def of_messages(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens the template adds to these messages."""
+        """Return the template's tokens for these messages."""
         return self.of(
             system=bool(messages) and messages[0].role == "system",
             prompts=sum(message.role == "user" for message in messages),
@@ -56,11 +58,12 @@ class Budget:
 
     context_length: int
     max_tokens: int
-    """The longest reply that the user wants."""
+    """The longest reply that the user allows, in tokens."""
 
     @property
     def limit(self) -> int:
-        """The longest prompt. It leaves room for the reply, but at most a quarter of the context."""
+        """The longest prompt in tokens. It leaves room for the reply, but at most a quarter of the
+        context."""
         return self.context_length - min(self.max_tokens, self.context_length // 4)
 
 
@@ -68,21 +71,23 @@ class Budget:
 class ContextPlan:
     """The plan for the next reply.
 
-    "send": send `sent`. "summarize": let the model summarize `left_out` first, then plan again with the
-    summary. "ask": the branch does not fit, and the user must decide. "too_long": it does not fit even
-    without all the turns that may be left out.
+    `action` "send": send `sent`. "summarize": first let the model summarize `left_out`, then plan again with
+    the summary.
+    "ask": some turns must be left out, and the user must decide. "too_long": the pinned turns and the prompt
+    alone are too
+    long.
     """
 
     action: Action
     sent: tuple[Turn, ...]
     left_out: tuple[Turn, ...] = ()
     marker: str | None = None
-    """The id of the first turn that the model still reads, if older ones are left out."""
+    """The id of the first turn after the omitted ones; None if none are omitted."""
     prompt_tokens: int
-    """The tokens of `sent`, to within a few."""
+    """The approximate number of tokens in `sent`."""
     limit: int
     max_tokens: int
-    """The longest reply that fits."""
+    """The longest reply that fits, in tokens."""
 
 
 def plan_context(
@@ -96,18 +101,18 @@ def plan_context(
     left_out_before: Iterable[str] = (),
     summarized: Iterable[str] = (),
 ) -> ContextPlan:
-    """Decide which of these turns (a branch that ends in the prompt) are sent.
+    """Decide which turns of a branch to send. The branch ends with the prompt.
 
     Args:
-        turns: the branch, the prompt last.
-        tokens: of the text of each turn, by its id.
-        budget: how many tokens there are.
-        system_tokens: of the system prompt, with the summary if there is one.
-        policy: what to do when not all fits.
-        overhead: of the model's chat template.
-        left_out_before: ids of the turns that the reply before did without; they stay left out unless all
-            fits.
-        summarized: ids of the turns that the summary (counted in `system_tokens`) stands for.
+        turns: the branch, ending with the prompt.
+        tokens: the token count of each turn's text, by turn id.
+        budget: the available tokens.
+        system_tokens: the tokens of the system prompt, including any summary.
+        policy: what to do if the turns do not all fit.
+        overhead: the tokens that the model's chat template adds.
+        left_out_before: ids of the turns omitted from the last request; they stay omitted unless all turns
+            fit.
+        summarized: ids of the turns that the summary replaces.
     """
     extra = overhead or TemplateOverhead()
     spoken = [turn for turn in turns if turn.model_text.strip()]
@@ -156,10 +161,10 @@ def plan_context(
 def _oldest(
     turns: Sequence[Turn], tokens: Mapping[str, int], overhead: TemplateOverhead, excess: int
 ) -> set[str]:
-    """Return the oldest turns that may be left out, enough to save `excess` tokens, with their replies."""
+    """Return the oldest turns that may be omitted to save `excess` tokens, with their replies."""
     dropped: set[str] = set()
     for turn in turns[:-1]:
-        # A reply whose prompt is gone goes, too: what is sent begins with a prompt.
+        # Also drop the replies to dropped prompts, because a request must begin with a prompt.
         if excess <= 0 and turn.role == "user":
             break
         if not turn.pinned:
@@ -191,9 +196,9 @@ def request_messages(system_prompt: str, sent: Iterable[Turn], summary: str = ""
 
 
 def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...]:
-    """Rebuild the messages that a stored reply answered, from the turns above it and its provenance.
+    """Rebuild the messages of the request for a stored reply, from the turns above it and its provenance.
 
-    They are the same as then if their `prompt_sha256` is: an edit in place or a deletion above changes them.
+    An edit in place or a deletion above the reply changes them; compare `prompt_sha256` to find out.
     """
     provenance = reply.provenance
     above = conversation.path_to(reply.id)[:-1]
@@ -207,7 +212,7 @@ def messages_sent(conversation: Conversation, reply: Turn) -> tuple[Message, ...
 
 
 def prompt_sha256(messages: Sequence[Message]) -> str:
-    """Return the hash of the messages as JSON: equal requests have equal hashes."""
+    """Return the hash of the messages as JSON. Equal requests have equal hashes."""
     plain = [
         [each.role, each.text if is_plain(each.content) else content_to_plain(each.content)]
         for each in messages
@@ -229,8 +234,9 @@ def summary_messages(
 ) -> tuple[Message, ...]:
     """Return the request for a summary of these turns.
 
-    What `summary` stands for (`summarized`) is not read again. Of the others those are left away that do not
-    fit into `room` tokens, the oldest first.
+    The turns that `summary` already replaces (`summarized`) are not read again. If the others exceed `room`
+    tokens, the
+    oldest are skipped.
     """
     done = set(summarized) if summary else set()
     told: list[str] = []

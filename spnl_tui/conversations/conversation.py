@@ -1,6 +1,6 @@
-"""A conversation as a tree of turns. Pure: nothing here reads or writes anything.
+"""A conversation as a tree of turns, without reading or writing files.
 
-Regenerating a reply or editing a prompt adds a sibling; the first one stays. At every fork one sibling is
+Regenerating a reply or editing a prompt adds a sibling and keeps the original. At every fork one sibling is
 chosen (the newest, until the user chooses another). The chosen turns from the root downwards are the
 *active branch*, which is shown and sent to the model.
 """
@@ -27,7 +27,7 @@ from spnl_tui.models.request import Message, Role, Sampling
 
 
 class End(Enum):
-    """The place below the last turn of the active branch."""
+    """The type of END, the place below the last turn of the active branch."""
 
     END = auto()
 
@@ -37,29 +37,29 @@ END = End.END
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """All that undoing a deletion needs."""
+    """The information to undo a deletion."""
 
     conversation: str
     removed: tuple[Turn, ...]
-    """Parents before their children, siblings in their order."""
+    """The deleted turns, parents before children and siblings in order."""
     reattached: tuple[tuple[str, str | None], ...]
-    """Turns that moved to another parent, as (id, former parent)."""
+    """Turns that moved to another parent, as pairs of id and former parent."""
     chosen: dict[str | None, str]
-    """The choices before the deletion."""
+    """The chosen children before the deletion."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Conversation:
     """A tree of turns, with the settings for all of them.
 
-    Callers may assign the fields. Only the methods change the tree; they raise KeyError for a turn that is
-    not in it.
+    Callers may assign the fields, but only the methods change the tree. They raise KeyError for unknown
+    turns.
     """
 
     id: str = field(default_factory=new_id)
     title: str = ""
     title_is_automatic: bool = True
-    """True if the user did not choose the title, so that a better one may replace it."""
+    """True if the user did not choose the title, so that an automatic title may replace it."""
     system_prompt: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     model: str = ""
@@ -70,18 +70,19 @@ class Conversation:
     created_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)
     chosen: dict[str | None, str] = field(default_factory=dict)
-    """The chosen child of a turn (None: of the root) wherever it is not the newest."""
+    """The chosen child of each turn (None stands for the root), unless it is the newest."""
     _turns: dict[str, Turn] = field(default_factory=dict, repr=False)
     _children: dict[str | None, list[str]] = field(default_factory=dict, repr=False)
     _branch: list[str] | None = field(default=None, repr=False, compare=False)
-    """The ids of the active branch, cached for every key press; None if it must be recomputed."""
+    """The ids of the active branch, cached because every key press needs them; None if outdated."""
 
     @classmethod
     def of(cls, details: Conversation, turns: Iterable[Turn]) -> Conversation:
-        """Return a conversation with these details and turns, siblings in order of time.
+        """Return a conversation with these details and turns. Siblings are sorted by time.
 
-        A turn whose parent is unknown becomes a root, and a ring of parents is cut, so that everything in a
-        damaged file stays visible.
+        A turn with an unknown parent becomes a root, and a cycle of parents is cut, so that all turns of a
+        damaged file stay
+        visible.
         """
         tree = dataclasses.replace(
             details, chosen=dict(details.chosen), _turns={}, _children={}, _branch=None
@@ -119,7 +120,7 @@ class Conversation:
         return self._turns[turn_id]
 
     def turns(self) -> Iterator[Turn]:
-        """Yield every turn, depth first: parents before children, siblings in order."""
+        """Yield all turns depth first, parents before children and siblings in order."""
         waiting = list(reversed(self._children.get(None, ())))
         while waiting:
             turn_id = waiting.pop()
@@ -127,7 +128,7 @@ class Conversation:
             waiting.extend(reversed(self._children.get(turn_id, ())))
 
     def children(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """Return the turns right below this one, oldest first; for None, the first turns."""
+        """Return the children of this turn, oldest first; the first turns for None."""
         return tuple(self._turns[child] for child in self._children.get(turn_id, ()))
 
     def siblings(self, turn_id: str) -> tuple[Turn, ...]:
@@ -135,13 +136,14 @@ class Conversation:
         return self.children(self._turns[turn_id].parent)
 
     def has_siblings(self, turn_id: str) -> bool:
-        """True if the turn has siblings."""
+        """Return True if the turn has siblings."""
         return len(self._children[self._turns[turn_id].parent]) > 1
 
     def last_fork(self) -> Turn | None:
-        """Return the last turn of the active branch that has siblings, if any."""
+        """Return the last turn of the active branch that has siblings; None if there is none."""
         if all(len(children) <= 1 for children in self._children.values()):
-            return None  # as in most, which may be long, and keys ask for this
+            # the usual case, handled early because keys ask for this and conversations may be long
+            return None
         return next((turn for turn in reversed(self.path()) if self.has_siblings(turn.id)), None)
 
     def path(self) -> tuple[Turn, ...]:
@@ -155,7 +157,7 @@ class Conversation:
         return tuple(map(self._turns.__getitem__, self._branch))
 
     def path_to(self, turn_id: str) -> tuple[Turn, ...]:
-        """Return the branch from the first turn to this one, active or not."""
+        """Return the branch from the first turn to this one, even if it is not active."""
         branch = []
         at: str | None = turn_id
         while at is not None:
@@ -165,7 +167,7 @@ class Conversation:
         return tuple(reversed(branch))
 
     def messages(self, turns: Iterable[Turn] | None = None) -> tuple[Message, ...]:
-        """Return the messages for these turns, by default the active branch; see `as_messages`."""
+        """Return the messages of these turns, by default of the active branch; see `as_messages`."""
         return as_messages(self.system_prompt, self.path() if turns is None else turns)
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
@@ -180,7 +182,7 @@ class Conversation:
     ) -> Turn:
         """Add a turn below `parent` (by default at the end of the active branch), and choose it.
 
-        An assistant's turn starts without a finish reason: it is streaming until `finish`.
+        An assistant's turn is streaming, without a finish reason, until `finish`.
         """
         if isinstance(parent, End):
             branch = self.path()
@@ -189,7 +191,7 @@ class Conversation:
             raise KeyError(parent)
         created_at = time.time()
         if siblings := self._children.get(parent):
-            # Siblings are in the order of their time, even when the clock is set back.
+            # Keep siblings in chronological order even if the clock was set back.
             created_at = max(created_at, self._turns[siblings[-1]].created_at + 1e-6)
         turn = Turn(
             id=new_id(),
@@ -204,14 +206,14 @@ class Conversation:
         return turn
 
     def update_turn(self, turn: Turn) -> None:
-        """Replace the turn that has the same id. Its parent must not change."""
+        """Replace the turn with the same id. The parent must stay the same."""
         if self._turns[turn.id].parent != turn.parent:
-            raise ValueError("update_turn does not move a turn")
+            raise ValueError("update_turn cannot move a turn")
         self._turns[turn.id] = turn
         self.updated_at = time.time()
 
     def append(self, turn_id: str, text: str = "", reasoning: str = "") -> Turn:
-        """Add text to a streaming reply. Returns the changed turn."""
+        """Append text to a streaming reply and return the changed turn."""
         turn = self._turns[turn_id]
         content = append_text(turn.content, text)
         turn = dataclasses.replace(turn, content=content, reasoning=turn.reasoning + reasoning)
@@ -221,7 +223,7 @@ class Conversation:
     def finish(
         self, turn_id: str, reason: FinishReason, *, provenance: Provenance | None = None, error: str = ""
     ) -> Turn:
-        """End a reply. Without `provenance` it keeps its own. Returns the changed turn."""
+        """End a reply and return the changed turn. Without `provenance`, the reply keeps its own."""
         turn = self._turns[turn_id]
         turn = dataclasses.replace(
             turn, finish_reason=reason, provenance=provenance or turn.provenance, error=error
@@ -230,16 +232,16 @@ class Conversation:
         return turn
 
     def select(self, turn_id: str) -> None:
-        """Make the active branch lead through this turn. Below it, the last choices stay."""
+        """Make the active branch pass through this turn. The choices below it stay."""
         for turn in self.path_to(turn_id):
             self._choose(turn.parent, turn.id)
 
     def branch_from(self, turn_id: str, new: str | Content) -> Turn:
-        """Edit a turn: a sibling with the new text is added and chosen, and the old one stays.
+        """Edit a turn: add and choose a sibling with the new content, and keep the old one.
 
-        New content may bring images, which then replace the old ones; other parts stay.
-
-        An edited reply keeps its finish reason, but not its provenance: no model said it so.
+        If the new content has images, they replace the old ones; other parts stay. An edited reply keeps its
+        finish reason but
+        loses its provenance, because no model wrote it.
         """
         old = self._turns[turn_id]
         content = as_content(new)
@@ -254,7 +256,7 @@ class Conversation:
         """Add an empty sibling of this reply, choose it, and return it for streaming."""
         old = self._turns[turn_id]
         if old.role != "assistant":
-            raise ValueError("only a reply can be generated again")
+            raise ValueError("only a reply can be regenerated")
         return self.add_turn("assistant", parent=old.parent)
 
     # ── deleting ─────────────────────────────────────────────────────────────────────────────────
@@ -285,7 +287,7 @@ class Conversation:
         """Delete a turn and everything below it."""
         turn = self._turns[turn_id]
         removed = [turn]
-        for above in removed:  # grows while it is walked: breadth first, so parents come first
+        for above in removed:  # `removed` grows while it is iterated: breadth first, so parents come first
             removed.extend(self.children(above.id))
         deletion = Deletion(
             conversation=self.id,
@@ -301,9 +303,9 @@ class Conversation:
         return deletion
 
     def restore(self, deletion: Deletion) -> None:
-        """Undo a deletion. Turns that were added since stay.
+        """Undo a deletion. Turns added since then stay.
 
-        Undo deletions in reverse order: one whose parent is still deleted raises KeyError.
+        Undo deletions in reverse order: if the parent is still deleted, KeyError is raised.
         """
         first = deletion.removed[0]
         if first.parent is not None and first.parent not in self._turns:
@@ -323,7 +325,7 @@ class Conversation:
         return self.chosen.get(parent, children[-1]) if children else None
 
     def _choose(self, parent: str | None, child: str | None) -> None:
-        """Choose this child of `parent`. The newest, or None, is the default and is not stored."""
+        """Choose this child of `parent`. The newest child and None are defaults, which are not stored."""
         self._branch = None
         if child is None or self._children[parent][-1] == child:
             self.chosen.pop(parent, None)
@@ -331,7 +333,7 @@ class Conversation:
             self.chosen[parent] = child
 
     def _choose_again(self, chosen: dict[str | None, str]) -> None:
-        """Make these choices where the turns still exist."""
+        """Restore these choices where the turns still exist."""
         self._branch = None
         self.chosen = {}
         for parent, child in chosen.items():

@@ -1,4 +1,4 @@
-"""Copies of conversations with other ids. Pure."""
+"""Copies conversations with new ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spnl_tui.conversations.turn import Turn, new_id
 
 
 def fork(conversation: Conversation, turn_id: str) -> Conversation:
-    """Return a new conversation with the branch that ends in this turn, with new ids."""
+    """Return a new conversation with the branch up to this turn, with new ids."""
     now = time.time()
     details = dataclasses.replace(
         conversation, pinned=False, archived=False, created_at=now, updated_at=now, chosen={}
@@ -25,7 +25,7 @@ def copy(conversation: Conversation) -> Conversation:
 
 
 def with_ids(conversation: Conversation, ids: Mapping[str, str]) -> Conversation:
-    """Return a copy of the conversation whose turns have the ids that `ids` gives for theirs."""
+    """Return a copy of the conversation with turn ids replaced according to `ids`."""
     return _renamed(conversation, conversation.id, conversation.turns(), ids)
 
 

@@ -1,4 +1,4 @@
-"""The unsent prompt in a file, so that the next start has it, however the program ended."""
+"""Saves the unsent prompt to a file, so that the next start restores it, however the program ended."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _MOST = 20
-"""Programs whose drafts are kept side by side."""
+"""The most programs whose drafts are kept at the same time."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A prompt that was not sent."""
+    """An unsent prompt."""
 
     typed: str = ""
     pasted: Mapping[str, str] = field(default_factory=dict)
-    """The pasted texts, by the words that represent them in `typed`."""
+    """The pasted texts, by their placeholders in `typed`."""
 
 
 class DraftFile:
-    """The draft of one running program. A lock keeps programs that run side by side apart.
+    """The draft of one running program. A lock gives each running program a file of its own.
 
-    Methods may run in a thread. A draft that cannot be written is logged: it must not disturb what is typed.
+    Methods may run in a thread. Failures to write are only logged, so that they do not interrupt the user.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,14 +40,15 @@ class DraftFile:
         self._file: Path | None = None
 
     def open(self) -> Draft:
-        """Take over a file, and return the draft that an earlier program left in it, the latest first."""
+        """Lock a file, and return the draft that an earlier program left, preferring the latest."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             left = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
             for file in [*left, *(self._folder / f"{number}.json" for number in range(_MOST))]:
                 lock = file.with_suffix(".lock").open("a")
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system frees it when we die
+                    # the system releases it if the process dies
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     lock.close()
                     continue
@@ -75,7 +76,7 @@ class DraftFile:
                 _log.warning("the draft is not kept: %s", error)
 
     def close(self) -> None:
-        """Leave the file to the next program."""
+        """Release the file to the next program."""
         with self._lock:
             self._file = None
             self._held.close()

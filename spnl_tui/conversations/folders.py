@@ -1,4 +1,4 @@
-"""A directory as text for a prompt: a tree of what is in it, and the text files, up to a limit. Blocking."""
+"""Converts a directory to text for a prompt: its tree and its text files, up to a limit. Blocks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from spnl_tui.errors import AttachmentError
 from spnl_tui.text import in_bytes
 
 MOST_BYTES = 256 << 10
-"""The limit for the files of one directory together."""
+"""The limit in bytes for all files of one directory together."""
 MOST_FILES = 200
 _MOST_ENTRIES = 5000
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv", "target", "dist", "build"})
-"""Directories without files of the user's own, besides hidden ones."""
+"""Skipped directories, which hold no files written by the user. Hidden ones are skipped, too."""
 
 
 def read_folder(folder: Path, path: str, most_bytes: int = MOST_BYTES) -> str:
-    """Return the directory as text. `path` is how the user wrote it; `most_bytes` limits the files together.
+    """Return the directory as text. `path` is the path as typed; `most_bytes` limits all files together.
 
     Raises:
-        AttachmentError: there is no text file in it.
+        AttachmentError: the directory has no text files.
     """
     tree: list[str] = []
     texts: list[str] = []
@@ -41,19 +41,20 @@ def read_folder(folder: Path, path: str, most_bytes: int = MOST_BYTES) -> str:
             texts.append(f"── {relative} ──\n{content.rstrip()}")
     if not texts:
         raise AttachmentError(
-            f"{path} cannot be sent along",
-            "There is no text file in it.",
-            "Name a file, or another directory.",
+            f"{path} cannot be attached",
+            "The directory has no text files.",
+            "Choose a file or another directory.",
         )
     head = f"{len(texts)} of {len(tree)} files:"
     return "\n".join([head, *(f"- {line}" for line in tree)]) + "\n\n" + "\n\n".join(texts)
 
 
 def _walk(folder: Path, below: str) -> Iterator[Path]:
-    """Yield the files below a directory in order, without hidden ones. Follow no links to directories."""
+    """Yield the files below a directory in order, without hidden files and without following links to
+    directories."""
     try:
         entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
-    except OSError:  # not ours to read
+    except OSError:  # the user may not read it
         return
     deeper: list[str] = []
     for entry in entries:
@@ -69,7 +70,7 @@ def _walk(folder: Path, below: str) -> Iterator[Path]:
 
 
 def _text(file: Path, left: int) -> tuple[str | None, str]:
-    """Return the text of a file, or None and why it is not included."""
+    """Return the text of a file and "", or None and why it is not included."""
     try:
         size = file.stat().st_size
         if size > left:

@@ -1,7 +1,8 @@
-"""The output of `spnl-chat history`: plain lines, and JSON values for `--json`.
+"""Formats the output of `spnl-chat history`: plain lines, and JSON values for `--json`.
 
-Control characters are removed from texts. `mark` goes around the words of a search: nothing by default,
-escape sequences if a terminal reads the output.
+Control characters are removed from texts. `mark` is the text before and after the words of a search: empty by
+default,
+escape sequences for a terminal.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from spnl_tui.conversations.turn import Turn
 from spnl_tui.text import first_line, plain
 
 SHORT_ID = 12
-"""The digits of an id that are shown. Conversations that begin 0.1 ms apart differ in them."""
+"""The number of digits of an id to show. They differ for conversations that begin 0.1 ms apart."""
 _TITLE = 60
 
 
 def list_lines(summaries: Iterable[ConversationSummary]) -> Iterator[str]:
-    """Yield one line for each conversation: id, time, turns, title, model and marks."""
+    """Yield one line for each conversation, with id, time, turns, title, model and marks."""
     for item in summaries:
         more = [first_line(item.model, _TITLE)] * bool(item.model)
         more += ["pinned"] * item.pinned + ["archived"] * item.archived
@@ -38,7 +39,7 @@ def summary_to_plain(summary: ConversationSummary) -> dict[str, Any]:
 
 
 def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iterator[str]:
-    """Yield two lines for each hit: its place, and the words in context."""
+    """Yield two lines for each hit: where it is, and the matched words in context."""
     for hit in result.hits:
         where = {"user": "You", "assistant": plain(hit.model) or "Assistant", "system": "System"}
         who = where[hit.role] if hit.role else "Title"
@@ -46,7 +47,7 @@ def search_lines(result: SearchResult, mark: tuple[str, str] = ("", "")) -> Iter
         words = (f"{mark[0]}{plain(s.text)}{mark[1]}" if s.hit else plain(s.text) for s in hit.snippet)
         yield f"    {who}: {''.join(words)}"
     if result.more:
-        yield "There are more: add a word, or a filter."
+        yield "There are more hits. Add a word or a filter."
 
 
 def hit_to_plain(hit: SearchHit) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def hit_to_plain(hit: SearchHit) -> dict[str, Any]:
 
 
 def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) -> Iterator[str]:
-    """Yield the active branch, or these turns, as lines to read."""
+    """Yield the active branch, or these turns, as readable lines."""
     yield _title(conversation.title)
     yield f"{plain(conversation.id)}  {_when(conversation.created_at)}  {plain(conversation.model)}".rstrip()
     for turn in conversation.path() if turns is None else turns:
@@ -67,12 +68,13 @@ def show_lines(conversation: Conversation, turns: Iterable[Turn] | None = None) 
         yield f"{who}{place}:"
         yield from plain(turn.model_text).splitlines()
         if turn.finish_reason in ("cancelled", "failed"):
-            end = "stopped" if turn.finish_reason == "cancelled" else "failed"  # as the screen says it
+            # the same words as on the screen
+            end = "stopped" if turn.finish_reason == "cancelled" else "failed"
             yield f"[{end}{f': {first_line(turn.error, 500)}' if turn.error else ''}]"
 
 
 def _when(time: float) -> str:
-    """Return local time, to the minute."""
+    """Return the local time, to the minute."""
     return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M")
 
 

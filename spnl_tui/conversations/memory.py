@@ -1,4 +1,4 @@
-"""What the model still reads of a branch that is longer than its context."""
+"""The part of a branch that the model still reads, if the branch is longer than the context."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from spnl_tui.conversations.turn import Provenance, Turn
 
 
 class Memory(NamedTuple):
-    """What the model still reads of a branch that is longer than its context."""
+    """The part of a branch that the model still reads."""
 
     begins: str | None = None
-    """The first turn that the model reads; None if it reads all."""
+    """The id of the first turn that the model reads; None if it reads all."""
     summary: str = ""
-    """The summary of the turns before it."""
+    """The summary of the turns before `begins`."""
 
 
 def memory_of(path: Sequence[Turn]) -> Memory:
-    """Return what the model read of a branch for its last reply."""
+    """Return the part of a branch that the model read for the last reply."""
     last = next((turn.provenance for turn in reversed(path) if turn.provenance is not None), Provenance())
     left_out = set(last.left_out)
     places = [place for place, turn in enumerate(path) if turn.id in left_out]

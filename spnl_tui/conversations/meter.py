@@ -1,8 +1,9 @@
-"""The token meter: counts the tokens of a request with the model's own tokenizer.
+"""Counts the tokens of requests with the model's own tokenizer.
 
-The texts are counted exactly. What the chat template adds is learned by asking the model for one token
-(`learn_overhead`) or set when the model is loaded (`TokenMeter.begin_with`), and corrected by the count of
-every reply (`TokenMeter.observe`).
+The counts of texts are exact. The tokens that the chat template adds are measured with requests for one token
+(`learn_overhead`) or given when the model is loaded (`TokenMeter.begin_with`), and corrected after every
+reply
+(`TokenMeter.observe`).
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from spnl_tui.models.request import Message
 CountTokens: TypeAlias = Callable[[Sequence[str]], Awaitable[tuple[int, ...] | None]]
 """Counts the tokens of each text; None while the model is not loaded."""
 AskPromptTokens: TypeAlias = Callable[[tuple[Message, ...]], Awaitable[int | None]]
-"""The `prompt_tokens` that the engine reports for a request of these messages; None if it fails."""
+"""Returns the `prompt_tokens` that the engine reports for these messages; None if the request fails."""
 
 _REMEMBERED = 20_000
-"""The most counts that are cached. The texts are those of the turns, not copies."""
+"""The most counts that are cached. The keys are the turns' own texts, not copies."""
 
 
 class TokenMeter:
@@ -40,8 +41,8 @@ class TokenMeter:
         self._count_tokens = count_tokens
         self._counts: dict[str, int] = {"": 0}
         self._observed: dict[bool, tuple[int, int]] = {}
-        """With and without a system prompt: of how many prompts the last request was, and what the template
-        added to them."""
+        """With and without a system prompt: the number of prompts in the last request, and the tokens added
+        by the template."""
 
     async def count_unsent(self, text: str) -> int | None:
         """Return the tokens of a text that is still being typed; None while the model is not loaded."""
@@ -49,7 +50,7 @@ class TokenMeter:
         return None if counts is None else counts[0]
 
     async def count_texts(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Return the tokens of each text, without the template's; None while the model is not loaded."""
+        """Return the tokens of each text without the template; None while the model is not loaded."""
         unknown = list(dict.fromkeys(text for text in texts if text not in self._counts))
         if unknown:
             counts = await self._count_tokens(unknown)
@@ -67,12 +68,12 @@ class TokenMeter:
         return None if counts is None else sum(counts) + self.overhead.of_messages(messages)
 
     def begin_with(self, template_tokens: int | None) -> None:
-        """Set what the template adds to one prompt, if that is known before any reply."""
+        """Set the template's tokens for one prompt, if they are known before the first reply."""
         if template_tokens is not None and False not in self._observed:
             self.overhead = replace(self.overhead, first=template_tokens)
 
     async def observe(self, messages: Sequence[Message], prompt_tokens: int) -> None:
-        """Learn from an answered request and the prompt tokens that the engine reported for it."""
+        """Learn from an answered request, for which the engine reported this many prompt tokens."""
         counted = await self.count_messages(messages)
         if counted is None or not messages:
             return
@@ -83,7 +84,7 @@ class TokenMeter:
         before = self._observed.get(system)
         self._observed[system] = (prompts, template)
         if before is not None and before[0] != prompts:
-            # Two requests of unlike length tell what each further prompt costs.
+            # Two requests with different numbers of prompts show the tokens that each prompt adds.
             pair = max(0, round((template - before[1]) / (prompts - before[0])))
         first = template - pair * max(0, prompts - 1)
         self.overhead = (
@@ -102,10 +103,11 @@ class TokenMeter:
         left_out: Iterable[str] | None = None,
         summary: str = "",
     ) -> ContextPlan | None:
-        """Plan what to send for a reply to the last of these turns; None while the model is not loaded.
+        """Plan the request for a reply to the last of these turns; None while the model is not loaded.
 
-        Turns that the last reply among them did without stay left out, and its summary stands for them. When
-        a plan says "ask" or "summarize", plan again with the ids of what it left out, and the summary.
+        By default, turns omitted from the last request stay omitted, and its summary replaces them. After a
+        plan with the
+        action "ask" or "summarize", plan again with the ids that it omitted and the summary.
         """
         if left_out is None:
             last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
@@ -129,10 +131,11 @@ class TokenMeter:
 
 
 async def learn_overhead(ask: AskPromptTokens, count_tokens: CountTokens) -> TemplateOverhead | None:
-    """Measure what the chat template adds with three requests for one token each; None if they fail.
+    """Measure the tokens that the chat template adds, with three requests for one token; None if they fail.
 
-    A template without a system role fails the third: then a system prompt is taken to cost as much as a
-    prompt does.
+    The third request fails for templates without a system role. Then a system prompt is assumed to add as
+    many tokens as a
+    prompt.
     """
     word = "word"
     counts = await count_tokens([word])

@@ -1,4 +1,4 @@
-"""The user's own prompts: Markdown files in `prompts/` of the configuration and of the workspace.
+"""The user's own prompts: Markdown files in `prompts/` of the configuration and the workspace.
 
     ---
     description: Review a file
@@ -8,9 +8,9 @@
 
     {{input}}
 
-The name of the file is the name of the command: `/review language=French @main.py`. `{{input}}` stands for
-what follows the arguments; without it, that goes below the text. A file in the workspace counts only with
-front matter, because other programs have folders of that name, too. Files are read again when they change.
+The name of the file is the name of the command: `/review language=French @main.py`. `{{input}}` is replaced
+by the text after the arguments; without it, that text is appended. Files in the workspace need front matter,
+because other programs also have folders with this name. Files are read again when they change.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _INPUT = "input"
 
 @dataclass(frozen=True, slots=True)
 class PersonalPrompt:
-    """One file."""
+    """A prompt of the user, read from a file."""
 
     name: str
     text: str
     path: Path
     description: str = ""
     arguments: Mapping[str, str | None] = field(default_factory=dict)
-    """Their defaults; None if the argument must be given."""
+    """The default of each argument; None if the argument is required."""
 
     @property
     def usage(self) -> str:
@@ -51,7 +51,7 @@ class PersonalPrompt:
         return " ".join([f"/{self.name}", *(f"[{name}=…]" for name in self.arguments), "[TEXT]"])
 
     def fill(self, given: str) -> str:
-        """Return the prompt with its arguments and this text.
+        """Return the prompt with the arguments and the text in `given` filled in.
 
         Raises:
             CommandError: an argument without a default is missing.
@@ -61,7 +61,7 @@ class PersonalPrompt:
         if missing:
             raise CommandError(
                 f"/{self.name} needs {missing[0]}",
-                f"{self.path} has no default for it.",
+                f"{self.path} defines no default for it.",
                 f"Write: /{self.name} {missing[0]}=VALUE",
             )
         used = {name.strip() for name in _PLACE.findall(self.text)}
@@ -86,7 +86,7 @@ class PersonalPrompt:
 
 
 class PersonalPrompts:
-    """The prompts in these folders; a name in a later one replaces that in an earlier one."""
+    """The prompts in these folders. Later folders override earlier ones."""
 
     def __init__(self, own: Path, workspace: Path | None = None) -> None:
         self._folders = [(own, False), *([(workspace, True)] if workspace else [])]
@@ -94,7 +94,7 @@ class PersonalPrompts:
         self._prompts: dict[str, PersonalPrompt] = {}
 
     def all(self) -> Mapping[str, PersonalPrompt]:
-        """Return the prompts by name, as the files are now. Blocking, for a few files."""
+        """Return the current prompts by name. Blocks shortly to read a few files."""
         files = [(path, needs) for folder, needs in self._folders for path in _files(folder)]
         seen = tuple(
             (path, status.st_mtime_ns, status.st_size) for path, needs in files if (status := _stat(path))
@@ -106,7 +106,7 @@ class PersonalPrompts:
         return self._prompts
 
     def expand(self, text: str) -> str | None:
-        """Return the prompt that a command stands for; None if it is another command, or text.
+        """Return the prompt that a command expands to; None if the text is not such a command.
 
         Raises:
             CommandError: an argument is missing.
@@ -121,7 +121,7 @@ def _files(folder: Path) -> Sequence[Path]:
         return sorted(
             path for path in folder.iterdir() if path.suffix == ".md" and _NAME.fullmatch(path.stem)
         )
-    except OSError:  # there is no such folder
+    except OSError:  # the folder does not exist
         return ()
 
 

@@ -1,9 +1,10 @@
-"""Turns and conversations as plain JSON values, and back. Used by the store and by export.
+"""Converts turns and conversations to JSON values and back, for the store and for exports.
 
-Fields that are empty by default are not written. Other defaults are, because the version that reads may
-have others. Every field that is read is checked, because the file may come from anyone: a value of the
-wrong type is a ValueError that names the field; an unknown field is ignored, because a newer version may
-have written it.
+Fields that are empty by default are not written. Other defaults are written, because another version may have
+other
+defaults. Files may come from anyone, so every field is checked: a value of the wrong type raises a ValueError
+that
+names the field. Unknown fields are ignored, because a newer version may have written them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Return a dataclass as a dict without its empty fields, a tuple as a list, anything else unchanged."""
+    """Convert a dataclass to a dict without empty fields and a tuple to a list; return other values
+    unchanged."""
     if dataclasses.is_dataclass(value):
         plain = {}
         for name, default in _defaults(type(value)).items():
@@ -39,10 +41,10 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(cls: type[T], plain: Any) -> T:
-    """Return an instance of the dataclass `cls` from what `to_plain` returned for one.
+    """Return an instance of the dataclass `cls` from the output of `to_plain`.
 
     Raises:
-        ValueError: a field is missing, of the wrong type, or out of its range.
+        ValueError: a field is missing, has the wrong type, or is out of range.
     """
     if not isinstance(plain, dict):
         raise ValueError(f"{cls.__name__} must be an object, not {_kind(plain)}")
@@ -54,7 +56,7 @@ def from_plain(cls: type[T], plain: Any) -> T:
 
 
 def turn_to_plain(turn: Turn) -> dict[str, Any]:
-    """Return a turn as JSON values: content that is one text as `text`, other content as `content`."""
+    """Return a turn as JSON values. Content that is one text becomes `text`, other content `content`."""
     plain = {}
     for name, value in to_plain(turn).items():
         if name != "content":
@@ -67,10 +69,10 @@ def turn_to_plain(turn: Turn) -> dict[str, Any]:
 
 
 def turn_from_plain(plain: Any) -> Turn:
-    """Return the turn that `turn_to_plain` made these values of.
+    """Return a turn from the output of `turn_to_plain`.
 
     Raises:
-        ValueError: a field is missing, of the wrong type, or out of its range.
+        ValueError: a field is missing, has the wrong type, or is out of range.
     """
     if not isinstance(plain, dict):
         return from_plain(Turn, plain)
@@ -97,25 +99,25 @@ def _well_formed(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Return `to_plain` as compact JSON."""
+    """Return the value as compact JSON, using `to_plain`."""
     return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def _reader(hint: Any) -> Callable[[Any, str], Any]:
-    """Return a function that checks a value for a field of type `hint`, or raises ValueError.
+    """Return a function that checks a value of type `hint` and raises ValueError if it is wrong.
 
-    Types are looked into once, not for each of ten thousand turns.
+    Types are examined once, not again for each of ten thousand turns.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is str:
         return _checked(lambda value: isinstance(value, str), well_formed)
     if hint is float:
-        # A whole number stays one, so that what is written again is the same.
+        # Keep integers as they are, so that writing them again gives the same text.
         return _checked(lambda value: _is_number(value, (int, float)) and _finite(value))
     if hint is bool:
         return _checked(lambda value: isinstance(value, bool))
     if hint is int:
-        # Within 64 bits: all that SQLite holds.
+        # SQLite's integers have 64 bits.
         return _checked(lambda value: _is_number(value, int) and abs(value) < 2**63)
     if hint is types.NoneType:
         return _checked(lambda value: value is None)
@@ -149,20 +151,20 @@ def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 
 def _finite(number: float) -> bool:
-    """True if a float can hold the number: JSON has whole numbers of any size."""
+    """Return True if the number fits into a float, because JSON's integers may be larger."""
     return abs(number) < 2**53 if isinstance(number, int) else math.isfinite(number)
 
 
 def _kind(value: Any) -> str:
-    """Return the JSON name of the type, and the value if it is short."""
-    name = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}.get(
+    """Return the JSON name of the value's type, and the value if it is short."""
+    name = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
         type(value), "a number"
     )
     shown = repr(value) if isinstance(value, (str, int, float)) and len(str(value)[:41]) <= 40 else ""
     return f"{name} {shown}".rstrip()
 
 
-# Resolving hints and defaults costs 20 µs and more: too much for every turn.
+# Resolving type hints and defaults takes 20 µs or more: too slow for every turn.
 _readers_of: dict[type, dict[str, Callable[[Any, str], Any]]] = {}
 _defaults_of: dict[type, dict[str, Any]] = {}
 
@@ -174,7 +176,7 @@ def _readers(cls: type) -> dict[str, Callable[[Any, str], Any]]:
 
 
 def _defaults(cls: type) -> dict[str, Any]:
-    """Return the default of each field; for a field without one, a value that equals nothing else."""
+    """Return the default of each field; for required fields, a value that equals no other."""
     if cls not in _defaults_of:
         _defaults_of[cls] = {
             f.name: f.default if f.default is not dataclasses.MISSING else object()

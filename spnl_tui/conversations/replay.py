@@ -1,4 +1,4 @@
-"""Replays of stored replies: the request, why the reply may differ, and where it does."""
+"""Replays stored replies: rebuilds the request, says why the new reply may differ, and compares both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spnl_tui.models.request import Grammar, Message, Sampling
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """The request that a stored reply answered."""
+    """The request for a stored reply."""
 
     model: str
     messages: tuple[Message, ...]
@@ -24,25 +24,26 @@ class ReplayRequest:
     thinking: bool | None
     grammar: Grammar | None
     begun: str
-    """The beginning of the reply that the model continued; it is also the last message."""
+    """The beginning of the reply that the model continued, which is also the last message."""
     doubts: tuple[str, ...]
-    """Reasons why the reply may differ now, as sentences. If empty, it must be the same."""
+    """Sentences that say why the new reply may differ. If empty, it must be the same."""
 
 
 class Replier(Protocol):
-    """The part of the engine that a replay needs. The caller finds and loads the model."""
+    """Generates replies for replays. The caller finds and loads the model."""
 
     async def reply(self, request: ReplayRequest) -> str:
-        """Return the text of one reply, without its beginning if it has one.
+        """Return the text of one reply, without the beginning that it continues.
 
         Raises:
-            SpnlError: there is none.
+            SpnlError: the request failed.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of both replies, or of one: "kept" is only in the stored one, "said" only in the new one."""
+    """A piece of the replies. "same" is in both, "kept" only in the stored one, "said" only in the new
+    one."""
 
     kind: Literal["same", "kept", "said"]
     text: str
@@ -55,27 +56,28 @@ class ReplayResult:
     request: ReplayRequest
     text: str
     same: bool
-    """True if the reply is the same, or for a stopped reply, if it begins the same."""
+    """True if the replies are equal; for a stopped reply, if the new one begins with it."""
     differs_at: int | None
-    """The place of the first different character."""
+    """The offset of the first different character; None if there is none."""
     pieces: tuple[Piece, ...]
 
 
 def replay_request(conversation: Conversation, turn_id: str, now: Provenance | None = None) -> ReplayRequest:
-    """Rebuild the request that this reply answered from its provenance.
+    """Rebuild a reply's request from its provenance.
 
-    `now` tells how the model would run today (revision, file_sha256, engine_version, load_plan), to compare
-    with how it ran then; fields that are not known on both sides are not compared.
+    `now` describes the model as it would run today (revision, file_sha256, engine_version, load_plan), to
+    compare with the
+    stored values. Fields unknown on either side are not compared.
 
     Raises:
-        StoreError: the turn is no reply of a model.
+        StoreError: the turn is not a model's reply.
     """
     reply = conversation[turn_id]
     kept = reply.provenance
     if reply.role != "assistant" or kept is None or kept.sampling is None:
         raise StoreError(
             "This turn cannot be replayed",
-            "It is not a reply of a model, or it was kept without its sampling.",
+            "It is not a model's reply, or its sampling was not stored.",
             "Choose a reply that a model gave in spnl-chat.",
         )
     messages = messages_sent(conversation, reply)
@@ -93,11 +95,11 @@ def replay_request(conversation: Conversation, turn_id: str, now: Provenance | N
 async def replay(
     conversation: Conversation, turn_id: str, replier: Replier, now: Provenance | None = None
 ) -> ReplayResult:
-    """Generate this reply again and compare. The conversation is not changed.
+    """Generate this reply again and compare both. The conversation does not change.
 
     Raises:
-        StoreError: the turn is no reply of a model.
-        SpnlError: what `replier` raises.
+        StoreError: the turn is not a model's reply.
+        SpnlError: the error of `replier`.
     """
     request = replay_request(conversation, turn_id, now)
     return compare(conversation[turn_id], request, request.begun + await replier.reply(request))
@@ -107,7 +109,7 @@ def compare(reply: Turn, request: ReplayRequest, text: str) -> ReplayResult:
     """Compare the stored reply with the new text."""
     old, new = reply.text, text
     if reply.finish_reason in ("cancelled", "failed"):
-        # It was stopped; how it would have gone on is not known.
+        # The reply was stopped, so compare only its part.
         new = text[: len(old)]
     at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     same = old == new
@@ -129,20 +131,20 @@ def _doubts(reply: Turn, kept: Provenance, sha256: str, now: Provenance | None) 
     doubts = []
     sampling = kept.sampling or Sampling()
     if sampling.temperature > 0 and sampling.seed is None:
-        doubts.append("It was sampled without a seed, so it cannot be repeated.")
+        doubts.append("It was sampled without a seed, so it cannot be reproduced.")
     if kept.prompt_sha256 is None:
-        doubts.append("What it answered was not kept exactly.")
+        doubts.append("Its prompt was not stored exactly.")
     elif kept.prompt_sha256 != sha256:
         doubts.append("The turns before it have changed since.")
     if reply.finish_reason in ("cancelled", "failed"):
-        doubts.append("It was stopped before its end: only the part that was kept can be compared.")
+        doubts.append("It was stopped early, so only the stored part can be compared.")
     for name, what in {
         "revision": "The model's revision",
         "file_sha256": "The model's file",
         "engine_version": "The engine's version",
-        "load_plan": "The way in which the model is loaded",
+        "load_plan": "The load plan",
     }.items():
         then, today = getattr(kept, name), getattr(now, name) if now else None
         if then and today and then != today:
-            doubts.append(f"{what} is another one than then.")
+            doubts.append(f"{what} has changed since.")
     return doubts

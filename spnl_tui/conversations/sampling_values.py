@@ -1,4 +1,4 @@
-"""Set one value of the sampling by its name, as typed."""
+"""Sets one sampling value by its name, as typed by the user."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from spnl_tui.settings.nearest import did_you_mean
 
 _UNSET = ("", "none", "default")
 _NOT_HERE = ("stop",)
-"""Values that one word cannot set."""
+"""Values that cannot be set as a single word."""
 
 
 def with_value(sampling: Sampling, name: str, value: str) -> Sampling:
-    """Return the sampling with this value; "none" leaves it to the engine.
+    """Return the sampling with this value; "none" lets the engine decide.
 
     Raises:
-        CommandError: there is no such value, or it cannot be this.
+        CommandError: there is no value with this name, or it cannot be set to this.
     """
     from spnl_tui.settings.convert import Unfit, from_text, hints_of
 
     hints = {name: hint for name, hint in hints_of(Sampling).items() if name not in _NOT_HERE}
     if name not in hints:
-        known = f"Known are {', '.join(hints)}."
+        known = f"You can set {', '.join(hints)}."
         raise CommandError("No such value", f"{name!r} cannot be set.", did_you_mean(name, hints) or known)
     try:
         new = None if value.strip().casefold() in _UNSET else from_text(hints[name], value.strip())
@@ -39,7 +39,7 @@ def with_value(sampling: Sampling, name: str, value: str) -> Sampling:
 def values(sampling: Sampling, used: Sampling | None = None) -> Iterator[tuple[str, str]]:
     """Yield the names that can be set, with their values.
 
-    `used` has the values of the next request, among them those that the model's authors recommend.
+    `used` has the values of the next request, including those recommended by the model's authors.
     """
     for field in dataclasses.fields(Sampling):
         if field.name not in _NOT_HERE:

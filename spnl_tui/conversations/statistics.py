@@ -1,4 +1,4 @@
-"""Figures of a conversation: turns, tokens and times, from what each reply has recorded."""
+"""Totals of a conversation: turns, tokens and times, from the provenance of its replies."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from spnl_tui.text import duration, first_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """The totals of a conversation, all branches included."""
+    """The totals of a conversation, including all branches."""
 
     turns: int
     on_branch: int
-    """Turns of the active branch."""
+    """The number of turns in the active branch."""
     replies: int
     tokens_read: int
-    """Tokens of all prompts as they were sent, each with the conversation before it."""
+    """Tokens of all prompts as sent, each including the conversation before it."""
     tokens_written: int
     """Tokens of all replies."""
     waiting_s: float
-    """Seconds until the first token, of all replies."""
+    """Seconds until the first token, summed over all replies."""
     writing_s: float
-    """Seconds of decoding, of all replies."""
+    """Seconds of decoding, summed over all replies."""
     models: tuple[str, ...]
-    """The models that replied, in the order of their first reply."""
+    """The models in the order of their first replies."""
 
     @property
     def tokens_per_s(self) -> float | None:
-        """The average speed of decoding; None if it was never measured."""
+        """The average decoding speed; None if it was never measured."""
         return self.tokens_written / self.writing_s if self.writing_s else None
 
 
 def statistics(conversation: Conversation) -> Statistics:
-    """Return the figures of a conversation."""
+    """Compute the totals of a conversation."""
     replies = [turn for turn in conversation.turns() if turn.role == "assistant"]
     known = [turn.provenance for turn in replies if turn.provenance is not None]
     return Statistics(
@@ -54,7 +54,7 @@ def statistics(conversation: Conversation) -> Statistics:
 
 
 def statistics_lines(conversation: Conversation) -> list[tuple[str, str]]:
-    """Return the figures as names and values."""
+    """Return the totals as pairs of names and values."""
     all = statistics(conversation)
     branches = f", {all.turns:,} in all branches" if all.turns != all.on_branch else ""
     lines = [("Turns", f"{all.on_branch:,}{branches}")]

@@ -1,1 +1,1 @@
-"""Imports and exports."""
+"""Imports and exports conversations."""

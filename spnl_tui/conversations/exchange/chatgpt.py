@@ -1,11 +1,14 @@
-"""Conversations from ChatGPT's conversations.json.
+"""Reads conversations from ChatGPT's conversations.json.
 
 The file is a list of conversations. The `mapping` of each is a tree of nodes by id, with `parent` and
-`message`; `current_node` is the end of the branch that was shown last. A message has an author (user,
-assistant, tool or system), a recipient ("all", or the tool that it calls) and content of some type.
+`message`;
+`current_node` is the end of the branch shown last. A message has an author (user, assistant, tool or system),
+a
+recipient ("all", or the tool that it calls) and content of some type.
 
-OpenAI does not document the format. Whatever has the wrong type is passed over, words of an unknown content
-type are kept as they are found, and work is in proportion to the size of the file.
+OpenAI does not document the format. Values of the wrong type are ignored, and text in content of unknown
+types is kept.
+The running time is proportional to the file's size.
 """
 
 from __future__ import annotations
@@ -27,13 +30,13 @@ from spnl_tui.text import first_line, well_formed
 
 _TITLE = 200
 _WORDS = ("title", "name", "url", "summary", "text", "content", "result", "output_str", "output", "caption")
-"""The fields of content of unknown type that hold words."""
+"""The fields that contain text in content of unknown type."""
 _MAX_DEPTH = 20
 
 
 @dataclass(slots=True)
 class _Node:
-    """One message of the export that holds words."""
+    """A message of the export that contains text."""
 
     role: str
     parts: list[Part] = field(default_factory=list)
@@ -41,14 +44,15 @@ class _Node:
     created_at: float | None = None
     model: str = ""
     leads_up: bool = False
-    """True if it belongs to the reply below it: a thought, a tool call or its result."""
+    """True if it leads to the reply below it, as a thought, a tool call or its result does."""
 
 
 def conversation_from_chatgpt(value: dict[str, Any], left_out: Counter[str]) -> Conversation:
-    """Return one conversation of the export; it has no turns if no message holds words.
+    """Return a conversation of the export, without turns if no message contains text.
 
-    Its ids are made from the export's own, so that a later export gives the same ones. `left_out` counts
-    attachments, which the export only names.
+    Ids are derived from the export's ids, so that a later export gives the same ones. `left_out` counts
+    attachments that
+    the export names without their content.
     """
     mapping = {id: _dict(node) for id, node in _dict(value.get("mapping")).items()}
     key = _export_key(value, mapping)
@@ -109,17 +113,17 @@ def _turn(id: str, parent: str | None, node: _Node, begin: float) -> Turn:
 
 
 def _export_key(value: dict[str, Any], mapping: dict[str, dict[str, Any]]) -> str:
-    """Return what names the conversation in every export of the account."""
+    """Return a key that identifies the conversation in every export of the account."""
     for name in ("conversation_id", "id"):
         if isinstance(given := value.get(name), str) and given:
             return given
-    # Exports of 2023 have no such id, but those of messages are unique.
+    # Exports of 2023 lack this id, but their message ids are unique.
     first = next((id for id, node in mapping.items() if node.get("message")), "")
     return f"{first} {value.get('create_time')} {value.get('title')}"
 
 
 def _stable_id(key: str) -> str:
-    """Return an id that is the same for the same key."""
+    """Return an id derived from this key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
@@ -127,7 +131,7 @@ def _stable_id(key: str) -> str:
 
 
 def _system_words(message: dict[str, Any]) -> list[str]:
-    """Return what the model was told about the user and its task; nothing if this is another message."""
+    """Return the instructions about the user and the task; empty if this is another kind of message."""
     content = _dict(message.get("content"))
     kind = content.get("content_type")
     if kind == "user_editable_context":
@@ -140,7 +144,7 @@ def _system_words(message: dict[str, Any]) -> list[str]:
 
 
 def _read_message(message: dict[str, Any], id: str, sources: Sources, left_out: Counter[str]) -> _Node | None:
-    """Return the text of a message; None if it has none."""
+    """Return the node of a message; None if it has no text."""
     author, metadata = _dict(message.get("author")), _dict(message.get("metadata"))
     content = _dict(message.get("content"))
     role, kind, recipient = author.get("role"), content.get("content_type"), message.get("recipient")
@@ -173,7 +177,7 @@ def _read_message(message: dict[str, Any], id: str, sources: Sources, left_out: 
 
 
 def _tool_call(id: str, name: str, text: str) -> list[Part]:
-    """Return the parts of a call; the document of a canvas is part of the reply's text."""
+    """Return the parts of a tool call. For a canvas, they are the document, as part of the reply's text."""
     if not text:
         return []
     if name.startswith("canmore."):
@@ -187,7 +191,7 @@ def _tool_call(id: str, name: str, text: str) -> list[Part]:
 
 
 def _canvas(canvas: dict[str, Any]) -> str:
-    """Return the words of a canvas: a new document, changes to it, or comments on it."""
+    """Return the text of a canvas: a new document, changes to it, or comments on it."""
     name, kind, content = canvas.get("name"), canvas.get("type"), canvas.get("content")
     shown = []
     if isinstance(content, str):
@@ -207,7 +211,7 @@ def _canvas(canvas: dict[str, Any]) -> str:
 
 
 def _texts(content: dict[str, Any], left_out: Counter[str]) -> list[str]:
-    """Return the words of content of any type."""
+    """Return the texts in content of any type."""
     match content.get("content_type"):
         case "thoughts":
             return [
@@ -238,7 +242,7 @@ def _part_texts(part: Any, spoken: bool, left_out: Counter[str]) -> list[str]:
     if isinstance(text := part.get("text"), str) and text.strip():
         return [text]
     if isinstance(kind, str) and "audio" in kind and spoken:
-        left_out["audio"] += 1  # its words are the transcription beside it
+        left_out["audio"] += 1  # the transcription beside it has the words
         return []
     if isinstance(kind, str) and "asset_pointer" not in kind and (found := _any_words(part, 0)):
         return found
@@ -246,7 +250,7 @@ def _part_texts(part: Any, spoken: bool, left_out: Counter[str]) -> list[str]:
 
 
 def _unknown(kind: str, part: dict[str, Any], left_out: Counter[str]) -> list[str]:
-    """Name content that holds no words."""
+    """Return the name of content that has no text."""
     known = next((name for name in ("image", "video", "audio") if name in kind), "")
     left_out[known or "other content"] += 1
     width, height = part.get("width"), part.get("height")
@@ -269,7 +273,7 @@ def _unknown(kind: str, part: dict[str, Any], left_out: Counter[str]) -> list[st
 
 
 def _attachments(metadata: dict[str, Any], content: dict[str, Any], left_out: Counter[str]) -> list[str]:
-    """Name the files that went with a message, but for images that its content shows."""
+    """Return the names of the files attached to a message, except images that its content shows."""
     shows_images = content.get("content_type") == "multimodal_text"
     named = []
     for attachment in _list(metadata.get("attachments")):
@@ -282,7 +286,7 @@ def _attachments(metadata: dict[str, Any], content: dict[str, Any], left_out: Co
 
 
 def _any_words(value: Any, depth: int) -> list[str]:
-    """Return the words in content of a type that is not known."""
+    """Return the texts in content of an unknown type."""
     if depth > _MAX_DEPTH:
         return []
     if isinstance(value, list):
@@ -301,13 +305,13 @@ def _any_words(value: Any, depth: int) -> list[str]:
 
 
 def _nearest_kept(mapping: dict[str, dict[str, Any]], kept: dict[str, _Node]) -> dict[str, str | None]:
-    """Return the nearest kept node above each node. Rings and unknown parents end the search."""
+    """Return the nearest kept node above each node. Cycles and unknown parents end the search."""
     above: dict[str, str | None] = {}
     for id in mapping:
         trail: list[str] = []
         at, found = id, None
         while at not in above:
-            above[at] = None  # until it is known: a ring ends here
+            above[at] = None  # preliminary value, at which a cycle ends
             trail.append(at)
             parent = mapping[at].get("parent")
             if not isinstance(parent, str) or parent not in mapping:
@@ -324,7 +328,7 @@ def _nearest_kept(mapping: dict[str, dict[str, Any]], kept: dict[str, _Node]) ->
 
 
 def _link_results(nodes: dict[str, _Node], parents: dict[str, str | None]) -> None:
-    """Give each tool result the id of the call right above it."""
+    """Give each tool result the id of the call directly above it."""
     for id, node in nodes.items():
         above = nodes.get(parents[id] or "")
         if above is not None and above.parts and isinstance(call := above.parts[-1], ToolCallPart):
@@ -334,9 +338,9 @@ def _link_results(nodes: dict[str, _Node], parents: dict[str, str | None]) -> No
 
 
 def _merge_into_replies(nodes: dict[str, _Node], parents: dict[str, str | None]) -> dict[str, str]:
-    """Make thoughts, calls and results part of the reply below them, where there is one.
+    """Merge thoughts, calls and results into the reply below them, if there is one.
 
-    Changes both arguments. Returns where the nodes that are gone went.
+    Changes both arguments. Return which node each merged node became part of.
     """
     children: dict[str, list[str]] = {}
     for id in nodes:
@@ -346,7 +350,7 @@ def _merge_into_replies(nodes: dict[str, _Node], parents: dict[str, str | None])
     for start in list(nodes):
         parent = parents[start]
         if not nodes[start].leads_up or (parent is not None and _continues(parent, nodes, children)):
-            continue  # not the first of a chain
+            continue  # not the first node of its chain
         chain = [start]
         while _continues(chain[-1], nodes, children) and len(chain) <= len(nodes):
             chain.append(children[chain[-1]][0])
@@ -364,7 +368,7 @@ def _merge_into_replies(nodes: dict[str, _Node], parents: dict[str, str | None])
 
 
 def _continues(id: str, nodes: dict[str, _Node], children: dict[str, list[str]]) -> bool:
-    """True if this node leads up to the one reply below it."""
+    """Return True if this node leads to the only reply below it."""
     below = children.get(id, [])
     return nodes[id].leads_up and len(below) == 1 and nodes[below[0]].role == "assistant"
 
@@ -385,7 +389,7 @@ def _strings(value: dict[str, Any], names: tuple[str, ...]) -> list[str]:
 
 
 def _time(value: Any) -> float | None:
-    """Return Unix seconds, if the value can be a time."""
+    """Return Unix seconds; None if the value is not a valid time."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e11:
         number = float(value)
         return number if math.isfinite(number) else None

@@ -1,7 +1,8 @@
-"""The citations in ChatGPT's replies.
+"""Replaces the citations in ChatGPT's replies by links.
 
-A reply holds marks between U+E200 and U+E201, with fields separated by U+E202: "cite", "turn0search0". Older
-replies hold 【4:0†source】. `metadata.content_references` explains them, before 2025 `metadata.citations`.
+A reply contains marks between U+E200 and U+E201, with fields separated by U+E202: "cite", "turn0search0".
+Older replies
+contain 【4:0†source】. `metadata.content_references` explains the marks; before 2025, `metadata.citations` did.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ _MARK = re.compile("\ue200[^\ue200\ue201]*\ue201|【[0-9]{1,4}(?::[0-9]{1,4})?�
 _STRAY = re.compile("[\ue200-\ue20f]")
 _REFERENCE = re.compile(r"turn[0-9]+[a-z]+[0-9]+")
 _MOST_SOURCES = 20
-"""The most sources that one mark shows."""
+"""The most sources to show for one mark."""
 
 
 class Sources:
-    """The web pages that the searches of a conversation found, by the ids that marks refer to."""
+    """The web pages that a conversation's searches found, by the ids in marks."""
 
     def __init__(self, messages: Iterable[Any]) -> None:
         self._links: dict[str, str] = {}
@@ -43,12 +44,12 @@ class Sources:
                 self._links.setdefault(name, link)
 
     def link(self, reference: str) -> str | None:
-        """Return a Markdown link to this source."""
+        """Return a Markdown link to this source; None if it is unknown."""
         return self._links.get(reference)
 
 
 def resolve_citations(text: str, metadata: dict[str, Any], sources: Sources) -> str:
-    """Replace every mark in a reply by its sources or words."""
+    """Replace every mark in a reply by its sources or text."""
     if "\ue200" not in text and "【" not in text and not _STRAY.search(text):
         return text
     known = _known(text, metadata)
@@ -63,7 +64,7 @@ def resolve_citations(text: str, metadata: dict[str, Any], sources: Sources) -> 
 
 
 def footnotes(text: str, metadata: dict[str, Any]) -> str:
-    """Return the list of sources below a reply, as it is to be appended; empty if there is none."""
+    """Return the list of sources to append to a reply; empty if it has none."""
     links: dict[str, None] = {}
     for reference in _dicts(metadata.get("content_references")):
         if reference.get("type") == "sources_footnote":
@@ -74,7 +75,7 @@ def footnotes(text: str, metadata: dict[str, Any]) -> str:
 
 
 def _known(text: str, metadata: dict[str, Any]) -> dict[str, str]:
-    """Return the meaning of each mark that the metadata explains."""
+    """Return the replacement for each mark that the metadata explains."""
     known: dict[str, str] = {}
     for reference in _dicts(metadata.get("content_references")):
         mark, shown = reference.get("matched_text"), _shown(reference)
@@ -90,7 +91,7 @@ def _known(text: str, metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def _shown(reference: dict[str, Any]) -> str | None:
-    """Return the text of a reference; None if it has none."""
+    """Return the text for a reference; None if it has none."""
     links: dict[str, None] = {}
     for item in [*_dicts(reference.get("items")), *_dicts(reference.get("fallback_items")), reference]:
         for page in [item, *_dicts(item.get("supporting_websites"))]:
@@ -108,7 +109,7 @@ def _shown(reference: dict[str, Any]) -> str | None:
 
 
 def _from_fields(fields: list[str], sources: Sources) -> str:
-    """Return the text that a mark itself contains."""
+    """Return the text that the mark's own fields give."""
     kind, *values = fields
     links = [link for value in values if (link := sources.link(value)) is not None]
     if links:

@@ -1,10 +1,10 @@
-"""Conversations as files: JSON without loss, and Markdown to read.
+"""Writes conversations to files: lossless JSON, and Markdown for reading.
 
 The JSON is one object, {"format": "spnl-chat conversations", "version": 1, "conversations": […]}. Each
 conversation has its details and its `turns`, parents first; field names are those of `Conversation`, `Turn`
 and `Provenance`, empty fields are left out, and `chosen` is a list of [parent or null, child]. The content of
-a turn is its `text`, or in version 2 `content`, a list of parts (models/parts.py).
-`images` holds the bytes of their images as base64, by their SHA-256.
+a turn is its `text`, or in version 2 `content`, a list of parts (models/parts.py). `images` has the bytes of
+images as base64, by SHA-256.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 FORMAT = "spnl-chat conversations"
 VERSION = 2
-"""Version 2 added `content` to turns, for parts other than one text."""
+"""The version of the format. Version 2 added `content` to turns, for parts other than one text."""
 _VERSION_OF_TEXT = 1
 
 _DETAILS = tuple(f.name for f in dataclasses.fields(Conversation) if not f.name.startswith("_"))
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _LATEST = 1e11
-"""Unix seconds, in the year 5138. A later number is not a time."""
+"""Unix seconds in the year 5138. Larger numbers are not valid times."""
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
@@ -42,11 +42,11 @@ _LATEST = 1e11
 def to_json_text(conversations: Iterable[Conversation], images: ImageStore | None = None) -> str:
     """Return the conversations as JSON for an import. Equal conversations give equal text.
 
-    With `images`, the bytes of their images are included.
+    With `images`, the bytes of images are included.
     """
     every = tuple(conversations)
     whole = [conversation_to_plain(conversation) for conversation in every]
-    # Version 0.1.0 reads what it can hold.
+    # Version 0.1.0 can read conversations without parts.
     has_parts = any("content" in turn for each in whole for turn in each["turns"])
     version = VERSION if has_parts else _VERSION_OF_TEXT
     file: dict[str, Any] = {"format": FORMAT, "version": version, "conversations": whole}
@@ -63,10 +63,10 @@ def conversation_to_plain(conversation: Conversation) -> dict[str, Any]:
 
 
 def conversation_from_plain(value: Any) -> Conversation:
-    """Return the conversation that `conversation_to_plain` turned into these values.
+    """Return the conversation from the values of `conversation_to_plain`.
 
     Raises:
-        ValueError: they are none.
+        ValueError: the values are not a valid conversation.
     """
     if not isinstance(value, dict) or not isinstance(value.get("turns"), list):
         raise ValueError("a conversation is an object with a list of turns")
@@ -75,10 +75,10 @@ def conversation_from_plain(value: Any) -> Conversation:
     turns = [turn_from_plain(turn) for turn in value["turns"]]
     for id in (details.id, *(turn.id for turn in turns)):
         if not _ID.fullmatch(id):
-            raise ValueError(f"{id[:70]!r} is no id")
+            raise ValueError(f"{id[:70]!r} is not an id")
     for time in (details.created_at, details.updated_at, *(turn.created_at for turn in turns)):
         if not 0 <= time < _LATEST:
-            raise ValueError(f"{time!r} is no time")
+            raise ValueError(f"{time!r} is not a time")
     details.chosen = _chosen(value.get("chosen", []))
     return Conversation.of(details, turns)
 
@@ -101,7 +101,7 @@ def to_markdown(
 ) -> str:
     """Return the active branch, or these turns, as Markdown with front matter, without control characters.
 
-    `linked` replaces the images of a turn by links.
+    `linked` replaces a turn's images with links.
     """
     chosen = conversation.path() if turns is None else turns
     front = {
@@ -113,7 +113,7 @@ def to_markdown(
         "tags": list(conversation.tags),
         "system_prompt": conversation.system_prompt,
     }
-    # JSON is YAML, and quotes whatever would have a meaning.
+    # JSON is valid YAML, and quotes all special characters.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in front.items() if value]
     parts = ["---\n" + "\n".join(lines) + "\n---"]
     for turn in chosen:
@@ -131,7 +131,7 @@ def to_markdown(
 def whole_to_markdown(conversation: Conversation, linked: Callable[[Turn], Turn] = lambda turn: turn) -> str:
     """Return all branches as Markdown: each turn once, siblings numbered one after the other.
 
-    `linked` replaces the images of a turn by links.
+    `linked` replaces a turn's images with links.
     """
     return to_markdown(conversation, tuple(conversation.turns()), linked)
 

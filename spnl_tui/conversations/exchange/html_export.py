@@ -1,7 +1,8 @@
-"""Conversations as one HTML file that needs nothing else: no script, no network, light and dark.
+"""Writes conversations to one self-contained HTML file without scripts, for light and dark displays.
 
-Replies are Markdown; HTML in them is shown as text. A content security policy forbids everything but the
-file's own style and images, whatever the replies hold.
+Replies are Markdown, and HTML in them is shown as text. A content security policy forbids everything except
+the file's
+own style and images.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def to_html(branches: Sequence[Branch], images: ImageStore | None = None) -> str
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
-    # An image in a reply would be fetched from elsewhere; its description stays.
+    # An image in a reply would be fetched from the network, so show only its description.
     markdown.disable("image")
     title = branches[0][0].title if len(branches) == 1 else f"{len(branches)} conversations"
     body = "\n".join(

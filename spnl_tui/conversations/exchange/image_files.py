@@ -1,4 +1,4 @@
-"""Images of exported conversations: within JSON as base64, beside Markdown as files. Blocking."""
+"""Exports and imports images: as base64 in JSON, as files beside Markdown. Blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def images_of(turns: Iterable[Turn]) -> dict[str, ImagePart]:
 
 
 def images_as_plain(conversations: Iterable[Conversation], store: ImageStore) -> dict[str, str]:
-    """Return the bytes of all images as base64, by their SHA-256. Those that are missing are left out."""
+    """Return the bytes of all images as base64, by SHA-256, without missing ones."""
     plain: dict[str, str] = {}
     for conversation in conversations:
         for sha256, image in sorted(images_of(conversation.turns()).items()):
@@ -43,7 +43,7 @@ def images_as_plain(conversations: Iterable[Conversation], store: ImageStore) ->
 def images_from_plain(
     value: Any, wanted: Mapping[str, ImagePart], left_out: Counter[str]
 ) -> dict[str, bytes]:
-    """Return the images of an export that conversations name and whose bytes have the right hash."""
+    """Return the images of an export that conversations use and whose bytes match the hash."""
     found: dict[str, bytes] = {}
     given = value if isinstance(value, dict) else {}
     for sha256 in wanted:
@@ -61,7 +61,7 @@ def images_from_plain(
 
 
 def store_images(images: Mapping[str, bytes], store: ImageStore) -> int:
-    """Store imported images that can be read, and return how many cannot."""
+    """Store imported images that are readable, and return how many are not."""
     refused = 0
     for sha256, data in images.items():
         if store.has(sha256):
@@ -76,10 +76,10 @@ def store_images(images: Mapping[str, bytes], store: ImageStore) -> int:
 
 
 class LinkedImages:
-    """Replaces images in Markdown by links to files in one directory."""
+    """Replaces images in Markdown with links to files in one directory."""
 
     def __init__(self, folder: str) -> None:
-        """`folder` is relative to the Markdown file."""
+        """`folder` is a path relative to the Markdown file."""
         self._folder = folder
         self.files: dict[str, ImagePart] = {}
         """The images to write, by file name."""
@@ -92,7 +92,7 @@ class LinkedImages:
         """Write the images into their directory beside the Markdown file.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: an image cannot be written.
         """
         if self.files:
             (beside.parent / self._folder).mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
-"""Conversations from texts that others wrote, in any of the known formats.
+"""Imports conversations from texts in any known format.
 
-Nothing in such a file is trusted. What has the wrong type is left out or refused, texts are kept as they are
-(callers that show them remove control characters and never parse markup), and work and memory are in
-proportion to the size of the file.
+Files are not trusted. Values of the wrong type are ignored or refused. Texts are kept unchanged: callers that
+show them
+must remove control characters and never parse markup. Time and memory are proportional to the file's size.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ReadFile:
     left_out: dict[str, int] = field(default_factory=dict)
     """The number of attachments of each kind that the file names without their content."""
     images: dict[str, bytes] = field(default_factory=dict)
-    """The images that it brings, by their SHA-256. They were not decoded yet."""
+    """The images in the file by SHA-256, not yet decoded."""
 
 
 def read_file(path: Path) -> tuple[Conversation, ...]:
@@ -52,12 +52,12 @@ def read_file(path: Path) -> tuple[Conversation, ...]:
 
 
 def read_export(path: Path, on_read: Callable[[int, int], None] = lambda done, total: None) -> ReadFile:
-    """Read the conversations in this file. Blocking.
+    """Read the conversations in this file. Blocks, so call it in a thread.
 
-    `on_read` receives how many of how many were read; what it raises ends the reading.
+    `on_read` receives the number read and the total. An exception that it raises ends the reading.
 
     Raises:
-        StoreError: it cannot be read, or is none of the formats.
+        StoreError: the file cannot be read, or its format is unknown.
     """
     try:
         data = read_file_bytes(path, MAX_BYTES)
@@ -67,19 +67,19 @@ def read_export(path: Path, on_read: Callable[[int, int], None] = lambda done, t
 
 
 def read_text(text: str, name: str = "The text") -> tuple[Conversation, ...]:
-    """Return the conversations in this text. `name` is what errors call it.
+    """Return the conversations in this text. Errors call it `name`.
 
     Raises:
-        StoreError: it is none of the formats, or damaged.
+        StoreError: the format is unknown, or the text is damaged.
     """
     return parse(text, name, lambda done, total: None).conversations
 
 
 def parse(text: str, name: str, on_read: Callable[[int, int], None] = lambda done, total: None) -> ReadFile:
-    """Return the conversations in a text of any format. `on_read` receives how many of how many were read.
+    """Return the conversations in a text of any format. `on_read` receives the number read and the total.
 
     Raises:
-        StoreError: it is none of the formats, or damaged.
+        StoreError: the format is unknown, or the text is damaged.
     """
     if _OTERM_TURN.match(text):
         return ReadFile((_from_oterm(text, name),))
@@ -102,7 +102,7 @@ def parse(text: str, name: str, on_read: Callable[[int, int], None] = lambda don
 
 
 def _from_words(text: str, name: str, gathered: Gathered) -> Iterator[Item]:
-    """Yield the conversation in Markdown, or in YAML as aichat keeps it."""
+    """Yield the conversation in Markdown, or in aichat's YAML."""
     stem = Path(name).stem
     if looks_like_markdown(text):
         if (conversation := read_markdown(text, stem)) is not None:
@@ -128,8 +128,8 @@ def _collected(items: Iterator[Item], gathered: Gathered, name: str) -> ReadFile
     skipped = tuple(item for item in found if isinstance(item, Skipped))
     if not conversations:
         if all(item.reason == NOT_ONE for item in skipped):
-            raise unknown(f"{name} holds no conversations that spnl-chat knows how to read.")
-        raise unknown(f"{name} holds no conversations with words: {len(skipped):,} are empty or damaged.")
+            raise unknown(f"{name} contains no conversations in a format that spnl-chat can read.")
+        raise unknown(f"{name} contains no readable conversations: {len(skipped):,} are empty or damaged.")
     return ReadFile(conversations, skipped, dict(+gathered.left_out), gathered.images)
 
 
@@ -171,9 +171,9 @@ def _from_own(
 
 
 def _from_oterm(text: str, name: str) -> Conversation:
-    """Read the Markdown that oterm exports: *role*, the text, an empty line and a rule, for each message.
+    """Read oterm's Markdown: for each message *role*, the text, an empty line and a rule.
 
-    It has no ids: those made here are the same for the same title and first message.
+    The file has no ids, so they are derived from the title and the first message.
     """
     pieces = _OTERM_TURN.split(well_formed(text.removesuffix("\n").removesuffix("\n---")))
     title = first_line(Path(name).stem, _TITLE)

@@ -1,4 +1,4 @@
-"""The items of a source: each is a conversation, or is skipped with a reason."""
+"""The items of an import source: each is a conversation, or is skipped with a reason."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from spnl_tui.conversations.exchange.readers.objects import find_reader, read_me
 from spnl_tui.conversations.exchange.streams import NotJson
 from spnl_tui.text import first_line
 
-NO_WORDS = "no message in it holds words"
+NO_WORDS = "no message contains text"
 NOT_ONE = "it is not a conversation"
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something in a source that was not imported."""
+    """An item of a source that was not imported."""
 
     title: str
     reason: str
-    """A clause: "it is damaged"."""
+    """The reason as a clause, such as "it is damaged"."""
 
 
 Item: TypeAlias = Conversation | Skipped
 
 
 def read_items(items: Iterable[Any], name: str, gathered: Gathered) -> Iterator[Item]:
-    """Yield the conversation in each item; a list of messages is one conversation, activities are grouped."""
+    """Yield the conversation of each item; a list of messages is one conversation, and activities are
+    grouped."""
     remaining = iter(items)
     first = next(remaining, None)
     remaining = chain([first], remaining)
@@ -52,7 +53,7 @@ def read_items(items: Iterable[Any], name: str, gathered: Gathered) -> Iterator[
 
 
 def read_item(item: Any, number: int, name: str, gathered: Gathered) -> Item:
-    """Return the conversation that this object is, or why it is skipped."""
+    """Return the conversation in this object, or why it is skipped."""
     if isinstance(item, NotJson):
         return Skipped(f"Line {item.line:,}", "it is not JSON")
     if (reader := find_reader(item)) is None:

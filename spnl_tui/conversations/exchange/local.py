@@ -1,9 +1,4 @@
-"""Find the conversations that other programs keep on this disk. Blocks.
-
-Sources: Ollama's app/store/store.go, llm's cli.py (`user_dir`), oterm's utils.py (`get_default_data_dir`), LM
-Studio's docs ("Manage chats"), aichat's config/mod.rs (`sessions_dir`), parllama's settings_manager.py, Open
-WebUI's docs (DATA_DIR).
-"""
+"""Finds other programs' conversations on this disk. Blocks, so call it in a thread."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ _Places: TypeAlias = Callable[[Path, Mapping[str, str]], Iterator[Path]]
 
 
 def find_local(program: str, home: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Return the files and folders with the conversations of this program.
+    """Return the files and folders that contain this program's conversations.
 
     Raises:
         StoreError: there are none.
@@ -29,9 +24,9 @@ def find_local(program: str, home: Path, environ: Mapping[str, str]) -> list[Pat
         return found
     looked = ", ".join(str(place) for place in places)
     raise StoreError(
-        f"{program} has no conversations here",
-        f"There is none of {looked}.",
-        "If they are elsewhere, name the file or the folder.",
+        f"{program} has no conversations on this disk",
+        f"None of these exist: {looked}.",
+        "If they are elsewhere, give the path of the file or folder.",
     )
 
 
@@ -105,4 +100,4 @@ PROGRAMS: Mapping[str, _Places] = {
     "parllama": _parllama,
     "open-webui": _open_webui,
 }
-"""Programs by the name after `--from`."""
+"""How to find each program's conversations, by the name after `--from`."""

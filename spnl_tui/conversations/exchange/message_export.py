@@ -1,7 +1,8 @@
-"""Conversations as OpenAI messages (JSON lines) and ShareGPT (JSON), for other programs.
+"""Writes conversations in the formats of OpenAI messages (JSON lines) and ShareGPT (JSON), for other
+programs.
 
-The sources of both formats are named in readers/objects.py. Each branch is one conversation there. Thoughts
-go under `reasoning_content`, as vLLM and DeepSeek write them.
+readers/objects.py gives the sources of both formats. Each branch becomes one conversation. Thoughts go into
+`reasoning_content`, as with vLLM and DeepSeek.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _details(conversation: Conversation) -> dict[str, Any]:
 
 
 def _messages(turn: Turn, images: ImageStore | None) -> list[dict[str, Any]]:
-    """Return the messages of a turn; each tool result is a message of its own, as the format wants it."""
+    """Return the messages of a turn. The format requires a message for each tool result."""
     messages: list[dict[str, Any]] = []
     if turn.role != "assistant":
         return [{"role": turn.role, "content": _content(turn.content, images), **_time(turn)}]
@@ -110,7 +111,7 @@ def _content(parts: Sequence[Part], images: ImageStore | None) -> Any:
 
 
 def image_address(image: ImagePart, images: ImageStore | None) -> str | None:
-    """Return the image as a data: address; None if its bytes are missing."""
+    """Return the image as a data: URL; None if its bytes are missing."""
     if images is None:
         return None
     try:

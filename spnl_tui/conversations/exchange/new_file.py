@@ -1,4 +1,4 @@
-"""Write an export to a new file."""
+"""Writes an export to a new file without overwriting others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from spnl_tui.errors import StoreError
 
 
 def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
-    """Write a new file named after a title, with a number if the name is taken. Return its path. Blocks.
+    """Write a new file named after a title, with a number if the name is taken. Return its path. Blocks, so
+    call it in a thread.
 
     Raises:
         StoreError: the file cannot be written.
@@ -30,21 +31,23 @@ def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
             f"{folder}: {error.strerror}.",
             "Start the program in another directory.",
         ) from error
-    raise StoreError("The export cannot be written", f"{folder} has a thousand files with that name.")
+    raise StoreError("The export cannot be written", f"{folder} already has a thousand files with that name.")
 
 
 def write_as(file: Path, text: str) -> Path:
-    """Write a file that does not exist yet. Return its path. Blocks.
+    """Write a new file and return its path. Blocks, so call it in a thread.
 
     Raises:
-        StoreError: there is such a file, or it cannot be written.
+        StoreError: the file exists, or cannot be written.
     """
     file = file.expanduser()
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise StoreError("The file exists", f"{file} was not changed.", "Choose another name.") from None
+        raise StoreError(
+            "The file already exists", f"{file} was not changed.", "Choose another name."
+        ) from None
     except OSError as error:
         raise StoreError("The export cannot be written", f"{file}: {error.strerror}.") from error
     return file.absolute()

@@ -1,6 +1,6 @@
-"""Everything that conversations can be imported from: files, folders, ZIP files and databases. Blocking.
+"""Reads conversations from files, folders, ZIP files and databases. Blocks, so call it in a thread.
 
-A source is recognized by its content, never by its name.
+The content decides what a source is, not its name.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ from spnl_tui.text import first_line
 from spnl_tui.text_files import UnreadableFileError, open_file
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Receives how many bytes of how many were read; what it raises ends the reading."""
+"""Receives the bytes read and the total. An exception that it raises ends the reading."""
 
 _MOST_MEMBERS = 100_000
 _FIRST_LINE = 16 * 1024**2
-"""Bytes of the first line of a large file, which tells lines of JSON from one value."""
+"""The most bytes of a large file's first line, which shows whether each line is JSON of its own."""
 _COMPANIONS = frozenset({
     "user.json", "users.json", "message_feedback.json", "shared_conversations.json", "model_comparisons.json",
     "projects.json", "memories.json", "group_chats.json", "shopping.json", "sora.json", "user_settings.json",
     "export_manifest.json", "chat.html", "index.html",
 })  # fmt: skip
-"""The files that exports hold besides conversations."""
+"""Files in exports besides conversations.json, which are skipped."""
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".md", ".markdown", ".yaml", ".yml", ".db", ".sqlite", ".sqlite3")
-"""The files that are read in folders and ZIP files; a file that the user names is always read."""
+"""Suffixes of files to read in folders and ZIP files. Files that the user names are always read."""
 
 
 def read_source(path: Path, gathered: Gathered, on_read: Progress = lambda done, of: None) -> Iterator[Item]:
-    """Yield the conversations at this path, and what was skipped.
+    """Yield the conversations at this path, and the skipped items.
 
     Raises:
-        StoreError: it cannot be read, or has no conversations.
+        StoreError: the path cannot be read, or has no conversations.
     """
     found = False
     for item in _read(path, gathered, on_read):
         found = found or isinstance(item, Conversation)
         yield item
     if not found:
-        raise imports.unknown(f"{path} holds no conversations that spnl-chat knows how to read.")
+        raise imports.unknown(f"{path} contains no conversations in a format that spnl-chat can read.")
 
 
 def _read(path: Path, gathered: Gathered, on_read: Progress) -> Iterator[Item]:
@@ -90,7 +90,7 @@ def _folder(path: Path, gathered: Gathered, on_read: Progress) -> Iterator[Item]
 
 
 def _zip(path: Path, gathered: Gathered, on_read: Progress) -> Iterator[Item]:
-    """Read the members where they are: nothing is unpacked to the disk."""
+    """Read the files in the ZIP file without unpacking them to the disk."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -116,7 +116,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _one_of_many(name: str, read: Callable[[], Iterator[Item]]) -> Iterator[Item]:
-    """Yield what a file among others holds; a file that cannot be read is skipped with the reason."""
+    """Yield the items of one file among several. An unreadable file is skipped with the reason."""
     try:
         yield from read()
     except StoreError as error:
@@ -145,7 +145,9 @@ def _stream(stream: IO[bytes], size: int, name: str, gathered: Gathered, on_read
             return
     content = begin + data.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise StoreError("The file is too large", f"{name} is one value of more than {MAX_BYTES:,} bytes.")
+        raise StoreError(
+            "The file is too large", f"{name} is a single JSON value of more than {MAX_BYTES:,} bytes."
+        )
     yield from _text(content.decode("utf-8-sig", "replace"), name, gathered)
 
 

@@ -1,4 +1,4 @@
-"""JSON in pieces: the items of a long array or of lines, one after the other, in little memory. Blocking."""
+"""Reads large JSON piece by piece, as items of an array or as lines, with little memory. Blocks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import IO, Any, NoReturn
 from spnl_tui.errors import StoreError
 
 LARGE = 32 * 1024**2
-"""Bytes above which a file is read in pieces."""
+"""Files larger than this many bytes are read piece by piece."""
 MAX_BYTES = 512 * 1024**2
-"""The most bytes that are read as one value."""
+"""The most bytes that are read as one JSON value."""
 _LONGEST_LINE = 256 * 1024**2
 
 
@@ -36,15 +36,15 @@ class CountingStream(io.RawIOBase):
 
 
 def buffered(stream: IO[bytes], on_read: Callable[[int], None]) -> io.BufferedReader:
-    """Return a stream whose beginning can be peeked at; `on_read` receives the number of bytes read."""
+    """Return a stream that allows peeking at its beginning. `on_read` receives the bytes read so far."""
     return io.BufferedReader(CountingStream(stream, on_read), 1 << 16)
 
 
 def array_items(stream: IO[bytes], name: str) -> Iterator[Any]:
-    """Yield the items of the array that this stream holds.
+    """Yield the items of the JSON array in this stream.
 
     Raises:
-        StoreError: it is not valid JSON. Items before the mistake were yielded.
+        StoreError: the JSON is not valid. Items before the error have been yielded.
     """
     import ijson  # type: ignore[import-untyped]  # it has no types
 
@@ -81,8 +81,8 @@ def load(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON; NaN and infinity are none.
-        RecursionError: it is nested too deeply.
+        ValueError: the text is not JSON, or has NaN or infinity.
+        RecursionError: the text is nested too deeply.
     """
     return json.loads(text, parse_constant=_refuse)
 

@@ -180,7 +180,7 @@ class Transfer:
                     raise PullError(
                         f"{self.file.path} differs from the hub's description",
                         "It was downloaded twice, and its hash was wrong both times.",
-                        "The data was deleted. Try again later or on another network, which may not alter it.",
+                        "The data was deleted. Try again later, or on another network.",
                     )
             self._flusher.finish()  # otherwise a power cut could leave unsaved data under the final name
         os.replace(self._part, self._cache.blob(self.file))

@@ -1,4 +1,4 @@
-"""Conversations in the SQLite files of other programs, which are opened read-only.
+"""Reads conversations from other programs' SQLite files, which are opened read-only.
 
 Sources of the tables:
 - llm: llm/migrations.py and docs/logging.md (`conversations`, `responses`).
@@ -40,13 +40,13 @@ _Reader: TypeAlias = Callable[[sqlite3.Connection, Gathered], Iterator[tuple[str
 
 
 def read_database(path: Path, gathered: Gathered) -> Iterator[tuple[str, Conversation | None]]:
-    """Yield each conversation with its title; None in the place of one without content.
+    """Yield each conversation with its title, and None instead of a conversation without content.
 
     Raises:
-        StoreError: it cannot be read, or is none of the known databases.
+        StoreError: the file cannot be read, or is not a known database.
     """
     try:
-        # Other programs may have it open: with immutable=0, SQLite sees what they have written.
+        # Other programs may have it open. In this mode, SQLite sees their latest changes.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA query_only = ON")
@@ -59,7 +59,7 @@ def read_database(path: Path, gathered: Gathered) -> Iterator[tuple[str, Convers
         raise StoreError("The database cannot be read", f"{path}: {error}.", "Check the file.") from error
     raise StoreError(
         "The database cannot be imported",
-        f"{path} has none of the tables that spnl-chat knows.",
+        f"{path} has no tables that spnl-chat can read.",
         "Databases of llm, oterm, Ollama's app and Open WebUI can be imported.",
     )
 
@@ -112,7 +112,7 @@ def _oterm(connection: sqlite3.Connection, gathered: Gathered) -> Iterator[tuple
                     parts = [*image_from_base64(image, gathered), *parts]
             said.append(Said(role_of(row["author"]) or "user", parts))
         model = as_text(chat["model"])
-        key = f"{chat['id']} {chat['name']}"  # ids begin again in another store
+        key = f"{chat['id']} {chat['name']}"  # ids are not unique across stores
         yield (
             as_text(chat["name"]),
             conversation_of(
@@ -201,4 +201,4 @@ _TABLE: tuple[tuple[dict[str, set[str]], _Reader], ...] = (
     ),
     ({"chat": {"id", "title", "chat", "archived", "created_at", "updated_at"}}, _open_webui),
 )
-"""The tables and columns by which a database is recognized, and what reads it."""
+"""The tables and columns that identify each kind of database, and its reader."""

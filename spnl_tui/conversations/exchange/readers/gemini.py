@@ -1,8 +1,10 @@
-"""Gemini's activity from Google Takeout: My Activity, Gemini Apps, as JSON.
+"""Reads Gemini's activity from Google Takeout (My Activity, Gemini Apps, as JSON).
 
-`MyActivity.json` is a list of activities, the newest first: `header`, `title` ("Prompted …"), `time`,
-`safeHtmlItem` with the reply as HTML, and `details` with the address of the conversation in newer exports.
-Google does not document it. Without an address, each prompt is a conversation of its own.
+`MyActivity.json` is a list of activities, newest first: `header`, `title` ("Prompted …"), `time`,
+`safeHtmlItem` with
+the reply as HTML, and in newer exports `details` with the conversation's address. Google does not document
+the format.
+Without an address, each prompt is a conversation of its own.
 """
 
 from __future__ import annotations
@@ -27,14 +29,15 @@ _PROMPTED = re.compile(r"(?:Prompted|Asked|Said)\s+", re.IGNORECASE)
 
 
 def is_activity(item: object) -> bool:
-    """True if this is one of Gemini's activities."""
+    """Return True if this is one of Gemini's activities."""
     each = as_dict(item)
     named = [each.get("header"), *as_list(each.get("products"))]
     return "title" in each and "time" in each and any("Gemini" in as_text(name) for name in named)
 
 
 def read_activities(items: list[Any], gathered: Gathered) -> tuple[list[Conversation], int]:
-    """Return the conversations of these activities, and how many activities have no prompt and reply."""
+    """Return the conversations of these activities, and the number of activities without a prompt and
+    reply."""
     groups: dict[str, list[tuple[float, list[Said]]]] = {}
     others = 0
     for item in map(as_dict, items):
@@ -71,5 +74,5 @@ def _markdown(html: str) -> str:
 
     try:
         return str(markdownify(html, heading_style="ATX")).strip()
-    except RecursionError:  # nested deeper than any reply
+    except RecursionError:  # nested more deeply than any real reply
         return re.sub(r"<[^>]*>", " ", html).strip()

@@ -1,4 +1,5 @@
-"""Conversations in Markdown: headings that name a speaker, with or without our front matter."""
+"""Reads conversations from Markdown with headings that name the speakers, with or without our front
+matter."""
 
 from __future__ import annotations
 
@@ -30,12 +31,15 @@ _THOUGHT = re.compile(r"<details>\n<summary>Thinking</summary>\n\n(.*?)\n\n</det
 
 
 def looks_like_markdown(text: str) -> bool:
-    """True if some line is a heading that names the user or a model."""
+    """Return True if a heading names the user or a model."""
     return any(speaker is not None for speaker, _ in _sections(text))
 
 
 def read_markdown(text: str, name: str) -> Conversation | None:
-    """Return the conversation in this text; `name` names it if it has no id. Siblings are read in a row."""
+    """Return the conversation in this text; None if there is none. Siblings are read as consecutive turns.
+
+    `name` identifies the conversation if it has no id.
+    """
     details, body = split_front_matter(text)
     said = []
     for speaker, lines in _sections(body):
@@ -63,7 +67,7 @@ def _time(value: Any) -> float | None:
 
 
 def _sections(text: str) -> Iterator[tuple[tuple[str, str] | None, list[str]]]:
-    """Yield each part with the role and the model of its heading; None before the first."""
+    """Yield each section with the role and model in its heading; None before the first heading."""
     speaker: tuple[str, str] | None = None
     lines: list[str] = []
     fence = ""

@@ -1,4 +1,4 @@
-"""The results of readers: messages, and a conversation of them whose ids are the same in every import."""
+"""Builds conversations from the messages that readers find, with the same ids in every import."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from spnl_tui.text import first_line, well_formed
 
 _TITLE = 200
 PORTABLE = "portable"
-"""The source of formats that we also write. Their conversations keep their ids from import to import."""
+"""The source name for formats that we also write. Their conversations keep their ids."""
 _OWN = "x-"
 _OWN_ID = re.compile(r"x-[0-9a-f]{24}")
 _LATEST = 1e11
-"""Unix seconds, in the year 5138."""
+"""Unix seconds in the year 5138."""
 _MAX_DEPTH = 12
 _ASSISTANTS = frozenset({"assistant", "model", "bot", "gpt", "chatgpt", "ai"})
 _USERS = frozenset({"user", "human", "prompter"})
@@ -46,12 +46,12 @@ _TOOLS = frozenset({"tool", "function", "observation", "tool_response"})
 
 @dataclass(slots=True)
 class Gathered:
-    """The data that an import collects besides conversations."""
+    """The data that an import collects in addition to conversations."""
 
     images: dict[str, bytes] = field(default_factory=dict)
-    """By their SHA-256; not decoded yet."""
+    """Images by SHA-256, not yet decoded."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """The number of attachments of each kind that have no content in the source."""
+    """The number of attachments of each kind without content in the source."""
 
 
 @dataclass(slots=True)
@@ -59,15 +59,15 @@ class Said:
     """One message of a source."""
 
     role: str
-    """ "user", "assistant", "system" or "tool"; see `role_of`."""
+    """"user", "assistant", "system" or "tool"; see `role_of`."""
     parts: list[Part] = field(default_factory=list)
     reasoning: str = ""
     created_at: float | None = None
     model: str = ""
     id: str = ""
-    """The source's own id; empty if it has none."""
+    """The source's id for the message; empty if it has none."""
     parent: str | None = None
-    """The id of the message that it follows, if the source is a tree."""
+    """The id of the previous message, if the source is a tree."""
 
 
 def conversation_of(
@@ -85,10 +85,11 @@ def conversation_of(
     archived: bool = False,
     tags: Iterable[object] = (),
 ) -> Conversation | None:
-    """Return the conversation of these messages; None if none of them has content.
+    """Return the conversation of these messages; None if none has content.
 
-    `source` and `key` name it in every import. Without `tree`, each message follows the one before. `current`
-    is the message at which the branch ends that was shown last.
+    `source` and `key` identify it in every import. Without `tree`, each message follows the previous one.
+    `current` is the
+    last message of the branch that was shown last.
     """
     id = stable_id(f"{source}\0{key}")
     if source == PORTABLE:
@@ -144,7 +145,7 @@ def conversation_of(
 
 
 def _joins(last: Said, each: Said) -> bool:
-    """True if a message belongs to the reply before it: a tool's result, or more of the reply."""
+    """Return True if a message belongs to the previous reply, as a tool's result or more of the reply."""
     return last.role in ("assistant", "tool") and each.role in ("assistant", "tool")
 
 
@@ -166,7 +167,7 @@ def _turn(id: str, parent: str | None, said: Said, begin: float, number: int) ->
 
 
 def role_of(value: object) -> str | None:
-    """Return one of our roles for what a source calls it; None if it is unknown."""
+    """Return our role for the source's name of it; None if it is unknown."""
     name = value.lower() if isinstance(value, str) else ""
     for role, names in (
         ("assistant", _ASSISTANTS),
@@ -180,7 +181,7 @@ def role_of(value: object) -> str | None:
 
 
 def as_text(value: object) -> str:
-    """Return a text that can be stored; empty for anything else."""
+    """Return a text that can be stored; empty for other values."""
     return well_formed(value) if isinstance(value, str) else ""
 
 
@@ -193,7 +194,7 @@ def as_list(value: object) -> list[Any]:
 
 
 def time_of(value: object) -> float | None:
-    """Return Unix seconds for seconds, milliseconds, nanoseconds or an ISO date; None for anything else."""
+    """Return Unix seconds for seconds, milliseconds, nanoseconds or an ISO date; None for other values."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
@@ -209,12 +210,12 @@ def time_of(value: object) -> float | None:
 
 
 def stable_id(key: str) -> str:
-    """Return an id that is the same for the same key."""
+    """Return an id derived from this key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def digest_of(value: object) -> str:
-    """Return a key for a conversation that has no id of its own: what it begins with."""
+    """Return a key, derived from its beginning, for a conversation without an id."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -231,7 +232,7 @@ def file_part(name: object, text: object) -> list[Part]:
 
 
 def image_part(data: bytes, media_type: str, name: str, gathered: Gathered) -> list[Part]:
-    """Return the part of an image and remember its bytes."""
+    """Return the part of an image, and collect its bytes."""
     if not data or len(data) > IMAGE_BYTES:
         gathered.left_out["image"] += 1
         return []
@@ -241,7 +242,7 @@ def image_part(data: bytes, media_type: str, name: str, gathered: Gathered) -> l
 
 
 def image_from_base64(encoded: object, gathered: Gathered, name: str = "") -> list[Part]:
-    """Return the part of an image in base64, with or without the `data:` address before it."""
+    """Return the part of a base64 image, which may be a `data:` URL."""
     if not isinstance(encoded, str):
         gathered.left_out["image"] += 1
         return []
@@ -251,7 +252,7 @@ def image_from_base64(encoded: object, gathered: Gathered, name: str = "") -> li
         media_type = head.removeprefix("data:").partition(";")[0]
     try:
         data = base64.b64decode(encoded, validate=True) if len(encoded) <= IMAGE_BYTES * 2 else b""
-    except (ValueError, binascii.Error):  # an address, or damaged
+    except (ValueError, binascii.Error):  # not a data URL, or damaged
         data = b""
     return image_part(data, media_type, name, gathered)
 
@@ -269,7 +270,7 @@ def result_part(call_id: object, parts: Iterable[Part], *, error: bool = False) 
 
 
 def content_parts(value: object, gathered: Gathered, depth: int = 0) -> list[Part]:
-    """Return the parts of content as OpenAI, Anthropic and LM Studio write it: a text, or blocks."""
+    """Return the parts of content in the form of OpenAI, Anthropic and LM Studio: a text or blocks."""
     if isinstance(value, str):
         return text_parts(value)
     if isinstance(value, dict):
@@ -311,7 +312,7 @@ def _block(block: dict[str, Any], gathered: Gathered, depth: int) -> list[Part]:
 
 
 def reasoning_of(value: object) -> str:
-    """Return the thoughts among blocks of content."""
+    """Return the thoughts in blocks of content."""
     blocks = (block for block in as_list(value) if isinstance(block, dict))
     thoughts = (
         as_text(block.get("thinking", block.get("text")))

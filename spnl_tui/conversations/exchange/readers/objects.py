@@ -1,4 +1,4 @@
-"""Conversations that are one JSON or YAML object each.
+"""Reads conversations that are one JSON or YAML object each.
 
 Sources:
 - Claude's export (Settings, Privacy, Export data): conversations.json is a list of objects with `uuid`,
@@ -40,18 +40,18 @@ from spnl_tui.conversations.exchange.readers.messages import (
 )
 
 Reader: TypeAlias = Callable[[dict[str, Any], str, Gathered], Conversation | None]
-"""Reads an object; the text names it if it has no id or title of its own."""
+"""Reads an object. The text identifies the conversation if the object has no id or title."""
 
 
 def find_reader(item: object) -> Reader | None:
-    """Return the reader for this object by its content; None if it is not a conversation."""
+    """Return the reader that recognizes this object; None if it is not a conversation."""
     if not isinstance(item, dict):
         return None
     return next((reader for recognizes, reader in _TABLE if recognizes(item)), None)
 
 
 def read_messages(value: list[Any], name: str, gathered: Gathered) -> Conversation | None:
-    """Return the conversation that a bare list of messages is."""
+    """Return the conversation of a plain list of messages."""
     return _messages({"messages": value}, name, gathered)
 
 
@@ -142,7 +142,8 @@ def _open_webui(item: dict[str, Any], name: str, gathered: Gathered) -> Conversa
 
 
 def _lm_studio(item: dict[str, Any], name: str, gathered: Gathered) -> Conversation | None:
-    """Read one of LM Studio's files. Versions are siblings; the conversation continues below the chosen."""
+    """Read a file of LM Studio. Versions become siblings; the conversation continues below the selected
+    one."""
     said: list[Said] = []
     parent: str | None = None
     for number, message in enumerate(map(as_dict, as_list(item["messages"]))):
@@ -191,7 +192,7 @@ def _messages(item: dict[str, Any], name: str, gathered: Gathered) -> Conversati
     for message in map(as_dict, as_list(item["messages"])):
         content = message.get("content", message.get("text"))
         parts = content_parts(content, gathered)
-        for image in as_list(message.get("images")):  # Ollama's and parllama's way
+        for image in as_list(message.get("images")):  # Ollama and parllama store images here
             parts = [*image_from_base64(image, gathered), *parts]
         for call in map(as_dict, as_list(message.get("tool_calls"))):
             function = as_dict(call.get("function")) or call
@@ -254,7 +255,7 @@ def _sharegpt(item: dict[str, Any], name: str, gathered: Gathered) -> Conversati
 
 
 def _is_list(*names: str) -> Callable[[dict[str, Any]], bool]:
-    """Return a test for an object with a list of objects under the first name; each has all of the others."""
+    """Return a test for objects with a list of objects under the first name, with all other names in each."""
     first, *inner = names
 
     def recognizes(item: dict[str, Any]) -> bool:
@@ -265,7 +266,7 @@ def _is_list(*names: str) -> Callable[[dict[str, Any]], bool]:
 
 
 def _all_have(value: list[Any], names: Iterable[str]) -> bool:
-    # A damaged message among sound ones must not hide the conversation.
+    # One damaged message must not hide the conversation.
     return any(isinstance(each, dict) and all(name in each for name in names) for each in value)
 
 
@@ -282,4 +283,4 @@ _TABLE: tuple[tuple[Callable[[dict[str, Any]], bool], Reader], ...] = (
     (_is_list("messages", "author", "text"), _messages),
     (_is_list("conversations", "from", "value"), _sharegpt),
 )
-"""The test that recognizes an object, and its reader. The first match wins."""
+"""The tests that recognize objects, and their readers. The first match wins."""
