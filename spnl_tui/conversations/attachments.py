@@ -1,9 +1,8 @@
 """Attaches files to a prompt: "Explain @src/app.py".
 
 A mention is an "@" at the beginning of a word and a path: @src/app.py, or @"My notes.txt" in quotation marks
-if the
-path has spaces. The prompt that is sent and stored has each file in a fence, and below them the prompt as
-typed:
+if the path has spaces. The prompt that is sent and stored has each file in a fence, and below them the prompt
+as typed:
 
     `src/app.py`:
     ```py
@@ -13,14 +12,11 @@ typed:
     Explain @src/app.py
 
 So a turn holds everything that the model received. All questions about the same files begin alike: the files
-are read
-while the user types, and later questions find them in the prefix cache. `split` separates the files from such
-a text
-to show it. It also accepts files below the prompt, the form of early versions.
+are read while the user types, and later questions find them in the prefix cache. `split` separates the files
+from such a text to show it. It also accepts files below the prompt, the form of early versions.
 
 A mention of a missing file is text ("ask @alice"), unless it looks like a path; then it is an error. A second
-"@" makes
-it text: "@@types/node" is sent as "@types/node".
+"@" makes it text: "@@types/node" is sent as "@types/node".
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Chooses the turns to send if a conversation is longer than the context. Token counts come from `meter.py`.
 
 The stored conversation is never cut. The oldest turns that are not pinned are left out, several at once, and
-stay left
-out: while a request begins like the previous one, the engine's prefix cache saves reading it again. Dropping
-one pair
-of turns each time would delay every reply by a whole prefill.
+stay left out: while a request begins like the previous one, the engine's prefix cache saves reading it again.
+Dropping one pair of turns each time would delay every reply by a whole prefill.
 """
 
 from __future__ import annotations
@@ -72,10 +70,8 @@ class ContextPlan:
     """The plan for the next reply.
 
     `action` "send": send `sent`. "summarize": first let the model summarize `left_out`, then plan again with
-    the summary.
-    "ask": some turns must be left out, and the user must decide. "too_long": the pinned turns and the prompt
-    alone are too
-    long.
+    the summary. "ask": some turns must be left out, and the user must decide. "too_long": the pinned turns
+    and the prompt alone are too long.
     """
 
     action: Action
@@ -235,8 +231,7 @@ def summary_messages(
     """Return the request for a summary of these turns.
 
     The turns that `summary` already replaces (`summarized`) are not read again. If the others exceed `room`
-    tokens, the
-    oldest are skipped.
+    tokens, the oldest are skipped.
     """
     done = set(summarized) if summary else set()
     told: list[str] = []

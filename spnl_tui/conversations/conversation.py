@@ -81,8 +81,7 @@ class Conversation:
         """Return a conversation with these details and turns. Siblings are sorted by time.
 
         A turn with an unknown parent becomes a root, and a cycle of parents is cut, so that all turns of a
-        damaged file stay
-        visible.
+        damaged file stay visible.
         """
         tree = dataclasses.replace(
             details, chosen=dict(details.chosen), _turns={}, _children={}, _branch=None
@@ -240,8 +239,7 @@ class Conversation:
         """Edit a turn: add and choose a sibling with the new content, and keep the old one.
 
         If the new content has images, they replace the old ones; other parts stay. An edited reply keeps its
-        finish reason but
-        loses its provenance, because no model wrote it.
+        finish reason but loses its provenance, because no model wrote it.
         """
         old = self._turns[turn_id]
         content = as_content(new)

@@ -1,8 +1,7 @@
 """Formats the output of `spnl-chat history`: plain lines, and JSON values for `--json`.
 
 Control characters are removed from texts. `mark` is the text before and after the words of a search: empty by
-default,
-escape sequences for a terminal.
+default, escape sequences for a terminal.
 """
 
 from __future__ import annotations

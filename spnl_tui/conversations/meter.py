@@ -2,8 +2,7 @@
 
 The counts of texts are exact. The tokens that the chat template adds are measured with requests for one token
 (`learn_overhead`) or given when the model is loaded (`TokenMeter.begin_with`), and corrected after every
-reply
-(`TokenMeter.observe`).
+reply (`TokenMeter.observe`).
 """
 
 from __future__ import annotations
@@ -106,8 +105,7 @@ class TokenMeter:
         """Plan the request for a reply to the last of these turns; None while the model is not loaded.
 
         By default, turns omitted from the last request stay omitted, and its summary replaces them. After a
-        plan with the
-        action "ask" or "summarize", plan again with the ids that it omitted and the summary.
+        plan with the action "ask" or "summarize", plan again with the ids that it omitted and the summary.
         """
         if left_out is None:
             last = next((turn.provenance for turn in reversed(turns) if turn.provenance), Provenance())
@@ -134,8 +132,7 @@ async def learn_overhead(ask: AskPromptTokens, count_tokens: CountTokens) -> Tem
     """Measure the tokens that the chat template adds, with three requests for one token; None if they fail.
 
     The third request fails for templates without a system role. Then a system prompt is assumed to add as
-    many tokens as a
-    prompt.
+    many tokens as a prompt.
     """
     word = "word"
     counts = await count_tokens([word])

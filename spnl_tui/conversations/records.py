@@ -1,10 +1,8 @@
 """Converts turns and conversations to JSON values and back, for the store and for exports.
 
 Fields that are empty by default are not written. Other defaults are written, because another version may have
-other
-defaults. Files may come from anyone, so every field is checked: a value of the wrong type raises a ValueError
-that
-names the field. Unknown fields are ignored, because a newer version may have written them.
+other defaults. Files may come from anyone, so every field is checked: a value of the wrong type raises a
+ValueError that names the field. Unknown fields are ignored, because a newer version may have written them.
 """
 
 from __future__ import annotations

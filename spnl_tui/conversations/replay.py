@@ -66,8 +66,7 @@ def replay_request(conversation: Conversation, turn_id: str, now: Provenance | N
     """Rebuild a reply's request from its provenance.
 
     `now` describes the model as it would run today (revision, file_sha256, engine_version, load_plan), to
-    compare with the
-    stored values. Fields unknown on either side are not compared.
+    compare with the stored values. Fields unknown on either side are not compared.
 
     Raises:
         StoreError: the turn is not a model's reply.

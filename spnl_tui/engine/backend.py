@@ -335,8 +335,7 @@ class Backend(Protocol):
         """Read messages into the cache before they are sent, in the background, while no request waits.
 
         Do nothing if the model is not loaded or little time would be saved. Set `prefetch.ended` at the end.
-        A
-        request cancels the prefetch.
+        A request cancels the prefetch.
         """
 
     async def count_tokens(self, model: ModelHandle, texts: Sequence[str]) -> tuple[int, ...] | None:

@@ -27,8 +27,7 @@ class Prefetch:
         """Prepare to read these messages.
 
         `sampling` and `tools` are those of the expected request. `on_progress` receives the number of tokens
-        read and
-        the total after each step except the last.
+        read and the total after each step except the last.
         """
         self.messages = tuple(messages)
         self.sampling = sampling

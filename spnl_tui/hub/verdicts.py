@@ -1,8 +1,7 @@
 """Predicts, before anything is pulled, how every quantization of a model would run on this machine.
 
 Only one header is read. The facts of the other quantizations are derived from it (models/expected_facts.py)
-until
-their own headers are needed. Even without a header, the hub's metadata excludes many.
+until their own headers are needed. Even without a header, the hub's metadata excludes many.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ async def find_wanted(
     """Return the files to pull for this reference, for the quantization that the models pane recommends.
 
     The quantization that the user names is preferred, then one whose pull has begun in this Hugging Face
-    cache (None
-    means huggingface_hub's own), then one in the library. None of these needs a header from the hub.
+    cache (None means huggingface_hub's own), then one in the library. None of these needs a header from the
+    hub.
 
     Raises:
         HubError: the hub rejects the request or cannot be reached, or the repository has no usable model.

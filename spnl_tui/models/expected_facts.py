@@ -1,10 +1,9 @@
 """Estimates a quantization's header from that of another quantization of the same model.
 
 A repository holds a model in dozens of quantizations, and each header takes megabytes to fetch, mostly for
-the
-tokenizer. Only the tensor types differ. They follow from the label by llama.cpp's rules (src/llama-quant.cpp
-there) and from the file's size. This is good enough for a first verdict; the real header decides later. Some
-labels, such as unsloth's dynamic quantizations (UD-…), follow no rule.
+the tokenizer. Only the tensor types differ. They follow from the label by llama.cpp's rules
+(src/llama-quant.cpp there) and from the file's size. This is good enough for a first verdict; the real header
+decides later. Some labels, such as unsloth's dynamic quantizations (UD-…), follow no rule.
 """
 
 from __future__ import annotations

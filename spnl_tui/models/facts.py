@@ -101,8 +101,7 @@ class ModelFacts:
         """Return True if a conversation can be longer than the attention window.
 
         `longest` is the most tokens of a conversation, None if unknown. On a CPU such a conversation must not
-        continue
-        from the prefix cache (runner/windows.py).
+        continue from the prefix cache (runner/windows.py).
         """
         return self.sliding_window is not None and (longest is None or longest > self.sliding_window)
 

@@ -113,8 +113,7 @@ class Calibration:
         """Return the seconds per weight of this type, measured or derived from a similar measured type.
 
         K-quants are derived from Q4_K (for a prefill only those that also have a rearranged copy), others
-        from Q8_0
-        without a rearranged copy.
+        from Q8_0 without a rearranged copy.
         """
         measured = self.prefill if prefill else self.decode
         # All floats are widened to 32 bits, so one measurement is valid for all.

@@ -1,9 +1,8 @@
 """Images as marks in a text: each mark is a few characters that hold the image's hash and size.
 
 Prompts are cut, compared and counted as text, so images need a place in the text. The runner replaces the
-marks
-by the model's own placeholder in the prompt, and by a number of tokens when counting. Standard library only,
-because the runner imports it.
+marks by the model's own placeholder in the prompt, and by a number of tokens when counting. Standard library
+only, because the runner imports it.
 """
 
 from __future__ import annotations

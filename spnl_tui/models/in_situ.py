@@ -89,10 +89,8 @@ def choose_in_situ(
     """Return the type to re-quantize to (None for none) and a short reason.
 
     mistral.rs re-quantizes every matrix, even those that are fast as stored. So the choice is the fastest
-    type that is
-    as precise as the most precise matrix and fits with this context. A `padded` model is small and loses most
-    by
-    rounding again, so it gets the most precise fast type.
+    type that is as precise as the most precise matrix and fits with this context. A `padded` model is small
+    and loses most by rounding again, so it gets the most precise fast type.
     """
     touched = [group for group in facts.tensors if quantizable(group) and group.type in KERNELS]
     # Small matrices, such as expert routers, are stored as floats in every file and hardly affect the speed.

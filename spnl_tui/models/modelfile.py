@@ -1,8 +1,7 @@
 """Reads Ollama's Modelfiles and applies the supported instructions. Without side effects.
 
 Source: Ollama's docs/modelfile.md and parser/parser.go. Instructions are case-insensitive, values may be in
-double
-or triple quotes, lines that begin with # are comments, and PARAMETER may repeat.
+double or triple quotes, lines that begin with # are comments, and PARAMETER may repeat.
 """
 
 from __future__ import annotations

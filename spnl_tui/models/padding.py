@@ -1,19 +1,16 @@
 """Pads rows for speed: the same model with zeros added, so that every row is a multiple of 256.
 
 On x86-64 mistral.rs has fast kernels only for rows that are multiples of 256 (candle's repack_x86.rs,
-`select`).
-SmolLM2's rows have 576 elements, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at less than
-half the
-speed. Zeros do not change the replies. The added part of the residual stream stays zero, because the matrices
-that write to it have rows of zeros there. A norm, which takes the mean of the squares, is corrected by its
-weights
-and its epsilon. A head of zeros adds nothing. runner/padded_gguf.py writes such a file for the load.
+`select`). SmolLM2's rows have 576 elements, Qwen2.5-0.5B's 896 and Gemma 3 1B's 1,152: they read prompts at
+less than half the speed. Zeros do not change the replies. The added part of the residual stream stays zero,
+because the matrices that write to it have rows of zeros there. A norm, which takes the mean of the squares,
+is corrected by its weights and its epsilon. A head of zeros adds nothing. runner/padded_gguf.py writes such a
+file for the load.
 
 Gemma 3 multiplies its embedding by the root of the width, which enlarges its whole residual stream. The norms
 behind attention and feed-forward grow alike, and the norms before them undo it, with the same weights as
 elsewhere. For the norms before, epsilon should not change, but their inputs are so large that it does not
-matter.
-The norms behind have small inputs (squares down to some millionths), so their epsilon is corrected.
+matter. The norms behind have small inputs (squares down to some millionths), so their epsilon is corrected.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The parts of a message's content: text, image, file, tool call and tool result.
 
 As JSON, content is a list of objects with a `type` ("text", "image", "file", "tool_call", "tool_result") and
-the
-fields of that part. Standard library only, because the runner imports it.
+the fields of that part. Standard library only, because the runner imports it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Short names for popular models, as in SPNL: `qwen3:1.7b` is a family and a size.
 
 A name does not say that the model runs here; the verdict does (`fit.py`). All names mean chat models, never
-base
-models. SPNL's own names keep their meaning, except `qwen2.5`, which means the Coder variants in SPNL and the
-plain
-models here.
+base models. SPNL's own names keep their meaning, except `qwen2.5`, which means the Coder variants in SPNL and
+the plain models here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Groups and labels the quantizations among a repository's files, and chooses one.
 
 A GGUF repository holds the same model in many quantizations, which only the file names distinguish. A
-quantization
-has a label and one file or several shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels are llama.cpp's
-(`llama-quantize --help`) and those of unsloth's dynamic quantizations (`UD-Q4_K_XL`), in upper case.
+quantization has a label and one file or several shards (`-00001-of-00003`, llama.cpp's gguf-split). Labels
+are llama.cpp's (`llama-quantize --help`) and those of unsloth's dynamic quantizations (`UD-Q4_K_XL`), in
+upper case.
 """
 
 from __future__ import annotations
@@ -155,10 +155,9 @@ def is_float(label: str) -> bool:
 def quantizations_of(files: Iterable[ModelFile]) -> tuple[Quantization, ...]:
     """Return the quantizations among these files, smallest first if sizes are known.
 
-    Shards form one quantization; it is left out if any shard is missing, because it cannot be loaded.
-    The label is the one in the file name, such as Q4_K_M, if it is unique. A repository may hold several
-    models. Then
-    the label is the first of these that is unique: the name without suffix, the path without suffix, the
+    Shards form one quantization; it is left out if any shard is missing, because it cannot be loaded. The
+    label is the one in the file name, such as Q4_K_M, if it is unique. A repository may hold several models.
+    Then the label is the first of these that is unique: the name without suffix, the path without suffix, the
     path.
     """
     groups: dict[tuple[str, str, int], list[tuple[int, ModelFile]]] = {}
@@ -198,10 +197,8 @@ def choose(
     """Return the quantization to use.
 
     The one that the user `named` is always chosen. Otherwise take the first of DEFAULT_ORDER that suits, then
-    the best
-    that suits (most bits, floats last), each time preferring `cached` labels to those that must be pulled. If
-    none
-    suits, ignore `suits`: the verdict of the chosen one says why it does not fit.
+    the best that suits (most bits, floats last), each time preferring `cached` labels to those that must be
+    pulled. If none suits, ignore `suits`: the verdict of the chosen one says why it does not fit.
 
     Raises:
         ModelReferenceError: there is no quantization, none with that name, or several.
@@ -225,8 +222,7 @@ def find_named(quantizations: Sequence[Quantization], named: str) -> list[Quanti
     """Return the quantizations that a name can mean: none, one or several.
 
     The name is a label (Q4_K_M), or the name or path of a file, with or without suffix. The most exact
-    reading of the
-    name that finds any quantization counts.
+    reading of the name that finds any quantization counts.
     """
     wanted = normalize_label(named)
 

@@ -54,8 +54,8 @@ class ModelReference:
     """The name of a model. Exactly one of `repository`, `path`, `ollama` and `is_starter` is set.
 
     `str()` gives the canonical text, which parses to an equal reference. Repositories keep the user's upper
-    and lower
-    case, unless a pretty name gives the right one; otherwise only the hub knows it (`Catalog.details`).
+    and lower case, unless a pretty name gives the right one; otherwise only the hub knows it
+    (`Catalog.details`).
     """
 
     repository: str | None = None

@@ -67,8 +67,7 @@ class Sampling:
     """How to choose the next token, and when to stop.
 
     mistral.rs accepts invalid values silently (a negative temperature, `top_p=2`), so they are checked when
-    the object is
-    created. The engine does not apply values that are None.
+    the object is created. The engine does not apply values that are None.
 
     Raises:
         RequestError: a value is outside its range.

@@ -68,10 +68,8 @@ def missing_config(facts: ModelFacts) -> dict[str, object] | None:
     """Return the config.json that mistral.rs needs beside this GGUF; None if it needs none.
 
     A Mistral model stored as "llama" does not say whether its attention has a window, and mistral.rs refuses
-    to guess
-    (normal_registry.rs). Models that state no window (version 0.2 and later) have none. As a Llama,
-    mistral.rs would
-    derive the width of a head from the embedding, which is wrong for Mistral Nemo.
+    to guess (normal_registry.rs). Models that state no window (version 0.2 and later) have none. As a Llama,
+    mistral.rs would derive the width of a head from the embedding, which is wrong for Mistral Nemo.
     """
     first_word = next((w for w in re.split(r"[^A-Za-z0-9]+", facts.basename or facts.name or "") if w), "")
     own_head_width = facts.key_width != (facts.embedding_width or 0) / (facts.heads or 1)
@@ -139,8 +137,8 @@ KERNELS: Mapping[str, Kernel] = {
 
 EXPERTS_UNPACK, EXPERTS_GATHER = 7.0, 4.5
 """Cost per weight of stacked experts with large memory pages (load_plan.runner_environment), relative to
-decoding floats. No CPU kernel multiplies stacked experts as stored: every pass widens all experts of a
-layer to 32 bits and copies the used ones for each token."""
+decoding floats. No CPU kernel multiplies stacked experts as stored: every pass widens all experts of a layer
+to 32 bits and copies the used ones for each token."""
 
 NARROW_DECODE, NARROW_PREFILL = 1.6, 8.5
 """The factor by which Q8_0 is slower if rows are not multiples of 256 and so have no rearranged copy."""

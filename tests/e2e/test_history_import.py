@@ -51,7 +51,7 @@ def test_importing_again_updates_and_reports(home: Path, tmp_path: Path) -> None
     assert first.stderr.splitlines() == [
         "Imported 2 conversations, updated 0; 0 had not changed.",
         "Skipped 1 conversation:",
-        "  Nothing: no message in it holds words",
+        "  Nothing: no message contains text",
         "Left out, since the export has their names only: 1 audio recordings, 1 images.",
     ]
     again = history(home, "import", file)

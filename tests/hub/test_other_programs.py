@@ -159,7 +159,7 @@ async def test_unknown_name_of_ollama_names_similar_ones(home: Path, gguf: Path)
     others.add_all(home, gguf)
     with pytest.raises(ModelFileError, match="has not pulled smol:latest") as caught:
         await library_of(home).resolve(ModelReference.parse("ollama:smol"))
-    assert caught.value.hint == "It has smol:135m."
+    assert caught.value.hint == "Ollama has smol:135m."
 
 
 def _large_copies(home: Path, gguf: Path) -> tuple[int, Path]:

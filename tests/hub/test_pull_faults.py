@@ -175,7 +175,7 @@ async def test_content_that_stays_wrong_is_never_installed(hub: LoopbackHub, cac
 async def test_wrong_small_file_is_never_installed(hub: LoopbackHub, cache: Path) -> None:
     hub.repositories[REPO].commit({"config.json": '{"a": 1}'})
     hub.faults.add("wrong_content", path="config.json", after=2, times=None)
-    with pytest.raises(PullError, match=r"config\.json is not what"):
+    with pytest.raises(PullError, match=r"config\.json differs from"):
         await run_pull(hub, cache, PullRequest(REPO, ("config.json",)))
     assert part_files(cache) == []
 

@@ -70,7 +70,7 @@ async def test_save_writes_a_named_file_and_never_replaces_one(tmp_path: Path) -
         await command(it, f"/save {file}")
         await wait_until(file.exists)
         await command(it, f"/save {file}")
-        await wait_until(lambda: any("The file exists" in toast for toast in told(it)))
+        await wait_until(lambda: any("The file already exists" in toast for toast in told(it)))
 
 
 @pytest.mark.parametrize(

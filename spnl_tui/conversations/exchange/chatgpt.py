@@ -1,14 +1,11 @@
 """Reads conversations from ChatGPT's conversations.json.
 
 The file is a list of conversations. The `mapping` of each is a tree of nodes by id, with `parent` and
-`message`;
-`current_node` is the end of the branch shown last. A message has an author (user, assistant, tool or system),
-a
-recipient ("all", or the tool that it calls) and content of some type.
+`message`; `current_node` is the end of the branch shown last. A message has an author (user, assistant, tool
+or system), a recipient ("all", or the tool that it calls) and content of some type.
 
 OpenAI does not document the format. Values of the wrong type are ignored, and text in content of unknown
-types is kept.
-The running time is proportional to the file's size.
+types is kept. The running time is proportional to the file's size.
 """
 
 from __future__ import annotations
@@ -51,8 +48,7 @@ def conversation_from_chatgpt(value: dict[str, Any], left_out: Counter[str]) -> 
     """Return a conversation of the export, without turns if no message contains text.
 
     Ids are derived from the export's ids, so that a later export gives the same ones. `left_out` counts
-    attachments that
-    the export names without their content.
+    attachments that the export names without their content.
     """
     mapping = {id: _dict(node) for id, node in _dict(value.get("mapping")).items()}
     key = _export_key(value, mapping)

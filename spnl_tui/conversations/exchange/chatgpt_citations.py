@@ -1,8 +1,8 @@
 """Replaces the citations in ChatGPT's replies by links.
 
 A reply contains marks between U+E200 and U+E201, with fields separated by U+E202: "cite", "turn0search0".
-Older replies
-contain 【4:0†source】. `metadata.content_references` explains the marks; before 2025, `metadata.citations` did.
+Older replies contain 【4:0†source】. `metadata.content_references` explains the marks; before 2025,
+`metadata.citations` did.
 """
 
 from __future__ import annotations

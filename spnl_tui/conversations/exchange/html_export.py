@@ -1,8 +1,7 @@
 """Writes conversations to one self-contained HTML file without scripts, for light and dark displays.
 
 Replies are Markdown, and HTML in them is shown as text. A content security policy forbids everything except
-the file's
-own style and images.
+the file's own style and images.
 """
 
 from __future__ import annotations

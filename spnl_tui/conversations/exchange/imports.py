@@ -1,8 +1,8 @@
 """Imports conversations from texts in any known format.
 
 Files are not trusted. Values of the wrong type are ignored or refused. Texts are kept unchanged: callers that
-show them
-must remove control characters and never parse markup. Time and memory are proportional to the file's size.
+show them must remove control characters and never parse markup. Time and memory are proportional to the
+file's size.
 """
 
 from __future__ import annotations

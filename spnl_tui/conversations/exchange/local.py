@@ -1,4 +1,9 @@
-"""Finds other programs' conversations on this disk. Blocks, so call it in a thread."""
+"""Finds other programs' conversations on this disk. Blocks, so call it in a thread.
+
+Sources: Ollama's app/store/store.go, llm's cli.py (`user_dir`), oterm's utils.py (`get_default_data_dir`), LM
+Studio's docs ("Manage chats"), aichat's config/mod.rs (`sessions_dir`), parllama's settings_manager.py, Open
+WebUI's docs (DATA_DIR).
+"""
 
 from __future__ import annotations
 

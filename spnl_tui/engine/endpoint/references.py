@@ -1,9 +1,8 @@
 """References to models on servers: NAME/MODEL, if NAME is an endpoint.
 
 A built-in prefix means an endpoint only where SPNL reads it so: `openai/gpt-4o` is a model of OpenAI's
-service,
-`openai/gpt-oss-20b` is a repository. `endpoint/NAME/MODEL` always means the endpoint, `local/NAME/MODEL`
-never.
+service, `openai/gpt-oss-20b` is a repository. `endpoint/NAME/MODEL` always means the endpoint,
+`local/NAME/MODEL` never.
 """
 
 from __future__ import annotations

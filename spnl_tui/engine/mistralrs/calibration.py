@@ -75,9 +75,8 @@ async def calibration_for(
     """Return the calibration in the file if it is for this machine and engine; else measure now.
 
     `environment` is that of a load plan, so that the times are those of real use. Measuring keeps all cores
-    busy
-    for some seconds, so nothing else should run. A benchmark on a busy machine passes a clock of processor
-    time.
+    busy for some seconds, so nothing else should run. A benchmark on a busy machine passes a clock of
+    processor time.
 
     Raises:
         RunnerError: the engine cannot run, or other programs keep the processor busy.

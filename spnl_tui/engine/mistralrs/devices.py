@@ -2,8 +2,7 @@
 
 Each build of mistral.rs is for one kind of device and accepts no other (mistralrs-pyo3/src/lib.rs,
 get_device). All builds have the same name: PyPI has the builds for CPUs, and for Metal on Apple chips. Those
-for
-CUDA are attached to its releases or built from source. Only the library file shows which build it is.
+for CUDA are attached to its releases or built from source. Only the library file shows which build it is.
 """
 
 from __future__ import annotations

@@ -65,8 +65,7 @@ def origin_in_cache(model: LocalModel) -> tuple[str | None, str | None]:
     """Return the revision and the SHA-256 of a model in a cache; for shards, the hashes joined by spaces.
 
     Both come from names: of the directory snapshots/REVISION, and of the blobs that its links lead to. Both
-    are
-    None outside a cache, because hashing gigabytes takes too long.
+    are None outside a cache, because hashing gigabytes takes too long.
     """
     revision = next(
         (part for part in reversed(model.directory.parts) if re.fullmatch("[0-9a-f]{40}", part)), None

@@ -1,8 +1,8 @@
 """Chooses the best way to load a model on this machine, and explains it. Without side effects.
 
 By default mistral.rs loads weights as stored and uses all threads it finds. Two bad choices cost most: a
-stored
-format without a fast CPU kernel (4 to 7 times slower) and more threads than usable cores (20 times slower).
+stored format without a fast CPU kernel (4 to 7 times slower) and more threads than usable cores (20 times
+slower).
 """
 
 from __future__ import annotations

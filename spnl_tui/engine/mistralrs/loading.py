@@ -55,8 +55,7 @@ def load_command(
     command_id: int, model: LocalModel, plan: LoadPlan, discard: int, images: str = ""
 ) -> wire.Load:
     """Return the command that loads this model by this plan. `images` is the directory of stored images;
-    `discard` is
-    the number of sampled tokens to discard."""
+    `discard` is the number of sampled tokens to discard."""
     template = plan.template or ChatTemplate("")
     vision = plan.vision
     return wire.Load(

@@ -46,8 +46,7 @@ class PooledModel:
     """A model and, while it is loaded, the process that runs it.
 
     `discard` returns how many sampled tokens a new process discards (see `wire.Load`). `images` is the
-    directory
-    of stored images.
+    directory of stored images.
     """
 
     def __init__(
@@ -128,8 +127,7 @@ class PooledModel:
         """Return True if a new process should read this prompt.
 
         One reason is that this process could outgrow its plan. The other is that it must read most of the
-        prompt and
-        has no memory to do so in steps: a prefill in one piece shows no progress and cannot stop.
+        prompt and has no memory to do so in steps: a prefill in one piece shows no progress and cannot stop.
         """
         if self.has_grown(prompt):
             return True

@@ -180,10 +180,8 @@ class RunnerRequest:
         """Free the runner of an abandoned request. If another request waits, do only what it needs.
 
         While decoding, the runner drops the stream at once. mistral.rs then caches nothing of the turn, so
-        the turn
-        is read again while no request waits. A prefill can only be ended with its process, unless its current
-        step
-        ends within the time that the next prompt may wait.
+        the turn is read again while no request waits. A prefill can only be ended with its process, unless
+        its current step ends within the time that the next prompt may wait.
         """
         if self._left is None:
             return

@@ -37,8 +37,7 @@ class RunnerProcess:
     """A child process that speaks the wire format.
 
     Created by `spawn`. Events go to the subscriber of their id; events without a subscriber are stale and
-    dropped.
-    When the process ends, every subscriber receives a RunnerEnded.
+    dropped. When the process ends, every subscriber receives a RunnerEnded.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:

@@ -1,9 +1,8 @@
 """Provides seeds for an engine that has none.
 
 On a CPU mistral.rs starts its random numbers from the same state in every process and draws one number for
-each
-sampled token. Discarding tokens therefore sets the state: after the same number of discarded tokens a new
-process gives the same reply, after another number another reply.
+each sampled token. Discarding tokens therefore sets the state: after the same number of discarded tokens a
+new process gives the same reply, after another number another reply.
 """
 
 from __future__ import annotations

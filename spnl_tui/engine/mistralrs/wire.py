@@ -51,10 +51,8 @@ class Load:
     """Load the model. This is the first command to a runner, and sent only once.
 
     `discard` is the number of sampled tokens to discard after loading. mistral.rs starts its random numbers
-    from the
-    same state in every process and has no seed per request, so discarding makes launches differ and
-    implements
-    seeds.
+    from the same state in every process and has no seed per request, so discarding makes launches differ and
+    implements seeds.
     """
 
     id: int

@@ -55,8 +55,7 @@ class ResidentBackend:
         start: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`program` is this client's name in `spnl-chat ps`. `start` starts a resident engine if none runs;
-        it may raise
-        SpnlError. With `watch` False, `loaded` ignores the resident engine."""
+        it may raise SpnlError. With `watch` False, `loaded` ignores the resident engine."""
         self._id = id
         self._address = address
         self._make_local = make_local

@@ -1,8 +1,8 @@
 """Finds incomplete files in a Hugging Face cache that no pull can resume. Blocks, so call it in a thread.
 
 These are files of pulls whose note was lost, the `.incomplete` files of huggingface_hub and programs that use
-it,
-and the folders of repositories without other content. The names come from huggingface_hub/file_download.py.
+it, and the folders of repositories without other content. The names come from
+huggingface_hub/file_download.py.
 """
 
 from __future__ import annotations

@@ -53,12 +53,9 @@ class Library:
     """The models on this machine. Disk access is in threads; deletions can be undone until `close`.
 
     `hf_cache` is the Hugging Face cache. `model_cache_dir` is SPNL's MISTRALRS_MODEL_CACHE_DIR, with the same
-    layout or
-    plain folders. `extra_dirs` are plain folders; in `model_dirs`, GGUFs need no suffix. `registry` is the
-    file with the
-    list of imports, and `starter` finds the starter model (`Starter.locate`). The models of `programs` are
-    used in
-    place and never changed.
+    layout or plain folders. `extra_dirs` are plain folders; in `model_dirs`, GGUFs need no suffix. `registry`
+    is the file with the list of imports, and `starter` finds the starter model (`Starter.locate`). The models
+    of `programs` are used in place and never changed.
     """
 
     def __init__(
@@ -257,8 +254,7 @@ class Library:
         """Purge deleted files on this file system, oldest first, to free this many bytes.
 
         If that is not enough, return a sentence that suggests models to delete; else an empty text. Blocks,
-        so call it in a
-        thread.
+        so call it in a thread.
         """
         missing = missing_bytes - self._deletions.purge(directory, missing_bytes)
         return could_go(self._listing().entries, directory, missing) if missing > 0 else ""

@@ -2,8 +2,7 @@
 thread.
 
 That folder is on the same file system, so nothing is copied. Its name has this process's id, so that the next
-run
-can purge what a crashed program left.
+run can purge what a crashed program left.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ def plan_removal(entry: LibraryEntry) -> RemovalPlan:
     """Return the effects of deleting this entry.
 
     In a cache, links are removed from the entry's own snapshot. If the entry has no revision of its own, they
-    are also
-    removed from outdated snapshots, which have no branch or tag. A blob that has other links stays.
+    are also removed from outdated snapshots, which have no branch or tag. A blob that has other links stays.
 
     Raises:
         StoreError: the model belongs to another program.

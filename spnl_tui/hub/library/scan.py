@@ -118,10 +118,8 @@ def scan_cache(
     """Return all complete models in a Hugging Face cache, or in one of its repositories (in any case).
 
     If several snapshots have the same files, the entry belongs to that of `main`, otherwise the newest.
-    Snapshots with
-    different files for the same label have entries of their own with a revision. With `revision` (a branch, a
-    tag, or at
-    least seven digits of a commit), only that snapshot is scanned.
+    Snapshots with different files for the same label have entries of their own with a revision. With
+    `revision` (a branch, a tag, or at least seven digits of a commit), only that snapshot is scanned.
 
     `on_error` receives the cache or any repository that cannot be read.
     """

@@ -25,8 +25,7 @@ def pull_base_files(
     """Pull the original model's config files if these files are a model and its projector. Blocks.
 
     `pull` pulls files of a repository. Return the reason, for the user, if the config files are not
-    available; the model
-    then reads only text. Return an empty text on success, or if there is nothing to do.
+    available; the model then reads only text. Return an empty text on success, or if there is nothing to do.
     """
     models = [file for file in files if file.suffix.lower() == ".gguf" and kind_by_name(file.name) is None]
     if not models or len(models) == len(files) or kind_by_name(files[-1].name) != PROJECTOR:

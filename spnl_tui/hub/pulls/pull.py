@@ -328,8 +328,8 @@ async def pull(
     """Pull files and yield the progress, at most ten times a second. The last event is PullFinished.
 
     Complete files are not pulled again. Closing the iterator (`aclosing`) stops the pull and keeps the
-    received data, from
-    which the next pull of the same files resumes. `cache` is huggingface_hub's own if None.
+    received data, from which the next pull of the same files resumes. `cache` is huggingface_hub's own if
+    None.
 
     Raises:
         HubError: the hub refuses the request, or cannot be reached for `options.patience_s`.

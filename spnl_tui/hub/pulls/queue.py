@@ -54,10 +54,8 @@ class PullQueue:
     """The queue of pulls. Call all methods on one event loop; the pulls run in threads.
 
     `limit` is how many pulls run at once, each with `options.connections` files at a time. `rate` may be
-    shared and changed
-    at any time. Without a network, a queued pull stays stalled and retries instead of giving up, unless
-    `options` say
-    otherwise.
+    shared and changed at any time. Without a network, a queued pull stays stalled and retries instead of
+    giving up, unless `options` say otherwise.
     """
 
     def __init__(
@@ -198,8 +196,7 @@ class PullQueue:
         """Remove a pull from the queue. `undo_cancel` can restore it within `undo_s` seconds.
 
         After that, or when the program ends, the received data is deleted unless `keep_part` is True. The
-        files of a complete
-        pull stay.
+        files of a complete pull stay.
         """
         entry = self._entry(id)
         cancelled = _Cancelled(entry, self._entries.index(entry), drop=not keep_part)

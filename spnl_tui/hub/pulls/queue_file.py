@@ -1,10 +1,8 @@
 """Saves the queue of pulls between runs of the program.
 
 `downloads.json` holds {"version": 1, "downloads": [...], "dropping": [...]}: the pulls in order, and the
-pulls whose
-data is still to be deleted. The file is replaced atomically whenever a pull enters, leaves or changes its
-state.
-The actual progress comes from the incomplete files, not from here.
+pulls whose data is still to be deleted. The file is replaced atomically whenever a pull enters, leaves or
+changes its state. The actual progress comes from the incomplete files, not from here.
 """
 
 from __future__ import annotations

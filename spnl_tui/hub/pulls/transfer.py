@@ -1,8 +1,7 @@
 """Transfers one file from the hub into the cache, with resuming, retries and verification.
 
 All methods block and run in threads. A thread or the process may end at any time without loss, because
-received data
-is written unbuffered to the incomplete file.
+received data is written unbuffered to the incomplete file.
 """
 
 from __future__ import annotations

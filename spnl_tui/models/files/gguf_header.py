@@ -1,13 +1,12 @@
 """The GGUF format: its types, and a reader of headers in local and remote files.
 
 ggml defines the format (docs/gguf.md there): magic, version, counts, metadata, tensor infos, padding, data.
-The
-`gguf` package on PyPI maps the whole file and makes an array of every value, tokens included. It can neither
-read only the beginning of a file nor bound its memory on a hostile one, so this module has its own reader.
+The `gguf` package on PyPI maps the whole file and makes an array of every value, tokens included. It can
+neither read only the beginning of a file nor bound its memory on a hostile one, so this module has its own
+reader.
 
 The reader keeps only the values that callers use and skips the others in windows, so it takes a few
-megabytes,
-whatever counts the file claims. It never reads more than MAX_HEADER_BYTES.
+megabytes, whatever counts the file claims. It never reads more than MAX_HEADER_BYTES.
 """
 
 from __future__ import annotations

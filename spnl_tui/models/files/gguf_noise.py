@@ -1,9 +1,8 @@
 """Writes GGUFs with random weights, for tests and to measure the speed of this machine.
 
 The weights have a normal size, so replies are nonsense but every number is finite. Quantized blocks are
-random bits
-with small scales, which needs no quantizer. A pattern of 512 blocks repeats, so writing a gigabyte takes only
-seconds.
+random bits with small scales, which needs no quantizer. A pattern of 512 blocks repeats, so writing a
+gigabyte takes only seconds.
 """
 
 from __future__ import annotations

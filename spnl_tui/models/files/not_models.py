@@ -1,8 +1,7 @@
 """Recognizes files and repositories that are not chat models, from names, headers and lists of files.
 
 Sources: llama.cpp (gguf-py/gguf/constants.py: architectures and the values of `general.type`), and the file
-names
-that its tools and the usual publishers of GGUFs use.
+names that its tools and the usual publishers of GGUFs use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Checks whether a GGUF has the tensors that its header declares, by names and shapes.
 
 mistral.rs finds missing tensors only while it loads, and then fails with a technical error. Only
-architectures
-whose layers are all alike are checked (their names are in llama.cpp, src/llama-arch.cpp and
+architectures whose layers are all alike are checked (their names are in llama.cpp, src/llama-arch.cpp and
 src/llama-model.cpp). The time is proportional to the number of tensors.
 """
 

@@ -1,10 +1,9 @@
 """Writes prompts from messages with a model's chat template, in Jinja, for which templates are written.
 
 Hugging Face's transformers defines the language of templates (utils/chat_template_utils.py there): a
-sandboxed
-Jinja2 with loop controls, `raise_exception`, `strftime_now`, `tojson` without HTML escapes, and a
-`generation`
-block that marks replies. mistral.rs has another Jinja with fewer features, so it receives finished prompts.
+sandboxed Jinja2 with loop controls, `raise_exception`, `strftime_now`, `tojson` without HTML escapes, and a
+`generation` block that marks replies. mistral.rs has another Jinja with fewer features, so it receives
+finished prompts.
 """
 
 from __future__ import annotations
@@ -67,8 +66,7 @@ class ChatPrompt:
         """Return the prompt for these messages.
 
         `thinking` reaches templates that can switch thinking on and off; `tools` (as in OpenAI's API) reach
-        those that
-        list tools.
+        those that list tools.
 
         Raises:
             TemplateRejection: the template rejects the messages.

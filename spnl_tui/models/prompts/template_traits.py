@@ -2,8 +2,7 @@
 accepts.
 
 Templates are programs, so searching their text shows little. A few short conversations written with the
-template
-show the rest.
+template show the rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Chat templates for models that lack one or have a wrong one: built-in families, or a Jinja file.
 
 A family's template marks turns as its makers document: ChatML (OpenAI, Qwen, SmolLM), Llama 3 (Meta's model
-cards),
-Mistral's [INST], the turns of Gemma and Phi-3, Zephyr.
+cards), Mistral's [INST], the turns of Gemma and Phi-3, Zephyr.
 """
 
 from __future__ import annotations

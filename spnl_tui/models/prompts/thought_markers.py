@@ -60,8 +60,7 @@ def find_markers(
     """Return the markers between which a model with this template may think.
 
     They include known markers that the template mentions or that are tokens of the vocabulary, and markers
-    derived from
-    `strips`, the markers up to which the template removes text from earlier replies.
+    derived from `strips`, the markers up to which the template removes text from earlier replies.
     """
     found = [
         markers

@@ -1,8 +1,7 @@
 """Grammars that let a model reply with text or with valid tool calls.
 
 They are written in llguidance's Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md). A
-lazy
-lexeme takes the text up to a call's marker; after the marker only a valid call matches.
+lazy lexeme takes the text up to a call's marker; after the marker only a valid call matches.
 """
 
 from __future__ import annotations

@@ -223,8 +223,7 @@ def find_format(template: str, written: str, call: ToolCallPart, tool: Tool) -> 
     """Return the format of a template.
 
     `written` is the template's text for a reply with this call, or empty. The format that parses the call
-    from it is the
-    right one; if there is none, the signs in the template decide.
+    from it is the right one; if there is none, the signs in the template decide.
     """
     for format in (each for each in TABLE if each.writes in written):
         for place in sorted({written.find(open) for open in format.opens} - {-1}):

@@ -1,10 +1,8 @@
 """Reads Gemini's activity from Google Takeout (My Activity, Gemini Apps, as JSON).
 
 `MyActivity.json` is a list of activities, newest first: `header`, `title` ("Prompted …"), `time`,
-`safeHtmlItem` with
-the reply as HTML, and in newer exports `details` with the conversation's address. Google does not document
-the format.
-Without an address, each prompt is a conversation of its own.
+`safeHtmlItem` with the reply as HTML, and in newer exports `details` with the conversation's address. Google
+does not document the format. Without an address, each prompt is a conversation of its own.
 """
 
 from __future__ import annotations

@@ -88,8 +88,7 @@ def conversation_of(
     """Return the conversation of these messages; None if none has content.
 
     `source` and `key` identify it in every import. Without `tree`, each message follows the previous one.
-    `current` is the
-    last message of the branch that was shown last.
+    `current` is the last message of the branch that was shown last.
     """
     id = stable_id(f"{source}\0{key}")
     if source == PORTABLE:

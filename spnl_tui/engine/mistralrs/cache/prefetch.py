@@ -73,8 +73,8 @@ async def read(
     """Make the runner read the messages into its cache; return True if it read them all.
 
     The runner stops after its current step when a request waits. If that takes longer than `patience` seconds
-    and the waiting request cannot use the prefetch, the process is ended, because nothing
-    else stops a prefill.
+    and the waiting request cannot use the prefetch, the process is ended, because nothing else stops a
+    prefill.
     """
     prefetch = reading.prefetch
     command_id = process.next_id()

@@ -3,8 +3,8 @@
 mistral.rs neither reports the progress of a prefill nor lets it be stopped. But its prefix cache matches the
 longest common prefix of tokens, so a prompt can be sent as a series of growing prefixes, each asking for one
 token. Together they cost about as much as one prefill, and between two steps the runner can report progress
-and stop. Each step leaves another copy of all keys and values so far in the cache until the process ends,
-so memory limits the number of steps.
+and stop. Each step leaves another copy of all keys and values so far in the cache until the process ends, so
+memory limits the number of steps.
 """
 
 from __future__ import annotations
@@ -105,8 +105,7 @@ def prefill_tokens(start: int, total: int, steps: int) -> int:
     one.
 
     The prefixes end at equal distances between start and total, and each has unused room in its buffer. The
-    whole
-    prompt counts twice: in the cache and in working memory.
+    whole prompt counts twice: in the cache and in working memory.
     """
     return steps * ((start + total) // 2 + _SPARE) + 2 * total
 

@@ -19,10 +19,8 @@ def returning_freed_memory() -> Iterator[None]:
     """Return every large block to the system as soon as it is freed, within the context.
 
     Re-quantization frees the stored weights and their 32-bit copies, and glibc would keep up to half of the
-    result's
-    size. After the load blocks are kept again, because each token of a reply needs some. Has no effect with
-    other C
-    libraries.
+    result's size. After the load blocks are kept again, because each token of a reply needs some. Has no
+    effect with other C libraries.
     """
     _set(_EAGER_BYTES)
     try:

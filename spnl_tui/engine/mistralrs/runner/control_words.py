@@ -1,9 +1,8 @@
 """Keeps control words in a text from controlling the model. Without side effects.
 
 A tokenizer reads `<|im_end|>` in a prompt or a file as the token that ends a turn. A word joiner (a character
-of
-no width) after the first character makes it plain text, which looks the same to the model. Replies lose the
-joiner again.
+of no width) after the first character makes it plain text, which looks the same to the model. Replies lose
+the joiner again.
 """
 
 from __future__ import annotations

@@ -2,16 +2,13 @@
 training.
 
 Such a file (Gemma, Llama 2, Mistral 7B, Phi-3: `tokenizer.ggml.model` is "llama") has no merges, only a score
-for
-each token: the rank of the merge that forms it. mistral.rs 0.9.5 takes the scores for log-probabilities and
-chooses the tokens with the largest sum. "Once upon" becomes " On", "ce", " up", "on", which the model never
-saw
-in training, and every text lacks its first token. A tokenizer.json with the same tokens beside the file takes
-precedence (gguf_tokenizer.rs, validate_external_gguf_tokenizer).
+for each token: the rank of the merge that forms it. mistral.rs 0.9.5 takes the scores for log-probabilities
+and chooses the tokens with the largest sum. "Once upon" becomes " On", "ce", " up", "on", which the model
+never saw in training, and every text lacks its first token. A tokenizer.json with the same tokens beside the
+file takes precedence (gguf_tokenizer.rs, validate_external_gguf_tokenizer).
 
 The merges are those that llama.cpp computes: all pairs of tokens whose concatenation is a token, ordered by
-that
-token's score.
+that token's score.
 """
 
 from __future__ import annotations
@@ -42,8 +39,7 @@ def write_tokenizer(file: Path, target: Path) -> bool:
     """Write the tokenizer of a GGUF, or of its first shard, to `target`.
 
     Return False and write nothing if mistral.rs needs no tokenizer.json, or if the file is damaged, which
-    mistral.rs
-    itself reports.
+    mistral.rs itself reports.
     """
     try:
         with file.open("rb") as stream:

@@ -1,9 +1,8 @@
 """Writes one model's prompts with its chat template, working around the template's limits.
 
 mistral.rs receives the finished prompt as one message. If the template refuses a system prompt, it is put
-before
-the first prompt; if roles must alternate, messages of the same role are joined; control words in a text stay
-plain text.
+before the first prompt; if roles must alternate, messages of the same role are joined; control words in a
+text stay plain text.
 """
 
 from __future__ import annotations

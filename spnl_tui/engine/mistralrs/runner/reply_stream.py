@@ -60,10 +60,8 @@ def follow(
     decoding.
 
     `started` is the monotonic time when the prefill began. `stop` ends the text; `ends` (words of the
-    template)
-    end the text or the thought. `begun` is the reply to continue. `count_prompt` counts the prompt's tokens
-    if the
-    reply is cut before the engine reports them.
+    template) end the text or the thought. `begun` is the reply to continue. `count_prompt` counts the
+    prompt's tokens if the reply is cut before the engine reports them.
     """
     stream = open_stream()
     read: float | None = None  # when the prompt was read, which is when the first token arrived

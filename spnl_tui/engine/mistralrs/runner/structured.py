@@ -1,11 +1,9 @@
 """Lets a model think before a reply in a given format. Standard library only, because the runner imports it.
 
 mistral.rs applies a grammar from the first token on, so a model that begins with a thought would have to
-think
-in the reply format, and never reply. Its grammars (llguidance) can refer to each other, so an outer grammar
-reads
-a thought, a closing marker, then the format. A thought gets at most half of the tokens, to leave room for the
-formatted reply.
+think in the reply format, and never reply. Its grammars (llguidance) can refer to each other, so an outer
+grammar reads a thought, a closing marker, then the format. A thought gets at most half of the tokens, to
+leave room for the formatted reply.
 """
 
 from __future__ import annotations

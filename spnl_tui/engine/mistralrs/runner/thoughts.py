@@ -1,8 +1,7 @@
 """Separates a reply's thought from its text by the model's markers. Standard library only.
 
 Only real markers count: the marker's token, or its text if the vocabulary has no such token; and only before
-the
-first word of the reply, where a thought can begin. Elsewhere the model is only writing about markers.
+the first word of the reply, where a thought can begin. Elsewhere the model is only writing about markers.
 """
 
 from __future__ import annotations
@@ -120,8 +119,7 @@ class ThoughtSplitter:
         the reply.
 
         `inside` gives the markers if the reply begins within a thought. `begun` is True if the reply
-        continues a text, in
-        which no thought can begin.
+        continues a text, in which no thought can begin.
         """
         words = {word for each in thoughts for word in (each.open, each.close)}
         self._scanner = _Scanner(words, tokens, hidden, ends)

@@ -52,8 +52,7 @@ def duplicates_of(entries: Iterable[LibraryEntry]) -> list[Duplicates]:
     """Return the files that exist more than once, largest first.
 
     Files of equal size are compared by samples of 1 MB, because hashing gigabytes takes minutes. Hard links
-    count as one
-    file, because they use no extra space.
+    count as one file, because they use no extra space.
     """
     by_size: dict[int, dict[tuple[int, int], Path]] = defaultdict(dict)
     for path in {Path(os.path.realpath(path)) for entry in entries for path in entry.paths}:
