@@ -42,7 +42,7 @@ def convert(
     """
     data, path = (source, "") if isinstance(source, bytes) else (b"", str(source))
     head = json.dumps({"job": job, "path": path, "name": name, **options}).encode() + b"\n"
-    title = f"{name} cannot be sent along"
+    title = f"{name} cannot be attached"
     try:
         done = subprocess.run(_COMMAND, input=head + data, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:

@@ -52,12 +52,12 @@ class ImageStore:
         else:
             status = source.stat()
             if not stat.S_ISREG(status.st_mode):  # a FIFO would be waited for
-                title = f"{name} cannot be sent along"
-                raise AttachmentError(title, "It is no ordinary file.", "Name an image file.")
+                title = f"{name} cannot be attached"
+                raise AttachmentError(title, "It is not a regular file.", "Name an image file.")
             size = status.st_size
         if size > IMAGE_BYTES:
             raise AttachmentError(
-                f"{name} cannot be sent along",
+                f"{name} cannot be attached",
                 f"It has {size >> 20:,} MiB; images may have {IMAGE_BYTES >> 20} MiB.",
                 "Scale it down first.",
             )

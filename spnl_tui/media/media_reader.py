@@ -74,7 +74,7 @@ class MediaReader:
         state = _state(file, name)
         if file.stat().st_size > DOCUMENT_BYTES:
             raise AttachmentError(
-                f"{name} cannot be sent along",
+                f"{name} cannot be attached",
                 f"It has {file.stat().st_size >> 20:,} MiB; documents may have {DOCUMENT_BYTES >> 20} MiB.",
                 "Split it first.",
             )
@@ -90,11 +90,11 @@ def _state(file: Path, name: str) -> tuple[object, ...]:
         status = file.stat()
     except FileNotFoundError as error:
         raise AttachmentError(
-            f"{name} cannot be sent along", "There is no such file.", "Is it misspelt?"
+            f"{name} cannot be attached", "There is no such file.", "Is it misspelt?"
         ) from error
     except OSError as error:
         raise AttachmentError(
-            f"{name} cannot be sent along", f"{error.strerror}.", "Check its path."
+            f"{name} cannot be attached", f"{error.strerror}.", "Check its path."
         ) from error
     return file, name, status.st_size, status.st_mtime_ns
 

@@ -82,7 +82,7 @@ def test_a_hub_in_trouble(
 def test_too_long_a_search_states_the_limit(hub: LoopbackHub) -> None:
     result = spnl("search", "s" * 65_537)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "It has 65,537 characters; 500 are the most." in result.stderr
+    assert "It has 65,537 characters; at most 500 are allowed." in result.stderr
     assert not hub.requests
 
 

@@ -84,7 +84,7 @@ async def test_key_comes_from_a_command_and_shows_itself_nowhere() -> None:
     ("variable", "command", "reason"),
     [
         ("MISSING", None, "MISSING is not set"),
-        (None, "false", "ended with 1"),
+        (None, "false", "exited with status 1"),
         (None, "true", "printed nothing"),
         (None, "/no/such/program x", "No such file"),
         (None, "echo 'two words'", "characters"),

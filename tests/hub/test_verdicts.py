@@ -124,7 +124,7 @@ async def test_dynamic_mix_is_a_guess_until_its_header_is_read(
         ("IQ3_M", {"architecture": "llama"}, "~unsupported", "cannot load IQ3_M tensors"),
         ("MXFP4", {"architecture": "llama"}, "~unsupported", "cannot load MXFP4 tensors"),
         ("MXFP4", {"architecture": "gpt-oss", "chat_template": "x"}, "not known", "not known"),
-        ("Q8_0", {"architecture": "llama"}, "base model", "without chat template"),
+        ("Q8_0", {"architecture": "llama"}, "base model", "without a chat template"),
         ("Q8_0", {}, "not known", "not known"),
     ],
 )

@@ -111,7 +111,7 @@ async def test_search_that_is_too_long_states_the_limit(filled: LoopbackHub, tmp
         it.app.post_message(events.Paste(text))
         await it.until_found(text)
         assert "! The search text is too long" in it.rows
-        assert "! It has 65,537 characters; 500 are the most." in it.rows
+        assert "! It has 65,537 characters; at most 500 are allowed." in it.rows
         it.pane.search.value = "made"
         await it.until_found("made")
         assert "acme/Made-GGUF" in it.rows

@@ -92,10 +92,10 @@ def test_files_that_cannot_be_sent_are_rejected(folder: Path) -> None:
         ("@huge.log", r"1\.0 MB"),
         ("@half.log @half2.log", "half2.log"),
         ('@"src"', "directory"),
-        ("@pipe.txt", "no ordinary file"),
+        ("@pipe.txt", "not a regular file"),
         ("@gone.txt", "no such file"),
         ('@"gone"', '@@"gone"|@@gone'),
-        ("@/dev/zero", "no ordinary file"),
+        ("@/dev/zero", "not a regular file"),
     ]:
         with pytest.raises(AttachmentError, match=says):
             read(text, folder)

@@ -81,7 +81,7 @@ def test_document_that_cannot_be_read_is_refused_in_time_with_the_reason(
     with pytest.raises(AttachmentError) as caught:
         media.document(tmp_path / name, name, pages)
     assert time.monotonic() - began < SECONDS + 5  # the child is killed, whatever it does
-    assert caught.value.title == f"{name} cannot be sent along"
+    assert caught.value.title == f"{name} cannot be attached"
     assert reason in caught.value.message
 
 
@@ -113,5 +113,5 @@ def test_directory_is_sent_as_a_tree_and_its_text_files(media: MediaReader, tmp_
         "── a.py ──\nprint(1)\n\n── in/b.md ──\n```\nfence\n```"
     )
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AttachmentError, match="cannot be sent along"):
+    with pytest.raises(AttachmentError, match="cannot be attached"):
         read("@empty/", tmp_path, media)

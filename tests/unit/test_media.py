@@ -122,7 +122,7 @@ def test_image_is_stored_upright_and_scaled_or_refused_with_a_reason(
 
 def test_fifo_named_as_an_image_is_refused_at_once(media: MediaReader, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.png")
-    with pytest.raises(AttachmentError, match="no ordinary file"):
+    with pytest.raises(AttachmentError, match="not a regular file"):
         media.image(tmp_path / "photo.png", "photo.png")
 
 
