@@ -229,6 +229,7 @@ def check_ends(events: list[Event]) -> ReplyFinished | RequestFailed:
     return end
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_waiting")
 async def test_each_fault_ends_in_its_message_or_a_whole_reply() -> None:
     async def check(name: str, fault: Fault) -> None:
@@ -276,6 +277,7 @@ async def test_plain_http_at_an_https_address_is_reported() -> None:
     assert end.title == "The connection cannot be encrypted"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_waiting")
 async def test_random_cuts_of_a_stream_end_in_a_message_or_the_reply() -> None:
     whole = b"".join((piece("Hello"), piece(" there"), piece("", reason="stop"), USAGE, DONE))

@@ -260,6 +260,7 @@ async def test_accelerator_serves_requests_side_by_side(paths: Paths) -> None:
 # ── seeds ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_seed_starts_a_new_runner_in_its_own_state(
     paths: Paths, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,7 @@ TIGHT = dataclasses.replace(
 # ── making room ──────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_least_recently_used_idle_model_is_unloaded_for_another(paths: Paths) -> None:
     def plan(model: object) -> LoadPlan:
         return fake_plan(memory=100)
@@ -40,6 +41,7 @@ async def test_least_recently_used_idle_model_is_unloaded_for_another(paths: Pat
         assert {loaded.model for loaded in engine.loaded()} == {a, c}
 
 
+@pytest.mark.slow
 async def test_model_with_only_waiting_requests_is_unloaded_for_another(paths: Paths) -> None:
     def plan(model: object) -> LoadPlan:
         return fake_plan(memory=100)
@@ -95,6 +97,7 @@ async def test_model_that_does_not_fit_is_refused_before_its_load(paths: Paths) 
         assert engine.loaded() == ()
 
 
+@pytest.mark.slow
 async def test_gpu_model_is_checked_against_gpu_memory(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Free main memory does not count, because a program for CUDA is larger than many models."""
     on_gpu = fake_plan(memory=100, device="cuda", max_sequences=4)
@@ -125,6 +128,7 @@ async def test_grown_runner_is_renewed_while_idle(paths: Paths) -> None:
         await wait_until(lambda: engine.loaded() and f"word-{engine.loaded()[0].pid}" not in first)
 
 
+@pytest.mark.slow
 async def test_grown_runner_is_renewed_while_requests_wait(paths: Paths) -> None:
     plan = fake_plan(memory=1)
     async with fake_engine(paths, lambda model: plan) as engine:
@@ -132,6 +136,7 @@ async def test_grown_runner_is_renewed_while_requests_wait(paths: Paths) -> None
     assert len({text_of(events).split()[0] for events in replies}) == 4
 
 
+@pytest.mark.slow
 async def test_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths) -> None:
     """10 KB for each token of 4,096; the buffers take 40 MB."""
 
@@ -146,6 +151,7 @@ async def test_copies_of_a_long_prefill_leave_room_for_its_buffers(paths: Paths)
     assert with_buffers == pytest.approx(without, abs=200)
 
 
+@pytest.mark.slow
 async def test_long_prompt_without_room_for_steps_gets_a_new_process(paths: Paths) -> None:
     async with fake_engine(paths, lambda model: TIGHT) as engine:
         grown = text_of(await chat(engine, MODEL, "grow tokens=1"))
@@ -210,6 +216,7 @@ async def _drain(engine: Backend) -> None:
 # ── another context ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_chosen_context_replaces_the_loaded_one_between_replies(paths: Paths) -> None:
     shorter = dataclasses.replace(MODEL, wanted_context=2048)
     async with fake_engine(paths) as engine:

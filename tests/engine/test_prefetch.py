@@ -110,6 +110,7 @@ async def test_unloaded_model_prefetches_nothing(paths: Paths, log: Path) -> Non
 # ── when a request waits ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_prefetched_prompt_waits_for_its_current_step(
     paths: Paths, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ async def test_prefetch_stops_after_its_step_when_a_request_waits(
         assert engine.loaded()[0].pid == pid
 
 
+@pytest.mark.slow
 async def test_other_prompt_ends_a_slow_prefetch_within_its_bound(paths: Paths, log: Path) -> None:
     async with fake_engine(paths) as engine:
         await chat(engine, MODEL, "hello")

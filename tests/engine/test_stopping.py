@@ -111,6 +111,7 @@ async def test_place_admitted_to_a_cancelled_request_is_released(
         assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
+@pytest.mark.slow
 async def test_prefill_that_does_not_stop_is_ended_and_reloaded(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
@@ -171,6 +172,7 @@ async def test_dead_runner_is_an_event_and_the_next_prompt_works(paths: Paths, h
         assert isinstance((await chat(engine, MODEL, "hello"))[-1], ReplyFinished)
 
 
+@pytest.mark.slow
 async def test_dead_runner_ends_one_candidate(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         events = await chat(engine, MODEL, "tokens=9 delay=0.01 die", n=3)
@@ -182,6 +184,7 @@ async def test_dead_runner_ends_one_candidate(paths: Paths) -> None:
         assert text_of(await chat(engine, MODEL, "again"))
 
 
+@pytest.mark.slow
 async def test_killed_runner_is_an_event(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "tokens=1000 delay=0.01")], GREEDY)

@@ -210,6 +210,7 @@ async def test_damaged_safetensors_headers_raise_an_error(hub: LoopbackHub, cata
         assert "model.safetensors" in caught.value.message
 
 
+@pytest.mark.slow
 async def test_gguf_facts_need_only_the_first_megabytes(
     hub: LoopbackHub, catalog: Catalog, starter_gguf: Path
 ) -> None:
@@ -412,6 +413,7 @@ async def test_failed_session_is_opened_again(
     assert (await catalog.search()).cards == ()
 
 
+@pytest.mark.slow
 async def test_bad_token_is_reported_but_not_shown(hub: LoopbackHub) -> None:
     secret = "hf_SECRETsecret0123456789"
     catalog = Catalog(HubAccess(hub.endpoint, secret), timeout=2)

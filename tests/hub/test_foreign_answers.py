@@ -122,6 +122,7 @@ async def test_foreign_redirect_ends_a_transfer_with_an_error(
     assert "unforeseen" not in caught.value.title
 
 
+@pytest.mark.slow
 def test_redirect_loop_during_a_pull_ends_json_with_pull_failed(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {FILE: b"GGUF" * 1000})
     hub.faults.add("status", where="cdn", times=None, status=302, headers={"Location": "/again"})
@@ -143,6 +144,7 @@ async def test_fault_of_our_own_ends_a_pull_with_an_error(
         await run_pull(hub, cache)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "SSL_CERT_FILE"])
 def test_wrong_connection_settings_are_named(hub: LoopbackHub, variable: str) -> None:
     value = {"HTTP_PROXY": "gopher://x:1", "SSL_CERT_FILE": "/nonexistent/certificates.pem"}[variable]

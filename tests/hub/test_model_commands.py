@@ -143,6 +143,7 @@ async def test_show_gives_a_verdict_for_each_from_one_header(
         await show(catalog, library, "acme/Made-GGUF:Q2_K")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made")
 async def test_show_as_json(catalog: Catalog, library: Library, capsys: pytest.CaptureFixture[str]) -> None:
     assert await show(catalog, library, "acme/made-gguf:q4_k_s", json_=True) == 0

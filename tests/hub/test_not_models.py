@@ -113,6 +113,7 @@ STRANGE_FILES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_file_other_than_a_chat_model_is_identified_at_its_path(tmp_path: Path) -> None:
     commands = []
     for number, (name, metadata, _) in enumerate(STRANGE_FILES):

@@ -74,6 +74,7 @@ def test_address_of_something_else_is_refused(address: str) -> None:
         ModelReference.parse(address)
 
 
+@pytest.mark.slow
 def test_same_name_works_before_and_after_the_pull(hub: LoopbackHub, tmp_path: Path) -> None:
     made = {
         "wren-2b.Q8_0.gguf": make_gguf(tmp_path / "a.gguf", seed=1),
@@ -102,6 +103,7 @@ def test_same_name_works_before_and_after_the_pull(hub: LoopbackHub, tmp_path: P
     assert json.loads(left.stdout)["models"] == []
 
 
+@pytest.mark.slow
 def test_model_pulled_by_another_tool_keeps_the_names_of_the_hub(hub: LoopbackHub, tmp_path: Path) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -116,6 +118,7 @@ def test_model_pulled_by_another_tool_keeps_the_names_of_the_hub(hub: LoopbackHu
     assert [each.returncode for each in offline] == [0] * len(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offline", [True, False])
 def test_local_model_needs_no_hub(hub: LoopbackHub, tmp_path: Path, offline: bool) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": make_gguf(tmp_path / "kiwi-Q8_0.gguf")})
@@ -137,6 +140,7 @@ def test_local_model_needs_no_hub(hub: LoopbackHub, tmp_path: Path, offline: boo
     assert missing.returncode == 1
 
 
+@pytest.mark.slow
 def test_unfinished_pull_is_listed_and_can_be_removed(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": b"GGUF" * 100_000})
     hub.faults.add("fin_in_body", where="cdn", after=200_000)
@@ -157,6 +161,7 @@ def test_unfinished_pull_is_listed_and_can_be_removed(hub: LoopbackHub) -> None:
     assert list((Path(os.environ["HF_HOME"]) / "hub").glob("models--*")) == []
 
 
+@pytest.mark.slow
 def test_refused_gated_pull_leaves_nothing_in_the_cache(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, {"kiwi-Q8_0.gguf": b"GGUF" * 100}, gated=True)
     assert "is gated" in run_commands(["pull", f"{REPO}:Q8_0"])[0].stderr
@@ -164,6 +169,7 @@ def test_refused_gated_pull_leaves_nothing_in_the_cache(hub: LoopbackHub) -> Non
     assert [path for path in cache.rglob("*") if ".locks" not in path.parts] == []
 
 
+@pytest.mark.slow
 def test_search_without_result_fails_with_and_without_json(hub: LoopbackHub) -> None:
     assert hub.repositories == {}
     results = run_commands(["search", "zzz"], ["search", "zzz", "--json"])

@@ -108,6 +108,7 @@ async def test_stall_shows_the_next_try(hub: LoopbackHub, cache: Path) -> None:
     assert words == "stalled (the connection closed early) – retrying in 1 s"
 
 
+@pytest.mark.slow
 async def test_patience_lasts_while_data_arrives(hub: LoopbackHub, cache: Path) -> None:
     hub.faults.add("fin_in_body", after=SIZE // 12, times=None)
     finished = await run_pull(

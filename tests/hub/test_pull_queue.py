@@ -284,6 +284,7 @@ async def test_interrupted_pulls_wait_for_the_user(hub: LoopbackHub, opened) -> 
             assert [item.left_over for item in queue.items] == [True]
 
 
+@pytest.mark.slow
 async def test_killed_program_leaves_a_queue_that_resumes(
     hub: LoopbackHub, cache: Path, tmp_path: Path, opened
 ) -> None:

@@ -42,6 +42,7 @@ def _conditions() -> Conditions:
     return Conditions(machine=read_machine(), context=1024)
 
 
+@pytest.mark.slow
 async def test_pull_brings_projector_and_config_and_the_model_sees_offline(
     hub: LoopbackHub, files: dict[str, bytes], tmp_path: Path
 ) -> None:

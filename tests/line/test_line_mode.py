@@ -146,6 +146,7 @@ def test_capable_terminal_has_history_and_completion(home: Path) -> None:
     assert user.leave() == 0
 
 
+@pytest.mark.slow
 def test_script_from_a_pipe_is_answered_line_by_line(home: Path) -> None:
     done = subprocess.run(
         COMMAND,

@@ -47,6 +47,7 @@ PARAMETERS: Parameters = {"model": '\\n"', "n": 3, "temperature": 0.5, "max_toke
 """What the command line may say. A query that was written means itself, whatever that is."""
 
 
+@pytest.mark.slow
 @given(QUERIES)
 @settings(max_examples=60)
 def test_every_query_survives_both_formats(query: Query) -> None:
@@ -250,6 +251,7 @@ def read_or_refuse(text: str) -> Query | QuerySyntaxError:
         return error
 
 
+@pytest.mark.slow
 def test_a_tree_made_too_deep_by_hand_is_refused_everywhere() -> None:
     tree: Query = Message("user", "x")
     for _ in range(100_000):

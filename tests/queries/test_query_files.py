@@ -18,6 +18,7 @@ from spnl_tui.queries.tree import Message, walk
 from tests.support import documents
 
 
+@pytest.mark.slow
 async def test_image_and_document_of_a_query_become_parts_and_text(tmp_path: Path) -> None:
     Image.new("RGB", (9, 5)).save(tmp_path / "x.png")
     (tmp_path / "a.pdf").write_bytes(documents.pdf(["Hello"]))

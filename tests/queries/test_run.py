@@ -74,6 +74,7 @@ async def test_results_come_in_written_order_whichever_came_first() -> None:
         assert result.texts == ("<user:a>", "<user:b>", "<user:c>#0", "<user:c>#1", "<user:d>", "<user:e>")
 
 
+@pytest.mark.slow
 @given(FOLDABLE, st.integers(0, 99), st.integers(1, 4))
 @settings(max_examples=60)
 async def test_results_do_not_depend_on_the_schedule(query: Query, seed: int, parallel: int) -> None:

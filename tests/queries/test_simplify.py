@@ -45,6 +45,7 @@ def test_the_email_query_of_spnl_repeats_its_candidates() -> None:
     assert '(repeat 3 (g "llama3.2:1b" (user "Write a fun email") 0.8 300))' in write_lisp(simple)
 
 
+@pytest.mark.slow
 @given(FOLDABLE)
 @settings(max_examples=150)
 def test_simplifying_twice_changes_nothing_more(query: Query) -> None:
@@ -58,6 +59,7 @@ def replies(query: Query) -> int:
     return sum(sizes[type(node)](node) for _, node in walk(query) if type(node) in sizes)
 
 
+@pytest.mark.slow
 @given(FOLDABLE.filter(asks))
 @settings(max_examples=80)
 async def test_a_simplified_query_has_the_same_results(query: Query) -> None:

@@ -111,6 +111,7 @@ async def test_openai_package_collects_tool_calls_of_a_stream() -> None:
     assert final.choices[0].finish_reason == "tool_calls"
 
 
+@pytest.mark.slow
 async def test_many_clients_that_leave_at_random_lose_and_repeat_nothing() -> None:
     async with running_server(EchoBackend(), max_requests=64) as server:
         outcome = await run_load(server.url, requests=200, connections=32, chance=random.Random(7))

@@ -113,6 +113,7 @@ async def test_foreign_hosts_and_pages_are_refused() -> None:
     assert "access-control-allow-origin" not in evil.headers
 
 
+@pytest.mark.slow
 async def test_huge_bodies_and_heads_are_refused_unread() -> None:
     async with running_server(max_body_bytes=10_000) as server:
         declared = await server.raw(

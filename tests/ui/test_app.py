@@ -28,6 +28,7 @@ def told(app: SpnlChat) -> str:
     return "\n".join(notification.message for notification in app._notifications)
 
 
+@pytest.mark.slow
 async def test_theme_from_settings_is_used_and_a_chosen_one_is_saved() -> None:
     kept: list[tuple[str, str]] = []
     app = make_app(

@@ -22,6 +22,7 @@ def shown_places(it: Chat) -> list[str]:
 # ── siblings and turns ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_keys_walk_the_siblings_and_the_choice_is_stored(store: TempStore) -> None:
     engine = ScriptedEngine([reply("First."), reply("Second."), reply("Third.")])
     async with chat(engine, store=store) as it:
@@ -41,6 +42,7 @@ async def test_keys_walk_the_siblings_and_the_choice_is_stored(store: TempStore)
     assert [text for _, text, _ in (await kept(store))[0]] == ["Say something", "First.", "Go on", "Yes."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, 6, 9])
 async def test_reply_removed_while_it_is_mounted_ends_nothing(steps: int) -> None:
     """`steps`: turns of the event loop between the keys."""
@@ -57,6 +59,7 @@ async def test_reply_removed_while_it_is_mounted_ends_nothing(steps: int) -> Non
         assert len(it.transcript.query(Reply)) == 1
 
 
+@pytest.mark.slow
 async def test_context_meter_shows_the_visible_branch(store: TempStore) -> None:
     engine = ScriptedEngine([reply("First."), reply("Second.", pieces=3)])
     async with chat(engine, store=store) as it:
@@ -74,6 +77,7 @@ async def test_context_meter_shows_the_visible_branch(store: TempStore) -> None:
         assert it.screen.activity.tokens == 0  # the figures were those of another reply
 
 
+@pytest.mark.slow
 async def test_edited_prompt_begins_a_branch_and_the_old_one_stays(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("Two million."), reply("Rome.")])
     async with chat(engine, store=store) as it:
@@ -109,6 +113,7 @@ async def test_fork_copies_the_branch_to_a_new_conversation(store: TempStore) ->
         assert sorted(map(len, await kept(store))) == [2, 4]
 
 
+@pytest.mark.slow
 async def test_deleted_turn_returns_on_undo(store: TempStore) -> None:
     async with chat(ScriptedEngine([reply("One."), reply("Two.")]), store=store) as it:
         await it.ask("First")
@@ -141,6 +146,7 @@ async def test_deletion_that_cannot_be_stored_is_reported_and_can_be_undone(
 # ── the tree ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_tree_shows_every_branch_and_opens_the_chosen_turn(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("It is Paris."), reply("Two million.")])
     async with chat(engine, store=store) as it:
@@ -166,6 +172,7 @@ async def test_tree_shows_every_branch_and_opens_the_chosen_turn(store: TempStor
         await until_kept(it, store, lambda stored: [turn.text for turn in stored.path()] == texts)
 
 
+@pytest.mark.slow
 async def test_deleted_branch_returns_on_undo(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply("Rome.")])
     async with chat(engine, store=store) as it:

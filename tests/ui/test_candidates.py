@@ -19,6 +19,7 @@ from tests.ui.support import TempStore, chat, disk_error, held, in_file, told, t
 # ── asked for and picked ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_candidates_arrive_in_turn_and_one_is_picked(store: TempStore) -> None:
     async with chat(three(), store=store) as it:
         await many(it)
@@ -42,6 +43,7 @@ async def test_candidates_arrive_in_turn_and_one_is_picked(store: TempStore) -> 
     assert len(loaded) == 6
 
 
+@pytest.mark.slow
 async def test_candidates_requested_before_the_model_is_found_wait_for_it() -> None:
     found = asyncio.Event()
     async with chat(three(), found=found) as it:
@@ -54,6 +56,7 @@ async def test_candidates_requested_before_the_model_is_found_wait_for_it() -> N
         assert [turn.text for turn in replies(it)] == ["One.", "Two.", "Three."]
 
 
+@pytest.mark.slow
 async def test_candidates_requested_during_a_load_know_the_context_afterwards() -> None:
     first = [ModelLoaded(seconds=0.5, context_length=8192), *reply("One.")]
     engine = ScriptedEngine([first, reply("Two.")], load_script=[asyncio.Event()])
@@ -62,6 +65,7 @@ async def test_candidates_requested_during_a_load_know_the_context_afterwards() 
         assert it.screen.activity.context_length == 8192
 
 
+@pytest.mark.slow
 async def test_context_meter_follows_the_candidate_that_is_generated() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
     load: list[Step] = [loaded, ModelLoaded(seconds=0.5, context_length=8192)]
@@ -76,6 +80,7 @@ async def test_context_meter_follows_the_candidate_that_is_generated() -> None:
         await wait_until(lambda: it.ended() == 2)
 
 
+@pytest.mark.slow
 async def test_context_meter_includes_the_template_during_a_reply() -> None:
     """The engine says that a prompt has 20 tokens, and the texts in it are of a word."""
     hold = asyncio.Event()
@@ -89,6 +94,7 @@ async def test_context_meter_includes_the_template_during_a_reply() -> None:
         await wait_until(lambda: it.ended() == 3)
 
 
+@pytest.mark.slow
 async def test_context_meter_is_empty_until_the_new_model_has_counted() -> None:
     loaded, hold = asyncio.Event(), asyncio.Event()
     engine = ScriptedEngine([reply("Hello."), reply("One."), held("Two", hold)])
@@ -121,6 +127,7 @@ async def test_candidates_requested_before_no_model_is_found_return_the_prompt()
         assert "/n cannot run now" in told(it)[0]
 
 
+@pytest.mark.slow
 async def test_candidates_without_a_prompt_answer_the_last_prompt_again() -> None:
     engine = ScriptedEngine([reply("First."), reply("One."), reply("Two.")])
     async with chat(engine) as it:
@@ -134,6 +141,7 @@ async def test_candidates_without_a_prompt_answer_the_last_prompt_again() -> Non
         assert it.turns[-1] == ("assistant", "One.")
 
 
+@pytest.mark.slow
 async def test_key_requests_as_many_candidates_as_the_settings_say() -> None:
     async with chat(ScriptedEngine()) as it:
         await it.ask("Hi")
@@ -142,6 +150,7 @@ async def test_key_requests_as_many_candidates_as_the_settings_say() -> None:
         assert len(replies(it)) == 4
 
 
+@pytest.mark.slow
 async def test_fixed_seed_is_incremented_so_that_candidates_differ() -> None:
     settings = Settings(sampling=Sampling(seed=7))
     async with chat(three(), settings=settings) as it:
@@ -149,6 +158,7 @@ async def test_fixed_seed_is_incremented_so_that_candidates_differ() -> None:
         assert [sampling.seed for _, sampling, _ in it.engine.requests] == [7, 8, 9]
 
 
+@pytest.mark.slow
 async def test_edit_closes_the_candidates_and_branches_from_the_visible_one() -> None:
     async with chat(three()) as it:
         await many(it)
@@ -157,6 +167,7 @@ async def test_edit_closes_the_candidates_and_branches_from_the_visible_one() ->
         assert not cards(it)
 
 
+@pytest.mark.slow
 async def test_compared_models_each_reply_and_each_reply_names_its_model(store: TempStore) -> None:
     models = {"a": MODEL, "b": OTHER}
     async with chat(three(), store=store, models=models) as it:
@@ -175,6 +186,7 @@ async def test_compared_models_each_reply_and_each_reply_names_its_model(store: 
 # ── while they are made ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_line_below_shows_the_progress_of_the_active_candidate() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two.")])) as it:
@@ -187,6 +199,7 @@ async def test_line_below_shows_the_progress_of_the_active_candidate() -> None:
         await wait_until(lambda: it.ended() == 2 and it.screen.activity.state == "idle")
 
 
+@pytest.mark.slow
 async def test_escape_stops_the_highlighted_candidate_then_all(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("One", hold), held("Two", hold), held("Three", hold)])
@@ -216,6 +229,7 @@ async def test_escape_stops_the_highlighted_candidate_then_all(store: TempStore)
     assert loaded.path()[-1].text == "Two"
 
 
+@pytest.mark.slow
 async def test_parallel_candidates_can_be_stopped_singly_or_all_at_once() -> None:
     hold = asyncio.Event()
     scripts = [held("One", hold), held("Two", hold), held("Three", hold)]
@@ -232,6 +246,7 @@ async def test_parallel_candidates_can_be_stopped_singly_or_all_at_once() -> Non
         assert engine.cancelled == 3
 
 
+@pytest.mark.slow
 async def test_candidate_picked_early_is_finished_and_the_others_never_start() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])
@@ -246,6 +261,7 @@ async def test_candidate_picked_early_is_finished_and_the_others_never_start() -
         assert (len(engine.asked), engine.cancelled) == (1, 0)
 
 
+@pytest.mark.slow
 async def test_candidates_continue_in_a_hidden_conversation() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Two", hold)])) as it:
@@ -263,6 +279,7 @@ async def test_candidates_continue_in_a_hidden_conversation() -> None:
         assert heads(it)[0].startswith("*1 done")
 
 
+@pytest.mark.slow
 async def test_partial_candidates_are_stored_while_they_arrive(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([reply("One."), held("Half of it", hold)]), store=store) as it:
@@ -279,6 +296,7 @@ async def test_partial_candidates_are_stored_while_they_arrive(store: TempStore)
     assert loaded.path()[-1].text == "One."
 
 
+@pytest.mark.slow
 async def test_failed_candidate_is_shown_beside_the_others() -> None:
     async with chat(ScriptedEngine([reply("One."), [failure("No memory")], reply("Three.")])) as it:
         await many(it)
@@ -289,6 +307,7 @@ async def test_failed_candidate_is_shown_beside_the_others() -> None:
 # ── the next prompt ──────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_prompt_sent_during_candidates_waits_for_the_picked_one() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[*held("One", hold)[:-1], hold, *reply(" more.")]])) as it:
@@ -302,6 +321,7 @@ async def test_prompt_sent_during_candidates_waits_for_the_picked_one() -> None:
         assert it.turns[1:3] == [("assistant", "One more."), ("user", "Next")]
 
 
+@pytest.mark.slow
 async def test_candidates_typed_ahead_wait_for_the_reply() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
@@ -314,6 +334,7 @@ async def test_candidates_typed_ahead_wait_for_the_reply() -> None:
         assert (len(it.engine.asked), it.turns) == (1, [("user", "first"), ("assistant", "One")])
 
 
+@pytest.mark.slow
 async def test_prompt_typed_ahead_waits_for_the_candidates(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("One."), reply("Two."), held("Three.", hold)])
@@ -330,6 +351,7 @@ async def test_prompt_typed_ahead_waits_for_the_candidates(store: TempStore) -> 
         assert len(it.transcript.query(UserTurn)) == len(it.transcript.query(Reply)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sought", [False, True])
 async def test_candidates_belong_to_the_conversation_they_were_typed_in(
     sought: bool,
@@ -356,6 +378,7 @@ async def test_candidates_belong_to_the_conversation_they_were_typed_in(
         await wait_until(lambda: len(cards(it)) == 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidates", [False, True])
 @pytest.mark.parametrize("text", ["/fork", "/tree", "/judge best", "/merge", "/side-by-side"])
 async def test_new_conversation_typed_ahead_keeps_the_candidates(text: str, candidates: bool) -> None:
@@ -386,6 +409,7 @@ async def test_prompt_typed_before_a_wrong_command_is_sent() -> None:
         assert not it.screen.query(".queued")
 
 
+@pytest.mark.slow
 async def test_sending_the_next_prompt_picks_the_highlighted_candidate() -> None:
     async with chat(three()) as it:
         await many(it)
@@ -395,6 +419,7 @@ async def test_sending_the_next_prompt_picks_the_highlighted_candidate() -> None
         assert not cards(it)
 
 
+@pytest.mark.slow
 async def test_prompt_is_sent_even_if_old_candidates_cannot_be_deleted(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,6 +438,7 @@ async def test_prompt_is_sent_even_if_old_candidates_cannot_be_deleted(
 # ── how they are shown ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_short_candidates_leave_their_room_to_longer_ones() -> None:
     long = "\n".join(f"{number}. Line" for number in range(1, 21))
     async with chat(ScriptedEngine([reply(long), reply("Short."), reply(long)])) as it:
@@ -428,6 +454,7 @@ async def test_short_candidates_leave_their_room_to_longer_ones() -> None:
         assert free() == 0
 
 
+@pytest.mark.slow
 async def test_wide_terminal_shows_candidates_in_columns() -> None:
     for width, columns in [(80, False), (120, True)]:
         async with chat(three(), size=(width, 24)) as it:

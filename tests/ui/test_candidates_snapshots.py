@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from spnl_tui.engine.backend import ModelHandle
@@ -55,6 +56,7 @@ def picture(
     snapshot(snap_compare, make_app(ScriptedEngine(scripts), models=models), size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_streaming(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
@@ -65,6 +67,7 @@ def test_streaming(snap_compare: Any, size: tuple[int, int]) -> None:
     picture(snap_compare, size, [reply(PLAIN), held("Three of them, since", asyncio.Event())], act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_done(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
@@ -75,6 +78,7 @@ def test_done(snap_compare: Any, size: tuple[int, int]) -> None:
     picture(snap_compare, size, [reply(PLAIN), reply(LISTED)], act, {"a": MODEL, "b": OTHER})
 
 
+@pytest.mark.slow
 @both_sizes
 def test_judged(snap_compare: Any, size: tuple[int, int]) -> None:
     reason = "It says in three words what the others need a sentence for, and one remembers it."

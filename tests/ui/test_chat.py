@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from spnl_tui.settings import ChatSettings, Settings
 from spnl_tui.ui import messages
 from spnl_tui.ui.chat.code_picker import CodePicker
@@ -67,6 +69,7 @@ async def test_regenerate_keeps_the_old_reply() -> None:
         assert len(it.screen.query(Reply)) == 1
 
 
+@pytest.mark.slow
 async def test_view_follows_the_end_unless_the_user_scrolls_up() -> None:
     first, second = asyncio.Event(), asyncio.Event()
     # Every word differs, so that the reply does not count as one that repeats itself.
@@ -94,6 +97,7 @@ async def test_view_follows_the_end_unless_the_user_scrolls_up() -> None:
         assert it.app.focused is it.prompt
 
 
+@pytest.mark.slow
 async def test_thinking_folds_when_the_answer_begins() -> None:
     hold = asyncio.Event()
     script = reply("Because.", reasoning="The user asks why.")
@@ -111,6 +115,7 @@ async def test_thinking_folds_when_the_answer_begins() -> None:
         assert not thinking.folded
 
 
+@pytest.mark.slow
 async def test_reply_and_one_of_its_code_blocks_can_be_copied() -> None:
     text = "Look:\n\n```python\nx = 1\n```\n\nand\n\n```sh\nls\n```\n"
     async with chat(ScriptedEngine([reply(text)])) as it:
@@ -131,6 +136,7 @@ async def test_control_characters_of_a_model_never_reach_the_terminal() -> None:
         assert str(prose.render()).strip() == "a]52;c;eA==b 31m [bold]c[/]"
 
 
+@pytest.mark.slow
 async def test_reply_continues_after_a_new_conversation_begins() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Fresh.")])) as it:
@@ -153,6 +159,7 @@ async def test_reply_continues_after_a_new_conversation_begins() -> None:
 # ── replies that do not end well ─────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_escape_stops_and_keeps_the_partial_reply() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One, two", hold), reply("Three.")])) as it:
@@ -178,6 +185,7 @@ async def test_stop_before_the_first_token_ends_the_reply() -> None:
         assert it.screen.conversation.path()[-1].finish_reason == "cancelled"
 
 
+@pytest.mark.slow
 async def test_failure_keeps_the_partial_reply_and_the_next_prompt_works() -> None:
     broken = [*reply("Half of", pieces=1)[:-1], failure("The model ended", "Killed.", "Send again.")]
     async with chat(ScriptedEngine([broken, reply("Whole.")])) as it:
@@ -207,6 +215,7 @@ async def test_quitting_during_a_reply_closes_the_engine() -> None:
     assert engine.closed
 
 
+@pytest.mark.slow
 async def test_ctrl_c_stops_a_reply_or_explains_how_to_quit() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:

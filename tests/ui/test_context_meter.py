@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from spnl_tui.conversations.context import TemplateOverhead
 from spnl_tui.engine.backend import ModelLoaded
 from spnl_tui.ui.models.loaded_screen import LoadedScreen
@@ -23,6 +25,7 @@ async def until_used(it: Chat, tokens: int) -> None:
     await wait_until(lambda: it.screen.activity.context_used == tokens)
 
 
+@pytest.mark.slow
 async def test_meter_shows_the_visible_branch_after_each_change(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "s.db")
     stopped = held("one two three", asyncio.Event(), "never")
@@ -53,6 +56,7 @@ async def test_meter_shows_the_visible_branch_after_each_change(tmp_path: Path) 
     await store.close()
 
 
+@pytest.mark.slow
 async def test_status_says_that_the_unloaded_model_is_not_loaded() -> None:
     engine = EchoBackend()
     model = await engine.find("echo")

@@ -12,6 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import Chat, TempStore, chat, ended, go_to, last, until_kept
 
 
+@pytest.mark.slow
 async def test_stopped_reply_is_edited_and_continued_and_the_first_stays(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([[*reply("The sea is salt")[:-1], hold], reply(" and wide.")])
@@ -40,6 +41,7 @@ async def test_stopped_reply_is_edited_and_continued_and_the_first_stays(store: 
         await until_kept(it, store, lambda stored: [each.text for each in stored.turns()][1:] == texts)
 
 
+@pytest.mark.slow
 async def test_finished_reply_cannot_be_continued(store: TempStore) -> None:
     engine = ScriptedEngine([reply("All of it."), reply("Cut", finish="length")])
     async with chat(engine, store=store) as it:
@@ -59,6 +61,7 @@ async def test_failed_continuation_keeps_the_earlier_text(store: TempStore) -> N
         assert it.screen.turns.place(it.screen.conversation.path()[-1]) == (2, 2)
 
 
+@pytest.mark.slow
 async def test_thought_cut_at_its_limit_is_continued(store: TempStore) -> None:
     rest = [ReplyChunk(reasoning=" and oil.", tokens=3), *reply("Two.")[1:]]
     engine = ScriptedEngine([reply("", reasoning="Add salt", finish="length"), rest])
@@ -73,6 +76,7 @@ async def test_thought_cut_at_its_limit_is_continued(store: TempStore) -> None:
         assert [message.text for message in engine.asked[1]] == ["How many?"]
 
 
+@pytest.mark.slow
 async def test_stopped_thought_is_continued(store: TempStore) -> None:
     begun: list[Step] = [ReplyChunk(reasoning="Hm, so", tokens=3), asyncio.Event()]
     engine = ScriptedEngine([begun, reply("Yes.")])

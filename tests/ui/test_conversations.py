@@ -40,6 +40,7 @@ async def open_list(it: Chat) -> ConversationList:
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_conversation_opened_from_the_list_continues(store: TempStore, size: tuple[int, int]) -> None:
     await three(store)
@@ -60,6 +61,7 @@ async def test_conversation_opened_from_the_list_continues(store: TempStore, siz
         assert (await kept(store))[0][-2:] == [("user", "More", None), ("assistant", "Yes.", "stop")]
 
 
+@pytest.mark.slow
 async def test_list_renames_pins_archives_deletes_and_undoes(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
@@ -88,6 +90,7 @@ async def test_list_renames_pins_archives_deletes_and_undoes(store: TempStore) -
     assert [item.title for item in (await (await store()).list()).items] == ["Figs", "Plums", "Apples"]
 
 
+@pytest.mark.slow
 async def test_letters_in_the_list_filter_it_and_run_no_command(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
@@ -106,6 +109,7 @@ async def test_letters_in_the_list_filter_it_and_run_no_command(store: TempStore
         assert it.app.screen is it.screen
 
 
+@pytest.mark.slow
 async def test_question_typed_in_the_list_goes_to_the_prompt(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
@@ -118,6 +122,7 @@ async def test_question_typed_in_the_list_goes_to_the_prompt(store: TempStore) -
         assert it.app.screen is it.screen
 
 
+@pytest.mark.slow
 async def test_long_paste_in_the_list_goes_to_the_prompt(store: TempStore) -> None:
     await three(store)
     async with chat(store=store) as it:
@@ -127,6 +132,7 @@ async def test_long_paste_in_the_list_goes_to_the_prompt(store: TempStore) -> No
         assert it.app.focused is it.prompt
 
 
+@pytest.mark.slow
 async def test_list_is_read_page_by_page(store: TempStore) -> None:
     opened = await store()
     for number in range(130):
@@ -142,6 +148,7 @@ async def test_list_is_read_page_by_page(store: TempStore) -> None:
         assert len(listed.items) == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "beside"), [((120, 40), True), ((80, 24), False)])
 async def test_wide_terminal_shows_the_list_beside_the_chat(
     store: TempStore, size: tuple[int, int], beside: bool
@@ -155,6 +162,7 @@ async def test_wide_terminal_shows_the_list_beside_the_chat(
         assert (it.prompt.region.x >= it.screen.query_one(ConversationList).region.right) == beside
 
 
+@pytest.mark.slow
 async def test_list_that_cannot_be_read_is_reported_and_the_chat_continues(
     store: TempStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +188,7 @@ async def test_list_that_cannot_be_read_is_reported_and_the_chat_continues(
 # ── the one that is seen ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_visible_conversation_is_deleted_and_restored(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")
@@ -191,6 +200,7 @@ async def test_visible_conversation_is_deleted_and_restored(store: TempStore) ->
         assert len(await kept(store)) == 1
 
 
+@pytest.mark.slow
 async def test_title_is_the_first_prompt_unless_the_user_gives_one(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hello, can you tell me about Paris?\nAnd more")
@@ -246,6 +256,7 @@ async def test_export_writes_files_to_this_directory(
 # ── those out of sight ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_reply_continues_while_another_conversation_is_visible(
     store: TempStore,
 ) -> None:
@@ -276,6 +287,7 @@ async def test_reply_continues_while_another_conversation_is_visible(
         assert it.turns[1:] == [("assistant", "Half and half."), ("user", "Second"), ("assistant", "Then.")]
 
 
+@pytest.mark.slow
 async def test_queued_prompt_in_a_hidden_conversation_is_answered_there(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[hold, *reply("One.")], reply("Two.")]), store=store) as it:
@@ -292,6 +304,7 @@ async def test_queued_prompt_in_a_hidden_conversation_is_answered_there(store: T
         assert it.prompt.text == ""
 
 
+@pytest.mark.slow
 async def test_queued_prompt_returns_when_a_hidden_reply_fails(
     store: TempStore,
 ) -> None:
@@ -318,6 +331,7 @@ async def test_queued_prompt_returns_when_a_hidden_reply_fails(
         assert it.turns[2:] == [("user", "Second"), ("assistant", "Yes.")]
 
 
+@pytest.mark.slow
 async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[*reply("Half")[:-1], hold]]), store=store) as it:
@@ -331,6 +345,7 @@ async def test_deleting_a_conversation_stops_its_reply(store: TempStore) -> None
         assert await kept(store) == []
 
 
+@pytest.mark.slow
 async def test_list_groups_by_day_and_marks_replies_out_of_sight(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)]), store=store) as it:

@@ -116,6 +116,7 @@ def picture(
     asyncio.run(store.close())
 
 
+@pytest.mark.slow
 @both_sizes
 def test_list(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
@@ -137,6 +138,7 @@ def test_readme_picture(snap_compare: Any, tmp_path: Path) -> None:
     picture(snap_compare, tmp_path, (120, 30), act, resume="c2.0", answers={"c2.0": DATES})
 
 
+@pytest.mark.slow
 @both_sizes
 def test_search(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:
@@ -152,6 +154,7 @@ def test_search(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> Non
     picture(snap_compare, tmp_path, size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 @pytest.mark.parametrize("cursor", [False, True], ids=["plain", "cursor"])
 def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], cursor: bool) -> None:
@@ -173,6 +176,7 @@ def test_siblings(snap_compare: Any, tmp_path: Path, size: tuple[int, int], curs
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     script = reply(" ".join(["word"] * 40))[:-1]
@@ -187,6 +191,7 @@ def test_meter_and_marker(snap_compare: Any, tmp_path: Path, size: tuple[int, in
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     engine = ScriptedEngine(
@@ -205,6 +210,7 @@ def test_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     picture(snap_compare, tmp_path, size, act, engine, resume=None)
 
 
+@pytest.mark.slow
 @both_sizes
 @pytest.mark.parametrize("wrong", [False, True], ids=["well", "wrong"])
 def test_persona(snap_compare: Any, tmp_path: Path, size: tuple[int, int], wrong: bool) -> None:
@@ -224,6 +230,7 @@ def test_persona(snap_compare: Any, tmp_path: Path, size: tuple[int, int], wrong
     picture(snap_compare, tmp_path, size, act, resume=None, settings=settings)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_summary(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     end = ReplyFinished(finish_reason="stop")

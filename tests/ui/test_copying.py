@@ -57,6 +57,7 @@ async def test_clipboard_program_that_fails_or_hangs_is_abandoned(
             await set_clipboard("x")
 
 
+@pytest.mark.slow
 async def test_copy_takes_the_turn_under_the_cursor_or_the_last_reply() -> None:
     copied: list[str] = []
 
@@ -81,6 +82,7 @@ async def test_copy_takes_the_turn_under_the_cursor_or_the_last_reply() -> None:
         await wait_until(lambda: copied[3:] == ["One[31m.\n\n```sh\nls\n```\n"])
 
 
+@pytest.mark.slow
 async def test_copy_takes_the_whole_conversation_or_explains_why_not() -> None:
     async with chat() as it:
         await it.press(*"/copy all", "enter")
@@ -96,6 +98,7 @@ async def test_copy_takes_the_whole_conversation_or_explains_why_not() -> None:
         await wait_until(lambda: "'nothing'" in told(it)[-1])
 
 
+@pytest.mark.slow
 async def test_failed_clipboard_falls_back_to_the_terminal_and_is_reported() -> None:
     async def fail(text: str) -> bool:
         raise ClipboardError("xclip has not copied it", "It ended with status 1.")
@@ -110,6 +113,7 @@ async def test_failed_clipboard_falls_back_to_the_terminal_and_is_reported() -> 
         assert it.app.clipboard == "b"
 
 
+@pytest.mark.slow
 async def test_long_text_warns_that_the_terminal_may_drop_it() -> None:
     async with chat(ScriptedEngine([reply("x" * 80_000)])) as it:
         await it.ask("Hi")
@@ -117,6 +121,7 @@ async def test_long_text_warns_that_the_terminal_may_drop_it() -> None:
         await wait_until(lambda: "some terminals refuse it" in told(it)[-1])
 
 
+@pytest.mark.slow
 async def test_selection_is_copied_without_wraps() -> None:
     text = "The **quick** brown fox jumps over the lazy dog and runs away from it all, again and again."
     async with chat(ScriptedEngine([reply(text)])) as it:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from spnl_tui.conversations.drafts import Draft, DraftFile
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.waiting import wait_until
@@ -13,6 +15,7 @@ from tests.ui.support import TempStore, chat, held
 PASTE = "pasted line\n" * 30
 
 
+@pytest.mark.slow
 async def test_draft_with_a_folded_paste_survives_quitting(tmp_path: Path) -> None:
     async with chat(drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.screen.drafts.restored)
@@ -30,6 +33,7 @@ async def test_draft_with_a_folded_paste_survives_quitting(tmp_path: Path) -> No
         assert it.prompt.text == ""
 
 
+@pytest.mark.slow
 async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -> None:
     async with chat(ScriptedEngine([held("Half", asyncio.Event())]), drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.screen.drafts.restored)
@@ -41,6 +45,7 @@ async def test_prompt_that_waits_for_a_reply_survives_quitting(tmp_path: Path) -
         await wait_until(lambda: it.prompt.text == "second\n\nthird")
 
 
+@pytest.mark.slow
 async def test_draft_of_a_prompt_that_was_sent_is_not_restored(tmp_path: Path, store: TempStore) -> None:
     async with chat(drafts=DraftFile(tmp_path / "drafts"), store=store) as it:
         await it.ask("sent, and then killed")
@@ -53,6 +58,7 @@ async def test_draft_of_a_prompt_that_was_sent_is_not_restored(tmp_path: Path, s
         assert it.prompt.text == ""
 
 
+@pytest.mark.slow
 async def test_draft_is_saved_while_typing(tmp_path: Path) -> None:
     async with chat(drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.screen.drafts.restored)
@@ -83,6 +89,7 @@ def test_damaged_draft_is_ignored(tmp_path: Path) -> None:
     file.close()
 
 
+@pytest.mark.slow
 async def test_prompt_queued_in_a_hidden_conversation_survives_quitting(tmp_path: Path) -> None:
     async with chat(ScriptedEngine([held("Half", asyncio.Event())]), drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.screen.drafts.restored)
@@ -97,6 +104,7 @@ async def test_prompt_queued_in_a_hidden_conversation_survives_quitting(tmp_path
         await wait_until(lambda: it.prompt.text == "second\n\nthird")
 
 
+@pytest.mark.slow
 async def test_text_that_was_set_aside_for_an_edit_survives_quitting(tmp_path: Path) -> None:
     async with chat(drafts=DraftFile(tmp_path)) as it:
         await wait_until(lambda: it.screen.drafts.restored)

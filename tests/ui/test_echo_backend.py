@@ -31,6 +31,7 @@ async def echo(name: str = "echo") -> ModelHandle:
     return model
 
 
+@pytest.mark.slow
 async def test_echo_conversation_is_stored_with_its_figures(store: TempStore) -> None:
     backend = EchoBackend()
     engine = EngineService([backend])
@@ -51,6 +52,7 @@ async def test_echo_conversation_is_stored_with_its_figures(store: TempStore) ->
     assert [(role, text) for role, text, _ in turns][-1] == ("assistant", "Well.")
 
 
+@pytest.mark.slow
 async def test_picked_echo_candidate_is_stored(store: TempStore) -> None:
     async with chat(EngineService([EchoBackend()]), model=await echo(), store=store) as it:
         await many(it, "/n 3 Say it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -36,6 +37,7 @@ def found(it: Chat) -> list[str]:
     return [widget.turn.text for widget in it.screen.query(".-found")]  # type: ignore[attr-defined]  # all are turns
 
 
+@pytest.mark.slow
 async def test_turns_with_the_words_are_marked_and_walked() -> None:
     engine = ScriptedEngine([reply("It is **Paris**."), reply("Lyon."), reply("No more.")])
     async with chat(engine) as it:
@@ -66,6 +68,7 @@ async def test_turns_with_the_words_are_marked_and_walked() -> None:
         assert not looking(it)
 
 
+@pytest.mark.slow
 async def test_line_with_the_words_scrolls_into_view() -> None:
     text = PARA.replace("Paragraph 30.", "Here is the *needle*.")
     async with chat(ScriptedEngine([reply(text), reply("Yes.")])) as it:
@@ -107,6 +110,7 @@ async def test_text_in_a_folded_file_is_not_found(tmp_path: Path, monkeypatch: A
         await wait_until(lambda: about(it) == "not found")
 
 
+@pytest.mark.slow
 @both_sizes
 def test_find_bar(snap_compare: Any, size: tuple[int, int]) -> None:
     engine = ScriptedEngine([reply("Trains are **faster** than planes where trains are fast.")])

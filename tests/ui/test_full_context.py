@@ -33,6 +33,7 @@ def policy(name: str) -> Settings:
 # ── the oldest are left out ──────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store: TempStore) -> None:
     async with chat(filling(replies=8), store=store) as it:
         for number in range(6):
@@ -50,6 +51,7 @@ async def test_oldest_turns_are_left_out_with_a_marker_and_stay_stored(store: Te
         assert it.screen.conversation[it.transcript.query(".-memory").first().name or ""] == begins
 
 
+@pytest.mark.slow
 async def test_pinned_turn_is_sent_when_the_context_is_full(store: TempStore) -> None:
     engine = filling()
     engine.scripts *= 2
@@ -71,6 +73,7 @@ async def test_pinned_turn_is_sent_when_the_context_is_full(store: TempStore) ->
 # ── they are summed up, or asked about ───────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_model_summarizes_the_turns_left_out(store: TempStore) -> None:
     hold = asyncio.Event()
     summary = [*reply("Words were said.")[:-1], hold, ReplyFinished(finish_reason="stop")]
@@ -106,6 +109,7 @@ async def test_model_summarizes_the_turns_left_out(store: TempStore) -> None:
         assert len(it.screen.conversation) == 12
 
 
+@pytest.mark.slow
 async def test_model_that_returns_no_summary_is_not_asked_twice(store: TempStore) -> None:
     thought: list[Step] = [ReplyChunk(reasoning="So much", tokens=3), ReplyFinished(finish_reason="length")]
     engine = filling(thought, [*reply("Fine.")[:-1], ReplyFinished(finish_reason="stop")])
@@ -116,6 +120,7 @@ async def test_model_that_returns_no_summary_is_not_asked_twice(store: TempStore
         assert engine.ephemeral == [False]  # nor is it to think
 
 
+@pytest.mark.slow
 async def test_failed_summary_is_reported_and_sends_nothing(store: TempStore) -> None:
     async with chat(filling([failure("Out of memory")]), store=store, settings=policy("summarize")) as it:
         for number in range(5):
@@ -124,6 +129,7 @@ async def test_failed_summary_is_reported_and_sends_nothing(store: TempStore) ->
         assert "The summary failed: Out of memory" in it.screen.conversation.path()[-1].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["y", "n"])
 async def test_user_is_asked_before_turns_are_left_out(store: TempStore, key: str) -> None:
     engine = filling(reply("Fine."))
@@ -163,6 +169,7 @@ class _Renewing(ScriptedEngine):
                 yield event
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["drop_oldest", "summarize", "ask"])
 async def test_replaced_runner_does_not_send_the_whole_conversation(store: TempStore, name: str) -> None:
     engine = _Renewing(filling().scripts * 2, context_length=256)
@@ -211,6 +218,7 @@ async def test_too_long_prompt_is_restored_with_token_counts(store: TempStore) -
         ]
 
 
+@pytest.mark.slow
 async def test_pinned_turns_longer_than_the_context_are_rejected(store: TempStore) -> None:
     uncounted = [*reply("Yes.")[:-1], ReplyFinished(finish_reason="stop")]
     async with chat(ScriptedEngine([uncounted, uncounted], context_length=256), store=store) as it:

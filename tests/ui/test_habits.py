@@ -16,6 +16,7 @@ async def command(it: Chat, text: str) -> None:
     await it.press(*text, "enter")
 
 
+@pytest.mark.slow
 async def test_values_are_set_by_name_as_in_other_programs() -> None:
     async with chat() as it:
         await command(it, "/set temperature 0.3")
@@ -34,6 +35,7 @@ async def test_values_are_set_by_name_as_in_other_programs() -> None:
         assert any("Did you mean" in toast and "temperature" in toast for toast in told(it))
 
 
+@pytest.mark.slow
 async def test_info_shows_model_values_and_figures(tmp_path: Path) -> None:
     async with chat(size=(100, 30)) as it:
         await it.ask("Hi")
@@ -49,6 +51,7 @@ async def test_info_shows_model_values_and_figures(tmp_path: Path) -> None:
         await wait_until(lambda: it.app.screen is it.screen)
 
 
+@pytest.mark.slow
 async def test_load_opens_the_conversation_with_these_words(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     opened = await store()
@@ -63,6 +66,7 @@ async def test_load_opens_the_conversation_with_these_words(tmp_path: Path) -> N
     await store.close()
 
 
+@pytest.mark.slow
 async def test_save_writes_a_named_file_and_never_replaces_one(tmp_path: Path) -> None:
     async with chat() as it:
         await it.ask("Hi")

@@ -30,6 +30,7 @@ async def open_help(it: Chat, key: str = "f1") -> None:
     await wait_until(lambda: len(rows(it)) > 0)
 
 
+@pytest.mark.slow
 async def test_help_lists_every_command_and_names_the_highlighted_one() -> None:
     async with chat() as it:
         await open_help(it)
@@ -43,6 +44,7 @@ async def test_help_lists_every_command_and_names_the_highlighted_one() -> None:
         await wait_until(lambda: not isinstance(it.app.screen, HelpScreen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "found"), [("temperature", "/persona"), ("ctrl+r", "^R"), ("attach", "@"), ("leave", "^Q")]
 )
@@ -64,6 +66,7 @@ async def test_question_mark_in_a_list_opens_the_help_for_it() -> None:
         assert "Cancel the selected pull" in "".join(rows(it)[1:12])
 
 
+@pytest.mark.slow
 async def test_help_shows_the_keys_from_the_settings() -> None:
     async with chat(settings=Settings(keys={"chat.new": "f5", "chat.send": "ctrl+s"})) as it:
         await it.ask("x", wait=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spnl_tui.ui.dialogs.help_screen import HelpScreen
 from spnl_tui.ui.widgets.key_line import KeyLine
 from tests.support.waiting import wait_until
@@ -35,6 +37,7 @@ async def test_key_line_shows_at_most_six_keys_of_the_state() -> None:
         assert shown(it).endswith("F1 Help")
 
 
+@pytest.mark.slow
 async def test_click_presses_the_key_under_the_mouse() -> None:
     async with chat() as it:
         at = shown(it).index("Help")

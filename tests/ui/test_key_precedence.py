@@ -99,6 +99,7 @@ ESC: list[tuple[tuple[Step, ...], tuple[str, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "ends"), ESC, ids=lambda value: " ".join(getattr(v, "__name__", v).strip("_") for v in value)
 )
@@ -135,6 +136,7 @@ async def test_more_keys_for_stop_leave_esc_to_the_others() -> None:
         await wait_until(lambda: it.screen.panes.seen == "chat")
 
 
+@pytest.mark.slow
 async def test_ctrl_c_copies_a_selection_then_stops_then_explains() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:

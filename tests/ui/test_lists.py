@@ -61,6 +61,7 @@ def test_keys_set_for_a_former_undo_command_still_undo() -> None:
     assert "pulls.undo" in list(registry.ids)
 
 
+@pytest.mark.slow
 async def test_row_menu_runs_its_commands_on_the_highlighted_conversation(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.press("f5")
@@ -79,6 +80,7 @@ async def test_row_menu_runs_its_commands_on_the_highlighted_conversation(store:
         await wait_until(lambda: titles(it) == ["Plums", "Apples"])
 
 
+@pytest.mark.slow
 async def test_row_menu_of_a_turn_offers_what_can_be_done_with_it(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.press("ctrl+x")
@@ -91,6 +93,7 @@ async def test_row_menu_of_a_turn_offers_what_can_be_done_with_it(store: TempSto
         await wait_until(lambda: not isinstance(it.app.screen, RowMenu))
 
 
+@pytest.mark.slow
 async def test_undo_takes_back_the_newest_change_in_the_prompt_or_outside(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hello")

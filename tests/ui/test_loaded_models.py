@@ -75,6 +75,7 @@ async def test_view_shows_name_memory_state_and_idle_time() -> None:
         assert it.app.screen is it.screen
 
 
+@pytest.mark.slow
 async def test_enter_switches_to_another_loaded_model() -> None:
     engine = two_models()
     engine.load_script = []  # of a model that is loaded, nothing is told
@@ -90,6 +91,7 @@ async def test_enter_switches_to_another_loaded_model() -> None:
         assert it.screen.conversation.path()[-1].provenance.model == OTHER.name  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 async def test_model_on_disk_that_is_not_loaded_can_be_chosen(tmp_path: Path) -> None:
     cache(
         tmp_path / "hub",
@@ -142,6 +144,7 @@ async def test_unloading_a_model_that_is_not_loaded_is_refused(tmp_path: Path) -
     await browser._library.close()
 
 
+@pytest.mark.slow
 async def test_unloading_a_busy_model_asks_first() -> None:
     engine = two_models()
     engine.scripts = [[*reply("Paris is", pieces=2)[:-1], asyncio.Event()]]
@@ -181,6 +184,7 @@ async def test_name_with_markup_and_control_characters_is_plain_text() -> None:
         assert "[b]" in rows(screen)[1][0]
 
 
+@pytest.mark.slow
 @both_sizes
 def test_picture(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF" * 10**6}})

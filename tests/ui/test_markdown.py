@@ -129,6 +129,7 @@ def test_deeply_nested_text_is_shown_within_the_width(deep: str) -> None:
     assert max(map(len, shown)) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "marks", ["*", "**", "[", "![", "<", "`", "\\(", "$", "> ", "- ", "1. ", "x~~", "(", "$$"]
 )
@@ -213,6 +214,7 @@ def parsed_characters(source: str, size: int = 20) -> int:
     return parsed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [PARAGRAPH * 20, TABLE * 5, QUOTE * 20, ONE_LINE, NESTED, f"```\n{PARAGRAPH * 20}"],
@@ -240,6 +242,7 @@ BITS = ["| a | b |\n", "|---|---|\n", "[r]: /u\n", "**b", "`c`", "~~~\n", "<b>\n
 markdown_text = st.lists(st.sampled_from([*LINES, *BITS]), max_size=40).map("".join)
 
 
+@pytest.mark.slow
 @given(markdown_text, st.integers(1, 9))
 def test_no_text_is_lost_or_shown_twice(source: str, size: int) -> None:
     splitter = MarkdownSplitter()

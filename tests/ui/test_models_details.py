@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from textual.widgets import Static
 
 from spnl_tui.engine.mistralrs.handles import to_handle
@@ -23,6 +24,7 @@ from tests.ui.models_support import HERE, SMALL_MACHINE, WIDE, cache, models
 # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_verdict_of_every_quantization_follows_the_context(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "made"
@@ -52,6 +54,7 @@ async def test_verdict_of_every_quantization_follows_the_context(filled: Loopbac
         assert it.pane.details.label == "Q8_0"
 
 
+@pytest.mark.slow
 async def test_highlighted_quantization_is_judged_by_its_own_header(
     filled: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -73,6 +76,7 @@ async def test_highlighted_quantization_is_judged_by_its_own_header(
         assert filled.sent() < 2 * (4 << 20)
 
 
+@pytest.mark.slow
 async def test_keys_work_while_the_machine_is_measured(filled: LoopbackHub, tmp_path: Path) -> None:
     hold = asyncio.Event()
 
@@ -94,6 +98,7 @@ async def test_keys_work_while_the_machine_is_measured(filled: LoopbackHub, tmp_
         await wait_until(lambda: "tokens/s" in it.reasons)
 
 
+@pytest.mark.slow
 async def test_sixty_quantizations_with_shards_are_listed(hub: LoopbackHub, tmp_path: Path) -> None:
     labels = [
         f"{p}Q{bits}_K_{mix}" for p in ("", "UD-") for bits in range(2, 7) for mix in ("S", "M", "L", "XL")
@@ -127,6 +132,7 @@ async def test_sixty_quantizations_with_shards_are_listed(hub: LoopbackHub, tmp_
         assert wanted.name == "acme/Big-GGUF:BF16"
 
 
+@pytest.mark.slow
 async def test_narrow_terminal_shows_details_or_list(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
@@ -148,6 +154,7 @@ async def test_narrow_terminal_shows_details_or_list(filled: LoopbackHub, tmp_pa
 # ── choosing ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_quantization_that_is_missing_is_pulled(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path, size=WIDE) as it:
         it.pane.search.value = "made"
@@ -160,6 +167,7 @@ async def test_quantization_that_is_missing_is_pulled(filled: LoopbackHub, tmp_p
         assert wanted.name == "acme/Made-GGUF:Q8_0"
 
 
+@pytest.mark.slow
 async def test_pulled_quantization_is_marked_and_the_cursor_stays(
     filled: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -179,6 +187,7 @@ async def test_pulled_quantization_is_marked_and_the_cursor_stays(
         assert it.pane.details.has_focus_within
 
 
+@pytest.mark.slow
 async def test_quantization_that_would_not_run_is_pulled_only_if_confirmed(
     filled: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -198,6 +207,7 @@ async def test_quantization_that_would_not_run_is_pulled_only_if_confirmed(
             assert len(it.sent(messages.PullRequested)) == (answer == "y")
 
 
+@pytest.mark.slow
 async def test_cached_quantization_of_a_repository_is_loaded(filled: LoopbackHub, tmp_path: Path) -> None:
     cache(tmp_path / "hub", {"acme/Made-GGUF": {"made-F16.gguf": tmp_path / "made" / "made-F16.gguf"}})
     async with models(filled, tmp_path, size=WIDE) as it:
@@ -215,6 +225,7 @@ async def test_cached_quantization_of_a_repository_is_loaded(filled: LoopbackHub
         assert it.sent(messages.PullRequested) == []
 
 
+@pytest.mark.slow
 async def test_model_chosen_during_a_reply_answers_the_next_prompt(
     filled: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -241,6 +252,7 @@ async def test_model_chosen_during_a_reply_answers_the_next_prompt(
         assert used == ["SmolLM2-135M-Instruct", HERE]
 
 
+@pytest.mark.slow
 async def test_context_chosen_in_the_details_is_the_one_that_is_loaded(
     filled: LoopbackHub, tmp_path: Path, paths: Paths
 ) -> None:

@@ -16,6 +16,7 @@ from tests.support.waiting import wait_until
 from tests.ui.models_support import HERE, WIDE, make_browser, models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -46,6 +47,7 @@ async def test_failed_search_keeps_the_library_usable(
         assert "acme/Made-GGUF" in it.rows
 
 
+@pytest.mark.slow
 async def test_offline_hub_is_reported(filled: LoopbackHub, tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -58,6 +60,7 @@ async def test_offline_hub_is_reported(filled: LoopbackHub, tmp_path: Path) -> N
             assert [chosen.model.name for chosen in it.sent(messages.ModelChosen)] == [HERE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -94,6 +97,7 @@ async def test_unreadable_cached_repository_is_reported(filled: LoopbackHub, tmp
     await browser._library.close()
 
 
+@pytest.mark.slow
 async def test_token_opens_private_repositories(filled: LoopbackHub, tmp_path: Path) -> None:
     file = tmp_path / "made" / "made-Q2_K.gguf"
     filled.add_repo("acme/Private-GGUF", {"p-Q2_K.gguf": file}, private=True, granted=["hf_alice"])
@@ -117,6 +121,7 @@ async def test_search_that_is_too_long_states_the_limit(filled: LoopbackHub, tmp
         assert "acme/Made-GGUF" in it.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["org/" + "n" * 70_000, "../" + "p" * 70_000, "\x00/\x00", "~nobody/x", "[/]"]
 )

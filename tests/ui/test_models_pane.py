@@ -25,6 +25,7 @@ def searches(hub: LoopbackHub) -> list[str]:
 # ── finding ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_pane_opens_with_local_and_trending_models(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
@@ -60,6 +61,7 @@ async def test_first_row_is_highlighted_whoever_answers_first(filled: LoopbackHu
     await browser._library.close()
 
 
+@pytest.mark.slow
 async def test_typing_filters_local_models_at_once_and_the_hub_after_a_pause(
     filled: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ async def test_typing_filters_local_models_at_once_and_the_hub_after_a_pause(
         assert it.rows[-1] == "acme/Made-GGUF"
 
 
+@pytest.mark.slow
 async def test_slow_answer_to_an_earlier_search_is_dropped(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
@@ -92,6 +95,7 @@ async def test_slow_answer_to_an_earlier_search_is_dropped(filled: LoopbackHub, 
         assert it.rows[-1] == "acme/Made-GGUF"
 
 
+@pytest.mark.slow
 async def test_next_page_loads_when_the_highlight_nears_the_end(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(70):
         hub.add_repo(f"acme/M-{number:02}-GGUF", {"m-Q8_0.gguf": b"GGUF"}, trending=100 - number)
@@ -111,6 +115,7 @@ async def test_next_page_loads_when_the_highlight_nears_the_end(hub: LoopbackHub
         assert len(searches(hub)) == 3
 
 
+@pytest.mark.slow
 async def test_failed_page_keeps_the_models_found_so_far(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(40):
         hub.add_repo(f"acme/M-{number:02}-GGUF", {"m-Q8_0.gguf": b"GGUF"}, trending=100 - number)
@@ -123,6 +128,7 @@ async def test_failed_page_keeps_the_models_found_so_far(hub: LoopbackHub, tmp_p
         assert "acme/M-29-GGUF" in it.rows
 
 
+@pytest.mark.slow
 async def test_keys_change_sort_order_and_format(filled: LoopbackHub, tmp_path: Path) -> None:
     filled.add_repo("acme/Plain", {"model.safetensors": b"x"}, tags=["safetensors"])
     async with models(filled, tmp_path) as it:
@@ -142,6 +148,7 @@ async def test_keys_change_sort_order_and_format(filled: LoopbackHub, tmp_path: 
         assert it.rows[-2:] == ["# Hugging Face · safetensors, trending", "acme/Plain"]
 
 
+@pytest.mark.slow
 async def test_search_without_results_says_so(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.type_text("zzz")
@@ -154,6 +161,7 @@ async def test_search_without_results_says_so(filled: LoopbackHub, tmp_path: Pat
 # ── what is here ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_delete_names_the_size_and_can_be_undone(filled: LoopbackHub, tmp_path: Path) -> None:
     async with models(filled, tmp_path) as it:
         await it.until_found("")
@@ -190,6 +198,7 @@ async def test_path_in_the_search_box_is_imported(hub: LoopbackHub, tmp_path: Pa
         await wait_until(lambda: any("does not exist" in str(n.message) for n in it.app._notifications))
 
 
+@pytest.mark.slow
 async def test_keys_respond_with_two_hundred_repositories(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(200):
         cache(tmp_path / "hub", {f"acme/Model-{number:03}-GGUF": {"m-Q8_0.gguf": b"%d" % number}})
@@ -205,6 +214,7 @@ async def test_keys_respond_with_two_hundred_repositories(hub: LoopbackHub, tmp_
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_click_chooses_a_row_in_a_scrolled_list(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(90):
         add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
@@ -221,6 +231,7 @@ async def test_click_chooses_a_row_in_a_scrolled_list(hub: LoopbackHub, tmp_path
         assert chosen.model.name == it.highlighted == "acme/M-04-GGUF:Q8_0"
 
 
+@pytest.mark.slow
 async def test_page_keys_move_by_pages_and_arrows_wrap_around(hub: LoopbackHub, tmp_path: Path) -> None:
     for number in range(90):
         add_snapshot(tmp_path / "hub", f"acme/M-{number:02}-GGUF", {f"m-{number}-Q8_0.gguf": b"%d" % number})
@@ -240,6 +251,7 @@ async def test_page_keys_move_by_pages_and_arrows_wrap_around(hub: LoopbackHub, 
             assert 0 <= place - it.pane.list.scroll_offset.y < page
 
 
+@pytest.mark.slow
 async def test_headings_follow_the_theme(hub: LoopbackHub, tmp_path: Path) -> None:
     async with models(hub, tmp_path, size=WIDE) as it:
         await it.until_found("")

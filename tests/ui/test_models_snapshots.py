@@ -67,11 +67,13 @@ def filled(hub: LoopbackHub, tmp_path: Path) -> LoopbackHub:
     return hub
 
 
+@pytest.mark.slow
 @both_sizes
 def test_empty(hub: LoopbackHub, snapshot: Any, size: tuple[int, int]) -> None:
     snapshot(hub.endpoint, size, nothing_more)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_results(filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     made = tmp_path / "made"
@@ -85,6 +87,7 @@ def test_results(filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple
     snapshot(filled.endpoint, size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_details_with_mixed_verdicts(
     filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple[int, int]
@@ -98,12 +101,14 @@ def test_details_with_mixed_verdicts(
     snapshot(filled.endpoint, size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_error(filled: LoopbackHub, snapshot: Any, size: tuple[int, int]) -> None:
     filled.faults.add("status", status=500, path="/api/models", times=None)
     snapshot(filled.endpoint, size, nothing_more)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_gated(filled: LoopbackHub, snapshot: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], pane: ModelsPane) -> None:
@@ -115,6 +120,7 @@ def test_gated(filled: LoopbackHub, snapshot: Any, size: tuple[int, int]) -> Non
     snapshot(filled.endpoint, size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_offline_hub_is_reported(
     filled: LoopbackHub, snapshot: Any, tmp_path: Path, size: tuple[int, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from textual.widgets import OptionList
 
 from spnl_tui.settings import Settings
@@ -58,6 +59,7 @@ def commands(waver: Waver) -> Iterable[Command]:
     return (*COMMANDS, waver.command())
 
 
+@pytest.mark.slow
 async def test_command_is_in_footer_palette_help_and_slash_list() -> None:
     waver = Waver()
     async with chat(commands=commands(waver), size=(200, 60)) as it:
@@ -75,6 +77,7 @@ async def test_command_is_in_footer_palette_help_and_slash_list() -> None:
         assert any("Alt+W" in line and "Wave at the user.  /wave NAME" in line for line in lines)
 
 
+@pytest.mark.slow
 async def test_command_runs_by_key_name_and_alias() -> None:
     waver = Waver()
     async with chat(commands=commands(waver)) as it:

@@ -61,6 +61,7 @@ async def test_all_values_are_readable_in_60_columns(store: TempStore) -> None:
             assert any(re.search(rf"{left} +not set {right} +not set[^\w]*$", line) for line in lines), lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -83,6 +84,7 @@ async def test_invalid_value_is_reported_and_not_applied(name: str, value: str, 
         assert it.screen.conversation.sampling == before
 
 
+@pytest.mark.slow
 async def test_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("# mine\n[sampling]\ntop_p = 0.9\n\n[personas.poet]\nsystem_prompt = 'Rhyme.'\n")
@@ -126,6 +128,7 @@ async def test_persona_is_chosen_and_another_one_saved(store: TempStore, tmp_pat
     assert persona.sampling == Sampling(temperature=1.2, top_p=0.9)
 
 
+@pytest.mark.slow
 async def test_persona_from_the_command_line_is_selected(store: TempStore) -> None:
     other = replace(MODEL, name="other")
     poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
@@ -144,6 +147,7 @@ async def test_persona_from_the_command_line_is_selected(store: TempStore) -> No
         assert screen.query_one(Select).selection is None
 
 
+@pytest.mark.slow
 async def test_model_of_a_persona_answers_from_the_next_prompt() -> None:
     other = replace(MODEL, name="other")
     settings = Settings(personas={"big": Persona(model="big:70b"), "other": Persona(model="other:1b")})
@@ -159,6 +163,7 @@ async def test_model_of_a_persona_answers_from_the_next_prompt() -> None:
         await wait_until(lambda: it.screen.current_model.model == other)
 
 
+@pytest.mark.slow
 async def test_removing_the_persona_restores_the_values_of_the_conversation() -> None:
     other = replace(MODEL, name="other")
     poet = Persona(system_prompt="Rhyme.", model="other:1b", sampling=Sampling(temperature=0.3))
@@ -183,6 +188,7 @@ async def test_removing_the_persona_restores_the_values_of_the_conversation() ->
 # ── tags and the search ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_tags_are_shown_and_found_by_search(store: TempStore) -> None:
     engine = ScriptedEngine([reply("The sea is wide."), reply("The sea is deep.")])
     async with chat(engine, store=store, size=(120, 30)) as it:

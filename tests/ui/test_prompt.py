@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual import events
 
 from spnl_tui.ui import messages
@@ -68,6 +69,7 @@ async def test_unsent_prompt_is_counted(store: TempStore) -> None:
         await wait_until(lambda: it.screen.activity.unsent == 0)
 
 
+@pytest.mark.slow
 async def test_terminal_too_narrow_for_the_prompt_does_not_end_the_program() -> None:
     async with chat() as it:
         for size in ((1, 1), (5, 12), (5, 2), (80, 24)):

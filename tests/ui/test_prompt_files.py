@@ -66,6 +66,7 @@ def test_completion_offers_the_likeliest_file_first() -> None:
     assert best("zz", paths) == []
 
 
+@pytest.mark.slow
 async def test_completed_path_sends_the_file_folded(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
@@ -91,6 +92,7 @@ async def test_completed_path_sends_the_file_folded(tmp_path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.slow
 async def test_names_with_spaces_and_other_directories_are_completed(folder: Path) -> None:
     async with chat() as it:
         await it.press(*"@notes")
@@ -118,6 +120,7 @@ async def test_file_that_cannot_be_sent_keeps_the_prompt(path: str, says: str) -
         assert it.turns == []
 
 
+@pytest.mark.slow
 async def test_command_that_takes_a_prompt_sends_files_and_pastes() -> None:
     async with chat(models={MODEL.name: MODEL}) as it:
         pasted = "x\n" * 19 + "y"
@@ -166,6 +169,7 @@ async def test_meter_counts_the_content_of_files_but_not_commands(folder: Path) 
         await wait_until(lambda: it.screen.activity.unsent == 0)
 
 
+@pytest.mark.slow
 async def test_queued_prompt_with_a_file_returns_as_it_was_typed() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
@@ -179,6 +183,7 @@ async def test_queued_prompt_with_a_file_returns_as_it_was_typed() -> None:
         await wait_until(lambda: it.prompt.text == "Explain @src/app.py")
 
 
+@pytest.mark.slow
 @both_sizes
 def test_paths_and_a_folded_file(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

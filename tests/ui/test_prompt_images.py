@@ -31,6 +31,7 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MediaReader:
     return MediaReader(ImageStore(tmp_path / "images"))
 
 
+@pytest.mark.slow
 async def test_dropped_image_is_sent_shown_and_taken_back_by_an_edit(media: MediaReader) -> None:
     async with chat(model=SEEING, media=media) as it:
         it.app.post_message(events.Paste(f"'{Path.cwd()}/my photo.png'"))

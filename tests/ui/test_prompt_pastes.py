@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
@@ -47,6 +48,7 @@ def test_unfolding_reverts_folding(texts: list[str], words: str) -> None:
     assert folds.unfold(folds.refold(whole)) == whole
 
 
+@pytest.mark.slow
 async def test_folded_paste_is_sent_whole_and_returns_folded() -> None:
     async with chat() as it:
         await it.press(*"Sum up: ")
@@ -66,6 +68,7 @@ async def test_folded_paste_is_sent_whole_and_returns_folded() -> None:
         assert it.turns[0] == ("user", f"Sum up: {LONG}?")
 
 
+@pytest.mark.slow
 async def test_token_is_deleted_as_a_whole_and_undo_restores_it() -> None:
     async with chat(ScriptedEngine()) as it:
         await paste(it, LONG)

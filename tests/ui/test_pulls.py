@@ -103,6 +103,7 @@ def launch(hub: LoopbackHub, tmp_path: Path) -> Open:
     return _open
 
 
+@pytest.mark.slow
 async def test_pull_continues_during_a_chat_and_enter_loads_the_model(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
@@ -164,6 +165,7 @@ async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHu
         assert (it.get(1).state, it.get(1).done) == ("paused", 7)
 
 
+@pytest.mark.slow
 async def test_paused_pull_resumes(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
@@ -177,6 +179,7 @@ async def test_paused_pull_resumes(hub: LoopbackHub, launch: Open) -> None:
         await it.until("done")
 
 
+@pytest.mark.slow
 async def test_keys_act_on_the_selected_pull_and_reorder_it(launch: Open) -> None:
     async with launch(limit=1) as it:
         await it.pull(0, 1, 2)
@@ -193,6 +196,7 @@ async def test_keys_act_on_the_selected_pull_and_reorder_it(launch: Open) -> Non
         await wait_until(lambda: [text.split()[0] for text in it.blocks()] == ["m2", "m0", "m1"])
 
 
+@pytest.mark.slow
 async def test_undone_cancel_keeps_the_received_data(hub: LoopbackHub, launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
@@ -232,6 +236,7 @@ async def test_cancel_drops_or_keeps_the_partial_file(
             await wait_until(lambda: not part_files(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 async def test_failed_pull_shows_its_reason_and_can_be_retried(hub: LoopbackHub, launch: Open) -> None:
     repository = hub.repositories["acme/m0"]
     repository.gated = True
@@ -266,6 +271,7 @@ async def test_escape_returns_to_the_chat_with_its_keys(launch: Open) -> None:
 # ── the end of the program, and the next start ───────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_quitting_asks_once_and_the_next_start_resumes_with_one_key(
     hub: LoopbackHub, launch: Open
 ) -> None:
@@ -294,6 +300,7 @@ async def test_quitting_asks_once_and_the_next_start_resumes_with_one_key(
         assert "m0" not in it.states  # what is done is not offered again
 
 
+@pytest.mark.slow
 async def test_quit_key_pressed_twice_pauses_and_quits(launch: Open) -> None:
     async with launch() as it:
         await it.pull(0)
@@ -305,6 +312,7 @@ async def test_quit_key_pressed_twice_pauses_and_quits(launch: Open) -> None:
         await wait_until(lambda: it.states == {"m0": "paused"})
 
 
+@pytest.mark.slow
 async def test_quitting_can_cancel_the_pulls(launch: Open, tmp_path: Path) -> None:
     async with launch() as it:
         await it.pull(0, 1)
@@ -316,6 +324,7 @@ async def test_quitting_can_cancel_the_pulls(launch: Open, tmp_path: Path) -> No
     assert part_files(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("choice", "left"), [("pause", {"m0": "paused"}), ("cancel", {})])
 async def test_quitting_obeys_the_settings(launch: Open, choice: Any, left: dict[str, str]) -> None:
     settings = Settings(pulls=PullSettings(on_quit=choice))

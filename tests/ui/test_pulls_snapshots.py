@@ -129,21 +129,25 @@ async def show_second(pilot: Pilot[None], screen: MainScreen) -> None:
     await pilot.press("f4", "down")
 
 
+@pytest.mark.slow
 @both_sizes
 def test_no_pulls(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(), show_pulls)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_active_pulls(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(PULLING, STALLED, VERIFYING, CONNECTING, WAITING), show_second)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_resting(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(DONE, FAILED, DISK_FULL, PAUSED), show_pulls)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_failed_pull_with_its_note(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(NOTED, FAILED, DONE), show_second)
@@ -157,6 +161,7 @@ def test_pulls_in_the_top_line_of_the_chat(snap_compare: Any, size: tuple[int, i
     snapshot(snap_compare, size, StillQueue(PULLING, NOTED), act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_offer_to_resume(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

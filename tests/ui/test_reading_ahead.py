@@ -99,6 +99,7 @@ async def test_prefetch_reads_a_file_as_it_is_sent(tmp_path: Path, monkeypatch: 
         assert "It is wide." in it.engine.asked[-1][-1].text
 
 
+@pytest.mark.slow
 async def test_prefetch_reads_edited_prompts_but_not_edited_replies(store: TempStore) -> None:
     async with chat(ScriptedEngine([reply("A."), reply("B.")]), store=store) as it:
         await it.ask("First")
@@ -116,6 +117,7 @@ async def test_prefetch_reads_edited_prompts_but_not_edited_replies(store: TempS
         assert len(it.engine.read) == 1
 
 
+@pytest.mark.slow
 async def test_prefetch_waits_for_the_end_of_a_reply(store: TempStore) -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("So", hold, " it is.")]), store=store) as it:
@@ -160,6 +162,7 @@ async def test_prefetch_reloads_a_model_unloaded_when_idle(monkeypatch: pytest.M
         assert loads == [MODEL]
 
 
+@pytest.mark.slow
 async def test_prefetch_skips_conversations_that_do_not_fit(store: TempStore) -> None:
     async with chat(ScriptedEngine(context_length=128), store=store) as it:
         await it.ask("word " * 90)

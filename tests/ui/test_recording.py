@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
@@ -16,6 +18,7 @@ from tests.ui.support import TempStore, chat, in_file, kept
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_turns_are_stored_even_if_the_program_ends_in_between(store: TempStore) -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([reply("One."), [*reply("Tw")[:-1], hold]])
@@ -65,6 +68,7 @@ async def test_reply_is_stored_with_its_provenance(store: TempStore) -> None:
         assert stored[turn.id] == turn
 
 
+@pytest.mark.slow
 async def test_history_is_read_from_the_store(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("First")

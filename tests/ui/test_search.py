@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.widgets import OptionList
 
 from spnl_tui.ui.chat.turns import Reply
@@ -33,6 +34,7 @@ async def test_search_jumps_to_a_turn_in_a_hidden_branch(
         assert it.screen.conversation[it.transcript.query_one(".-cursor").name or ""].text == "A zebra."
 
 
+@pytest.mark.slow
 async def test_jump_far_up_mounts_only_nearby_turns(store: TempStore) -> None:
     long = conversation("Long", 400)
     long.update_turn(long.path()[20].with_text("Where is the needle?"))

@@ -69,6 +69,7 @@ def test_text_that_looks_like_a_command_can_be_sent(text: str) -> None:
     assert without_escape(with_escape(text)) == text
 
 
+@pytest.mark.slow
 async def test_typed_name_is_offered_and_completed() -> None:
     async with chat() as it:
         await it.press(*"/he")
@@ -94,6 +95,7 @@ async def test_enter_runs_the_highlighted_command() -> None:
         assert it.turns == []
 
 
+@pytest.mark.slow
 async def test_similar_name_is_offered_but_not_run() -> None:
     async with chat() as it:
         await it.press(*"/hlp", "enter")
@@ -105,6 +107,7 @@ async def test_similar_name_is_offered_but_not_run() -> None:
         await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
 
 
+@pytest.mark.slow
 async def test_keys_that_were_typed_ahead_find_the_list(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
@@ -171,6 +174,7 @@ async def test_unavailable_command_stays_in_the_prompt() -> None:
         assert "/fork cannot run now" in told(it)[0]
 
 
+@pytest.mark.slow
 async def test_escaped_slash_is_sent_and_returns_as_it_was_typed() -> None:
     async with chat() as it:
         await it.ask("//new")
@@ -191,6 +195,7 @@ async def test_new_conversation_receives_the_text_typed_ahead() -> None:
         assert it.turns[0] == ("user", "two")
 
 
+@pytest.mark.slow
 async def test_search_command_takes_words(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
@@ -232,6 +237,7 @@ async def test_alias_is_offered_when_only_it_begins_with_the_typed_text() -> Non
         assert "/bye" not in offered(it)
 
 
+@pytest.mark.slow
 async def test_model_switches_to_the_named_model_or_says_it_is_missing() -> None:
     async with chat(models={"org/Other": OTHER}) as it:
         await it.press(*"/model org/Other", "enter")
@@ -241,6 +247,7 @@ async def test_model_switches_to_the_named_model_or_says_it_is_missing() -> None
         assert "org/None has not been pulled" in told(it)[-1]
 
 
+@pytest.mark.slow
 async def test_system_sets_the_prompt_of_this_conversation(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     async with chat(store=store) as it:
@@ -254,6 +261,7 @@ async def test_system_sets_the_prompt_of_this_conversation(tmp_path: Path) -> No
     await store.close()
 
 
+@pytest.mark.slow
 async def test_clear_begins_a_new_conversation_and_question_mark_shows_help() -> None:
     async with chat() as it:
         await it.ask("Hi")
@@ -263,6 +271,7 @@ async def test_clear_begins_a_new_conversation_and_question_mark_shows_help() ->
         await wait_until(lambda: isinstance(it.app.screen, HelpScreen))
 
 
+@pytest.mark.slow
 @both_sizes
 def test_command_list(snap_compare: Any, size: tuple[int, int]) -> None:
     engine = ScriptedEngine([reply("Paris.")])

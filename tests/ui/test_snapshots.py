@@ -74,6 +74,7 @@ def test_loading(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, make_app(engine), size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_replying(snap_compare: Any, size: tuple[int, int]) -> None:
     script = reply(ANSWER, pieces=10, reasoning="The user asks about Paris.")
@@ -87,6 +88,7 @@ def test_replying(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, make_app(engine), size, act)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["spnl-dark", "spnl-light"])
 @both_sizes
 def test_finished(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
@@ -102,6 +104,7 @@ def test_finished(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
     snapshot(snap_compare, make_app(engine, settings=settings), size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_failed(snap_compare: Any, size: tuple[int, int]) -> None:
     died = failure(
@@ -117,6 +120,7 @@ def test_failed(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, make_app(engine), size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_help(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

@@ -48,6 +48,7 @@ async def test_first_run_also_offers_models_that_are_here_already() -> None:
         assert "Alt+L lists them" in welcome
 
 
+@pytest.mark.slow
 async def test_enter_takes_the_row_that_the_arrows_highlight(tmp_path: Path) -> None:
     store = TempStore(tmp_path / "c.db")
     opened = await store()
@@ -187,6 +188,7 @@ async def test_an_unknown_theme_is_reported() -> None:
         assert "spnl-dark" in toast.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["escape", "y"])
 async def test_conversation_whose_model_is_gone_asks_before_the_starter(store: TempStore, key: str) -> None:
     async with chat(store=store) as it:
@@ -217,6 +219,7 @@ async def hold_with_gone_model(store: TempStore) -> None:
         await it.ask("first")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["n", "y", "another"])
 async def test_no_other_model_replies_in_place_of_a_gone_one_unasked(store: TempStore, answer: str) -> None:
     await hold_with_gone_model(store)
@@ -247,6 +250,7 @@ async def test_no_other_model_replies_in_place_of_a_gone_one_unasked(store: Temp
             await wait_until(lambda: it.turns[2:] == [("user", "again"), ("assistant", "Yes.")])
 
 
+@pytest.mark.slow
 async def test_current_model_replies_if_the_earlier_one_is_here_too(store: TempStore) -> None:
     await hold_with_gone_model(store)
     async with chat(store=store, resume="", models={GONE: MODEL}) as it:

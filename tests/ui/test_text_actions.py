@@ -34,6 +34,7 @@ DELETED_LINES = [
 ]
 
 
+@pytest.mark.slow
 async def test_deleted_line_at_the_end_takes_its_break_along() -> None:
     async with chat() as it:
         for text, keys, left in DELETED_LINES:
@@ -81,6 +82,7 @@ async def test_prompt_survives_every_action_at_every_edge() -> None:
         assert it.app.is_running
 
 
+@pytest.mark.slow
 async def test_find_bar_survives_every_action_at_every_edge() -> None:
     async with chat() as it:
         await it.ask("question")

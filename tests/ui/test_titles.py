@@ -12,6 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import TempStore, chat, disk_error, until_kept
 
 
+@pytest.mark.slow
 async def test_idle_model_titles_the_conversation_once(store: TempStore) -> None:
     engine = ScriptedEngine([reply("Paris."), reply('Title: "The capital of France"')])
     async with chat(engine, store=store, titles=True) as it:

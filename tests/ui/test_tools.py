@@ -55,6 +55,7 @@ def shown(it: Chat) -> str:
     return "\n".join(strip.text.rstrip() for strip in it.screen._compositor.render_strips())
 
 
+@pytest.mark.slow
 async def test_question_is_answered_by_one_key_each(tmp_path: Path) -> None:
     engine = ScriptedEngine([
         calling(write("a.txt", "one\n")), calling(write("b.txt", "two")), calling(write("c.txt", "three")),
@@ -100,6 +101,7 @@ async def test_question_is_answered_by_one_key_each(tmp_path: Path) -> None:
         assert saved["tools.allow"] == ["write_file(d.txt)"]
 
 
+@pytest.mark.slow
 async def test_keys_typed_ahead_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptedEngine([calling(write("a.txt", "one")), reply("Done.")])
     async with chat(engine, settings=settings(tmp_path)) as it:
@@ -118,6 +120,7 @@ async def test_keys_typed_ahead_do_not_answer(tmp_path: Path, monkeypatch: pytes
         await wait_until(lambda: (tmp_path / "a.txt").exists())
 
 
+@pytest.mark.slow
 async def test_question_hides_nothing_behind_letters_or_width(tmp_path: Path) -> None:
     text = "safe\x1b[2K\u202egpj.exe\u200b" + "x" * 300 + "END"
     engine = ScriptedEngine([calling(write("раypal.txt", text)), reply("Done.")])
@@ -151,6 +154,7 @@ async def test_call_is_one_line_whose_result_unfolds(tmp_path: Path) -> None:
         assert not it.screen.query_one(CallBlock).folded
 
 
+@pytest.mark.slow
 async def test_tools_and_permissions_are_chosen_by_commands(tmp_path: Path) -> None:
     read = ToolCallPart("", "read_file", '{"path": "a.txt"}')
     engine = ScriptedEngine([calling(read), reply("Done."), reply("No tools.")])

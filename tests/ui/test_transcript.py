@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.widget import Widget
 
 from spnl_tui.conversations.conversation import Conversation
@@ -52,6 +53,7 @@ async def test_scrolling_up_mounts_earlier_turns_and_keeps_the_position() -> Non
         assert names == path[-len(names) :]
 
 
+@pytest.mark.slow
 async def test_whole_conversation_can_be_reached() -> None:
     async with chat() as it:
         conversation = await show_long(it, 60)

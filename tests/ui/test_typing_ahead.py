@@ -12,6 +12,7 @@ from tests.support.waiting import wait_until
 from tests.ui.support import chat, held, told, typed_ahead
 
 
+@pytest.mark.slow
 async def test_prompt_sent_during_a_reply_waits_for_its_end() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two")])) as it:
@@ -27,6 +28,7 @@ async def test_prompt_sent_during_a_reply_waits_for_its_end() -> None:
         assert not it.screen.query(".queued")
 
 
+@pytest.mark.slow
 async def test_prompts_typed_ahead_are_answered_in_turn() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold), reply("Two"), reply("Three")])) as it:
@@ -41,6 +43,7 @@ async def test_prompts_typed_ahead_are_answered_in_turn() -> None:
         assert not it.screen.query(".queued")
 
 
+@pytest.mark.slow
 async def test_prompts_typed_before_the_model_is_found_keep_their_order() -> None:
     found = asyncio.Event()
     scripts = [reply("Hi."), reply("One."), reply("Two."), reply("Three.")]
@@ -89,6 +92,7 @@ async def test_new_conversation_can_begin_before_the_model_is_found() -> None:
         assert len(first) == len(it.turns) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ctrl+r", "/retry", "/continue"])
 async def test_prompt_typed_ahead_waits_for_a_regenerated_reply(how: str) -> None:
     first, last = asyncio.Event(), asyncio.Event()
@@ -111,6 +115,7 @@ async def test_prompt_typed_ahead_waits_for_a_regenerated_reply(how: str) -> Non
         assert [text for _, text in it.turns] == ["First", reply_before, "second", "Three"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stopped", "failed"])
 async def test_queued_prompt_returns_when_the_reply_fails(how: str) -> None:
     hold = asyncio.Event()
@@ -129,6 +134,7 @@ async def test_queued_prompt_returns_when_the_reply_fails(how: str) -> None:
         assert len(it.engine.asked) == 1
 
 
+@pytest.mark.slow
 async def test_keys_work_during_a_load_and_a_prompt_waits_for_it() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine()
@@ -148,6 +154,7 @@ async def test_keys_work_during_a_load_and_a_prompt_waits_for_it() -> None:
         await wait_until(lambda: it.screen.activity.context_length == 8192)
 
 
+@pytest.mark.slow
 async def test_keys_work_during_a_long_reply() -> None:
     text = (
         "".join(f"{n}. **item** number {n}\n" for n in range(1, 400))

@@ -39,6 +39,7 @@ async def says(it: Chat, *keys: str) -> str:
     return told(it)[-1]
 
 
+@pytest.mark.slow
 async def test_every_key_explains_itself_in_an_empty_conversation() -> None:
     async with chat() as it:
         for command in COMMANDS:
@@ -54,6 +55,7 @@ async def test_every_key_explains_itself_in_an_empty_conversation() -> None:
                 assert it.app.screen is it.screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
@@ -100,6 +102,7 @@ async def test_reasons_appear_in_one_place() -> None:
         assert len(places) == 1
 
 
+@pytest.mark.slow
 async def test_end_of_the_branches_is_reported() -> None:
     async with chat() as it:
         await it.ask("Hi")
@@ -135,6 +138,7 @@ async def test_candidates_with_an_unusable_model_show_its_error() -> None:
         assert "No such model\nqwen is not here.\nPress F3 to pull or choose a model" in said
 
 
+@pytest.mark.slow
 async def test_unavailable_keys_of_the_models_pane_show_their_reasons(tmp_path: Path) -> None:
     browser = make_browser(NOBODY, tmp_path)
     async with chat(browser=browser, model=replace(MODEL)) as it:

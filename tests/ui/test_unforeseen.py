@@ -79,6 +79,7 @@ async def in_part_of_a_dialog(it: Chat) -> None:
     it.app.push_screen(BrokenPart())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raise_it",
     [in_message_handler, in_key_action, in_worker, in_timer, in_callback, in_dialog, in_part_of_a_dialog],

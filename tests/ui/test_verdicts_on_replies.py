@@ -18,6 +18,7 @@ def verdict(best: int) -> str:
     return json.dumps({"reason": "It is the shortest one.", "best": best})
 
 
+@pytest.mark.slow
 async def test_judge_highlights_the_best_and_gives_reasons_without_picking() -> None:
     engine = three()
     engine.scripts.append(reply(verdict(3)))
@@ -39,6 +40,7 @@ async def test_judge_highlights_the_best_and_gives_reasons_without_picking() -> 
         assert len(replies(it)) == 3
 
 
+@pytest.mark.slow
 async def test_criteria_can_be_edited() -> None:
     engine = three()
     engine.scripts.append(reply(verdict(2)))
@@ -51,6 +53,7 @@ async def test_criteria_can_be_edited() -> None:
         assert "correct, clear, and to the point and warm" in engine.asked[-1][-1].text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -70,6 +73,7 @@ async def test_judge_without_a_verdict_is_reported(script: list[Step], says: str
         assert it.screen.activity.state == "idle"
 
 
+@pytest.mark.slow
 async def test_stopped_judge_leaves_nothing_running() -> None:
     hold = asyncio.Event()
     engine = three()
@@ -95,6 +99,7 @@ async def test_sibling_replies_can_be_judged_later() -> None:
         assert heads(it)[0].startswith("*★ 1")
 
 
+@pytest.mark.slow
 async def test_merge_adds_a_candidate(store: TempStore) -> None:
     engine = three()
     engine.scripts.append(reply("All of them."))

@@ -124,6 +124,7 @@ async def run(agent: Agent, asked: ChatRequest) -> Reply:
     return collected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", tool_families(), ids=lambda family: family.name)
 async def test_ten_tasks_end_correctly_in_the_format_of(family: ToolFamily, folder: Path) -> None:
     for task in TASKS:

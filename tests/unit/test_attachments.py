@@ -121,6 +121,7 @@ def test_hand_written_block_stays_text() -> None:
     assert split(join(f"{alone}\n\n@b.py", [Attachment("b.py", "y")]))[1] == (Attachment("b.py", "y"),)
 
 
+@pytest.mark.slow
 def test_unclosed_fences_cost_linear_time() -> None:
     text = "@a" + "\n\n`a`:\n```x\n@" * 50_000
     assert split(text) == (text, ())

@@ -88,6 +88,7 @@ async def test_damaged_calibration_is_measured_again(
     assert read_calibration(file) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="pins processes to one processor")
 async def test_process_that_waits_for_a_processor_gets_a_smaller_share() -> None:
     processor = min(os.sched_getaffinity(0))

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,6 +129,7 @@ def test_summary_reads_only_new_turns_that_fit() -> None:
     assert tight.text.endswith("User: said 2\n\nAssistant: said 3")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=20),
     st.integers(40, 400),

@@ -173,6 +173,7 @@ def test_orphans_and_rings_stay_visible() -> None:
         assert turn.id in {t.id for t in conversation.path()}
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_deletions_undone_in_reverse_order_restore_the_tree(data: st.DataObject) -> None:
     conversation = Conversation()

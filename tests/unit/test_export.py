@@ -57,6 +57,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
     return conversation
 
 
+@pytest.mark.slow
 @given(st.lists(conversations(), max_size=3))
 def test_exported_conversations_import_unchanged(said: list[Conversation]) -> None:
     text = to_json_text(said)
@@ -265,6 +266,7 @@ async def test_harmless_text_stays_text_and_fields_of_newer_versions_are_ignored
     await store.close()
 
 
+@pytest.mark.slow
 def test_rings_and_chains_in_a_mapping_end() -> None:
     chain = [node(str(n), str(n - 1) if n else "19999") for n in range(20_000)]
     chain.append(node("said", "19999", "user", "hello"))

@@ -49,6 +49,7 @@ def test_broken_and_endless_formulas_stay_as_written() -> None:
 _PIECES = [*"ab1+-=^_{}()[]\\&%$# ~'", "\\frac", "\\left", "\\begin{matrix}", "\\end{matrix}"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 def test_any_text_is_accepted(formula: str) -> None:
     to_unicode(formula)

@@ -168,6 +168,7 @@ def test_tensor_data_past_the_end_of_file_is_an_error(starter_gguf: Path, tmp_pa
         read_file_facts(cut)
 
 
+@pytest.mark.slow
 def test_false_array_length_does_not_use_memory() -> None:
     """Half a million empty tokens are skipped, not kept: a list of them would take 4 MB."""
     tokens = (
@@ -186,6 +187,7 @@ def test_false_array_length_does_not_use_memory() -> None:
     assert peak < 4_000_000
 
 
+@pytest.mark.slow
 def test_endless_header_is_an_error() -> None:
     """Tokens for a gigabyte: no more than the limit is read."""
     start = (

@@ -51,6 +51,7 @@ def test_json_export_brings_its_images_and_an_import_is_identical(tmp_path: Path
     assert there.stored() == here.stored()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bytes_", [b"no image", b""])
 def test_import_of_other_bytes_stores_nothing_and_keeps_the_conversation(
     bytes_: bytes, tmp_path: Path

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import spnl_tui
 
 ROOT = Path(spnl_tui.__file__).parent
@@ -46,6 +48,7 @@ def first_cycle(graph: Mapping[str, frozenset[str]]) -> list[str]:
     return []
 
 
+@pytest.mark.slow
 def test_modules_import_each_other_in_no_cycle() -> None:
     known = frozenset(map(name_of, FILES))
     graph = {name_of(file): frozenset(imports_of(file.read_text("utf-8"), known)) for file in FILES}
@@ -62,6 +65,7 @@ def test_cycle_for_type_checking_is_found() -> None:
     assert set(first_cycle(graph)) == known
 
 
+@pytest.mark.slow
 def test_folders_and_files_and_classes_stay_small() -> None:
     modules = Counter(file.parent for file in FILES if file.name != "__init__.py")
     assert [folder for folder, count in modules.items() if count > MOST_MODULES] == []

@@ -52,6 +52,7 @@ def test_the_wire_needs_the_standard_library_alone() -> None:
     assert not foreign - {name.partition(".")[0] for name in modules_after("pass")}
 
 
+@pytest.mark.slow
 def test_the_interface_imports_nothing_heavy_before_the_first_paint() -> None:
     loaded = modules_after("import spnl_tui.app, spnl_tui.ui.main_screen")
     assert not loaded & {
@@ -84,6 +85,7 @@ for name in set(sys.modules) - app.painted:
 """
 
 
+@pytest.mark.slow
 def test_first_paint_imports_neither_requests_nor_turns() -> None:
     later = ("engine.backend", "tools.permissions", "ui.chat.turns", "ui.chat.markdown", "settings.write")
     assert not modules_after(FIRST_PAINT) & {f"spnl_tui.{name}" for name in later}

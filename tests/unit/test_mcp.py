@@ -29,6 +29,7 @@ async def use(tool: McpTool, **arguments: object) -> Outcome:
     return await (await tool.prepare(arguments)).run()
 
 
+@pytest.mark.slow
 async def test_tools_of_a_server_are_listed_called_cancelled_and_swapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

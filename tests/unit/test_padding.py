@@ -101,6 +101,7 @@ def _by_role(facts: ModelFacts) -> dict[str, tuple[int, int]]:
     return roles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matrix", ["Q4_1", "Q8_0", "F16"])
 @pytest.mark.parametrize("shape", [NARROW, QWEN, GEMMA], ids=["llama", "qwen2", "gemma3"])
 def test_padding_keeps_weights_and_adds_zeros(shape: dict[str, Any], matrix: str, tmp_path: Path) -> None:

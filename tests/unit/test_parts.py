@@ -52,6 +52,7 @@ def with_parts(*contents: Content) -> Conversation:
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(CONTENTS, min_size=1, max_size=4))
 async def test_any_parts_survive_store_export_import_export(contents: list[Content]) -> None:
@@ -69,6 +70,7 @@ async def test_any_parts_survive_store_export_import_export(contents: list[Conte
         await two.close()
 
 
+@pytest.mark.slow
 @given(CONTENTS)
 def test_any_parts_survive_json(content: Content) -> None:
     assert content_from_plain(json.loads(json.dumps(content_to_plain(content)))) == content

@@ -148,6 +148,7 @@ quantizations = st.sampled_from([None, "Q4_K_M", "UD-IQ1_S", "BF16", "Q4_0_4_4"]
 revisions = st.sampled_from([None, "main", "v1.0", "refs/pr/3", "0123abc"])
 
 
+@pytest.mark.slow
 @given(names, names.filter(lambda name: not name.endswith(".gguf")), quantizations, revisions)
 def test_hub_references_round_trip(org: str, name: str, label: str | None, revision: str | None) -> None:
     reference = ModelReference(repository=f"{org}/{name}", quantization=label, revision=revision)
@@ -155,6 +156,7 @@ def test_hub_references_round_trip(org: str, name: str, label: str | None, revis
     assert parse(f"mistralrs/{reference}") == reference
 
 
+@pytest.mark.slow
 @given(st.lists(names, min_size=1, max_size=4), quantizations)
 def test_path_references_round_trip(parts: list[str], label: str | None) -> None:
     reference = ModelReference(path=Path("/", *parts), quantization=label)

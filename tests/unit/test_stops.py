@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ def shown(chunks: list[str], stops: list[str]) -> str:
     return text + stop_filter.rest()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text("ab\n", max_size=4), max_size=12),
     st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3),

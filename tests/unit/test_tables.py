@@ -74,6 +74,7 @@ def test_cut_name_keeps_its_end(name: str, width: int, shown: str) -> None:
 texts = st.text(max_size=30)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(texts, texts, texts, texts), max_size=5), st.integers(24, 120))
 def test_lines_are_never_wider_than_the_terminal(rows: list[tuple[str, str, str, str]], width: int) -> None:
     columns = (Column("MODEL", least=8), Column("SIZE", least=4), COLUMNS[2], COLUMNS[3])

@@ -97,6 +97,7 @@ def test_selected_text_is_legible(theme: Theme) -> None:
             assert contrast(css["foreground"], selected) >= least
 
 
+@pytest.mark.slow
 async def test_every_theme_can_be_applied() -> None:
     class Gallery(App[None]):
         def compose(self) -> ComposeResult:

@@ -117,6 +117,7 @@ async def test_daily_backups_are_limited(path: Path, tmp_path: Path) -> None:
     assert backups.back_up_today(path, folder, keep=3) is None
 
 
+@pytest.mark.slow
 async def test_merge_adds_by_ids_and_changes_nothing_again(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other.db"
     await write(store_of(home), "Mine")

@@ -199,6 +199,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_two_programs_write_at_once(path: Path) -> None:
     programs = [
         await asyncio.create_subprocess_exec(

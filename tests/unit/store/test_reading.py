@@ -160,6 +160,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wal", [False, True])
 async def test_store_that_cannot_be_written_is_read(path: Path, wal: bool) -> None:
     store = await Store.open(path)
