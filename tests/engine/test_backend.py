@@ -98,6 +98,7 @@ async def test_two_requests_for_one_model_share_one_load(paths: Paths) -> None:
         assert kinds(second)[0] == "RequestQueued"
 
 
+@pytest.mark.slow
 async def test_each_load_is_reported_and_idle_time_is_measured(paths: Paths) -> None:
     told: list[LocalModel] = []
 
@@ -187,6 +188,7 @@ async def test_slow_reader_of_the_queue_event_keeps_its_place(paths: Paths) -> N
     assert order == [0, 1, 2]
 
 
+@pytest.mark.slow
 async def test_requests_run_in_order_for_planned_and_new_models(paths: Paths) -> None:
     order: list[str] = []
 
@@ -217,6 +219,7 @@ async def test_candidates_arrive_in_order_each_with_its_end(paths: Paths) -> Non
         assert all(text_of(events, candidate) for candidate in range(3))
 
 
+@pytest.mark.slow
 async def test_unwanted_candidate_is_stopped_and_the_others_continue(paths: Paths) -> None:
     ends: dict[int, ReplyFinished] = {}
     unwanted: set[int] = set()

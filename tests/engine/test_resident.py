@@ -309,6 +309,7 @@ async def test_prefetch_reaches_the_engine_and_ends(tmp_path: Path) -> None:
     assert read[0].messages == ahead.messages
 
 
+@pytest.mark.slow
 async def test_resident_ends_when_it_has_no_client_for_a_while(tmp_path: Path) -> None:
     async with running_resident(EchoBackend(), address_in(tmp_path), keep_warm_s=0.2) as task:
         async with client_of(address_in(tmp_path)) as client:

@@ -79,6 +79,7 @@ async def test_stopped_reply_is_read_again_unless_it_is_ephemeral(paths: Paths, 
         assert log.exists() != ephemeral
 
 
+@pytest.mark.slow
 async def test_reading_again_may_take_longer_than_the_stop_bound(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ async def test_cancelled_queued_request_lets_the_others_run(paths: Paths) -> Non
             await second
 
 
+@pytest.mark.slow
 async def test_abandoned_prefill_does_not_reload_an_unloaded_model(paths: Paths) -> None:
     async with fake_engine(paths) as engine:
         stream = ask(engine, MODEL, [Message("user", "prefill=30")], GREEDY)
@@ -161,6 +163,7 @@ async def test_abandoned_prefill_does_not_reload_an_unloaded_model(paths: Paths)
 # ── runners that die ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "reason"), [("die", "as asked"), ("garbage", "malformed line")])
 async def test_dead_runner_is_an_event_and_the_next_prompt_works(paths: Paths, how: str, reason: str) -> None:
     async with fake_engine(paths) as engine:

@@ -101,6 +101,7 @@ def made(hub: LoopbackHub, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made")
 async def test_show_gives_a_verdict_for_each_from_one_header(
     hub: LoopbackHub, catalog: Catalog, library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]

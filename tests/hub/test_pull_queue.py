@@ -172,6 +172,7 @@ async def test_cancelled_pull_comes_back_by_undo(hub: LoopbackHub, cache: Path, 
     assert leftovers(cache) == []
 
 
+@pytest.mark.slow
 async def test_cancelled_pull_is_dropped_after_the_undo_time(hub: LoopbackHub, cache: Path, opened) -> None:
     _hang(hub, 0)
     async with opened(PATIENT, undo_s=0.3) as queue:

@@ -59,6 +59,7 @@ async def test_header_of_one_model_does_not_judge_another(
     assert headers.appraise(ROOMY)["Q4_K_S"].badge == "fits"
 
 
+@pytest.mark.slow
 async def test_bits_are_the_same_before_and_after_a_pull(
     hub: LoopbackHub, catalog: Catalog, tmp_path: Path
 ) -> None:

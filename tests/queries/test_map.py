@@ -135,6 +135,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_killed_program_loses_nothing_that_it_has_shown(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     pipe = asyncio.subprocess.PIPE
@@ -241,6 +242,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_journal_on_a_full_disk_keeps_its_whole_lines(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     child = await asyncio.create_subprocess_exec(

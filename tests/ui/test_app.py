@@ -45,6 +45,7 @@ async def test_theme_from_settings_is_used_and_a_chosen_one_is_saved() -> None:
         await wait_until(lambda: kept == [("interface.theme", "other")])
 
 
+@pytest.mark.slow
 async def test_unknown_theme_and_key_are_reported_and_the_program_runs() -> None:
     app = make_app(
         Settings(interface=InterfaceSettings(theme="wantd"), keys={"chat.nw": "f6"}),
@@ -74,6 +75,7 @@ async def test_key_of_two_commands_is_reported(keys: dict[str, str], other: str)
         assert ("is the key of" in told(app)) == bool(other)
 
 
+@pytest.mark.slow
 async def test_setting_that_cannot_be_written_is_reported() -> None:
     def refuse(name: str, value: str) -> None:
         raise SpnlError("The configuration cannot be written", "Read-only.")

@@ -398,6 +398,7 @@ async def test_new_conversation_typed_ahead_keeps_the_candidates(text: str, cand
         assert it.app._exception is None
 
 
+@pytest.mark.slow
 async def test_prompt_typed_before_a_wrong_command_is_sent() -> None:
     async with chat() as it:
         typed_ahead(it, "/n 3", "Next")

@@ -21,6 +21,7 @@ SENT = (messages.PromptSubmitted, messages.ReplyBegan, messages.ReplyEnded)
 # ── a prompt and its reply ───────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_second_prompt_is_sent_with_the_first_reply() -> None:
     async with chat(ScriptedEngine([reply("Paris.", pieces=3), reply("Two million.")])) as it:
         await it.ask("Capital of France?")
@@ -56,6 +57,7 @@ async def test_system_prompt_and_sampling_are_sent() -> None:
         assert [(m.role, m.text) for m in it.engine.asked[0]] == [("system", "Be brief."), ("user", "Hi")]
 
 
+@pytest.mark.slow
 async def test_regenerate_keeps_the_old_reply() -> None:
     async with chat(ScriptedEngine([reply("First."), reply("Second.")])) as it:
         await it.ask("Say something")
@@ -129,6 +131,7 @@ async def test_reply_and_one_of_its_code_blocks_can_be_copied() -> None:
         assert it.app.focused is it.prompt
 
 
+@pytest.mark.slow
 async def test_control_characters_of_a_model_never_reach_the_terminal() -> None:
     async with chat(ScriptedEngine([reply("a\x1b]52;c;eA==\x07b \x9b31m [bold]c[/]")])) as it:
         await it.ask("Hi")
@@ -175,6 +178,7 @@ async def test_escape_stops_and_keeps_the_partial_reply() -> None:
         assert it.turns[-1] == ("assistant", "Three.")
 
 
+@pytest.mark.slow
 async def test_stop_before_the_first_token_ends_the_reply() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([[hold]])) as it:
@@ -199,12 +203,14 @@ async def test_failure_keeps_the_partial_reply_and_the_next_prompt_works() -> No
         assert it.turns[-1] == ("assistant", "Whole.")
 
 
+@pytest.mark.slow
 async def test_engine_that_ends_without_a_final_event_fails_the_reply() -> None:
     async with chat(ScriptedEngine([reply("Half")[:-1]])) as it:
         await it.ask("One")
         assert it.screen.conversation.path()[-1].finish_reason == "failed"
 
 
+@pytest.mark.slow
 async def test_quitting_during_a_reply_closes_the_engine() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("One", hold)])
@@ -229,6 +235,7 @@ async def test_ctrl_c_stops_a_reply_or_explains_how_to_quit() -> None:
         assert it.app.is_running
 
 
+@pytest.mark.slow
 async def test_first_reply_counts_the_tokens_of_the_template() -> None:
     hold = asyncio.Event()
     engine = ScriptedEngine([held("Yes", hold)])

@@ -237,6 +237,7 @@ async def test_resume_of_a_missing_conversation_is_reported(store: TempStore) ->
         assert "No such conversation" in [toast.title for toast in it.app._notifications]
 
 
+@pytest.mark.slow
 async def test_export_writes_files_to_this_directory(
     store: TempStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

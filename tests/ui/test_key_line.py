@@ -26,6 +26,7 @@ async def test_key_line_shows_the_keys_that_are_bound() -> None:
         assert "Send" not in shown(it)
 
 
+@pytest.mark.slow
 async def test_key_line_shows_at_most_six_keys_of_the_state() -> None:
     async with chat() as it:
         assert shown(it).startswith("⏎ Send")

@@ -117,6 +117,7 @@ async def test_model_on_disk_that_is_not_loaded_can_be_chosen(tmp_path: Path) ->
     await browser._library.close()
 
 
+@pytest.mark.slow
 async def test_key_unloads_the_model() -> None:
     engine = two_models()
     async with chat(engine) as it:
@@ -127,6 +128,7 @@ async def test_key_unloads_the_model() -> None:
         assert screen.chosen is not None  # the highlight has somewhere to be
 
 
+@pytest.mark.slow
 async def test_unloading_a_model_that_is_not_loaded_is_refused(tmp_path: Path) -> None:
     cache(tmp_path / "hub", {"acme/Cached-GGUF": {"c-Q8_0.gguf": b"GGUF"}})
     browser = make_browser(NOBODY, tmp_path)
@@ -161,6 +163,7 @@ async def test_unloading_a_busy_model_asks_first() -> None:
             await wait_until(lambda expected=expected: engine.unloaded == expected)
 
 
+@pytest.mark.slow
 async def test_view_follows_changes_and_keeps_the_highlight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spnl_tui.ui.models.loaded_screen._INTERVAL_S", 0.05)
     engine = two_models()

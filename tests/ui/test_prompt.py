@@ -17,6 +17,7 @@ async def test_blank_prompt_is_not_sent() -> None:
         assert it.happened(messages.ReplyBegan) == []
 
 
+@pytest.mark.slow
 async def test_history_keys_keep_the_draft() -> None:
     async with chat() as it:
         await it.ask("one")
@@ -29,6 +30,7 @@ async def test_history_keys_keep_the_draft() -> None:
         assert it.prompt.text == "draft"
 
 
+@pytest.mark.slow
 async def test_up_moves_within_a_prompt_of_several_lines_first() -> None:
     async with chat() as it:
         await it.ask("old")
@@ -59,6 +61,7 @@ async def test_paste_of_several_lines_is_not_sent() -> None:
         assert it.happened(messages.PromptSubmitted) == []
 
 
+@pytest.mark.slow
 async def test_unsent_prompt_is_counted(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hi")

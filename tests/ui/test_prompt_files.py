@@ -143,6 +143,7 @@ async def test_command_that_takes_a_prompt_sends_files_and_pastes() -> None:
         assert "no such file" in told(it)[-1]
 
 
+@pytest.mark.slow
 async def test_tokens_of_a_file_are_shown_once_the_model_is_found() -> None:
     engine = ScriptedEngine([reply("One."), reply("Two.")])
     count, loaded = engine.count_tokens, False

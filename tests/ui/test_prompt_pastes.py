@@ -90,6 +90,7 @@ async def test_token_is_deleted_as_a_whole_and_undo_restores_it() -> None:
         assert it.turns[0] == ("user", f"c{LONG}ba")
 
 
+@pytest.mark.slow
 async def test_meter_counts_the_text_behind_a_token() -> None:
     async with chat() as it:
         await wait_until(lambda: it.screen.activity.context_length)

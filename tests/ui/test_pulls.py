@@ -139,6 +139,7 @@ async def test_text_without_pulls_wraps() -> None:
         assert it.screen.query_one("#no-pulls").region.right <= 58
 
 
+@pytest.mark.slow
 async def test_pull_requested_before_the_queue_opens_is_not_lost(hub: LoopbackHub, launch: Open) -> None:
     hub.faults.clear()
     async with launch() as it:
@@ -220,6 +221,7 @@ async def test_undone_cancel_keeps_the_received_data(hub: LoopbackHub, launch: O
         assert it.states == {"m0": "done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "kept"), [("delete", False), ("shift+delete", True)])
 async def test_cancel_drops_or_keeps_the_partial_file(
     launch: Open, tmp_path: Path, key: str, kept: bool
@@ -256,6 +258,7 @@ async def test_failed_pull_shows_its_reason_and_can_be_retried(hub: LoopbackHub,
         await it.until("done")
 
 
+@pytest.mark.slow
 async def test_escape_returns_to_the_chat_with_its_keys(launch: Open) -> None:
     async with launch() as it:
         await it.press("f4")
@@ -346,6 +349,7 @@ async def test_quitting_without_pulls_asks_nothing(launch: Open) -> None:
 # ── notifications ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("when", "looked_at", "told"),
     [

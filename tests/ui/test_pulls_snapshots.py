@@ -171,6 +171,7 @@ def test_offer_to_resume(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, size, StillQueue(left, replace(left, id="2", name="phi4")), act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_question_when_quitting(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

@@ -39,6 +39,7 @@ async def looked(it: Chat) -> None:
     await it.pilot.pause()
 
 
+@pytest.mark.slow
 async def test_prefetch_reads_the_prompt_without_its_last_word(store: TempStore) -> None:
     settings = Settings(chat=ChatSettings(system_prompt="Be brief."), sampling=Sampling(temperature=0.5))
     async with chat(store=store, settings=settings) as it:
@@ -77,6 +78,7 @@ async def test_text_typed_during_a_prefetch_is_read_next_or_stops_it() -> None:
         assert await read(it, 3) == [("user", "Something quite different")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["enter", "ctrl+u", "ctrl+n"])
 async def test_emptied_prompt_stops_the_prefetch(key: str, store: TempStore) -> None:
     async with chat(store=store) as it:

@@ -37,6 +37,7 @@ async def test_turns_are_stored_even_if_the_program_ends_in_between(store: TempS
     ]
 
 
+@pytest.mark.slow
 async def test_prompt_is_stored_before_sending_and_the_reply_while_streaming(store: TempStore) -> None:
     before, during = asyncio.Event(), asyncio.Event()
     async with chat(ScriptedEngine([[before, *reply("Half of it")[:-1], during]]), store=store) as it:
@@ -50,6 +51,7 @@ async def test_prompt_is_stored_before_sending_and_the_reply_while_streaming(sto
         during.set()
 
 
+@pytest.mark.slow
 async def test_reply_is_stored_with_its_provenance(store: TempStore) -> None:
     async with chat(store=store) as it:
         await it.ask("Hi")
@@ -82,6 +84,7 @@ async def test_history_is_read_from_the_store(store: TempStore) -> None:
 # ── errors of the store ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_damaged_store_is_set_aside_and_reported_at_the_start(store: TempStore) -> None:
     store.file.parent.mkdir()
     store.file.write_bytes(b"not a database" * 1000)

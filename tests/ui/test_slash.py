@@ -81,6 +81,7 @@ async def test_typed_name_is_offered_and_completed() -> None:
         assert (it.prompt.text, offered(it)) == ("", [])
 
 
+@pytest.mark.slow
 async def test_enter_runs_the_highlighted_command() -> None:
     async with chat() as it:
         await it.press(*"/th")
@@ -140,6 +141,7 @@ async def test_keys_of_the_text_area_keep_their_order() -> None:
         assert it.turns[0] == ("user", "txhe")
 
 
+@pytest.mark.slow
 async def test_escape_closes_the_list_and_nothing_else() -> None:
     hold = asyncio.Event()
     async with chat(ScriptedEngine([held("One", hold)])) as it:
@@ -157,6 +159,7 @@ async def test_escape_closes_the_list_and_nothing_else() -> None:
         await wait_until(it.ended)
 
 
+@pytest.mark.slow
 async def test_unknown_command_stays_and_names_the_nearest() -> None:
     async with chat() as it:
         await it.press(*"/qiut", "enter")
@@ -184,6 +187,7 @@ async def test_escaped_slash_is_sent_and_returns_as_it_was_typed() -> None:
         assert it.prompt.text == "//new"
 
 
+@pytest.mark.slow
 async def test_new_conversation_receives_the_text_typed_ahead() -> None:
     async with chat() as it:
         await it.ask("One")
@@ -228,6 +232,7 @@ def test_names_from_other_programs_are_understood(typed: str, id: str) -> None:
     assert command.command == id
 
 
+@pytest.mark.slow
 async def test_alias_is_offered_when_only_it_begins_with_the_typed_text() -> None:
     async with chat() as it:
         await it.press(*"/by")

@@ -52,6 +52,7 @@ def test_first_run(snap_compare: Any, size: tuple[int, int]) -> None:
     snapshot(snap_compare, make_app(ScriptedEngine(), model=None, starter=ScriptedStarter()), size, act)
 
 
+@pytest.mark.slow
 @both_sizes
 def test_downloading_the_starter(snap_compare: Any, size: tuple[int, int]) -> None:
     async def act(pilot: Pilot[None], screen: MainScreen) -> None:

@@ -25,6 +25,7 @@ OTHER = replace(MODEL, name="other", key=("other",))
 # ── the model ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_first_run_offers_the_starter_and_sends_the_typed_prompt() -> None:
     starter = ScriptedStarter()
     async with chat(model=None, starter=starter) as it:
@@ -103,6 +104,7 @@ async def test_prompt_returns_when_no_model_is_found() -> None:
         assert starter.asked == 0
 
 
+@pytest.mark.slow
 async def test_enter_downloads_the_starter_once() -> None:
     starter = ScriptedStarter()
     async with chat(model=None, starter=starter) as it:
@@ -143,6 +145,7 @@ async def test_welcome_wider_than_the_terminal_wraps() -> None:
         assert it.screen.chat.welcome.size.height == 4
 
 
+@pytest.mark.slow
 async def test_missing_model_is_not_replaced_by_another() -> None:
     found, starter = asyncio.Event(), ScriptedStarter()
     error = HubError("The model is not on this machine", "a/b has not been pulled.", "Pull it.")

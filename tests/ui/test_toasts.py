@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from textual.geometry import Region
 from textual.widgets import Static
 from textual.widgets._toast import Toast, ToastHolder
@@ -64,6 +65,7 @@ async def test_toast_withdrawn_at_once_is_not_shown() -> None:
         assert len(it.screen.query(Toast)) == 1
 
 
+@pytest.mark.slow
 async def test_toast_below_a_dialog_can_be_withdrawn() -> None:
     async with chat(toasts=True) as it:
         toast = say(it.screen, "Nothing", title="Gone", timeout=60)

@@ -104,6 +104,7 @@ async def test_unforeseen_exception_becomes_a_toast(
         assert it.turns == [("user", "question"), ("assistant", "Half and whole.")]
 
 
+@pytest.mark.slow
 async def test_exception_in_every_frame_ends_the_program_and_keeps_the_reply(store: TempStore) -> None:
     async with chat(ScriptedEngine([held("Half", asyncio.Event())]), store=store, strict=False) as it:
         await it.ask("question", wait=False)

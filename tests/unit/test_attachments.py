@@ -136,6 +136,7 @@ def test_long_words_cost_no_more_than_short_ones() -> None:
 texts = st.text(alphabet=st.sampled_from("ab`\n@: /."), max_size=40)
 
 
+@pytest.mark.slow
 @given(st.lists(texts, max_size=4))
 def test_any_files_split_as_they_were_joined(contents: list[str]) -> None:
     paths = [f"dir/file {number}.md" for number in range(len(contents))]

@@ -97,6 +97,7 @@ def test_asking_for_help_starts_nothing() -> None:
     assert not modules_after(code) & {"asyncio", "textual", "mistralrs", "huggingface_hub"}
 
 
+@pytest.mark.slow
 def test_run_with_a_resident_engine_imports_little() -> None:
     names = (
         "cli.main cli.run headless.output headless.chosen_model headless.run_prompt services resident "

@@ -249,6 +249,7 @@ def test_example_file_loads_as_the_defaults() -> None:
     assert load_settings(EXAMPLE) == Settings()
 
 
+@pytest.mark.slow
 def test_example_lists_every_setting_and_each_uncomments(file: Path) -> None:
     text = re.sub(r"(?m)^#(?=\S)", "", EXAMPLE.read_text())
     file.write_text(text)
