@@ -73,7 +73,11 @@ class _Cli(click.Group):
 @click.option("--projector", help="The projector (mmproj) of the model, if it is not beside it.")
 @click.option("-p", "--persona", help="Take system prompt, model and sampling from this persona.")
 @click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
-@click.option("--workspace", type=click.Path(path_type=Path), help="The folder of file tools and commands.")
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of file tools and commands.",
+)
 @click.option("--theme", help="The theme of the interface.")
 @click.option(
     "--resume",

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 @click.option("--regex", type=TEXT, help="Reply with a text that this regular expression matches.")
 @click.option("--lark", type=click.Path(path_type=Path), help="Reply by the Lark grammar in this file.")
 @click.option(
+    "--attach",
+    type=TEXT,
+    multiple=True,
+    metavar="FILE",
+    help="Send this file along: a text, a document (paper.pdf#3-7) or an image. Can be given several times.",
+)
+@click.option(
     "--image",
     "images",
     type=click.Path(path_type=Path),
@@ -53,7 +60,11 @@ if TYPE_CHECKING:
 @click.option("--tools", help="Tools that the model may call: files,command,web,time,math or their names.")
 @click.option("--allow", help="Calls that need no permission: read_file,run_command(make *),…")
 @click.option("--allow-all", is_flag=True, help="Allow every call. Only for what may do no harm.")
-@click.option("--workspace", type=click.Path(path_type=Path), help="The folder of file tools and commands.")
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of file tools and commands.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show the query's tree as it runs.")
 @click.option("--dry-run", is_flag=True, help="Show the query's tree and token counts, and run nothing.")
 @click.option("--no-stream", is_flag=True, help="Print the reply when it is complete.")
@@ -78,6 +89,7 @@ def run(
     regex: str | None,
     lark: Path | None,
     images: tuple[Path, ...],
+    attach: tuple[str, ...],
     completion: bool,
     template: str | None,
     tools: str | None,
@@ -105,12 +117,12 @@ def run(
         raise click.UsageError("Give one of PROMPT, -f, -c and -b.")
     if len(formats := [given for given in (schema, regex, lark) if given is not None]) > 1:
         raise click.UsageError("Give one of --schema, --regex and --lark.")
-    if queries and (formats or completion or images or system is not None):
+    if queries and (formats or completion or images or attach or system is not None):
         raise click.UsageError(
-            "--schema, --regex, --lark, --image, --completion and -s apply only to a PROMPT."
+            "--schema, --regex, --lark, --attach, --image, --completion and -s apply only to a PROMPT."
         )
-    if completion and images:
-        raise click.UsageError("--completion continues a text, so --image does not apply.")
+    if completion and (images or attach):
+        raise click.UsageError("--completion continues a text, so --attach and --image do not apply.")
     if not queries and (verbose or dry_run):
         raise click.UsageError("-v and --dry-run apply only to a query: -f, -c or -b.")
     if completion and (system is not None or template is not None):
@@ -177,8 +189,12 @@ def run(
         attached: tuple[ImagePart, ...] = ()
         if images or piped_image is not None:
             attached = await asyncio.to_thread(run_prompt.read_images, services.media, images, piped_image)
+        text = run_prompt.read_prompt(prompt, piped)
+        if attach:
+            text = await asyncio.to_thread(run_prompt.read_attached, services.media, attach, text)
+        run_prompt.hint_at_mentions(prompt or "")
         request = run_prompt.Request(
-            prompt=run_prompt.read_prompt(prompt, piped),
+            prompt=text,
             images=attached,
             system=settings.chat.system_prompt,
             sampling=settings.sampling_for(chosen.recommended_sampling),

@@ -139,6 +139,27 @@ def read(text: str, folder: Path, media: MediaReader | None = None) -> tuple[str
     return "".join([*prose, text[at:]]), tuple(found.values())
 
 
+def attach(paths: Iterable[str], folder: Path, media: MediaReader | None = None) -> tuple[Attachment, ...]:
+    """Return the files at these paths, which may end in pages: "paper.pdf#3-7". Blocks: reads files.
+
+    Raises:
+        AttachmentError: a file cannot be read, is not text, or is too large.
+    """
+    found: dict[str, Attachment] = {}
+    left = MAX_BYTES
+    for each in paths:
+        path, pages = _with_pages(each)
+        found[each] = attached = _attach(each, folder / Path(path).expanduser(), pages, left, media)
+        left -= 0 if attached.image is not None else attached.size
+    return tuple(found.values())
+
+
+def mentioned_files(text: str, folder: Path) -> list[str]:
+    """Return the paths of existing files that a text mentions."""
+    found = (each.path for each in mentions(text) if not each.escaped)
+    return [path for path in found if (folder / Path(_with_pages(path)[0]).expanduser()).is_file()]
+
+
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
     """Return the text to send and store. Images come first, as in the prompts on which models were
     trained."""

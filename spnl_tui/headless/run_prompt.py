@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spnl_tui.conversations.attachments import attach, join, mentioned_files
 from spnl_tui.engine.backend import (
     CallProgressed,
     ChatRequest,
@@ -85,6 +86,22 @@ def read_images(media: MediaReader, files: Sequence[Path], piped: bytes | None) 
     if piped is not None:
         images.append(media.images.add(piped, "standard input"))
     return tuple(images)
+
+
+def read_attached(media: MediaReader, paths: Sequence[str], prompt: str) -> str:
+    """Return the prompt below the text of these files, and after their images. Blocks.
+
+    Raises:
+        AttachmentError: one cannot be read.
+    """
+    return join(prompt, attach(paths, Path.cwd(), media))
+
+
+def hint_at_mentions(prompt: str) -> None:
+    """Note on standard error that a mentioned file is not attached: scripts often pass foreign text."""
+    for path in mentioned_files(prompt, Path.cwd())[:1]:
+        words = f"Note: @{path} is sent as text. --attach {path} sends the file."
+        print(plain(words), file=sys.stderr)
 
 
 async def ask(engine: Generator, model: ModelHandle, request: Request) -> int:
