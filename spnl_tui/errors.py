@@ -40,6 +40,11 @@ class SpnlError(Exception):
         return "\n".join(part for part in (self.title, self.message, self.hint) if part)
 
 
+def cause_of(error: Exception) -> str:
+    """Return the cause for a message: "No space left on device" rather than "[Errno 28] …: '/a/path'"."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 class SettingsError(SpnlError):
     """A configuration file, an environment variable or a flag is not valid."""
 

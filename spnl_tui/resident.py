@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from spnl_tui import __version__
 from spnl_tui.engine.resident.address import ResidentAddress
-from spnl_tui.errors import RunnerError
+from spnl_tui.errors import RunnerError, cause_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -84,7 +84,7 @@ async def start_resident(address: ResidentAddress, paths: Paths, config: Path | 
     except OSError as error:
         raise RunnerError(
             "The resident engine cannot start",
-            f"{paths.resident_log_file}: {error.strerror}.",
+            f"{paths.resident_log_file}: {cause_of(error)}.",
             "Check that the directory can be written to and that the disk is not full.",
         ) from error
     try:

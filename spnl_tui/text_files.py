@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from spnl_tui.errors import cause_of
 from spnl_tui.text import in_bytes
 
 _KINDS = {
@@ -62,7 +63,7 @@ def read_file_bytes(path: Path, max_bytes: int, *, pipes: bool = False) -> bytes
     except PermissionError:
         raise UnreadableFileError("you may not read it") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise UnreadableFileError((isinstance(error, OSError) and error.strerror) or str(error)) from error
+        raise UnreadableFileError(cause_of(error)) from error
     if len(data) > max_bytes:
         raise UnreadableFileError(f"it has more than {in_bytes(max_bytes)}")
     return data

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spnl_tui.errors import ThemeError
+from spnl_tui.errors import ThemeError, cause_of
 from spnl_tui.settings.nearest import did_you_mean
 from spnl_tui.settings.toml import line_of, parse_toml
 from spnl_tui.text import first_line
@@ -66,7 +66,7 @@ def load_themes(builtin: Path, user: Path) -> tuple[tuple[Theme, ...], tuple[The
         try:
             files = sorted(directory.glob("*.toml"))
         except OSError as error:
-            failures.append(ThemeError("Themes cannot be read", f"{directory}: {error}"))
+            failures.append(ThemeError("Themes cannot be read", f"{directory}: {cause_of(error)}"))
             continue
         for file in files:
             try:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.errors import AttachmentError
+from spnl_tui.errors import AttachmentError, cause_of
 from spnl_tui.media.suffixes import DOCUMENT_SUFFIXES, IMAGE_SUFFIXES
 from spnl_tui.models.image_marks import image_mark, marked_images, replace_marks
 from spnl_tui.models.parts import ImagePart
@@ -299,7 +299,7 @@ def _read(path: str, file: Path, left: int) -> Attachment:
         hint = f"Check the spelling. To send it as text, type @{mention(path)}"
         raise AttachmentError(title, "There is no such file.", hint) from error
     except OSError as error:
-        raise AttachmentError(title, f"{error.strerror}.", "Check its permissions.") from error
+        raise AttachmentError(title, f"{cause_of(error)}.", "Check its permissions.") from error
     if b"\0" in data:
         raise AttachmentError(title, "It is a binary file.", "Only text files can be attached.")
     try:

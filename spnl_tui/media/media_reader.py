@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from spnl_tui.errors import AttachmentError
+from spnl_tui.errors import AttachmentError, cause_of
 from spnl_tui.media.conversion import DOCUMENT_BYTES, convert
 from spnl_tui.media.image_store import ImageStore
 from spnl_tui.models.parts import ImagePart
@@ -94,7 +94,7 @@ def _state(file: Path, name: str) -> tuple[object, ...]:
         ) from error
     except OSError as error:
         raise AttachmentError(
-            f"{name} cannot be attached", f"{error.strerror}.", "Check its path."
+            f"{name} cannot be attached", f"{cause_of(error)}.", "Check its path."
         ) from error
     return file, name, status.st_size, status.st_mtime_ns
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from spnl_tui.engine.backend import Timing, Usage
-from spnl_tui.errors import QueryError
+from spnl_tui.errors import QueryError, cause_of
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.events import NodeFinished
 
@@ -42,7 +42,7 @@ class JournalWriteError(QueryError):
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
             "Replies are not kept for a resumed run",
-            f"{path}: {error.strerror or error}.",
+            f"{path}: {cause_of(error)}.",
             "The map continues. If it is interrupted, the next run asks every line again.",
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, cause_of
 from spnl_tui.server.application import Api
 from spnl_tui.server.connection import bounded_connection
 from spnl_tui.server.options import ServerOptions
@@ -97,7 +97,7 @@ def _listen(options: ServerOptions) -> socket.socket:
     except OSError as error:
         raise SpnlError(
             f"Cannot listen on {options.host}:{options.port}",
-            f"{error.strerror or error}.",
+            f"{cause_of(error)}.",
             "Choose another address: --host, --port. Port 0 takes a free one.",
         ) from error
 

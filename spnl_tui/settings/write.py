@@ -7,7 +7,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from spnl_tui.errors import SettingsError
+from spnl_tui.errors import SettingsError, cause_of
 from spnl_tui.models.request import Sampling
 from spnl_tui.settings.all_settings import Persona
 from spnl_tui.settings.load import parse_settings, read_text
@@ -44,7 +44,7 @@ def write_setting(file: Path, name: str, value: bool | int | float | str | list[
     except OSError as error:
         raise SettingsError(
             "The configuration cannot be written",
-            f"{file}: {error}",
+            f"{file}: {cause_of(error)}.",
             "Until then the choice holds for this launch only.",
         ) from error
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from spnl_tui.errors import cause_of
 from spnl_tui.models.tools import Tool
 from spnl_tui.tools.tool import Arguments, BuiltInTool, Effect, Outcome, Prepared, ToolError, schema
 
@@ -87,7 +88,7 @@ async def run_command(
             env={**scrubbed(environment), _MARK: mark},
         )  # fmt: skip
     except OSError as error:
-        raise ToolError(f"The command could not be started: {error.strerror or error}.") from error
+        raise ToolError(f"The command could not be started: {cause_of(error)}.") from error
     output = _Output()
     problem = ""
     try:

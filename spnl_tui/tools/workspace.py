@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from spnl_tui.errors import cause_of
 from spnl_tui.tools.tool import ToolError
 
 MOST_BYTES = 4_000_000
@@ -230,7 +231,7 @@ def _outside(path: str) -> ToolError:
 
 
 def _failed(verb: str, path: str, error: OSError) -> ToolError:
-    return ToolError(f"Cannot {verb} {path}: {error.strerror or error}.")
+    return ToolError(f"Cannot {verb} {path}: {cause_of(error)}.")
 
 
 def _umask() -> int:

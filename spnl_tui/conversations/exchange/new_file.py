@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 
 
 def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
@@ -28,7 +28,7 @@ def write_new_file(folder: Path, title: str, suffix: str, text: str) -> Path:
     except OSError as error:
         raise StoreError(
             "The export cannot be written",
-            f"{folder}: {error.strerror}.",
+            f"{folder}: {cause_of(error)}.",
             "Start the program in another directory.",
         ) from error
     raise StoreError("The export cannot be written", f"{folder} already has a thousand files with that name.")
@@ -49,5 +49,5 @@ def write_as(file: Path, text: str) -> Path:
             "The file already exists", f"{file} was not changed.", "Choose another name."
         ) from None
     except OSError as error:
-        raise StoreError("The export cannot be written", f"{file}: {error.strerror}.") from error
+        raise StoreError("The export cannot be written", f"{file}: {cause_of(error)}.") from error
     return file.absolute()

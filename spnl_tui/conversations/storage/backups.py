@@ -21,7 +21,7 @@ from pathlib import Path
 from spnl_tui.conversations.storage.database import exclusive, store_error
 from spnl_tui.conversations.storage.file_state import unusable
 from spnl_tui.conversations.storage.schema import MIGRATIONS
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 
 _SHOWN = 20
 """The most problems that a check names."""
@@ -162,7 +162,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(
             "The file cannot be written",
-            f"{error.filename or target}: {error.strerror or error}.",
+            f"{error.filename or target}: {cause_of(error)}.",
             "Check the directory and the space on the disk.",
         ) from error
 

@@ -25,7 +25,7 @@ from spnl_tui.conversations.storage.file_state import set_aside, unusable
 from spnl_tui.conversations.storage.migrating import Migrations, format_version, migrate, transact
 from spnl_tui.conversations.storage.reading import open_to_read
 from spnl_tui.conversations.storage.schema import MIGRATIONS
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Database:
             if isinstance(error, OSError):
                 raise StoreError(
                     "Conversations cannot be stored",
-                    f"{path} cannot be opened: {error.strerror or error}.",
+                    f"{path} cannot be opened: {cause_of(error)}.",
                     "Check that the directory can be written to and that the disk is not full.",
                 ) from error
             raise
@@ -146,7 +146,7 @@ class Database:
             raise store_error(error, path) from error
         except OSError as error:
             raise StoreError(
-                "Conversations cannot be read", f"{path}: {error.strerror or error}.", "Check the path."
+                "Conversations cannot be read", f"{path}: {cause_of(error)}.", "Check the path."
             ) from error
         problem = None
         if not 0 < version <= newest:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spnl_tui.engine.mistralrs import wire
-from spnl_tui.errors import RunnerError
+from spnl_tui.errors import RunnerError, cause_of
 from spnl_tui.text import in_bytes
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,9 @@ class RunnerProcess:
             )
         except OSError as error:
             raise RunnerError(
-                "The runner could not be started", str(error), "Check the installation: spnl-chat doctor."
+                "The runner could not be started",
+                f"{cause_of(error)}.",
+                "Check the installation: spnl-chat doctor.",
             ) from error
         return cls(process)
 

@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, cause_of
 
 _LONGEST_PATH = 100
 """Bytes; the kernel allows 108 on Linux and 104 on macOS."""
@@ -62,7 +62,7 @@ class ResidentAddress:
         except OSError as error:
             raise SpnlError(
                 "The resident engine cannot create its socket",
-                f"{folder} cannot be created: {error.strerror}.",
+                f"{folder} cannot be created: {cause_of(error)}.",
                 "Set XDG_RUNTIME_DIR to a directory that you own.",
             ) from error
         status = folder.lstat()

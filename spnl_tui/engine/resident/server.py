@@ -17,7 +17,7 @@ from spnl_tui.engine.resident import wire
 from spnl_tui.engine.resident.address import ResidentAddress, is_own_peer
 from spnl_tui.engine.resident.connection import Connection
 from spnl_tui.engine.resident.turns import Turns
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, cause_of
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.5
@@ -172,7 +172,7 @@ def _listening(address: ResidentAddress) -> Iterator[socket.socket]:
                 listening.bind(str(address.socket))
             except OSError as error:
                 raise SpnlError(
-                    "The resident engine cannot listen", f"{address.socket}: {error.strerror}.", ""
+                    "The resident engine cannot listen", f"{address.socket}: {cause_of(error)}.", ""
                 ) from error
             finally:
                 os.umask(mask)

@@ -18,7 +18,7 @@ from spnl_tui.conversations.storage.rows import ListFilter
 from spnl_tui.conversations.storage.search import SearchFilter
 from spnl_tui.conversations.storage.store import Store
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 from spnl_tui.headless.conversations import load_conversation, open_store
 from spnl_tui.headless.output import FAILED, OK, encodable_json, show_error
 from spnl_tui.queries.chat import branch_to_lisp
@@ -67,7 +67,7 @@ async def export(services: Services, selection: Selection, *, format: Format, ou
                 await asyncio.to_thread(linked.write, output, services.media.images)
         except OSError as error:
             raise StoreError(
-                "The export cannot be written", f"{output}: {error.strerror}.", "Check the path."
+                "The export cannot be written", f"{output}: {cause_of(error)}.", "Check the path."
             ) from error
     if failed:
         lost = f"{failed:,} conversation{'' if failed == 1 else 's'}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from spnl_tui.errors import ModelFileError
+from spnl_tui.errors import ModelFileError, cause_of
 from spnl_tui.hub.library.choosing import choose_entry
 from spnl_tui.hub.library.scan import LibraryEntry, scan_path
 from spnl_tui.models.files.local import LocalModel, resolve_local
@@ -93,6 +93,6 @@ def _readable(path: Path, title: str = "The model cannot be read") -> Iterator[N
     except OSError as error:
         raise ModelFileError(
             title,
-            f"{error.filename or path}: {error.strerror or error}.",
+            f"{error.filename or path}: {cause_of(error)}.",
             "Check the path and its permissions.",
         ) from error

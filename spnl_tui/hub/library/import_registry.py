@@ -11,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 
 _VERSION = 1
 
@@ -34,12 +34,12 @@ class ImportRegistry:
             if data["version"] != _VERSION:
                 raise ValueError(f"version {data['version']!r} is not {_VERSION}")
             return tuple(Path(item["path"]) for item in data["imports"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise StoreError(
                 "The list of imported models cannot be read",
-                f"{self._file}: {error}.",
+                f"{self._file}: {cause_of(error)}.",
                 "Correct the file, or delete it and import the models again.",
             ) from error
 
@@ -80,6 +80,6 @@ class ImportRegistry:
         except OSError as error:
             raise StoreError(
                 "The list of imported models cannot be written",
-                f"{self._file}: {error.strerror or error}.",
+                f"{self._file}: {cause_of(error)}.",
                 "Check the directory and the space on the disk.",
             ) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from spnl_tui.errors import ModelFileError, SpnlError, StoreError
+from spnl_tui.errors import ModelFileError, SpnlError, StoreError, cause_of
 from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_entry, resolve_path
 from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
@@ -378,6 +378,6 @@ def mark_used(model: LocalModel) -> None:
 def _unreadable(place: Path, error: OSError) -> StoreError:
     return StoreError(
         "A folder of models cannot be read",
-        f"{error.filename or place}: {error.strerror or error}.",
+        f"{error.filename or place}: {cause_of(error)}.",
         "Check its permissions.",
     )

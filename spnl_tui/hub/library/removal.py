@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 from spnl_tui.hub.library.programs.scan import refuse_removal
 from spnl_tui.hub.library.scan import LibraryEntry, refs_of, snapshots_of
 from spnl_tui.models.files.not_models import PROJECTOR, kind_by_name
@@ -125,7 +125,7 @@ def remove(plan: RemovalPlan) -> Removal:
         _put_back(moved, links)
         raise StoreError(
             "The model cannot be deleted",
-            f"{error.filename or plan.entry.directory}: {error.strerror or error}.",
+            f"{error.filename or plan.entry.directory}: {cause_of(error)}.",
             "Check the permissions of its folder.",
         ) from error
     return Removal(plan, aside, tuple(moved), tuple(links))
@@ -147,7 +147,7 @@ def restore(removal: Removal) -> None:
     except OSError as error:
         raise StoreError(
             "The deletion cannot be undone",
-            f"{error.filename}: {error.strerror or error}.",
+            f"{error.filename}: {cause_of(error)}.",
             "Pull the model again.",
         ) from error
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spnl_tui.errors import PullError, SpnlError
+from spnl_tui.errors import PullError, SpnlError, cause_of
 from spnl_tui.hub.access import HubAccess
 from spnl_tui.hub.pulls.pull import (
     DiskFullError,
@@ -275,7 +275,7 @@ class PullQueue:
                 [*self._dropping, *(c.entry.request for c in self._cancelled if c.drop)],
             )
         except OSError as error:
-            self.notice = f"The list of pulls cannot be saved: {error.strerror}."
+            self.notice = f"The list of pulls cannot be saved: {cause_of(error)}."
             _log.warning("cannot write the list of pulls", exc_info=True)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

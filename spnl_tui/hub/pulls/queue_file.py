@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, cause_of
 from spnl_tui.hub.pulls.pull import PullRequest
 
 RememberedState = Literal["under way", "paused", "failed"]
@@ -58,7 +58,7 @@ class QueueFile:
         except BlockingIOError:
             return [], [], "Another spnl-chat saves the list of pulls. Pulls begun here are not saved."
         except OSError as error:
-            return [], [], f"The list of pulls cannot be saved: {error.strerror}."
+            return [], [], f"The list of pulls cannot be saved: {cause_of(error)}."
         self.owned = True
         try:
             data = json.loads(self._path.read_bytes())

@@ -16,7 +16,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from spnl_tui.errors import PullError
+from spnl_tui.errors import PullError, cause_of
 from spnl_tui.hub.access import HubAccess, RemoteFile, RemoteRevision
 from spnl_tui.hub.failures import client_errors, why_again
 from spnl_tui.hub.library.cache_layout import LockTaken, RepositoryCache
@@ -335,6 +335,6 @@ def disk_error(error: OSError, place: Path, missing: int) -> PullError:
         )
     return PullError(
         "The cache cannot be written",
-        f"{place}: {error.strerror or error}.",
+        f"{place}: {cause_of(error)}.",
         "Make it writable, or choose another place with HF_HOME.",
     )

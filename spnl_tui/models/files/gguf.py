@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from spnl_tui.errors import ModelFileError
+from spnl_tui.errors import ModelFileError, cause_of
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
 from spnl_tui.models.files.gguf_header import ARRAY, HeaderReader, Source, TensorInfo
 from spnl_tui.models.files.not_models import kind_by_header
@@ -51,7 +51,7 @@ def read_file_facts(*files: Path) -> ModelFacts:
     except OSError as error:
         raise ModelFileError(
             "The model file cannot be read",
-            f"{error.filename or files[0]}: {error.strerror or error}.",
+            f"{error.filename or files[0]}: {cause_of(error)}.",
             "Check the path and its permissions.",
         ) from error
 

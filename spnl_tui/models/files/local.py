@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spnl_tui.errors import ModelFileError
+from spnl_tui.errors import ModelFileError, cause_of
 from spnl_tui.models.facts import Format, ModelFacts, clean
 from spnl_tui.models.files.gguf import read_file_facts
 from spnl_tui.models.files.not_models import kind_by_name, why_nothing_loads
@@ -171,7 +171,7 @@ def _in_directory(path: Path, name: str) -> LocalModel:
         files = sorted(path.iterdir())
     except OSError as error:
         raise ModelFileError(
-            "Cannot read the directory", f"{path}: {error.strerror or error}.", "Check its permissions."
+            "Cannot read the directory", f"{path}: {cause_of(error)}.", "Check its permissions."
         ) from error
     all_ggufs = [f for f in files if f.suffix.lower() == ".gguf" and f.is_file()]
     ggufs = [f for f in all_ggufs if kind_by_name(f.name) is None]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from spnl_tui.errors import ModelFileError
+from spnl_tui.errors import ModelFileError, cause_of
 from spnl_tui.models.files.gguf_header import HeaderReader, Source
 from spnl_tui.models.files.not_models import PROJECTOR, kind_by_name
 from spnl_tui.models.vision import BASE_FILES, read_vision
@@ -70,7 +70,7 @@ def read_projector(path: Path) -> Projector:
                 values[value.key] = value.value
     except OSError as error:
         raise ModelFileError(
-            "The projector cannot be read", f"{path}: {error.strerror or error}.", "Check the path."
+            "The projector cannot be read", f"{path}: {cause_of(error)}.", "Check the path."
         ) from error
     kind = values.get("clip.projector_type") or values.get("clip.vision.projector_type")
     if not isinstance(kind, str):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spnl_tui.errors import ModelFileError
+from spnl_tui.errors import ModelFileError, cause_of
 from spnl_tui.models.facts import ModelFacts, TensorGroup, TensorRole, clean
 
 MAX_HEADER_BYTES = 16 << 20
@@ -135,9 +135,7 @@ def _read_header(file: Path, groups: dict[tuple[TensorRole, str, int], list[int]
                 raise damaged(f"it claims {length:,} bytes")
             header = json.loads(stream.read(length))
     except OSError as error:
-        raise ModelFileError(
-            "The model file cannot be read", f"{file}: {error.strerror or error}.", _HINT
-        ) from error
+        raise ModelFileError("The model file cannot be read", f"{file}: {cause_of(error)}.", _HINT) from error
     except (ValueError, RecursionError) as error:
         raise damaged("it is not JSON") from error
     if not isinstance(header, dict):
@@ -200,9 +198,7 @@ def _read_json(file: Path) -> dict[str, Any]:
             raise ModelFileError("The model directory is damaged", f"{file} is too large.", _HINT)
         value = json.loads(file.read_bytes())
     except OSError as error:
-        raise ModelFileError(
-            "The model file cannot be read", f"{file}: {error.strerror or error}.", _HINT
-        ) from error
+        raise ModelFileError("The model file cannot be read", f"{file}: {cause_of(error)}.", _HINT) from error
     except (ValueError, RecursionError) as error:
         raise ModelFileError("The model directory is damaged", f"{file} is not JSON.", _HINT) from error
     if not isinstance(value, dict):

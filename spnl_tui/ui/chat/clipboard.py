@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
-from spnl_tui.errors import ClipboardError
+from spnl_tui.errors import ClipboardError, cause_of
 
 _PATIENCE_S = 5.0
 
@@ -83,7 +83,7 @@ async def set_clipboard(text: str) -> bool:
             start_new_session=True,
         )
     except OSError as error:
-        raise ClipboardError(title, f"{error.strerror}.") from error
+        raise ClipboardError(title, f"{cause_of(error)}.") from error
     # clip.exe reads input without a byte order mark in the code page of the machine.
     data = text.encode("utf-16" if command[0] == "clip.exe" else "utf-8")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spnl_tui.errors import StoreError
+from spnl_tui.errors import StoreError, cause_of
 from spnl_tui.text import plain
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ExportController:
             try:
                 await asyncio.to_thread(linked.write, file, self._media().images)
             except OSError as error:
-                raise StoreError("The images cannot be written", f"{error.strerror}.") from error
+                raise StoreError("The images cannot be written", f"{cause_of(error)}.") from error
 
     async def html(self, named: str = "") -> None:
         """Write the active branch as one HTML file. A named file must not exist yet.

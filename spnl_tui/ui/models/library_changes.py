@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textual.widget import Widget
 
-from spnl_tui.errors import SpnlError
+from spnl_tui.errors import SpnlError, cause_of
 from spnl_tui.hub.inspection import ModelBrowser
 from spnl_tui.hub.library.scan import LibraryEntry
 from spnl_tui.hub.model_lines import removal_line, removal_question
@@ -51,7 +51,7 @@ class LibraryChanges:
             tell(self._widget, error)
             return False
         except OSError as error:
-            tell(self._widget, SpnlError("It cannot be deleted", str(error)))
+            tell(self._widget, SpnlError("The model cannot be deleted", f"{cause_of(error)}."))
             return False
         self._widget.post_message(messages.UndoOffered(removal_line(done.plan), self._undo))
         return True

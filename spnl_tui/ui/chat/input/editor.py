@@ -16,7 +16,7 @@ from typing import Any
 
 from textual.app import App, SuspendNotSupported
 
-from spnl_tui.errors import EditorError
+from spnl_tui.errors import EditorError, cause_of
 from spnl_tui.text import plain
 
 _USUAL = ("nano", "vim", "vi")
@@ -70,7 +70,7 @@ async def edit(app: App[Any], text: str) -> str:
         raise EditorError("The prompt is as it was", "What the editor wrote is not UTF-8.") from error
     except OSError as error:
         hint = "Set $VISUAL or $EDITOR to an editor that is there."
-        raise EditorError("The editor cannot be used", f"{command[0]}: {error.strerror}.", hint) from error
+        raise EditorError("The editor cannot be used", f"{command[0]}: {cause_of(error)}.", hint) from error
 
 
 @contextmanager
