@@ -8,13 +8,25 @@ import math
 # be encoded. Newlines and tabs are text.
 _REMOVED = dict.fromkeys(c for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\n\t")
 _TABLE: dict[int, str | None] = {**_REMOVED, **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
+# Embeddings, overrides and isolates reorder what follows them, so that a name reads as another one.
+_SHOWN_TABLE = {**_TABLE, **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))}
 
 
 def plain(text: str) -> str:
-    """Return the text without control characters; every line ending becomes a newline."""
-    if text.isprintable():
-        return text
-    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
+    """Return the text to show: without control characters and without changes of the writing direction.
+
+    Every line ending becomes a newline.
+    """
+    return text if text.isprintable() else _with_newlines(text).translate(_SHOWN_TABLE)
+
+
+def without_controls(text: str) -> str:
+    """Return the text to keep or pass on: as `plain`, but with its own changes of the writing direction."""
+    return text if text.isprintable() else _with_newlines(text).translate(_TABLE)
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def first_line(text: str, length: int) -> str:

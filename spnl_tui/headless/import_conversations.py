@@ -107,6 +107,7 @@ async def _save(
     done.result.added += saved.added
     done.result.updated += saved.updated
     done.result.unchanged += saved.unchanged
+    done.result.undated += saved.undated
 
 
 class _Reading:
@@ -174,6 +175,8 @@ def _report(done: _Import) -> list[str]:
             f"This was a dry run. It would import {_count(len(result.added))} and update "
             f"{len(result.updated):,}; {len(result.unchanged):,} have not changed."
         ]
+    if result.undated:
+        lines.append(f"{_count(result.undated)} had no date; the time of this import stands for it.")
     if skipped := done.skipped:
         lines.append(f"Skipped {_count(len(skipped))}:")
         lines += [f"  {plain(each.title)}: {plain(each.reason)}" for _, each in skipped[:_SHOWN]]

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from spnl_tui.errors import SpnlError
 from spnl_tui.headless.broken_pipe import BROKEN_PIPE, discard_output
-from spnl_tui.text import first_line, plain
+from spnl_tui.text import first_line, plain, without_controls
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -32,6 +32,11 @@ def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
     if error.hint:
         lines.append(f"  {first_line(error.hint, 400)}")
     print("\n".join(lines), file=stream, flush=True)
+
+
+def for_output(text: str) -> str:
+    """Return a reply for standard output: what a terminal can show, or what a pipe or file should keep."""
+    return plain(text) if sys.stdout.isatty() else without_controls(text)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:

@@ -28,7 +28,7 @@ from spnl_tui.engine.backend import (
 )
 from spnl_tui.engine.reply import Generator, Replies, Reply
 from spnl_tui.errors import ClipboardError, CommandError, RequestError
-from spnl_tui.headless.output import FAILED, OK, Transient, colour, print_json, show_error
+from spnl_tui.headless.output import FAILED, OK, Transient, colour, for_output, print_json, show_error
 from spnl_tui.models.parts import ImagePart, as_content, as_text
 from spnl_tui.models.request import Grammar, Message, Sampling
 from spnl_tui.text import first_line, plain
@@ -287,7 +287,7 @@ class _Printer:
         if self._request.n > 1 and candidate != self._candidate:
             sys.stdout.write(f"{'' if self._candidate is None else chr(10)}── {candidate + 1} ──\n")
             self._candidate = candidate
-        sys.stdout.write(plain(text))
+        sys.stdout.write(for_output(text))
         sys.stdout.flush()
         self._open_line = not text.endswith("\n")
 

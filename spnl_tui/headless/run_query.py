@@ -16,7 +16,7 @@ from typing import Any
 from spnl_tui.engine.backend import ModelHandle
 from spnl_tui.errors import ModelMissingError, QueryError, SpnlError
 from spnl_tui.headless.chosen_model import model_for
-from spnl_tui.headless.output import FAILED, OK, print_json, show_error
+from spnl_tui.headless.output import FAILED, OK, for_output, print_json, show_error
 from spnl_tui.headless.streams import input_lines
 from spnl_tui.models.request import Sampling
 from spnl_tui.queries.builtins import builtin
@@ -163,7 +163,7 @@ async def _run(
                 view.apply(event)
             match event:
                 case NodeChunk(path=(), text=text) if streamed:
-                    sys.stdout.write(plain(text))
+                    sys.stdout.write(for_output(text))
                     sys.stdout.flush()
                 case NodePrinted(text=text):
                     print(plain(text), file=sys.stderr)
@@ -187,7 +187,7 @@ async def _run(
         for number, text in enumerate(end.texts, 1):
             if len(end.texts) > 1:
                 print(f"{'' if number == 1 else chr(10)}── {number} ──")
-            print(plain(text))
+            print(for_output(text))
     if options.time:
         print("\n".join(time_table(replies)), file=sys.stderr)
     return OK if end.complete else FAILED
@@ -250,7 +250,7 @@ async def map_input(services: Services, template: str, *, sampling: Sampling, js
                 else:
                     # Exactly one row for each line, so that `paste` pairs them.
                     text = event.reply.text if isinstance(event, LineFinished) else ""
-                    print(" ".join(plain(text).split()), flush=True)
+                    print(" ".join(for_output(text).split()), flush=True)
     except asyncio.CancelledError:
         kept = count_replies(journal)
         print(

@@ -6,6 +6,7 @@ import json
 import signal
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -92,3 +93,27 @@ def test_import_ended_half_way_leaves_nothing(home: Path, tmp_path: Path, number
     assert retry.returncode == 0
     assert count(home) == CONVERSATIONS
     assert f"Imported {CONVERSATIONS:,} conversations" in retry.stderr
+
+
+def test_conversation_without_dates_gets_the_time_of_its_import(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    file.write_text(json.dumps({"messages": turns}))
+    before = time.time()
+    first = history(home, "import", file)
+    assert "1 conversation had no date; the time of this import stands for it." in first.stderr
+    (item,) = json.loads(history(home, "list", "--json").stdout)["conversations"]
+    assert before <= item["created_at"] <= item["updated_at"] <= time.time()
+    file.write_text(json.dumps({"messages": turns}, indent=1))
+    again = history(home, "import", file)
+    assert "Imported 0 conversations, updated 0; 1 had not changed." in again.stderr
+    assert "no date" not in again.stderr
+
+
+def test_listing_turns_no_direction_of_writing_and_the_export_keeps_it(home: Path, tmp_path: Path) -> None:
+    file, name = tmp_path / "chat.json", "\u202efdp.exe"
+    file.write_text(json.dumps({"title": name, "messages": [{"role": "user", "content": f"Open {name}"}]}))
+    history(home, "import", file)
+    shown = [history(home, *words).stdout for words in (["list"], ["search", "open"])]
+    assert all("fdp.exe" in text and "\u202e" not in text for text in shown)
+    assert name in history(home, "export", "--format", "markdown").stdout

@@ -133,10 +133,10 @@ async def test_reply_and_one_of_its_code_blocks_can_be_copied() -> None:
 
 @pytest.mark.slow
 async def test_control_characters_of_a_model_never_reach_the_terminal() -> None:
-    async with chat(ScriptedEngine([reply("a\x1b]52;c;eA==\x07b \x9b31m [bold]c[/]")])) as it:
+    async with chat(ScriptedEngine([reply("a\x1b]52;c;eA==\x07b \x9b31m [bold]c[/] \u202ed")])) as it:
         await it.ask("Hi")
         (prose,) = it.screen.query("Reply Prose")
-        assert str(prose.render()).strip() == "a]52;c;eA==b 31m [bold]c[/]"
+        assert str(prose.render()).strip() == "a]52;c;eA==b 31m [bold]c[/] d"
 
 
 @pytest.mark.slow

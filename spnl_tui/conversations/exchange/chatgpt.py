@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,8 +75,8 @@ def conversation_from_chatgpt(value: dict[str, Any], left_out: Counter[str]) -> 
             system_prompt="\n\n".join(system),
             model=well_formed(model) if isinstance(model, str) else "",
             archived=value.get("is_archived") is True,
-            created_at=begin or time.time(),
-            updated_at=_time(value.get("update_time")) or begin or time.time(),
+            created_at=begin,
+            updated_at=_time(value.get("update_time")) or begin,
         ),
         [_turn(ids[id], ids.get(parents[id] or ""), node, begin) for id, node in nodes.items()],
     )

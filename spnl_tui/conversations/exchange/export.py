@@ -20,7 +20,7 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.exchange.image_files import images_as_plain
 from spnl_tui.conversations.records import from_plain, to_plain, turn_from_plain, turn_to_plain
 from spnl_tui.conversations.turn import Turn
-from spnl_tui.text import plain, well_formed
+from spnl_tui.text import well_formed, without_controls
 
 if TYPE_CHECKING:
     from spnl_tui.media.image_store import ImageStore
@@ -125,7 +125,7 @@ def to_markdown(
             parts.append(said.strip("\n"))
         if turn.error or turn.finish_reason in ("cancelled", "failed"):
             parts.append(f"> *{' '.join((turn.error or 'Stopped.').split())}*")
-    return well_formed(plain("\n\n".join(parts))) + "\n"
+    return well_formed(without_controls("\n\n".join(parts))) + "\n"
 
 
 def whole_to_markdown(conversation: Conversation, linked: Callable[[Turn], Turn] = lambda turn: turn) -> str:

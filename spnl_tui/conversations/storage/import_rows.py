@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ from spnl_tui.conversations.conversation import Conversation
 from spnl_tui.conversations.copies import with_ids
 from spnl_tui.conversations.storage import rows, tree_rows
 from spnl_tui.conversations.turn import Turn
+
+_FIRST_DATE = 86_400.0
+"""Earlier times mean that the export has none: readers number its turns by milliseconds from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class ImportResult:
     added: list[Imported] = field(default_factory=list)
     updated: list[Imported] = field(default_factory=list)
     unchanged: list[Imported] = field(default_factory=list)
+    undated: int = 0
+    """How many of the added conversations had no date, so that they got the time of the import."""
 
 
 def save_imported(
@@ -50,7 +56,8 @@ def save_imported(
             "SELECT key, deleted FROM conversation WHERE id = ?", (conversation.id,)
         ).fetchone()
         if row is None:
-            _add(connection, conversation)
+            result.undated += conversation.updated_at < _FIRST_DATE
+            _add(connection, _dated(conversation))
             result.added.append(imported)
         else:
             key, deleted = row
@@ -68,6 +75,21 @@ def _add(connection: sqlite3.Connection, conversation: Conversation) -> None:
     last = 0
     for turn in conversation.turns():
         last = rows.save_turn(connection, key, conversation.model, turn, last)
+
+
+def _dated(conversation: Conversation) -> Conversation:
+    """Return the conversation with its other date, or the present time, where a date is missing."""
+    known = (conversation.created_at, conversation.updated_at, time.time())
+    begin = next(at for at in known if at >= _FIRST_DATE)
+
+    def dated(at: float) -> float:
+        return at if at >= _FIRST_DATE else begin + at
+
+    details = dataclasses.replace(
+        conversation, created_at=dated(conversation.created_at), updated_at=dated(conversation.updated_at)
+    )
+    turns = (dataclasses.replace(turn, created_at=dated(turn.created_at)) for turn in conversation.turns())
+    return Conversation.of(details, turns)
 
 
 def _update(connection: sqlite3.Connection, key: int, conversation: Conversation) -> bool:

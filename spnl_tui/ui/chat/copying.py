@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spnl_tui.conversations.turn import Turn
 from spnl_tui.errors import CommandError
-from spnl_tui.text import plain
+from spnl_tui.text import without_controls
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -88,7 +88,7 @@ class CopyController:
 
     async def _copy(self, text: str, what: str) -> None:
         # The user may paste it into a terminal.
-        text = plain(text)
+        text = without_controls(text)
         self._screen.app.copy_to_clipboard(text)
         if self._set_clipboard is not None and await self._set_clipboard(text):
             said = f"{what} was copied."

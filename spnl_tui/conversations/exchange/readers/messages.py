@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,8 +130,8 @@ def conversation_of(
             model=as_text(model),
             archived=archived,
             tags=tuple(dict.fromkeys(as_text(tag) for tag in tags if as_text(tag))),
-            created_at=begin or time.time(),
-            updated_at=updated_at or latest or begin or time.time(),
+            created_at=begin,
+            updated_at=updated_at or latest or begin,
         ),
         turns,
     )

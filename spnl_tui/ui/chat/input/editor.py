@@ -17,7 +17,7 @@ from typing import Any
 from textual.app import App, SuspendNotSupported
 
 from spnl_tui.errors import EditorError, cause_of
-from spnl_tui.text import plain
+from spnl_tui.text import without_controls
 
 _USUAL = ("nano", "vim", "vi")
 """The editors to look for, in this order, if the user has named none."""
@@ -63,7 +63,7 @@ async def edit(app: App[Any], text: str) -> str:
                 raise EditorError(
                     "The prompt is as it was", f"{Path(command[0]).name} ended with {_in_words(status)}."
                 )
-            return plain(file.read_text(encoding="utf-8-sig")).removesuffix("\n")
+            return without_controls(file.read_text(encoding="utf-8-sig")).removesuffix("\n")
     except SuspendNotSupported as error:
         raise EditorError("There is no terminal for an editor", str(error)) from error
     except UnicodeDecodeError as error:

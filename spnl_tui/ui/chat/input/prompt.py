@@ -12,7 +12,7 @@ from textual.document._edit import Edit
 from textual.widgets import TextArea
 
 from spnl_tui.errors import CommandError
-from spnl_tui.text import plain
+from spnl_tui.text import without_controls
 from spnl_tui.ui.chat.input.completion import Completer, Offer
 from spnl_tui.ui.chat.input.completion_list import Completions
 from spnl_tui.ui.chat.input.dropped import mentions_of_drop
@@ -285,7 +285,7 @@ class Prompt(NarrowTextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         # A paste may contain anything: escape sequences of a terminal's log, line ends of other systems.
         event.prevent_default()
-        text = mentions_of_drop(event.text) or self.folds.fold(plain(event.text))
+        text = mentions_of_drop(event.text) or self.folds.fold(without_controls(event.text))
         await super()._on_paste(events.Paste(text))
 
     def _show(self, text: str) -> None:
