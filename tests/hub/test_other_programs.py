@@ -187,3 +187,35 @@ async def test_usage_counts_files_once_and_copies_are_duplicates(home: Path, ggu
     assert same.bytes == size
     assert copied in same.paths
     assert len(same.paths) == 2
+
+
+async def test_unchanged_folder_is_listed_again_without_opening_files(
+    home: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "models"
+    others.link(gguf, folder / "without-suffix")
+    others.link(gguf, home / "koboldcpp/smol.gguf")
+    library = library_of(home, folder)
+    first = await origins(library)
+    opened: list[str] = []
+
+    def is_gguf(path: str) -> bool:
+        opened.append(path)
+        return True
+
+    monkeypatch.setattr("spnl_tui.hub.library.scan.is_gguf", is_gguf)
+    assert await origins(library) == first
+    assert opened == []
+    others.write(folder / "added.bin", "GGUF and more")
+    assert str(folder / "added.bin") in await origins(library)
+    (folder / "without-suffix").unlink()
+    assert str(folder / "without-suffix") not in await origins(library)
+
+
+async def test_file_that_is_replaced_by_a_model_is_listed(home: Path, gguf: Path) -> None:
+    partial = others.write(home / "models/download.bin", "nothing yet")
+    library = library_of(home, home / "models")
+    assert await origins(library) == {}
+    partial.unlink()
+    others.link(gguf, partial)
+    assert await origins(library) == {str(partial): "folder"}

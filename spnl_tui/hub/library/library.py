@@ -16,6 +16,7 @@ from spnl_tui.hub.library.at_path import entries_at, importable_entry, imported_
 from spnl_tui.hub.library.choosing import choose_entries, choose_entry, here_by_label
 from spnl_tui.hub.library.deletions import Deletions, could_go
 from spnl_tui.hub.library.import_registry import ImportRegistry
+from spnl_tui.hub.library.known_folders import KnownFolders
 from spnl_tui.hub.library.leftovers import Leftover, scan_leftovers
 from spnl_tui.hub.library.programs.scan import OtherPrograms, without_known
 from spnl_tui.hub.library.removal import Removal, RemovalPlan, plan_removal
@@ -72,6 +73,7 @@ class Library:
         self._caches = (hf_cache, *((model_cache_dir,) if model_cache_dir else ()))
         self._folders = (*((model_cache_dir,) if model_cache_dir else ()), *extra_dirs, *model_dirs)
         self._by_content = frozenset(model_dirs)
+        self._known: KnownFolders[LibraryEntry] = KnownFolders()
         self._programs = programs
         self._imports = ImportRegistry(registry)
         self._starter = starter
@@ -295,7 +297,8 @@ class Library:
         for place in dict.fromkeys((*self._caches, *self._folders)):
             entries += scan_cache(place, on_error=unreadable) if place in self._caches else []
             if place in self._folders:
-                entries += scan_folder(place, by_content=place in self._by_content, on_error=unreadable)
+                by_content = place in self._by_content
+                entries += scan_folder(place, by_content=by_content, known=self._known, on_error=unreadable)
         try:
             imported = self._imports.read()
         except StoreError as error:

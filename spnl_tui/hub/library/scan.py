@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from typing import Literal
 
 from spnl_tui.hub.library.by_content import is_gguf, may_be_gguf
 from spnl_tui.hub.library.cache_layout import NOTES, RepositoryCache
+from spnl_tui.hub.library.known_folders import KnownFolders
 from spnl_tui.models.facts import Format
 from spnl_tui.models.files.local import LocalModel
 from spnl_tui.models.files.not_models import kind_by_name
@@ -150,24 +152,33 @@ def scan_folder(
     *,
     repositories: bool = True,
     by_content: bool = False,
+    known: KnownFolders[LibraryEntry] | None = None,
     on_error: Callable[[Path, OSError], None] = _raise,
 ) -> list[LibraryEntry]:
     """Return all complete models in and below a folder.
 
     With `repositories`, models in folders ORG/NAME get that name. With `by_content`, a GGUF is recognized by
-    its first bytes instead of its suffix. `on_error` receives each folder that exists and cannot be read.
+    its first bytes instead of its suffix. `known` has the results of earlier scans. `on_error` receives each
+    folder that exists and cannot be read.
     """
+    known = known or KnownFolders()
     entries: list[LibraryEntry] = []
     pending = [(root, 0)]
     while pending:
         folder, depth = pending.pop()
-        inside = str(folder.relative_to(root))
-        repository = inside if repositories and _FOLDER_REPOSITORY.fullmatch(inside) else None
+        inside = os.path.relpath(folder, root) if repositories and depth else ""
+        repository = inside if _FOLDER_REPOSITORY.fullmatch(inside) else None
         try:
-            entries += _models_in(folder, repository, origin, by_content=by_content)
+            found = _entries(folder)
+            folders: list[os.DirEntry[str]] = []
+            files: list[os.DirEntry[str]] = []
+            for entry in found:
+                (folders if _is_folder(entry) else files).append(entry)
+            scan = partial(_models_in, folder, repository, origin, by_content=by_content)
+            entries += known.get((folder, repository, origin, by_content), files, scan)
             if depth < _DEPTH:
-                below = [f for f in _folders(folder) if not f.name.startswith((".", "models--"))]
-                pending += [(Path(f.path), depth + 1) for f in below]
+                below = sorted(f.name for f in folders if not f.name.startswith((".", "models--")))
+                pending += [(folder / name, depth + 1) for name in below]
         except OSError as error:
             on_error(folder, error)
     return entries

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from spnl_tui.errors import ModelFileError, StoreError
+from spnl_tui.hub.library.known_folders import KnownFolders
 from spnl_tui.hub.library.programs.ollama import (
     OllamaModel,
     check_adapters,
@@ -30,6 +31,7 @@ class OtherPrograms:
     def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
         self._home = home
         self._environ = environ
+        self._known: KnownFolders[LibraryEntry] = KnownFolders()
 
     def places(self) -> list[Place]:
         """Return the existing folders with models."""
@@ -40,7 +42,7 @@ class OtherPrograms:
         found: list[LibraryEntry] = []
         for place in self.places():
             try:
-                found += _entries(place)
+                found += self._entries(place)
             except PermissionError:
                 continue  # Ollama's service hides its models from other users, which is not an error
             except OSError as error:
@@ -51,7 +53,7 @@ class OtherPrograms:
         """Return the models in folders with the name of this Hugging Face repository."""
         wanted = repository.casefold()
         places = [place for place in self.places() if place.program.origin in _WITH_REPOSITORIES]
-        entries = [entry for place in places for entry in _entries(place)]
+        entries = [entry for place in places for entry in self._entries(place)]
         return [entry for entry in entries if (entry.reference.repository or "").casefold() == wanted]
 
     def ollama_entry(self, name: str) -> LibraryEntry:
@@ -85,6 +87,15 @@ class OtherPrograms:
 
     def _ollama_folders(self) -> list[Path]:
         return [place.path for place in self.places() if place.program.origin == "ollama"]
+
+    def _entries(self, place: Place) -> list[LibraryEntry]:
+        origin = place.program.origin
+        if origin == "ollama":
+            return ollama_entries(place.path)
+        if place.path.is_file():
+            return scan_path(place.path, origin)
+        repositories = origin in _WITH_REPOSITORIES
+        return scan_folder(place.path, origin, repositories=repositories, by_content=True, known=self._known)
 
     def owns(self, path: Path) -> bool:
         """Return True if this path is in a folder of another program."""
@@ -127,12 +138,3 @@ def without_known(entries: Iterable[LibraryEntry], known: Iterable[LibraryEntry]
             owners[real] = entry.origin
             kept.append(entry)
     return kept
-
-
-def _entries(place: Place) -> list[LibraryEntry]:
-    origin = place.program.origin
-    if origin == "ollama":
-        return ollama_entries(place.path)
-    if place.path.is_file():
-        return scan_path(place.path, origin)
-    return scan_folder(place.path, origin, repositories=origin in _WITH_REPOSITORIES, by_content=True)
