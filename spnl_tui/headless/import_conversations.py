@@ -34,7 +34,8 @@ _SHOWN = 10
 _WHOLE = 64 * 1024**2
 """Bytes up to which all sources together are imported in one transaction."""
 _BATCH = 500
-"""The conversations of one transaction otherwise."""
+_BATCH_BYTES = 8 * 1024**2
+"""The most conversations of one transaction otherwise, and the bytes of the source after which it ends."""
 _NAMES = {"audio": "audio recordings", "image": "images", "video": "videos", "file": "files"}
 
 
@@ -115,8 +116,10 @@ class _Reading:
 
     def __init__(self, path: Path, gathered: Gathered, progress: _Progress) -> None:
         self._cancelled = threading.Event()
+        self._done = 0
 
         def on_read(done: int, total: int) -> None:
+            self._done = done
             if self._cancelled.is_set():
                 raise StoreError("The import was cancelled", "Nothing was imported.")
             progress.show(f"{path.name}: read", f"{done / max(total, 1):.0%}")
@@ -125,16 +128,20 @@ class _Reading:
         self._items = read_source(path, gathered, on_read)
 
     async def next(self, count: int) -> list[Item]:
-        """Return up to this many items; an empty list at the end."""
+        """Return up to this many items, fewer if they are large; an empty list at the end."""
         try:
-            return await asyncio.to_thread(_take, self._items, count)
+            return await asyncio.to_thread(lambda: list(self._take(count)))
         except asyncio.CancelledError:
             self._cancelled.set()
             raise
 
-
-def _take(items: Iterator[Item], count: int) -> list[Item]:
-    return list(islice(items, count))
+    def _take(self, count: int) -> Iterator[Item]:
+        begin = self._done
+        for item in islice(self._items, count):
+            yield item
+            # A folder or a ZIP file counts anew with each of its files.
+            if not 0 <= self._done - begin < _BATCH_BYTES:
+                return
 
 
 def _size(paths: Sequence[Path]) -> int:
