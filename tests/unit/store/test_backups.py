@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from spnl_tui.errors import StoreError
 from tests.support.conversations import talk
 from tests.support.history_command import command, history, store_of
 
-KILLS = 4
+KILLS = 20
 
 
 async def write(path: Path, *prompts: str) -> None:
@@ -58,6 +60,13 @@ def counts(path: Path) -> tuple[int, int]:
     found = backups.check(path)
     assert found.problems == ()
     return found.conversations, found.turns
+
+
+def said_in(path: Path) -> set[tuple[str, str]]:
+    """Return the id and text of every turn in a sound store."""
+    assert backups.check(path).problems == ()
+    with closing(sqlite3.connect(path)) as connection:
+        return set(connection.execute("SELECT id, text FROM turn WHERE NOT deleted"))
 
 
 async def test_backup_of_an_open_store_is_whole(path: Path, store: Store, tmp_path: Path) -> None:
@@ -130,19 +139,23 @@ async def test_merge_adds_by_ids_and_changes_nothing_again(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-async def test_killed_backup_restore_and_merge_lose_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["backup", "restore", "merge"])
+async def test_twenty_kills_of_one_command_lose_nothing(name: str, tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other.db"
     path, backup = store_of(home), tmp_path / "backup.db"
     await write(path, *(f"Prompt {number} {'word ' * 2000}" for number in range(100)))
     await write(other, *(f"Other {number} {'word ' * 2000}" for number in range(100)))
     backups.back_up(path, backup)
-    dice = random.Random(5)
-    for arguments in (("backup", backup), ("restore", "-y", backup), ("merge", other)):
-        for _ in range(KILLS):
-            killed(home, *arguments, after_s=dice.uniform(0.2, 0.6))
-            conversations, turns = counts(path)
-            assert 100 <= conversations <= 200
-            assert turns == 2 * conversations
-            assert counts(backup) == (100, 200)
-    history(home, "merge", other)
-    assert counts(path) == (200, 400)
+    mine, theirs = said_in(path), said_in(other)
+    arguments = {"backup": (backup,), "restore": ("-y", backup), "merge": (other,)}[name]
+    begin = time.perf_counter()
+    assert history(tmp_path / "timed", "merge", other).returncode == 0
+    whole_s = time.perf_counter() - begin
+    for moment in range(KILLS):
+        # From the start of the process until after its usual end, so that every step is hit.
+        killed(home, name, *arguments, after_s=whole_s * (0.3 + 0.8 * moment / KILLS))
+        assert mine <= said_in(path) <= mine | theirs
+        assert said_in(backup) == mine
+        assert said_in(other) == theirs
+    assert history(home, name, *arguments).returncode == 0
+    assert said_in(path) == (mine | theirs if name == "merge" else mine)
