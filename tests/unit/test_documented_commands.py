@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -10,24 +9,7 @@ import click
 import pytest
 
 from spnl_tui.cli.main import cli
-
-ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_SHELL = re.compile(r"```(?:sh|console)\n(.*?)```", re.DOTALL)
-
-
-def documented(page: Path) -> list[list[str]]:
-    """Return the arguments of every `spnl-chat …` in the shell blocks of a page."""
-    found = []
-    for block in _SHELL.findall(page.read_text(encoding="utf-8")):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            for place, word in enumerate(words):
-                if word == "spnl-chat":
-                    rest = words[place + 1 :]
-                    end = next((n for n, w in enumerate(rest) if w in ("|", "&&", ";", "<", ">", "&")), None)
-                    found.append(rest[:end])
-    return found
+from tests.support.documented import PAGES, documented
 
 
 def parse(command: click.Command, name: str, arguments: list[str], parent: click.Context | None) -> None:
@@ -39,16 +21,36 @@ def parse(command: click.Command, name: str, arguments: list[str], parent: click
         parse(inner, str(inner_name), inner_arguments, context)
 
 
+def check(arguments: list[str]) -> None:
+    """Parse the arguments. A text may name a command without its arguments, such as `spnl-chat pull`."""
+    try:
+        parse(cli, "spnl-chat", arguments, None)
+    except click.exceptions.Exit:  # --help or --version
+        pass
+    except (click.MissingParameter, click.exceptions.NoArgsIsHelpError) as error:
+        if any(word.startswith("-") for word in arguments) or len(arguments) > 2:
+            raise AssertionError(f"spnl-chat {shlex.join(arguments)}: {error.format_message()}") from error
+    except click.UsageError as error:
+        raise AssertionError(f"spnl-chat {shlex.join(arguments)}: {error.format_message()}") from error
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_documented_commands_can_be_parsed(page: Path) -> None:
     for arguments in documented(page):
-        if any(word.startswith(("-h", "--help", "--version")) for word in arguments) or "…" in arguments:
-            continue
-        try:
-            parse(cli, "spnl-chat", arguments, None)
-        except click.UsageError as error:
-            raise AssertionError(f"spnl-chat {shlex.join(arguments)}: {error.format_message()}") from error
+        check(arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["run --no-such-option Hi", "no-such-command", "history export --format none", "list --limit x"]
+)
+def test_wrong_command_in_a_page_is_found(wrong: str, tmp_path: Path) -> None:
+    for text in (f"Type `spnl-chat {wrong}`.\n", f"```sh\nspnl-chat {wrong}\n```\n"):
+        page = tmp_path / "page.md"
+        page.write_text(text)
+        (arguments,) = documented(page)
+        with pytest.raises(AssertionError, match="spnl-chat"):
+            check(arguments)
 
 
 def test_the_pages_have_commands() -> None:
-    assert sum(len(documented(page)) for page in PAGES) > 20
+    assert sum(len(documented(page)) for page in PAGES) > 80
