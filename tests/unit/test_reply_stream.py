@@ -62,3 +62,16 @@ def test_tokens_without_text_count_for_the_speed(clock: Clock) -> None:
     assert timing.prefill_s == 0.5
     assert timing.ttft_s == 2.5
     assert timing.decode_tokens_per_s == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("end", "shown"), [("length", "a 😀"), ("stop", "a 😀\ufffd")])
+def test_part_of_a_character_at_the_length_limit_is_dropped(end: str, shown: str) -> None:
+    """Bytes of another emoji are left when the reply is cut off; a character that a model wrote stays."""
+    said: list[str] = []
+    last = chunk("😀\ufffd", last=True)
+    last.choices[0].finish_reason = end
+    ended = follow(
+        lambda: iter([chunk("a "), last]), lambda event: said.append(event.text), lambda: False, started=0
+    )
+    assert "".join(said) == shown
+    assert ended.finished.finish_reason == end

@@ -31,6 +31,14 @@ class Followed(NamedTuple):
     """All text after the thought, stop sequences included, as the prefix cache holds it."""
 
 
+def without_part(text: str) -> str:
+    """Return the end of a reply that was cut off at its length, without the part of a character.
+
+    A token may hold a part of an emoji; mistral.rs turns the bytes that it has at the end to U+FFFD.
+    """
+    return text.rstrip("\ufffd")
+
+
 class _Plain:
     """Returns all text unchanged: a completion has neither thoughts nor an end of turn."""
 
@@ -93,6 +101,9 @@ def follow(
             break
         choice = chunk.choices[0]
         new = choice.delta.content or ""
+        if choice.finish_reason == "length":
+            reason = "length"
+            new = without_part(new)
         add(split.feed(new if begun is None else begun.feed(new)))
         reasoning += choice.delta.reasoning_content or ""
         tokens += 1
@@ -102,8 +113,6 @@ def follow(
         if first is None and (text or reasoning):
             first = now
         usage = chunk.usage or usage
-        if choice.finish_reason == "length":
-            reason = "length"
         if (text or reasoning) and now - written >= 1 / _WRITES_PER_SECOND:
             send(chunk_so_far())
             text = reasoning = ""
