@@ -40,7 +40,7 @@ def _repositories(hub: LoopbackHub) -> None:
     )
 
 
-def test_the_path_is_on_standard_output_and_progress_in_plain_lines_elsewhere(hub: LoopbackHub) -> None:
+def test_pull_prints_the_path_on_stdout_and_progress_on_stderr(hub: LoopbackHub) -> None:
     ended = run("pull", "acme/tiny-gguf:q8_0", "acme/Whole")
     assert ended.returncode == 0, ended.stderr
     quantized, whole = map(Path, ended.stdout.splitlines())

@@ -42,7 +42,7 @@ def test_json_is_one_object_with_all_figures(ask: Any) -> None:
     assert result.stderr == ""
 
 
-def test_the_prompt_may_come_from_a_pipe_and_the_text_is_the_same_without_streaming(ask: Any) -> None:
+def test_piped_prompt_gets_the_same_reply_without_streaming(ask: Any) -> None:
     streamed = ask("-", stdin=f"{CAPITAL}\n")
     whole = ask("--no-stream", stdin=CAPITAL)
     assert "Paris" in streamed.stdout

@@ -61,7 +61,7 @@ def test_ask_follow_up_stop_ask_again_quit(start: Callable[..., Terminal], colum
         assert not any(map(is_running, pids))
 
 
-def test_the_prompt_takes_keys_while_the_model_loads_and_nothing_typed_is_lost(
+def test_prompt_accepts_keys_while_a_model_loads(
     start: Callable[..., Terminal],
 ) -> None:
     with start() as terminal:
@@ -90,7 +90,7 @@ def test_attaching_a_binary_file_keeps_the_typed_text(start: Callable[..., Termi
         assert terminal.wait_end() == 0
 
 
-def test_kill_9_of_the_runner_in_mid_reply_keeps_the_part_and_the_next_prompt_works(
+def test_killed_runner_keeps_the_part_and_answers_the_next_prompt(
     start: Callable[..., Terminal],
 ) -> None:
     with start() as terminal:

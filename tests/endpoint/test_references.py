@@ -58,7 +58,7 @@ async def test_reference_means_a_server_only_with_an_endpoint_before_it(
     assert (found and found.key) == key
 
 
-async def test_name_of_a_repository_here_and_an_endpoint_is_refused_with_both_spellings() -> None:
+async def test_ambiguous_name_is_refused_with_both_spellings() -> None:
     engine = backend(here=("Box/x",))
     with pytest.raises(ModelReferenceError) as caught:
         await engine.find("box/x")

@@ -219,7 +219,7 @@ def test_a_map_is_known_by_template_model_and_sampling() -> None:
     assert map_key("{}", "m", Sampling()) in keys
 
 
-async def test_journal_that_cannot_be_made_is_reported_once_and_the_map_continues(tmp_path: Path) -> None:
+async def test_unwritable_journal_is_reported_once_and_the_map_continues(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     journal = tmp_path / "file" / "journal.jsonl"
     events = await collect(["a", "b", "c"], QueryEngine(), template="{}", journal=journal)

@@ -94,7 +94,7 @@ async def test_plus_runs_at_once_up_to_the_bound_and_cross_in_order() -> None:
     assert [asked.messages[0].text for asked in engine.asked] == [str(i) for i in range(8)]
 
 
-async def test_equal_prefixes_start_beside_each_other_and_results_keep_their_order() -> None:
+async def test_equal_prefixes_start_together_and_results_keep_their_order() -> None:
     engine = QueryEngine()
     result = await finish(
         """(plus (g "m" (cross (system "s") "1")) (g "m" (cross (system "t") "2"))

@@ -87,7 +87,7 @@ def test_markdown_export_links_images_that_lie_beside_it(tmp_path: Path) -> None
     assert (tmp_path / "pictures" / name).read_bytes() == _png("red")
 
 
-async def test_image_goes_with_the_last_turn_that_holds_it_once_deletion_is_final(tmp_path: Path) -> None:
+async def test_image_is_removed_with_its_last_turn_when_deletion_is_final(tmp_path: Path) -> None:
     images = ImageStore(tmp_path / "images")
     kept, gone, recent = (_image(images, colour) for colour in ("red", "blue", "green"))
     for image in (kept, gone):

@@ -49,7 +49,7 @@ def test_quantizations_sort_by_fit_speed_or_size() -> None:
 SIZES = {"F16": 16, "Q8_0": 8, "Q4_K": 4}
 
 
-def test_terminal_progress_is_written_only_when_it_changes_and_removed_at_the_end() -> None:
+def test_terminal_progress_is_written_on_change_and_removed_at_the_end() -> None:
     written: list[str] = []
     app: Any = SimpleNamespace(_driver=SimpleNamespace(write=written.append))
     progress = TerminalProgress(app, draws=True)

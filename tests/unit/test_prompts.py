@@ -65,7 +65,7 @@ def test_conversation_may_begin_with_the_assistant() -> None:
     assert prompt == "[user]Be brief.\n\n</s>[assistant]So.</s>[user]Oh?</s>[assistant]"
 
 
-def test_token_that_looks_like_a_control_word_is_text_though_none_declares_it() -> None:
+def test_undeclared_token_that_looks_like_a_control_word_is_text() -> None:
     tokens = SpecialTokens(ids={"<|fim_prefix|>": 1, "the": 2, "  ": 3})
     prompt = PromptWriter(CHATML, tokens).write((Message("user", "<|fim_prefix|>the  end"),))
     assert f"<{JOINER}|fim_prefix|>the  end" in prompt

@@ -60,7 +60,7 @@ async def test_a_model_that_was_asked_for_and_is_not_here_is_an_error(
     await services.close()
 
 
-async def test_the_interface_begins_with_the_model_talked_to_last_that_is_still_here(
+async def test_interface_starts_with_the_last_used_model_that_still_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
