@@ -30,7 +30,7 @@ def test_models_of_other_programs_reply_and_stay_as_they_are(starter_gguf: Path)
     others.link(starter_gguf, own / "deeper/no-suffix")
     expected[str(own / "deeper/no-suffix")] = "folder"
     cached = add_snapshot(home / ".cache/huggingface/hub", "ggml-org/Smol-GGUF", {})
-    others.link(starter_gguf, cached / "smol-Q4_1.gguf")  # where llama.cpp downloads to since 2026
+    others.link(starter_gguf, cached / "smol-Q4_1.gguf")  # as llama.cpp downloads
     expected["ggml-org/Smol-GGUF:Q4_1"] = "cache"
     others.write(home / ".config/spnl-chat/config.toml", f"[hub]\nmodel_dirs = [{json.dumps(str(own))}]\n")
     stored = [home / each for each in STORES]
