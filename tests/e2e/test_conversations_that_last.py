@@ -32,8 +32,8 @@ def has_ended(text: str) -> bool:
 
 
 def answered_below(line: str, text: str) -> bool:
-    """Whether there is a reply between this line and the prompt."""
-    return bool(re.search(rf"{line}[^╭]*[A-Za-z]", text))
+    """Return True if there is a reply below the line that holds this, above the prompt."""
+    return bool(re.search(rf"{line}.*\n[^╭]*[A-Za-z]", text))
 
 
 def test_ask_edit_walk_back_fork_search_jump_export_import(

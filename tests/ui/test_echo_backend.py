@@ -98,12 +98,12 @@ async def test_echo_is_compared_with_a_real_model(
     real = to_handle(resolve_local(starter_gguf, "starter"))
     async with chat(both, model=await echo(), models={"starter": real}, store=store) as it:
         await it.ask("Hello")
-        it.prompt.insert("/compare starter -- Reply with one word.")
+        it.prompt.insert("/compare starter -- Name the capital of France.")
         await it.press("enter")
         await wait_until(lambda: it.ended() == 3, timeout=120)
         assert names(replies(it)) == ["echo", "starter"]
         first, second = replies(it)
-        assert first.text == "Reply with one word."
+        assert first.text == "Name the capital of France."
         assert second.text not in ("", first.text)
         assert {each.model.backend for each in both.loaded()} == {"echo", "mistral.rs"}
         await until_kept(it, store, lambda conversation: second.id in conversation)
