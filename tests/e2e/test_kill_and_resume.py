@@ -18,6 +18,6 @@ pytestmark = pytest.mark.alone
 def test_kill_9_at_random_moments_costs_at_most_the_last_second(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    # A second is promised; on a machine that is busy with other tests the program may be late itself.
+    # A second is promised; on a busy machine the program may be late itself.
     for kill in kills(tmp_path, 3, seed, lost_at_most_s=2.0):
         print(kill)

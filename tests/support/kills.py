@@ -35,7 +35,10 @@ class Kill:
     kept: int
     """Chunks in the store."""
     lost_s: float
-    """Seconds between the first missing chunk and the kill."""
+    """Seconds of the stream that are missing, from the first missing chunk to the last one before the kill.
+
+    Not to the kill itself: where the engine sent nothing for two seconds, the whole machine stood still.
+    """
 
 
 def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> Iterator[Kill]:
@@ -93,5 +96,5 @@ def _judge(prompt: str, log: Path, moment: float, killed_at: float) -> Kill:
     reply = turns[at + 1][1] if at is not None and at + 1 < len(turns) else ""
     kept = len(re.findall("word-", reply))
     chunks = stamps[1:]
-    lost_s = killed_at - chunks[kept] if kept < len(chunks) else 0.0
+    lost_s = chunks[-1] - chunks[kept] if kept < len(chunks) else 0.0
     return Kill(moment, at is not None, len(chunks), min(kept, len(chunks)), lost_s)
