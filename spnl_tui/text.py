@@ -8,12 +8,12 @@ import math
 # be encoded. Newlines and tabs are text.
 _REMOVED = dict.fromkeys(c for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\n\t")
 _TABLE: dict[int, str | None] = {**_REMOVED, **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
-# Embeddings, overrides and isolates reorder what follows them, so that a name reads as another one.
+# Bidirectional embeddings, overrides and isolates reorder the text, so a file name can pose as another.
 _SHOWN_TABLE = {**_TABLE, **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))}
 
 
 def plain(text: str) -> str:
-    """Return the text to show: without control characters and without changes of the writing direction.
+    """Return the text for display: no control characters, and none that change the writing direction.
 
     Every line ending becomes a newline.
     """
@@ -21,7 +21,7 @@ def plain(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Return the text to keep or pass on: as `plain`, but with its own changes of the writing direction."""
+    """Return the text to store or pass on: like `plain`, but keep characters that change the direction."""
     return text if text.isprintable() else _with_newlines(text).translate(_TABLE)
 
 

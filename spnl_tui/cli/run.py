@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=TEXT,
     multiple=True,
     metavar="FILE",
-    help="Send this file along: a text, a document (paper.pdf#3-7) or an image. Can be given several times.",
+    help="Attach this file: text, a document (paper.pdf#3-7) or an image. Can be given several times.",
 )
 @click.option(
     "--image",
@@ -192,7 +192,7 @@ def run(
         text = run_prompt.read_prompt(prompt, piped)
         if attach:
             text = await asyncio.to_thread(run_prompt.read_attached, services.media, attach, text)
-        run_prompt.hint_at_mentions(prompt or "")
+        run_prompt.hint_at_mention(prompt or "", attach)
         request = run_prompt.Request(
             prompt=text,
             images=attached,

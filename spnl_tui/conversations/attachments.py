@@ -124,19 +124,16 @@ def read(text: str, folder: Path, media: MediaReader | None = None) -> tuple[str
     Raises:
         AttachmentError: a file cannot be read, is not text, or is too large.
     """
-    found: dict[str, Attachment] = {}
-    prose, at, left = [], 0, MAX_BYTES
+    paths, prose, at = [], [], 0
     for each in mentions(text):
-        path, pages = _with_pages(each.path)
-        file = folder / Path(path).expanduser()
+        if not each.looks_like_path and not _located(each.path, folder).is_file():
+            continue
         if each.escaped:
-            if each.looks_like_path or file.is_file():
-                prose.append(text[at : each.start])
-                at = each.start + 1
-        elif each.path not in found and (each.looks_like_path or file.is_file()):
-            found[each.path] = attached = _attach(each.path, file, pages, left, media)
-            left -= 0 if attached.image is not None else attached.size
-    return "".join([*prose, text[at:]]), tuple(found.values())
+            prose.append(text[at : each.start])
+            at = each.start + 1
+        else:
+            paths.append(each.path)
+    return "".join([*prose, text[at:]]), attach(paths, folder, media)
 
 
 def attach(paths: Iterable[str], folder: Path, media: MediaReader | None = None) -> tuple[Attachment, ...]:
@@ -145,19 +142,20 @@ def attach(paths: Iterable[str], folder: Path, media: MediaReader | None = None)
     Raises:
         AttachmentError: a file cannot be read, is not text, or is too large.
     """
-    found: dict[str, Attachment] = {}
+    found = []
     left = MAX_BYTES
-    for each in paths:
-        path, pages = _with_pages(each)
-        found[each] = attached = _attach(each, folder / Path(path).expanduser(), pages, left, media)
+    for path in dict.fromkeys(paths):
+        attached = _attach(path, _located(path, folder), _with_pages(path)[1], left, media)
         left -= 0 if attached.image is not None else attached.size
-    return tuple(found.values())
+        found.append(attached)
+    return tuple(found)
 
 
-def mentioned_files(text: str, folder: Path) -> list[str]:
-    """Return the paths of existing files that a text mentions."""
-    found = (each.path for each in mentions(text) if not each.escaped)
-    return [path for path in found if (folder / Path(_with_pages(path)[0]).expanduser()).is_file()]
+def mentioned_files(text: str, folder: Path) -> Iterator[str]:
+    """Yield the paths of existing files that a text mentions."""
+    for each in mentions(text):
+        if not each.escaped and _located(each.path, folder).is_file():
+            yield each.path
 
 
 def join(prose: str, attachments: Iterable[Attachment]) -> str:
@@ -240,6 +238,11 @@ def as_typed(text: str) -> str:
             parts += [prose[at : each.start], "@"]
             at = each.start
     return "".join([*parts, prose[at:]])
+
+
+def _located(path: str, folder: Path) -> Path:
+    """Return the file of a path that may end in pages."""
+    return folder / Path(_with_pages(path)[0]).expanduser()
 
 
 def _with_pages(path: str) -> tuple[str, str]:

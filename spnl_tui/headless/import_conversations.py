@@ -35,7 +35,7 @@ _WHOLE = 64 * 1024**2
 """Bytes up to which all sources together are imported in one transaction."""
 _BATCH = 500
 _BATCH_BYTES = 8 * 1024**2
-"""The most conversations of one transaction otherwise, and the bytes of the source after which it ends."""
+"""Otherwise a transaction ends after this many conversations or bytes of the source."""
 _NAMES = {"audio": "audio recordings", "image": "images", "video": "videos", "file": "files"}
 
 
@@ -139,7 +139,7 @@ class _Reading:
         begin = self._done
         for item in islice(self._items, count):
             yield item
-            # A folder or a ZIP file counts anew with each of its files.
+            # In a folder or a ZIP file, the count restarts with each file.
             if not 0 <= self._done - begin < _BATCH_BYTES:
                 return
 
@@ -183,7 +183,7 @@ def _report(done: _Import) -> list[str]:
             f"{len(result.updated):,}; {len(result.unchanged):,} have not changed."
         ]
     if result.undated:
-        lines.append(f"{_count(result.undated)} had no date; the time of this import stands for it.")
+        lines.append(f"{_count(result.undated)} had no date and got the time of this import.")
     if skipped := done.skipped:
         lines.append(f"Skipped {_count(len(skipped))}:")
         lines += [f"  {plain(each.title)}: {plain(each.reason)}" for _, each in skipped[:_SHOWN]]

@@ -35,7 +35,7 @@ def show_error(error: SpnlError, stream: TextIO | None = None) -> None:
 
 
 def for_output(text: str) -> str:
-    """Return a reply for standard output: what a terminal can show, or what a pipe or file should keep."""
+    """Return a reply as standard output may receive it: for display on a terminal, else verbatim."""
     return plain(text) if sys.stdout.isatty() else without_controls(text)
 
 

@@ -97,10 +97,11 @@ def read_attached(media: MediaReader, paths: Sequence[str], prompt: str) -> str:
     return join(prompt, attach(paths, Path.cwd(), media))
 
 
-def hint_at_mentions(prompt: str) -> None:
-    """Note on standard error that a mentioned file is not attached: scripts often pass foreign text."""
-    for path in mentioned_files(prompt, Path.cwd())[:1]:
-        words = f"Note: @{path} is sent as text. --attach {path} sends the file."
+def hint_at_mention(prompt: str, attached: Sequence[str]) -> None:
+    """Note on standard error that a mentioned file is not attached. Scripts often pass foreign text."""
+    files = (path for path in mentioned_files(prompt, Path.cwd()) if path not in attached)
+    if (path := next(files, None)) is not None:
+        words = f"Note: @{path} is sent as text. Use --attach {path} to send the file."
         print(plain(words), file=sys.stderr)
 
 

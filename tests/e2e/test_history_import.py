@@ -101,7 +101,7 @@ def test_conversation_without_dates_gets_the_time_of_its_import(home: Path, tmp_
     file.write_text(json.dumps({"messages": turns}))
     before = time.time()
     first = history(home, "import", file)
-    assert "1 conversation had no date; the time of this import stands for it." in first.stderr
+    assert "1 conversation had no date and got the time of this import." in first.stderr
     (item,) = json.loads(history(home, "list", "--json").stdout)["conversations"]
     assert before <= item["created_at"] <= item["updated_at"] <= time.time()
     file.write_text(json.dumps({"messages": turns}, indent=1))

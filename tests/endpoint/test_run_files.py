@@ -49,7 +49,7 @@ async def test_attached_files_stand_above_the_prompt(folder: Path) -> None:
 async def test_mentioned_file_is_sent_as_text_with_a_hint(folder: Path) -> None:
     result, chats = await run_in(folder, "Explain @notes.md to @alice")
     assert [message["content"] for message in chats[0]] == ["Explain @notes.md to @alice"]
-    assert result.stderr == "Note: @notes.md is sent as text. --attach notes.md sends the file.\n"
+    assert result.stderr == "Note: @notes.md is sent as text. Use --attach notes.md to send the file.\n"
     result, chats = await run_in(folder, "Explain @missing.md to @alice")
     assert result.stderr == ""
 

@@ -18,6 +18,8 @@ from tests.support.terminal import Terminal
 
 PROGRAM = (sys.executable, "-m", "tests.support.fake_program")
 NEW_CONVERSATION = "\x0e"
+SILENCE_S = 0.2
+"""Seconds between two chunks after which the machine stands still; the fake engine sends one every 0.02 s."""
 LATEST_S = 3.0
 """Seconds after Enter by which the program is killed."""
 
@@ -35,10 +37,7 @@ class Kill:
     kept: int
     """Chunks in the store."""
     lost_s: float
-    """Seconds of the stream that are missing, from the first missing chunk to the last one before the kill.
-
-    Not to the kill itself: where the engine sent nothing for two seconds, the whole machine stood still.
-    """
+    """Seconds from the first missing chunk to the kill, less the time in which the machine stood still."""
 
 
 def kills(folder: Path, count: int, seed: int, lost_at_most_s: float = 1.0) -> Iterator[Kill]:
@@ -96,5 +95,8 @@ def _judge(prompt: str, log: Path, moment: float, killed_at: float) -> Kill:
     reply = turns[at + 1][1] if at is not None and at + 1 < len(turns) else ""
     kept = len(re.findall("word-", reply))
     chunks = stamps[1:]
-    lost_s = chunks[-1] - chunks[kept] if kept < len(chunks) else 0.0
+    # An engine that sends nothing in the middle of a reply has no processor, and neither has the program.
+    whole = len(chunks) >= int(prompt.removeprefix("tokens=").split()[0])
+    still_s = 0.0 if whole or not chunks else max(0.0, killed_at - chunks[-1] - SILENCE_S)
+    lost_s = killed_at - chunks[kept] - still_s if kept < len(chunks) else 0.0
     return Kill(moment, at is not None, len(chunks), min(kept, len(chunks)), lost_s)

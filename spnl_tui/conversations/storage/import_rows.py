@@ -21,7 +21,7 @@ from spnl_tui.conversations.storage import rows, tree_rows
 from spnl_tui.conversations.turn import Turn
 
 _FIRST_DATE = 86_400.0
-"""Earlier times mean that the export has none: readers number its turns by milliseconds from 0."""
+"""Unix time. Earlier times mean that the export has no date: readers number its turns by milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ def _add(connection: sqlite3.Connection, conversation: Conversation) -> None:
 
 def _dated(conversation: Conversation) -> Conversation:
     """Return the conversation with its other date, or the present time, where a date is missing."""
+    turns = tuple(conversation.turns())
+    if min(conversation.created_at, conversation.updated_at, *(t.created_at for t in turns)) >= _FIRST_DATE:
+        return conversation
     known = (conversation.created_at, conversation.updated_at, time.time())
     begin = next(at for at in known if at >= _FIRST_DATE)
 
@@ -88,8 +91,9 @@ def _dated(conversation: Conversation) -> Conversation:
     details = dataclasses.replace(
         conversation, created_at=dated(conversation.created_at), updated_at=dated(conversation.updated_at)
     )
-    turns = (dataclasses.replace(turn, created_at=dated(turn.created_at)) for turn in conversation.turns())
-    return Conversation.of(details, turns)
+    return Conversation.of(
+        details, (dataclasses.replace(turn, created_at=dated(turn.created_at)) for turn in turns)
+    )
 
 
 def _update(connection: sqlite3.Connection, key: int, conversation: Conversation) -> bool:

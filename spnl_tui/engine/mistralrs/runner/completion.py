@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spnl_tui.engine.backend import ReplyChunk, ReplyFinished, Timing, Usage
 from spnl_tui.engine.mistralrs import wire
 from spnl_tui.engine.mistralrs.runner.pipeline import MODEL, sampling_arguments
-from spnl_tui.engine.mistralrs.runner.reply_stream import without_part
+from spnl_tui.engine.mistralrs.runner.reply_stream import drop_partial_character
 from spnl_tui.engine.mistralrs.runner.stops import StopFilter
 from spnl_tui.engine.mistralrs.runner.structured import grammar_arguments
 from spnl_tui.models.request import Sampling
@@ -34,7 +34,7 @@ def continue_in_one_piece(
     )
     choice, usage = response.choices[0], response.usage
     stops = StopFilter(command.sampling.stop)
-    text = without_part(choice.text) if choice.finish_reason == "length" else choice.text
+    text = drop_partial_character(choice.text) if choice.finish_reason == "length" else choice.text
     text = stops.feed(text) + stops.rest()
     seconds, decode = time.monotonic() - started, usage.total_completion_time_sec
     finished = ReplyFinished(

@@ -31,10 +31,10 @@ class Followed(NamedTuple):
     """All text after the thought, stop sequences included, as the prefix cache holds it."""
 
 
-def without_part(text: str) -> str:
-    """Return the end of a reply that was cut off at its length, without the part of a character.
+def drop_partial_character(text: str) -> str:
+    """Return the last text of a reply cut off at max_tokens, without a partial character at its end.
 
-    A token may hold a part of an emoji; mistral.rs turns the bytes that it has at the end to U+FFFD.
+    A token may hold part of an emoji. mistral.rs decodes such leftover bytes as U+FFFD.
     """
     return text.rstrip("\ufffd")
 
@@ -103,7 +103,7 @@ def follow(
         new = choice.delta.content or ""
         if choice.finish_reason == "length":
             reason = "length"
-            new = without_part(new)
+            new = drop_partial_character(new)
         add(split.feed(new if begun is None else begun.feed(new)))
         reasoning += choice.delta.reasoning_content or ""
         tokens += 1
